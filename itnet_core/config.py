@@ -1,0 +1,65 @@
+"""Configuration of components: nested in the class that it configures, frozen, strict, JSON-native."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from itnet_core.errors import ConfigError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's nested `Config`: an unknown field is refused, and fields hold JSON-native values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Configured:
+    """A component: a class with a nested `Config`, built as `Component(…, config)` or as `Component(…, field=value)`.
+
+    `Component(…, component.config)` builds an equal component again.
+    """
+
+    class Config(ComponentConfig):
+        """No fields."""
+
+    config: Any  # an instance of the class's own Config
+
+    @classmethod
+    def configure(cls, config: ComponentConfig | None, options: Mapping[str, Any]) -> Any:
+        """Return `config` with `options` laid over it, as a validated `cls.Config`.
+
+        Raises:
+            ConfigError: a field is unknown, missing or of a wrong value; the place is the field's path.
+        """
+        given = {} if config is None else config.model_dump()
+        return parse(cls.Config, {**given, **options}, cls.__name__)
+
+
+def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
+    """Validate `data` as `model`.
+
+    Raises:
+        ConfigError: the first thing that pydantic found wrong, with its path below `place`.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join([place, *(str(part) for part in first["loc"])])
+        fields = list(model.model_fields)
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            close = get_close_matches(str(first["loc"][0]), fields, n=1)
+            raise ConfigError(
+                path,
+                found="a field that does not exist",
+                expected=f"one of {', '.join(fields) or 'no field at all'}",
+                mend=f"Did you mean {close[0]!r}?" if close else "",
+            ) from None
+        found = "nothing" if first["type"] == "missing" else repr(first["input"])
+        raise ConfigError(path, found=found, expected=first["msg"]) from None

@@ -1,0 +1,45 @@
+"""The core's exceptions. Each names the place, what was found, what was expected, and the mend."""
+
+from __future__ import annotations
+
+
+class ITNetError(Exception):
+    """Base of every error that ITNet raises on purpose.
+
+    Attributes:
+        place: where it is: a JSON path (`kernel.heads`), a file, or a tensor (`Field.positions`).
+        found: what was there.
+        expected: what should have been there.
+        mend: what to do about it; may be empty.
+    """
+
+    def __init__(self, place: str, *, found: str, expected: str, mend: str = "") -> None:
+        self.place, self.found, self.expected, self.mend = place, found, expected, mend
+        super().__init__(place, found, expected, mend)
+
+    def __str__(self) -> str:
+        message = f"{self.place}: found {self.found}; expected {self.expected}."
+        return f"{message} {self.mend}" if self.mend else message
+
+    def __reduce__(self) -> tuple[object, ...]:  # keyword-only arguments, so that errors survive a worker process
+        return _rebuild, (type(self), self.place, self.found, self.expected, self.mend)
+
+
+def _rebuild(cls: type[ITNetError], place: str, found: str, expected: str, mend: str) -> ITNetError:
+    return cls(place, found=found, expected=expected, mend=mend)
+
+
+class FieldError(ITNetError, ValueError):
+    """A field's tensors do not describe a function known at points."""
+
+
+class ConfigError(ITNetError, ValueError):
+    """A configuration does not fit the component that it is for."""
+
+
+class ShapeError(ITNetError, ValueError):
+    """A tensor's shape does not fit the module that it was given to."""
+
+
+class DataError(ITNetError, ValueError):
+    """A file or a sample of a data set is not what its task reads."""

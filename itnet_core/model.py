@@ -1,0 +1,68 @@
+"""The model: an encoder and a head for each modality, around one trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from itnet_core.encoder import Encoder
+from itnet_core.errors import ConfigError
+from itnet_core.field import Field
+from itnet_core.head import Head
+from itnet_core.trunk import Trunk
+
+
+class ITNetModel(nn.Module):
+    """Encoders and heads by modality, around one trunk that all modalities share.
+
+    Args:
+        encoders: by modality name.
+        trunk: the blocks.
+        heads: by modality name, the same names as `encoders`; may be empty for a model that only gives features.
+
+    Raises:
+        ConfigError: there is no encoder, or a head has no encoder of its name.
+    """
+
+    def __init__(self, encoders: Mapping[str, Encoder], trunk: Trunk, heads: Mapping[str, Head]) -> None:
+        super().__init__()
+        if not encoders or not set(heads) <= set(encoders):
+            raise ConfigError(
+                "ITNetModel",
+                found=f"encoders {sorted(encoders)} and heads {sorted(heads)}",
+                expected="at least one encoder, and an encoder for each head",
+            )
+        self.encoders = nn.ModuleDict(encoders)
+        self.trunk = trunk
+        self.heads = nn.ModuleDict(heads)
+
+    def forward(self, inputs: Any, modality: str | None = None) -> Tensor:
+        """Return the head's prediction for a batch of one modality.
+
+        Args:
+            inputs: what the modality's encoder reads.
+            modality: which encoder and head; may be left out where the model has one.
+
+        Raises:
+            ConfigError: the modality is not one of the model's, or has no head.
+        """
+        modality = self._modality(modality)
+        if modality not in self.heads:
+            raise ConfigError(
+                f"ITNetModel.heads[{modality!r}]", found="no head", expected="a head", mend="Call `features` instead."
+            )
+        return self.heads[modality](self.features(inputs, modality))
+
+    def features(self, inputs: Any, modality: str | None = None) -> Field:
+        """Return the trunk's field for a batch of one modality."""
+        return self.trunk(self.encoders[self._modality(modality)](inputs))
+
+    def _modality(self, modality: str | None) -> str:
+        names = list(self.encoders)
+        if modality is None and len(names) == 1:
+            return names[0]
+        if modality not in names:
+            raise ConfigError("ITNetModel(modality)", found=repr(modality), expected=f"one of {', '.join(names)}")
+        return modality

@@ -1,0 +1,69 @@
+"""The core's own components and presets, declared as any plugin declares its own."""
+
+from __future__ import annotations
+
+from itnet_core.component import ComponentSpec, PresetSpec
+from itnet_core.hookspecs import hookimpl
+
+
+@hookimpl
+def itnet_register_components(api: int) -> list[ComponentSpec]:
+    """Declare the paper's kernel, the full sampler, the evaluators and the heads."""
+    return [
+        ComponentSpec(
+            kind="kernel",
+            name="mlp",
+            target="itnet_core.kernels.mlp:MLPKernel",
+            summary="the paper's kernel: an MLP over pairs of positions and features",
+        ),
+        ComponentSpec(
+            kind="sampler", name="full", target="itnet_core.sampler:FullSampler", summary="every point of the field"
+        ),
+        ComponentSpec(
+            kind="evaluator",
+            name="auto",
+            target="itnet_core.evaluate:AutoEvaluator",
+            summary="dense where all pairs fit one tile, else tiled",
+        ),
+        ComponentSpec(
+            kind="evaluator",
+            name="dense",
+            target="itnet_core.evaluate:DenseEvaluator",
+            summary="all pairs at once: the reference",
+        ),
+        ComponentSpec(
+            kind="evaluator",
+            name="tiled",
+            target="itnet_core.evaluate:TiledEvaluator",
+            summary="exact, tile by tile, O(N) memory in forward and backward",
+        ),
+        ComponentSpec(
+            kind="head",
+            name="classify",
+            target="itnet_core.head:ClassificationHead",
+            summary="logits from the field's mean",
+        ),
+        ComponentSpec(
+            kind="head", name="regress", target="itnet_core.head:RegressionHead", summary="numbers from the field's mean"
+        ),
+        ComponentSpec(
+            kind="head", name="per-point", target="itnet_core.head:PerPointHead", summary="outputs at every point"
+        ),
+    ]
+
+
+@hookimpl
+def itnet_register_presets(api: int) -> list[PresetSpec]:
+    """Declare the sizes of the paper, and two smaller ones."""
+    return [
+        _preset("itnet-nano", "for tests and CPUs: 4 blocks of width 64", width=64, depth=4, heads=4, hidden=32),
+        _preset("itnet-tiny", "12 blocks of width 192", width=192, depth=12, heads=3, hidden=32),
+        _preset("itnet-s", "the paper's S, 22M parameters: 12 blocks of width 384", width=384, depth=12, heads=6, hidden=32),
+        _preset("itnet-b", "the paper's B, 86M parameters: 12 blocks of width 768", width=768, depth=12, heads=12, hidden=64),
+        _preset("itnet-l", "the paper's L, 307M parameters: 24 blocks of width 1024", width=1024, depth=24, heads=16, hidden=64),
+    ]
+
+
+def _preset(name: str, summary: str, *, width: int, depth: int, heads: int, hidden: int) -> PresetSpec:
+    kernel = {"name": "mlp", "heads": heads, "hidden": hidden}
+    return PresetSpec(name=name, summary=summary, config={"width": width, "depth": depth, "kernel": kernel})

@@ -1,0 +1,46 @@
+"""Samplers: which points the integral is summed over. They change the discretisation of the measure and nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from itnet_core.config import ComponentConfig, Configured
+from itnet_core.field import Field
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Points chosen from a key field, with new weights.
+
+    Attributes:
+        indices: into the key's points: (B, M) shared by all queries, or (B, N, M) for each query.
+        weights: the nodes' weights, of the same shape; 0 leaves a node out.
+    """
+
+    indices: Tensor
+    weights: Tensor
+
+
+class Sampler(Configured, nn.Module, ABC):
+    """Base of samplers: `Sampler(dim, config)` chooses the nodes of the quadrature for a field of `dim` channels."""
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.dim = dim
+        self.config = self.configure(config, options)
+
+    @abstractmethod
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        """Return a field to integrate over in the key's place (before `project`), or nodes of it (gathered after)."""
+
+
+class FullSampler(Sampler):
+    """Every point of the key field."""
+
+    def forward(self, query: Field, key: Field) -> Field:
+        """Return `key`."""
+        return key
