@@ -21,12 +21,13 @@ class ITNetModel(nn.Module):
         encoders: by modality name.
         trunk: the blocks.
         heads: by modality name, the same names as `encoders`; may be empty for a model that only gives features.
+        config: the JSON-native configuration that it was assembled from, if it was; saved with its weights.
 
     Raises:
         ConfigError: there is no encoder, or a head has no encoder of its name.
     """
 
-    def __init__(self, encoders: Mapping[str, Encoder], trunk: Trunk, heads: Mapping[str, Head]) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder], trunk: Trunk, heads: Mapping[str, Head], *, config: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         if not encoders or not set(heads) <= set(encoders):
             raise ConfigError(
@@ -37,6 +38,7 @@ class ITNetModel(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.trunk = trunk
         self.heads = nn.ModuleDict(heads)
+        self.config = config
 
     def forward(self, inputs: Any, modality: str | None = None) -> Tensor:
         """Return the head's prediction for a batch of one modality.
