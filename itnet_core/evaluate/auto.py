@@ -1,0 +1,23 @@
+"""The evaluator that picks one."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from itnet_core.evaluate.dense import DenseEvaluator
+from itnet_core.evaluate.evaluator import Evaluator
+from itnet_core.evaluate.tiled import TiledEvaluator
+from itnet_core.kernel import Kernel, Points
+
+DENSE_BYTES = 64 << 20
+
+
+class AutoEvaluator(Evaluator):
+    """The faster of `dense` and `tiled`: dense while the pair tensor stays below 64 MiB, where recomputing costs more."""
+
+    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return the sums; see `Evaluator`."""
+        pairs = values.shape[0] * query.positions.shape[1] * key.positions.shape[1]
+        small = pairs * kernel.pair_width * values.element_size() <= DENSE_BYTES
+        evaluator = DenseEvaluator() if small else TiledEvaluator()
+        return evaluator(kernel, query, key, values)

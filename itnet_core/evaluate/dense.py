@@ -1,0 +1,30 @@
+"""The reference evaluator: the definition, written down."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from itnet_core.evaluate.evaluator import Evaluator
+from itnet_core.kernel import Kernel, Points
+
+
+class DenseEvaluator(Evaluator):
+    """All pairs at once, in O(N·M) memory: the reference, and the fastest where few points make a pair tensor small."""
+
+    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return the sums; see `Evaluator`."""
+        k = kernel(query.terms, key.terms)
+        inside = (key.weights > 0)[:, None, None, :]
+        if not kernel.support.everywhere:
+            inside = inside & kernel.support.mask(query.positions, key.positions).unsqueeze(1)
+        weights = torch.where(key.weights > 0, key.weights, 1.0)[:, None, None, :]
+        if kernel.normalization == "none":
+            matrix = torch.where(inside, weights * k, 0.0)
+        else:
+            logits = torch.where(inside, k + weights.log(), -torch.inf)
+            peak = logits.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)
+            matrix = (logits - peak).exp()
+            total = matrix.sum(-1, keepdim=True)
+            matrix = matrix / torch.where(total > 0, total, 1.0)
+        return (matrix.to(values.dtype) @ values.transpose(1, 2)).transpose(1, 2)

@@ -1,0 +1,1 @@
+"""Kernels of the core. All others are plugins."""

@@ -1,0 +1,1 @@
+"""What plugin authors and the project's own tests check components with."""
