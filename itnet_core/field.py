@@ -70,8 +70,8 @@ class Field:
             values: shape (B, *grid, d).
             axes: the axis of `AXES` that each grid dimension runs along, `"yx"` for a picture's rows and columns; the
                 positions then lie in R^4. By default they lie in R^n, one coordinate a grid dimension.
-            bounds: the interval that each grid dimension covers; [−1, 1] by default. Cell centres lie half a cell inside,
-                so the same interval at twice the resolution is the same domain.
+            bounds: the interval that each grid dimension covers; [−1, 1] by default. Cell centres lie half a cell
+                inside, so the same interval at twice the resolution is the same domain.
             measure: `mean` (weights sum to 1) or `counting` (1 each).
 
         Raises:
@@ -86,15 +86,16 @@ class Field:
                 "Field.on_grid(bounds)", found=f"{len(bounds)} intervals", expected=f"one for each of {len(grid)} axes"
             )
         if axes is not None and (len(axes) != len(grid) or len(set(axes)) < len(axes) or not set(axes) <= set(AXES)):
-            raise FieldError("Field.on_grid(axes)", found=repr(axes), expected=f"{len(grid)} different letters of {AXES}")
-        positions = grid_positions(grid, bounds, dtype=values.dtype, device=values.device)
+            raise FieldError(
+                "Field.on_grid(axes)", found=repr(axes), expected=f"{len(grid)} different letters of {AXES}"
+            )
+        dtype = torch.promote_types(values.dtype, torch.float32)  # half precision would blur neighbouring points
+        positions = grid_positions(grid, bounds, dtype=dtype, device=values.device)
         if axes is not None:
             space_time = positions.new_zeros(positions.shape[0], len(AXES))
             space_time[:, [AXES.index(axis) for axis in axes]] = positions
             positions = space_time
-        field = cls(
-            values.reshape(batch, prod(grid), dim), positions.expand(batch, -1, -1), grid=tuple(grid)
-        )
+        field = cls(values.reshape(batch, prod(grid), dim), positions.expand(batch, -1, -1), grid=tuple(grid))
         return field.with_measure(measure)
 
     @property
@@ -120,7 +121,7 @@ class Field:
                 found=f"shape {tuple(values.shape)}",
                 expected=f"({', '.join(map(str, self.values.shape[:-1]))}, d) as for the field's points",
             )
-        return _unchecked(values, self.positions, self.weights, self.grid)
+        return _unchecked(values, self.positions, self.weights, grid=self.grid)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Field:
         """Return the field of `function(values)`, applied point by point."""
@@ -135,12 +136,12 @@ class Field:
             weights = weights / weights.sum(-1, keepdim=True)
         elif measure != "counting":
             raise FieldError("Field.with_measure", found=repr(measure), expected="'mean', 'counting' or 'given'")
-        return _unchecked(self.values, self.positions, weights, self.grid)
+        return _unchecked(self.values, self.positions, weights, grid=self.grid)
 
     def to(self, *args: Any, **kwargs: Any) -> Field:
         """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`."""
-        moved = (tensor.to(*args, **kwargs) for tensor in (self.values, self.positions, self.weights))
-        return _unchecked(*moved, self.grid)
+        values, positions, weights = (t.to(*args, **kwargs) for t in (self.values, self.positions, self.weights))
+        return _unchecked(values, positions, weights, grid=self.grid)
 
 
 def grid_positions(
@@ -174,7 +175,9 @@ def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
     shapes = {(field.values.shape[0], field.dim, field.positions.shape[-1]) for field in fields}
     if len(shapes) > 1:
         raise FieldError(
-            "union(fields)", found=f"(batch, channels, coordinates) {sorted(shapes)}", expected="the same for all fields"
+            "union(fields)",
+            found=f"(batch, channels, coordinates) {sorted(shapes)}",
+            expected="the same for all fields",
         )
     weights = [field.weights for field in fields]
     if measure == "balanced":
@@ -183,12 +186,12 @@ def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
         torch.cat([field.values for field in fields], dim=1),
         torch.cat([field.positions for field in fields], dim=1),
         torch.cat(weights, dim=1),
-        None,
+        grid=None,
     )
-    return joined if measure in ("balanced", "given") else joined.with_measure(measure)
+    return joined if measure == "balanced" else joined.with_measure(measure)
 
 
-def _unchecked(values: Any, positions: Any, weights: Any, grid: tuple[int, ...] | None) -> Field:
+def _unchecked(values: Any, positions: Any, weights: Any, *, grid: tuple[int, ...] | None) -> Field:
     """Build a field from parts that are known to fit."""
     field = object.__new__(Field)
     for name, part in (("values", values), ("positions", positions), ("weights", weights), ("grid", grid)):
@@ -254,6 +257,6 @@ def _first(bad: Tensor) -> tuple[int, ...]:
 register_pytree_node(
     Field,
     lambda field: ([field.values, field.positions, field.weights], field.grid),
-    lambda leaves, grid: _unchecked(*leaves, grid),
+    lambda leaves, grid: _unchecked(*list(leaves), grid=grid),
     serialized_type_name="itnet_core.field.Field",
 )

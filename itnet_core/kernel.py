@@ -63,7 +63,7 @@ class Kernel(Configured, nn.Module, ABC):
         """Return k of shape (B, heads, n, m) for a block of n query and m key points, from their terms alone."""
 
     def forward(self, query_terms: Terms, key_terms: Terms) -> Tensor:
-        """Call `tile`; evaluators call it through `torch.func.functional_call`, so that its parameters may be replaced."""
+        """Call `tile`; evaluators do so through `torch.func.functional_call`, so that parameters may be replaced."""
         return self.tile(query_terms, key_terms)
 
     @property
@@ -90,7 +90,8 @@ class Kernel(Configured, nn.Module, ABC):
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
         """Return the module that maps values (B, M, dim) to (B, M, heads, head_dim): V, one linear map by default."""
-        return nn.Sequential(nn.Linear(dim, self.heads * head_dim, bias=False), nn.Unflatten(-1, (self.heads, head_dim)))
+        linear = nn.Linear(dim, self.heads * head_dim, bias=False)
+        return nn.Sequential(linear, nn.Unflatten(-1, (self.heads, head_dim)))
 
     def output_map(self, head_dim: int, dim: int) -> nn.Module:
         """Return the module that maps (B, N, heads, head_dim) to (B, N, dim): Σ_h O_h, one linear map by default."""

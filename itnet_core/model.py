@@ -27,7 +27,14 @@ class ITNetModel(nn.Module):
         ConfigError: there is no encoder, or a head has no encoder of its name.
     """
 
-    def __init__(self, encoders: Mapping[str, Encoder], trunk: Trunk, heads: Mapping[str, Head], *, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        trunk: Trunk,
+        heads: Mapping[str, Head],
+        *,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         if not encoders or not set(heads) <= set(encoders):
             raise ConfigError(

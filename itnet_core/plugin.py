@@ -44,7 +44,10 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             summary="logits from the field's mean",
         ),
         ComponentSpec(
-            kind="head", name="regress", target="itnet_core.head:RegressionHead", summary="numbers from the field's mean"
+            kind="head",
+            name="regress",
+            target="itnet_core.head:RegressionHead",
+            summary="numbers from the field's mean",
         ),
         ComponentSpec(
             kind="head", name="per-point", target="itnet_core.head:PerPointHead", summary="outputs at every point"
@@ -56,14 +59,15 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
 def itnet_register_presets(api: int) -> list[PresetSpec]:
     """Declare the sizes of the paper, and two smaller ones."""
     return [
-        _preset("itnet-nano", "for tests and CPUs: 4 blocks of width 64", width=64, depth=4, heads=4, hidden=32),
-        _preset("itnet-tiny", "12 blocks of width 192", width=192, depth=12, heads=3, hidden=32),
-        _preset("itnet-s", "the paper's S, 22M parameters: 12 blocks of width 384", width=384, depth=12, heads=6, hidden=32),
-        _preset("itnet-b", "the paper's B, 86M parameters: 12 blocks of width 768", width=768, depth=12, heads=12, hidden=64),
-        _preset("itnet-l", "the paper's L, 307M parameters: 24 blocks of width 1024", width=1024, depth=24, heads=16, hidden=64),
+        _preset("itnet-nano", "for tests and CPUs", width=64, depth=4, heads=4, hidden=32),
+        _preset("itnet-tiny", "for small data and small machines", width=192, depth=12, heads=3, hidden=32),
+        _preset("itnet-s", "the paper's S, 22M parameters", width=384, depth=12, heads=6, hidden=32),
+        _preset("itnet-b", "the paper's B, 86M parameters", width=768, depth=12, heads=12, hidden=64),
+        _preset("itnet-l", "the paper's L, 307M parameters", width=1024, depth=24, heads=16, hidden=64),
     ]
 
 
 def _preset(name: str, summary: str, *, width: int, depth: int, heads: int, hidden: int) -> PresetSpec:
     kernel = {"name": "mlp", "heads": heads, "hidden": hidden}
+    summary = f"{depth} blocks of width {width}: {summary}"
     return PresetSpec(name=name, summary=summary, config={"width": width, "depth": depth, "kernel": kernel})

@@ -1,4 +1,4 @@
-"""Samplers: which points the integral is summed over. They change the discretisation of the measure and nothing else."""
+"""Samplers: which points the integral is summed over. They change the measure's discretisation and nothing else."""
 
 from __future__ import annotations
 

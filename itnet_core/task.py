@@ -96,4 +96,4 @@ class Task(Configured, ABC):
 
     @abstractmethod
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Return a batch of predictions as JSON-native records, one a sample (`{"label": "7", "probability": 0.99}`)."""
+        """Return a batch of predictions as JSON-native records, one each: `{"label": "7", "probability": 0.99}`."""

@@ -44,12 +44,10 @@ class Trunk(nn.Module):
         dropout: as for `Block`.
     """
 
-    def __init__(
-        self, operators: Iterable[IntegralOperator], *, ffn_ratio: float = 4.5, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, operators: Iterable[IntegralOperator], *, ffn_ratio: float = 4.5, dropout: float = 0.0) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(each, ffn_ratio=ffn_ratio, dropout=dropout) for each in operators)
-        self.norm = nn.LayerNorm(self.blocks[0].operator.dim)  # type: ignore[union-attr, arg-type]
+        self.norm = nn.LayerNorm(self.blocks[0].operator.dim)
 
     def forward(self, field: Field) -> Field:
         """Return the field after all blocks, at the same points."""

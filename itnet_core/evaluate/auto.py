@@ -13,7 +13,7 @@ DENSE_BYTES = 64 << 20
 
 
 class AutoEvaluator(Evaluator):
-    """The faster of `dense` and `tiled`: dense while the pair tensor stays below 64 MiB, where recomputing costs more."""
+    """The faster of `dense` and `tiled`: dense up to a pair tensor of 64 MiB, where recomputing would cost more."""
 
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`."""

@@ -12,10 +12,10 @@ from itnet_core.kernel import Kernel, Points
 
 
 class Evaluator(Configured, ABC):
-    """Base of evaluators: `Evaluator(config)` sums over the pairs of a kernel, knowing only `project`'s terms and `tile`.
+    """Base of evaluators: `Evaluator(config)` sums over a kernel's pairs, knowing only `project`'s terms and `tile`.
 
-    With normalization `none` the result is Σ_j w_j k_h(i, j) v_jh, with `softmax` Σ_j w_j e^k v / Σ_j w_j e^k, both over
-    the pairs of the kernel's support with w_j > 0. Where there is no such pair the result is 0.
+    With normalization `none` the result is Σ_j w_j k_h(i, j) v_jh, with `softmax` Σ_j w_j e^k v / Σ_j w_j e^k, both
+    over the pairs of the kernel's support with w_j > 0. Where there is no such pair the result is 0.
     """
 
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:

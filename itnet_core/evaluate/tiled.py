@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
@@ -64,9 +64,7 @@ class TiledEvaluator(Evaluator):
         return _TiledSum.apply(plan, values.transpose(1, 2), bias, *tensors).transpose(1, 2)
 
 
-def tile_shape(
-    batch: int, queries: int, keys: int, pair_bytes: int, device: torch.device
-) -> tuple[int, int, int]:
+def tile_shape(batch: int, queries: int, keys: int, pair_bytes: int, device: torch.device) -> tuple[int, int, int]:
     """Return the samples, queries and keys of a tile by the rule in `TiledEvaluator`, for pairs of `pair_bytes`."""
     pairs = max(1, (CPU_TILE_BYTES if device.type == "cpu" else GPU_TILE_BYTES) // pair_bytes)
     key_tile = min(keys, 1024)
@@ -113,6 +111,11 @@ class _Plan:
         n, m = self.query_spec.num_leaves, self.key_spec.num_leaves
         return tensors[:n], tensors[n : n + m], tensors[n + m :]
 
+    def windows(self, b: slice, i: slice, j: slice, count: int) -> list[Any]:
+        """Return where a tile lies in each of `count` tensors, in the order of `split`."""
+        n, m = self.query_spec.num_leaves, self.key_spec.num_leaves
+        return [(b, i)] * n + [(b, j)] * m + [...] * (count - n - m)
+
     def block(self, query: list[Tensor], key: list[Tensor], parameters: list[Tensor]) -> Tensor:
         """Return k of a tile, (b, heads, n, m)."""
         terms = tree_unflatten(query, self.query_spec), tree_unflatten(key, self.key_spec)
@@ -127,22 +130,20 @@ class _Plan:
 
 
 class _TiledSum(torch.autograd.Function):
-    """Σ_j k v (no bias) or Σ_j e^(k + bias) v / Σ_j e^(k + bias), with values and result of shape (B, heads, points, head_dim)."""
+    """Σ_j k v without a bias, Σ_j e^(k + bias) v / Σ_j e^(k + bias) with one; values are (B, heads, M, head_dim)."""
 
     @staticmethod
     def forward(ctx: Any, plan: _Plan, values: Tensor, bias: Tensor | None, *tensors: Tensor) -> Tensor:
         query, key, parameters = plan.split(list(tensors))
         batch, heads, _, head_dim = values.shape
         out = values.new_zeros(batch, heads, plan.query_positions.shape[1], head_dim)
-        log_total = None if bias is None else out.new_zeros(out.shape[:-1], dtype=_accumulator(out.dtype))
+        log_total = out.new_zeros(out.shape[:-1], dtype=_accumulator(out.dtype))
         for b, i, row in plan.tiles():
             query_tile = [leaf[b, i] for leaf in query]
             blocks = ((j, plan.block(query_tile, [leaf[b, j] for leaf in key], parameters)) for j in row)
-            if bias is None or log_total is None:
+            if bias is None:
                 for j, k in blocks:
-                    outside = plan.outside(b, i, j)
-                    k = k if outside is None else k.masked_fill(outside, 0.0)
-                    out[b, :, i] += k.to(values.dtype) @ values[b, :, j]
+                    out[b, :, i] += _masked(k, plan.outside(b, i, j), 0.0).to(values.dtype) @ values[b, :, j]
             else:
                 logits = ((j, _logits(k, bias[b, j], plan.outside(b, i, j))) for j, k in blocks)
                 out[b, :, i], log_total[b, :, i] = _softmax_row(logits, values[b], out[b, :, i], log_total[b, :, i])
@@ -156,41 +157,42 @@ class _TiledSum(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         plan: _Plan = ctx.plan
         values, bias, out, log_total, *tensors = ctx.saved_tensors
-        needed = list(ctx.needs_input_grad[3:])
+        needed = ctx.needs_input_grad[3:]
         grads = [torch.zeros_like(t) if need else None for t, need in zip(tensors, needed, strict=True)]
         grad_values = torch.zeros_like(values)
         grad_bias = None if bias is None else torch.zeros_like(bias)
-        delta = None if bias is None else (grad_out * out).sum(-1, keepdim=True)
-        n, m = plan.query_spec.num_leaves, plan.key_spec.num_leaves
+        delta = (grad_out * out).sum(-1)
         enabled, dtype = ctx.autocast
-        for b, i, row in plan.tiles():
-            g = grad_out[b, :, i]
-            for j in row:
-                windows: list[Any] = [(b, i)] * n + [(b, j)] * m + [...] * (len(tensors) - n - m)
-                leaves = [
-                    t[w].detach().requires_grad_(need) for t, w, need in zip(tensors, windows, needed, strict=True)
-                ]
-                with torch.enable_grad(), torch.autocast(values.device.type, dtype=dtype, enabled=enabled):
-                    k = plan.block(*plan.split(leaves))
-                outside = plan.outside(b, i, j)
-                grad_k = g @ values[b, :, j].transpose(-1, -2)
-                if bias is None:
-                    matrix = k.detach() if outside is None else k.detach().masked_fill(outside, 0.0)
-                    grad_k = grad_k if outside is None else grad_k.masked_fill(outside, 0.0)
-                else:
-                    matrix = (_logits(k.detach(), bias[b, j], outside) - log_total[b, :, i].unsqueeze(-1)).exp()
-                    grad_k = matrix * (grad_k - delta[b, :, i])
-                    grad_bias[b, j] += grad_k.sum((1, 2))
-                grad_values[b, :, j] += matrix.to(g.dtype).transpose(-1, -2) @ g
-                wanted = [leaf for leaf in leaves if leaf.requires_grad]
-                if not k.requires_grad:
-                    continue
-                found = iter(torch.autograd.grad(k, wanted, grad_k.to(k.dtype), allow_unused=True))
-                for grad, window in zip(grads, windows, strict=True):
-                    part = None if grad is None else next(found)
-                    if grad is not None and part is not None:
-                        grad[window] += part
+        for b, i, j in ((b, i, j) for b, i, row in plan.tiles() for j in row):
+            windows = plan.windows(b, i, j, len(tensors))
+            leaves = [t[w].detach().requires_grad_(need) for t, w, need in zip(tensors, windows, needed, strict=True)]
+            with torch.enable_grad(), torch.autocast(values.device.type, dtype=dtype, enabled=enabled):
+                k = plan.block(*plan.split(leaves))
+            outside, g = plan.outside(b, i, j), grad_out[b, :, i]
+            grad_k = g @ values[b, :, j].transpose(-1, -2)
+            if bias is None or grad_bias is None:
+                matrix, grad_k = _masked(k.detach(), outside, 0.0), _masked(grad_k, outside, 0.0)
+            else:
+                matrix = (_logits(k.detach(), bias[b, j], outside) - log_total[b, :, i].unsqueeze(-1)).exp_()
+                grad_k = matrix * (grad_k - delta[b, :, i].unsqueeze(-1))
+                grad_bias[b, j] += grad_k.sum((1, 2))
+            grad_values[b, :, j] += matrix.to(g.dtype).transpose(-1, -2) @ g
+            if k.requires_grad:
+                _add_gradients(grads, windows, leaves, k, grad_k.to(k.dtype))
         return None, grad_values, grad_bias, *grads
+
+
+def _add_gradients(
+    grads: list[Tensor | None], windows: list[Any], leaves: list[Tensor], k: Tensor, grad_k: Tensor
+) -> None:
+    """Add a tile's gradients to those windows of the tensors that it was cut from."""
+    wanted = [
+        (grad, window, leaf) for grad, window, leaf in zip(grads, windows, leaves, strict=True) if grad is not None
+    ]
+    found = torch.autograd.grad(k, [leaf for *_, leaf in wanted], grad_k, allow_unused=True)
+    for (grad, window, _), part in zip(wanted, found, strict=True):
+        if part is not None:
+            grad[window] += part
 
 
 def _softmax_row(
@@ -213,8 +215,11 @@ def _softmax_row(
 
 
 def _logits(k: Tensor, bias: Tensor, outside: Tensor | None) -> Tensor:
-    logits = k.to(_accumulator(k.dtype)) + bias[:, None, None, :]
-    return logits if outside is None else logits.masked_fill_(outside, -torch.inf)
+    return _masked(k.to(_accumulator(k.dtype)) + bias[:, None, None, :], outside, -torch.inf)
+
+
+def _masked(block: Tensor, outside: Tensor | None, value: float) -> Tensor:
+    return block if outside is None else block.masked_fill(outside, value)
 
 
 def _accumulator(dtype: torch.dtype) -> torch.dtype:

@@ -18,14 +18,15 @@ from itnet_core.kernel import Kernel, Normalization
 from itnet_core.kernels.pair_inputs import INPUTS, Input, PairInputs
 from itnet_core.support import Support
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu_, "silu": F.silu, "gelu": F.gelu, "tanh": torch.tanh}
+Activation = Callable[[Tensor], Tensor]
+ACTIVATIONS: dict[str, Activation] = {"relu": F.relu_, "silu": F.silu, "gelu": F.gelu, "tanh": torch.tanh}
 
 
 class MLPKernel(Kernel):
     """k = W_2 σ(W_1 z + b_1) + b_2, z = [ũ(x), ũ(y), ũ(x)⊙ũ(y), x−y, ‖x−y‖², cos 2πB(x−y), sin 2πB(x−y)] (OPERATOR §2).
 
-    Here ũ = P u has `rank` channels. The vector z of a pair never exists: it is bilinear in the features of single points
-    (`PairInputs`), so that one matrix product gives a tile's whole hidden layer, exactly as it gives attention scores.
+    Here ũ = P u has `rank` channels. The vector z of a pair never exists: it is bilinear in the features of single
+    points (`PairInputs`), so that one matrix product gives a tile's whole hidden layer, as it gives attention scores.
     Positions are taken relative to the key field's centre, so that ‖x−y‖² and the phases do not cancel far from 0.
 
     Args:
@@ -84,10 +85,10 @@ class MLPKernel(Kernel):
     def _start_local(self) -> None:
         """Start hidden unit c as a bump of radius about ℓ_c around x−y = δ_c, that content and phases modulate.
 
-        With ReLU, σ(1 + ⟨2δ/ℓ², x−y⟩ − ‖x−y‖²/ℓ²) is such a bump, so that the kernel starts as a random convolution with
-        compact filters. ℓ is spread over lengths from a fraction of the domain [−1, 1] to all of it, and W_2 ∝ 1/ℓ gives
-        wide and narrow units a like share. From PyTorch's default, where the kernel is nearly constant and the integral
-        of a normalised field nearly 0, training is several times slower (docs/initialisation.md).
+        With ReLU, σ(1 + ⟨2δ/ℓ², x−y⟩ − ‖x−y‖²/ℓ²) is such a bump, so that the kernel starts as a random convolution
+        with compact filters. ℓ is spread over lengths from a fraction of the domain [−1, 1] to all of it, and
+        W_2 ∝ 1/ℓ gives wide and narrow units a like share. From PyTorch's default, where the kernel is nearly constant
+        and the integral of a normalised field nearly 0, training is several times slower (docs/initialisation.md).
         """
         columns = self.inputs.columns
         length = torch.empty(self.config.hidden, 1).uniform_(math.log(0.25), math.log(1.5)).exp()
@@ -121,13 +122,14 @@ class MLPKernel(Kernel):
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
         forms = self.inputs(self.first.weight, self.first.bias)
-        linear = (query_terms @ forms.flatten(1)).unflatten(-1, forms.shape[1:])  # a form in χ(y) a hidden unit
+        linear = (query_terms @ forms.flatten(1)).view(*query_terms.shape[:2], *forms.shape[1:])
         # Hidden units first: (B, hidden·n, m) makes both layers plain matrix products, and k comes out in its order.
         pre_activation = linear.transpose(1, 2).flatten(1, 2) @ key_terms.transpose(1, 2)
-        hidden = ACTIVATIONS[self.config.activation](pre_activation).unflatten(1, (self.config.hidden, -1))
-        weight = self.second.weight.expand(len(hidden), -1, -1)  # matmul would broadcast by transposing the large factor
-        k = torch.baddbmm(self.second.bias.unsqueeze(1), weight, hidden.flatten(2))
-        return k.unflatten(2, hidden.shape[2:])
+        hidden = ACTIVATIONS[self.config.activation](pre_activation)
+        batch, n, m = len(query_terms), query_terms.shape[1], key_terms.shape[1]
+        weight = self.second.weight.expand(batch, -1, -1)  # matmul would transpose the large factor instead
+        k = torch.baddbmm(self.second.bias.unsqueeze(1), weight, hidden.view(batch, -1, n * m))
+        return k.view(batch, -1, n, m)
 
     def _point_features(self, field: Field, origin: Tensor) -> Tensor:
         position = field.positions - origin

@@ -25,8 +25,8 @@ class PairInputs(nn.Module):
     """The vector z of a pair of points, each entry written as z_k = χ(x)ᵀ S_k χ(y) with a constant, sparse S_k.
 
     The point features are χ = [1, ũ, x, ‖x‖², cos 2πBx, sin 2πBx], less those that no input needs. For example
-    ‖x−y‖² = ‖x‖²·1 + 1·‖y‖² − 2 Σ_i x_i y_i, and sin(a−b) = sin a cos b − cos a sin b. A first layer W z + b is then one
-    bilinear form a hidden unit: χ(x)ᵀ T_c χ(y) with T_c = Σ_k W_ck S_k + b_c e_1 e_1ᵀ.
+    ‖x−y‖² = ‖x‖²·1 + 1·‖y‖² − 2 Σ_i x_i y_i, and sin(a−b) = sin a cos b − cos a sin b. A first layer W z + b is then
+    one bilinear form a hidden unit: χ(x)ᵀ T_c χ(y) with T_c = Σ_k W_ck S_k + b_c e_1 e_1ᵀ.
 
     Args:
         inputs: which of `INPUTS` there are; z holds them in that order.
@@ -77,7 +77,7 @@ class PairInputs(nn.Module):
         columns = torch.cat([weight, bias.unsqueeze(1)], dim=1)[:, self.unit] * self.coefficient.to(weight.dtype)
         flat = weight.new_zeros(len(weight), self.width**2)
         forms = flat.index_add(1, self.row * self.width + self.column, columns)
-        return forms.unflatten(1, (self.width, self.width)).transpose(0, 1)
+        return forms.view(-1, self.width, self.width).transpose(0, 1)
 
 
 def _form(name: Input, at: slice, start: Mapping[str, int]) -> Iterator[tuple[int, int, int, float]]:
