@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from itnet_core import Field, FieldError, union
+
+
+def test_default_weights_are_the_mean_measure() -> None:
+    field = Field(torch.randn(2, 5, 3), torch.randn(2, 5, 2))
+    assert torch.equal(field.weights, torch.full((2, 5), 0.2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"values": torch.zeros(4, 3)}, r"Field.values: found torch.float32 of shape \(4, 3\)"),
+        ({"values": torch.zeros(2, 4, 3, dtype=torch.int64)}, "Field.values: found torch.int64"),
+        ({"values": torch.zeros(2, 0, 3)}, "at least one point"),
+        ({"positions": torch.zeros(2, 5, 2)}, r"Field.positions: found shape \(2, 5, 2\)"),
+        ({"positions": torch.full((2, 4, 2), torch.nan)}, r"8 points that are not finite, the first at \(0, 0\)"),
+        ({"positions": torch.full((2, 4, 2), torch.inf)}, "not finite"),
+        ({"weights": torch.ones(2, 5)}, r"Field.weights: found torch.float32 of shape \(2, 5\)"),
+        ({"weights": -torch.ones(2, 4)}, "negative or not finite"),
+        ({"weights": torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 0]])}, "no mass in sample 1"),
+        ({"grid": (2, 3)}, "6 points"),
+    ],
+)
+def test_bad_input_is_refused_by_name(change: dict[str, object], message: str) -> None:
+    good = {"values": torch.zeros(2, 4, 3), "positions": torch.zeros(2, 4, 2), "weights": torch.ones(2, 4)}
+    with pytest.raises(FieldError, match=message):
+        Field(**(good | change))  # type: ignore[arg-type]
+
+
+def test_a_grid_keeps_its_domain_at_every_resolution() -> None:
+    coarse, fine = (Field.on_grid(torch.zeros(1, n, 2 * n, 1)) for n in (3, 6))
+    blocks = fine.positions.view(3, 2, 6, 2, 2).mean((1, 3)).flatten(0, 1)
+    torch.testing.assert_close(blocks, coarse.positions[0])
+    assert fine.grid == (6, 12)
+    assert fine.positions.abs().max() < 1
+
+
+def test_axes_place_a_grid_in_space_time() -> None:
+    field = Field.on_grid(torch.zeros(1, 2, 4, 1), axes="yx")
+    t, x, y, z = field.positions[0].unbind(-1)
+    assert not t.any()
+    assert not z.any()
+    torch.testing.assert_close(x, torch.tensor([-0.75, -0.25, 0.25, 0.75]).repeat(2))
+    torch.testing.assert_close(y, torch.tensor([-0.5, 0.5]).repeat_interleave(4))
+
+
+@pytest.mark.parametrize("axes", ["y", "yy", "yq", "yxt"])
+def test_axes_that_do_not_match_are_refused(axes: str) -> None:
+    with pytest.raises(FieldError, match="axes"):
+        Field.on_grid(torch.zeros(1, 2, 4, 1), axes=axes)
+
+
+def test_positions_keep_at_least_single_precision() -> None:
+    assert Field.on_grid(torch.zeros(1, 4, 1, dtype=torch.bfloat16)).positions.dtype == torch.float32
+
+
+def test_measures(make_field) -> None:  # type: ignore[no-untyped-def]
+    field = make_field(points=9)
+    mean, counting = field.with_measure("mean"), field.with_measure("counting")
+    torch.testing.assert_close(mean.weights.sum(-1), torch.ones(2))
+    assert torch.equal(counting.weights, field.mask.double())
+    assert torch.equal(mean.mask, field.mask)
+    assert field.with_measure("given") is field
+
+
+def test_a_balanced_union_gives_each_field_the_same_mass(make_field) -> None:  # type: ignore[no-untyped-def]
+    few, many = make_field(points=3), make_field(points=30)
+    joined = union([few, many])
+    torch.testing.assert_close(joined.weights[:, :3].sum(-1), torch.full((2,), 0.5))
+    torch.testing.assert_close(joined.weights[:, 3:].sum(-1), torch.full((2,), 0.5))
+    assert torch.equal(union([few, many], "given").weights, torch.cat([few.weights, many.weights], 1))
+    torch.testing.assert_close(union([few, many], "mean").weights.sum(-1), torch.ones(2))
+
+
+def test_a_union_of_unlike_fields_is_refused(make_field) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(FieldError, match="the same for all fields"):
+        union([make_field(dim=8), make_field(dim=4)])
+    with pytest.raises(FieldError, match="no field"):
+        union([])
+
+
+def test_moves_and_pytree(make_field) -> None:  # type: ignore[no-untyped-def]
+    field = make_field()
+    assert {t.dtype for t in tree_flatten(field.to(torch.float32))[0]} == {torch.float32}
+    assert field.to("meta").device.type == "meta"
+    leaves, spec = tree_flatten(Field.on_grid(torch.randn(1, 2, 3, 1)))
+    again = tree_unflatten(leaves, spec)
+    assert again.grid == (2, 3)
+    assert torch.equal(tree_map(lambda t: 2 * t, field).values, 2 * field.values)
+
+
+def test_works_under_compile(make_field) -> None:  # type: ignore[no-untyped-def]
+    field = make_field()
+
+    @torch.compile(fullgraph=True, backend="aot_eager")
+    def double(field: Field) -> Field:
+        joined = union([field, Field(field.values, field.positions, field.weights)])
+        return joined.map(lambda u: 2 * u).with_measure("mean")
+
+    result = double(field)
+    torch.testing.assert_close(result.values, torch.cat([field.values] * 2, 1) * 2)
+    torch.testing.assert_close(result.weights.sum(-1), torch.ones(2))

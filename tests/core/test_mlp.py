@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from itnet_core import ConfigError, Field, MLPKernel, ShapeError
+from itnet_core.kernels.pair_inputs import INPUTS
+from itnet_core.testing.reference import concatenated_mlp
+
+
+def fields(batch: int, n: int, m: int, coordinates: int, offset: float = 0.0) -> tuple[Field, Field]:
+    return tuple(  # type: ignore[return-value]
+        Field(torch.randn(batch, points, 6), torch.randn(batch, points, coordinates) + offset) for points in (n, m)
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    inputs=st.sets(st.sampled_from(INPUTS), min_size=1),
+    sizes=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4)),
+    activation=st.sampled_from(["relu", "silu", "gelu", "tanh"]),
+)
+def test_the_first_layer_separates(inputs: set[str], sizes: tuple[int, int, int, int], activation: str) -> None:
+    """OPERATOR §2: the bilinear form equals the concatenated definition, in values and gradients."""
+    torch.set_default_dtype(torch.float64)
+    kernel = MLPKernel(
+        6, inputs=tuple(inputs), position_dim=sizes[-1], heads=3, hidden=5, rank=4, frequencies=2, activation=activation
+    )
+    query, key = fields(*sizes)
+    separated, definition = kernel.tile(*kernel.project(query, key)), concatenated_mlp(kernel, query, key)
+    torch.testing.assert_close(separated, definition, rtol=1e-9, atol=1e-11)
+    used = [p for p in kernel.parameters() if p is not kernel.content.weight or {"query", "key", "product"} & inputs]
+    gradients = [torch.autograd.grad(k.square().sum(), used) for k in (separated, definition)]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_positions_far_from_zero_do_not_cancel() -> None:
+    kernel = MLPKernel(6, position_dim=2)
+    query, key = fields(1, 40, 50, 2)
+    near = kernel.tile(*kernel.project(query, key))
+    single = kernel.float()
+    moved = [Field(f.values.float(), (f.positions + 1000).float()) for f in (query, key)]
+    # 1000 + x has an absolute precision of 6e-5 in float32; what is lost beyond that would be ours.
+    rounded = [Field(f.values.double(), f.positions.double()) for f in moved]
+    expected = concatenated_mlp(kernel.double(), *rounded)
+    torch.testing.assert_close(single.float().tile(*single.project(*moved)).double(), expected, rtol=1e-3, atol=1e-3)
+    assert not torch.equal(near, expected)
+
+
+def test_no_tensor_of_all_inputs_of_all_pairs_is_made() -> None:
+    kernel = MLPKernel(6, position_dim=2, hidden=8)
+    query, key = fields(1, 64, 64, 2)
+    sizes: list[int] = []
+
+    class Sizes(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            out = func(*args, **(kwargs or {}))
+            sizes.extend(t.numel() for t in (out if isinstance(out, tuple) else (out,)) if torch.is_tensor(t))
+            return out
+
+    with Sizes():
+        kernel.tile(*kernel.project(query, key))
+    assert max(sizes) == 64 * 64 * 8
+
+
+def test_the_kernel_is_a_function_of_points() -> None:
+    """Tiles of any sub-block equal the block of the whole, and batch samples do not see each other."""
+    kernel = MLPKernel(6, position_dim=2)
+    query, key = fields(2, 8, 9, 2)
+    query_terms, key_terms = kernel.project(query, key)
+    whole = kernel.tile(query_terms, key_terms)
+    torch.testing.assert_close(kernel.tile(query_terms[1:, 2:5], key_terms[1:, 3:]), whole[1:, :, 2:5, 3:])
+
+
+def test_it_starts_local() -> None:
+    """At the start a kernel differs between near and far points, on every axis that is used."""
+    points = torch.linspace(-1, 1, 41).view(1, -1, 1)
+    positions = torch.cat([points, *[torch.zeros_like(points)] * 3], -1)
+    kernel = MLPKernel(6, hidden=64)
+    k = kernel.tile(*kernel.project(*[Field(torch.zeros(1, 41, 6), positions)] * 2))[0]
+    spread = k.std(-1).mean()
+    assert spread > 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hiden": 3}, "MLPKernel.hiden: found a field that does not exist.*Did you mean 'hidden'"),
+        ({"heads": 0}, "MLPKernel.heads: found 0"),
+        ({"inputs": []}, "at least one input"),
+        ({"inputs": ["query", "query"]}, "each at most once"),
+        ({"inputs": ["queries"]}, "MLPKernel.inputs.0"),
+        ({"activation": "swish"}, "MLPKernel.activation"),
+    ],
+)
+def test_a_bad_configuration_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        MLPKernel(6, **options)
+
+
+def test_positions_of_other_coordinates_are_refused() -> None:
+    kernel = MLPKernel(6)
+    with pytest.raises(ShapeError, match="position_dim = 4"):
+        kernel.project(*fields(1, 3, 3, 2))
+
+
+def test_config_round_trip() -> None:
+    kernel = MLPKernel(6, heads=2, support={"causal": "t"}, inputs=["fourier", "query"])
+    again = MLPKernel(6, MLPKernel.Config.model_validate_json(kernel.config.model_dump_json()))
+    assert again.config == kernel.config
+    again.load_state_dict(kernel.state_dict())

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from itnet_core import ConfigError, Encoder, Field, IntegralOperator, ITNetModel, MLPKernel, Trunk
+from itnet_core.head import ClassificationHead, PerPointHead, RegressionHead, mean
+from itnet_core.plugin import itnet_register_presets
+
+
+class Pointwise(Encoder):
+    """A smooth function's samples, one point a sample."""
+
+    modality = "signal"
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.linear = nn.Linear(1, dim)
+
+    def forward(self, inputs: Tensor) -> Field:
+        return Field.on_grid(self.linear(inputs.unsqueeze(-1)), axes="t")
+
+
+def model_of(depth: int = 2) -> ITNetModel:
+    trunk = Trunk(IntegralOperator(8, MLPKernel(8, heads=2)) for _ in range(depth))
+    heads = {"signal": ClassificationHead(8, classes=3), "other": RegressionHead(8)}
+    return ITNetModel({"signal": Pointwise(8), "other": Pointwise(8), "bare": Pointwise(8)}, trunk, heads)
+
+
+def test_each_modality_has_its_encoder_and_head() -> None:
+    model = model_of()
+    assert model(torch.randn(2, 5), "signal").shape == (2, 3)
+    assert model(torch.randn(2, 5), "other").shape == (2, 1)
+    assert model.features(torch.randn(2, 5), "bare").values.shape == (2, 5, 8)
+
+
+def test_a_modality_that_is_not_there_is_refused() -> None:
+    model = model_of()
+    with pytest.raises(ConfigError, match="one of signal, other, bare"):
+        model(torch.randn(2, 5))
+    with pytest.raises(ConfigError, match="found 'image'"):
+        model(torch.randn(2, 5), "image")
+    with pytest.raises(ConfigError, match="Call `features` instead"):
+        model(torch.randn(2, 5), "bare")
+    with pytest.raises(ConfigError, match="an encoder for each head"):
+        ITNetModel({"a": Pointwise(8)}, model.trunk, {"b": RegressionHead(8)})
+
+
+def test_resolution_may_change() -> None:
+    """The same signal sampled twice as finely gives nearly the same output; the error falls at least as 1/N."""
+    model = model_of()
+
+    def output(points: int) -> Tensor:
+        t = (torch.arange(points) + 0.5) / points
+        return model((2 * torch.pi * t).sin().unsqueeze(0), "signal")
+
+    finest = output(1024)
+    for points in (8, 16, 32, 64, 128):
+        assert (output(points) - finest).norm() / finest.norm() < 0.2 / points
+
+
+def test_samples_of_a_batch_do_not_see_each_other() -> None:
+    model, batch = model_of(), torch.randn(3, 6)
+    alone = torch.cat([model(sample.unsqueeze(0), "signal") for sample in batch])
+    torch.testing.assert_close(model(batch, "signal"), alone)
+
+
+def test_every_parameter_learns() -> None:
+    model = model_of()
+    sum(model(torch.randn(2, 5), name).square().sum() for name in ("signal", "other")).backward()
+    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert all(name.startswith("encoders.bare") for name in idle)
+
+
+def test_heads(make_field) -> None:  # type: ignore[no-untyped-def]
+    field = make_field(padding=0.5)
+    present = [field.values[b][field.mask[b]] for b in range(2)]
+    weights = [field.weights[b][field.mask[b]] for b in range(2)]
+    expected = torch.stack([(u * w.unsqueeze(-1)).sum(0) / w.sum() for u, w in zip(present, weights, strict=True)])
+    torch.testing.assert_close(mean(field), expected)
+    assert PerPointHead(8, outputs=5)(field).shape == (2, 7, 5)
+    with pytest.raises(ConfigError, match="ClassificationHead.classes: found nothing"):
+        ClassificationHead(8)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("itnet-s", 22), ("itnet-b", 86), ("itnet-l", 307)])
+def test_presets_have_the_sizes_of_the_paper(name: str, millions: int) -> None:
+    """Within 2%, with a patch encoder of 16 × 16 × 3 and a head of 1000 classes, as such counts are quoted."""
+    preset = next(p for p in itnet_register_presets(api=1) if p.name == name)
+    width, kernel = preset.config["width"], dict(preset.config["kernel"])
+    kernel.pop("name")
+    with torch.device("meta"):
+        operators = (IntegralOperator(width, MLPKernel(width, **kernel)) for _ in range(preset.config["depth"]))
+        parts = nn.ModuleList([nn.Conv2d(3, width, 16), Trunk(operators), ClassificationHead(width, classes=1000)])
+    count = sum(p.numel() for p in parts.parameters())
+    assert abs(count / 1e6 - millions) <= 0.02 * millions

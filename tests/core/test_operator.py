@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from itnet_core import Field, FullSampler, IntegralOperator, MLPKernel, Nodes, Sampler, ShapeError
+from itnet_core.evaluate import DenseEvaluator, TiledEvaluator
+from itnet_core.kernel import Kernel, Points
+
+
+def operator_of(**options: object) -> IntegralOperator:
+    return IntegralOperator(8, MLPKernel(8, position_dim=2, heads=2), **options)  # type: ignore[arg-type]
+
+
+def test_self_is_cross_with_the_field_itself(make_field) -> None:  # type: ignore[no-untyped-def]
+    operator, field = operator_of(), make_field()
+    again = Field(field.values.clone(), field.positions.clone(), field.weights.clone())
+    torch.testing.assert_close(operator(field).values, operator(field, again).values)
+
+
+def test_the_parts_add_up(make_field) -> None:  # type: ignore[no-untyped-def]
+    """out = O ∫ k V u dμ + W_o u."""
+    operator, query, key = operator_of(), make_field(points=4, padding=0), make_field(points=6, padding=0)
+    k = operator.kernel.tile(*operator.kernel.project(query, key))
+    integral = torch.einsum("bhij,bj,bjhd->bihd", k, key.weights, operator.value(key.values))
+
+    expected = operator.output(integral) + operator.pointwise(query.values)
+    torch.testing.assert_close(operator(query, key).values, expected)
+    assert operator_of(pointwise=False).pointwise is None
+
+
+def test_the_result_is_a_field_on_the_query_points(make_field) -> None:  # type: ignore[no-untyped-def]
+    query = make_field(points=4)
+    out = operator_of()(query, make_field(points=6))
+    assert out.positions is query.positions
+    assert out.weights is query.weights
+
+
+def test_shapes_that_do_not_fit_are_refused(make_field) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ShapeError, match="dim 8 with 3 heads"):
+        IntegralOperator(8, MLPKernel(8, heads=3))
+    with pytest.raises(ShapeError, match=r"IntegralOperator\(key\): found 4 channels; expected dim = 8"):
+        operator_of()(make_field(), make_field(dim=4))
+    with pytest.raises(ShapeError, match="batch 3"):
+        operator_of()(make_field(batch=2), make_field(batch=3))
+    out = IntegralOperator(8, MLPKernel(8, position_dim=2, heads=3), head_dim=5)(make_field())
+    assert out.values.shape == (2, 7, 8)
+
+
+class Chosen(Sampler):
+    """Given nodes."""
+
+    def __init__(self, nodes: Nodes | Field) -> None:
+        super().__init__(8)
+        self.nodes = nodes
+
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        return self.nodes
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize("evaluator", [DenseEvaluator(), TiledEvaluator(key_tile=2)], ids=["dense", "tiled"])
+def test_nodes_of_each_query_equal_one_integral_a_query(make_field, evaluator, normalization: str) -> None:  # type: ignore[no-untyped-def]
+    kernel = MLPKernel(8, position_dim=2, heads=2, normalization=normalization, support={"radius": 1.5})
+    query, key = make_field(points=4, padding=0), make_field(points=9)
+    indices, weights = torch.randint(9, (2, 4, 5)), torch.rand(2, 4, 5)
+    operator = IntegralOperator(8, kernel, Chosen(Nodes(indices, weights)), evaluator)
+    together = operator(query, key).values
+    for i in range(4):
+        operator.sampler = Chosen(Nodes(indices[:, i], weights[:, i]))
+        torch.testing.assert_close(operator(query, key).values[:, i], together[:, i])
+
+
+def test_all_points_as_nodes_are_the_full_integral(make_field) -> None:  # type: ignore[no-untyped-def]
+    operator, field = operator_of(), make_field()
+    assert isinstance(operator.sampler, FullSampler)
+    full = operator(field).values
+    operator.sampler = Chosen(Nodes(torch.arange(7).expand(2, 7), field.weights))
+    torch.testing.assert_close(operator(field).values, full)
+
+
+def test_a_sampler_may_give_a_coarser_field(make_field) -> None:  # type: ignore[no-untyped-def]
+    operator, query, coarse = operator_of(), make_field(points=7), make_field(points=3)
+    expected = operator(query, coarse).values
+    operator.sampler = Chosen(coarse)
+    torch.testing.assert_close(operator(query).values, expected)
+
+
+class Separable(Kernel):
+    """k = ⟨x, y⟩ with its shortcut, and maps of its own."""
+
+    heads = 1
+
+    def project(self, query: Field, key: Field) -> tuple[torch.Tensor, torch.Tensor]:
+        return query.positions, key.positions
+
+    def tile(self, query_terms: torch.Tensor, key_terms: torch.Tensor) -> torch.Tensor:
+        return (query_terms @ key_terms.transpose(1, 2)).unsqueeze(1)
+
+    def integrates(self, query: Points, key: Points) -> bool:
+        return key.grid is not None
+
+    def integrate(self, query: Points, key: Points, values: torch.Tensor) -> torch.Tensor:
+        moments = torch.einsum("bmp,bm,bmhd->bphd", key.terms, key.weights, values)
+        return torch.einsum("bnp,bphd->bnhd", query.terms, moments)
+
+    def value_map(self, dim: int, head_dim: int) -> nn.Module:
+        return nn.Unflatten(-1, (1, dim))
+
+    def output_map(self, head_dim: int, dim: int) -> nn.Module:
+        return nn.Flatten(-2)
+
+
+def test_a_kernel_may_bring_a_shortcut_and_its_maps() -> None:
+    operator = IntegralOperator(8, Separable(), pointwise=False)
+    on_grid = Field.on_grid(torch.randn(2, 3, 4, 8))
+    scattered = Field(on_grid.values, on_grid.positions, on_grid.weights)
+    assert list(operator.parameters()) == []
+    torch.testing.assert_close(operator(on_grid).values, operator(scattered).values)
+
+
+@pytest.mark.parametrize("evaluator", [DenseEvaluator(), TiledEvaluator(key_tile=2)], ids=["dense", "tiled"])
+def test_works_under_compile(make_field, evaluator) -> None:  # type: ignore[no-untyped-def]
+    operator, field = operator_of(evaluator=evaluator), make_field()
+    expected = torch.autograd.grad(operator(field).values.square().sum(), list(operator.parameters()))
+    compiled = torch.compile(operator, backend="aot_eager")
+    found = torch.autograd.grad(compiled(field).values.square().sum(), list(operator.parameters()))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_parameters_may_be_replaced_from_outside(make_field) -> None:  # type: ignore[no-untyped-def]
+    """`functional_call` reaches a kernel's parameters inside tiles, forward and backward."""
+    operator, field = operator_of(evaluator=TiledEvaluator(key_tile=2)), make_field()
+    doubled = {name: (2 * p).detach().requires_grad_() for name, p in operator.named_parameters()}
+    other = operator_of()
+    other.load_state_dict({**operator.state_dict(), **{n: p.detach() for n, p in doubled.items()}})
+    out = torch.func.functional_call(operator, doubled, (field,)).values
+    found = torch.autograd.grad(out.sum(), list(doubled.values()))
+    expected = torch.autograd.grad(other(field).values.sum(), list(other.parameters()))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
