@@ -1,0 +1,39 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+DISTRIBUTIONS := -e . -e registry -e 'plugins/image[digits]' -e plugins/train
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo    train an ITNet on pictures of digits, load it again, and draw its kernels (demo/)"
+	@echo "make test    lint, types and the whole test suite"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   measure the operator (benchmarks/)"
+	@echo "make clean   remove .venv and what the demo made"
+
+$(INSTALLED): constraints.txt pyproject.toml $(wildcard registry/pyproject.toml plugins/*/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python {sys.version.split()[0]} found, 3.11 or later needed: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(DISTRIBUTIONS) --group dev
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/itnet train examples/digits.yaml --output demo/digits --overwrite
+	$(BIN)/itnet evaluate demo/digits/best
+	$(BIN)/python examples/draw_digits.py demo/digits/best demo/digits.png
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/tiled_operator.py
+
+clean:
+	rm -rf .venv demo

@@ -1,0 +1,123 @@
+"""Each distribution as a wheel, and the image plugin with nothing installed but what it declares."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {
+    "itnet-core": ROOT,
+    "itnet-registry": ROOT / "registry",
+    **{f"itnet-{path.parent.name.replace('_', '-')}": path.parent for path in ROOT.glob("plugins/*/pyproject.toml")},
+}
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    out = tmp_path_factory.mktemp("wheels")
+    for name, folder in FOLDERS.items():
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out / name, folder]
+        subprocess.run(command, check=True, capture_output=True)
+    return {name: next((out / name).glob("*.whl")) for name in FOLDERS}
+
+
+def needed(names: list[str], ours: set[str]) -> dict[str, Distribution]:
+    """Return the installed distributions that the given ones need, themselves left out, by what metadata declares."""
+    found: dict[str, Distribution] = {}
+    waiting = [(name, frozenset[str]()) for name in names]
+    seen = set()
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        dist = distribution(name)
+        if name not in ours:
+            found[name] = dist
+        for requirement in map(Requirement, dist.requires or []):
+            wanted = (
+                [requirement.marker.evaluate({"extra": extra}) for extra in (extras or {""})]
+                if requirement.marker
+                else [True]
+            )
+            if any(wanted):
+                waiting.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
+    return found
+
+
+@pytest.fixture(scope="session")
+def image_only(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of packages: core, registry and image from their wheels, and what they declare that they need."""
+    site = tmp_path_factory.mktemp("image-only")
+    ours = ["itnet-core", "itnet-registry", "itnet-image"]
+    for name in ours:
+        zipfile.ZipFile(wheels[name]).extractall(site)
+    for dist in needed(ours, set(FOLDERS)).values():
+        for file in dist.files or []:
+            top = file.parts[0]
+            source = Path(str(dist.locate_file(top)))
+            if top not in ("..", "__pycache__") and not (site / top).exists() and source.exists():
+                (site / top).symlink_to(source)
+    return site
+
+
+def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the packages of `site` and the standard library alone."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ITNET"))}
+    return subprocess.run(
+        [sys.executable, "-S", "-P", *arguments],
+        env=environment | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        cwd=site,
+    )
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_wheel_holds_its_package_and_its_licence(name: str, wheels: dict[str, Path]) -> None:
+    files = zipfile.ZipFile(wheels[name]).namelist()
+    package = name.replace("-", "_")
+    assert {path.partition("/")[0].partition("-")[0] for path in files} == {package}
+    assert f"{package}/py.typed" in files
+    assert any(path.endswith("licenses/LICENSE") for path in files)
+    assert not any("tests/" in path for path in files)
+
+
+def test_the_image_plugin_alone_is_enough_for_pictures(image_only: Path) -> None:
+    code = """
+import importlib.util, torch
+from itnet_registry import create_model, save_model, load_model
+assert not any(importlib.util.find_spec(name) for name in ("lightning", "itnet_train", "itnet_text", "sklearn"))
+model = create_model("itnet-nano", encoder={"name": "patch", "patch_size": 8}, head={"name": "classify", "classes": 3})
+pictures = torch.randn(2, 3, 32, 32)
+save_model(model, "checkpoint")
+assert torch.equal(load_model("checkpoint")(pictures), model(pictures))
+print(tuple(model(pictures).shape))
+"""
+    done = run(image_only, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(2, 3)"
+
+
+def test_the_command_lists_what_is_there_alone(image_only: Path) -> None:
+    done = run(image_only, "-m", "itnet_registry", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    distributions = {entry["distribution"] for entry in json.loads(done.stdout)["components"]}
+    assert distributions == {"itnet-core", "itnet-image"}
+
+
+def test_what_is_not_installed_is_named_with_its_mend(image_only: Path) -> None:
+    code = "from itnet_registry import create_model; create_model('itnet-nano', encoder='token')"
+    done = run(image_only, "-c", code)
+    assert done.returncode == 1
+    assert "pip install itnet-text" in done.stderr
