@@ -1,0 +1,58 @@
+"""Building models from their complete configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from itnet_core.component import Kind
+from itnet_core.encoder import Encoder
+from itnet_core.head import Head
+from itnet_core.model import ITNetModel
+from itnet_core.operator import IntegralOperator
+from itnet_core.trunk import Trunk
+from itnet_registry.complete import at, built, complete
+from itnet_registry.model_config import CompleteModelConfig, CompleteReference
+from itnet_registry.registry import Registry
+
+
+def create_model(registry: Registry, preset: str | None, overrides: Mapping[str, Any]) -> ITNetModel:
+    """Return a new model, with its complete configuration as `model.config`.
+
+    `create_model(registry, "itnet-nano", {"encoder": "patch", "head": {"name": "classify", "classes": 10}})`. The
+    fields are those of `ModelConfig`; `itnet_registry.layers.lay` says how they are laid over the preset.
+
+    Raises:
+        As `itnet_registry.complete.complete` does, and ShapeError where widths and heads do not fit.
+    """
+    said = dict(overrides) if preset is None else {**overrides, "preset": preset}
+    return build(registry, complete(registry, said))
+
+
+def build(registry: Registry, config: CompleteModelConfig, place: str = "model") -> ITNetModel:
+    """Return a new model of exactly this configuration."""
+
+    def new(kind: Kind, reference: CompleteReference, where: str, *channels: int) -> Any:
+        component = registry.component(kind, reference.name, place=f"{place}.{where}")
+        with at(f"{place}.{where}"):
+            cls = component.load()
+        return built(component, lambda: cls(*channels, **reference.options), f"{place}.{where}")
+
+    def operator() -> IntegralOperator:
+        kernel = new("kernel", config.kernel, "kernel", config.width)
+        sampler = new("sampler", config.sampler, "sampler", config.width)
+        evaluator = new("evaluator", config.evaluator, "evaluator")
+        with at(f"{place}.kernel"):
+            return IntegralOperator(config.width, kernel, sampler, evaluator)
+
+    encoders: dict[str, Encoder] = {
+        modality: new("encoder", reference, f"encoders.{modality}", config.width)
+        for modality, reference in config.encoders.items()
+    }
+    operators = [operator() for _ in range(config.depth)]
+    heads: dict[str, Head] = {
+        modality: new("head", reference, f"heads.{modality}", config.width)
+        for modality, reference in config.heads.items()
+    }
+    trunk = Trunk(operators, ffn_ratio=config.ffn_ratio, dropout=config.dropout)
+    return ITNetModel(encoders, trunk, heads, config=config.model_dump(mode="json"))

@@ -1,0 +1,188 @@
+"""Checkpoints: a directory of `model.safetensors` and `itnet.json`. No pickle, no network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model as load_weights
+from safetensors.torch import save_model as save_weights
+
+import itnet_core
+from itnet_core.config import parse
+from itnet_core.errors import ConfigError
+from itnet_core.model import ITNetModel
+from itnet_registry.assemble import build
+from itnet_registry.compatibility import present_config
+from itnet_registry.errors import CheckpointError
+from itnet_registry.manifest import FORMAT, MANIFEST, WEIGHTS, Manifest, Record, references
+from itnet_registry.model_config import CompleteModelConfig
+from itnet_registry.registry import Registry
+
+
+def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str]) -> None:
+    """Write a model's weights and configuration as the directory `path`.
+
+    It is written beside `path` under a temporary name and then renamed; a checkpoint that is there already stays until
+    the new one is complete, and is put back if the last step fails.
+
+    Raises:
+        CheckpointError: the model was not assembled from a configuration, its weights cannot be stored, or `path` is
+            something other than a checkpoint.
+        UnknownNameError: one of its components is no longer there.
+    """
+    path = Path(path).resolve()
+    _check_replaceable(path)
+    config = _config_of(model)
+    records = {}
+    for where, kind, reference in references(config):
+        component = registry.component(kind, reference.name, place=f"model.{where}")
+        records[where] = Record(
+            kind=kind,
+            name=component.id,
+            distribution=component.source.distribution,
+            version=component.source.version,
+            config_version=component.spec.config_version,
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    written.mkdir()
+    try:
+        try:
+            save_weights(model, str(written / WEIGHTS), metadata={"format": "pt"})
+        except (RuntimeError, ValueError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{path}/{WEIGHTS}", found=str(error), expected="weights that safetensors can store"
+            ) from error
+        manifest = Manifest(
+            format=FORMAT, api=itnet_core.API, config=config, components=records, sha256=_sha256(written / WEIGHTS)
+        )
+        try:
+            manifest.write(written / MANIFEST)
+        except ValueError as error:
+            raise CheckpointError(f"{path}/{MANIFEST}", found=str(error), expected="JSON-native options") from error
+        for name in (WEIGHTS, MANIFEST):
+            _to_disk(written / name)
+        _replace(written, path)
+    finally:
+        shutil.rmtree(written, ignore_errors=True)
+
+
+def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
+    """Return the model of the checkpoint `path`, on the CPU and in evaluation mode, bit by bit as it was saved.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or of an unknown format; or plugins are missing, too old or
+            incompatible: all of them are named at once, with one pip command.
+    """
+    path = Path(path)
+    for name in (MANIFEST, WEIGHTS):
+        if not (path / name).is_file():
+            raise _missing(path, name)
+    manifest = Manifest.read(path / MANIFEST)
+    config = present_config(registry, manifest, str(path))
+    weights = path / WEIGHTS
+    found = _sha256(weights)
+    if found != manifest.sha256:
+        raise CheckpointError(
+            str(weights),
+            found=f"sha256 {found[:12]}…",
+            expected=f"{manifest.sha256[:12]}…, as in {MANIFEST}",
+            mend="The file is truncated or was changed; take it from a copy.",
+        )
+    model = build(registry, config, place=f"{path}: config")
+    try:
+        _take_dtypes(model, weights)
+        load_weights(model, weights, strict=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            str(weights),
+            found=str(error),
+            expected="the weights of the model that its config describes",
+            mend="A plugin changed its modules but not its config_version; install the versions in itnet.json.",
+        ) from error
+    return model.eval()
+
+
+def _config_of(model: ITNetModel) -> CompleteModelConfig:
+    if not isinstance(model.config, Mapping):
+        raise CheckpointError(
+            "ITNetModel.config",
+            found=repr(model.config),
+            expected="the configuration that it was assembled from",
+            mend="Models from create_model and load_model have one.",
+        )
+    try:
+        return parse(CompleteModelConfig, model.config, "ITNetModel.config")
+    except ConfigError as error:
+        raise CheckpointError(error.place, found=error.found, expected=error.expected, mend=error.mend) from error
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.is_dir():
+        others = sorted(each.name for each in path.iterdir() if each.name not in (MANIFEST, WEIGHTS))
+        if not others:
+            return
+        found = f"a directory that holds {', '.join(others[:3])}"
+    elif path.exists():
+        found = "a file"
+    else:
+        return
+    raise CheckpointError(str(path), found=found, expected="a new path, or a checkpoint to replace")
+
+
+def _replace(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.rename(path)
+        return
+    old = _previous(path)
+    shutil.rmtree(old, ignore_errors=True)
+    path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _previous(path: Path) -> Path:
+    """Return where the checkpoint that is being replaced stands for a moment."""
+    return path.with_name(f".{path.name}.previous")
+
+
+def _missing(path: Path, name: str) -> CheckpointError:
+    found = f"no {name} in it" if path.is_dir() else "a file" if path.exists() else "nothing"
+    previous = _previous(path.resolve())
+    saved = found == "nothing" and previous.is_dir()
+    return CheckpointError(
+        str(path),
+        found=found,
+        expected=f"a directory with {MANIFEST} and {WEIGHTS}",
+        mend=f"A save was cut off; rename {previous} to get the last checkpoint back." if saved else "",
+    )
+
+
+def _take_dtypes(model: ITNetModel, weights: Path) -> None:
+    """Give the model's tensors the types of the stored ones; tied tensors stay tied."""
+    state: dict[str, Any] = model.state_dict(keep_vars=True)
+    with safe_open(weights, framework="pt") as file:
+        for name in set(file.keys()) & state.keys():
+            state[name].data = state[name].data.to(file.get_tensor(name).dtype)
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,114 @@
+"""The command's groups: what is built in, and what plugins add, imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from itnet_core.errors import ConfigError, ITNetError
+from itnet_registry.cli import doctor, info, listing, schema, validate
+from itnet_registry.errors import AmbiguousNameError, UnknownNameError
+
+USAGE = (ConfigError, UnknownNameError, AmbiguousNameError)
+
+
+class PluginGroup(TyperGroup):
+    """The built-in commands, and those of plugins. The latter's declarations are read when one is asked for by name or
+    for help; its function is imported only when it is called.
+    """
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return all names, the built-in ones first."""
+        from itnet_registry.default import default_registry
+        from itnet_registry.names import shortest
+
+        return [*super().list_commands(ctx), *shortest(default_registry().commands())]
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """Return a built-in command, or a plugin's with its summary alone."""
+        built_in = super().get_command(ctx, cmd_name)
+        if built_in is not None:
+            return built_in
+        from itnet_registry.default import default_registry
+
+        command = default_registry().command(cmd_name)
+        return TyperCommand(cmd_name, help=command.spec.summary, short_help=command.spec.summary)
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
+        """Return the command that is to be called, with its function imported."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            return args[0], _loaded(args[0]), args[1:]
+        return super().resolve_command(ctx, args)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; errors of ours end as one message: exit code 2 for usage and configuration, 1 for the rest."""
+        try:
+            return super().main(*args, **kwargs)
+        except ITNetError as error:
+            typer.echo(f"error: {error}", err=True)
+            sys.exit(2 if isinstance(error, USAGE) else 1)
+
+
+def _loaded(name: str) -> Any:
+    """Return a plugin's command with its function."""
+    from itnet_registry.default import default_registry
+    from itnet_registry.errors import PluginError
+    from itnet_registry.targets import import_target, one_line
+
+    command = default_registry().command(name)
+    try:
+        function = import_target(command.spec.target)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginError(
+            f"command {command.id} of {command.source.title}",
+            found=f"{one_line(error)}, when {command.spec.target} was imported",
+            expected="a target that imports",
+        ) from error
+    if isinstance(function, typer.Typer):
+        return typer.main.get_command(function)
+    holder = typer.Typer(add_completion=False)
+    holder.command(name)(function)
+    return typer.main.get_command(holder)
+
+
+app = typer.Typer(
+    cls=PluginGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="ITNet: plugins, models and configurations.",
+)
+app.command("list")(listing.list_components)
+app.command("info")(info.info)
+app.command("doctor")(doctor.doctor)
+app.command("schema")(schema.schema)
+app.command("validate")(validate.validate)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import itnet_core
+        import itnet_registry
+
+        typer.echo(
+            f"itnet-registry {itnet_registry.__version__}, itnet-core {itnet_core.__version__}, API {itnet_core.API}"
+        )
+        raise typer.Exit
+
+
+@app.callback()
+def itnet(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the versions and exit.")
+    ] = False,
+) -> None:
+    """ITNet: plugins, models and configurations."""
+
+
+def main() -> None:
+    """Run the command `itnet`."""
+    app()

@@ -1,0 +1,122 @@
+"""`itnet doctor`: whether this environment is well."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from itnet_core.component import Check
+    from itnet_registry.registry import Registry
+
+
+def doctor(
+    plugins: Annotated[bool, typer.Option("--plugins", help="Import the plugins and ask them, too.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Check versions, plugins and environment variables, by metadata alone unless asked for more."""
+    from itnet_registry.cli.output import print_json, print_table
+    from itnet_registry.default import default_registry
+
+    registry = default_registry()
+    checks = [*_surroundings(registry), *(_asked(registry) if plugins else _metadata(registry))]
+    well = all(check.ok for check in checks)
+    if json:
+        print_json({"ok": well, "checks": [asdict(check) for check in checks]})
+    else:
+        rows: list[tuple[Any, ...]] = [("ok" if check.ok else "WRONG", check.name, check.detail) for check in checks]
+        print_table("doctor", ("", "check", "detail"), rows)
+    raise typer.Exit(0 if well else 1)
+
+
+def _surroundings(registry: Registry) -> list[Check]:
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    import itnet_core
+    import itnet_registry
+    from itnet_core.component import Check
+
+    checks = [
+        Check(name="python", ok=True, detail=platform.python_version()),
+        Check(name="itnet-core", ok=True, detail=f"{itnet_core.__version__}, API {itnet_core.API}"),
+        Check(name="itnet-registry", ok=True, detail=itnet_registry.__version__),
+    ]
+    try:
+        checks.append(Check(name="torch", ok=True, detail=version("torch")))
+    except PackageNotFoundError:
+        checks.append(Check(name="torch", ok=False, detail="not installed: pip install torch"))
+    return [*checks, *_variables(registry)]
+
+
+def _variables(registry: Registry) -> list[Check]:
+    """Check that the environment's names are names of plugins that are installed."""
+    from packaging.utils import canonicalize_name
+
+    from itnet_core.component import Check
+
+    found = registry.discovery
+    known = {
+        str(canonicalize_name(name))
+        for source in (*found.sources, *(source for source, _ in found.excluded))
+        for name in (source.distribution, source.entry_point)
+    }
+    checks = []
+    for variable, names in (("ITNET_PLUGINS", registry.settings.only), ("ITNET_DISABLE", registry.settings.disable)):
+        unknown = sorted((names or frozenset()) - known)
+        if unknown:
+            checks.append(Check(name=variable, ok=False, detail=f"not installed: {', '.join(unknown)}"))
+        elif names:
+            checks.append(Check(name=variable, ok=True, detail=", ".join(sorted(names))))
+    return checks
+
+
+def _metadata(registry: Registry) -> list[Check]:
+    from itnet_core.component import Check
+    from itnet_registry.cli.listing import plugins_report
+
+    report = plugins_report(registry)
+    checks = [
+        Check(name=plugin["distribution"], ok=True, detail=f"{plugin['version']}, {plugin['module']}")
+        for plugin in report["plugins"]
+    ]
+    checks += [
+        Check(
+            name=fault["distribution"], ok=False, detail=f"{fault['version']}, stage {fault['stage']}: {fault['error']}"
+        )
+        for fault in report["set_aside"]
+    ]
+    return [*checks, *_shadowed(registry)]
+
+
+def _asked(registry: Registry) -> list[Check]:
+    from itnet_core.component import Check
+
+    checks = []
+    for plugin, found in registry.doctor():
+        source = plugin.source
+        checks.append(Check(name=source.distribution, ok=True, detail=f"{source.version}, {source.module}"))
+        checks += [Check(name=f"{source.distribution}: {c.name}", ok=c.ok, detail=c.detail) for c in found]
+    checks += [
+        Check(name=fault.distribution, ok=False, detail=f"{fault.version}, stage {fault.stage}: {fault.error}")
+        for fault in registry.faults
+    ]
+    ids = set(registry.available())
+    absent = [name for name in registry.prefer if name not in ids]
+    if absent:
+        checks.append(Check(name="ITNET_PREFER", ok=False, detail=f"no installed component: {', '.join(absent)}"))
+    return [*checks, *_shadowed(registry)]
+
+
+def _shadowed(registry: Registry) -> list[Check]:
+    """Tell of distributions that stand twice on `sys.path` and differ."""
+    from itnet_core.component import Check
+
+    return [
+        Check(
+            name=source.distribution, ok=False, detail=f"another copy, {source.version}, is hidden in {source.location}"
+        )
+        for source in registry.discovery.shadowed
+    ]

@@ -1,0 +1,40 @@
+"""`itnet validate`: whether a configuration file is sound, before any work is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def validate(
+    config: Annotated[Path, typer.Argument(help="A YAML or JSON file.")],
+    json: Annotated[bool, typer.Option("--json", help="Write the complete model configuration as JSON.")] = False,
+) -> None:
+    """Check a configuration file: the names, the options, that encoder, task and head go together, and every section.
+
+    One block of the model is built, so that widths and heads are known to fit.
+    """
+    from itnet_core.config import parse
+    from itnet_registry.assemble import build
+    from itnet_registry.cli.output import print_json
+    from itnet_registry.complete import complete
+    from itnet_registry.config_file import load_config
+    from itnet_registry.default import default_registry
+    from itnet_registry.sections import section_model
+
+    registry = default_registry()
+    sections = load_config(config)
+    for name, section in sections.items():
+        if name != "model":
+            parse(section_model(registry, name, name), section, name)
+    if "model" in sections:
+        model = complete(registry, sections["model"])
+        build(registry, model.model_copy(update={"depth": 1}))
+        if json:
+            return print_json(model.model_dump(mode="json"))
+    if json:
+        return print_json(None)
+    typer.echo(f"{config} is valid: {', '.join(sections) or 'it is empty'}")
+    return None

@@ -1,0 +1,199 @@
+"""Completing a model's configuration: every name canonical, every option there, and what the task needs filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from itnet_core.component import Kind
+from itnet_core.config import ComponentConfig, parse
+from itnet_core.errors import ConfigError, ITNetError
+from itnet_core.task import Task
+from itnet_registry.components import Component
+from itnet_registry.errors import ComponentError
+from itnet_registry.layers import lay, over
+from itnet_registry.modalities import mismatch, missing_encoder
+from itnet_registry.model_config import CompleteModelConfig, CompleteReference, ModelConfig, Reference
+from itnet_registry.names import shortest
+from itnet_registry.registry import Registry
+from itnet_registry.targets import one_line
+
+T = TypeVar("T")
+
+
+def complete(registry: Registry, config: Mapping[str, Any], place: str = "model") -> CompleteModelConfig:
+    """Return the complete form of a configuration as people write it (`ModelConfig`).
+
+    A task supplies the head where there is none, the options that a head of the same name leaves open, and the options
+    of the encoder that its data fix (those that the encoder has).
+
+    Raises:
+        ConfigError: something is missing, unknown, of a wrong value, or does not go together; its place is the path of
+            what is wrong, beginning with `place`.
+        UnknownNameError, AmbiguousNameError, RequirementError, ComponentError, PluginError: a component cannot be used.
+    """
+    laid = lay(registry, config, place)
+    for field in ("width", "depth"):
+        if getattr(laid, field) is None:
+            presets = ", ".join(shortest(registry.presets()))
+            raise ConfigError(f"{place}.{field}", found="nothing", expected="a number", mend=f"Or a preset: {presets}.")
+    return _Completion(registry, laid, place).complete()
+
+
+@contextmanager
+def at(place: str) -> Iterator[None]:
+    """Put `place` before the place of errors of ours that are raised inside."""
+    try:
+        yield
+    except ITNetError as error:
+        error.place = f"{place}: {error.place}"
+        raise
+
+
+def built(component: Component, build: Callable[[], T], place: str) -> T:
+    """Return `build()`; an exception in the component's own code gets its place and its owner."""
+    try:
+        with at(place):
+            return build()
+    except ITNetError:
+        raise
+    except Exception as error:
+        raise ComponentError(
+            f"{place}: {component.place}", found=one_line(error), expected="a component that can be built"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A component of the model: where it stands in the configuration, what was said of it, and its class."""
+
+    component: Component
+    reference: Reference
+    place: str
+    cls: type[Any]
+
+    def complete(self, below: Mapping[str, Any] | None = None) -> CompleteReference:
+        """Return the reference with every option, those of `below` where nothing was said."""
+        config: type[ComponentConfig] = self.cls.Config
+        below = {name: value for name, value in (below or {}).items() if name in config.model_fields}
+        options = parse(config, {**below, **self.reference.options}, self.place).model_dump(mode="json")
+        return CompleteReference(name=self.component.id, **options)
+
+
+@dataclass(frozen=True)
+class _Completion:
+    registry: Registry
+    laid: ModelConfig
+    place: str
+
+    def complete(self) -> CompleteModelConfig:
+        laid = self.laid
+        encoders = self._by_modality("encoder", laid.encoder, laid.encoders)
+        if not encoders:
+            raise missing_encoder(self.registry, self.place)
+        declared = self._by_modality("task", laid.task, laid.tasks)
+        for modality, part in declared.items():
+            if modality not in encoders:
+                raise mismatch(self.registry, part.place, part.component, [e.component for e in encoders.values()])
+        references = {modality: part.complete() for modality, part in declared.items()}
+        tasks = {modality: self._task(declared[modality], reference) for modality, reference in references.items()}
+        kernel, sampler, evaluator = (
+            self._part(kind, getattr(laid, kind), f"{self.place}.{kind}").complete()
+            for kind in ("kernel", "sampler", "evaluator")
+        )
+        return CompleteModelConfig(
+            **{field: getattr(laid, field) for field in ("width", "depth", "ffn_ratio", "dropout")},
+            kernel=kernel,
+            sampler=sampler,
+            evaluator=evaluator,
+            encoders={
+                modality: part.complete(tasks[modality].encoder_options if modality in tasks else None)
+                for modality, part in encoders.items()
+            },
+            heads=self._heads(list(encoders), tasks),
+            tasks=references,
+        )
+
+    def _part(self, kind: Kind, reference: Reference, place: str) -> _Part:
+        if reference.name is None:
+            raise ConfigError(
+                f"{place}.name", found="nothing", expected=f"the name of the {kind} that these options are of"
+            )
+        component = self.registry.component(kind, reference.name, place=place, prefer=self.laid.prefer)
+        with at(place):
+            return _Part(component, reference, place, component.load())
+
+    def _by_modality(
+        self, kind: Kind, one: Reference | None, several: Mapping[str, Reference] | None
+    ) -> dict[str, _Part]:
+        if one is not None:
+            part = self._part(kind, one, f"{self.place}.{kind}")
+            return {str(part.component.spec.modality): part}
+        parts = {key: self._part(kind, each, f"{self.place}.{kind}s.{key}") for key, each in (several or {}).items()}
+        for key, part in parts.items():
+            modality = part.component.spec.modality
+            if key != modality:
+                raise ConfigError(
+                    part.place,
+                    found=f"{part.component.id}, which is of {modality}",
+                    expected=f"{'an encoder' if kind == 'encoder' else 'a task'} of {key}",
+                    mend=f"The keys of {kind}s are modalities: write {self.place}.{kind}s.{modality}.",
+                )
+        return parts
+
+    def _task(self, part: _Part, reference: CompleteReference) -> Task:
+        return built(part.component, lambda: part.cls(**reference.options), part.place)
+
+    def _heads(self, modalities: list[str], tasks: Mapping[str, Task]) -> dict[str, CompleteReference]:
+        said, places = self._said_heads(modalities)
+        heads = {}
+        for modality in modalities:
+            head, place = said.get(modality), places.get(modality, f"{self.place}.head")
+            if modality in said and head is None:
+                continue
+            if modality in tasks:
+                head = self._with_task(head, tasks[modality])
+            if head is None:
+                raise ConfigError(
+                    place if len(modalities) == 1 else f"{self.place}.heads.{modality}",
+                    found="nothing",
+                    expected="a head, or a task that says which it needs",
+                    mend="Write heads: {} for a model that gives features alone.",
+                )
+            heads[modality] = self._part("head", head, place).complete()
+        return heads
+
+    def _said_heads(self, modalities: list[str]) -> tuple[Mapping[str, Reference | None], dict[str, str]]:
+        """Return the heads that were written, by modality, and where they stand."""
+        laid = self.laid
+        if laid.head is not None:
+            if len(modalities) > 1:
+                raise ConfigError(
+                    f"{self.place}.head",
+                    found=f"one head for encoders of {', '.join(modalities)}",
+                    expected="heads, with one for each modality",
+                )
+            return {modalities[0]: laid.head}, {modalities[0]: f"{self.place}.head"}
+        if laid.heads is None:
+            return {}, {}
+        if not laid.heads:
+            return dict.fromkeys(modalities), {}
+        for modality in laid.heads:
+            if modality not in modalities:
+                raise ConfigError(
+                    f"{self.place}.heads.{modality}",
+                    found=f"a head of {modality}",
+                    expected=f"heads for the encoders there are, of {', '.join(modalities)}",
+                )
+        return laid.heads, {modality: f"{self.place}.heads.{modality}" for modality in laid.heads}
+
+    def _with_task(self, head: Reference | None, task: Task) -> Reference:
+        needed = task.head
+        if not isinstance(needed, Mapping) or not isinstance(needed.get("name"), str):
+            raise ComponentError(
+                f"{type(task).__name__}.head", found=repr(needed), expected="a mapping with the head's name and options"
+            )
+        needs = Reference(**needed)
+        return needs if head is None else over(self.registry, "head", needs, head, self.laid.prefer)

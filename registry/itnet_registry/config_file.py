@@ -1,0 +1,85 @@
+"""Reading configuration files: YAML or JSON, with nothing said twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from itnet_core.errors import ConfigError
+
+
+def load_config(path: str | PathLike[str]) -> dict[str, Any]:
+    """Return the sections of a configuration file by name; a `task` at the top is moved into `model`.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML or JSON, is not a mapping of sections, or says something twice.
+    """
+    path = Path(path)
+    sections = _read(path)
+    if not isinstance(sections, dict) or not all(isinstance(name, str) for name in sections):
+        raise ConfigError(str(path), found=_kind(sections), expected="sections by name, as in `model: …`")
+    task = sections.pop("task", None)
+    for name, section in sections.items():
+        if section is not None and not isinstance(section, dict):
+            raise ConfigError(f"{path}: {name}", found=_kind(section), expected="a section with fields")
+    sections = {name: section or {} for name, section in sections.items()}
+    if task is not None:
+        model = sections.setdefault("model", {})
+        if {"task", "tasks"} & model.keys():
+            raise ConfigError(f"{path}: task", found="a task at the top and one in model", expected="one of the two")
+        model["task"] = task
+    return sections
+
+
+def _read(path: Path) -> Any:
+    suffix = path.suffix.lower()
+    if suffix not in (".yaml", ".yml", ".json"):
+        raise ConfigError(str(path), found=f"the suffix {path.suffix!r}", expected=".yaml, .yml or .json")
+    try:
+        text = path.read_text(encoding="utf-8")
+        if suffix == ".json":
+            return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except OSError as error:
+        raise ConfigError(str(path), found=error.strerror or str(error), expected="a file that can be read") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            str(path), found=f"bytes that are not UTF-8, at {error.start}", expected="UTF-8 text"
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        language = "JSON" if suffix == ".json" else "YAML"
+        raise ConfigError(str(path), found=" ".join(str(error).split()), expected=f"valid {language}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """A SafeLoader that refuses a key which is there already."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return the mapping; its keys are told apart before `<<` merges others in, which it may override."""
+        try:
+            _once([(key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
+        return super().construct_mapping(node, deep)
+
+
+def _once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    mapping: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in mapping:
+            raise ValueError(f"{key!r} is there twice")
+        mapping[key] = value
+    return mapping
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"{value!r}"[:80]

@@ -1,0 +1,129 @@
+"""Laying what somebody says over a preset, and a preset over the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from itnet_core.component import Kind
+from itnet_core.config import parse
+from itnet_core.errors import ConfigError, ITNetError
+from itnet_registry.errors import PluginError, UnknownNameError
+from itnet_registry.model_config import ModelConfig, Reference
+from itnet_registry.names import canonical
+from itnet_registry.registry import Registry
+
+DEFAULTS = ModelConfig(
+    ffn_ratio=4.5,
+    dropout=0.0,
+    kernel=Reference(name="itnet-core/mlp"),
+    sampler=Reference(name="itnet-core/full"),
+    evaluator=Reference(name="itnet-core/auto"),
+)
+
+_KINDS: dict[str, Kind] = {
+    "kernel": "kernel",
+    "sampler": "sampler",
+    "evaluator": "evaluator",
+    "encoder": "encoder",
+    "head": "head",
+    "task": "task",
+    "encoders": "encoder",
+    "heads": "head",
+    "tasks": "task",
+}
+_OTHER_FORM = {"encoder": "encoders", "head": "heads", "task": "tasks"}
+_OTHER_FORM |= {plural: singular for singular, plural in _OTHER_FORM.items()}
+
+
+def lay(registry: Registry, config: Mapping[str, Any], place: str) -> ModelConfig:
+    """Return `config` over its preset over the defaults.
+
+    - A number replaces a number.
+    - A reference to the component that is there already lays its options over that one's, mapping by mapping; so does a
+      reference without a name. A reference to another component replaces it with all its options.
+    - `encoder` replaces `encoders`, and the other way round; so do `head` and `task`.
+
+    Raises:
+        ConfigError: a field is unknown or of a wrong value; the path begins with `place`.
+        UnknownNameError, AmbiguousNameError: the preset's name stands for nothing, or for several.
+        PluginError: the preset's own configuration is not one.
+    """
+    said = parse(ModelConfig, config, place)
+    for singular in ("encoder", "head", "task"):
+        if getattr(said, singular) is not None and getattr(said, _OTHER_FORM[singular]) is not None:
+            raise ConfigError(
+                f"{place}.{singular}",
+                found=f"both {singular} and {_OTHER_FORM[singular]}",
+                expected=f"{singular} for a model of one modality, {_OTHER_FORM[singular]} for several",
+            )
+    for pin in said.prefer:
+        if not any(component.id == canonical(pin) for component in registry.components()):
+            raise ConfigError(f"{place}.prefer", found=f"{pin!r}", expected="canonical ids of installed components")
+    layers = [DEFAULTS, said]
+    if said.preset is not None:
+        layers.insert(1, _preset(registry, said.preset, f"{place}.preset", said.prefer))
+    fields: dict[str, Any] = {}
+    for layer in layers:
+        _lay_over(registry, fields, layer, said.prefer)
+    return ModelConfig.model_construct(**{**fields, "preset": None, "prefer": said.prefer})
+
+
+def _preset(registry: Registry, name: str, place: str, prefer: Sequence[str]) -> ModelConfig:
+    preset = registry.preset(name, place=place, prefer=prefer)
+    try:
+        config = parse(ModelConfig, preset.spec.config, preset.id)
+        if {"preset", "prefer"} & config.model_fields_set:
+            raise ConfigError(preset.id, found="preset or prefer in a preset", expected="neither")
+    except ITNetError as error:
+        raise PluginError(
+            f"{place}: preset {preset.id} of {preset.source.title}",
+            found=str(error),
+            expected="a model's configuration",
+        ) from error
+    return config
+
+
+def _lay_over(registry: Registry, fields: dict[str, Any], layer: ModelConfig, prefer: Sequence[str]) -> None:
+    for field in ModelConfig.model_fields:
+        value, below = getattr(layer, field), fields.get(field)
+        if value is None or field in ("preset", "prefer"):
+            continue
+        if field in _OTHER_FORM:
+            fields.pop(_OTHER_FORM[field], None)
+        if isinstance(value, Reference):
+            value = over(registry, _KINDS[field], below, value, prefer)
+        elif isinstance(value, dict):
+            below = below or {}
+            laid = {
+                key: each if each is None else over(registry, _KINDS[field], below.get(key), each, prefer)
+                for key, each in value.items()
+            }
+            value = {**below, **laid} if value else {}
+        fields[field] = value
+
+
+def over(registry: Registry, kind: Kind, below: Reference | None, above: Reference, prefer: Sequence[str]) -> Reference:
+    """Return `above` laid over `below` by the rule for references in `lay`."""
+    if below is None or (above.name is not None and not _same(registry, kind, below.name, above.name, prefer)):
+        return above
+    return Reference(**{**deep(below.options, above.options), "name": above.name or below.name})
+
+
+def deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `above` laid over `below`: mappings are laid over mappings, anything else replaces what is there."""
+    laid = dict(below)
+    for key, value in above.items():
+        there = laid.get(key)
+        laid[key] = deep(there, value) if isinstance(there, Mapping) and isinstance(value, Mapping) else value
+    return laid
+
+
+def _same(registry: Registry, kind: Kind, below: str | None, above: str, prefer: Sequence[str]) -> bool:
+    if below is None or below == above:
+        return True
+    try:
+        ids = {registry.component(kind, name, prefer=prefer).id for name in (below, above)}
+    except UnknownNameError:  # it is reported with its place when the name that remains is looked up
+        return False
+    return len(ids) == 1

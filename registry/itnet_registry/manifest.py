@@ -1,0 +1,124 @@
+"""What stands in a checkpoint beside the weights: `itnet.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from itnet_core.component import Kind
+from itnet_core.config import parse
+from itnet_core.errors import ConfigError
+from itnet_registry.errors import CheckpointError
+from itnet_registry.model_config import CompleteModelConfig, CompleteReference
+
+FORMAT = 1
+"""The version of the checkpoint format; raised when a checkpoint can no longer be read as it stands."""
+
+MANIFEST = "itnet.json"
+WEIGHTS = "model.safetensors"
+
+
+class Record(BaseModel):
+    """Where a component of a saved model came from.
+
+    Attributes:
+        kind: the component's kind.
+        name: its canonical id.
+        distribution: the normalised name of the distribution that brought it.
+        version: that distribution's version.
+        config_version: the version of its configuration.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    name: str
+    distribution: str
+    version: str
+    config_version: PositiveInt
+
+
+class Manifest(BaseModel):
+    """The content of `itnet.json`.
+
+    Attributes:
+        format: the version of the checkpoint format.
+        api: `itnet_core.API` when it was saved.
+        config: the model's complete configuration.
+        components: a record for each component, by its path in the configuration (`encoders.image`).
+        sha256: of the weights' file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: PositiveInt
+    api: PositiveInt
+    config: CompleteModelConfig
+    components: dict[str, Record]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON.
+
+        Raises:
+            ValueError: a configuration holds a number that JSON has not.
+        """
+        path.write_text(json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read it.
+
+        Raises:
+            CheckpointError: it is truncated, of a format that is not known here, or does not hold together.
+        """
+        try:
+            data: Any = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CheckpointError(
+                str(path), found=error.strerror or str(error), expected="a file that can be read"
+            ) from error
+        except ValueError as error:
+            raise CheckpointError(
+                str(path), found=f"no valid JSON ({error})", expected="a manifest", mend="The file is damaged."
+            ) from error
+        version = data.get("format") if isinstance(data, dict) else None
+        if version != FORMAT:
+            newer = isinstance(version, int) and version > FORMAT
+            raise CheckpointError(
+                str(path),
+                found=f"checkpoint format {version!r}",
+                expected=f"format {FORMAT}",
+                mend="A newer itnet-registry wrote it: pip install --upgrade itnet-registry." if newer else "",
+            )
+        try:
+            manifest = parse(cls, data, str(path))
+        except ConfigError as error:
+            raise CheckpointError(error.place, found=error.found, expected=error.expected, mend=error.mend) from error
+        named = {where: (kind, reference.name) for where, kind, reference in references(manifest.config)}
+        recorded = {where: (record.kind, record.name) for where, record in manifest.components.items()}
+        if named != recorded:
+            wrong = sorted({where for where, _ in named.items() ^ recorded.items()})
+            raise CheckpointError(
+                f"{path}.components",
+                found=f"records that differ from config at {', '.join(wrong)}",
+                expected="the same",
+            )
+        return manifest
+
+
+def references(config: CompleteModelConfig) -> Iterator[tuple[str, Kind, CompleteReference]]:
+    """Yield each component of a configuration: its path, its kind, and the reference to it."""
+    yield "kernel", "kernel", config.kernel
+    yield "sampler", "sampler", config.sampler
+    yield "evaluator", "evaluator", config.evaluator
+    for modality, reference in config.encoders.items():
+        yield f"encoders.{modality}", "encoder", reference
+    for modality, reference in config.heads.items():
+        yield f"heads.{modality}", "head", reference
+    for modality, reference in config.tasks.items():
+        yield f"tasks.{modality}", "task", reference

@@ -1,0 +1,192 @@
+"""The registry: plugins found and loaded on demand, and their names resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from itnet_core.component import KINDS, Check, Kind
+from itnet_core.errors import ConfigError
+from itnet_registry.components import TAKES_DIM, Component
+from itnet_registry.declared import Command, Declared, Preset
+from itnet_registry.discovery import Discovery, Source, discover
+from itnet_registry.errors import Fault, PluginError
+from itnet_registry.loading import BUILT_IN_COMMANDS, Plugin, load
+from itnet_registry.names import canonical, choose, unknown
+from itnet_registry.settings import Settings
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from itnet_core.model import ITNetModel
+
+D = TypeVar("D", bound=Declared[Any])
+
+
+class Registry:
+    """The plugins of this environment. Nothing is looked for before something is asked.
+
+    A plugin that fails is set aside with its fault, and everything else goes on; what needs it fails, and quotes the
+    fault.
+
+    Args:
+        prefer: canonical ids that their bare names stand for; by default those of `ITNET_PREFER`.
+        settings: which plugins may be imported; by default what the environment says.
+    """
+
+    def __init__(self, *, prefer: Iterable[str] = (), settings: Settings | None = None) -> None:
+        self.settings = Settings.from_environment() if settings is None else settings
+        self.prefer = tuple(prefer) or self.settings.prefer
+        self._plugins: dict[Source, Plugin | None] = {}
+        self._faults: dict[Source, Fault] = {}
+
+    @cached_property
+    def discovery(self) -> Discovery:
+        """What the metadata of the installed distributions tell; imports no plugin."""
+        found = discover(self.settings)
+        if self.settings.strict and found.faults:
+            raise PluginError.of(found.faults[0])
+        return found
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The plugins that were set aside so far."""
+        return (*self.discovery.faults, *(self._faults[source] for source in sorted(self._faults)))
+
+    def plugins(self, distribution: str | None = None) -> list[Plugin]:
+        """Return the plugins that load, of one distribution or of all, importing those that were not asked before."""
+        sources = [s for s in self.discovery.sources if distribution is None or s.distribution == distribution]
+        return [plugin for plugin in map(self._plugin, sources) if plugin is not None]
+
+    def components(self, kind: Kind | None = None) -> list[Component]:
+        """Return the components of a kind, or of all, in the order of their kinds and ids; imports no torch.
+
+        Raises:
+            ConfigError: there is no such kind.
+        """
+        if kind is not None and kind not in KINDS:
+            raise ConfigError("kind", found=repr(kind), expected=f"one of {', '.join(KINDS)}")
+        kinds = KINDS if kind is None else (kind,)
+        found = _distinct(component for plugin in self.plugins() for component in plugin.components)
+        return sorted((c for c in found if c.kind in kinds), key=lambda c: (KINDS.index(c.kind), c.id))
+
+    def presets(self) -> list[Preset]:
+        """Return the model presets in the order of their plugins."""
+        return _distinct(preset for plugin in self.plugins() for preset in plugin.presets)
+
+    def commands(self) -> list[Command]:
+        """Return the plugins' commands in the order of their plugins."""
+        return _distinct(command for plugin in self.plugins() for command in plugin.commands)
+
+    def available(self, kind: Kind | None = None) -> list[str]:
+        """Return the canonical ids of the components of a kind, or of all."""
+        return sorted({component.id for component in self.components(kind)})
+
+    def component(self, kind: Kind, name: str, *, place: str | None = None, prefer: Sequence[str] = ()) -> Component:
+        """Return the component that a name stands for. A canonical id imports no plugin but its own.
+
+        Args:
+            kind: one of `itnet_core.component.KINDS`.
+            name: bare (`patch`) or canonical (`itnet-image/patch`).
+            place: how errors call the place where the name stands.
+            prefer: preferences that go before the registry's own.
+
+        Raises:
+            UnknownNameError: no plugin that loads has it.
+            AmbiguousNameError: several have it, and no preference decides.
+        """
+        place = kind if place is None else place
+        distribution, slash, _ = canonical(name).partition("/")
+        if slash:
+            own = [c for plugin in self.plugins(distribution) for c in plugin.components if c.kind == kind]
+            chosen = choose(place, name, (c for c in own if c.id == canonical(name)), ())
+            if chosen is not None:
+                return chosen
+        components = self.components(kind)
+        chosen = choose(place, name, components, (prefer, self.prefer))
+        if chosen is None:
+            raise unknown(place, kind, name, components, self.discovery, self.faults)
+        return chosen
+
+    def preset(self, name: str, *, place: str = "preset", prefer: Sequence[str] = ()) -> Preset:
+        """Return the preset that a name stands for; raises as `component` does."""
+        presets = self.presets()
+        chosen = choose(place, name, presets, (prefer, self.prefer))
+        if chosen is None:
+            raise unknown(place, "preset", name, presets, self.discovery, self.faults)
+        return chosen
+
+    def command(self, name: str) -> Command:
+        """Return the plugins' command that a name stands for; raises as `component` does."""
+        commands = self.commands()
+        chosen = choose("itnet", name, commands, (self.prefer,))
+        if chosen is None:
+            raise unknown("itnet", "command", name, commands, self.discovery, self.faults, BUILT_IN_COMMANDS)
+        return chosen
+
+    def create(self, kind: Kind, /, name: str, **config: Any) -> Any:
+        """Return a new component: encoders, kernels, samplers and heads take their channels as `dim`.
+
+        Raises:
+            UnknownNameError, AmbiguousNameError: see `component`.
+            RequirementError, ComponentError: see `Component.load`.
+            ConfigError: the configuration does not fit it.
+        """
+        component = self.component(kind, name)
+        if kind in TAKES_DIM and "dim" not in config:
+            raise ConfigError(
+                f"create({kind!r}, {name!r})",
+                found="no dim",
+                expected="dim, the number of channels",
+                mend=f"Write create({kind!r}, {name!r}, dim=64).",
+            )
+        return component.load()(**config)
+
+    def create_model(self, preset: str | None = None, **overrides: Any) -> ITNetModel:
+        """Return a new model; see `itnet_registry.assemble.create_model`."""
+        from itnet_registry.assemble import create_model
+
+        return create_model(self, preset, overrides)
+
+    def save_model(self, model: ITNetModel, path: str | PathLike[str]) -> None:
+        """Write a checkpoint; see `itnet_registry.checkpoint.save_model`."""
+        from itnet_registry.checkpoint import save_model
+
+        save_model(self, model, path)
+
+    def load_model(self, path: str | PathLike[str]) -> ITNetModel:
+        """Read a checkpoint; see `itnet_registry.checkpoint.load_model`."""
+        from itnet_registry.checkpoint import load_model
+
+        return load_model(self, path)
+
+    def migrate(self, component: Component, config: Mapping[str, Any], from_version: int) -> Mapping[str, Any] | None:
+        """Have a component's plugin bring an older configuration to its present form; `None` if it cannot."""
+        plugin = self._plugin(component.source)
+        return None if plugin is None else plugin.migrate(component.id, config, from_version)
+
+    def doctor(self) -> list[tuple[Plugin, list[Check]]]:
+        """Return what each plugin says of its surroundings."""
+        return [(plugin, plugin.doctor()) for plugin in self.plugins()]
+
+    def _plugin(self, source: Source) -> Plugin | None:
+        if source not in self._plugins:
+            self._plugins[source] = None  # a plugin that lists plugins while it is imported does not see itself
+            try:
+                self._plugins[source] = load(source)
+            except PluginError as error:
+                if self.settings.strict or error.fault is None:
+                    del self._plugins[source]
+                    raise
+                self._faults[source] = error.fault
+        return self._plugins[source]
+
+
+def _distinct(declared: Iterable[D]) -> list[D]:
+    """Leave out what is declared again with the same id and identity, as two entry points of a distribution may do."""
+    seen: list[D] = []
+    for each in declared:
+        if not any(each.id == other.id and each.identity == other.identity for other in seen):
+            seen.append(each)
+    return seen

@@ -1,0 +1,105 @@
+"""JSON Schemas of components' configurations, of a model's, and of a whole configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+from itnet_core.component import KINDS, Kind
+from itnet_core.errors import ITNetError
+from itnet_registry.components import Component
+from itnet_registry.docstrings import field_docs
+from itnet_registry.model_config import ModelConfig
+from itnet_registry.names import shortest
+from itnet_registry.registry import Registry
+from itnet_registry.sections import section_models
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def component_schema(component: Component) -> dict[str, Any]:
+    """Return the schema of a component's options.
+
+    Raises:
+        RequirementError, ComponentError: the component cannot be loaded.
+    """
+    return {"$schema": DIALECT, **_described(component.load().Config), "title": component.id}
+
+
+def config_schema(registry: Registry, skipped: Callable[[ITNetError], None]) -> dict[str, Any]:
+    """Return the schema of a configuration file: the model with every installed component, and all known sections.
+
+    Args:
+        registry: whose components and sections.
+        skipped: called with the error of each component that cannot be loaded; its options are then not in the schema.
+    """
+    definitions: dict[str, Any] = {}
+    for kind in KINDS:
+        definitions[kind] = _any_of(registry, kind, definitions, skipped)
+    model = _described(ModelConfig)
+    for kind in KINDS:
+        for field in {kind, f"{kind}s"} & model["properties"].keys():
+            reference: dict[str, Any] = {"$ref": f"#/$defs/{kind}"}
+            if field == "heads":
+                reference = {"anyOf": [reference, {"type": "null"}]}
+            described = {"description": model["properties"][field]["description"]}
+            one = field == kind
+            model["properties"][field] = described | (
+                reference if one else {"type": "object", "additionalProperties": reference}
+            )
+    model.pop("$defs", None)
+    sections = {"model": model, "task": {"$ref": "#/$defs/task"}}
+    for name, section in section_models(registry).items():
+        sections[name] = _moved(section, f"section.{name}", definitions)
+    return {
+        "$schema": DIALECT,
+        "title": "ITNet configuration",
+        "type": "object",
+        "properties": sections,
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _any_of(
+    registry: Registry, kind: Kind, definitions: dict[str, Any], skipped: Callable[[ITNetError], None]
+) -> dict[str, Any]:
+    """Return the schema of a reference to a component of a kind, and add its components' schemas to `definitions`."""
+    components = registry.components(kind)
+    names = sorted({*shortest(components), *(component.id for component in components)})
+    forms: list[dict[str, Any]] = [{"enum": names}, {"type": "object", "not": {"required": ["name"]}}]
+    for component in components:
+        try:
+            config = component.load().Config
+        except ITNetError as error:
+            skipped(error)
+            continue
+        key = f"{kind}.{component.id}".replace("/", ".")
+        schema = _moved(config, key, definitions)
+        own = [name for name in names if name in (component.name, component.id)]
+        schema["properties"] = {"name": {"enum": own}, **schema.get("properties", {})}
+        schema["required"] = ["name"]  # what else is required may come from a preset or a task
+        definitions[key] = {**schema, "description": component.spec.summary}
+        forms.append({"$ref": f"#/$defs/{key}"})
+    return {"anyOf": forms}
+
+
+def _moved(model: type[BaseModel], key: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's schema with its definitions moved to `definitions`, under names that begin with `key`."""
+    schema = _described(model, ref_template=f"#/$defs/{key}.{{model}}")
+    definitions.update({f"{key}.{name}": each for name, each in schema.pop("$defs", {}).items()})
+    return schema
+
+
+def _described(model: type[BaseModel], **options: Any) -> dict[str, Any]:
+    """Return a model's schema with its fields described as in its docstring."""
+    schema = model.model_json_schema(**options)
+    if "description" in schema:
+        schema["description"] = schema["description"].partition("Attributes:")[0].strip()
+    docs = field_docs(model)
+    for name, field in schema.get("properties", {}).items():
+        if name in docs:
+            field.setdefault("description", docs[name])
+    return schema

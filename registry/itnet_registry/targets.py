@@ -1,0 +1,24 @@
+"""Importing what a declaration's target names."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from importlib import import_module
+from typing import Any
+
+
+def import_target(target: str) -> Any:
+    """Return what `"package.module:name"` names. What its import prints goes to stderr.
+
+    Raises:
+        BaseException: whatever the import raises; AttributeError if the module has no such name.
+    """
+    module, _, name = target.partition(":")
+    with redirect_stdout(sys.stderr):
+        return getattr(import_module(module), name)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception's type and message."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")

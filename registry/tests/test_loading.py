@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import itnet_core
+from itnet_registry import PluginError
+
+COMPONENTS = """
+    @hookimpl
+    def itnet_register_components(api):
+        {body}
+"""
+SPEC = 'ComponentSpec(kind="kernel", name="{name}", target="a.b:{target}", summary="")'
+
+FAULTS = {
+    "an import that raises": ("raise RuntimeError('no luck')", "import", "RuntimeError: no luck"),
+    "an import that exits": ("raise SystemExit(3)", "import", "SystemExit: 3"),
+    "an import of what is not there": ("import not_there_at_all", "import", "not_there_at_all"),
+    "a syntax error": ("def (", "import", "SyntaxError"),
+    "an exception of another family": ("class Odd(BaseException): pass\n\nraise Odd", "import", "Odd"),
+    "a newer API": (f"itnet_api = {itnet_core.API + 1}", "api", f"found {itnet_core.API + 1}"),
+    "an older API": (f"itnet_api = {itnet_core.API - 2}", "api", f"found {itnet_core.API - 2}"),
+    "an API that is no number": ("itnet_api = '1'", "api", "found '1'"),
+    "a misspelt hook": (
+        "@hookimpl\ndef itnet_register_component(api): return []",
+        "hooks",
+        "Did you mean 'itnet_register_components'?",
+    ),
+    "a misspelt hook without its mark": ("def itnet_docter(api): return []", "hooks", "Did you mean 'itnet_doctor'?"),
+    "a marked function that is no hook": ("@hookimpl\ndef register(api): return []", "hooks", "'register' is no hook"),
+    "a hook without its mark": ("def itnet_doctor(api): return []", "hooks", "itnet_core.hookimpl"),
+    "a wrong signature": ("@hookimpl\ndef itnet_register_components(version): return []", "hooks", "version"),
+    "an exception in a hook": (COMPONENTS.format(body="return 1 / 0"), "register", "ZeroDivisionError"),
+    "an exit in a hook": (COMPONENTS.format(body="raise SystemExit"), "register", "SystemExit"),
+    "a hook that returns nothing": (COMPONENTS.format(body="pass"), "register", "returned None"),
+    "a hook that returns text": (COMPONENTS.format(body="return 'patch'"), "register", "returned 'patch'"),
+    "a hook that returns a number": (COMPONENTS.format(body="return 3"), "register", "returned 3"),
+    "a hook that returns other things": (COMPONENTS.format(body="return [3]"), "register", "with 3"),
+    "a bad declaration": (COMPONENTS.format(body="return [ComponentSpec(kind='x')]"), "register", "TypeError"),
+    "a name with two targets": (
+        COMPONENTS.format(body=f"return [{SPEC.format(name='k', target='A')}, {SPEC.format(name='k', target='B')}]"),
+        "register",
+        "declared twice",
+    ),
+    "a fault in a hook for something else": (
+        COMPONENTS.format(body=f"return [{SPEC.format(name='k', target='A')}]")
+        + "\n    @hookimpl\n    def itnet_register_presets(api): return None",
+        "register",
+        "itnet_register_presets returned None",
+    ),
+    "a command that is itnet's own": (
+        "@hookimpl\ndef itnet_register_commands(api):\n"
+        "    return [CommandSpec(name='list', target='a.b:c', summary='')]",
+        "register",
+        "itnet's own",
+    ),
+}
+
+
+@pytest.mark.parametrize(("plugin", "stage", "error"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_plugin_that_fails_is_set_aside_and_the_others_go_on(garden, plugin, stage, error):
+    garden.plant("acme-bad", plugin)
+    garden.plant_kernel("acme-good", "fine")
+    registry = garden.registry()
+    assert "acme-good/fine" in registry.available()
+    assert not [name for name in registry.available() if name.startswith("acme-bad/")]
+    [fault] = registry.faults
+    assert (fault.distribution, fault.version, fault.stage) == ("acme-bad", "1.0", stage)
+    assert error in fault.error
+    assert "Traceback" in fault.traceback
+
+
+@pytest.mark.parametrize(("plugin", "stage", "error"), FAULTS.values(), ids=FAULTS.keys())
+def test_strict_raises_at_once(garden, plugin, stage, error):
+    garden.plant("acme-bad", plugin)
+    with pytest.raises(PluginError) as caught:
+        garden.registry(strict=True).available()
+    assert caught.value.fault is not None
+    assert caught.value.fault.stage == stage
+    assert "acme-bad 1.0" in str(caught.value)
+    assert error in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "fits"),
+    [
+        ("itnet-core>=0.1,<0.2", True),
+        ("ITNet_Core>=0.1", True),
+        ("itnet-core", True),
+        ("itnet-core>=9", False),
+        ("itnet.core<0.1", False),
+        ("itnet-core>=9; python_version < '3'", True),
+        ("itnet-core>=9; extra == 'dev'", True),
+        ("itnet-core>=", False),
+        ("some-other>=9", True),
+        ("not a requirement", True),
+    ],
+)
+def test_the_cores_range_is_read_before_the_import(garden, requirement, fits):
+    garden.plant("acme-thing", "import sys; sys.acme_was_here = True", requires=(requirement,))
+    registry = garden.registry()
+    registry.available()
+    assert [fault.stage for fault in registry.faults] == ([] if fits else ["version"])
+    assert hasattr(sys, "acme_was_here") is fits
+    if fits:
+        del sys.acme_was_here
+
+
+def test_a_core_out_of_range_is_named_with_the_mend(garden):
+    garden.plant("acme-thing", requires=("itnet-core>=9",))
+    registry = garden.registry()
+    registry.available()
+    [fault] = registry.faults
+    assert f"found itnet-core {itnet_core.__version__}; expected itnet-core>=9" in fault.error
+    assert "pip install --upgrade acme-thing itnet-core" in fault.error
+
+
+@pytest.mark.parametrize("api", [itnet_core.API, itnet_core.API - 1])
+def test_this_api_and_the_last_are_served(garden, api):
+    garden.plant("acme-thing", f"itnet_api = {api}")
+    registry = garden.registry()
+    registry.available()
+    assert registry.faults == ()
+
+
+def test_an_interrupt_is_not_a_fault(garden):
+    garden.plant("acme-thing", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        garden.registry().available()
+
+
+def test_what_plugins_print_goes_to_stderr(garden, capsys):
+    garden.plant(
+        "acme-loud",
+        """
+        print("importing")
+        @hookimpl
+        def itnet_register_components(api):
+            print("registering")
+            yield ComponentSpec(kind="kernel", name="loud", target="acme_loud.parts:Loud", summary="")
+            print("registered")
+        @hookimpl
+        def itnet_doctor(api):
+            print("looking")
+            return []
+        """,
+        modules={"parts": "print('using')\nfrom itnet_core import MLPKernel as Loud"},
+    )
+    registry = garden.registry()
+    registry.component("kernel", "loud").load()
+    registry.doctor()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.split() == ["importing", "registering", "registered", "using", "looking"]
+
+
+def test_the_identical_declaration_twice_is_no_error(garden):
+    garden.plant("acme-thing", COMPONENTS.format(body=f"return 2 * [{SPEC.format(name='k', target='A')}]"))
+    registry = garden.registry()
+    assert registry.available("kernel").count("acme-thing/k") == 1
+    assert registry.faults == ()
+
+
+def test_a_doctor_that_fails_is_a_failed_check(garden):
+    garden.plant("acme-thing", "@hookimpl\ndef itnet_doctor(api): raise RuntimeError('ill')")
+    registry = garden.registry()
+    [check] = [check for plugin, checks in registry.doctor() for check in checks]
+    assert (check.ok, check.detail) == (False, "RuntimeError: ill")
+    assert registry.faults == ()
+
+
+def test_a_plugin_that_lists_plugins_while_it_is_imported_does_not_go_in_circles(garden):
+    garden.plant_kernel("acme-thing", "k")
+    plugin = garden.root / "acme_thing" / "plugin.py"
+    plugin.write_text("from itnet_registry import available\navailable()\n" + plugin.read_text())
+    assert "acme-thing/k" in garden.registry().available()
+
+
+def test_a_plugin_error_survives_a_worker_process(garden):
+    import pickle
+
+    garden.plant("acme-bad", "raise RuntimeError('no luck')")
+    with pytest.raises(PluginError) as caught:
+        garden.registry(strict=True).available()
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    assert again.fault == caught.value.fault
