@@ -55,4 +55,4 @@ def build(registry: Registry, config: CompleteModelConfig, place: str = "model")
         for modality, reference in config.heads.items()
     }
     trunk = Trunk(operators, ffn_ratio=config.ffn_ratio, dropout=config.dropout)
-    return ITNetModel(encoders, trunk, heads, config=config.model_dump(mode="json"))
+    return ITNetModel(encoders, trunk, heads, config=config.model_dump())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,8 +79,26 @@ class _Part:
         """Return the reference with every option, those of `below` where nothing was said."""
         config: type[ComponentConfig] = self.cls.Config
         below = {name: value for name, value in (below or {}).items() if name in config.model_fields}
-        options = parse(config, {**below, **self.reference.options}, self.place).model_dump(mode="json")
+        parsed = parse(config, {**below, **self.reference.options}, self.place)
+        options = parsed.model_dump(mode="json")
+        try:
+            json.dumps(options, allow_nan=False)
+        except ValueError as error:
+            raise ConfigError(self.place, found=f"{options} ({error})", expected="options that JSON can hold") from None
         return CompleteReference(name=self.component.id, **options)
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What a task needs of the model.
+
+    Attributes:
+        head: the head, with its options.
+        encoder_options: options of the encoder that the data fix.
+    """
+
+    head: Reference
+    encoder_options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -98,7 +117,7 @@ class _Completion:
             if modality not in encoders:
                 raise mismatch(self.registry, part.place, part.component, [e.component for e in encoders.values()])
         references = {modality: part.complete() for modality, part in declared.items()}
-        tasks = {modality: self._task(declared[modality], reference) for modality, reference in references.items()}
+        needs = {modality: self._needs(declared[modality], reference) for modality, reference in references.items()}
         kernel, sampler, evaluator = (
             self._part(kind, getattr(laid, kind), f"{self.place}.{kind}").complete()
             for kind in ("kernel", "sampler", "evaluator")
@@ -109,10 +128,10 @@ class _Completion:
             sampler=sampler,
             evaluator=evaluator,
             encoders={
-                modality: part.complete(tasks[modality].encoder_options if modality in tasks else None)
+                modality: part.complete(needs[modality].encoder_options if modality in needs else None)
                 for modality, part in encoders.items()
             },
-            heads=self._heads(list(encoders), tasks),
+            heads=self._heads(list(encoders), needs),
             tasks=references,
         )
 
@@ -143,18 +162,28 @@ class _Completion:
                 )
         return parts
 
-    def _task(self, part: _Part, reference: CompleteReference) -> Task:
-        return built(part.component, lambda: part.cls(**reference.options), part.place)
+    def _needs(self, part: _Part, reference: CompleteReference) -> _Needs:
+        task: Task = built(part.component, lambda: part.cls(**reference.options), part.place)
+        head, options = built(part.component, lambda: (task.head, task.encoder_options), part.place)
+        if not isinstance(head, Mapping) or not isinstance(head.get("name"), str) or not isinstance(options, Mapping):
+            raise ComponentError(
+                f"{part.place}: {part.component.place}",
+                found=f"head {head!r} and encoder_options {options!r}",
+                expected="a mapping with the head's name and options, and a mapping of options",
+            )
+        self.registry.component("head", head["name"], place=f"{part.place}: the head of {part.component.id}")
+        return _Needs(Reference(**head), options)
 
-    def _heads(self, modalities: list[str], tasks: Mapping[str, Task]) -> dict[str, CompleteReference]:
+    def _heads(self, modalities: list[str], needs: Mapping[str, _Needs]) -> dict[str, CompleteReference]:
         said, places = self._said_heads(modalities)
         heads = {}
         for modality in modalities:
             head, place = said.get(modality), places.get(modality, f"{self.place}.head")
             if modality in said and head is None:
                 continue
-            if modality in tasks:
-                head = self._with_task(head, tasks[modality])
+            if modality in needs:
+                needed = needs[modality].head
+                head = needed if head is None else over(self.registry, "head", needed, head, self.laid.prefer)
             if head is None:
                 raise ConfigError(
                     place if len(modalities) == 1 else f"{self.place}.heads.{modality}",
@@ -188,12 +217,3 @@ class _Completion:
                     expected=f"heads for the encoders there are, of {', '.join(modalities)}",
                 )
         return laid.heads, {modality: f"{self.place}.heads.{modality}" for modality in laid.heads}
-
-    def _with_task(self, head: Reference | None, task: Task) -> Reference:
-        needed = task.head
-        if not isinstance(needed, Mapping) or not isinstance(needed.get("name"), str):
-            raise ComponentError(
-                f"{type(task).__name__}.head", found=repr(needed), expected="a mapping with the head's name and options"
-            )
-        needs = Reference(**needed)
-        return needs if head is None else over(self.registry, "head", needs, head, self.laid.prefer)

@@ -8,7 +8,7 @@ from typing import Any
 from itnet_core.component import Kind
 from itnet_core.config import parse
 from itnet_core.errors import ConfigError, ITNetError
-from itnet_registry.errors import PluginError, UnknownNameError
+from itnet_registry.errors import AmbiguousNameError, PluginError, UnknownNameError
 from itnet_registry.model_config import ModelConfig, Reference
 from itnet_registry.names import canonical
 from itnet_registry.registry import Registry
@@ -124,6 +124,6 @@ def _same(registry: Registry, kind: Kind, below: str | None, above: str, prefer:
         return True
     try:
         ids = {registry.component(kind, name, prefer=prefer).id for name in (below, above)}
-    except UnknownNameError:  # it is reported with its place when the name that remains is looked up
+    except (UnknownNameError, AmbiguousNameError):  # the name that remains is looked up again, with its place
         return False
     return len(ids) == 1

@@ -67,7 +67,7 @@ class Manifest(BaseModel):
         Raises:
             ValueError: a configuration holds a number that JSON has not.
         """
-        path.write_text(json.dumps(self.model_dump(mode="json"), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(self.model_dump(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Manifest:

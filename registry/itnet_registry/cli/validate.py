@@ -33,7 +33,7 @@ def validate(
         model = complete(registry, sections["model"])
         build(registry, model.model_copy(update={"depth": 1}))
         if json:
-            return print_json(model.model_dump(mode="json"))
+            return print_json(model.model_dump())
     if json:
         return print_json(None)
     typer.echo(f"{config} is valid: {', '.join(sections) or 'it is empty'}")

@@ -1,0 +1,8 @@
+"""`python -m itnet_registry` is the command `itnet`."""
+
+from __future__ import annotations
+
+from itnet_registry.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from itnet_core import ITNetModel, ShapeError
+from itnet_registry import ComponentError
+
+PRESETS = {"itnet-s": 22e6, "itnet-b": 86e6, "itnet-l": 307e6}
+
+
+@pytest.fixture
+def registry(garden):
+    garden.toy()
+    return garden.registry()
+
+
+def test_a_model_by_names(registry):
+    model = registry.create_model("itnet-nano", encoder="pixels", head={"name": "classify", "classes": 3})
+    assert isinstance(model, ITNetModel)
+    assert model(torch.randn(2, 4, 4, 3)).shape == (2, 3)
+    assert len(model.trunk.blocks) == 4
+    assert model.trunk.blocks[0].operator.kernel is not model.trunk.blocks[1].operator.kernel
+
+
+def test_the_configuration_builds_the_model_again(registry):
+    model = registry.create_model("toy", encoder="pixels", task="stripes")
+    torch.manual_seed(0)
+    first = registry.create_model(**model.config)
+    torch.manual_seed(0)
+    second = registry.create_model(**first.config)
+    assert first.config == second.config == model.config
+    for (name, one), (other, two) in zip(first.state_dict().items(), second.state_dict().items(), strict=True):
+        assert name == other
+        assert torch.equal(one, two)
+
+
+def test_several_modalities_share_the_trunk(registry):
+    model = registry.create_model(
+        "toy", encoders={"image": "pixels", "text": "letters"}, heads={"image": "regress", "text": "regress"}
+    )
+    assert model(torch.randn(2, 4, 4, 3), "image").shape == (2, 1)
+    assert model(torch.zeros(2, 5, dtype=torch.long), "text").shape == (2, 1)
+
+
+def test_a_model_without_heads_gives_features(registry):
+    model = registry.create_model("toy", encoder="pixels", heads={})
+    assert model.features(torch.randn(2, 4, 4, 3)).values.shape == (2, 16, 8)
+
+
+def test_widths_and_heads_that_do_not_fit_have_their_place(registry):
+    with pytest.raises(ShapeError, match=r"^model\.kernel: IntegralOperator: found dim 64 with 7 heads"):
+        registry.create_model("itnet-nano", encoder="pixels", heads={}, kernel={"heads": 7})
+
+
+def test_a_component_that_fails_has_its_place_and_owner(garden):
+    garden.toy()
+    parts = """
+    from itnet_core import MLPKernel
+    class K(MLPKernel):
+        def __init__(self, dim, config=None, **options):
+            raise RuntimeError("no luck")
+    """
+    garden.plant_kernel("acme-a", "k", "acme_a.parts:K", modules={"parts": parts})
+    with pytest.raises(
+        ComponentError, match=r"^model\.kernel: kernel acme-a/k of acme-a 1\.0: found RuntimeError: no luck"
+    ):
+        garden.registry().create_model("toy", encoder="pixels", heads={}, kernel="k")
+
+
+@pytest.mark.parametrize(("preset", "parameters"), PRESETS.items())
+def test_the_presets_have_the_papers_sizes(registry, preset, parameters):
+    """On the meta device: shapes alone, no memory."""
+    with torch.device("meta"):
+        model = registry.create_model(preset, encoder="pixels", head={"name": "classify", "classes": 1000})
+    assert sum(p.numel() for p in model.parameters()) == pytest.approx(parameters, rel=0.02)
