@@ -7,6 +7,7 @@ from typing import Any
 
 from itnet_core.component import Kind
 from itnet_core.encoder import Encoder
+from itnet_core.errors import ConfigError, ShapeError
 from itnet_core.head import Head
 from itnet_core.model import ITNetModel
 from itnet_core.operator import IntegralOperator
@@ -23,7 +24,7 @@ def create_model(registry: Registry, preset: str | None, overrides: Mapping[str,
     fields are those of `ModelConfig`; `itnet_registry.layers.lay` says how they are laid over the preset.
 
     Raises:
-        As `itnet_registry.complete.complete` does, and ShapeError where widths and heads do not fit.
+        As `itnet_registry.complete.complete` does; ConfigError also where width and heads do not fit.
     """
     said = dict(overrides) if preset is None else {**overrides, "preset": preset}
     return build(registry, complete(registry, said))
@@ -42,8 +43,15 @@ def build(registry: Registry, config: CompleteModelConfig, place: str = "model")
         kernel = new("kernel", config.kernel, "kernel", config.width)
         sampler = new("sampler", config.sampler, "sampler", config.width)
         evaluator = new("evaluator", config.evaluator, "evaluator")
-        with at(f"{place}.kernel"):
+        try:
             return IntegralOperator(config.width, kernel, sampler, evaluator)
+        except ShapeError as error:
+            raise ConfigError(
+                f"{place}.kernel",
+                found=error.found,
+                expected=error.expected,
+                mend="Choose another width, or other heads.",
+            ) from error
 
     encoders: dict[str, Encoder] = {
         modality: new("encoder", reference, f"encoders.{modality}", config.width)

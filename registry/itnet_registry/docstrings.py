@@ -23,13 +23,16 @@ def field_docs(config: type) -> dict[str, str]:
 def _attributes(docstring: str) -> dict[str, str]:
     docs: dict[str, str] = {}
     _, title, section = docstring.partition("Attributes:")
+    title_depth = (
+        -1 if docstring.startswith(title) else 0
+    )  # `cleandoc` takes its indentation from the lines after the first
     names: list[str] = []
     depth = None
     for number, line in enumerate(section.splitlines() if title else ()):
         text, indent = line.strip(), len(line) - len(line.lstrip())
         if not text:
             continue
-        if number > 0 and indent == 0:
+        if number > 0 and indent <= title_depth:
             break
         depth = indent if depth is None and number > 0 else depth
         match = _FIELD.fullmatch(text)

@@ -40,6 +40,12 @@ class Garden:
         self.folders = [root]
         self.planted: list[str] = []
 
+    @staticmethod
+    def package(name: str) -> str:
+        """Return the package of a distribution; never one of the project's own, which may be imported already."""
+        package = name.lower().replace("-", "_")
+        return package.replace("itnet_", "planted_") if package != "itnet_toy" else package
+
     def plant(
         self,
         name: str,
@@ -53,7 +59,7 @@ class Garden:
     ) -> None:
         """Install a distribution whose plugin module holds `plugin`, after the usual imports."""
         folder = self.root if folder is None else folder
-        package = name.lower().replace("-", "_")
+        package = self.package(name)
         self.metadata(name, version, requires, f"[itnet.plugins]\n{entry or f'{package} = {package}.plugin'}\n", folder)
         home = folder / package
         home.mkdir(parents=True, exist_ok=True)
@@ -90,10 +96,9 @@ class Garden:
 
     def uproot(self, name: str) -> None:
         """Remove a distribution."""
-        package = name.replace("-", "_")
-        for path in self.root.glob(f"{package}-*.dist-info"):
+        for path in self.root.glob(f"{name.replace('-', '_')}-*.dist-info"):
             shutil.rmtree(path)
-        shutil.rmtree(self.root / package, ignore_errors=True)
+        shutil.rmtree(self.root / self.package(name), ignore_errors=True)
         self.forget()
 
     def forget(self) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from itnet_core import ITNetModel, ShapeError
+from itnet_core import ConfigError, ITNetModel
 from itnet_registry import ComponentError
 
 PRESETS = {"itnet-s": 22e6, "itnet-b": 86e6, "itnet-l": 307e6}
@@ -49,7 +49,7 @@ def test_a_model_without_heads_gives_features(registry):
 
 
 def test_widths_and_heads_that_do_not_fit_have_their_place(registry):
-    with pytest.raises(ShapeError, match=r"^model\.kernel: IntegralOperator: found dim 64 with 7 heads"):
+    with pytest.raises(ConfigError, match=r"^model\.kernel: found dim 64 with 7 heads"):
         registry.create_model("itnet-nano", encoder="pixels", heads={}, kernel={"heads": 7})
 
 

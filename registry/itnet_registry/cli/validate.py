@@ -19,22 +19,22 @@ def validate(
     from itnet_core.config import parse
     from itnet_registry.assemble import build
     from itnet_registry.cli.output import print_json
-    from itnet_registry.complete import complete
+    from itnet_registry.complete import at, complete
     from itnet_registry.config_file import load_config
     from itnet_registry.default import default_registry
     from itnet_registry.sections import section_model
 
     registry = default_registry()
     sections = load_config(config)
-    for name, section in sections.items():
-        if name != "model":
-            parse(section_model(registry, name, name), section, name)
-    if "model" in sections:
-        model = complete(registry, sections["model"])
-        build(registry, model.model_copy(update={"depth": 1}))
-        if json:
-            return print_json(model.model_dump())
+    model = None
+    with at(str(config)):
+        for name, section in sections.items():
+            if name != "model":
+                parse(section_model(registry, name, name), section, name)
+        if "model" in sections:
+            model = complete(registry, sections["model"])
+            build(registry, model.model_copy(update={"depth": 1}))
     if json:
-        return print_json(None)
-    typer.echo(f"{config} is valid: {', '.join(sections) or 'it is empty'}")
-    return None
+        print_json(None if model is None else model.model_dump())
+    else:
+        typer.echo(f"{config} is valid: {', '.join(sections)}")

@@ -1,0 +1,87 @@
+"""The command in a process of its own: what it imports, what it prints where, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import resource
+
+import pytest
+
+IMPORTED = """
+import sys
+from itnet_registry.cli.app import app
+try:
+    app({arguments!r})
+except SystemExit as end:
+    print(*(name for name in {names!r} if name in sys.modules), file=sys.stderr)
+    sys.exit(end.code)
+"""
+
+
+def imported(garden, *arguments, names):
+    """Run the command and return which modules of `names` were imported."""
+    done = garden.run("-c", IMPORTED.format(arguments=list(arguments), names=names))
+    assert done.returncode == 0, done.stderr
+    return done.stderr.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["doctor"], ["doctor", "--json"], ["list", "--metadata-only"]])
+def test_no_plugin_is_imported(garden, arguments):
+    garden.toy()
+    assert imported(garden, *arguments, names=["itnet_toy", "itnet_core.plugin", "torch"]) == []
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["list", "--kind", "kernel"], ["--help"]])
+def test_plugins_are_imported_and_torch_is_not(garden, arguments):
+    garden.toy()
+    names = ["itnet_toy.plugin", "itnet_toy.parts", "itnet_toy.command", "torch", "safetensors"]
+    assert imported(garden, *arguments, names=names) == ["itnet_toy.plugin"]
+
+
+def test_json_needs_no_tables(garden):
+    assert imported(garden, "list", "--json", names=["rich.table", "yaml"]) == []
+
+
+def test_json_is_whole_whatever_a_plugin_prints(garden):
+    garden.plant("acme-loud", "import sys\nprint('hello')\nsys.stdout.write('again')\nprint('last', file=sys.stdout)")
+    done = garden.run("-m", "itnet_registry", "list", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["set_aside"] == []
+    assert "hello" in done.stderr
+
+
+def test_the_variables_choose_before_anything_is_imported(garden):
+    garden.plant_kernel("acme-a", "a")
+    garden.plant_kernel("acme-b", "b")
+
+    def kernels(**variables):
+        done = garden.run("-m", "itnet_registry", "list", "--kind", "kernel", "--json", **variables)
+        return {each["name"] for each in json.loads(done.stdout)["components"]}
+
+    assert kernels() == {"mlp", "a", "b"}
+    assert kernels(ITNET_PLUGINS="acme-a") == {"mlp", "a"}
+    assert kernels(ITNET_DISABLE="acme_a") == {"mlp", "b"}
+    assert kernels(ITNET_PLUGINS="acme-a,acme-b", ITNET_DISABLE="acme-b,itnet-core") == {"a"}
+
+
+def test_errors_are_one_line_and_an_exit_code(garden):
+    done = garden.run("-m", "itnet_registry", "info", "nothing")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: name: found 'nothing'")
+    assert len(done.stderr.splitlines()) == 1
+    garden.plant("acme-bad", "raise RuntimeError('no luck')")
+    done = garden.run("-m", "itnet_registry", "list", ITNET_STRICT="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: plugin acme-bad 1.0")
+
+
+def test_a_list_takes_less_than_half_a_second_of_cpu(garden):
+    """With every plugin of this environment, in user and system time of the whole process."""
+    taken = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = garden.run("-m", "itnet_registry", "list", ITNET_PLUGINS="")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.returncode == 0, done.stderr
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken) < 0.5
