@@ -1,0 +1,52 @@
+"""Pictures as batches: the checks that both encoders share, and where a picture's points lie."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from itnet_core import Field, ShapeError
+
+
+def check_pictures(pictures: Tensor, channels: int, place: str) -> None:
+    """Refuse what is not a batch of float pictures (B, channels, H, W).
+
+    Raises:
+        ShapeError: another rank, dtype or number of channels, no pixel, or a pixel that is not finite.
+    """
+    expected = f"a finite floating tensor of shape (B, {channels}, H, W)"
+    if not isinstance(pictures, Tensor):
+        raise ShapeError(place, found=type(pictures).__name__, expected=expected)
+    found = f"{pictures.dtype} of shape {tuple(pictures.shape)}"
+    if pictures.ndim != 4 or not pictures.is_floating_point() or 0 in pictures.shape:
+        raise ShapeError(place, found=found, expected=expected)
+    if pictures.shape[1] != channels:
+        mend = f"Configure the encoder with channels={pictures.shape[1]}, or convert the pictures."
+        raise ShapeError(place, found=found, expected=expected, mend=mend)
+    if not torch.compiler.is_compiling() and not pictures.isfinite().all():
+        raise ShapeError(place, found="pixels that are NaN or infinite", expected=expected)
+
+
+def picture_field(values: Tensor, size: tuple[int, int], cell: tuple[int, int]) -> Field:
+    """Return the field of a picture's cells.
+
+    Positions lie on the axes y and x of space-time, in units in which the picture's longer side is [−1, 1]; so they do
+    not change with its resolution. A cell that reaches over the picture's edge weighs only what it covers.
+
+    Args:
+        values: shape (B, rows, columns, d), cells from the upper left corner.
+        size: the picture's height and width in pixels.
+        cell: the cells' height and width in pixels.
+    """
+    rows, columns = values.shape[1:3]
+    longer = max(size)
+    extents = [count * length for count, length in zip((rows, columns), cell, strict=True)]
+    bounds = [(-side / longer, (2 * extent - side) / longer) for side, extent in zip(size, extents, strict=True)]
+    field = Field.on_grid(values, axes="yx", bounds=bounds)
+    covered = [
+        (side / length - torch.arange(count, device=values.device)).clamp(0, 1)
+        for side, length, count in zip(size, cell, (rows, columns), strict=True)
+    ]
+    share = torch.outer(*covered).flatten().to(field.weights.dtype)
+    weights = (share / share.sum()).expand_as(field.weights)
+    return Field(field.values, field.positions, weights, grid=field.grid)

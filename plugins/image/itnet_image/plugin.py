@@ -1,0 +1,31 @@
+"""What this plugin brings. Imports no torch."""
+
+from __future__ import annotations
+
+from itnet_core.component import ComponentSpec
+from itnet_core.hookspecs import hookimpl
+
+
+@hookimpl
+def itnet_register_components(api: int) -> list[ComponentSpec]:
+    """Declare the encoders and the tasks."""
+    return [
+        _spec("encoder", "patch", "patch:PatchEncoder", "square patches, each one point"),
+        _spec("encoder", "conv-stem", "conv_stem:ConvStemEncoder", "a small strided convolutional network"),
+        _spec("task", "digits", "digits:Digits", "scikit-learn's 8 x 8 digits, bundled with it", "scikit-learn"),
+        _spec("task", "fashion-mnist", "fashion_mnist:FashionMNIST", "28 x 28 pictures of 10 kinds of clothes"),
+        _spec("task", "cifar-10", "cifar10:CIFAR10", "32 x 32 colour pictures of 10 classes (binary version)"),
+        _spec("task", "imagenet-1k", "imagenet:ImageNet1k", "ILSVRC 2012, 1000 classes"),
+        _spec("task", "image-folder", "folder:ImageFolder", "a folder a class, of pictures of any size"),
+    ]
+
+
+def _spec(kind: str, name: str, target: str, summary: str, *requires: str) -> ComponentSpec:
+    return ComponentSpec(
+        kind=kind,  # type: ignore[arg-type]
+        name=name,
+        target=f"itnet_image.{target}",
+        summary=summary,
+        requires=requires,
+        modality="image",
+    )
