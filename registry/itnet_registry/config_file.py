@@ -44,7 +44,7 @@ def _read(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         if suffix == ".json":
             return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+        return _Loader(text).get_single_data()
     except OSError as error:
         raise ConfigError(str(path), found=error.strerror or str(error), expected="a file that can be read") from None
     except UnicodeDecodeError as error:

@@ -140,7 +140,7 @@ def test_info_of_a_component_that_fails(itnet, garden):
 def test_doctor(itnet, garden):
     report = answer(itnet("doctor", "--json"))
     assert report["ok"] is True
-    assert {"python", "torch", "itnet-core", "itnet-toy"} <= {check["name"] for check in report["checks"]}
+    assert {"python", "torch", "core", "itnet-core", "itnet-toy"} <= {check["name"] for check in report["checks"]}
     assert "itnet-toy: paint" not in {check["name"] for check in report["checks"]}
     report = answer(itnet("doctor", "--plugins", "--json"))
     assert {"name": "itnet-toy: paint", "ok": True, "detail": "two colours"} in report["checks"]
@@ -159,6 +159,9 @@ def test_doctor_finds_faults(itnet, garden, monkeypatch):
         }
 
     assert wrong() == {"acme-old", "ITNET_DISABLE"}
+    assert "raise RuntimeError('no luck')" in itnet("doctor", "--plugins").stderr
+    [bad] = [f for f in answer(itnet("doctor", "--plugins", "--json"), 1)["set_aside"] if f["stage"] == "import"]
+    assert "Traceback" in bad["traceback"]
     assert wrong("--plugins") == {"acme-old", "acme-bad", "ITNET_DISABLE", "ITNET_PREFER"}
 
 
@@ -168,7 +171,7 @@ def test_doctor_tells_of_hidden_copies(itnet, garden):
     garden.plant("acme-a", version="2.0")
     garden.plant("acme-a", version="1.0", folder=elsewhere)
     [check] = [check for check in answer(itnet("doctor", "--json"), 1)["checks"] if not check["ok"]]
-    assert check["detail"] == f"another copy, 1.0, is hidden in {elsewhere}"
+    assert check["detail"] == f"another copy, 1.0, hidden in {elsewhere}"
 
 
 def test_schema(itnet):

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from itnet_core.component import Check
+    from itnet_registry.errors import Fault
     from itnet_registry.registry import Registry
 
 
@@ -21,13 +22,17 @@ def doctor(
     from itnet_registry.default import default_registry
 
     registry = default_registry()
-    checks = [*_surroundings(registry), *(_asked(registry) if plugins else _metadata(registry))]
+    asked, faults = _asked(registry) if plugins else _metadata(registry)
+    checks = [*_surroundings(registry), *asked, *_shadowed(registry), *map(_failed, faults)]
     well = all(check.ok for check in checks)
     if json:
-        print_json({"ok": well, "checks": [asdict(check) for check in checks]})
+        report = {"checks": [asdict(check) for check in checks], "set_aside": [asdict(fault) for fault in faults]}
+        print_json({"ok": well, **report})
     else:
         rows: list[tuple[Any, ...]] = [("ok" if check.ok else "WRONG", check.name, check.detail) for check in checks]
         print_table("doctor", ("", "check", "detail"), rows)
+        for fault in faults:
+            typer.echo(f"{fault}\n{fault.traceback}", err=True)
     raise typer.Exit(0 if well else 1)
 
 
@@ -41,8 +46,8 @@ def _surroundings(registry: Registry) -> list[Check]:
 
     checks = [
         Check(name="python", ok=True, detail=platform.python_version()),
-        Check(name="itnet-core", ok=True, detail=f"{itnet_core.__version__}, API {itnet_core.API}"),
-        Check(name="itnet-registry", ok=True, detail=itnet_registry.__version__),
+        Check(name="core", ok=True, detail=f"itnet-core {itnet_core.__version__}, API {itnet_core.API}"),
+        Check(name="registry", ok=True, detail=f"itnet-registry {itnet_registry.__version__}"),
     ]
     try:
         checks.append(Check(name="torch", ok=True, detail=version("torch")))
@@ -73,41 +78,34 @@ def _variables(registry: Registry) -> list[Check]:
     return checks
 
 
-def _metadata(registry: Registry) -> list[Check]:
+def _metadata(registry: Registry) -> tuple[list[Check], list[Fault]]:
+    """Look at the plugins' metadata."""
     from itnet_core.component import Check
-    from itnet_registry.cli.listing import plugins_report
+    from itnet_registry.cli.listing import compatible
 
-    report = plugins_report(registry)
-    checks = [
-        Check(name=plugin["distribution"], ok=True, detail=f"{plugin['version']}, {plugin['module']}")
-        for plugin in report["plugins"]
-    ]
-    checks += [
-        Check(
-            name=fault["distribution"], ok=False, detail=f"{fault['version']}, stage {fault['stage']}: {fault['error']}"
-        )
-        for fault in report["set_aside"]
-    ]
-    return [*checks, *_shadowed(registry)]
+    sources, faults = compatible(registry)
+    return [Check(name=s.distribution, ok=True, detail=f"{s.version}, {s.module}") for s in sources], faults
 
 
-def _asked(registry: Registry) -> list[Check]:
+def _asked(registry: Registry) -> tuple[list[Check], list[Fault]]:
+    """Import the plugins and call `itnet_doctor`."""
     from itnet_core.component import Check
 
     checks = []
     for plugin, found in registry.doctor():
         source = plugin.source
         checks.append(Check(name=source.distribution, ok=True, detail=f"{source.version}, {source.module}"))
-        checks += [Check(name=f"{source.distribution}: {c.name}", ok=c.ok, detail=c.detail) for c in found]
-    checks += [
-        Check(name=fault.distribution, ok=False, detail=f"{fault.version}, stage {fault.stage}: {fault.error}")
-        for fault in registry.faults
-    ]
-    ids = set(registry.available())
-    absent = [name for name in registry.prefer if name not in ids]
+        checks += [Check(name=f"{source.distribution}: {c.name}", ok=c.ok, detail=str(c.detail)) for c in found]
+    absent = sorted(set(registry.prefer) - set(registry.available()))
     if absent:
         checks.append(Check(name="ITNET_PREFER", ok=False, detail=f"no installed component: {', '.join(absent)}"))
-    return [*checks, *_shadowed(registry)]
+    return checks, list(registry.faults)
+
+
+def _failed(fault: Fault) -> Check:
+    from itnet_core.component import Check
+
+    return Check(name=fault.distribution, ok=False, detail=f"{fault.version}, stage {fault.stage}: {fault.error}")
 
 
 def _shadowed(registry: Registry) -> list[Check]:
@@ -115,8 +113,6 @@ def _shadowed(registry: Registry) -> list[Check]:
     from itnet_core.component import Check
 
     return [
-        Check(
-            name=source.distribution, ok=False, detail=f"another copy, {source.version}, is hidden in {source.location}"
-        )
+        Check(name=source.distribution, ok=False, detail=f"another copy, {source.version}, hidden in {source.location}")
         for source in registry.discovery.shadowed
     ]

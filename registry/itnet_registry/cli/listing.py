@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from itnet_registry.declared import Declared
+    from itnet_registry.discovery import Source
     from itnet_registry.errors import Fault
     from itnet_registry.registry import Registry
 
@@ -59,19 +60,24 @@ def components_report(registry: Registry, kind: Any = None) -> dict[str, Any]:
 
 def plugins_report(registry: Registry) -> dict[str, Any]:
     """Return the plugins by their metadata, in JSON's types; imports none."""
+    sources, faults = compatible(registry)
+    keys = ("distribution", "version", "module", "location")
+    return {"plugins": [{key: getattr(s, key) for key in keys} for s in sources], **_not_there(registry, faults)}
+
+
+def compatible(registry: Registry) -> tuple[list[Source], list[Fault]]:
+    """Return the plugins whose metadata ask for this core, and the faults of the others; imports none."""
     from itnet_registry.errors import PluginError
     from itnet_registry.loading import check_core
 
-    plugins, faults = [], list(registry.discovery.faults)
+    sources, faults = [], list(registry.discovery.faults)
     for source in registry.discovery.sources:
         try:
             check_core(source)
+            sources.append(source)
         except PluginError as error:
-            if error.fault is not None:
-                faults.append(error.fault)
-        else:
-            plugins.append({key: getattr(source, key) for key in ("distribution", "version", "module", "location")})
-    return {"plugins": plugins, **_not_there(registry, faults)}
+            faults += [error.fault] if error.fault else []
+    return sources, faults
 
 
 def _owned(declared: Declared[Any]) -> dict[str, Any]:
