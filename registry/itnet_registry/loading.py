@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
 import pluggy
+from packaging.requirements import Requirement
 
 import itnet_core
 from itnet_core import hookspecs
@@ -30,6 +32,7 @@ T = TypeVar("T")
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("itnet_"))
 SERVED = (itnet_core.API - 1, itnet_core.API)
 BUILT_IN_COMMANDS = ("list", "info", "doctor", "schema", "validate")
+OWN_SECTIONS = ("model", "task")
 
 
 @dataclass(frozen=True)
@@ -172,10 +175,15 @@ def _check_declarations(plugin: Plugin) -> None:
     _unique(plugin.components, lambda component: (component.spec.kind, component.name))
     _unique(plugin.presets, lambda preset: preset.name)
     _unique(plugin.commands, lambda command: command.name)
+    for component in plugin.components:
+        for requirement in component.spec.requires:
+            Requirement(requirement)
+    for preset in plugin.presets:
+        json.dumps(dict(preset.spec.config), allow_nan=False)
     for command in plugin.commands:
-        if command.name in BUILT_IN_COMMANDS:
+        for name in ({command.name} & {*BUILT_IN_COMMANDS}) | (command.spec.sections.keys() & {*OWN_SECTIONS}):
             raise ValueError(
-                f"CommandSpec.name: found {command.name!r}, a command of itnet's own; expected another name"
+                f"CommandSpec {command.name!r}: found {name!r}, which is itnet's own; expected another name"
             )
 
 

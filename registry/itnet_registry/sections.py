@@ -10,11 +10,13 @@ from pydantic import BaseModel
 from itnet_core.errors import ConfigError
 from itnet_registry import first_party
 from itnet_registry.errors import AmbiguousNameError, ComponentError
+from itnet_registry.loading import OWN_SECTIONS
 from itnet_registry.registry import Registry
 from itnet_registry.requirements import pip_install
 from itnet_registry.targets import import_target, one_line
 
-OWN = ("model", "task")
+OWN = OWN_SECTIONS
+"""The sections that the registry itself reads."""
 
 
 def section_model(registry: Registry, section: str, place: str) -> type[BaseModel]:

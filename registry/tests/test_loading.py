@@ -50,6 +50,25 @@ FAULTS = {
         "register",
         "itnet_register_presets returned None",
     ),
+    "a requirement that is none": (
+        COMPONENTS.format(
+            body="return [ComponentSpec(kind='kernel', name='k', target='a.b:C', summary='', requires=('==',))]"
+        ),
+        "register",
+        "InvalidRequirement",
+    ),
+    "a preset that JSON has not": (
+        "@hookimpl\ndef itnet_register_presets(api):\n"
+        "    return [PresetSpec(name='p', summary='', config={'kernel': object()})]",
+        "register",
+        "not JSON serializable",
+    ),
+    "a section that is itnet's own": (
+        "@hookimpl\ndef itnet_register_commands(api):\n"
+        "    return [CommandSpec(name='run', target='a.b:c', summary='', sections={'model': 'a.b:C'})]",
+        "register",
+        "found 'model'",
+    ),
     "a command that is itnet's own": (
         "@hookimpl\ndef itnet_register_commands(api):\n"
         "    return [CommandSpec(name='list', target='a.b:c', summary='')]",

@@ -34,12 +34,15 @@ class PluginGroup(TyperGroup):
             return built_in
         from itnet_registry.default import default_registry
 
-        command = default_registry().command(cmd_name)
+        try:
+            command = default_registry().command(cmd_name)
+        except UnknownNameError:
+            return None
         return TyperCommand(cmd_name, help=command.spec.summary, short_help=command.spec.summary)
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
         """Return the command that is to be called, with its function imported."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        if args and args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
             return args[0], _loaded(args[0]), args[1:]
         return super().resolve_command(ctx, args)
 
