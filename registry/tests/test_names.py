@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from itnet_registry import AmbiguousNameError, UnknownNameError
-from itnet_registry.names import canonical
+from itnet_registry.names import canonical, choose
 
 OTHER = "itnet_core.sampler:FullSampler"
 
@@ -104,6 +104,13 @@ def test_nothing_depends_on_what_was_asked_before(garden):
     early, late = garden.registry(), garden.registry()
     late.presets()
     assert early.component("kernel", "twin").id == late.component("kernel", "twin").id == "acme-a/twin"
+
+
+def test_choosing_does_not_depend_on_the_order_of_declarations(garden):
+    for name in ("acme-a", "acme-b"):
+        garden.plant_kernel(name, "same")
+    components = garden.registry().components("kernel")
+    assert {choose("", "same", each, ()).id for each in (components, components[::-1])} == {"acme-a/same"}
 
 
 def test_an_unknown_name_lists_what_there_is_and_what_was_meant(garden):

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import jsonschema
 import pytest
 
 from itnet_registry.schemas import component_schema, config_schema
+
+jsonschema = pytest.importorskip("jsonschema")
 
 
 def refuse(error):
