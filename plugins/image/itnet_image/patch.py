@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Encoder, Field
 from itnet_image.pictures import check_pictures, picture_field
+from itnet_image.resample import resample
 
 
 class PatchEncoder(Encoder):
@@ -18,6 +18,10 @@ class PatchEncoder(Encoder):
 
     Sides that the patch does not divide are padded with 0 at the right and below; patches there weigh what they cover.
     With `patch_size=1` the value is a function of the pixel, and a finer picture is a finer sample of the same field.
+
+    With `image_size` the value is ∫ w(x) u(x) dx over the patch, w and u being constant on pixels of their own. Whether
+    w is resampled to the picture's pixels or the picture to those of w, by area, is the same sum; the latter is done,
+    because it serves patches that are no whole number of the picture's pixels too.
     """
 
     modality = "image"
@@ -51,21 +55,16 @@ class PatchEncoder(Encoder):
             ShapeError: the pictures have another shape or dtype, or pixels that are not finite.
         """
         check_pictures(inputs, self.config.channels, "PatchEncoder(inputs)")
+        patch = self.config.patch_size
         height, width = inputs.shape[-2:]
-        side = self._side(max(height, width))
-        padded = F.pad(inputs, (0, -width % side, 0, -height % side))
-        values = F.conv2d(padded, self._weight(side), self.projection.bias, stride=side)
-        return picture_field(values.permute(0, 2, 3, 1), (height, width), (side, side))
-
-    def _side(self, longer: int) -> int:
-        if self.config.image_size is None:
-            return self.config.patch_size
-        return max(1, round(self.config.patch_size * longer / self.config.image_size))
-
-    def _weight(self, side: int) -> Tensor:
-        """Return the linear map for patches of another resolution: resampled, and scaled so that the mean is kept."""
-        weight, own = self.projection.weight, self.config.patch_size
-        if side == own:
-            return weight
-        resampled = F.interpolate(weight, size=(side, side), mode="area")
-        return resampled * torch.as_tensor(own / side, dtype=weight.dtype).square()
+        longer = max(height, width)
+        resolution = self.config.image_size or longer
+        # In whole numbers: a quotient of floats may lie just above one, and would add a row that covers nothing.
+        rows, columns = (-(-side * resolution // (patch * longer)) for side in (height, width))
+        pictures = inputs.to(self.projection.weight.dtype)
+        if resolution == longer:
+            pictures = F.pad(pictures, (0, columns * patch - width, 0, rows * patch - height))
+        else:
+            pictures = resample(pictures, (rows * patch, columns * patch), longer / resolution)
+        values = self.projection(pictures).permute(0, 2, 3, 1)
+        return picture_field(values, (height, width), patch * longer / resolution)

@@ -27,7 +27,7 @@ def check_pictures(pictures: Tensor, channels: int, place: str) -> None:
         raise ShapeError(place, found="pixels that are NaN or infinite", expected=expected)
 
 
-def picture_field(values: Tensor, size: tuple[int, int], cell: tuple[int, int]) -> Field:
+def picture_field(values: Tensor, size: tuple[int, int], cell: float, *, point: float | None = None) -> Field:
     """Return the field of a picture's cells.
 
     Positions lie on the axes y and x of space-time, in units in which the picture's longer side is [−1, 1]; so they do
@@ -36,17 +36,20 @@ def picture_field(values: Tensor, size: tuple[int, int], cell: tuple[int, int]) 
     Args:
         values: shape (B, rows, columns, d), cells from the upper left corner.
         size: the picture's height and width in pixels.
-        cell: the cells' height and width in pixels.
+        cell: side of a cell in pixels; it need not be whole.
+        point: how far from its upper left corner a cell's point lies on both axes, in pixels; at its centre by default.
     """
-    rows, columns = values.shape[1:3]
     longer = max(size)
-    extents = [count * length for count, length in zip((rows, columns), cell, strict=True)]
-    bounds = [(-side / longer, (2 * extent - side) / longer) for side, extent in zip(size, extents, strict=True)]
-    field = Field.on_grid(values, axes="yx", bounds=bounds)
-    covered = [
-        (side / length - torch.arange(count, device=values.device)).clamp(0, 1)
-        for side, length, count in zip(size, cell, (rows, columns), strict=True)
+    shift = 0.0 if point is None else point - cell / 2
+    grid = values.shape[1:3]
+    bounds = [
+        ((2 * shift - side) / longer, (2 * (shift + count * cell) - side) / longer)
+        for side, count in zip(size, grid, strict=True)
     ]
-    share = torch.outer(*covered).flatten().to(field.weights.dtype)
-    weights = (share / share.sum()).expand_as(field.weights)
-    return Field(field.values, field.positions, weights, grid=field.grid)
+    field = Field.on_grid(values, axes="yx", bounds=bounds)
+    rows, columns = (
+        (side / cell - torch.arange(count, device=values.device)).clamp(0, 1)
+        for side, count in zip(size, grid, strict=True)
+    )
+    share = torch.outer(rows, columns).flatten().to(field.weights.dtype)
+    return Field(field.values, field.positions, (share / share.sum()).expand_as(field.weights), grid=field.grid)

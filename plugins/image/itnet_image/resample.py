@@ -1,0 +1,33 @@
+"""Pictures on another raster, by area: no light is lost, whatever the ratio of the rasters."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def resample(pictures: Tensor, size: tuple[int, int], pixel: float) -> Tensor:
+    """Return pictures on a raster of `size` pixels that begins at the same corner.
+
+    A picture is taken as constant on each of its pixels, and 0 beyond its edges. Each new pixel is its mean over the
+    new pixel's area, so that the integral over any union of new pixels is kept exactly.
+
+    Args:
+        pictures: shape (..., H, W).
+        size: rows and columns of the new raster.
+        pixel: side of a new pixel, in old pixels.
+
+    Returns:
+        Shape (..., *size).
+    """
+    down, across = (
+        _shares(count, pixel, length).to(pictures) for count, length in zip(size, pictures.shape[-2:], strict=True)
+    )
+    return down @ pictures @ across.T
+
+
+def _shares(count: int, pixel: float, length: int) -> Tensor:
+    """Return the share of each of `count` new pixels, in a row, that each of `length` old ones covers."""
+    new = torch.arange(count, dtype=torch.float64).unsqueeze(1) * pixel
+    old = torch.arange(length, dtype=torch.float64)
+    return (torch.minimum(new + pixel, old + 1) - torch.maximum(new, old)).clamp(min=0) / pixel
