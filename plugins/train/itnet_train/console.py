@@ -1,0 +1,77 @@
+"""What a person sees while a run goes on, all on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
+from rich.console import Console
+
+from itnet_train.history import History
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that speaks and writes; training on several devices starts more."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+def say(message: str) -> None:
+    """Write a line to stderr, above the progress bar if there is one."""
+    if is_first_process():
+        Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True).print(message)
+
+
+def shown(scores: Mapping[str, float]) -> str:
+    """Return scores for a line: `loss 0.1234  accuracy 0.9876`."""
+    return "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
+
+
+class EpochLines(Callback):
+    """Writes a line after each epoch; a star marks the best so far."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Write the epoch's line."""
+        row = self.history.rows[-1]
+        scores = {name.removeprefix("validation_"): row[name] for name in row if name.startswith("validation_")}
+        say(
+            f"epoch {row['epoch']:>3}/{trainer.max_epochs}  train loss {row['train_loss']:.4f}  "
+            f"validation {shown(scores)}  {row['seconds']:.1f} s{'  *' if self.history.improved else ''}"
+        )
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Say how to go on after an interruption."""
+        if isinstance(exception, KeyboardInterrupt):
+            say(f"interrupted in epoch {trainer.current_epoch + 1}; --resume goes on from the last save")
+
+
+def progress_bars() -> list[ProgressBar]:
+    """Return a progress bar for stderr if that is a terminal, else none."""
+    return [RichProgressBar(refresh_rate=10, console_kwargs={"stderr": True})] if sys.stderr.isatty() else []
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what Lightning says of devices, workers and services; its errors, and others' warnings, remain."""
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=PossibleUserWarning)
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

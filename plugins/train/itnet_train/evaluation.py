@@ -1,0 +1,45 @@
+"""What a checkpoint scores on a split of its task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from itnet_core.task import Split
+from itnet_registry import load_model
+from itnet_train.config import TrainConfig
+from itnet_train.console import quiet
+from itnet_train.data import TaskData
+from itnet_train.module import TaskModule
+from itnet_train.selection import task_of
+from itnet_train.trainer import new_trainer
+
+
+def evaluate(
+    checkpoint: Path,
+    split: Split = "test",
+    *,
+    modality: str | None = None,
+    task: Mapping[str, Any] | None = None,
+    config: TrainConfig | None = None,
+) -> dict[str, float]:
+    """Return the mean loss and the task's metrics.
+
+    Args:
+        checkpoint: a checkpoint's directory, such as `best` of a run.
+        split: which samples.
+        modality: which task, for a model of several.
+        task: fields of the task that are to be others than in the checkpoint, such as where the data lies.
+        config: its batch size, workers, precision and device are used.
+
+    Raises:
+        ITNetError: the checkpoint, its task or the data cannot be used.
+    """
+    config = TrainConfig() if config is None else config
+    model = load_model(checkpoint)
+    chosen = task_of(model, modality, **(task or {}))
+    module, data = TaskModule(model, chosen, config), TaskData(chosen, config, tested=split)
+    with quiet():
+        new_trainer(config).test(module, datamodule=data, verbose=False)
+    return module.scores

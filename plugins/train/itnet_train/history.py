@@ -1,0 +1,83 @@
+"""What happened so far, epoch by epoch, and which was the best."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import Callback, Trainer
+
+from itnet_train.files import to_csv, write
+from itnet_train.module import TaskModule
+
+
+class History(Callback):
+    """Keeps a row for each epoch, in memory, in the training state, and as a CSV file.
+
+    Args:
+        path: the CSV file; it is written anew after each epoch.
+        monitor: the score that decides which epoch is best.
+        mode: whether a larger (`max`) or a smaller (`min`) value of it is better.
+
+    Attributes:
+        rows: by column: epoch (from 1), step, seconds (of training so far), learning_rate, train_loss, and the scores
+            of the validation as `validation_…`.
+        best: the number of the best row.
+    """
+
+    def __init__(self, path: Path, monitor: str, mode: Literal["max", "min"]) -> None:
+        self.path, self.column, self.mode = path, f"validation_{monitor}", mode
+        self.rows: list[dict[str, float]] = []
+        self.best = 0
+        self._before, self._started = 0.0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, of earlier calls that were resumed from too."""
+        return self._before + time.monotonic() - self._started
+
+    @property
+    def improved(self) -> bool:
+        """Whether the last row is the best."""
+        return self.best == len(self.rows) - 1
+
+    @property
+    def waiting(self) -> int:
+        """The number of epochs since the best."""
+        return max(0, len(self.rows) - 1 - self.best)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
+        """Add the epoch's row."""
+        self.rows.append(
+            {
+                "epoch": trainer.current_epoch + 1,
+                "step": trainer.global_step,
+                "seconds": round(self.seconds, 3),
+                "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+                "train_loss": float(pl_module.train_loss.compute()),
+                **{f"validation_{name}": score for name, score in pl_module.scores.items()},
+            }
+        )
+        if self._better(self.rows[-1][self.column], self.rows[self.best][self.column]):
+            self.best = len(self.rows) - 1
+        if trainer.is_global_zero:
+            write(self.path, to_csv(self.rows))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return {"rows": list(self.rows), "best": self.best, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.rows, self.best, self._before = list(state_dict["rows"]), state_dict["best"], state_dict["seconds"]
+
+    def _better(self, new: float, old: float) -> bool:
+        if math.isnan(old):
+            return not math.isnan(new)
+        return new > old if self.mode == "max" else new < old

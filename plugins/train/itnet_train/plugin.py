@@ -1,0 +1,29 @@
+"""The commands that this plugin adds to `itnet`. Imports no torch."""
+
+from __future__ import annotations
+
+from itnet_core.component import CommandSpec
+from itnet_core.hookspecs import hookimpl
+
+
+@hookimpl
+def itnet_register_commands(api: int) -> list[CommandSpec]:
+    """Declare `itnet train`, `itnet evaluate` and `itnet predict`."""
+    return [
+        CommandSpec(
+            name="train",
+            target="itnet_train.cli:train",
+            summary="Train a model as a configuration file says.",
+            sections={"train": "itnet_train.config:TrainConfig"},
+        ),
+        CommandSpec(
+            name="evaluate",
+            target="itnet_train.cli:evaluate",
+            summary="Compute a checkpoint's metrics on a split of its task.",
+        ),
+        CommandSpec(
+            name="predict",
+            target="itnet_train.cli:predict",
+            summary="Predict files with a checkpoint.",
+        ),
+    ]

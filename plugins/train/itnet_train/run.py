@@ -1,0 +1,164 @@
+"""One run: from the sections of a configuration to a directory with the trained model and what it scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from itnet_core.errors import ConfigError
+from itnet_core.model import ITNetModel
+from itnet_core.task import Split, Task
+from itnet_registry import create_model, load_model
+from itnet_train.config import TrainConfig
+from itnet_train.console import EpochLines, is_first_process, quiet, say
+from itnet_train.data import TaskData
+from itnet_train.directory import RunDirectory
+from itnet_train.files import to_json, write
+from itnet_train.history import History
+from itnet_train.module import TaskModule
+from itnet_train.saving import Saving
+from itnet_train.sections import train_config
+from itnet_train.seeding import derive, seed_everything
+from itnet_train.selection import task_of
+from itnet_train.stopping import Stopping
+from itnet_train.trainer import new_trainer
+from itnet_train.versions import versions
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's parts, built from its configuration.
+
+    Attributes:
+        model: new, its weights drawn from the seed.
+        task: the model's only one.
+        config: the section `train`.
+    """
+
+    model: ITNetModel
+    task: Task
+    config: TrainConfig
+
+    @classmethod
+    def of(cls, sections: Mapping[str, Any]) -> Run:
+        """Build the parts.
+
+        Raises:
+            ITNetError: the configuration is not sound, a component is not installed, or there is not one task.
+        """
+        config = train_config(sections)
+        seed_everything(derive(config.seed, "weights"))
+        model = create_model(**sections.get("model", {}))
+        return cls(model, task_of(model), config)
+
+    @property
+    def complete(self) -> dict[str, Any]:
+        """The configuration with every default filled in."""
+        return {"model": self.model.config, "train": self.config.model_dump(mode="json")}
+
+    @property
+    def parameters(self) -> int:
+        """The number of the model's parameters."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @cached_property
+    def data(self) -> TaskData:
+        """The task's splits."""
+        return TaskData(self.task, self.config)
+
+    def check(self) -> dict[str, int]:
+        """Send the first samples of each split through model, loss and metrics; return the splits' sizes.
+
+        So what would fail in the first validation or in the test at the end fails before any work is lost.
+
+        Raises:
+            ITNetError: a split is missing or empty, or the task's monitor is not among its metrics.
+        """
+        module = TaskModule(self.model, self.task, self.config).eval()
+        if self.task.monitor not in ("loss", *module.metrics):
+            raise ConfigError(
+                f"{type(self.task).__name__}.monitor",
+                found=repr(self.task.monitor),
+                expected=f"one of its metrics, {', '.join(module.metrics)}, or loss",
+            )
+        sizes = {}
+        for split in get_args(Split):
+            samples = self.data.dataset(split)
+            sizes[split] = len(samples)
+            with torch.no_grad():
+                module.try_out([samples[index] for index in range(min(2, len(samples)))])
+        self.model.train()
+        return sizes
+
+
+def train(
+    sections: Mapping[str, Any], output: Path, *, resume: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
+    """Train a model and return what `metrics.json` in `output` holds at the end.
+
+    Args:
+        sections: the configuration's sections, `model` and `train`, as `itnet_registry.load_config` returns them.
+        output: the run's directory.
+        resume: go on with the run that is there; where there is none yet, start it.
+        overwrite: remove the run that is there.
+
+    Raises:
+        ITNetError: the configuration is not sound, the directory is taken, or the loss is not finite.
+    """
+    run, directory = Run.of(sections), RunDirectory(output)
+    if is_first_process():  # those of further devices start here too, when the run is under way
+        directory.check(run.complete, resume=resume, overwrite=overwrite)
+        ended = _ended(directory) if resume else None
+        if ended is not None:
+            say(f"{output}: this run has ended")
+            return ended
+        run.check()
+        directory.start(run.complete, resume=resume)
+    with quiet():
+        return _fit_and_test(run, directory, directory.state if resume and directory.state.is_file() else None)
+
+
+def _ended(directory: RunDirectory) -> dict[str, Any] | None:
+    """Return the metrics of a run that has come to its end; one that ran out of time has not."""
+    if not directory.metrics.is_file():
+        return None
+    metrics: dict[str, Any] = json.loads(directory.metrics.read_text(encoding="utf-8"))
+    return None if metrics["stopped"] == "max_minutes" else metrics
+
+
+def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:
+    history = History(directory.history, run.task.monitor, run.task.monitor_mode)
+    stopping = Stopping(history, run.config)
+    saving = Saving(directory, history, run.config.save_every_steps)
+    trainer = new_trainer(
+        run.config,
+        callbacks=[history, stopping, EpochLines(history), saving],
+        logger=TensorBoardLogger(directory.path, name="", version=directory.logs.name),
+        root=directory.path,
+    )
+    say(f"{directory.path}: {run.parameters:,} parameters{', resumed' if state else ''}")
+    trainer.fit(TaskModule(run.model, run.task, run.config), datamodule=run.data, ckpt_path=state, weights_only=True)
+    best = TaskModule(load_model(directory.best), run.task, run.config)
+    trainer.test(best, datamodule=run.data, verbose=False)
+    row = history.rows[history.best]
+    metrics = {
+        "test": best.scores,
+        "validation": {k.removeprefix("validation_"): row[k] for k in row if k.startswith("validation_")},
+        "best_epoch": row["epoch"],
+        "epochs": history.rows[-1]["epoch"],
+        "steps": history.rows[-1]["step"],
+        "stopped": stopping.reason,
+        "parameters": run.parameters,
+        "seconds": history.rows[-1]["seconds"],
+        "versions": versions(run.complete["model"]),
+    }
+    if trainer.is_global_zero:
+        write(directory.metrics, to_json(metrics, indent=2) + "\n")
+    return metrics

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from itnet_registry.cli.app import app
+from itnet_registry.default import default_registry
+
+TOY = Path(__file__).parent / "toy"
+SECTIONS: dict[str, Any] = {
+    "model": {
+        "width": 8,
+        "depth": 1,
+        "dropout": 0.1,
+        "encoder": "signal",
+        "kernel": {"name": "mlp", "heads": 2, "hidden": 8},
+        "task": "tones",
+    },
+    "train": {"epochs": 3, "batch_size": 16, "learning_rate": 1e-2, "accelerator": "cpu"},
+}
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the toy plugin as an installed distribution."""
+    site = tmp_path_factory.mktemp("site")
+    shutil.copytree(TOY / "itnet_toy", site / "itnet_toy", ignore=shutil.ignore_patterns("__pycache__"))
+    metadata = site / "itnet_toy-0.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: itnet-toy\nVersion: 0.1.0\nRequires-Dist: itnet-core>=0.1,<0.2\n"
+    )
+    (metadata / "entry_points.txt").write_text("[itnet.plugins]\ntoy = itnet_toy.plugin\n")
+    return site
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _toy_is_installed(site: Path) -> Iterator[None]:
+    """Put the toy on `sys.path`, for processes that tests start too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(site)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])))
+        default_registry.cache_clear()
+        yield
+    default_registry.cache_clear()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tiny tensors are slower on several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def sections() -> dict[str, Any]:
+    """The sections of a run that takes a second."""
+    return deepcopy(SECTIONS)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    """The same as a file."""
+    path = tmp_path / "toy.yaml"
+    path.write_text(yaml.safe_dump(SECTIONS))
+    return path
+
+
+@pytest.fixture
+def itnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run a command in this process, in an empty working directory, and return its result."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def start_itnet(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command in a process of its own."""
+
+    def start(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from itnet_registry.cli.app import main; main()", *map(str, arguments)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return start
+
+
+@pytest.fixture
+def weights() -> Callable[[Path], dict[str, torch.Tensor]]:
+    """Read a checkpoint's weights."""
+    return lambda checkpoint: load_file(checkpoint / "model.safetensors")
+
+
+@pytest.fixture
+def assert_same_weights(weights: Callable[[Path], dict[str, torch.Tensor]]) -> Callable[[Path, Path], None]:
+    """Compare two checkpoints bit for bit."""
+
+    def compare(left: Path, right: Path) -> None:
+        one, other = weights(left), weights(right)
+        assert one.keys() == other.keys()
+        for name in one:
+            assert torch.equal(one[name], other[name]), name
+
+    return compare

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pytest
+import torch
+
+from itnet_registry import create, create_model
+from itnet_train import TrainConfig
+from itnet_train.history import History
+from itnet_train.module import TaskModule
+
+
+@pytest.fixture
+def module() -> TaskModule:
+    model = create_model(width=4, depth=1, encoder="signal", kernel={"heads": 2}, task="tones")
+    module = TaskModule(model, create("task", "tones"), TrainConfig())
+    module.train_loss.update(torch.tensor(2.0), 1)
+    return module
+
+
+def after(history: History, module: TaskModule, scores: list[float]) -> History:
+    """Go through epochs with these accuracies."""
+    optimizer: Any = SimpleNamespace(param_groups=[{"lr": 0.1}])
+    for score in scores:
+        module.scores = {"loss": 1.0, "accuracy": score}
+        epoch: Any = SimpleNamespace(
+            current_epoch=len(history.rows), global_step=5, optimizers=[optimizer], is_global_zero=True
+        )
+        history.on_train_epoch_end(epoch, module)
+    return history
+
+
+@pytest.mark.parametrize(
+    ("mode", "scores", "best"),
+    [
+        ("max", [0.1, 0.3, 0.2], 1),
+        ("min", [0.3, 0.1, 0.2], 1),
+        ("max", [0.3, 0.3], 0),  # the earlier of equals
+        ("max", [math.nan, 0.1, math.nan], 1),
+        ("min", [0.1, math.nan], 0),
+        ("max", [math.nan, math.nan], 0),
+    ],
+)
+def test_the_best_epoch(
+    tmp_path: Path, module: TaskModule, mode: Literal["max", "min"], scores: list[float], best: int
+) -> None:
+    history = after(History(tmp_path / "history.csv", "accuracy", mode), module, scores)
+    assert history.best == best
+    assert history.waiting == len(scores) - 1 - best
+    assert history.improved == (best == len(scores) - 1)
+
+
+def test_a_history_that_goes_on_replaces_the_file(tmp_path: Path, module: TaskModule) -> None:
+    """What an interrupted epoch wrote is gone once the epoch is done again."""
+    path = tmp_path / "history.csv"
+    first = after(History(path, "accuracy", "max"), module, [0.1, 0.2])
+    state = first.state_dict()
+    after(first, module, [0.9])
+    second = History(path, "accuracy", "max")
+    second.load_state_dict(state)
+    after(second, module, [0.3])
+    rows = list(csv.DictReader(path.open()))
+    assert [row["validation_accuracy"] for row in rows] == ["0.1", "0.2", "0.3"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert second.seconds >= state["seconds"]

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from itnet_core.errors import ConfigError
+from itnet_train.overrides import override
+
+
+@pytest.mark.parametrize(
+    ("config", "assignment", "expected"),
+    [
+        ({"train": {"epochs": 3, "seed": 1}}, "train.epochs=5", {"train": {"epochs": 5, "seed": 1}}),
+        ({}, "train.epochs=5", {"train": {"epochs": 5}}),
+        ({"model": {"kernel": "mlp"}}, "model.kernel.heads=2", {"model": {"kernel": {"name": "mlp", "heads": 2}}}),
+        ({"model": {"kernel": {"name": "mlp"}}}, "model.kernel=other", {"model": {"kernel": "other"}}),
+        ({}, "train.betas=[0.9, 0.95]", {"train": {"betas": [0.9, 0.95]}}),
+        ({}, "train.clip=null", {"train": {"clip": None}}),
+        ({}, "train.clip=", {"train": {"clip": None}}),
+        ({}, "task.root=a=b", {"task": {"root": "a=b"}}),
+        ({}, "task={name: digits, seed: 2}", {"task": {"name": "digits", "seed": 2}}),
+    ],
+)
+def test_a_value_is_yaml_at_a_dotted_path(config: dict[str, Any], assignment: str, expected: dict[str, Any]) -> None:
+    assert override(config, [assignment]) == expected
+
+
+def test_the_later_goes_over_the_earlier_and_the_original_stays() -> None:
+    config = {"train": {"epochs": 3}}
+    assert override(config, ["train.epochs=4", "train.epochs=5"]) == {"train": {"epochs": 5}}
+    assert config == {"train": {"epochs": 3}}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "found"),
+    [
+        ("train.epochs", "no assignment"),
+        ("=3", "no assignment"),
+        ("train..epochs=3", "no assignment"),
+        ("train.betas=[0.9", "expected"),
+        ("train.epochs.more=3", "3 at epochs"),
+    ],
+)
+def test_what_is_no_assignment_is_refused(assignment: str, found: str) -> None:
+    with pytest.raises(ConfigError, match=found):
+        override({"train": {"epochs": 3}}, [assignment])

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from itnet_core import ConfigError
+from itnet_train.selection import task_of
+
+TONES = {"name": "itnet-toy/tones", "size": 5}
+
+
+def model_with(**tasks: Any) -> Any:
+    return SimpleNamespace(config={"tasks": tasks})
+
+
+def test_the_only_task_needs_no_name() -> None:
+    assert task_of(model_with(signal=TONES)).config.size == 5
+
+
+def test_options_go_over_the_configuration() -> None:
+    config = task_of(model_with(signal=TONES), noise=0.5).config
+    assert (config.size, config.noise) == (5, 0.5)
+
+
+def test_of_several_tasks_one_is_chosen_by_its_modality() -> None:
+    several = model_with(signal=TONES, other={"name": "itnet-toy/tones", "size": 6})
+    assert task_of(several, "other").config.size == 6
+    with pytest.raises(ConfigError, match=r"model\.tasks: found tasks of signal, other; expected one task"):
+        task_of(several)
+    with pytest.raises(ConfigError, match="found tasks of signal, other; expected one of image"):
+        task_of(several, "image")
+
+
+def test_a_model_without_a_task_is_refused() -> None:
+    for model in (model_with(), SimpleNamespace(config=None)):
+        with pytest.raises(ConfigError, match=r"model\.task: found no task"):
+            task_of(model)  # type: ignore[arg-type]

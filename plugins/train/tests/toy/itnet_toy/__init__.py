@@ -1,0 +1,1 @@
+"""A tiny plugin: which of three tones a short, noisy signal is."""

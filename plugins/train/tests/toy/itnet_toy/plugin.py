@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from itnet_core.component import ComponentSpec
+from itnet_core.hookspecs import hookimpl
+
+
+@hookimpl
+def itnet_register_components(api: int) -> list[ComponentSpec]:
+    return [
+        ComponentSpec(
+            kind="encoder",
+            name="signal",
+            target="itnet_toy.tones:SignalEncoder",
+            summary="samples of a signal, a point each",
+            modality="signal",
+        ),
+        ComponentSpec(
+            kind="task",
+            name="tones",
+            target="itnet_toy.tones:Tones",
+            summary="which of three tones a signal is",
+            modality="signal",
+        ),
+    ]
