@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import ClassVar
 
 import torch
+from pydantic import NonNegativeInt
 from sklearn.datasets import load_digits
 
-from itnet_image.classification import ImageClassification, Labelled, labelled_arrays
-from itnet_image.dataset import stratified
+from itnet_image.dataset import Labelled
+from itnet_image.small_pictures import SmallPictures
+from itnet_image.splits import stratified
 
 
-class Digits(ImageClassification):
-    """1,797 grey pictures of 8 × 8 pixels of handwritten digits, bundled with scikit-learn: nothing is downloaded.
+class Digits(SmallPictures):
+    """1,797 grey pictures of 8 × 8 pixels of handwritten digits, light on dark, bundled with scikit-learn.
 
     A fifth of every class, chosen once and for all, is the test split.
     """
 
+    class Config(SmallPictures.Config):
+        """As `SmallPictures.Config`; a mirrored digit is none, so `flip` is 0."""
+
+        flip: float = 0.0
+        shift: NonNegativeInt = 1
+
     channels = 1
     image_size = 8
     normalization = ([0.5], [0.5])
-    flip = False
-    shift: ClassVar[int] = 1
-
-    @property
-    def classes(self) -> list[str]:
-        """The ten digits."""
-        return [str(digit) for digit in range(10)]
+    classes = tuple("0123456789")
 
     def training(self) -> Labelled:
         """Return four fifths of the pictures."""
@@ -41,6 +42,6 @@ class Digits(ImageClassification):
     def _parts(self) -> tuple[Labelled, Labelled]:
         data = load_digits()
         pixels = (torch.as_tensor(data.images) * (255 / 16)).round()  # 17 levels of grey to 8 bits
-        everything = labelled_arrays(pixels, data.target)
+        everything = self.labelled(pixels, data.target, "sklearn.datasets.load_digits")
         rest, test = stratified(everything.labels, share=0.2, seed=0)
         return everything.select(rest), everything.select(test)

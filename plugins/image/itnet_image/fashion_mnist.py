@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import gzip
 import tempfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
+from pydantic import NonNegativeInt
 from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from itnet_core import DataError
-from itnet_image.classification import ImageClassification, Labelled, existing, labelled_arrays
+from itnet_image.dataset import Labelled
+from itnet_image.small_pictures import SmallPictures
 
 
-class FashionMNIST(ImageClassification):
+class FashionMNIST(SmallPictures):
     """60,000 + 10,000 grey pictures of 28 × 28 pixels of clothes (Xiao et al., arXiv 1708.07747).
 
     Reads the four published IDX files, gzipped or not, from `root` itself (as Debian's package dataset-fashion-mnist
     lays them out) or from `root/FashionMNIST/raw` (as torchvision does).
     """
 
-    class Config(ImageClassification.Config):
+    class Config(SmallPictures.Config):
         """Configuration.
 
         Attributes:
@@ -32,55 +35,69 @@ class FashionMNIST(ImageClassification):
 
         root: str
         download: bool = False
+        shift: NonNegativeInt = 2
 
     channels = 1
     image_size = 28
     normalization = ([0.2860], [0.3530])
-    shift: ClassVar[int] = 2
-
-    @property
-    def classes(self) -> list[str]:
-        """The ten kinds of clothes."""
-        return list(datasets.FashionMNIST.classes)
+    classes = tuple(datasets.FashionMNIST.classes)
 
     def training(self) -> Labelled:
         """Return the 60,000 training pictures."""
-        return self._labelled("train")
+        return self._part("train")
 
     def test(self) -> Labelled:
         """Return the 10,000 test pictures."""
-        return self._labelled("t10k")
+        return self._part("t10k")
 
-    def _labelled(self, part: str) -> Labelled:
+    def _part(self, part: str) -> Labelled:
+        images, labels = self._file(f"{part}-images-idx3-ubyte"), self._file(f"{part}-labels-idx1-ubyte")
+        pixels, numbers = _read(images, read_image_file), _read(labels, read_label_file)
+        if pixels.shape[1:] != (self.image_size, self.image_size):
+            raise DataError(str(images), found=f"pictures of {tuple(pixels.shape[1:])} pixels", expected="(28, 28)")
+        return self.labelled(pixels, numbers, str(labels))
+
+    def _file(self, name: str) -> Path:
         root = Path(self.config.root).expanduser()
-        if self.config.download:
-            datasets.FashionMNIST(str(root), download=True)
-        raw = root / "FashionMNIST" / "raw"
-        folder = raw if raw.is_dir() else existing(root, "a folder with Fashion-MNIST's IDX files")
-        images = _read(folder / f"{part}-images-idx3-ubyte", read_image_file)
-        labels = _read(folder / f"{part}-labels-idx1-ubyte", read_label_file)
-        if len(images) != len(labels) or labels.max() >= len(self.classes):
+        path = _plain_or_zipped(root / name)
+        if path is None and self.config.download:  # files that are there and whole are not fetched again
+            _download(root)
+        path = path or _plain_or_zipped(root / "FashionMNIST/raw" / name)
+        if path is None:
             raise DataError(
-                str(folder),
-                found=f"{len(images)} pictures and {len(labels)} labels, the largest {int(labels.max())}",
-                expected="as many labels as pictures, below 10",
+                str(root / name),
+                found="no such file, nor with .gz, nor in FashionMNIST/raw",
+                expected="Fashion-MNIST's four IDX files",
+                mend="Set root to where they are (Debian's dataset-fashion-mnist: /usr/share/datasets/fashion-mnist), "
+                "or download: true.",
             )
-        return labelled_arrays(images, labels)
+        return path
 
 
-def _read(path: Path, read: object) -> Tensor:
-    """Return an IDX file's tensor, from the file itself or from its gzip."""
-    zipped = path.with_name(path.name + ".gz")
-    expected = "a whole IDX file of unsigned bytes, gzipped or not"
-    if not path.exists() and not zipped.exists():
-        raise DataError(str(path), found="no such file, nor with .gz", expected=expected)
+def _plain_or_zipped(path: Path) -> Path | None:
+    zipped = path.with_name(f"{path.name}.gz")
+    return path if path.is_file() else zipped if zipped.is_file() else None
+
+
+def _download(root: Path) -> None:
     try:
-        if path.exists():
-            return read(str(path))  # type: ignore[operator]
-        with tempfile.NamedTemporaryFile() as plain:  # torchvision's reader takes a path
-            plain.write(gzip.decompress(zipped.read_bytes()))
-            plain.flush()
-            return read(plain.name)  # type: ignore[operator]
-    except (OSError, EOFError, ValueError, TypeError, AssertionError, RuntimeError, KeyError) as error:
-        found = f"a damaged file ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-        raise DataError(str(path), found=found, expected=expected, mend="Fetch it again.") from None
+        datasets.FashionMNIST(str(root), download=True)
+    except Exception as error:
+        found = f"a download that failed ({error})"
+        raise DataError(str(root), found=found, expected="Fashion-MNIST's four IDX files") from error
+
+
+def _read(path: Path, read: Callable[[str], Tensor]) -> Tensor:
+    """Return an IDX file's tensor, from the file itself or from its gzip."""
+    try:
+        if path.suffix != ".gz":
+            return read(str(path))
+        with tempfile.TemporaryDirectory() as folder:  # torchvision's reader takes a path
+            plain = Path(folder) / path.stem
+            plain.write_bytes(gzip.decompress(path.read_bytes()))
+            return read(str(plain))
+    except (OSError, EOFError, zlib.error, ValueError, TypeError, AssertionError, RuntimeError, KeyError) as error:
+        found = f"a damaged file ({str(error).partition(chr(10))[0] or type(error).__name__})"
+        raise DataError(
+            str(path), found=found, expected="a whole IDX file of unsigned bytes", mend="Fetch it again."
+        ) from error

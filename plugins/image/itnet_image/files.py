@@ -9,47 +9,59 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from itnet_core import DataError
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What is decoded. Pillow would hand others (EPS) to outside programs that run what stands in the file."""
+
 MODES = {1: "L", 3: "RGB"}
 
 
 def open_picture(path: Path, channels: int) -> Image.Image:
     """Return a whole decoded picture, upright (EXIF), as grey (1 channel) or RGB (3).
 
-    Transparency is laid over white; 16-bit grey is scaled to 8.
+    The contents decide on the format, whatever the suffix. Transparency is laid over white; 16-bit grey is scaled to 8;
+    of several frames the first is taken.
 
     Raises:
-        DataError: there is no such file, it is empty, truncated, of no known format, or suspiciously large.
+        DataError: there is no such file, it is empty, truncated, of none of `FORMATS`, suspiciously large, or holds
+            numbers that are no levels of grey.
     """
-    expected = "a picture that Pillow can decode"
+    expected = f"a whole picture, one of {', '.join(FORMATS)}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
+            with Image.open(path, formats=FORMATS) as opened:
                 opened.load()
-                return _as_mode(ImageOps.exif_transpose(opened), MODES[channels])
+                picture = ImageOps.exif_transpose(opened)
     except FileNotFoundError:
         raise DataError(str(path), found="no such file", expected=expected) from None
     except UnidentifiedImageError:
-        found = "an empty file" if path.stat().st_size == 0 else "a file of no known picture format"
+        found = "an empty file" if path.stat().st_size == 0 else "a file of no such format"
         raise DataError(str(path), found=found, expected=expected, mend="Remove it, or convert it to PNG.") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        Image.DecompressionBombWarning,
-        Image.DecompressionBombError,
-    ) as e:
-        raise DataError(
-            str(path), found=str(e) or type(e).__name__, expected=expected, mend="Replace the file."
-        ) from None
+    except Exception as error:  # a damaged file makes decoders raise anything, struct.error and IndexError among them
+        found = f"a damaged or unreadable file ({str(error) or type(error).__name__})"
+        raise DataError(str(path), found=found, expected=expected, mend="Replace or remove it.") from error
+    return _as_mode(picture, MODES[channels], path)
 
 
-def _as_mode(picture: Image.Image, mode: str) -> Image.Image:
-    if picture.mode.startswith("I"):  # 16-bit grey, which conversion would clip instead of scaling
-        picture = picture.convert("I").point(lambda level: level / 256).convert("L")
+def _as_mode(picture: Image.Image, mode: str, path: Path) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):
+        picture = _eight_bits(picture, path)
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
     return picture.convert(mode)
+
+
+def _eight_bits(picture: Image.Image, path: Path) -> Image.Image:
+    """Return 16-bit grey scaled to 8 bits; converting would clip it."""
+    whole = None if picture.mode == "F" else picture.convert("I")
+    extrema = picture.getextrema() if whole is None else whole.getextrema()
+    if whole is None or not 0 <= extrema[0] <= extrema[1] < 2**16:  # type: ignore[operator]  # one band: two numbers
+        raise DataError(
+            str(path),
+            found=f"numbers from {extrema[0]} to {extrema[1]} (Pillow's mode {picture.mode})",
+            expected="levels of grey of 8 or 16 bits",
+            mend="Say which numbers are black and white by converting it to 8 bits.",
+        )
+    return whole.point(lambda level: level / 256).convert("L")

@@ -1,50 +1,56 @@
-"""Pictures in a folder for each class."""
+"""A user's own pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-from pydantic import PositiveInt
-from torchvision import datasets
-from torchvision.transforms import v2
+from pydantic import model_validator
 
 from itnet_core import DataError
-from itnet_image.classification import ImageClassification, Labelled, existing
-from itnet_image.dataset import stratified
+from itnet_image.class_folders import ClassFolders, class_names
+from itnet_image.classification import Share
+from itnet_image.dataset import Labelled
+from itnet_image.splits import stratified
 
 
-class ImageFolder(ImageClassification):
+class ImageFolder(ClassFolders):
     """Pictures of any size in `root/train/<class>/`, and, if there, `root/val/<class>/` and `root/test/<class>/`.
 
-    Without a `test` folder, a stratified fifth of the training pictures, chosen by the seed, is the test split. Files
-    that do not have a picture's suffix are left alone; those that have one and are no pictures are bad samples.
+    Without a `test` folder, a stratified part of the training pictures, chosen once and for all, is the test split.
+    Files that do not have a picture's suffix are left out with a warning; those that have one and are no pictures are
+    bad samples.
     """
 
-    class Config(ImageClassification.Config):
+    class Config(ClassFolders.Config):
         """Configuration.
 
         Attributes:
-            root: the folder.
-            image_size: pictures are resized and cropped to squares of this side, in pixels.
             channels: 1 to read grey pictures, 3 for colour.
             test_share: share of the training pictures for the test split where there is no `test` folder.
+            classes: names of the class folders, in the order of the classes' numbers. Those in `root/train`, sorted,
+                where nothing is said; so a checkpoint keeps the names and predicts where the data are not.
         """
 
-        root: str
-        image_size: PositiveInt = 224
         channels: Literal[1, 3] = 3
-        test_share: float = 0.2
+        test_share: Share = 0.2
+        classes: tuple[str, ...] | None = None
 
-    folders = {"train": "train", "validation": "val", "test": "test"}  # noqa: RUF012
-
-    @property
-    def image_size(self) -> int:  # type: ignore[override]
-        """Side of the pictures in pixels."""
-        return self.config.image_size
+        @model_validator(mode="before")
+        @classmethod
+        def _look_for_classes(cls, data: Any) -> Any:
+            if (
+                not isinstance(data, Mapping)
+                or data.get("classes") is not None
+                or not isinstance(data.get("root"), str)
+            ):
+                return data
+            try:
+                return {**data, "classes": class_names(Path(data["root"]).expanduser() / "train")}
+            except DataError:  # a configuration may be written before the data are there
+                return data
 
     @property
     def channels(self) -> int:  # type: ignore[override]
@@ -54,64 +60,33 @@ class ImageFolder(ImageClassification):
     @property
     def normalization(self) -> tuple[Sequence[float], Sequence[float]]:  # type: ignore[override]
         """ImageNet's for colour."""
-        return ImageClassification.normalization if self.channels == 3 else ([0.5], [0.25])
+        return ClassFolders.normalization if self.channels == 3 else ([0.449], [0.226])
 
-    @cached_property
-    def classes(self) -> list[str]:
-        """The names of the class folders, sorted."""
-        return sorted(folder.name for folder in self._folder("train").iterdir() if folder.is_dir())
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the class folders.
+
+        Raises:
+            DataError: the configuration does not say them, and there is no folder to find them in.
+        """
+        return self.config.classes or tuple(class_names(self.folder("train")))
 
     def training(self) -> Labelled:
         """Return the pictures below `train`, less those held out for the test split if there is no `test` folder."""
-        return self._held_out[0] if self._held_out else self._labelled("train")
+        return self._train_and_test[0]
 
     def validation(self) -> Labelled | None:
         """Return the pictures below `val`, if there is such a folder."""
-        return self._labelled("validation") if self._has("validation") else None
+        return self.pictures("val", self.classes, complete=False) if self.folder("val").is_dir() else None
 
     def test(self) -> Labelled:
         """Return the pictures below `test`, or those held out."""
-        return self._held_out[1] if self._held_out else self._labelled("test")
-
-    def training_transform(self) -> v2.Transform:
-        """Return random crops of varying scale, and mirroring."""
-        crop = v2.RandomResizedCrop(self.image_size, scale=(0.35, 1.0))
-        return v2.Compose([crop, v2.RandomHorizontalFlip(), *self._to_tensor()])
-
-    def transform(self) -> v2.Transform:
-        """Return a centre crop after resizing the shorter side to 8/7 of the picture's size."""
-        size = self.image_size
-        return v2.Compose([v2.Resize(size * 8 // 7), v2.CenterCrop(size), *self._to_tensor()])
+        return self._train_and_test[1]
 
     @cached_property
-    def _held_out(self) -> tuple[Labelled, Labelled] | None:
-        if self._has("test"):
-            return None
-        everything = self._labelled("train")
-        rest, test = stratified(everything.labels, self.config.test_share, self.config.seed)
+    def _train_and_test(self) -> tuple[Labelled, Labelled]:
+        everything = self.pictures("train", self.classes)
+        if self.folder("test").is_dir():
+            return everything, self.pictures("test", self.classes, complete=False)
+        rest, test = stratified(everything.labels, self.config.test_share, seed=0)
         return everything.select(rest), everything.select(test)
-
-    def _has(self, split: str) -> bool:
-        return (Path(self.config.root).expanduser() / self.folders[split]).is_dir()
-
-    def _folder(self, split: str) -> Path:
-        return existing(Path(self.config.root) / self.folders[split], "a folder with a folder for each class")
-
-    def _labelled(self, split: str) -> Labelled:
-        root = self._folder(split)
-        try:
-            found = datasets.ImageFolder(str(root), allow_empty=True)
-        except FileNotFoundError as error:
-            raise DataError(str(root), found=str(error), expected="a folder for each class") from None
-        unknown = set(found.classes) - set(self.classes)
-        if unknown:
-            raise DataError(
-                str(root),
-                found=f"the class folders {sorted(unknown)}",
-                expected=f"the classes of train, {self.classes}",
-            )
-        if not found.samples:
-            suffixes = ", ".join(datasets.folder.IMG_EXTENSIONS)
-            raise DataError(str(root), found="no picture", expected=f"files ending in {suffixes}")
-        labels = [self.classes.index(found.classes[label]) for _, label in found.samples]
-        return Labelled([Path(path) for path, _ in found.samples], torch.tensor(labels))

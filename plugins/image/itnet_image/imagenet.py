@@ -2,79 +2,62 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from torch import Tensor
+from pydantic import Field as ConfigField
 from torchmetrics.classification import MulticlassAccuracy
+from torchvision.models import ResNet18_Weights
 
 from itnet_core import DataError
 from itnet_core.task import Metric
-from itnet_image.classification import Labelled
-from itnet_image.folder import ImageFolder
+from itnet_image.class_folders import ClassFolders, class_names
+from itnet_image.dataset import Labelled
 
 
-class ImageNet1k(ImageFolder):
-    """ILSVRC 2012: `root/train/<wnid>/*.JPEG` and `root/val/<wnid>/*.JPEG`, as torchvision's reader lays it out.
+class ImageNet1k(ClassFolders):
+    """ILSVRC 2012: `root/train/<wnid>/*.JPEG` and `root/val/<wnid>/*.JPEG`, as torchvision's reader lays them out.
 
-    The published validation pictures are the test split here, as in the literature; the validation split is a part of
-    the training pictures. Class names come from `root/imagenet_class_index.json` (number → [wnid, name]) if it is
-    there, else the wnids are used. torchvision's own `meta.bin` is a pickle and is not read.
+    The published validation pictures are the test split here, as the literature reports them and the test labels are
+    not public; the validation split is a part of the training pictures. The classes are numbered by their sorted wnids;
+    torchvision brings their names, so that neither the devkit nor `meta.bin` is needed.
     """
 
-    class Config(ImageFolder.Config):
-        """As `image-folder`."""
+    class Config(ClassFolders.Config):
+        """As `ClassFolders.Config`."""
 
-        label_smoothing: float = 0.1
+        validation: Annotated[float, ConfigField(gt=0, lt=1)] = 0.02
+        label_smoothing: Annotated[float, ConfigField(ge=0, lt=1)] = 0.1
 
-    expected_classes = 1000
-    folders = {"train": "train", "test": "val"}  # noqa: RUF012
-
-    @cached_property
+    @property
     def classes(self) -> list[str]:
-        """The names of the class folders, sorted.
+        """The thousand names."""
+        return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
-        Raises:
-            DataError: they are not 1000.
-        """
-        folder = self._folder("train")
-        wnids = sorted(each.name for each in folder.iterdir() if each.is_dir())
-        if len(wnids) != self.expected_classes:
-            raise DataError(str(folder), found=f"{len(wnids)} class folders", expected=f"{self.expected_classes}")
-        return wnids
+    def training(self) -> Labelled:
+        """Return the 1,281,167 training pictures."""
+        return self.pictures("train", self._wnids)
 
-    def validation(self) -> Labelled | None:
-        """Return `None`: the published validation pictures are the test split."""
-        return None
+    def test(self) -> Labelled:
+        """Return the 50,000 published validation pictures."""
+        return self.pictures("val", self._wnids)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return top-1 and top-5 accuracy."""
         top5 = MulticlassAccuracy(len(self.classes), average="micro", top_k=5)
-        return {**super().metrics(), "top-5 accuracy": top5}
-
-    def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Return records as other tasks do, with readable names."""
-        names = self._names
-        return [
-            {
-                "label": names.get(record["label"], record["label"]),
-                "probability": record["probability"],
-                "likeliest": {names.get(wnid, wnid): share for wnid, share in record["likeliest"].items()},
-            }
-            for record in super().describe(prediction)
-        ]
+        return {**super().metrics(), "top5_accuracy": top5}
 
     @cached_property
-    def _names(self) -> dict[str, str]:
-        path = Path(self.config.root).expanduser() / "imagenet_class_index.json"
-        if not path.exists():
-            return {wnid: wnid for wnid in self.classes}
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")).values())
-        except (ValueError, TypeError, AttributeError):
+    def _wnids(self) -> list[str]:
+        # The numbers of the classes hang on all wnids being there, so `val` alone serves for evaluation.
+        split = "train" if self.folder("train").is_dir() else "val"
+        wnids = class_names(self.folder(split))
+        if len(wnids) != len(self.classes):
             raise DataError(
-                str(path), found="other JSON", expected='{"0": ["n01440764", "tench"], …}', mend="Remove it."
-            ) from None
+                str(self.folder(split)),
+                found=f"{len(wnids)} class folders",
+                expected=f"{len(self.classes)}, one for each wnid",
+                mend="For a part of ImageNet, or other classes, take the task image-folder.",
+            )
+        return wnids

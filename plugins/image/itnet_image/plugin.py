@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itnet_core.component import ComponentSpec
+from itnet_core.component import ComponentSpec, Kind
 from itnet_core.hookspecs import hookimpl
 
 
@@ -11,7 +11,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the encoders and the tasks."""
     return [
         _spec("encoder", "patch", "patch:PatchEncoder", "square patches, each one point"),
-        _spec("encoder", "conv-stem", "conv_stem:ConvStemEncoder", "a small strided convolutional network"),
+        _spec("encoder", "conv-stem", "conv_stem:ConvStemEncoder", "a few strided 3 x 3 convolutions"),
         _spec("task", "digits", "digits:Digits", "scikit-learn's 8 x 8 digits, bundled with it", "scikit-learn"),
         _spec("task", "fashion-mnist", "fashion_mnist:FashionMNIST", "28 x 28 pictures of 10 kinds of clothes"),
         _spec("task", "cifar-10", "cifar10:CIFAR10", "32 x 32 colour pictures of 10 classes (binary version)"),
@@ -20,9 +20,9 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     ]
 
 
-def _spec(kind: str, name: str, target: str, summary: str, *requires: str) -> ComponentSpec:
+def _spec(kind: Kind, name: str, target: str, summary: str, *requires: str) -> ComponentSpec:
     return ComponentSpec(
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         name=name,
         target=f"itnet_image.{target}",
         summary=summary,

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from itnet_core import Task
 
 WritePicture = Callable[..., Path]
 
@@ -23,18 +30,74 @@ def write_picture() -> WritePicture:
 
     def write(path: Path, size: tuple[int, int] = (20, 16), mode: str = "RGB", **options: object) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if mode == "P":
-            write(path.with_suffix(".tmp.png"), size)
-            Image.open(path.with_suffix(".tmp.png")).quantize(16).save(path, **options)
-            return path
-        bands = len(Image.new(mode, (1, 1)).getbands())
         if mode == "I;16":
-            pixels = random.integers(0, 2**16, size[::-1], dtype=np.uint16)
-            picture = Image.fromarray(pixels)
+            picture = Image.fromarray(random.integers(0, 2**16, size[::-1], dtype=np.uint16))
         else:
-            shape = size[::-1] if bands == 1 else (*size[::-1], bands)
-            picture = Image.frombytes(mode, size, random.integers(0, 256, shape, dtype=np.uint8).tobytes())
-        picture.save(path, **options)
+            drawn = "RGB" if mode == "P" else mode
+            bands = len(Image.new(drawn, (1, 1)).getbands())
+            pixels = random.integers(0, 256, (size[1], size[0], bands), dtype=np.uint8)
+            picture = Image.frombytes(drawn, size, pixels.tobytes())
+        (picture.quantize(16) if mode == "P" else picture).save(path, **options)
         return path
 
     return write
+
+
+@pytest.fixture
+def write_folders(write_picture: WritePicture) -> Callable[..., None]:
+    """Write `root/<split>/<class>/<i>.JPEG` for each split, class and i below the split's count."""
+
+    def write(root: Path, splits: dict[str, int], classes: tuple[str, ...] = ("cat", "dog")) -> None:
+        for split, count in splits.items():
+            for name in classes:
+                for i in range(count):
+                    write_picture(root / split / name / f"{i}.JPEG")
+
+    return write
+
+
+@pytest.fixture
+def check_task() -> Callable[[Task, dict[str, int], tuple[int, ...]], None]:
+    """Check what holds for every task of classification."""
+
+    def check(task: Any, sizes: dict[str, int], shape: tuple[int, ...]) -> None:
+        assert {split: len(task.dataset(split)) for split in sizes} == sizes
+        for split in sizes:
+            batch = task.collate([task.dataset(split)[i] for i in range(2)])
+            assert batch.inputs.shape == (2, *shape)
+            assert batch.inputs.dtype == torch.float32
+            assert batch.inputs.isfinite().all()
+            assert batch.inputs.std() > 0.1
+        classes = task.head["classes"]
+        assert task.encoder_options == {"channels": shape[0], "image_size": shape[1]}
+        sure = torch.nn.functional.one_hot(batch.targets, classes).float() * 50
+        assert task.loss(sure, batch.targets) < task.loss(sure.roll(1, 1), batch.targets)
+        assert task.monitor in task.metrics()
+        for metric in task.metrics().values():
+            metric.update(sure, batch.targets)
+            assert metric.compute() == 1
+        records = task.describe(sure)
+        assert [record["label"] for record in records] == [task.classes[i] for i in batch.targets]
+        assert all(record["probability"] > 0.99 for record in records)
+        json.dumps(records)
+
+    return check
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """Serve a folder on this machine; return the folder and its address."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(folder)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()

@@ -1,0 +1,68 @@
+"""The base of tasks, on the digits: nothing in it is about pictures."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from itnet_core import ConfigError, DataError
+from itnet_image.dataset import Sample
+from itnet_image.digits import Digits
+
+
+def test_the_validation_split_is_a_part_of_training_that_the_seed_decides() -> None:
+    def validation(**options: float) -> torch.Tensor:
+        return torch.as_tensor(Digits(**options).dataset("validation").sources)
+
+    assert torch.equal(validation(seed=1), validation(seed=1))
+    assert not torch.equal(validation(seed=1), validation(seed=2))
+    assert len(validation(validation=0.5)) == pytest.approx(0.5 * 1438, abs=10)
+
+
+def test_the_test_split_does_not_depend_on_choices() -> None:
+    first, second = (Digits(seed=seed, validation=share).dataset("test") for seed, share in ((0, 0.1), (5, 0.3)))
+    assert first.labels == second.labels
+    assert torch.equal(first.sources, second.sources)  # type: ignore[arg-type]
+
+
+def test_splits_share_no_sample() -> None:
+    task = Digits()
+    seen = [{bytes(each.numpy()) for each in task.dataset(split).sources} for split in ("train", "validation", "test")]
+    assert sum(map(len, seen)) == len(set.union(*seen)) == 1797  # no digit is twice in the data
+
+
+def test_label_smoothing_is_that_of_the_cross_entropy() -> None:
+    logits, targets = torch.tensor([[2.0, 0, 0, 0]]), torch.tensor([0])
+    log_probabilities = logits.log_softmax(-1)[0]
+    expected = -(0.9 + 0.1 / 4) * log_probabilities[0] - 0.1 / 4 * log_probabilities[1:].sum()
+    torch.testing.assert_close(Digits(label_smoothing=0.1).loss(logits, targets), expected)
+
+
+def test_describing_gives_the_likeliest_labels_with_their_probabilities() -> None:
+    probabilities = torch.tensor([[0.02, 0.02, 0.02, 0.5, 0.3, 0.1, 0.01, 0.01, 0.01, 0.01]])
+    [record] = Digits().describe(probabilities.log())
+    assert record["label"] == "3"
+    assert record["probability"] == pytest.approx(0.5)
+    assert list(record["likeliest"])[:3] == ["3", "4", "5"]
+    assert len(record["likeliest"]) == 5
+    assert math.isclose(record["likeliest"]["4"], 0.3, rel_tol=1e-5)
+
+
+def test_a_batch_leaves_skipped_samples_out_and_is_never_empty() -> None:
+    task, sample = Digits(), Sample(torch.zeros(1, 8, 8), 7)
+    batch = task.collate([None, sample, None, sample])
+    assert batch.inputs.shape == (2, 1, 8, 8)
+    assert batch.targets.tolist() == [7, 7]
+    with pytest.raises(DataError, match=r"Digits.collate: found a batch of 3 samples that cannot be read"):
+        task.collate([None] * 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("validation", 0), ("validation", 1), ("label_smoothing", 1), ("on_bad_sample", "ignore"), ("seed", -1)],
+)
+def test_values_out_of_range_are_refused(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"Digits.{field}"):
+        Digits(**{field: value})

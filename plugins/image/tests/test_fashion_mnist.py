@@ -1,0 +1,122 @@
+"""On fixtures in exactly the published layout: four IDX files of unsigned bytes, gzipped."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchvision import datasets
+
+from itnet_core import DataError
+from itnet_image.fashion_mnist import FashionMNIST
+
+IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+def write_fashion_mnist(folder: Path, *, zipped: bool = True) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for part, count in (("train", 60), ("t10k", 20)):
+        for name, array in (
+            ("images-idx3", random.integers(0, 256, (count, 28, 28))),
+            ("labels-idx1", np.arange(count) % 10),
+        ):
+            path = folder / f"{part}-{name}-ubyte{'.gz' if zipped else ''}"
+            path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
+    return folder
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("below", ["", "FashionMNIST/raw"])
+def test_fashion_mnist(zipped: bool, below: str, check_task, tmp_path: Path) -> None:
+    write_fashion_mnist(tmp_path / below, zipped=zipped)
+    task = FashionMNIST(root=str(tmp_path))
+    check_task(task, {"train": 50, "validation": 10, "test": 20}, (1, 28, 28))
+    assert task.classes[9] == "Ankle boot"
+
+
+def test_pictures_are_those_that_torchvision_reads(tmp_path: Path) -> None:
+    write_fashion_mnist(tmp_path / "FashionMNIST/raw", zipped=False)
+    ours = FashionMNIST(root=str(tmp_path)).dataset("test")
+    theirs = datasets.FashionMNIST(str(tmp_path), train=False)
+    assert ours.labels == theirs.targets.tolist()
+    assert (ours.sources == theirs.data).all()
+
+
+def cut(folder: Path) -> None:
+    (folder / IMAGES).write_bytes((folder / IMAGES).read_bytes()[:500])
+
+
+def cut_inside(folder: Path) -> None:
+    (folder / IMAGES).write_bytes(gzip.compress(gzip.decompress((folder / IMAGES).read_bytes())[:5000]))
+
+
+def flip_bits(folder: Path) -> None:
+    data = bytearray((folder / IMAGES).read_bytes())
+    data[12:200] = bytes(each ^ 0xFF for each in data[12:200])
+    (folder / IMAGES).write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / IMAGES).unlink(), "no such file, nor with .gz"),
+        (lambda folder: (folder / IMAGES).write_bytes(b"nonsense"), f"{IMAGES}: found a damaged file"),
+        (lambda folder: (folder / IMAGES).write_bytes(b""), f"{IMAGES}: found a damaged file"),
+        (cut, f"{IMAGES}: found a damaged file"),
+        (cut_inside, f"{IMAGES}: found a damaged file"),
+        (flip_bits, f"{IMAGES}: found a damaged file"),
+        (lambda f: (f / LABELS).write_bytes(gzip.compress(idx(np.arange(9)))), f"{LABELS}: found 60 pictures and 9"),
+        (lambda f: (f / LABELS).write_bytes(gzip.compress(idx(np.full(60, 11)))), f"{LABELS}: found the label 11"),
+        (lambda f: (f / IMAGES).write_bytes(gzip.compress(idx(np.zeros((60, 9, 9))))), r"\(9, 9\) pixels"),
+    ],
+)
+@pytest.mark.parametrize("on_bad_sample", ["refuse", "skip"])
+def test_damaged_files_are_refused_by_name(
+    spoil: Callable[[Path], object], message: str, on_bad_sample: str, tmp_path: Path
+) -> None:
+    spoil(write_fashion_mnist(tmp_path))
+    with pytest.raises(DataError, match=message):
+        FashionMNIST(root=str(tmp_path), on_bad_sample=on_bad_sample).dataset("train")
+
+
+@pytest.fixture
+def published(site: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder in place of the site that torchvision downloads from."""
+    folder, address = site
+    files = sorted(write_fashion_mnist(folder).iterdir())
+    resources = [(path.name, hashlib.md5(path.read_bytes()).hexdigest()) for path in files]
+    monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"{address}/"])
+    monkeypatch.setattr(datasets.FashionMNIST, "resources", resources)
+    return folder
+
+
+def test_it_is_downloaded_only_where_the_user_says_so(published: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    with pytest.raises(DataError, match="download: true"):
+        FashionMNIST(root=str(root)).dataset("test")
+    assert not root.exists()
+    assert len(FashionMNIST(root=str(root), download=True).dataset("test")) == 20
+    for path in published.iterdir():
+        path.unlink()
+    assert len(FashionMNIST(root=str(root), download=True).dataset("train")) == 50
+
+
+def test_a_download_that_fails_is_a_data_error_and_may_be_tried_again(published: Path, tmp_path: Path) -> None:
+    images = published / "t10k-images-idx3-ubyte.gz"
+    whole = images.read_bytes()
+    images.write_bytes(whole[:1000])
+    task = FashionMNIST(root=str(tmp_path / "data"), download=True)
+    with pytest.raises(DataError, match="a download that failed"):
+        task.dataset("test")
+    images.write_bytes(whole)
+    assert len(task.dataset("test")) == 20
