@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import Field, IntegralOperator, ITNetModel
+from itnet_core import Field, ITNetModel
 from itnet_registry import create, load_model
 
 matplotlib.use("Agg")
@@ -35,29 +36,29 @@ def kernel_images(model: ITNetModel, picture: Tensor, block: int) -> tuple[Tenso
     field = model.encoders["image"](picture.unsqueeze(0))
     for each in model.trunk.blocks[:block]:
         field = each(field)
-    layer = model.trunk.blocks[block]
+    layer: Any = model.trunk.blocks[block]
     field = field.map(layer.norm)
     rows, columns = field.grid
     values = field.values.view(1, rows, columns, -1).permute(0, 3, 1, 2)
     fine = F.interpolate(values, size=(FINE, FINE), mode="bilinear").permute(0, 2, 3, 1)
-    operator: IntegralOperator = layer.operator
+    kernel = layer.operator.kernel
     chosen = torch.linspace(0, rows * columns - 1, QUERIES + 2).long()[1:-1]
     query = Field(field.values[:, chosen], field.positions[:, chosen])
-    k = operator.kernel(*operator.kernel.project(query, Field.on_grid(fine, axes="yx")))
+    k = kernel(*kernel.project(query, Field.on_grid(fine, axes="yx")))
     return k[0, :HEADS].transpose(0, 1).unflatten(-1, (FINE, FINE)), query.positions[0, :, 1:3]
 
 
 def main(checkpoint: Path, out: Path) -> None:
     """Predict and draw."""
     model = load_model(checkpoint).eval()
-    name, *_ = model.config["tasks"].values()
-    task = create("task", **name)
+    config = model.config or {}
+    task = create("task", **config["tasks"]["image"])
     samples = [task.dataset("test")[i] for i in range(PICTURES)]
     batch = task.collate(samples)
     with torch.no_grad():
         predictions = task.describe(model(batch.inputs))
     figure = pyplot.figure(figsize=(12, 9), layout="constrained")
-    pictures, kernels = figure.subfigures(2, 1, height_ratios=[1, 2])
+    pictures, kernels = figure.subfigures(2, 1, height_ratios=[1, 2], squeeze=False).flat
     pictures.suptitle("test pictures and predictions")
     for axis, image, record, target in zip(
         pictures.subplots(2, PICTURES // 2).flat, batch.inputs, predictions, batch.targets, strict=True

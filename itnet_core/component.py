@@ -55,6 +55,8 @@ class ComponentSpec:
         _check("ComponentSpec.target", self.target, _TARGET, "itnet_image.patch:PatchEncoder")
         if not isinstance(self.config_version, int) or self.config_version < 1:
             raise ValueError(f"ComponentSpec.config_version: found {self.config_version!r}; expected an integer >= 1")
+        if self.modality is not None:
+            _check("ComponentSpec.modality", self.modality, _NAME, "image")
         if (self.kind in ("encoder", "task")) != (self.modality is not None):
             raise ValueError(
                 f"ComponentSpec.modality of {self.kind} {self.name!r}: found {self.modality!r}; "

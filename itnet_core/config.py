@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -51,10 +51,11 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = ".".join([place, *(str(part) for part in first["loc"])])
-        fields = list(model.model_fields)
-        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-            close = get_close_matches(str(first["loc"][0]), fields, n=1)
+        *outer, last = first["loc"] or ("",)
+        path = ".".join([place, *map(str, first["loc"])])
+        fields = _fields(model, outer)
+        if first["type"] == "extra_forbidden" and fields is not None:
+            close = get_close_matches(str(last), fields, n=1)
             raise ConfigError(
                 path,
                 found="a field that does not exist",
@@ -63,3 +64,14 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
             ) from None
         found = "nothing" if first["type"] == "missing" else repr(first["input"])
         raise ConfigError(path, found=found, expected=first["msg"]) from None
+
+
+def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:
+    """Return the fields of the model that stands at a path inside `model`, or `None` if none stands there."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = None if field is None else field.annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return None
+        model = inner
+    return list(model.model_fields)

@@ -24,7 +24,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def itnet_register_components(api: int) -> Iterable[ComponentSpec]:
-    """Declare the plugin's components. Called once, when names are first listed or looked up.
+    """Declare the plugin's components. Called once, when the plugin is first loaded.
 
     Args:
         api: `itnet_core.API` of the running core.
@@ -34,7 +34,7 @@ def itnet_register_components(api: int) -> Iterable[ComponentSpec]:
 
 @hookspec
 def itnet_register_presets(api: int) -> Iterable[PresetSpec]:
-    """Declare model presets. Called once, when a preset is first listed or looked up.
+    """Declare model presets. Called once, when the plugin is first loaded.
 
     Args:
         api: `itnet_core.API` of the running core.
@@ -44,7 +44,7 @@ def itnet_register_presets(api: int) -> Iterable[PresetSpec]:
 
 @hookspec
 def itnet_register_commands(api: int) -> Iterable[CommandSpec]:
-    """Declare commands of `itnet`. Called when `itnet --help` or a command that is not built in is asked for.
+    """Declare commands of `itnet`. Called once, when the plugin is first loaded.
 
     Args:
         api: `itnet_core.API` of the running core.

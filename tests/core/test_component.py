@@ -26,6 +26,7 @@ def test_declarations_import_no_torch() -> None:
         {"config_version": 0},
         {"modality": "image"},
         {"kind": "encoder"},
+        {"kind": "encoder", "modality": "a.b"},
     ],
 )
 def test_a_malformed_declaration_is_refused(change: dict[str, object]) -> None:

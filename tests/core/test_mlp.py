@@ -89,6 +89,7 @@ def test_it_starts_local() -> None:
     ("options", "message"),
     [
         ({"hiden": 3}, "MLPKernel.hiden: found a field that does not exist.*Did you mean 'hidden'"),
+        ({"support": {"causl": "t"}}, "MLPKernel.support.causl: .*Did you mean 'causal'"),
         ({"heads": 0}, "MLPKernel.heads: found 0"),
         ({"inputs": []}, "at least one input"),
         ({"inputs": ["query", "query"]}, "each at most once"),
