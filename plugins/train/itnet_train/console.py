@@ -13,7 +13,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
-from rich.console import Console
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from itnet_train.history import History
 
@@ -26,7 +26,7 @@ def is_first_process() -> bool:
 def say(message: str) -> None:
     """Write a line to stderr, above the progress bar if there is one."""
     if is_first_process():
-        Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True).print(message)
+        print(message, file=sys.stderr, flush=True)
 
 
 def shown(scores: Mapping[str, float]) -> str:
@@ -51,18 +51,33 @@ class EpochLines(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         """Say how to go on after an interruption."""
-        if isinstance(exception, KeyboardInterrupt):
+        if isinstance(exception, KeyboardInterrupt | SIGTERMException):
             say(f"interrupted in epoch {trainer.current_epoch + 1}; --resume goes on from the last save")
 
 
+class Bar(RichProgressBar):
+    """A progress bar on stderr that counts epochs from 1, as the lines do."""
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=10, console_kwargs={"stderr": True})
+
+    def get_metrics(self, trainer: Trainer, pl_module: Any) -> dict[str, Any]:
+        """Return the loss alone."""
+        metrics = super().get_metrics(trainer, pl_module)
+        return {name.removeprefix("train/"): value for name, value in metrics.items() if name != "v_num"}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"{f'epoch {current_epoch + 1}/{self.trainer.max_epochs}':{len(self.validation_description)}}"
+
+
 def progress_bars() -> list[ProgressBar]:
-    """Return a progress bar for stderr if that is a terminal, else none."""
-    return [RichProgressBar(refresh_rate=10, console_kwargs={"stderr": True})] if sys.stderr.isatty() else []
+    """Return a progress bar if stderr is a terminal, else none."""
+    return [Bar()] if sys.stderr.isatty() else []
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what Lightning says of devices, workers and services; its errors, and others' warnings, remain."""
+    """Silence what Lightning says of devices, workers and services; what it changes by itself it still says."""
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -70,7 +85,7 @@ def quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=PossibleUserWarning)
-            warnings.filterwarnings("ignore", module=r"lightning\.")
+            warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

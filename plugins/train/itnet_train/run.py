@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any, get_args
 
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from itnet_core.errors import ConfigError
 from itnet_core.model import ITNetModel
@@ -74,13 +76,18 @@ class Run:
         return TaskData(self.task, self.config)
 
     def check(self) -> dict[str, int]:
-        """Send the first samples of each split through model, loss and metrics; return the splits' sizes.
+        """Look for the devices, and send the first samples of each split through model, loss and metrics.
 
         So what would fail in the first validation or in the test at the end fails before any work is lost.
 
+        Returns:
+            The number of samples of each split.
+
         Raises:
-            ITNetError: a split is missing or empty, or the task's monitor is not among its metrics.
+            ITNetError: a device or a split is missing, or the task's monitor is not among its metrics.
         """
+        with quiet():
+            new_trainer(self.config)
         module = TaskModule(self.model, self.task, self.config).eval()
         if self.task.monitor not in ("loss", *module.metrics):
             raise ConfigError(
@@ -111,6 +118,7 @@ def train(
 
     Raises:
         ITNetError: the configuration is not sound, the directory is taken, or the loss is not finite.
+        SystemExit: the process was told to terminate; the state is saved.
     """
     run, directory = Run.of(sections), RunDirectory(output)
     if is_first_process():  # those of further devices start here too, when the run is under way
@@ -144,7 +152,11 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         root=directory.path,
     )
     say(f"{directory.path}: {run.parameters:,} parameters{', resumed' if state else ''}")
-    trainer.fit(TaskModule(run.model, run.task, run.config), datamodule=run.data, ckpt_path=state, weights_only=True)
+    module = TaskModule(run.model, run.task, run.config)
+    try:
+        trainer.fit(module, datamodule=run.data, ckpt_path=state, weights_only=True)
+    except SIGTERMException as end:  # which would exit with 0
+        raise SystemExit(128 + signal.SIGTERM) from end
     best = TaskModule(load_model(directory.best), run.task, run.config)
     trainer.test(best, datamodule=run.data, verbose=False)
     row = history.rows[history.best]

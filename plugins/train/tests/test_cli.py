@@ -68,6 +68,7 @@ def test_resume_goes_on(itnet: Itnet, config_file: Path) -> None:
         (["train.epochs=many"], 2, "train.epochs: found 'many'"),
         (["model.task=null"], 2, "model.head: found nothing"),
         (["model.task=null", "model.head={name: classify, classes: 2}"], 2, "model.task: found no task"),
+        (["train.devices=3", "train.accelerator=mps"], 2, "train.accelerator: found 'mps' with 3 devices"),
         (["--resume", "--overwrite"], 2, "exclude each other"),
     ],
 )

@@ -35,7 +35,8 @@ def results(run: Path) -> dict[str, Any]:
     ("killed_after", "options"),
     [
         (150, {}),  # in the second of three epochs of 96 samples: goes on from the end of the first
-        (150, {"save_every_steps": 2}),  # goes on from the second step of the second epoch
+        # In the fourth batch, of two a step, of the second epoch: goes on from its first step, the fourth in all.
+        (150, {"save_every_steps": 2, "accumulate": 2}),
     ],
     ids=["from the last epoch's end", "from within an epoch"],
 )
@@ -50,7 +51,7 @@ def test_a_killed_run_goes_on_exactly(
 ) -> None:
     cut, whole = tmp_path / "cut", tmp_path / "whole"
     overrides = [f"train.{name}={value}" for name, value in options.items()]
-    killed = start_itnet("train", config_file, *overrides, "--output", cut, ITNET_TOY_FAULT=f"kill:{killed_after}")
+    killed = start_itnet("train", config_file, *overrides, "--output", cut, ITNET_TOY_FAULT=f"SIGKILL:{killed_after}")
     assert killed.returncode == -signal.SIGKILL
     assert [line.split()[:2] for line in killed.stderr.splitlines()[1:]] == [["epoch", "1/3"]]  # and no word of others
     assert not (cut / "metrics.json").exists()
@@ -81,6 +82,27 @@ def test_every_step_is_a_place_to_go_on_from(
         assert metrics["steps"] == step
         assert metrics["stopped"] == ("epochs" if step == steps else "max_minutes")
     assert_same_weights(cut / "last", whole / "last")
+
+
+def test_a_run_that_is_told_to_terminate_saves_where_it_is(
+    sections: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    assert_same_weights: Same,
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(sections, whole)
+    monkeypatch.setenv("ITNET_TOY_FAULT", "SIGTERM:150")
+    with pytest.raises(SystemExit) as caught:
+        train(sections, cut)
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert "interrupted in epoch 2; --resume goes on" in capsys.readouterr().err
+    assert torch.load(cut / "resume/state.ckpt", weights_only=True)["TaskData"]["position"] == [1, 4]
+    monkeypatch.delenv("ITNET_TOY_FAULT")
+    train(sections, cut, resume=True)
+    assert_same_weights(cut / "last", whole / "last")
+    assert history(cut) == history(whole)
 
 
 def test_resuming_where_nothing_is_starts_the_run(sections: dict[str, Any], tmp_path: Path) -> None:

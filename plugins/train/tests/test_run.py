@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from itnet_core import ConfigError, DataError
 from itnet_registry import UnknownNameError, load_config, load_model
-from itnet_train import train
+from itnet_train import evaluate, train
 from itnet_train.errors import NonFiniteError, RunError
 from itnet_train.run import Run
 
@@ -45,6 +45,12 @@ def test_it_learns(run: Path) -> None:
     assert rows[-1]["train_loss"] < 0.5 * rows[0]["train_loss"]
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.8  # a guess has a third
+
+
+def test_the_training_loss_is_of_its_epoch_alone(run: Path) -> None:
+    """The steps of the last epoch are small, so all of it was trained with about the last weights."""
+    at_the_end = evaluate(run / "last", "train")["loss"]
+    assert read_rows(run)[-1]["train_loss"] == pytest.approx(at_the_end, rel=0.1)
 
 
 def test_the_directory_holds_the_run_and_nothing_else(run: Path) -> None:

@@ -40,8 +40,8 @@ class SignalEncoder(Encoder):
 class Signals(Dataset[dict[str, Any]]):
     """Sines of random phase; in training with fresh noise from all three generators.
 
-    With ITNET_TOY_FAULT in the environment the process kills itself (`kill:150`), or a sample is not a number
-    (`nan:150`), after so many training samples.
+    With ITNET_TOY_FAULT in the environment, after so many training samples the process gets a signal (`SIGKILL:150`),
+    or samples are not numbers (`nan:150`).
     """
 
     def __init__(self, split: Split, size: int, noise: float, refused: int | None) -> None:
@@ -64,10 +64,10 @@ class Signals(Dataset[dict[str, Any]]):
         noise = torch.randn(LENGTH) + float(numpy.random.randn()) + random.gauss(0, 1)
         if self.left is not None:
             self.left -= 1
-            if self.left < 0 and self.fault == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
             if self.left < 0 and self.fault == "nan":
                 noise = noise * math.nan
+            elif self.left < 0:
+                os.kill(os.getpid(), signal.Signals[self.fault])
         return {"samples": self.samples[index] + self.noise * noise, "label": self.labels[index]}
 
 

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import logging
+import warnings
+
+import pytest
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+
+from itnet_train.console import quiet, say, shown
+
+
+def test_advice_is_silenced_and_warnings_are_not() -> None:
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with quiet():
+            assert not logger.isEnabledFor(logging.INFO)
+            warnings.warn("more workers would be faster", PossibleUserWarning, stacklevel=1)
+            warnings.warn("another precision is used", UserWarning, stacklevel=1)
+    assert [str(each.message) for each in caught] == ["another precision is used"]
+    assert logger.level == level
+
+
+def test_what_is_said_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    say(shown({"loss": 0.12345, "accuracy": 1.0}))
+    assert capsys.readouterr() == ("", "loss 0.1235  accuracy 1.0000\n")
