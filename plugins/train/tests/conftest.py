@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 
 from itnet_registry.cli.app import app
 from itnet_registry.default import default_registry
+from itnet_train import train
 
 TOY = Path(__file__).parent / "toy"
 SECTIONS: dict[str, Any] = {
@@ -57,13 +60,38 @@ def _toy_is_installed(site: Path) -> Iterator[None]:
     default_registry.cache_clear()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
+@contextmanager
+def one_thread() -> Iterator[None]:
     """Tiny tensors are slower on several threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory: pytest.TempPathFactory, _toy_is_installed: None) -> Path:
+    """A run that learned something."""
+    sections = deepcopy(SECTIONS)
+    sections["model"] |= {"width": 16, "depth": 2, "dropout": 0.0, "task": {"name": "tones", "size": 256}}
+    sections["model"]["kernel"]["hidden"] = 16
+    sections["train"]["epochs"] = 16
+    run = tmp_path_factory.mktemp("learned") / "run"
+    with one_thread():
+        train(sections, run)
+    return run
+
+
+@pytest.fixture
+def rows() -> Callable[[Path], list[dict[str, float]]]:
+    """Read a run's history."""
+    return lambda run: [{k: float(v) for k, v in row.items()} for row in csv.DictReader((run / "history.csv").open())]
 
 
 @pytest.fixture

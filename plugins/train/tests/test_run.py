@@ -7,81 +7,44 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
-from safetensors import safe_open
 
 from itnet_core import ConfigError, DataError
 from itnet_registry import UnknownNameError, load_config, load_model
 from itnet_train import evaluate, train
-from itnet_train.errors import NonFiniteError, RunError
+from itnet_train.errors import NonFiniteError
 from itnet_train.run import Run
 
 Same = Callable[[Path, Path], None]
+Rows = Callable[[Path], list[dict[str, float]]]
 Weights = Callable[[Path], dict[str, torch.Tensor]]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, learnable: dict[str, Any]) -> Path:
-    """A run that learned something."""
-    run = tmp_path_factory.mktemp("run") / "learnable"
-    train(learnable, run)
-    return run
-
-
-@pytest.fixture(scope="module")
-def learnable() -> dict[str, Any]:
-    kernel = {"name": "mlp", "heads": 2, "hidden": 16}
-    model = {"width": 16, "depth": 2, "encoder": "signal", "kernel": kernel, "task": {"name": "tones", "size": 256}}
-    return {"model": model, "train": {"epochs": 16, "batch_size": 16, "learning_rate": 1e-2, "accelerator": "cpu"}}
-
-
-def read_rows(run: Path) -> list[dict[str, float]]:
-    header, *lines = (run / "history.csv").read_text().splitlines()
-    return [dict(zip(header.split(","), map(float, line.split(",")), strict=True)) for line in lines]
-
-
-def test_it_learns(run: Path) -> None:
-    rows = read_rows(run)
-    assert rows[-1]["train_loss"] < 0.5 * rows[0]["train_loss"]
-    metrics = json.loads((run / "metrics.json").read_text())
+def test_it_learns(learned: Path, rows: Rows) -> None:
+    found = rows(learned)
+    assert found[-1]["train_loss"] < 0.5 * found[0]["train_loss"]
+    metrics = json.loads((learned / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.8  # a guess has a third
 
 
-def test_the_training_loss_is_of_its_epoch_alone(run: Path) -> None:
+def test_the_training_loss_is_of_its_epoch_alone(learned: Path, rows: Rows) -> None:
     """The steps of the last epoch are small, so all of it was trained with about the last weights."""
-    at_the_end = evaluate(run / "last", "train")["loss"]
-    assert read_rows(run)[-1]["train_loss"] == pytest.approx(at_the_end, rel=0.1)
+    at_the_end = evaluate(learned / "last", "train")["loss"]
+    assert rows(learned)[-1]["train_loss"] == pytest.approx(at_the_end, rel=0.1)
 
 
-def test_the_directory_holds_the_run_and_nothing_else(run: Path) -> None:
-    names = {path.relative_to(run).as_posix() for path in run.rglob("*") if "tensorboard" not in path.parts}
-    checkpoints = {f"{name}/{file}" for name in ("best", "last") for file in ("itnet.json", "model.safetensors")}
-    others = {"config.yaml", "metrics.json", "history.csv", "resume/state.ckpt"}
-    assert names - {"best", "last", "resume", "tensorboard"} == checkpoints | others
-    assert any("tfevents" in path.name for path in (run / "tensorboard").iterdir())
-
-
-def test_the_metrics_say_what_came_out_of_what(run: Path) -> None:
-    metrics, rows = json.loads((run / "metrics.json").read_text()), read_rows(run)
-    best = max(range(len(rows)), key=lambda row: rows[row]["validation_accuracy"])
-    assert metrics["best_epoch"] == rows[best]["epoch"] == best + 1
-    assert metrics["validation"] == {name: rows[best][f"validation_{name}"] for name in ("loss", "accuracy")}
+def test_the_metrics_say_what_came_out_of_what(learned: Path, rows: Rows) -> None:
+    metrics, found = json.loads((learned / "metrics.json").read_text()), rows(learned)
+    best = max(range(len(found)), key=lambda row: found[row]["validation_accuracy"])
+    assert metrics["best_epoch"] == found[best]["epoch"] == best + 1
+    assert metrics["validation"] == {name: found[best][f"validation_{name}"] for name in ("loss", "accuracy")}
     assert (metrics["epochs"], metrics["steps"], metrics["stopped"]) == (16, 16 * 256 // 16, "epochs")
-    assert metrics["parameters"] == sum(p.numel() for p in load_model(run / "best").parameters())
+    assert metrics["parameters"] == sum(p.numel() for p in load_model(learned / "best").parameters())
     assert metrics["seconds"] > 0
     assert metrics["versions"].keys() >= {"python", "torch", "lightning", "itnet-core", "itnet-train", "itnet-toy"}
 
 
-def test_the_last_step_has_the_last_learning_rate(run: Path) -> None:
-    assert read_rows(run)[-1]["learning_rate"] == pytest.approx(1e-2 * 0.01)
-
-
-def test_nothing_is_stored_that_could_run_code(run: Path) -> None:
-    for name in ("best", "last"):
-        with safe_open(run / name / "model.safetensors", framework="pt") as file:
-            assert list(file.keys())
-    state = torch.load(run / "resume/state.ckpt", weights_only=True)
-    assert {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks"} <= state.keys()
+def test_the_last_step_has_the_last_learning_rate(learned: Path, rows: Rows) -> None:
+    assert rows(learned)[-1]["learning_rate"] == pytest.approx(1e-2 * 0.01)
 
 
 def test_the_configuration_it_writes_is_complete_and_gives_the_same_run(
@@ -127,39 +90,19 @@ def test_a_batch_of_accumulated_parts_counts_as_the_whole(
         torch.testing.assert_close(parts[name], whole[name], rtol=1e-3, atol=1e-4)
 
 
-def test_a_run_that_is_there_is_not_overwritten(sections: dict[str, Any], tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    sections["train"]["epochs"] = 1
-    train(sections, run)
-    (run / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="Give --resume to go on with it, or --overwrite to start again"):
-        train(sections, run)
-    sections["train"]["seed"] = 1
-    train(sections, run, overwrite=True)
-    assert load_config(run / "config.yaml")["train"]["seed"] == 1
-    assert (run / "notes.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize("options", [{}, {"resume": True}, {"overwrite": True}], ids=["new", "resume", "overwrite"])
-def test_files_that_are_not_of_a_run_are_never_touched(
-    sections: dict[str, Any], tmp_path: Path, options: dict[str, bool]
-) -> None:
-    """A configuration alone does not make a directory a run."""
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(sections))
-    with pytest.raises(RunError, match="files that are not of a run"):
-        train(sections, tmp_path, **options)
-    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
-
-
 def test_a_loss_that_is_not_finite_stops_the_run_and_loses_nothing(
-    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same_weights: Same
+    sections: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same_weights: Same,
+    rows: Rows,
 ) -> None:
     """The 150th sample is in the fourth batch of the second epoch; two samples of each split are looked at before."""
     run = tmp_path / "run"
     monkeypatch.setenv("ITNET_TOY_FAULT", "nan:152")
     with pytest.raises(NonFiniteError, match=r"the loss of epoch 2, batch 4 \(step 10\): found nan"):
         train(sections, run)
-    assert len(read_rows(run)) == 1
+    assert len(rows(run)) == 1
     monkeypatch.delenv("ITNET_TOY_FAULT")
     train(sections, tmp_path / "whole")
     train(sections, run, resume=True)
@@ -198,31 +141,3 @@ def test_a_failing_test_split_is_found_before_training(
     with pytest.raises(DataError, match=r"Tones\.dataset\('test'\): found no samples"):
         train(sections, tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_patience_ends_a_run_that_does_not_get_better(sections: dict[str, Any], tmp_path: Path) -> None:
-    sections["train"] |= {"epochs": 9, "learning_rate": 1e-9, "patience": 2}
-    metrics = train(sections, tmp_path / "run")
-    assert (metrics["stopped"], metrics["best_epoch"], metrics["epochs"]) == ("patience", 1, 3)
-
-
-def test_time_that_is_up_ends_a_run_with_all_that_a_run_leaves(sections: dict[str, Any], tmp_path: Path) -> None:
-    sections["train"] |= {"max_minutes": 1e-9}
-    metrics = train(sections, tmp_path / "run")
-    assert (metrics["stopped"], metrics["steps"]) == ("max_minutes", 1)
-    assert metrics["test"].keys() == {"loss", "accuracy"}
-
-
-def test_a_killed_save_is_mended_when_the_run_goes_on(
-    sections: dict[str, Any], tmp_path: Path, assert_same_weights: Same
-) -> None:
-    """The process died between putting the old checkpoint aside and giving the new one its name."""
-    run, whole = tmp_path / "run", tmp_path / "whole"
-    train(sections, whole)
-    train(sections, run)
-    (run / "metrics.json").unlink()
-    (run / "best").rename(run / ".best.previous")
-    (run / ".last.0123abcd.part").mkdir()
-    train(sections, run, resume=True)
-    assert_same_weights(run / "best", whole / "best")
-    assert not list(run.glob(".*"))
