@@ -20,7 +20,7 @@ $(INSTALLED): constraints.txt pyproject.toml $(wildcard registry/pyproject.toml 
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/itnet train examples/digits.yaml --output demo/digits --overwrite
+	OMP_NUM_THREADS=1 $(BIN)/itnet train examples/digits.yaml --output demo/digits --overwrite
 	$(BIN)/itnet evaluate demo/digits/best
 	$(BIN)/python examples/draw_digits.py demo/digits/best demo/digits.png
 

@@ -42,7 +42,11 @@ def kernel_images(model: ITNetModel, picture: Tensor, block: int) -> tuple[Tenso
     values = field.values.view(1, rows, columns, -1).permute(0, 3, 1, 2)
     fine = F.interpolate(values, size=(FINE, FINE), mode="bilinear").permute(0, 2, 3, 1)
     kernel = layer.operator.kernel
-    chosen = torch.linspace(0, rows * columns - 1, QUERIES + 2).long()[1:-1]
+    chosen = [
+        rows // 4 * columns + columns // 4,
+        rows // 2 * columns + columns // 2,
+        (rows - 1) * columns + columns // 4,
+    ]
     query = Field(field.values[:, chosen], field.positions[:, chosen])
     k = kernel(*kernel.project(query, Field.on_grid(fine, axes="yx")))
     return k[0, :HEADS].transpose(0, 1).unflatten(-1, (FINE, FINE)), query.positions[0, :, 1:3]

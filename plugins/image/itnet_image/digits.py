@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
-from pydantic import NonNegativeInt
 from sklearn.datasets import load_digits
+from torchvision.transforms import v2
 
 from itnet_image.dataset import Labelled
+from itnet_image.image_classification import Probability
 from itnet_image.small_pictures import SmallPictures
 from itnet_image.splits import stratified
 
@@ -22,13 +23,19 @@ class Digits(SmallPictures):
     class Config(SmallPictures.Config):
         """As `SmallPictures.Config`; a mirrored digit is none, so `flip` is 0."""
 
-        flip: float = 0.0
-        shift: NonNegativeInt = 1
+        flip: Probability = 0.0
 
     channels = 1
     image_size = 8
     normalization = ([0.5], [0.5])
     classes = tuple("0123456789")
+
+    def augmentation(self) -> list[v2.Transform]:
+        """Return small turns, shifts and scalings; a shift by a whole pixel would cut strokes off at 8 × 8."""
+        affine = v2.RandomAffine(
+            8, translate=(0.05, 0.05), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
+        )
+        return [*self.preparation(), affine]
 
     def training(self) -> Labelled:
         """Return four fifths of the pictures."""

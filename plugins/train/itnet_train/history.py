@@ -19,7 +19,8 @@ class History(Callback):
     Args:
         path: the CSV file; it is written anew after each epoch.
         monitor: the score that decides which epoch is best.
-        mode: whether a larger (`max`) or a smaller (`min`) value of it is better.
+        mode: whether a larger (`max`) or a smaller (`min`) value of it is better; of equal ones, the one with the
+            lower validation loss is.
 
     Attributes:
         rows: by column: epoch (from 1), step, seconds (of training so far), learning_rate, train_loss, and the scores
@@ -64,7 +65,7 @@ class History(Callback):
                 **{f"validation_{name}": score for name, score in pl_module.scores.items()},
             }
         )
-        if self._better(self.rows[-1][self.column], self.rows[self.best][self.column]):
+        if self._better(self.rows[-1], self.rows[self.best]):
             self.best = len(self.rows) - 1
         if trainer.is_global_zero:
             write(self.path, to_csv(self.rows))
@@ -77,7 +78,10 @@ class History(Callback):
         """Go on from what `state_dict` returned."""
         self.rows, self.best, self._before = list(state_dict["rows"]), state_dict["best"], state_dict["seconds"]
 
-    def _better(self, new: float, old: float) -> bool:
+    def _better(self, row: dict[str, float], best: dict[str, float]) -> bool:
+        new, old = row[self.column], best[self.column]
         if math.isnan(old):
             return not math.isnan(new)
+        if new == old:  # as accuracies on a small validation split often are
+            return row["validation_loss"] < best["validation_loss"]
         return new > old if self.mode == "max" else new < old

@@ -55,6 +55,14 @@ def test_the_best_epoch(
     assert history.improved == (best == len(scores) - 1)
 
 
+def test_of_equal_scores_the_one_with_the_lower_loss_is_best(tmp_path: Path, module: TaskModule) -> None:
+    history = after(History(tmp_path / "history.csv", "accuracy", "max"), module, [0.9, 0.9])
+    history.rows[0]["validation_loss"] = 2.0
+    history = after(history, module, [0.9])
+    assert history.best == 2
+    assert after(history, module, [0.9]).best == 2
+
+
 def test_a_history_that_goes_on_replaces_the_file(tmp_path: Path, module: TaskModule) -> None:
     """What an interrupted epoch wrote is gone once the epoch is done again."""
     path = tmp_path / "history.csv"
