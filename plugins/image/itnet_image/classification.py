@@ -22,6 +22,7 @@ from itnet_image.dataset import Labelled, LabelledDataset, OnBadSample, Sample
 from itnet_image.splits import stratified
 
 Share = Annotated[float, ConfigField(gt=0, lt=1)]
+Smoothing = Annotated[float, ConfigField(ge=0, lt=1)]
 
 
 class Classification(Task):
@@ -44,7 +45,7 @@ class Classification(Task):
 
         validation: Share = 0.1
         seed: NonNegativeInt = 0
-        label_smoothing: Annotated[float, ConfigField(ge=0, lt=1)] = 0.0
+        label_smoothing: Smoothing = 0.0
         on_bad_sample: OnBadSample = "refuse"
 
     monitor = "accuracy"

@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 from itnet_image.classification import Classification
 from itnet_image.files import open_picture
 
+Probability = Annotated[float, ConfigField(ge=0, le=1)]
 Source = Path | Tensor
 """Where a picture is: a file, or its pixels as uint8 of shape (H, W) or (H, W, 3)."""
 
@@ -39,7 +40,7 @@ class ImageClassification(Classification):
         """
 
         augment: bool = True
-        flip: Annotated[float, ConfigField(ge=0, le=1)] = 0.5
+        flip: Probability = 0.5
 
     modality = "image"
     channels: int = 3

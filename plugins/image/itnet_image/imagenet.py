@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated
 
-from pydantic import Field as ConfigField
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.models import ResNet18_Weights
 
 from itnet_core import DataError
 from itnet_core.task import Metric
 from itnet_image.class_folders import ClassFolders, class_names
+from itnet_image.classification import Share, Smoothing
 from itnet_image.dataset import Labelled
 
 
@@ -27,8 +26,8 @@ class ImageNet1k(ClassFolders):
     class Config(ClassFolders.Config):
         """As `ClassFolders.Config`."""
 
-        validation: Annotated[float, ConfigField(gt=0, lt=1)] = 0.02
-        label_smoothing: Annotated[float, ConfigField(ge=0, lt=1)] = 0.1
+        validation: Share = 0.02
+        label_smoothing: Smoothing = 0.1
 
     @property
     def classes(self) -> list[str]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import json
+import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -82,6 +84,38 @@ def check_task() -> Callable[[Task, dict[str, int], tuple[int, ...]], None]:
         json.dumps(records)
 
     return check
+
+
+WriteFashionMNIST = Callable[..., Path]
+
+
+def idx(array: np.ndarray) -> bytes:
+    """Return an array as an IDX file of unsigned bytes."""
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def to_idx() -> Callable[[np.ndarray], bytes]:
+    return idx
+
+
+@pytest.fixture
+def write_fashion_mnist() -> WriteFashionMNIST:
+    """Write the four IDX files, gzipped as they are published, with 60 and 20 pictures; return their folder."""
+
+    def write(folder: Path, *, zipped: bool = True) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        random = np.random.default_rng(0)
+        for part, count in (("train", 60), ("t10k", 20)):
+            for name, array in (
+                ("images-idx3", random.integers(0, 256, (count, 28, 28))),
+                ("labels-idx1", np.arange(count) % 10),
+            ):
+                path = folder / f"{part}-{name}-ubyte{'.gz' if zipped else ''}"
+                path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
+        return folder
+
+    return write
 
 
 class _Silent(SimpleHTTPRequestHandler):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,35 +15,19 @@ from itnet_core import DataError
 from itnet_image.fashion_mnist import FashionMNIST
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
-
-
-def idx(array: np.ndarray) -> bytes:
-    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-
-
-def write_fashion_mnist(folder: Path, *, zipped: bool = True) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(0)
-    for part, count in (("train", 60), ("t10k", 20)):
-        for name, array in (
-            ("images-idx3", random.integers(0, 256, (count, 28, 28))),
-            ("labels-idx1", np.arange(count) % 10),
-        ):
-            path = folder / f"{part}-{name}-ubyte{'.gz' if zipped else ''}"
-            path.write_bytes(gzip.compress(idx(array)) if zipped else idx(array))
-    return folder
+ToIdx = Callable[[np.ndarray], bytes]
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("below", ["", "FashionMNIST/raw"])
-def test_fashion_mnist(zipped: bool, below: str, check_task, tmp_path: Path) -> None:
+def test_fashion_mnist(zipped: bool, below: str, check_task, write_fashion_mnist, tmp_path: Path) -> None:
     write_fashion_mnist(tmp_path / below, zipped=zipped)
     task = FashionMNIST(root=str(tmp_path))
     check_task(task, {"train": 50, "validation": 10, "test": 20}, (1, 28, 28))
     assert task.classes[9] == "Ankle boot"
 
 
-def test_pictures_are_those_that_torchvision_reads(tmp_path: Path) -> None:
+def test_pictures_are_those_that_torchvision_reads(write_fashion_mnist, tmp_path: Path) -> None:
     write_fashion_mnist(tmp_path / "FashionMNIST/raw", zipped=False)
     ours = FashionMNIST(root=str(tmp_path)).dataset("test")
     theirs = datasets.FashionMNIST(str(tmp_path), train=False)
@@ -52,15 +35,19 @@ def test_pictures_are_those_that_torchvision_reads(tmp_path: Path) -> None:
     assert (ours.sources == theirs.data).all()
 
 
-def cut(folder: Path) -> None:
+def replace(name: str, array: np.ndarray) -> Callable[[Path, ToIdx], object]:
+    return lambda folder, to_idx: (folder / name).write_bytes(gzip.compress(to_idx(array)))
+
+
+def cut(folder: Path, _: ToIdx) -> None:
     (folder / IMAGES).write_bytes((folder / IMAGES).read_bytes()[:500])
 
 
-def cut_inside(folder: Path) -> None:
+def cut_inside(folder: Path, _: ToIdx) -> None:
     (folder / IMAGES).write_bytes(gzip.compress(gzip.decompress((folder / IMAGES).read_bytes())[:5000]))
 
 
-def flip_bits(folder: Path) -> None:
+def flip_bits(folder: Path, _: ToIdx) -> None:
     data = bytearray((folder / IMAGES).read_bytes())
     data[12:200] = bytes(each ^ 0xFF for each in data[12:200])
     (folder / IMAGES).write_bytes(data)
@@ -69,28 +56,42 @@ def flip_bits(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: (folder / IMAGES).unlink(), "no such file, nor with .gz"),
-        (lambda folder: (folder / IMAGES).write_bytes(b"nonsense"), f"{IMAGES}: found a damaged file"),
-        (lambda folder: (folder / IMAGES).write_bytes(b""), f"{IMAGES}: found a damaged file"),
+        (lambda folder, _: (folder / IMAGES).unlink(), "no such file, nor with .gz"),
+        (lambda folder, _: (folder / IMAGES).write_bytes(b"nonsense"), f"{IMAGES}: found a damaged file"),
+        (lambda folder, _: (folder / IMAGES).write_bytes(b""), f"{IMAGES}: found a damaged file"),
         (cut, f"{IMAGES}: found a damaged file"),
         (cut_inside, f"{IMAGES}: found a damaged file"),
         (flip_bits, f"{IMAGES}: found a damaged file"),
-        (lambda f: (f / LABELS).write_bytes(gzip.compress(idx(np.arange(9)))), f"{LABELS}: found 60 pictures and 9"),
-        (lambda f: (f / LABELS).write_bytes(gzip.compress(idx(np.full(60, 11)))), f"{LABELS}: found the label 11"),
-        (lambda f: (f / IMAGES).write_bytes(gzip.compress(idx(np.zeros((60, 9, 9))))), r"\(9, 9\) pixels"),
+        (
+            lambda folder, idx: (folder / LABELS).write_bytes(gzip.compress(idx(np.arange(9)))),
+            f"{LABELS}: found 60 pictures and 9",
+        ),
+        (
+            lambda folder, idx: (folder / LABELS).write_bytes(gzip.compress(idx(np.full(60, 11)))),
+            f"{LABELS}: found the label 11",
+        ),
+        (
+            lambda folder, idx: (folder / IMAGES).write_bytes(gzip.compress(idx(np.zeros((60, 9, 9))))),
+            r"\(9, 9\) pixels",
+        ),
     ],
 )
 @pytest.mark.parametrize("on_bad_sample", ["refuse", "skip"])
 def test_damaged_files_are_refused_by_name(
-    spoil: Callable[[Path], object], message: str, on_bad_sample: str, tmp_path: Path
+    spoil: Callable[[Path, ToIdx], object],
+    message: str,
+    on_bad_sample: str,
+    write_fashion_mnist,
+    to_idx: ToIdx,
+    tmp_path: Path,
 ) -> None:
-    spoil(write_fashion_mnist(tmp_path))
+    spoil(write_fashion_mnist(tmp_path), to_idx)
     with pytest.raises(DataError, match=message):
         FashionMNIST(root=str(tmp_path), on_bad_sample=on_bad_sample).dataset("train")
 
 
 @pytest.fixture
-def published(site: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+def published(site: tuple[Path, str], write_fashion_mnist, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder in place of the site that torchvision downloads from."""
     folder, address = site
     files = sorted(write_fashion_mnist(folder).iterdir())

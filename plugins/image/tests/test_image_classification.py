@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,24 +8,36 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import DataError
+from itnet_core import ConfigError, DataError
 from itnet_image.digits import Digits
+from itnet_image.fashion_mnist import FashionMNIST
 from itnet_image.folder import ImageFolder
 
 
-def training(**options: Any) -> Tensor:
-    """Return the same training picture, loaded many times."""
-    dataset = Digits(**options).dataset("train")
-    return torch.stack([dataset[0].inputs for _ in range(40)])  # type: ignore[union-attr]
+@pytest.fixture
+def fashion(write_fashion_mnist, tmp_path: Path) -> Callable[..., FashionMNIST]:
+    root = write_fashion_mnist(tmp_path / "fashion-mnist")
+    return lambda **options: FashionMNIST(root=str(root), **options)
 
 
-def test_evaluation_is_the_same_every_time() -> None:
+@pytest.fixture
+def training(fashion: Callable[..., FashionMNIST]) -> Callable[..., Tensor]:
+    """Return how to load the same training picture many times, under some options."""
+
+    def load(**options: Any) -> Tensor:
+        dataset = fashion(**options).dataset("train")
+        return torch.stack([dataset[0].inputs for _ in range(40)])  # type: ignore[union-attr]
+
+    return load
+
+
+def test_evaluation_is_the_same_every_time(fashion: Callable[..., FashionMNIST]) -> None:
     for split in ("validation", "test"):
-        dataset = Digits().dataset(split)  # type: ignore[arg-type]
+        dataset = fashion().dataset(split)  # type: ignore[arg-type]
         assert torch.equal(dataset[0].inputs, dataset[0].inputs)  # type: ignore[union-attr]
 
 
-def test_training_is_augmented_by_what_the_configuration_says() -> None:
+def test_training_is_augmented_by_what_the_configuration_says(training: Callable[..., Tensor]) -> None:
     plain = training(augment=False)
     assert (plain == plain[0]).all()
     assert torch.equal(training(shift=0, flip=0), plain)
@@ -36,7 +49,7 @@ def test_training_is_augmented_by_what_the_configuration_says() -> None:
     assert len(shifted.flatten(1).unique(dim=0)) > 9
 
 
-def test_augmentation_is_drawn_from_the_seed() -> None:
+def test_augmentation_is_drawn_from_the_seed(training: Callable[..., Tensor]) -> None:
     def drawn() -> Tensor:
         torch.manual_seed(7)
         return training(flip=0.5)
@@ -44,11 +57,18 @@ def test_augmentation_is_drawn_from_the_seed() -> None:
     assert torch.equal(drawn(), drawn())
 
 
-def test_pictures_are_normalised() -> None:
-    task = Digits(augment=False)
-    dataset = task.dataset("train")
-    source = torch.as_tensor(dataset.sources[0])
-    torch.testing.assert_close(dataset[0].inputs[0], source / 255 * 2 - 1)  # type: ignore[union-attr]
+def test_pictures_are_normalised(fashion: Callable[..., FashionMNIST]) -> None:
+    task = fashion()
+    dataset = task.dataset("test")
+    mean, std = (part[0] for part in task.normalization)
+    expected = (torch.as_tensor(dataset.sources[0]) / 255 - mean) / std
+    torch.testing.assert_close(dataset[0].inputs[0], expected)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("flip", [-0.1, 1.1])
+def test_a_probability_is_asked_for(flip: float) -> None:
+    with pytest.raises(ConfigError, match="FashionMNIST.flip"):
+        FashionMNIST(root="anywhere", flip=flip)
 
 
 def test_a_users_picture_is_seen_as_evaluation_sees_the_data_sets(write_folders, tmp_path: Path) -> None:
