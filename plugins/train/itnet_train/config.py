@@ -33,7 +33,8 @@ class TrainConfig(BaseModel):
         accelerator: where to train; `auto` takes a GPU if there is one.
         devices: how many of them; with several, each takes batches of its own.
         log_every: steps between two entries in the log of the training loss.
-        patience: epochs without a better value of the task's monitored metric after which training stops; `null` never.
+        patience: epochs without a better one after which training stops; `null` never. Better is a better value of the
+            metric that the task monitors on the validation split, or an equal one and a lower loss.
         max_minutes: minutes after which this call of `itnet train` stops training; `null` never.
         save_every_steps: steps between two saves of the training state within an epoch, beside the save at its end;
             `null` for none.

@@ -121,7 +121,7 @@ def test_a_run_that_has_ended_is_left_alone(sections: dict[str, Any], tmp_path: 
 def test_patience_that_ran_out_before_the_end_does_not_start_anew(sections: dict[str, Any], tmp_path: Path) -> None:
     """The run was killed while it computed the test metrics."""
     run = tmp_path / "run"
-    sections["train"] |= {"epochs": 9, "learning_rate": 1e-9, "patience": 2}
+    sections["train"] |= {"epochs": 9, "learning_rate": 1e-30, "patience": 2}
     metrics = train(sections, run)
     assert metrics["stopped"] == "patience"
     assert (metrics["best_epoch"], metrics["epochs"]) == (1, 3)

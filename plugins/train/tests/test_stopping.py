@@ -7,7 +7,7 @@ from itnet_train import train
 
 
 def test_patience_ends_a_run_that_does_not_get_better(sections: dict[str, Any], tmp_path: Path) -> None:
-    sections["train"] |= {"epochs": 9, "learning_rate": 1e-9, "patience": 2}
+    sections["train"] |= {"epochs": 9, "learning_rate": 1e-30, "patience": 2}
     metrics = train(sections, tmp_path / "run")
     assert (metrics["stopped"], metrics["best_epoch"], metrics["epochs"]) == ("patience", 1, 3)
 
