@@ -31,11 +31,11 @@ class Digits(SmallPictures):
     classes = tuple("0123456789")
 
     def augmentation(self) -> list[v2.Transform]:
-        """Return small turns, shifts and scalings; a shift by a whole pixel would cut strokes off at 8 × 8."""
+        """Return small turns, moves and scalings; `shift` is 0, as whole pixels would cut strokes off at 8 × 8."""
         affine = v2.RandomAffine(
             8, translate=(0.05, 0.05), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
         )
-        return [*self.preparation(), affine]
+        return [*super().augmentation(), affine]
 
     def training(self) -> Labelled:
         """Return four fifths of the pictures."""

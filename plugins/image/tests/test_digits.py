@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import torch
+
 from itnet_image.digits import Digits
 
 
@@ -15,3 +17,13 @@ def test_every_split_has_every_class_in_like_shares() -> None:
         counts = Counter(dataset.labels)
         assert set(counts) == set(range(10))
         assert max(counts.values()) - min(counts.values()) <= 0.1 * len(dataset) / 10 + 1
+
+
+def test_training_turns_digits_a_little_and_shifts_them_where_that_is_asked_for() -> None:
+    def mean_change(**options: int) -> float:
+        torch.manual_seed(0)
+        plain, augmented = (Digits(augment=on, **options).dataset("train") for on in (False, True))
+        return float(torch.stack([(plain[i].inputs - augmented[i].inputs).abs().mean() for i in range(40)]).mean())  # type: ignore[union-attr]
+
+    little = mean_change()
+    assert 0 < little < mean_change(shift=3)
