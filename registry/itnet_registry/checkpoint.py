@@ -68,6 +68,8 @@ def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str])
             manifest.write(written / MANIFEST)
         except ValueError as error:
             raise CheckpointError(f"{path}/{MANIFEST}", found=str(error), expected="JSON-native options") from error
+        # safetensors makes its file readable for the owner alone; who may read the one may read the other.
+        (written / WEIGHTS).chmod((written / MANIFEST).stat().st_mode)
         for name in (WEIGHTS, MANIFEST):
             _to_disk(written / name)
         _replace(written, path)

@@ -43,6 +43,7 @@ def test_what_is_loaded_is_what_was_saved_bit_by_bit(registry, model, tmp_path):
     assert not loaded.training
     assert torch.equal(model(PICTURES), loaded(PICTURES))
     assert names(tmp_path / "a") == ["checkpoint"]
+    assert len({each.stat().st_mode for each in (tmp_path / "a/checkpoint").iterdir()}) == 1
     assert names(tmp_path / "a" / "checkpoint") == ["itnet.json", "model.safetensors"]
 
 
