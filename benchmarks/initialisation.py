@@ -64,7 +64,7 @@ def main() -> None:
     lines = [
         START,
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}, torch {torch.__version__}; itnet-nano, patches"
-        " of 2, AdamW 2e-3 one-cycle, no augmentation; test accuracy after epochs. One seed a row: differences under"
+        " of 2, AdamW 2e-3 one-cycle; test accuracy after epochs. One seed a row: differences under"
         " 0.01 say nothing.",
         "",
         f"| start | {' | '.join(map(str, MARKS))} |",
