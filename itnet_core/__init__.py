@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from itnet_core.component import Check, CommandSpec, ComponentSpec, PresetSpec
     from itnet_core.config import ComponentConfig, Configured
     from itnet_core.encoder import Encoder
-    from itnet_core.errors import ConfigError, DataError, FieldError, ITNetError, ShapeError
+    from itnet_core.errors import ConfigError, DataError, DerivativeError, FieldError, ITNetError, ShapeError
     from itnet_core.evaluate import Evaluator
     from itnet_core.field import Field, union
     from itnet_core.head import Head
@@ -36,7 +36,7 @@ _HOME = {
     "itnet_core.component": ("Check", "CommandSpec", "ComponentSpec", "PresetSpec"),
     "itnet_core.config": ("ComponentConfig", "Configured"),
     "itnet_core.encoder": ("Encoder",),
-    "itnet_core.errors": ("ConfigError", "DataError", "FieldError", "ITNetError", "ShapeError"),
+    "itnet_core.errors": ("ConfigError", "DataError", "DerivativeError", "FieldError", "ITNetError", "ShapeError"),
     "itnet_core.evaluate": ("Evaluator",),
     "itnet_core.field": ("Field", "union"),
     "itnet_core.head": ("Head",),
@@ -62,6 +62,7 @@ __all__ = [
     "ConfigError",
     "Configured",
     "DataError",
+    "DerivativeError",
     "Encoder",
     "Evaluator",
     "Field",

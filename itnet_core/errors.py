@@ -41,5 +41,9 @@ class ShapeError(ITNetError, ValueError):
     """A tensor's shape does not fit the module that it was given to."""
 
 
+class DerivativeError(ITNetError, NotImplementedError):
+    """A derivative was asked for that an evaluator does not compute."""
+
+
 class DataError(ITNetError, ValueError):
     """A file or a sample of a data set is not what its task reads."""

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from itnet_core.config import ComponentConfig
+from itnet_core.errors import DerivativeError
 from itnet_core.evaluate.evaluator import Evaluator
 from itnet_core.kernel import Kernel, Points
 
@@ -25,8 +25,8 @@ class TiledEvaluator(Evaluator):
     """Exact sums in O(N + M) memory, for any kernel, from `project` and `tile` alone.
 
     The pairs are cut into tiles; a tile's pair tensor lives only while its contribution is added, and the backward pass
-    computes it again. `softmax` keeps a running maximum, as in Rabe & Staats, "Self-attention does not need O(n²)
-    memory" (arXiv 2112.05682). Tiles that the support leaves empty are skipped.
+    computes it again; second derivatives are refused. `softmax` keeps a running maximum, as in Rabe & Staats,
+    "Self-attention does not need O(n²) memory" (arXiv 2112.05682). Tiles that the support leaves empty are skipped.
 
     The rule for a tile's size (`tile_shape`): long rows of up to 1024 keys, because the work that `tile` does for each
     query alone is then repeated least; as many queries as make the tile's pair tensor 8 MiB on a CPU (more leaves the
@@ -153,8 +153,16 @@ class _TiledSum(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+        if (
+            torch.is_grad_enabled()
+        ):  # PyTorch's own `once_differentiable` lets `autograd.grad` give wrong numbers instead
+            raise DerivativeError(
+                "TiledEvaluator",
+                found="a backward pass with create_graph=True",
+                expected="first derivatives alone",
+                mend="Use the evaluator 'dense' for second derivatives.",
+            )
         plan: _Plan = ctx.plan
         values, bias, out, log_total, *tensors = ctx.saved_tensors
         needed = ctx.needs_input_grad[3:]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from itnet_core import Field, IntegralOperator, MLPKernel
+from itnet_core import DerivativeError, Field, IntegralOperator, MLPKernel
 from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, Evaluator, TiledEvaluator
 from itnet_core.evaluate.tiled import CPU_TILE_BYTES, tile_shape
 from itnet_core.kernel import Points
@@ -140,6 +140,15 @@ def test_an_empty_neighbourhood_gives_zero(evaluator: Evaluator, normalization: 
     assert torch.equal(out[0, 1], torch.zeros(2, 4))
     (grad,) = torch.autograd.grad(out.sum(), values)
     assert grad.isfinite().all()
+
+
+def test_second_derivatives_are_refused_and_not_wrong(make_field) -> None:  # type: ignore[no-untyped-def]
+    operator = IntegralOperator(8, kernel_of("none", {}), evaluator=TiledEvaluator(key_tile=3))
+    field = make_field()
+    values = field.values.requires_grad_()
+    total = operator(field.with_values(values)).values.square().sum()
+    with pytest.raises(DerivativeError, match="Use the evaluator 'dense'"):
+        torch.autograd.grad(total, values, create_graph=True)
 
 
 def test_softmax_survives_large_scores() -> None:
