@@ -63,6 +63,7 @@ class Field:
         axes: str | None = None,
         bounds: Sequence[tuple[float, float]] | None = None,
         measure: Measure = "mean",
+        weights: Tensor | None = None,
     ) -> Field:
         """Return the field of a regular grid's cell centres.
 
@@ -73,6 +74,7 @@ class Field:
             bounds: the interval that each grid dimension covers; [−1, 1] by default. Cell centres lie half a cell
                 inside, so the same interval at twice the resolution is the same domain.
             measure: `mean` (weights sum to 1) or `counting` (1 each).
+            weights: of the cells, shape (B, N), in the measure's place.
 
         Raises:
             FieldError: `values` has no grid dimension, or `axes` or `bounds` do not match them.
@@ -95,8 +97,11 @@ class Field:
             space_time = positions.new_zeros(positions.shape[0], len(AXES))
             space_time[:, [AXES.index(axis) for axis in axes]] = positions
             positions = space_time
-        field = cls(values.reshape(batch, prod(grid), dim), positions.expand(batch, -1, -1), grid=tuple(grid))
-        return field.with_measure(measure)
+        positions = positions.expand(batch, -1, -1)
+        values = values.reshape(batch, prod(grid), dim)
+        if weights is not None:
+            return cls(values, positions, weights, grid=tuple(grid))
+        return cls(values, positions, grid=tuple(grid)).with_measure(measure)
 
     @property
     def mask(self) -> Tensor:

@@ -70,7 +70,9 @@ class IntegralOperator(nn.Module):
         """
         key = query if key is None else key
         self._check(query, key)
-        return query.with_values(self._out(_without_padding(query), _without_padding(key)))
+        present = _without_padding(query)
+        # One field for both sides of a self transform, so that a kernel sees that they are one.
+        return query.with_values(self._out(present, present if key is query else _without_padding(key)))
 
     def _out(self, query: Field, key: Field) -> Tensor:
         sampled = self.sampler(query, key)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
+from itnet_core.config import ComponentConfig
 from itnet_core.evaluate.dense import DenseEvaluator
 from itnet_core.evaluate.evaluator import Evaluator
 from itnet_core.evaluate.tiled import TiledEvaluator
@@ -15,9 +18,13 @@ DENSE_BYTES = 64 << 20
 class AutoEvaluator(Evaluator):
     """The faster of `dense` and `tiled`: dense up to a pair tensor of 64 MiB, where recomputing would cost more."""
 
+    def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self._dense, self._tiled = DenseEvaluator(), TiledEvaluator()
+
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`."""
         pairs = values.shape[0] * query.positions.shape[1] * key.positions.shape[1]
         small = pairs * kernel.pair_width * values.element_size() <= DENSE_BYTES
-        evaluator = DenseEvaluator() if small else TiledEvaluator()
+        evaluator = self._dense if small else self._tiled
         return evaluator(kernel, query, key, values)

@@ -40,12 +40,9 @@ class TiledEvaluator(Evaluator):
         query_tile: PositiveInt | None = None
         key_tile: PositiveInt | None = None
 
+    @torch.compiler.disable  # the backward pass differentiates tiles, which graphs cannot hold
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`. Gradients reach terms, values, weights and the kernel's own parameters."""
-        return self._evaluate(kernel, query, key, values)
-
-    @torch.compiler.disable  # the backward pass differentiates tiles, which graphs cannot hold
-    def _evaluate(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         positive = key.weights > 0
         if kernel.normalization == "none":
             values, bias = values * key.weights[..., None, None].to(values.dtype), None
@@ -154,9 +151,8 @@ class _TiledSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        if (
-            torch.is_grad_enabled()
-        ):  # PyTorch's own `once_differentiable` lets `autograd.grad` give wrong numbers instead
+        # PyTorch's own `once_differentiable` would let `autograd.grad` give wrong numbers instead.
+        if torch.is_grad_enabled():
             raise DerivativeError(
                 "TiledEvaluator",
                 found="a backward pass with create_graph=True",

@@ -69,6 +69,13 @@ def test_measures(make_field) -> None:  # type: ignore[no-untyped-def]
     assert field.with_measure("given") is field
 
 
+def test_a_grid_takes_given_weights() -> None:
+    weights = torch.tensor([[1.0, 2.0, 3.0, 0.0]])
+    assert torch.equal(Field.on_grid(torch.zeros(1, 2, 2, 1), weights=weights).weights, weights)
+    with pytest.raises(FieldError, match="Field.weights: found"):
+        Field.on_grid(torch.zeros(1, 2, 2, 1), weights=weights[:, :3])
+
+
 def test_a_balanced_union_gives_each_field_the_same_mass(make_field) -> None:  # type: ignore[no-untyped-def]
     few, many = make_field(points=3), make_field(points=30)
     joined = union([few, many])

@@ -19,6 +19,18 @@ def test_self_is_cross_with_the_field_itself(make_field) -> None:  # type: ignor
     torch.testing.assert_close(operator(field).values, operator(field, again).values)
 
 
+def test_both_sides_of_a_self_transform_are_one_field(make_field, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """So that a kernel computes its points' features once."""
+    operator, field = operator_of(), make_field()
+    seen = []
+    project = operator.kernel.project
+    monkeypatch.setattr(operator.kernel, "project", lambda query, key: seen.append(query is key) or project(query, key))
+    operator(field)
+    operator(field, field)
+    operator(field, make_field())
+    assert seen == [True, True, False]
+
+
 def test_the_parts_add_up(make_field) -> None:  # type: ignore[no-untyped-def]
     """out = O ∫ k V u dμ + W_o u."""
     operator, query, key = operator_of(), make_field(points=4, padding=0), make_field(points=6, padding=0)

@@ -46,10 +46,10 @@ def picture_field(values: Tensor, size: tuple[int, int], cell: float, *, point: 
         ((2 * shift - side) / longer, (2 * (shift + count * cell) - side) / longer)
         for side, count in zip(size, grid, strict=True)
     ]
-    field = Field.on_grid(values, axes="yx", bounds=bounds)
     rows, columns = (
         (side / cell - torch.arange(count, device=values.device)).clamp(0, 1)
         for side, count in zip(size, grid, strict=True)
     )
-    share = torch.outer(rows, columns).flatten().to(field.weights.dtype)
-    return Field(field.values, field.positions, (share / share.sum()).expand_as(field.weights), grid=field.grid)
+    share = torch.outer(rows, columns).flatten()
+    weights = (share / share.sum()).expand(len(values), -1)
+    return Field.on_grid(values, axes="yx", bounds=bounds, weights=weights)
