@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-DISTRIBUTIONS := -e . -e registry -e 'plugins/image[digits]' -e plugins/train
+DISTRIBUTIONS := -e . -e registry -e 'tasks[pictures]' -e 'plugins/image[digits]' -e plugins/train
 
 .PHONY: help demo test lint bench clean
 
@@ -12,7 +12,7 @@ help:
 	@echo "make bench   measure the operator (benchmarks/)"
 	@echo "make clean   remove .venv and what the demo made"
 
-$(INSTALLED): constraints.txt pyproject.toml $(wildcard registry/pyproject.toml plugins/*/pyproject.toml)
+$(INSTALLED): constraints.txt pyproject.toml $(wildcard registry/pyproject.toml tasks/pyproject.toml plugins/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python {sys.version.split()[0]} found, 3.11 or later needed: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip

@@ -13,8 +13,17 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "registry/*.md", "plugins/*/*.md", "examples/**/*.md")
+    for pattern in (
+        "*.md",
+        "docs/**/*.md",
+        "benchmarks/*.md",
+        "registry/*.md",
+        "tasks/*.md",
+        "plugins/*/*.md",
+        "examples/**/*.md",
+    )
     for path in ROOT.glob(pattern)
+    if not path.relative_to(ROOT).parts[0].startswith((".", "data", "runs"))
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BIN = Path(sys.executable).parent

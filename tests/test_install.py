@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {
     "itnet-core": ROOT,
     "itnet-registry": ROOT / "registry",
+    "itnet-tasks": ROOT / "tasks",
     **{f"itnet-{path.parent.name.replace('_', '-')}": path.parent for path in ROOT.glob("plugins/*/pyproject.toml")},
 }
 
@@ -31,8 +32,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: next((out / name).glob("*.whl")) for name in FOLDERS}
 
 
-def needed(names: list[str], ours: set[str]) -> dict[str, Distribution]:
-    """Return the installed distributions that the given ones need, themselves left out, by what metadata declares."""
+def needed(names: list[str]) -> dict[str, Distribution]:
+    """Return the given installed distributions and those that they need, by what metadata declares."""
     found: dict[str, Distribution] = {}
     waiting = [(name, frozenset[str]()) for name in names]
     seen = set()
@@ -41,9 +42,7 @@ def needed(names: list[str], ours: set[str]) -> dict[str, Distribution]:
         if (name, extras) in seen:
             continue
         seen.add((name, extras))
-        dist = distribution(name)
-        if name not in ours:
-            found[name] = dist
+        dist = found[name] = distribution(name)
         for requirement in map(Requirement, dist.requires or []):
             wanted = (
                 [requirement.marker.evaluate({"extra": extra}) for extra in (extras or {""})]
@@ -57,12 +56,12 @@ def needed(names: list[str], ours: set[str]) -> dict[str, Distribution]:
 
 @pytest.fixture(scope="session")
 def image_only(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of packages: core, registry and image from their wheels, and what they declare that they need."""
+    """Return a folder of packages: registry and image, and what they declare that they need; ours from wheels."""
     site = tmp_path_factory.mktemp("image-only")
-    ours = ["itnet-core", "itnet-registry", "itnet-image"]
-    for name in ours:
-        zipfile.ZipFile(wheels[name]).extractall(site)
-    for dist in needed(ours, set(FOLDERS)).values():
+    for name, dist in needed(["itnet-registry", "itnet-image"]).items():
+        if name in wheels:
+            zipfile.ZipFile(wheels[name]).extractall(site)
+            continue
         for file in dist.files or []:
             top = file.parts[0]
             source = Path(str(dist.locate_file(top)))

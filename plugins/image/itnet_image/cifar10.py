@@ -12,8 +12,8 @@ from pydantic import NonNegativeInt
 from torchvision.datasets.utils import download_url
 
 from itnet_core import DataError
-from itnet_image.dataset import Labelled
 from itnet_image.small_pictures import SmallPictures
+from itnet_tasks import Labelled
 
 FOLDER = "cifar-10-batches-bin"
 ARCHIVE = "cifar-10-binary.tar.gz"

@@ -8,10 +8,9 @@ import torch
 from sklearn.datasets import load_digits
 from torchvision.transforms import v2
 
-from itnet_image.dataset import Labelled
 from itnet_image.image_classification import Probability
 from itnet_image.small_pictures import SmallPictures
-from itnet_image.splits import stratified
+from itnet_tasks import Labelled, split
 
 
 class Digits(SmallPictures):
@@ -50,5 +49,4 @@ class Digits(SmallPictures):
         data = load_digits()
         pixels = (torch.as_tensor(data.images) * (255 / 16)).round()  # 17 levels of grey to 8 bits
         everything = self.labelled(pixels, data.target, "sklearn.datasets.load_digits")
-        rest, test = stratified(everything.labels, share=0.2, seed=0)
-        return everything.select(rest), everything.select(test)
+        return split(everything, share=0.2, seed=0)

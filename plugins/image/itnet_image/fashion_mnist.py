@@ -14,8 +14,8 @@ from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from itnet_core import DataError
-from itnet_image.dataset import Labelled
 from itnet_image.small_pictures import SmallPictures
+from itnet_tasks import Labelled
 
 
 class FashionMNIST(SmallPictures):

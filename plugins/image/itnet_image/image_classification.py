@@ -14,8 +14,8 @@ from pydantic import Field as ConfigField
 from torch import Tensor
 from torchvision.transforms import v2
 
-from itnet_image.classification import Classification
-from itnet_image.files import open_picture
+from itnet_tasks import Classification
+from itnet_tasks.pictures import open_picture
 
 Probability = Annotated[float, ConfigField(ge=0, le=1)]
 Source = Path | Tensor

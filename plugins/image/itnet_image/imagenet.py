@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.models import ResNet18_Weights
 
 from itnet_core import DataError
 from itnet_core.task import Metric
-from itnet_image.class_folders import ClassFolders, class_names
-from itnet_image.classification import Share, Smoothing
-from itnet_image.dataset import Labelled
+from itnet_image.photographs import SUFFIXES, Photographs
+from itnet_tasks import Labelled, Share, Smoothing, class_files, class_names
 
 
-class ImageNet1k(ClassFolders):
+class ImageNet1k(Photographs):
     """ILSVRC 2012: `root/train/<wnid>/*.JPEG` and `root/val/<wnid>/*.JPEG`, as torchvision's reader lays them out.
 
     The published validation pictures are the test split here, as the literature reports them and the test labels are
@@ -23,8 +23,8 @@ class ImageNet1k(ClassFolders):
     torchvision brings their names, so that neither the devkit nor `meta.bin` is needed.
     """
 
-    class Config(ClassFolders.Config):
-        """As `ClassFolders.Config`."""
+    class Config(Photographs.Config):
+        """As `Photographs.Config`."""
 
         validation: Share = 0.02
         label_smoothing: Smoothing = 0.1
@@ -36,11 +36,11 @@ class ImageNet1k(ClassFolders):
 
     def training(self) -> Labelled:
         """Return the 1,281,167 training pictures."""
-        return self.pictures("train", self._wnids)
+        return class_files(self._folder("train"), self._wnids, SUFFIXES)
 
     def test(self) -> Labelled:
         """Return the 50,000 published validation pictures."""
-        return self.pictures("val", self._wnids)
+        return class_files(self._folder("val"), self._wnids, SUFFIXES)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return top-1 and top-5 accuracy."""
@@ -50,13 +50,16 @@ class ImageNet1k(ClassFolders):
     @cached_property
     def _wnids(self) -> list[str]:
         # The numbers of the classes hang on all wnids being there, so `val` alone serves for evaluation.
-        split = "train" if self.folder("train").is_dir() else "val"
-        wnids = class_names(self.folder(split))
+        split = "train" if self._folder("train").is_dir() else "val"
+        wnids = class_names(self._folder(split))
         if len(wnids) != len(self.classes):
             raise DataError(
-                str(self.folder(split)),
+                str(self._folder(split)),
                 found=f"{len(wnids)} class folders",
                 expected=f"{len(self.classes)}, one for each wnid",
                 mend="For a part of ImageNet, or other classes, take the task image-folder.",
             )
         return wnids
+
+    def _folder(self, split: str) -> Path:
+        return Path(self.config.root).expanduser() / split

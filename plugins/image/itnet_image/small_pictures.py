@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from itnet_core import DataError
-from itnet_image.dataset import Labelled, warn_skipped
 from itnet_image.image_classification import ImageClassification
+from itnet_tasks import Labelled, warn_skipped
 
 
 class SmallPictures(ImageClassification):

@@ -27,6 +27,12 @@ def test_splits_where_there_are_no_folders(write_folders, check_task, tmp_path: 
     assert set(map(str, again.sources)) == sources[2]
 
 
+def test_class_folders_in_the_root_itself(write_folders, check_task, tmp_path: Path) -> None:
+    write_folders(tmp_path, {".": 10})
+    task = ImageFolder(root=str(tmp_path), image_size=12, test_folds=2)
+    check_task(task, {"train": 8, "validation": 2, "test": 10}, (3, 12, 12))
+
+
 def test_a_configuration_keeps_the_classes_where_the_data_are_not(write_folders, tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 1, "test": 1})
     config = ImageFolder(root=str(tmp_path)).config.model_dump(mode="json")
@@ -39,15 +45,15 @@ def test_a_configuration_keeps_the_classes_where_the_data_are_not(write_folders,
 def test_the_order_of_classes_may_be_given(write_folders, tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 1, "val": 1, "test": 1})
     task = ImageFolder(root=str(tmp_path), classes=["dog", "cat"])
-    assert [Path(path).parent.name for path in task.dataset("test").sources] == ["cat", "dog"]
-    assert task.dataset("test").labels == [1, 0]
+    assert [Path(path).parent.name for path in task.dataset("test").sources] == ["dog", "cat"]
+    assert task.dataset("test").labels == [0, 1]
     with pytest.raises(DataError, match="unknown class folders, dog the first"):
         ImageFolder(root=str(tmp_path), classes=["cat"]).dataset("train")
 
 
 def test_without_data_and_classes_the_head_cannot_be_known(tmp_path: Path) -> None:
     task = ImageFolder(root=str(tmp_path / "nowhere"))
-    with pytest.raises(DataError, match="nowhere/train: found no such folder"):
+    with pytest.raises(DataError, match="nowhere: found no such folder"):
         _ = task.head
 
 

@@ -5,7 +5,7 @@ import torch
 
 from itnet_core import DataError
 from itnet_image.digits import Digits
-from itnet_image.errors import SkippedSampleWarning
+from itnet_tasks import SkippedSampleWarning
 
 PIXELS = torch.arange(4 * 64).view(4, 8, 8).to(torch.uint8)
 

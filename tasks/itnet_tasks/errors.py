@@ -1,4 +1,4 @@
-"""This plugin's warnings; its errors are the core's."""
+"""Warnings about data; its errors are the core's."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from itnet_core import DataError
-from itnet_image.errors import SkippedSampleWarning
 from itnet_image.folder import ImageFolder
+from itnet_tasks import SkippedSampleWarning
 
 
 def folder_task(root: Path, **options: object) -> ImageFolder:
@@ -76,9 +76,9 @@ def test_crops_and_rand_augment_are_configured(channels: int, write_folders, tmp
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda root: None, "train: found no such folder"),
+        (lambda root: None, "found no folder in it"),
         (lambda root: (root / "train").mkdir(parents=True), "a folder for each class"),
-        (lambda root: (root / "train/cat").mkdir(parents=True), "no valid file for the classes cat"),
+        (lambda root: (root / "train/cat").mkdir(parents=True), "cat: found no file of a sample"),
     ],
 )
 def test_a_wrong_folder_is_named(make, message: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The base of tasks, on the digits: nothing in it is about pictures."""
+"""The base of tasks of classification, on the digits: nothing in it is about pictures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
-from itnet_image.dataset import Sample
 from itnet_image.digits import Digits
+from itnet_tasks import Sample
 
 
 def test_the_validation_split_is_a_part_of_training_that_the_seed_decides() -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from itnet_core import DataError
-from itnet_image.files import open_picture
+from itnet_tasks.pictures import open_picture
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])

@@ -8,8 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from itnet_core import DataError
-from itnet_image.dataset import Labelled, LabelledDataset
-from itnet_image.errors import SkippedSampleWarning
+from itnet_tasks import Labelled, LabelledDataset, SkippedSampleWarning
 
 
 def load(source: str) -> str:

@@ -10,29 +10,40 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from itnet_core import DataError
-from itnet_image.errors import SkippedSampleWarning
+from itnet_tasks.errors import SkippedSampleWarning
 
 OnBadSample = Literal["refuse", "skip"]
 
 
 class Sample(NamedTuple):
-    """What an encoder reads, not yet in a batch, and its class; `None` where it is not known."""
+    """What an encoder reads, not yet in a batch, and its label (a class, a number, …); `None` where it is not known."""
 
     inputs: Any
-    label: int | None
+    label: Any
 
 
 class Labelled(NamedTuple):
-    """Samples as the data set keeps them (files, or tensors in memory), and their classes, shape (N,)."""
+    """Samples as the data set keeps them, and what is to be learned of them.
+
+    Attributes:
+        sources: files, texts, or tensors in memory.
+        labels: classes as whole numbers of shape (N,), numbers of shape (N,), or one object a sample.
+        groups: of each sample, a name for those that must stay on one side of every split (the questions about one
+            picture, the recordings of one speaker), if there are such.
+    """
 
     sources: Sequence[Any] | Tensor
-    labels: Tensor
+    labels: Sequence[Any] | Tensor
+    groups: Sequence[str] | None = None
 
     def select(self, indices: Tensor) -> Labelled:
         """Return some of them."""
-        if isinstance(self.sources, Tensor):
-            return Labelled(self.sources[indices], self.labels[indices])
-        return Labelled([self.sources[i] for i in indices.tolist()], self.labels[indices])
+        chosen = indices.tolist()
+
+        def of(values: Any) -> Any:
+            return values[indices] if isinstance(values, Tensor) else [values[i] for i in chosen]
+
+        return Labelled(of(self.sources), of(self.labels), None if self.groups is None else of(self.groups))
 
 
 class LabelledDataset(Dataset[Sample | None]):
@@ -46,7 +57,8 @@ class LabelledDataset(Dataset[Sample | None]):
     """
 
     def __init__(self, labelled: Labelled, load: Callable[[Any], Any], on_bad_sample: OnBadSample = "refuse") -> None:
-        self.sources, self.labels = labelled.sources, labelled.labels.tolist()
+        labels = labelled.labels
+        self.sources, self.labels = labelled.sources, labels.tolist() if isinstance(labels, Tensor) else labels
         self.load, self.on_bad_sample = load, on_bad_sample
         self._skipped: set[int] = set()
 

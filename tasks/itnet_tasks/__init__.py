@@ -1,0 +1,33 @@
+"""What the tasks of all modalities share: labelled data, splits, losses and metrics."""
+
+from __future__ import annotations
+
+from itnet_tasks.class_folders import class_files, class_names
+from itnet_tasks.classification import Classification, Smoothing
+from itnet_tasks.dataset import Labelled, LabelledDataset, OnBadSample, Sample, warn_skipped
+from itnet_tasks.errors import SkippedSampleWarning
+from itnet_tasks.folder import FolderClassification
+from itnet_tasks.labelled_task import LabelledTask
+from itnet_tasks.regression import Regression
+from itnet_tasks.splits import HeldOut, Share, folds, held_out, split
+
+__all__ = [
+    "Classification",
+    "FolderClassification",
+    "HeldOut",
+    "Labelled",
+    "LabelledDataset",
+    "LabelledTask",
+    "OnBadSample",
+    "Regression",
+    "Sample",
+    "Share",
+    "SkippedSampleWarning",
+    "Smoothing",
+    "class_files",
+    "class_names",
+    "folds",
+    "held_out",
+    "split",
+    "warn_skipped",
+]
