@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from itnet_core.component import Kind
 from itnet_core.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
@@ -17,6 +19,47 @@ class ComponentConfig(BaseModel):
     """Base of every component's nested `Config`: an unknown field is refused, and fields hold JSON-native values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reference(BaseModel):
+    """A component and its options, `{"name": "patch", "patch_size": 4}`; it may be written as the name alone."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All fields but the name."""
+        return dict(self.model_extra or {})
+
+
+@dataclass(frozen=True)
+class Refers:
+    """Says of a `Config`'s field that it refers to another component, which this one builds by its name.
+
+    `image: Annotated[Reference, Refers("encoder", "image")] = Reference(name="patch")`. Whoever assembles a model
+    completes the reference with every option, and records in its checkpoint where the component came from.
+
+    Attributes:
+        kind: of the component that the field names.
+        modality: of that component, if it is an encoder or a task.
+    """
+
+    kind: Kind
+    modality: str | None = None
+
+
+def referring(config: type[ComponentConfig]) -> dict[str, Refers]:
+    """Return the fields of a `Config` that refer to other components."""
+    return {
+        name: mark for name, field in config.model_fields.items() for mark in field.metadata if isinstance(mark, Refers)
+    }
 
 
 class Configured:

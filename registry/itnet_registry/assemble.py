@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from itnet_core.component import Kind
+from itnet_core.config import Reference as CompleteReference
 from itnet_core.encoder import Encoder
 from itnet_core.errors import ConfigError, ShapeError
 from itnet_core.head import Head
@@ -13,7 +14,7 @@ from itnet_core.model import ITNetModel
 from itnet_core.operator import IntegralOperator
 from itnet_core.trunk import Trunk
 from itnet_registry.complete import at, built, complete
-from itnet_registry.model_config import CompleteModelConfig, CompleteReference
+from itnet_registry.model_config import CompleteModelConfig
 from itnet_registry.registry import Registry
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from safetensors.torch import load_model as load_weights
 from safetensors.torch import save_model as save_weights
 
 import itnet_core
-from itnet_core.config import parse
+from itnet_core.component import Kind
+from itnet_core.config import Reference, parse, referring
 from itnet_core.errors import ConfigError
 from itnet_core.model import ITNetModel
 from itnet_registry.assemble import build
@@ -41,16 +42,7 @@ def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str])
     path = Path(path).resolve()
     _check_replaceable(path)
     config = _config_of(model)
-    records = {}
-    for where, kind, reference in references(config):
-        component = registry.component(kind, reference.name, place=f"model.{where}")
-        records[where] = Record(
-            kind=kind,
-            name=component.id,
-            distribution=component.source.distribution,
-            version=component.source.version,
-            config_version=component.spec.config_version,
-        )
+    records = dict(each for part in references(config) for each in _records(registry, *part))
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     written.mkdir()
@@ -111,6 +103,24 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             mend="A plugin changed its modules but not its config_version; install the versions in itnet.json.",
         ) from error
     return model.eval()
+
+
+def _records(registry: Registry, where: str, kind: Kind, reference: Reference) -> Iterator[tuple[str, Record]]:
+    """Yield the records of a component and of those that it refers to, by their paths."""
+    component = registry.component(kind, reference.name, place=f"model.{where}")
+    yield (
+        where,
+        Record(
+            kind=kind,
+            name=component.id,
+            distribution=component.source.distribution,
+            version=component.source.version,
+            config_version=component.spec.config_version,
+        ),
+    )
+    for field, refers in referring(component.load().Config).items():
+        inner = Reference(**reference.options[field])
+        yield from _records(registry, f"{where}.{field}", refers.kind, inner)
 
 
 def _config_of(model: ITNetModel) -> CompleteModelConfig:

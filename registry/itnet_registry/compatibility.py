@@ -10,8 +10,8 @@ from itnet_core.config import parse
 from itnet_core.errors import ITNetError
 from itnet_registry.components import Component
 from itnet_registry.errors import CheckpointError, RequirementError, UnknownNameError
-from itnet_registry.manifest import Manifest, Record, references
-from itnet_registry.model_config import CompleteModelConfig, CompleteReference
+from itnet_registry.manifest import Manifest, Record, reference_at
+from itnet_registry.model_config import CompleteModelConfig
 from itnet_registry.registry import Registry
 from itnet_registry.requirements import at_least, older, pip_install
 from itnet_registry.settings import CORE
@@ -25,20 +25,22 @@ def present_config(registry: Registry, manifest: Manifest, place: str) -> Comple
         CheckpointError: components are missing, too old, or cannot read it: all of them, with one command that installs
             what would.
     """
-    problems = _Problems()
-    read: dict[str, CompleteReference] = {}
-    for where, kind, reference in references(manifest.config):
-        record = manifest.components[where]
+    problems, config = _Problems(), manifest.config.model_dump()
+    # What a component refers to is read before it.
+    for where, record in sorted(manifest.components.items(), key=lambda each: -each[0].count(".")):
         try:
-            component: Component | None = registry.component(kind, record.name)
+            component: Component | None = registry.component(record.kind, record.name)
         except UnknownNameError:
             component = None
         if component is None or component.id != record.name:  # a bare name may look like the id of something absent
             _absent(registry, record, problems)
             continue
-        config = _present(registry, component, record, reference.options, problems)
-        if config is not None:
-            read[where] = CompleteReference(name=record.name, **config)
+        reference = reference_at(config, where)
+        assert reference is not None  # `Manifest.read` has seen to it
+        options = _present(registry, component, record, {k: reference[k] for k in reference if k != "name"}, problems)
+        if options is not None:
+            reference.clear()
+            reference.update(name=record.name, **options)
     if problems.texts:
         raise CheckpointError(
             place,
@@ -46,7 +48,7 @@ def present_config(registry: Registry, manifest: Manifest, place: str) -> Comple
             expected="\n  every component that it was saved with, in a version that can read it",
             mend=f"Run: {pip_install(problems.installs, upgrade=True)}" if problems.installs else "",
         )
-    return _replaced(manifest.config, read)
+    return CompleteModelConfig.model_validate(config)
 
 
 @dataclass
@@ -105,14 +107,3 @@ def _present(
     except Exception as error:  # the plugin's own migration
         problems.add(f"{what}: {component.source.title} failed to migrate its config: {one_line(error)}", saved)
     return None
-
-
-def _replaced(config: CompleteModelConfig, read: Mapping[str, CompleteReference]) -> CompleteModelConfig:
-    """Return the configuration with other references at their paths."""
-
-    def group(name: str) -> dict[str, CompleteReference]:
-        return {modality: read[f"{name}.{modality}"] for modality in getattr(config, name)}
-
-    singles = {name: read[name] for name in ("kernel", "sampler", "evaluator")}
-    groups = {name: group(name) for name in ("encoders", "heads", "tasks")}
-    return config.model_copy(update={**singles, **groups})

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from itnet_core.component import Kind
-from itnet_core.config import ComponentConfig, parse
+from itnet_core.config import ComponentConfig, Refers, parse, referring
+from itnet_core.config import Reference as CompleteReference
 from itnet_core.errors import ConfigError, ITNetError
 from itnet_core.task import Task
 from itnet_registry.components import Component
 from itnet_registry.errors import ComponentError
 from itnet_registry.layers import lay, over
-from itnet_registry.modalities import mismatch, missing_encoder
-from itnet_registry.model_config import CompleteModelConfig, CompleteReference, ModelConfig, Reference
+from itnet_registry.modalities import mismatch, missing_encoder, named
+from itnet_registry.model_config import CompleteModelConfig, ModelConfig, Reference
 from itnet_registry.names import shortest
 from itnet_registry.registry import Registry
 from itnet_registry.targets import one_line
@@ -75,18 +76,6 @@ class _Part:
     place: str
     cls: type[Any]
 
-    def complete(self, below: Mapping[str, Any] | None = None) -> CompleteReference:
-        """Return the reference with every option, those of `below` where nothing was said."""
-        config: type[ComponentConfig] = self.cls.Config
-        below = {name: value for name, value in (below or {}).items() if name in config.model_fields}
-        parsed = parse(config, {**below, **self.reference.options}, self.place)
-        options = parsed.model_dump(mode="json")
-        try:
-            json.dumps(options, allow_nan=False)
-        except ValueError as error:
-            raise ConfigError(self.place, found=f"{options} ({error})", expected="options that JSON can hold") from None
-        return CompleteReference(name=self.component.id, **options)
-
 
 @dataclass(frozen=True)
 class _Needs:
@@ -116,10 +105,10 @@ class _Completion:
         for modality, part in declared.items():
             if modality not in encoders:
                 raise mismatch(self.registry, part.place, part.component, [e.component for e in encoders.values()])
-        references = {modality: part.complete() for modality, part in declared.items()}
+        references = {modality: self._completed(part) for modality, part in declared.items()}
         needs = {modality: self._needs(declared[modality], reference) for modality, reference in references.items()}
         kernel, sampler, evaluator = (
-            self._part(kind, getattr(laid, kind), f"{self.place}.{kind}").complete()
+            self._completed(self._part(kind, getattr(laid, kind), f"{self.place}.{kind}"))
             for kind in ("kernel", "sampler", "evaluator")
         )
         return CompleteModelConfig(
@@ -128,7 +117,7 @@ class _Completion:
             sampler=sampler,
             evaluator=evaluator,
             encoders={
-                modality: part.complete(needs[modality].encoder_options if modality in needs else None)
+                modality: self._completed(part, needs[modality].encoder_options if modality in needs else None)
                 for modality, part in encoders.items()
             },
             heads=self._heads(list(encoders), needs),
@@ -143,6 +132,44 @@ class _Completion:
         component = self.registry.component(kind, reference.name, place=place, prefer=self.laid.prefer)
         with at(place):
             return _Part(component, reference, place, component.load())
+
+    def _completed(self, part: _Part, below: Mapping[str, Any] | None = None) -> CompleteReference:
+        """Return a reference with every option, those of `below` that the component has where nothing was said."""
+        config: type[ComponentConfig] = part.cls.Config
+        below = below or {}
+        options = {
+            **{name: value for name, value in below.items() if name in config.model_fields},
+            **part.reference.options,
+        }
+        for field, refers in referring(config).items():
+            options[field] = self._referred(part, field, refers, below.get(field))
+        options = parse(config, options, part.place).model_dump(mode="json")
+        try:
+            json.dumps(options, allow_nan=False)
+        except ValueError as error:
+            raise ConfigError(part.place, found=f"{options} ({error})", expected="options that JSON can hold") from None
+        return CompleteReference(name=part.component.id, **options)
+
+    def _referred(self, part: _Part, field: str, refers: Refers, below: Any) -> dict[str, Any]:
+        """Return the complete form of a reference inside a component's options, over the field's default."""
+        place, said = f"{part.place}.{field}", part.reference.options.get(field, {})
+        default = part.cls.Config.model_fields[field].default
+        reference = over(
+            self.registry,
+            refers.kind,
+            Reference(**default.model_dump()) if isinstance(default, CompleteReference) else None,
+            parse(Reference, {"name": said} if isinstance(said, str) else said, place),
+            self.laid.prefer,
+        )
+        inner = self._part(refers.kind, reference, place)
+        if inner.component.spec.modality != refers.modality:
+            raise ConfigError(
+                place,
+                found=f"{inner.component.id}, which is of {inner.component.spec.modality}",
+                expected=f"one of the {refers.kind}s of {refers.modality}",
+                mend=f"Installed are: {named(self.registry, refers.kind, refers.modality)}.",
+            )
+        return self._completed(inner, below if isinstance(below, Mapping) else {}).model_dump()
 
     def _by_modality(
         self, kind: Kind, one: Reference | None, several: Mapping[str, Reference] | None
@@ -191,7 +218,7 @@ class _Completion:
                     expected="a head, or a task that says which it needs",
                     mend="Write heads: {} for a model that gives features alone.",
                 )
-            heads[modality] = self._part("head", head, place).complete()
+            heads[modality] = self._completed(self._part("head", head, place))
         return heads
 
     def _said_heads(self, modalities: list[str]) -> tuple[Mapping[str, Reference | None], dict[str, str]]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from itnet_core.component import Kind
+from itnet_core.config import Reference as CompleteReference
 from itnet_core.config import parse
 from itnet_core.errors import ConfigError
 from itnet_registry.errors import CheckpointError
-from itnet_registry.model_config import CompleteModelConfig, CompleteReference
+from itnet_registry.model_config import CompleteModelConfig
 
 FORMAT = 1
 """The version of the checkpoint format; raised when a checkpoint can no longer be read as it stands."""
@@ -49,7 +50,8 @@ class Manifest(BaseModel):
         format: the version of the checkpoint format.
         api: `itnet_core.API` when it was saved.
         config: the model's complete configuration.
-        components: a record for each component, by its path in the configuration (`encoders.image`).
+        components: a record for each component, by its path in the configuration (`encoders.image`), those among them
+            that another one refers to (`encoders.image-text.image`).
         sha256: of the weights' file.
     """
 
@@ -99,16 +101,33 @@ class Manifest(BaseModel):
             manifest = parse(cls, data, str(path))
         except ConfigError as error:
             raise CheckpointError(error.place, found=error.found, expected=error.expected, mend=error.mend) from error
-        named = {where: (kind, reference.name) for where, kind, reference in references(manifest.config)}
-        recorded = {where: (record.kind, record.name) for where, record in manifest.components.items()}
-        if named != recorded:
-            wrong = sorted({where for where, _ in named.items() ^ recorded.items()})
+        wrong = manifest._wrong_records()
+        if wrong:
             raise CheckpointError(
                 f"{path}.components",
                 found=f"records that differ from config at {', '.join(wrong)}",
                 expected="the same",
             )
         return manifest
+
+    def _wrong_records(self) -> list[str]:
+        """Return the paths at which records and configuration differ: a part without a record, or the reverse."""
+        parts = {where: (kind, reference.name) for where, kind, reference in references(self.config)}
+        config, wrong = self.config.model_dump(), set(parts) - set(self.components)
+        for where, record in self.components.items():
+            named = reference_at(config, where)
+            kind, _ = parts.get(where, (record.kind, None))
+            if named is None or (kind, named.get("name")) != (record.kind, record.name):
+                wrong.add(where)
+        return sorted(wrong)
+
+
+def reference_at(config: Mapping[str, Any], where: str) -> dict[str, Any] | None:
+    """Return the reference at a path of a configuration (`encoders.image-text.image`), if one stands there."""
+    found: Any = config
+    for key in where.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, dict) and "name" in found else None
 
 
 def references(config: CompleteModelConfig) -> Iterator[tuple[str, Kind, CompleteReference]]:

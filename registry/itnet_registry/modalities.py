@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from itnet_core.component import Kind
 from itnet_core.errors import ConfigError
 from itnet_registry.components import Component
 from itnet_registry.names import shortest
 from itnet_registry.registry import Registry
+
+_KINDS: tuple[Kind, ...] = ("encoder", "task")
 
 
 def missing_encoder(registry: Registry, place: str) -> ConfigError:
@@ -26,17 +29,18 @@ def mismatch(registry: Registry, place: str, task: Component, encoders: Sequence
     )
 
 
+def named(registry: Registry, kind: Kind, modality: str | None) -> str:
+    """Return the names of a kind's installed components of a modality, as a list in words."""
+    names = shortest([c for c in registry.components(kind) if c.spec.modality == modality])
+    return ", ".join(names) or "(none installed)"
+
+
 def _possible(registry: Registry) -> str:
-    encoders, tasks = registry.components("encoder"), registry.components("task")
-    modalities = sorted({str(component.spec.modality) for component in (*encoders, *tasks)})
+    modalities = sorted({str(c.spec.modality) for kind in _KINDS for c in registry.components(kind)})
     if not modalities:
         return "No encoder is installed: pip install itnet-image, or itnet list."
-    lines = []
-    for modality in modalities:
-        names = [_of(components, modality) for components in (encoders, tasks)]
-        lines.append(f"{modality}: encoders {names[0]}; tasks {names[1]}")
+    lines = [
+        f"{modality}: encoders {named(registry, 'encoder', modality)}; tasks {named(registry, 'task', modality)}"
+        for modality in modalities
+    ]
     return f"Possible are — {'. '.join(lines)}."
-
-
-def _of(components: Sequence[Component], modality: str) -> str:
-    return ", ".join(shortest([c for c in components if c.spec.modality == modality])) or "(none installed)"

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from itnet_core.config import Reference as CompleteReference
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Reference(BaseModel):
-    """A component and its options: `{"name": "patch", "patch_size": 4}`.
+class Reference(CompleteReference):
+    """A component and its options as people write them.
 
     Attributes:
         name: bare or canonical; left out, the options are laid over the component that the preset or the default names.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    name: str | None = None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """All fields but the name."""
-        return dict(self.model_extra or {})
-
-
-def _from_name(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-Named = Annotated[Reference, BeforeValidator(_from_name, json_schema_input_type=str | Reference)]
-"""A reference, which may be written as the name alone."""
+    name: str | None = None  # type: ignore[assignment]  # only the complete form has it always
 
 
 class ModelConfig(BaseModel):
@@ -65,28 +52,15 @@ class ModelConfig(BaseModel):
     depth: PositiveInt | None = None
     ffn_ratio: PositiveFloat | None = None
     dropout: Dropout | None = None
-    kernel: Named | None = None
-    sampler: Named | None = None
-    evaluator: Named | None = None
-    encoder: Named | None = None
-    head: Named | None = None
-    task: Named | None = None
-    encoders: dict[str, Named] | None = None
-    heads: dict[str, Named | None] | None = None
-    tasks: dict[str, Named] | None = None
-
-
-class CompleteReference(BaseModel):
-    """A component by its canonical id, with every option."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    name: str
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """All fields but the name."""
-        return dict(self.model_extra or {})
+    kernel: Reference | None = None
+    sampler: Reference | None = None
+    evaluator: Reference | None = None
+    encoder: Reference | None = None
+    head: Reference | None = None
+    task: Reference | None = None
+    encoders: dict[str, Reference] | None = None
+    heads: dict[str, Reference | None] | None = None
+    tasks: dict[str, Reference] | None = None
 
 
 class CompleteModelConfig(BaseModel):
