@@ -27,10 +27,13 @@ class Parcel:
 
     It is opaque to Lightning, which would take containers apart in ways that not all of them bear; and it carries an
     error whole out of the process that loads data, where torch would leave of it a text.
+
+    Attributes:
+        modality: the task's.
     """
 
-    def __init__(self, content: Batch | ITNetError) -> None:
-        self.content = content
+    def __init__(self, modality: str, content: Batch | ITNetError) -> None:
+        self.modality, self.content = modality, content
 
     @property
     def batch(self) -> Batch:
@@ -52,18 +55,20 @@ class Parcel:
         return self._map(lambda leaf: leaf.pin_memory() if isinstance(leaf, Tensor) else leaf)
 
     def _map(self, function: Any) -> Parcel:
-        return self if isinstance(self.content, ITNetError) else Parcel(tree_map(function, self.content))
+        if isinstance(self.content, ITNetError):
+            return self
+        return Parcel(self.modality, tree_map(function, self.content))
 
 
 def collate(task: Task, samples: Sequence[Any]) -> Parcel:
     """Return the task's batch of samples; where one of them is an error, that error."""
     for sample in samples:
         if isinstance(sample, ITNetError):
-            return Parcel(sample)
+            return Parcel(task.modality, sample)
     try:
-        return Parcel(task.collate(samples))
+        return Parcel(task.modality, task.collate(samples))
     except ITNetError as error:
-        return Parcel(error)
+        return Parcel(task.modality, error)
 
 
 def _moved(leaf: Any, device: torch.device) -> Any:

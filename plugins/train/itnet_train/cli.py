@@ -9,7 +9,7 @@ import typer
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint's directory, such as best in a run's.")]
-Modality = Annotated[str | None, typer.Option(help="Which task, for a model of several.")]
+Modality = Annotated[str | None, typer.Option(help="Which task, for a model of several.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)]
 
 
@@ -58,9 +58,9 @@ def evaluate(
     workers: Annotated[int, typer.Option(min=0, help="Processes that load data.")] = 0,
     json: AsJSON = False,
 ) -> None:
-    """Compute a checkpoint's loss and metrics on a split of its task.
+    """Compute a checkpoint's loss and metrics on a split of its tasks.
 
-    KEY=VALUE overrides a field of the task, such as where the data lies: root=/data/imagenet
+    KEY=VALUE overrides a field of the one task, such as where the data lies: root=/data/imagenet
     """
     from itnet_train import evaluation
     from itnet_train.config import TrainConfig

@@ -12,11 +12,31 @@ FREE_ON_RESUME = frozenset({"log_every", "max_minutes", "save_every_steps", "wor
 """The fields that may change when a run is resumed: they do not change what is learned."""
 
 
+class TaskConfig(BaseModel):
+    """A task's part in the training of a model of several.
+
+    Attributes:
+        weight: of its loss in training.
+        samples: of its training split in each epoch, all of them in turn; `null` for the whole split in every epoch.
+        batch_size: in place of the run's.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    weight: PositiveFloat = 1.0
+    samples: PositiveInt | None = None
+    batch_size: PositiveInt | None = None
+
+
 class TrainConfig(BaseModel):
     """How a model is trained: AdamW with a linear warm-up and a cosine, for a number of epochs.
 
+    A model of several tasks learns them together: each batch is of one task, and those of all are spread evenly over
+    the epoch.
+
     Attributes:
         epochs: passes over the training split; the cosine ends with the last.
+        tasks: by modality, the parts of the tasks of a model of several; all defaults for those that are not named.
         batch_size: samples a batch, on each device. Training leaves an incomplete last batch out, unless it is the only
             one.
         learning_rate: AdamW's, at the end of the warm-up.
@@ -34,7 +54,8 @@ class TrainConfig(BaseModel):
         devices: how many of them; with several, each takes batches of its own.
         log_every: steps between two entries in the log of the training loss.
         patience: epochs without a better one after which training stops; `null` never. Better is a better value of the
-            metric that the task monitors on the validation split, or an equal one and a lower loss.
+            metric that the task monitors on the validation split, or an equal one and a lower loss; for several tasks,
+            of the mean of these metrics.
         max_minutes: minutes after which this call of `itnet train` stops training; `null` never.
         save_every_steps: steps between two saves of the training state within an epoch, beside the save at its end;
             `null` for none.
@@ -43,6 +64,7 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: PositiveInt = 10
+    tasks: dict[str, TaskConfig] = {}
     batch_size: PositiveInt = 64
     learning_rate: PositiveFloat = 1e-3
     kernel_learning_rate_scale: PositiveFloat = 1.0
@@ -61,3 +83,7 @@ class TrainConfig(BaseModel):
     patience: PositiveInt | None = None
     max_minutes: PositiveFloat | None = None
     save_every_steps: PositiveInt | None = None
+
+    def of(self, modality: str) -> TaskConfig:
+        """Return the part of a task."""
+        return self.tasks.get(modality, TaskConfig())

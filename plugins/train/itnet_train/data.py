@@ -1,77 +1,47 @@
-"""A task's splits as Lightning loads them: in an order, and with augmentation, that the seed and the epoch decide."""
+"""The splits of tasks as Lightning loads them: the seed and the epoch decide on order and augmentation."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from itnet_core.errors import DataError, ITNetError
 from itnet_core.task import Split, Task
-from itnet_train.batches import collate
+from itnet_train.batches import Parcel, collate
 from itnet_train.config import TrainConfig
+from itnet_train.schedule import Key, Portion, Schedule, in_order
 from itnet_train.seeding import derive, seed_host
 
-Key = tuple[int, int]
-"""The epoch and the index of a sample."""
 
+class Parcels(Dataset[Parcel]):
+    """The batches of a split of each task by their keys: what a sample draws in its augmentation depends on its key.
 
-class Order(Sampler[Key]):
-    """The shuffled keys of an epoch, for one of `world` processes.
-
-    Args:
-        size: samples of the split.
-        seed: the run's.
-        epoch: the epoch to begin with.
-        skip: samples of this process to leave out in that epoch, because they were trained on before.
-        rank, world: which process this is, of how many.
+    A sample that is refused makes a parcel of its error.
     """
 
-    def __init__(self, size: int, seed: int, *, epoch: int = 0, skip: int = 0, rank: int = 0, world: int = 1) -> None:
-        self.size, self.seed, self.epoch, self.skip, self.rank, self.world = size, seed, epoch, skip, rank, world
+    def __init__(self, tasks: Mapping[str, Task], datasets: Mapping[str, Dataset[Any]], seed: int) -> None:
+        self.tasks, self.datasets, self.seed = tasks, datasets, seed
 
-    def set_epoch(self, epoch: int) -> None:
-        """Go to an epoch; Lightning calls this at its start."""
-        if epoch != self.epoch:
-            self.epoch, self.skip = epoch, 0
+    def __getitem__(self, keys: Sequence[Key]) -> Parcel:  # a batch is the unit here
+        return collate(self.tasks[keys[0].modality], [self._sample(key) for key in keys])
 
-    def __len__(self) -> int:
-        """Return how many keys a whole epoch has, the same on every process."""
-        return self.size // self.world
-
-    def __iter__(self) -> Iterator[Key]:
-        generator = torch.Generator().manual_seed(derive(self.seed, "order", self.epoch))
-        order = torch.randperm(self.size, generator=generator)[: len(self) * self.world]
-        return iter([(self.epoch, index) for index in order[self.rank :: self.world][self.skip :].tolist()])
-
-
-class Samples(Dataset[Any]):
-    """A split by `Key`: what a sample draws in its augmentation depends on its key alone.
-
-    A sample that is refused is its error; `collate` hands that on.
-    """
-
-    def __init__(self, dataset: Dataset[Any], seed: int) -> None:
-        self.dataset, self.seed = dataset, seed
-
-    def __getitem__(self, key: Key) -> Any:
-        seed_host(derive(self.seed, "sample", *key))
+    def _sample(self, key: Key) -> Any:
+        seed_host(derive(self.seed, "sample", key.turn, key.sample))
         try:
-            return self.dataset[key[1]]
+            return self.datasets[key.modality][key.sample]
         except ITNetError as error:
             return error
 
 
 class TaskData(LightningDataModule):
-    """A task's splits.
+    """The splits of tasks.
 
     Args:
-        task: whose.
-        config: batch size, seed, workers.
+        tasks: whose, by modality.
+        config: the tasks' parts, batch size, seed, workers.
         tested: the split that Lightning's test loop is to run over.
 
     Attributes:
@@ -79,26 +49,27 @@ class TaskData(LightningDataModule):
             run goes on.
     """
 
-    def __init__(self, task: Task, config: TrainConfig, *, tested: Split = "test") -> None:
+    def __init__(self, tasks: Mapping[str, Task], config: TrainConfig, *, tested: Split = "test") -> None:
         super().__init__()
-        self.task, self.config, self.tested = task, config, tested
+        self.tasks, self.config, self.tested = tasks, config, tested
         self.position = (0, 0)
-        self._datasets: dict[Split, Any] = {}
+        self._datasets: dict[tuple[str, Split], Any] = {}
 
-    def dataset(self, split: Split) -> Any:
-        """Return the samples of a split, which are opened once.
+    def dataset(self, modality: str, split: Split) -> Any:
+        """Return the samples of a task's split, which are opened once.
 
         Raises:
             DataError: there are none, or they cannot be had by index.
         """
-        if split not in self._datasets:
-            samples = self.task.dataset(split)
+        if (modality, split) not in self._datasets:
+            task = self.tasks[modality]
+            samples = task.dataset(split)
             if isinstance(samples, IterableDataset) or not isinstance(samples, Sized):
-                raise _unfit(self.task, split, f"{type(samples).__name__}, which has no length", "samples by index")
+                raise _unfit(task, split, f"{type(samples).__name__}, which has no length", "samples by index")
             if not len(samples):
-                raise _unfit(self.task, split, "no samples", "at least one")
-            self._datasets[split] = samples
-        return self._datasets[split]
+                raise _unfit(task, split, "no samples", "at least one")
+            self._datasets[modality, split] = samples
+        return self._datasets[modality, split]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position."""
@@ -110,49 +81,55 @@ class TaskData(LightningDataModule):
         self.position = (epoch, batches)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the training split, shuffled, from the position on."""
-        samples, batch_size, trainer = self.dataset("train"), self.config.batch_size, self._trainer()
+        """Return the training splits, shuffled, from the position on."""
+        trainer, portions = self._trainer(), {}
+        for modality, task in self.tasks.items():
+            size, part = len(self.dataset(modality, "train")), self.config.of(modality)
+            samples = part.samples or size
+            if samples < trainer.world_size:
+                raise _unfit(task, "train", f"{samples} samples", f"one for each of {trainer.world_size} devices")
+            portions[modality] = Portion(size, part.batch_size or self.config.batch_size, samples)
         epoch, batches = self.position
-        order = Order(
-            len(samples),
-            self.config.seed,
-            epoch=epoch,
-            skip=batches * batch_size,
-            rank=trainer.global_rank,
-            world=trainer.world_size,
-        )
-        if not len(order):
-            raise _unfit(self.task, "train", f"{len(samples)} samples", f"one for each of {order.world} devices")
-        return self._loader(samples, sampler=order, drop_last=len(order) >= batch_size)
+        place = {"rank": trainer.global_rank, "world": trainer.world_size}
+        return self._loader("train", Schedule(portions, self.config.seed, epoch=epoch, skip=batches, **place))
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return the validation split, in its own order."""
+        """Return the validation splits, each in its own order."""
         return self._whole("validation")
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Return the tested split, in its own order."""
+        """Return the tested split of each task, in its own order."""
         return self._whole(self.tested)
 
     def _whole(self, split: Split) -> DataLoader[Any]:
-        samples, trainer = self.dataset(split), self._trainer()
-        keys = [(0, index) for index in range(trainer.global_rank, len(samples), trainer.world_size)]
-        return self._loader(samples, sampler=keys)
+        trainer = self._trainer()
+        place = {"rank": trainer.global_rank, "world": trainer.world_size}
+        batches = []
+        for modality in self.tasks:
+            size = self.config.of(modality).batch_size or self.config.batch_size
+            batches += in_order(modality, len(self.dataset(modality, split)), size, **place)
+        return self._loader(split, batches)
 
-    def _loader(self, samples: Dataset[Any], **options: Any) -> DataLoader[Any]:
+    def _loader(self, split: Split, batches: Iterable[list[Key]]) -> DataLoader[Any]:
+        datasets = {modality: self.dataset(modality, split) for modality in self.tasks}
         return DataLoader(
-            Samples(samples, self.config.seed),
-            batch_size=self.config.batch_size,
-            collate_fn=partial(collate, self.task),
+            Parcels(self.tasks, datasets, self.config.seed),
+            sampler=batches,
+            batch_size=None,  # what the sampler gives is a batch already
+            collate_fn=_as_it_is,
             num_workers=self.config.workers,
             persistent_workers=self.config.workers > 0,
             pin_memory=self._trainer().strategy.root_device.type == "cuda",
-            **options,
         )
 
     def _trainer(self) -> Any:
         if self.trainer is None:
             raise RuntimeError("TaskData is used through a Trainer")
         return self.trainer
+
+
+def _as_it_is(parcel: Any) -> Any:
+    return parcel
 
 
 def _unfit(task: Task, split: Split, found: str, expected: str) -> DataError:

@@ -1,4 +1,4 @@
-"""What a checkpoint scores on a split of its task."""
+"""What a checkpoint scores on a split of its tasks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itnet_train.config import TrainConfig
 from itnet_train.console import quiet
 from itnet_train.data import TaskData
 from itnet_train.module import TaskModule
-from itnet_train.selection import task_of
+from itnet_train.selection import tasks_of
 from itnet_train.trainer import new_trainer
 
 
@@ -24,13 +24,13 @@ def evaluate(
     task: Mapping[str, Any] | None = None,
     config: TrainConfig | None = None,
 ) -> dict[str, float]:
-    """Return the mean loss and the task's metrics.
+    """Return the mean loss and the metrics of the tasks; see `itnet_train.scores.summary` for their names.
 
     Args:
         checkpoint: a checkpoint's directory, such as `best` of a run.
         split: which samples.
-        modality: which task, for a model of several.
-        task: fields of the task that are to be others than in the checkpoint, such as where the data lies.
+        modality: which task, for a model of several; all by default.
+        task: fields of the one task that are to be others than in the checkpoint, such as where the data lies.
         config: its batch size, workers, precision and device are used.
 
     Raises:
@@ -38,7 +38,7 @@ def evaluate(
     """
     config = TrainConfig() if config is None else config
     model = load_model(checkpoint)
-    chosen = task_of(model, modality, **(task or {}))
+    chosen = tasks_of(model, modality, **(task or {}))
     module, data = TaskModule(model, chosen, config), TaskData(chosen, config, tested=split)
     with quiet():
         new_trainer(config).test(module, datamodule=data, verbose=False)

@@ -1,9 +1,9 @@
-"""What Lightning trains: a model under a task's loss, measured by the task's metrics."""
+"""What Lightning trains: a model under the losses of its tasks, measured by their metrics."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch import LightningModule
@@ -18,28 +18,29 @@ from itnet_train.config import TrainConfig
 from itnet_train.errors import NonFiniteError
 from itnet_train.mean_loss import MeanLoss
 from itnet_train.optimizer import learning_rate_factor, new_optimizer
+from itnet_train.scores import TaskScores, summary
 from itnet_train.seeding import derive, seed_everything
 
 
 class TaskModule(LightningModule):
-    """A model under one task.
+    """A model under its tasks.
 
     Attributes:
         train_loss: the mean loss over the samples of this epoch so far; saved with the training state.
-        scores: the mean loss and the task's metrics of the last validation or test, by name.
+        scores: what the last validation or test gave, by name; see `itnet_train.scores.summary`.
     """
 
-    def __init__(self, model: ITNetModel, task: Task, config: TrainConfig) -> None:
+    def __init__(self, model: ITNetModel, tasks: Mapping[str, Task], config: TrainConfig) -> None:
         super().__init__()
-        self.model, self.task, self.settings = model, task, config
-        self.train_loss, self.loss = MeanLoss(), MeanLoss()
-        self.metrics = dict(task.metrics())
-        self.modules_of_metrics = nn.ModuleList(m for m in self.metrics.values() if isinstance(m, nn.Module))
+        self.model, self.tasks, self.settings = model, tasks, config
+        self.train_loss = MeanLoss()
+        self.measured = {modality: TaskScores(task) for modality, task in tasks.items()}
+        self.modules_of_metrics = nn.ModuleList(self.measured.values())
         self.scores: dict[str, float] = {}
 
-    def try_out(self, samples: Sequence[Any]) -> None:
-        """Send a few samples through model, loss and metrics, to see that they go together."""
-        self._evaluate(collate(self.task, samples))
+    def try_out(self, modality: str, samples: Sequence[Any]) -> None:
+        """Send a few samples of a task through model, loss and metrics, to see that they go together."""
+        self._evaluate(collate(self.tasks[modality], samples))
         self._forget()
 
     def configure_optimizers(self) -> Any:
@@ -68,9 +69,12 @@ class TaskModule(LightningModule):
             NonFiniteError: it is not finite.
         """
         prediction = self._predict(parcel)
-        loss = self.task.loss(prediction, parcel.batch.targets)
+        loss = self.tasks[parcel.modality].loss(prediction, parcel.batch.targets)
         if not loss.isfinite():
             raise self._not_finite("loss", loss.item(), batch_idx)
+        if len(self.tasks) > 1:
+            self.log(f"train/{parcel.modality}/loss", loss.detach())
+            loss = self.settings.of(parcel.modality).weight * loss
         self.train_loss.update(loss, len(prediction))
         self.log("train/loss", loss.detach(), prog_bar=True)
         return loss
@@ -118,25 +122,22 @@ class TaskModule(LightningModule):
         self._finish_evaluation("test")
 
     def _predict(self, parcel: Parcel) -> Tensor:
-        return self.model(parcel.batch.inputs, self.task.modality)
+        return self.model(parcel.batch.inputs, parcel.modality)
 
     def _start_evaluation(self) -> None:
         self._seed("evaluation")
         self._forget()
 
     def _forget(self) -> None:
-        for metric in (self.loss, *self.metrics.values()):
-            metric.reset()
+        for measured in self.measured.values():
+            measured.reset()
 
     def _evaluate(self, parcel: Parcel) -> None:
-        prediction, targets = self._predict(parcel), parcel.batch.targets
-        self.loss.update(self.task.loss(prediction, targets), len(prediction))
-        for metric in self.metrics.values():
-            metric.update(prediction, targets)
+        self.measured[parcel.modality].update(self._predict(parcel), parcel.batch.targets)
 
     def _finish_evaluation(self, split: str) -> None:
-        computed = {"loss": self.loss, **self.metrics}
-        self.scores = {name: float(metric.compute()) for name, metric in computed.items()}
+        scores = {modality: measured.compute() for modality, measured in self.measured.items()}
+        self.scores = summary(scores, self.tasks)
         self.log_dict({f"{split}/{name}": score for name, score in self.scores.items()})
 
     def _seed(self, *place: int | str) -> None:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,9 +27,10 @@ from itnet_train.files import to_json, write
 from itnet_train.history import History
 from itnet_train.module import TaskModule
 from itnet_train.saving import Saving
+from itnet_train.scores import check_monitor, monitor
 from itnet_train.sections import train_config
 from itnet_train.seeding import derive, seed_everything
-from itnet_train.selection import task_of
+from itnet_train.selection import tasks_of
 from itnet_train.stopping import Stopping
 from itnet_train.trainer import new_trainer
 from itnet_train.versions import versions
@@ -40,12 +42,12 @@ class Run:
 
     Attributes:
         model: new, its weights drawn from the seed.
-        task: the model's only one.
+        tasks: the model's, by modality.
         config: the section `train`.
     """
 
     model: ITNetModel
-    task: Task
+    tasks: Mapping[str, Task]
     config: TrainConfig
 
     @classmethod
@@ -53,12 +55,17 @@ class Run:
         """Build the parts.
 
         Raises:
-            ITNetError: the configuration is not sound, a component is not installed, or there is not one task.
+            ITNetError: the configuration is not sound, a component is not installed, or there is no task.
         """
         config = train_config(sections)
         seed_everything(derive(config.seed, "weights"))
         model = create_model(**sections.get("model", {}))
-        return cls(model, task_of(model), config)
+        tasks = tasks_of(model)
+        for modality in config.tasks.keys() - tasks.keys():
+            raise ConfigError(
+                f"train.tasks.{modality}", found=f"a part for {modality}", expected=f"one of {', '.join(tasks)}"
+            )
+        return cls(model, tasks, config)
 
     @property
     def complete(self) -> dict[str, Any]:
@@ -72,8 +79,8 @@ class Run:
 
     @cached_property
     def data(self) -> TaskData:
-        """The task's splits."""
-        return TaskData(self.task, self.config)
+        """The splits of the tasks."""
+        return TaskData(self.tasks, self.config)
 
     def check(self) -> dict[str, int]:
         """Look for the devices, and send the first samples of each split through model, loss and metrics.
@@ -81,26 +88,22 @@ class Run:
         So what would fail in the first validation or in the test at the end fails before any work is lost.
 
         Returns:
-            The number of samples of each split.
+            The number of samples of each split; of several tasks, as `image/train`.
 
         Raises:
-            ITNetError: a device or a split is missing, or the task's monitor is not among its metrics.
+            ITNetError: a device or a split is missing, or a task's monitor is not among its metrics.
         """
         with quiet():
             new_trainer(self.config)
-        module = TaskModule(self.model, self.task, self.config).eval()
-        if self.task.monitor not in ("loss", *module.metrics):
-            raise ConfigError(
-                f"{type(self.task).__name__}.monitor",
-                found=repr(self.task.monitor),
-                expected=f"one of its metrics, {', '.join(module.metrics)}, or loss",
-            )
+        for task in self.tasks.values():
+            check_monitor(task)
+        module = TaskModule(self.model, self.tasks, self.config).eval()
         sizes = {}
-        for split in get_args(Split):
-            samples = self.data.dataset(split)
-            sizes[split] = len(samples)
+        for modality, split in product(self.tasks, get_args(Split)):
+            samples = self.data.dataset(modality, split)
+            sizes[split if len(self.tasks) == 1 else f"{modality}/{split}"] = len(samples)
             with torch.no_grad():
-                module.try_out([samples[index] for index in range(min(2, len(samples)))])
+                module.try_out(modality, [samples[index] for index in range(min(2, len(samples)))])
         self.model.train()
         return sizes
 
@@ -142,7 +145,7 @@ def _ended(directory: RunDirectory) -> dict[str, Any] | None:
 
 
 def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:
-    history = History(directory.history, run.task.monitor, run.task.monitor_mode)
+    history = History(directory.history, *monitor(run.tasks))
     stopping = Stopping(history, run.config)
     saving = Saving(directory, history, run.config.save_every_steps)
     trainer = new_trainer(
@@ -152,12 +155,12 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         root=directory.path,
     )
     say(f"{directory.path}: {run.parameters:,} parameters{', resumed' if state else ''}")
-    module = TaskModule(run.model, run.task, run.config)
+    module = TaskModule(run.model, run.tasks, run.config)
     try:
         trainer.fit(module, datamodule=run.data, ckpt_path=state, weights_only=True)
     except SIGTERMException as end:  # which would exit with 0
         raise SystemExit(128 + signal.SIGTERM) from end
-    best = TaskModule(load_model(directory.best), run.task, run.config)
+    best = TaskModule(load_model(directory.best), run.tasks, run.config)
     trainer.test(best, datamodule=run.data, verbose=False)
     row = history.rows[history.best]
     metrics = {

@@ -34,7 +34,7 @@ class Encoded(UserDict[str, torch.Tensor]):
 )
 def test_all_tensors_of_any_pytree_are_moved_and_the_rest_stays(inputs: Any) -> None:
     batch = Batch(inputs, torch.zeros(2, dtype=torch.int64))
-    moved = Parcel(batch).to(META).batch
+    moved = Parcel("signal", batch).to(META).batch
     before, after = tree_leaves(batch), tree_leaves(moved)
     assert type(moved.inputs) is type(inputs)
     assert len(before) == len(after)
@@ -47,7 +47,7 @@ def test_all_tensors_of_any_pytree_are_moved_and_the_rest_stays(inputs: Any) -> 
 
 
 def test_a_container_that_is_no_pytree_moves_itself() -> None:
-    moved = Parcel(Batch(Encoded(ids=torch.zeros(2)), None)).to(META).batch
+    moved = Parcel("signal", Batch(Encoded(ids=torch.zeros(2)), None)).to(META).batch
     assert moved.inputs["ids"].device == META
     assert moved.targets is None
 

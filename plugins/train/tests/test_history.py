@@ -18,7 +18,7 @@ from itnet_train.module import TaskModule
 @pytest.fixture
 def module() -> TaskModule:
     model = create_model(width=4, depth=1, encoder="signal", kernel={"heads": 2}, task="tones")
-    module = TaskModule(model, create("task", "tones"), TrainConfig())
+    module = TaskModule(model, {"signal": create("task", "tones")}, TrainConfig())
     module.train_loss.update(torch.tensor(2.0), 1)
     return module
 

@@ -30,9 +30,9 @@ def model() -> Any:
 
 
 def fit(model: Any, task: Task, config: TrainConfig, root: Path) -> TaskModule:
-    module = TaskModule(model, task, config)
+    module = TaskModule(model, {"signal": task}, config)
     with quiet():
-        new_trainer(config, root=root).fit(module, datamodule=TaskData(task, config))
+        new_trainer(config, root=root).fit(module, datamodule=TaskData({"signal": task}, config))
     return module
 
 
@@ -54,7 +54,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_weights(
 def test_clipping_bounds_the_gradient(model: Any, task: Task, tmp_path: Path) -> None:
     clip = 1e-3
     norms: list[float] = []
-    module = TaskModule(model, task, TrainConfig(accelerator="cpu", epochs=1, clip=clip))
+    module = TaskModule(model, {"signal": task}, TrainConfig(accelerator="cpu", epochs=1, clip=clip))
 
     def after_clipping(*_: Any) -> None:
         norms.append(float(torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])))
@@ -69,7 +69,7 @@ def test_clipping_bounds_the_gradient(model: Any, task: Task, tmp_path: Path) ->
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(TaskModule, "optimizer_step", step)
-            trainer.fit(module, datamodule=TaskData(task, module.settings))
+            trainer.fit(module, datamodule=TaskData({"signal": task}, module.settings))
     assert norms
     assert max(norms) == pytest.approx(clip, rel=1e-3)
 
@@ -78,9 +78,9 @@ def test_scores_do_not_depend_on_the_batch_size(model: Any, task: Task) -> None:
     scores = []
     for batch_size in (7, 96):
         config = TrainConfig(accelerator="cpu", batch_size=batch_size)
-        module = TaskModule(model, task, config)
+        module = TaskModule(model, {"signal": task}, config)
         with quiet():
-            new_trainer(config).test(module, datamodule=TaskData(task, config), verbose=False)
+            new_trainer(config).test(module, datamodule=TaskData({"signal": task}, config), verbose=False)
         scores.append(module.scores)
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
     assert scores[0].keys() == {"loss", "accuracy"}

@@ -127,7 +127,7 @@ def test_what_cannot_be_assembled_leaves_no_directory(sections: dict[str, Any], 
 def test_a_monitor_that_is_no_metric_is_refused(
     sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(Run.of(sections).task), "monitor", "f1")
+    monkeypatch.setattr(type(Run.of(sections).tasks["signal"]), "monitor", "f1")
     with pytest.raises(ConfigError, match=r"Tones\.monitor: found 'f1'; expected one of its metrics, accuracy"):
         train(sections, tmp_path / "run")
 
@@ -135,7 +135,7 @@ def test_a_monitor_that_is_no_metric_is_refused(
 def test_a_failing_test_split_is_found_before_training(
     sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = type(Run.of(sections).task)
+    task = type(Run.of(sections).tasks["signal"])
     whole = task.dataset
     monkeypatch.setattr(task, "dataset", lambda self, split: [] if split == "test" else whole(self, split))
     with pytest.raises(DataError, match=r"Tones\.dataset\('test'\): found no samples"):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from itnet_core import ConfigError
-from itnet_train.selection import task_of
+from itnet_train.selection import task_of, tasks_of
 
 TONES = {"name": "itnet-toy/tones", "size": 5}
 
@@ -20,14 +20,25 @@ def test_the_only_task_needs_no_name() -> None:
 
 
 def test_options_go_over_the_configuration() -> None:
-    config = task_of(model_with(signal=TONES), noise=0.5).config
-    assert (config.size, config.noise) == (5, 0.5)
+    [task] = tasks_of(model_with(signal=TONES), noise=0.5).values()
+    assert (task.config.size, task.config.noise) == (5, 0.5)
+
+
+def test_all_tasks_are_meant_unless_a_modality_is_said() -> None:
+    several = model_with(signal=TONES, echo={"name": "itnet-toy/echoes"})
+    assert {modality: type(task).__name__ for modality, task in tasks_of(several).items()} == {
+        "signal": "Tones",
+        "echo": "Echoes",
+    }
+    assert list(tasks_of(several, "echo", size=3)) == ["echo"]
+    with pytest.raises(ConfigError, match=r"model\.tasks: found tasks of signal, echo; expected one task"):
+        tasks_of(several, size=3)
 
 
 def test_of_several_tasks_one_is_chosen_by_its_modality() -> None:
     several = model_with(signal=TONES, other={"name": "itnet-toy/tones", "size": 6})
     assert task_of(several, "other").config.size == 6
-    with pytest.raises(ConfigError, match=r"model\.tasks: found tasks of signal, other; expected one task"):
+    with pytest.raises(ConfigError, match=r"model\.tasks: found tasks of signal, other; expected one task. Say which"):
         task_of(several)
     with pytest.raises(ConfigError, match="found tasks of signal, other; expected one of image"):
         task_of(several, "image")

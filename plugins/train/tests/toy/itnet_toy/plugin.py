@@ -21,4 +21,8 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             summary="which of three tones a signal is",
             modality="signal",
         ),
+        ComponentSpec(
+            kind="encoder", name="echo", target="itnet_toy.tones:EchoEncoder", summary="the same", modality="echo"
+        ),
+        ComponentSpec(kind="task", name="echoes", target="itnet_toy.tones:Echoes", summary="the same", modality="echo"),
     ]

@@ -118,3 +118,15 @@ class Tones(Task):
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
         probabilities = prediction.softmax(-1)
         return [{"tone": int(p.argmax()), "probability": float(p.max())} for p in probabilities]
+
+
+class EchoEncoder(SignalEncoder):
+    """Reads signals as another modality."""
+
+    modality: ClassVar[str] = "echo"
+
+
+class Echoes(Tones):
+    """The same tones as another modality's task."""
+
+    modality: ClassVar[str] = "echo"
