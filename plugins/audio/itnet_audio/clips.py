@@ -1,0 +1,98 @@
+"""Clips of sound as batches: what both encoders read and check, and where a clip's points lie."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from itnet_core import Field, ShapeError
+
+
+class Audio(NamedTuple):
+    """A batch of mono clips of any lengths; what lies behind a clip's end is never looked at.
+
+    Attributes:
+        waveform: samples, 1 being full scale; floating, shape (B, T).
+        lengths: samples of each clip, 1 to T; whole numbers, shape (B,).
+    """
+
+    waveform: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, clips: list[Tensor]) -> Audio:
+        """Return the batch of clips of shape (T_i,)."""
+        waveform = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
+        return cls(waveform, torch.tensor([len(clip) for clip in clips]))
+
+
+def check_audio(inputs: Audio, place: str) -> Audio:
+    """Return the batch with zeros behind each clip's end.
+
+    Raises:
+        ShapeError: it is no `Audio`, a tensor has another shape or dtype, a length is not 1 to T, or a sample within
+            a clip is not finite.
+    """
+    expected = "Audio(waveform (B, T) floating, lengths (B,) of whole numbers)"
+    if not isinstance(inputs, tuple) or len(inputs) != 2 or not all(isinstance(each, Tensor) for each in inputs):
+        mend = "Audio.of([clip, ...]) makes a batch of clips."
+        raise ShapeError(place, found=type(inputs).__name__, expected=expected, mend=mend)
+    waveform, lengths = inputs
+    sound = waveform.ndim == 2 and waveform.is_floating_point() and 0 not in waveform.shape
+    if not sound or lengths.shape != waveform.shape[:1] or lengths.dtype not in (torch.int32, torch.int64):
+        found = " and ".join(f"{each.dtype} of shape {tuple(each.shape)}" for each in (waveform, lengths))
+        raise ShapeError(place, found=found, expected=expected)
+    within = torch.arange(waveform.shape[1], device=waveform.device) < lengths.unsqueeze(1)
+    waveform = waveform.masked_fill(~within, 0.0)
+    if not torch.compiler.is_compiling():
+        if not ((lengths >= 1) & (lengths <= waveform.shape[1])).all():
+            raise ShapeError(place, found=f"lengths {lengths.tolist()}", expected=f"1 to T = {waveform.shape[1]}")
+        if not waveform.isfinite().all():
+            raise ShapeError(place, found="samples that are NaN or infinite", expected=expected)
+    return Audio(waveform, lengths)
+
+
+def to_multiple(waveform: Tensor, cell: int) -> Tensor:
+    """Return samples (B, T) with zeros at their end, so that `cell` divides T."""
+    return F.pad(waveform, (0, -waveform.shape[1] % cell))
+
+
+def standardized(values: Tensor, valid: Tensor, dims: tuple[int, ...], least: float) -> Tensor:
+    """Return values of mean 0 and variance 1 over the valid ones along `dims`, and 0 where they are not valid.
+
+    Args:
+        values: any shape.
+        valid: bool, of a shape that broadcasts to theirs.
+        dims: the dimensions that mean and variance are taken over.
+        least: the smallest standard deviation that is divided by: what is even stays near 0 and is not blown up.
+    """
+    share = valid.expand_as(values).to(values.dtype)
+    count = share.sum(dims, keepdim=True)
+    centred = (values - (values * share).sum(dims, keepdim=True) / count) * share
+    deviation = ((centred**2).sum(dims, keepdim=True) / count).clamp(min=least**2).sqrt()
+    return centred / deviation
+
+
+def clip_field(values: Tensor, lengths: Tensor, cell: float, unit: float) -> Field:
+    """Return the field of clips that are cut into cells of time, and perhaps of frequency.
+
+    Positions lie on the axis t, 0 where a clip begins, and in units of a fixed length, so that they mean the same
+    whatever a clip's length. A cell that reaches over its clip's end weighs only what it covers; behind it, nothing.
+
+    Args:
+        values: shape (B, cells, d), or (B, cells, bands, d) for bands of equal width from the lowest. These lie on the
+            axis x, which is [−1, 1] for all of them together.
+        lengths: of the clips in samples, shape (B,).
+        cell: of time, in samples.
+        unit: of t, in samples.
+    """
+    count, *bands = values.shape[1:-1]
+    cells = torch.arange(count, device=values.device)
+    covered = (lengths.unsqueeze(1) / cell - cells).clamp(0, 1)
+    weights = covered.repeat_interleave(bands[0], dim=1) if bands else covered
+    bounds = [(0.0, count * cell / unit), *[(-1.0, 1.0)] * len(bands)]
+    weights = (weights / weights.sum(1, keepdim=True)).to(values.dtype)
+    return Field.on_grid(values, axes="tx"[: len(bounds)], bounds=bounds, weights=weights)

@@ -1,0 +1,151 @@
+"""Patches of a log-mel spectrogram as points."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field as ConfigField
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchaudio.functional import melscale_fbanks, spectrogram
+
+from itnet_audio.clips import Audio, check_audio, clip_field, standardized, to_multiple
+from itnet_core import ComponentConfig, ConfigError, Encoder, Field
+
+FLOOR = 1e-8
+"""Added to the power before its logarithm: 80 dB below 1, near the noise of 16-bit samples."""
+
+
+class MelEncoder(Encoder):
+    """A log-mel spectrogram cut into patches over time and frequency; a linear map of each is the value at its centre.
+
+    The spectrogram is torchaudio's: Hann windows, power, the HTK mel scale. A frame stands for the hop of samples that
+    its window lies around, so that a clip's first and last samples count like the others. Windows reach over zeros
+    before a clip's beginning and behind its end, and patches over zeros of the standardized spectrogram.
+
+    A point lies at its patch's middle: on t in time (see `unit_seconds`), and on x in frequency, on which the mel bands
+    from `f_min` to `f_max` take up [−1, 1] evenly.
+    """
+
+    modality = "audio"
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            sample_rate: of the clips, in Hz.
+            n_mels: bands of the spectrogram.
+            window_ms: of a frame, in milliseconds.
+            hop_ms: from frame to frame, in milliseconds; at most a window.
+            f_min: the lowest band's lower edge, in Hz.
+            f_max: the highest band's upper edge, in Hz; half the sample rate where nothing is said.
+            patch_frames: of a patch.
+            patch_mels: bands of a patch; a divisor of `n_mels`.
+            normalization: of the logarithms. `clip`: mean 0 and variance 1 over all of a clip, so that loudness does
+                not count; `band`: in each band, so that the colour of a voice and of a microphone does not count
+                either; `fixed`: the same shift and scale for all, so that they count.
+            unit_seconds: seconds to one unit of t. Half a long clip makes it span 2, as [−1, 1] does.
+        """
+
+        sample_rate: PositiveInt = 16000
+        n_mels: PositiveInt = 64
+        window_ms: PositiveFloat = 25.0
+        hop_ms: PositiveFloat = 10.0
+        f_min: NonNegativeFloat = 20.0
+        f_max: PositiveFloat | None = None
+        patch_frames: PositiveInt = 8
+        patch_mels: PositiveInt = 16
+        normalization: Literal["clip", "band", "fixed"] = "clip"
+        unit_seconds: Annotated[float, ConfigField(gt=0)] = 1.0
+
+        @model_validator(mode="after")
+        def _fits(self) -> MelEncoder.Config:
+            if self.n_mels % self.patch_mels:
+                raise ValueError(f"patch_mels {self.patch_mels} does not divide n_mels {self.n_mels}")
+            if self.hop > self.window or self.hop < 1:
+                raise ValueError(f"hop_ms {self.hop_ms} is longer than window_ms {self.window_ms}, or under one sample")
+            if not self.f_min < self.highest <= self.sample_rate / 2:
+                raise ValueError(
+                    f"f_min {self.f_min} < f_max {self.highest} <= half the sample rate, {self.sample_rate / 2}, "
+                    "does not hold"
+                )
+            return self
+
+        @property
+        def window(self) -> int:
+            """Samples of a frame."""
+            return round(self.window_ms * self.sample_rate / 1000)
+
+        @property
+        def hop(self) -> int:
+            """Samples from frame to frame."""
+            return round(self.hop_ms * self.sample_rate / 1000)
+
+        @property
+        def highest(self) -> float:
+            """The highest band's upper edge, in Hz."""
+            return self.sample_rate / 2 if self.f_max is None else self.f_max
+
+    window: Tensor
+    bands: Tensor
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        c = self.config
+        self.transform = 1 << (c.window - 1).bit_length()
+        with warnings.catch_warnings():  # torchaudio's warning about empty bands; they are refused below
+            warnings.simplefilter("ignore")
+            bands = melscale_fbanks(self.transform // 2 + 1, c.f_min, c.highest, c.n_mels, c.sample_rate)
+        empty = int((bands == 0).all(0).sum())
+        if empty:
+            raise ConfigError(
+                "MelEncoder.n_mels",
+                found=f"{c.n_mels} bands, {empty} of which lie between two frequencies of a window of {c.window_ms} ms",
+                expected="bands that hold at least one",
+                mend="Take fewer bands, or a longer window.",
+            )
+        # They follow from the configuration, so a checkpoint does not hold them.
+        self.register_buffer("window", torch.hann_window(c.window), persistent=False)
+        self.register_buffer("bands", bands, persistent=False)
+        self.projection = nn.Conv2d(1, dim, (c.patch_frames, c.patch_mels), (c.patch_frames, c.patch_mels))
+
+    def forward(self, inputs: Audio) -> Field:
+        """Return the field of the patches.
+
+        Args:
+            inputs: clips of `sample_rate`.
+
+        Raises:
+            ShapeError: a tensor has another shape or dtype, or samples that are not finite.
+        """
+        c = self.config
+        waveform, lengths = check_audio(inputs, "MelEncoder(inputs)")
+        cell = c.hop * c.patch_frames
+        levels = self.log_mel(to_multiple(waveform, cell), lengths)
+        values = self.projection(levels.unsqueeze(1)).permute(0, 2, 3, 1)
+        return clip_field(values, lengths, cell, c.unit_seconds * c.sample_rate)
+
+    def log_mel(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """Return the standardized log-mel spectrogram, shape (B, T / hop, n_mels), 0 behind each clip's end.
+
+        Args:
+            waveform: shape (B, T) with T a multiple of the hop; 0 behind each clip's end.
+            lengths: of the clips, shape (B,).
+        """
+        c = self.config
+        around = self.transform - c.hop
+        with torch.autocast(waveform.device.type, enabled=False):  # powers span more than half precision can tell
+            padded = F.pad(waveform.to(self.projection.weight.dtype), (around // 2, around - around // 2))
+            # Normalized by the window, so that levels depend on neither its length nor the sample rate.
+            power = spectrogram(
+                padded, 0, self.window, self.transform, c.hop, c.window, power=2.0, normalized="window", center=False
+            )
+            levels = (power.transpose(1, 2) @ self.bands + FLOOR).log()
+            frames = torch.arange(levels.shape[1], device=levels.device)
+            valid = (frames * c.hop < lengths.unsqueeze(1)).unsqueeze(-1)
+            if c.normalization == "fixed":  # speech lies between about −16 and 0
+                return ((levels + 8) / 4).masked_fill(~valid, 0.0)
+            return standardized(levels, valid, (1, 2) if c.normalization == "clip" else (1,), least=0.1)

@@ -1,0 +1,82 @@
+"""A convolutional stem over raw samples."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field as ConfigField
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_audio.clips import Audio, check_audio, clip_field, standardized, to_multiple
+from itnet_core import ComponentConfig, Encoder, Field
+
+Strides = Annotated[tuple[PositiveInt, ...], ConfigField(min_length=1)]
+
+
+class WaveformEncoder(Encoder):
+    """Strided convolutions over raw samples, each doubling the channels up to the trunk's width; then a linear map.
+
+    After Baevski et al., "wav2vec 2.0" (arXiv 2006.11477): each clip is brought to mean 0 and variance 1, and each
+    convolution is followed by a norm over its channels and GELU. A kernel has three strides of taps: its cell, and one
+    on either side; so a point lies at the centre of what it sees.
+    """
+
+    modality = "audio"
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            sample_rate: of the clips, in Hz.
+            strides: of the convolutions; a point stands for their product in samples.
+            normalization: whether clips are brought to mean 0 and variance 1, so that loudness does not count.
+            unit_seconds: seconds to one unit of t. Half a long clip makes it span 2, as [−1, 1] does.
+        """
+
+        sample_rate: PositiveInt = 16000
+        strides: Strides = (5, 4, 4, 4)
+        normalization: bool = True
+        unit_seconds: PositiveFloat = 1.0
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        strides = self.config.strides
+        widths = [max(8, dim >> doublings) for doublings in reversed(range(len(strides)))]
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(below, width, 3 * stride, stride, padding=stride)
+            for below, width, stride in zip([1, *widths], widths, strides, strict=False)
+        )
+        self.norms = nn.ModuleList(map(nn.LayerNorm, widths))
+        self.projection = nn.Linear(widths[-1], dim)
+
+    def forward(self, inputs: Audio) -> Field:
+        """Return the field of the stem's cells.
+
+        Args:
+            inputs: clips of `sample_rate`.
+
+        Raises:
+            ShapeError: a tensor has another shape or dtype, or samples that are not finite.
+        """
+        c = self.config
+        waveform, lengths = check_audio(inputs, "WaveformEncoder(inputs)")
+        waveform = to_multiple(waveform.to(self.projection.weight.dtype), prod(c.strides))
+        if c.normalization:
+            waveform = standardized(waveform, _within(waveform.shape[1], lengths), (1,), least=1e-4)
+        values, cells = waveform.unsqueeze(1), lengths
+        for convolution, norm, stride in zip(self.convolutions, self.norms, c.strides, strict=True):
+            values = F.gelu(norm(convolution(values).transpose(1, 2))).transpose(1, 2)
+            cells = (cells + stride - 1) // stride
+            # Behind the clip's end there is nothing to see for the next convolution, however long the batch is.
+            values = values.masked_fill(~_within(values.shape[2], cells).unsqueeze(1), 0.0)
+        points = self.projection(values.transpose(1, 2))
+        return clip_field(points, lengths, prod(c.strides), c.unit_seconds * c.sample_rate)
+
+
+def _within(count: int, lengths: Tensor) -> Tensor:
+    """Return which of `count` places are a clip's, bool of shape (B, count)."""
+    return torch.arange(count, device=lengths.device) < lengths.unsqueeze(1)
