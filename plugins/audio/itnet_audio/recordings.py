@@ -64,7 +64,7 @@ def _wav(path: Path) -> tuple[int, NDArray[np.floating]]:
         samples = (samples.astype(np.float32) - 128) / 128
     elif samples.dtype.kind == "i":  # 24 bits come in the upper three bytes of 32
         samples = samples / -float(np.iinfo(samples.dtype).min)
-    return rate, samples.reshape(len(samples), -1)
+    return rate, samples if samples.ndim == 2 else samples[:, None]
 
 
 def _compressed(path: Path, start: bytes) -> tuple[int, NDArray[np.floating]]:

@@ -47,9 +47,9 @@ class SpeechCommands(AudioClassification):
 
     def training(self) -> Labelled:
         """Return the recordings that are in neither list."""
+        files = [file for word in self.classes for file in self._of(word)]
         listed = {file for split in LISTS for file in self._listed(split)}
-        files = [file for word in self.classes for file in self._of(word) if file not in listed]
-        return self._labelled(files)
+        return self._labelled([file for file in files if file not in listed])
 
     def validation(self) -> Labelled:
         """Return the recordings of the published validation list."""
@@ -81,6 +81,8 @@ class SpeechCommands(AudioClassification):
             lines = path.read_text(encoding="utf-8").split()
         except UnicodeDecodeError:
             raise DataError(str(path), found="bytes that are no UTF-8", expected="a list of files") from None
+        if not lines:
+            raise DataError(str(path), found="no file in it", expected="a list of files", mend="Fetch it again.")
         for number, line in enumerate(lines, 1):
             word, _, name = line.partition("/")
             if word not in self.classes or "/" in name or not (self._folder / line).is_file():
