@@ -71,7 +71,8 @@ class PresetSpec:
     Attributes:
         name: how `create_model` calls it.
         summary: one line for `itnet list`.
-        config: the fields of the model configuration that it sets, as JSON-native values.
+        config: the fields of the model configuration that it sets, as JSON-native values; `preset` names another one
+            that it builds on.
     """
 
     name: str

@@ -37,7 +37,7 @@ _OTHER_FORM |= {plural: singular for singular, plural in _OTHER_FORM.items()}
 
 
 def lay(registry: Registry, config: Mapping[str, Any], place: str) -> ModelConfig:
-    """Return `config` over its preset over the defaults.
+    """Return `config` over its preset, over those that the preset builds on, over the defaults.
 
     - A number replaces a number.
     - A reference to the component that is there already lays its options over that one's, mapping by mapping; so does a
@@ -62,26 +62,34 @@ def lay(registry: Registry, config: Mapping[str, Any], place: str) -> ModelConfi
             raise ConfigError(f"{place}.prefer", found=f"{pin!r}", expected="canonical ids of installed components")
     layers = [DEFAULTS, said]
     if said.preset is not None:
-        layers.insert(1, _preset(registry, said.preset, f"{place}.preset", said.prefer))
+        layers[1:1] = _preset_layers(registry, said.preset, f"{place}.preset", said.prefer)
     fields: dict[str, Any] = {}
     for layer in layers:
         _lay_over(registry, fields, layer, said.prefer)
     return ModelConfig.model_construct(**{**fields, "preset": None, "prefer": said.prefer})
 
 
-def _preset(registry: Registry, name: str, place: str, prefer: Sequence[str]) -> ModelConfig:
+def _preset_layers(
+    registry: Registry, name: str, place: str, prefer: Sequence[str], above: tuple[str, ...] = ()
+) -> list[ModelConfig]:
+    """Return the configuration of a preset, after those of the presets that it builds on."""
     preset = registry.preset(name, place=place, prefer=prefer)
     try:
         config = parse(ModelConfig, preset.spec.config, preset.id)
-        if {"preset", "prefer"} & config.model_fields_set:
-            raise ConfigError(preset.id, found="preset or prefer in a preset", expected="neither")
+        if preset.id in above:
+            found = " which builds on ".join([*above, preset.id])
+            raise ConfigError(preset.id, found=found, expected="a preset that does not build on itself")
+        if config.prefer:
+            raise ConfigError(preset.id, found="prefer in a preset", expected="none")
+        if config.preset is None:
+            return [config]
+        return [*_preset_layers(registry, config.preset, preset.id, prefer, (*above, preset.id)), config]
     except ITNetError as error:
         raise PluginError(
             f"{place}: preset {preset.id} of {preset.source.title}",
             found=str(error),
             expected="a model's configuration",
         ) from error
-    return config
 
 
 def _lay_over(registry: Registry, fields: dict[str, Any], layer: ModelConfig, prefer: Sequence[str]) -> None:

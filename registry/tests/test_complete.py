@@ -238,12 +238,33 @@ def test_a_preset_that_is_none(garden):
         @hookimpl
         def itnet_register_presets(api):
             return [PresetSpec(name="typo", summary="", config={"widht": 3}),
-                    PresetSpec(name="nested", summary="", config={"preset": "itnet-s"})]
+                    PresetSpec(name="prefers", summary="", config={"prefer": ["itnet-toy/pixels"]}),
+                    PresetSpec(name="on-nothing", summary="", config={"preset": "itnet-z"}),
+                    PresetSpec(name="round", summary="", config={"preset": "about"}),
+                    PresetSpec(name="about", summary="", config={"preset": "round"})]
         """,
     )
-    for name in ("typo", "nested"):
+    for name in ("typo", "prefers", "on-nothing", "round"):
         with pytest.raises(PluginError, match=rf"^model\.preset: preset acme-a/{name} of acme-a 1\.0: found"):
             completed(garden.registry(), preset=name, encoder="pixels")
+
+
+def test_a_preset_may_build_on_another(garden):
+    garden.toy()
+    garden.plant(
+        "acme-a",
+        """
+        @hookimpl
+        def itnet_register_presets(api):
+            return [PresetSpec(name="low", summary="", config={"preset": "toy", "depth": 3, "encoder": "pixels"}),
+                    PresetSpec(name="high", summary="", config={"preset": "low", "encoder": {"channels": 2}})]
+        """,
+    )
+    config = completed(garden.registry(), preset="high", heads={}, dropout=0.5)
+    toy = completed(garden.registry(), preset="toy", encoder="pixels", heads={})
+    assert (config["width"], config["depth"], config["dropout"]) == (toy["width"], 3, 0.5)
+    assert config["kernel"] == toy["kernel"]
+    assert config["encoders"]["image"] == {"name": "itnet-toy/pixels", "channels": 2, "bias": True}
 
 
 def test_what_json_has_not_becomes_what_it_has(garden):

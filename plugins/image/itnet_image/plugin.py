@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itnet_core.component import ComponentSpec, Kind
+from itnet_core.component import ComponentSpec, Kind, PresetSpec
 from itnet_core.hookspecs import hookimpl
 
 
@@ -17,6 +17,22 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         _spec("task", "cifar-10", "cifar10:CIFAR10", "32 x 32 colour pictures of 10 classes (binary version)"),
         _spec("task", "imagenet-1k", "imagenet:ImageNet1k", "ILSVRC 2012, 1000 classes"),
         _spec("task", "image-folder", "folder:ImageFolder", "a folder a class, of pictures of any size"),
+    ]
+
+
+@hookimpl
+def itnet_register_presets(api: int) -> list[PresetSpec]:
+    """Declare models that lack a task alone."""
+    stem = {"name": "conv-stem", "strides": [2, 2]}
+    return [
+        PresetSpec(
+            name="image-nano", summary="small pictures on a CPU", config={"preset": "itnet-nano", "encoder": stem}
+        ),
+        PresetSpec(
+            name="image-s",
+            summary="photographs of 224 pixels as patches of 16, the paper's S",
+            config={"preset": "itnet-s", "encoder": {"name": "patch", "patch_size": 16}},
+        ),
     ]
 
 
