@@ -80,8 +80,16 @@ def _compressed(path: Path, start: bytes) -> tuple[int, NDArray[np.floating]]:
             expected="WAV, which needs nothing else",
             mend="Run: pip install 'itnet-audio[compressed]'. Or convert it to WAV.",
         ) from None
+    if start == b"OggS" and not _has_last_page(path.read_bytes()):  # soundfile would read what is there
+        raise ValueError("its last page is missing or cut off")
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     return rate, samples
+
+
+def _has_last_page(ogg: bytes) -> bool:
+    """Return whether an OGG stream's last page is whole and says that it is the last (RFC 3533, section 6)."""
+    page = ogg[ogg.rfind(b"OggS") :]
+    return len(page) > 27 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
 
 
 @lru_cache(maxsize=16)

@@ -125,6 +125,8 @@ def test_compressed_recordings_are_read_by_soundfile(suffix: str, tmp_path: Path
     soundfile.write(path, np.stack([TONE, TONE], 1), 8000)
     samples = read_recording(path, 8000)
     torch.testing.assert_close(samples, torch.from_numpy(TONE).float(), rtol=0, atol=5e-2)
-    path.write_bytes(path.read_bytes()[:30])
-    with pytest.raises(DataError, match=f"a{suffix}: found a damaged or unreadable file"):
-        read_recording(path, 8000)
+    whole = path.read_bytes()
+    for length in (30, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=f"a{suffix}: found a damaged or unreadable file"):
+            read_recording(path, 8000)
