@@ -1,12 +1,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-DISTRIBUTIONS := -e . -e registry -e 'tasks[pictures]' -e 'plugins/image[digits]' -e plugins/train
+DISTRIBUTIONS := $(addprefix -e ,. registry tasks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo results test lint bench clean
 
 help:
 	@echo "make demo    train an ITNet on pictures of digits, load it again, and draw its kernels (demo/)"
+	@echo "make results fetch real data, train every modality on it, and write the table in docs/results.md (1 hour)"
 	@echo "make test    lint, types and the whole test suite"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure the operator (benchmarks/)"
@@ -23,6 +24,10 @@ demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/itnet train examples/digits.yaml --output demo/digits --overwrite
 	$(BIN)/itnet evaluate demo/digits/best
 	$(BIN)/python examples/draw_digits.py demo/digits/best demo/digits.png
+
+results: $(INSTALLED)
+	$(BIN)/python examples/fetch_data.py all
+	$(BIN)/python benchmarks/results.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
