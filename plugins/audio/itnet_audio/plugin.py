@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itnet_core.component import ComponentSpec, Kind
+from itnet_core.component import ComponentSpec, Kind, PresetSpec
 from itnet_core.hookspecs import hookimpl
 
 
@@ -14,6 +14,24 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         _spec("encoder", "waveform", "waveform:WaveformEncoder", "a strided convolutional stem over raw samples"),
         _spec("task", "speech-commands", "speech_commands:SpeechCommands", "35 spoken words (version 0.02)"),
         _spec("task", "audio-folder", "folder:AudioFolder", "a folder a class, of recordings of any length"),
+    ]
+
+
+@hookimpl
+def itnet_register_presets(api: int) -> list[PresetSpec]:
+    """Declare models that lack a task alone."""
+    coarse = {"name": "mel", "n_mels": 40, "patch_frames": 10, "patch_mels": 10}
+    return [
+        PresetSpec(
+            name="audio-nano",
+            summary="a few seconds of sound on a CPU",
+            config={"preset": "itnet-nano", "encoder": coarse},
+        ),
+        PresetSpec(
+            name="audio-s",
+            summary="mel patches, the paper's S",
+            config={"preset": "itnet-s", "encoder": {"name": "mel"}},
+        ),
     ]
 
 
