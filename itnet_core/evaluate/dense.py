@@ -15,14 +15,16 @@ class DenseEvaluator(Evaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`."""
         k = kernel(query.terms, key.terms)
-        inside = (key.weights > 0)[:, None, None, :]
-        if not kernel.support.everywhere:
-            inside = inside & kernel.support.mask(query.positions, key.positions).unsqueeze(1)
-        weights = torch.where(key.weights > 0, key.weights, 1.0)[:, None, None, :]
+        support = kernel.support
+        inside = None if support.everywhere else support.mask(query.positions, key.positions).unsqueeze(1)
         if kernel.normalization == "none":
-            matrix = torch.where(inside, weights * k, 0.0)
+            values = values * key.weights[..., None, None].to(values.dtype)
+            matrix = k if inside is None else torch.where(inside, k, 0.0)
         else:
-            logits = torch.where(inside, k + weights.log(), -torch.inf)
+            present = (key.weights > 0)[:, None, None, :]
+            inside = present if inside is None else inside & present
+            log_weights = torch.where(key.weights > 0, key.weights, 1.0).log()[:, None, None, :]
+            logits = torch.where(inside, k + log_weights, -torch.inf)
             peak = logits.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)
             matrix = (logits - peak).exp()
             total = matrix.sum(-1, keepdim=True)
