@@ -91,8 +91,9 @@ def clip_field(values: Tensor, lengths: Tensor, cell: float, unit: float) -> Fie
     """
     count, *bands = values.shape[1:-1]
     cells = torch.arange(count, device=values.device)
-    covered = (lengths.unsqueeze(1) / cell - cells).clamp(0, 1)
+    dtype = torch.promote_types(values.dtype, torch.float32)  # half precision would blur the measure
+    covered = (lengths.to(dtype).unsqueeze(1) / cell - cells).clamp(0, 1)
     weights = covered.repeat_interleave(bands[0], dim=1) if bands else covered
     bounds = [(0.0, count * cell / unit), *[(-1.0, 1.0)] * len(bands)]
-    weights = (weights / weights.sum(1, keepdim=True)).to(values.dtype)
+    weights = weights / weights.sum(1, keepdim=True)
     return Field.on_grid(values, axes="tx"[: len(bounds)], bounds=bounds, weights=weights)

@@ -125,7 +125,7 @@ class MelEncoder(Encoder):
         waveform, lengths = check_audio(inputs, "MelEncoder(inputs)")
         cell = c.hop * c.patch_frames
         levels = self.log_mel(to_multiple(waveform, cell), lengths)
-        values = self.projection(levels.unsqueeze(1)).permute(0, 2, 3, 1)
+        values = self.projection(levels.unsqueeze(1).to(self.projection.weight.dtype)).permute(0, 2, 3, 1)
         return clip_field(values, lengths, cell, c.unit_seconds * c.sample_rate)
 
     def log_mel(self, waveform: Tensor, lengths: Tensor) -> Tensor:
@@ -137,13 +137,23 @@ class MelEncoder(Encoder):
         """
         c = self.config
         around = self.transform - c.hop
-        with torch.autocast(waveform.device.type, enabled=False):  # powers span more than half precision can tell
-            padded = F.pad(waveform.to(self.projection.weight.dtype), (around // 2, around - around // 2))
+        # In half precision neighbouring levels would be one: powers span ten orders of magnitude.
+        precise = torch.promote_types(self.projection.weight.dtype, torch.float32)
+        with torch.autocast(waveform.device.type, enabled=False):
+            padded = F.pad(waveform.to(precise), (around // 2, around - around // 2))
             # Normalized by the window, so that levels depend on neither its length nor the sample rate.
             power = spectrogram(
-                padded, 0, self.window, self.transform, c.hop, c.window, power=2.0, normalized="window", center=False
+                padded,
+                0,
+                self.window.to(precise),
+                self.transform,
+                c.hop,
+                c.window,
+                power=2.0,
+                normalized="window",
+                center=False,
             )
-            levels = (power.transpose(1, 2) @ self.bands + FLOOR).log()
+            levels = (power.transpose(1, 2) @ self.bands.to(precise) + FLOOR).log()
             frames = torch.arange(levels.shape[1], device=levels.device)
             valid = (frames * c.hop < lengths.unsqueeze(1)).unsqueeze(-1)
             if c.normalization == "fixed":  # speech lies between about −16 and 0

@@ -45,7 +45,7 @@ class WaveformEncoder(Encoder):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         strides = self.config.strides
-        widths = [max(8, dim >> doublings) for doublings in reversed(range(len(strides)))]
+        widths = [max(16, dim >> doublings) for doublings in reversed(range(len(strides)))]
         self.convolutions = nn.ModuleList(
             nn.Conv1d(below, width, 3 * stride, stride, padding=stride)
             for below, width, stride in zip([1, *widths], widths, strides, strict=False)

@@ -110,6 +110,18 @@ def test_positions_in_time_do_not_depend_on_the_sample_rate_nor_on_the_length() 
     torch.testing.assert_close(fields[0].positions, fields[2].positions[:, : fields[0].values.shape[1]])
 
 
+def test_half_precision_is_close_and_keeps_measure_and_positions() -> None:
+    encoder, audio = MelEncoder(16, **SMALL), Audio.of([torch.randn(4000), torch.randn(1700)])
+    exact = encoder(audio)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = encoder(audio)
+    for field in (mixed, encoder.to(torch.bfloat16)(audio)):
+        assert field.values.dtype == torch.bfloat16
+        torch.testing.assert_close(field.weights, exact.weights)
+        torch.testing.assert_close(field.positions, exact.positions)
+        assert (field.values - exact.values).norm() < 0.05 * exact.values.norm()
+
+
 def test_loudness_counts_only_where_it_is_kept() -> None:
     clip = torch.randn(4000) * 0.1
 

@@ -61,6 +61,18 @@ def test_moving_a_clip_by_a_cell_moves_its_field_by_a_point() -> None:
     torch.testing.assert_close(after[0, 3:-2], before[0, 2:-3])  # a clip's ends stay where they are
 
 
+def test_half_precision_is_close_and_keeps_measure_and_positions() -> None:
+    encoder, audio = WaveformEncoder(16), Audio.of([torch.randn(4000), torch.randn(1700)])
+    exact = encoder(audio)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = encoder(audio)
+    for field in (mixed, encoder.to(torch.bfloat16)(audio)):
+        assert field.values.dtype == torch.bfloat16
+        torch.testing.assert_close(field.weights, exact.weights)
+        torch.testing.assert_close(field.positions, exact.positions)
+        assert (field.values - exact.values).norm() < 0.05 * exact.values.norm()
+
+
 def test_loudness_counts_only_where_it_is_kept() -> None:
     clip = torch.randn(800)
     for normalization in (True, False):
