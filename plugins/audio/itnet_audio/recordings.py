@@ -26,7 +26,7 @@ EXPECTED = "a whole recording, WAV, FLAC or OGG"
 def read_recording(path: Path, sample_rate: int) -> Tensor:
     """Return a recording's samples at a sample rate, mixed down to mono, 1 being full scale; shape (T,).
 
-    The contents decide on the format, whatever the suffix. WAV of 8 to 64 bits and of floats is read by SciPy; FLAC and
+    The contents decide on the format, whatever the suffix. WAV of 8 to 32 bits and of floats is read by SciPy; FLAC and
     OGG by soundfile, `pip install 'itnet-audio[compressed]'`.
 
     Raises:
