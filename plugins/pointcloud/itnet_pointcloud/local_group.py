@@ -1,0 +1,69 @@
+"""Groups of neighbours as points."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from itnet_core import ComponentConfig, Encoder, Field
+from itnet_pointcloud.neighbours import farthest_points, gather, nearest
+from itnet_pointcloud.points import Points, check_points, cloud_field
+
+
+class LocalGroupEncoder(Encoder):
+    """Farthest points as centres; each stands for its nearest neighbours, seen by a small PointNet.
+
+    A shared MLP sees each neighbour relative to its centre, and the largest of its outputs over the group is taken, as
+    in the first layer of PointNet++ (Qi et al., arXiv 1706.02413). The field lies at the centres, and is much smaller
+    than the cloud.
+    """
+
+    modality = "point-cloud"
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            features: channels of each point beside its coordinates: 3 for a normal or a colour, 6 for both, …
+            centres: how many there are.
+            neighbours: points of a group, its centre among them.
+            weights: of a centre: the `share` of the cloud's weight that lies nearest to it, or the `mean` measure.
+        """
+
+        features: NonNegativeInt = 0
+        centres: PositiveInt = 128
+        neighbours: PositiveInt = 32
+        weights: Literal["share", "mean"] = "share"
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.group = nn.Sequential(nn.Linear(3 + self.config.features, dim), nn.GELU(), nn.Linear(dim, dim))
+        self.lift = nn.Sequential(nn.Linear(dim + 3, dim), nn.GELU(), nn.Linear(dim, dim))
+        # Neighbours lie closer than 1; without this the first layer would hardly see how they differ.
+        self.log_scale = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, inputs: Points) -> Field:
+        """Return the field of the groups.
+
+        Raises:
+            ShapeError: the inputs are not `Points` with the configured features, or not finite.
+        """
+        points = check_points(inputs, self.config.features, "LocalGroupEncoder(inputs)")
+        count = min(self.config.neighbours, points.weights.shape[1])
+        centres = gather(points.positions, farthest_points(points.positions, points.mask, self.config.centres))
+        neighbours, there = nearest(centres, points.positions, points.mask, count)
+        offsets = (gather(points.positions, neighbours) - centres.unsqueeze(2)) * self.log_scale.exp()
+        seen = torch.cat([offsets, gather(points.features, neighbours)], dim=-1)
+        dtype = self.log_scale.dtype
+        groups = self.group(seen.to(dtype)).masked_fill(~there.unsqueeze(-1), -torch.inf).amax(2)
+        values = self.lift(torch.cat([groups, centres.to(dtype)], dim=-1))
+        return cloud_field(values, centres, self._weights(points, centres))
+
+    def _weights(self, points: Points, centres: Tensor) -> Tensor:
+        """Return the centres' weights; one that is there twice, as a small cloud has too few points, weighs once."""
+        owner, _ = nearest(points.positions, centres, torch.ones_like(centres[..., 0], dtype=torch.bool), 1)
+        share = torch.zeros_like(centres[..., 0]).scatter_add(1, owner.squeeze(-1), points.weights)
+        return share if self.config.weights == "share" else (share > 0).to(share.dtype)

@@ -1,0 +1,45 @@
+"""Every point as a point of the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import NonNegativeInt
+from torch import nn
+
+from itnet_core import ComponentConfig, Encoder, Field
+from itnet_pointcloud.points import Points, check_points, cloud_field
+
+
+class PointEncoder(Encoder):
+    """The value at each point is an MLP of its coordinates and its features; positions and weights are the cloud's.
+
+    The kernel sees differences of positions alone, so that it is the value that says how high above the ground a point
+    lies. More points of a surface are a finer sample of the same field.
+    """
+
+    modality = "point-cloud"
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            features: channels of each point beside its coordinates: 3 for a normal or a colour, 6 for both, …
+        """
+
+        features: NonNegativeInt = 0
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.lift = nn.Sequential(nn.Linear(3 + self.config.features, dim), nn.GELU(), nn.Linear(dim, dim))
+
+    def forward(self, inputs: Points) -> Field:
+        """Return the field of the points.
+
+        Raises:
+            ShapeError: the inputs are not `Points` with the configured features, or not finite.
+        """
+        points = check_points(inputs, self.config.features, "PointEncoder(inputs)")
+        known = torch.cat([points.positions, points.features], dim=-1).to(next(self.parameters()).dtype)
+        return cloud_field(self.lift(known), points.positions, points.weights)

@@ -1,0 +1,98 @@
+"""ShapeNet's parts as they are published: categories, splits, and a file of points for each shape."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.datasets import ShapeNet
+
+from itnet_core import DataError
+from itnet_pointcloud.points import Cloud
+from itnet_tasks import Labelled
+
+CATEGORIES = tuple(ShapeNet.category_ids)
+"""The 16 names, in the order of their numbers."""
+
+IDENTIFIERS = tuple(ShapeNet.category_ids.values())
+"""Their WordNet offsets, which name their folders."""
+
+PARTS = tuple(tuple(ShapeNet.seg_classes[name]) for name in CATEGORIES)
+"""The numbers of each category's parts, of 50 in all; no part is of two categories."""
+
+ARCHIVE = "shapenetcore_partanno_segmentation_benchmark_v0_normal"
+
+
+def shapes(root: Path, split: str) -> Labelled:
+    """Return the files of a published split (`train`, `val` or `test`), labelled with their categories' numbers.
+
+    Args:
+        root: the folder with `train_test_split` and the categories' folders, or the one that holds it as `raw` (as
+            torch_geometric does) or under the archive's name.
+
+    Raises:
+        DataError: the split's list is not there or not sound, or names a file that is not there.
+    """
+    folders = [root, root / "raw", root / ARCHIVE]
+    folder = next((each for each in folders if (each / "train_test_split").is_dir()), root)
+    listing = folder / "train_test_split" / f"shuffled_{split}_file_list.json"
+    try:
+        names = json.loads(listing.read_text(encoding="utf-8"))
+        files = [folder / f"{name.partition('/')[2]}.txt" for name in names]  # shape_data/02691156/1a04e3ea...
+        numbers = [IDENTIFIERS.index(file.parent.name) for file in files]
+    except FileNotFoundError:
+        mend = f"Set root to the unpacked {ARCHIVE}."
+        raise DataError(str(listing), found="no such file", expected="the split's list", mend=mend) from None
+    except (ValueError, AttributeError, TypeError) as error:
+        expected = 'a list of "shape_data/<category id>/<name>"'
+        raise DataError(str(listing), found=f"something else ({error})", expected=expected) from error
+    missing = [file for file in files if not file.is_file()]
+    if missing or not files:
+        found = f"{len(missing)} of the {len(files)} files of {listing.name} missing"
+        raise DataError(str(missing[0] if missing else listing), found=found, expected="all of them")
+    return Labelled(files, torch.tensor(numbers))
+
+
+def category_of(file: Path) -> int | None:
+    """Return the number of the category whose folder a file lies in, if it lies in one."""
+    return IDENTIFIERS.index(file.parent.name) if file.parent.name in IDENTIFIERS else None
+
+
+def read_shape(file: Path, *, labelled: bool = True) -> tuple[Cloud, Tensor | None]:
+    """Return a shape's points with their normals as features, (N, 3) each, and their parts' numbers, (N,).
+
+    Each line of a file has x, y, z, the normal, and the part; the last may be missing where it is not `labelled`.
+
+    Raises:
+        DataError: there is no such file, it is no table of such lines, is empty, a number is not finite, or
+            a part is none of the category's.
+    """
+    expected = "lines of x y z nx ny nz part"
+    try:
+        table = np.loadtxt(file, dtype=np.float64, ndmin=2)
+    except FileNotFoundError:
+        raise DataError(str(file), found="no such file", expected=expected) from None
+    except (ValueError, UnicodeDecodeError) as error:
+        found = f"something else ({error})"
+        raise DataError(str(file), found=found, expected=expected, mend="Replace or remove it.") from error
+    if not table.size or table.shape[1] not in ((7,) if labelled else (6, 7)) or not np.isfinite(table).all():
+        what = "" if np.isfinite(table).all() else ", some NaN or infinite"
+        raise DataError(str(file), found=f"numbers of shape {table.shape}{what}", expected=expected)
+    numbers = torch.as_tensor(table, dtype=torch.float32)
+    cloud = Cloud(numbers[:, :3], numbers[:, 3:6])
+    if table.shape[1] == 6:
+        return cloud, None
+    parts = torch.as_tensor(table[:, 6])
+    category = category_of(file)
+    known = PARTS[category] if category is not None else range(50)
+    wrong = ~torch.isin(parts, torch.tensor(known, dtype=parts.dtype))
+    if wrong.any():
+        raise DataError(
+            str(file),
+            found=f"the part {parts[wrong][0].item():g} in line {int(wrong.nonzero()[0]) + 1}",
+            expected=f"one of {min(known)} to {max(known)}",
+        )
+    return cloud, parts.long()
