@@ -1,0 +1,46 @@
+"""Embeddings whose inner products are the logits of which belongs to which."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_core import ComponentConfig, Field, Head
+from itnet_core.head import mean
+
+COLDEST = 0.01
+"""The least temperature, as in CLIP: a colder one makes training unstable."""
+
+
+class ContrastiveHead(Head):
+    """A linear map of the field's mean, on a sphere of radius 1/√τ, τ being a learned temperature.
+
+    So the inner product of two embeddings is their cosine / τ, the logit of CLIP's contrastive loss (Radford et al.,
+    arXiv 2103.00020), and the loss needs nothing but the embeddings.
+    """
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            outputs: channels of an embedding.
+            temperature: the initial τ.
+        """
+
+        outputs: PositiveInt = 256
+        temperature: PositiveFloat = 0.07
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.linear = nn.Linear(dim, self.config.outputs, bias=False)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(self.config.temperature)))
+
+    def forward(self, field: Field) -> Tensor:
+        """Return embeddings of shape (B, outputs) and norm 1/√τ."""
+        radius = (-self.log_temperature.clamp(min=math.log(COLDEST)) / 2).exp()
+        return F.normalize(self.linear(mean(field)), dim=-1) * radius

@@ -1,0 +1,62 @@
+"""JSON files with a known layout, read through pydantic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from itnet_core import DataError
+
+T = TypeVar("T")
+
+
+def read_text(path: Path, expected: str) -> str:
+    """Return the text of a UTF-8 file.
+
+    Raises:
+        DataError: there is no such file, or it is of another encoding.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError):
+        raise DataError(
+            str(path), found="no such file", expected=expected, mend="Set root to where the data are."
+        ) from None
+    except UnicodeDecodeError as error:
+        found = f"bytes that are not UTF-8, at {error.start}"
+        raise DataError(str(path), found=found, expected=expected, mend="Convert it to UTF-8.") from None
+
+
+def read_json(path: Path, layout: type[T], expected: str) -> T:
+    """Return what a JSON file holds, in the given layout; fields that the layout does not name are left out.
+
+    Raises:
+        DataError: there is no such file, or it is of another encoding, no JSON, or of another layout. A file holds
+            thousands of samples, so one that is damaged is refused whatever `on_bad_sample` says.
+    """
+    return _parse(read_text(path, expected), TypeAdapter(layout), str(path), expected)
+
+
+def read_json_lines(path: Path, layout: type[T], expected: str) -> list[tuple[str, T]]:
+    """Return what each line of a file holds that is not blank, with the line's place for errors.
+
+    Raises:
+        DataError: as for `read_json`.
+    """
+    adapter = TypeAdapter(layout)
+    lines = [(f"{path}:{number}", line) for number, line in enumerate(read_text(path, expected).split("\n"), 1)]
+    return [(place, _parse(line, adapter, place, expected)) for place, line in lines if line.strip()]
+
+
+def _parse(text: str, adapter: TypeAdapter[T], place: str, expected: str) -> T:
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "json_invalid":
+            raise DataError(place, found=f"no JSON ({first['msg']})", expected=expected) from None
+        where = ".".join([place, *map(str, first["loc"])])
+        found = "nothing" if first["type"] == "missing" else repr(first["input"])[:80]
+        raise DataError(where, found=found, expected=f"{first['msg']} ({expected})") from None

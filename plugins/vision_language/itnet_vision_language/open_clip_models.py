@@ -1,0 +1,143 @@
+"""Building open_clip's models from their definitions, their weights, and what their towers give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import open_clip
+from open_clip.hf_model import HFTextEncoder
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from itnet_core import ConfigError, DataError
+
+SUFFIX = ".safetensors"
+
+
+def unknown(architecture: str) -> ConfigError:
+    """Return the error for a name that open_clip does not know."""
+    known = open_clip.list_models()
+    close = get_close_matches(architecture, known)
+    return ConfigError(
+        "OpenCLIPEncoder.architecture",
+        found=repr(architecture),
+        expected=f"one of open_clip's {len(known)} models (open_clip.list_models())",
+        mend=f"Did you mean {', '.join(close)}? Or write its definition." if close else "Or write its definition.",
+    )
+
+
+def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
+    """Return the model of a definition, with weights at random.
+
+    Raises:
+        ConfigError: open_clip cannot build it, or needs files of the hub for it, which `download` does not allow.
+    """
+    text = definition.get("text_cfg", {})
+    names = [text[key] for key in ("hf_model_name", "hf_tokenizer_name") if text.get(key)]
+    distant = sorted({name for name in names if not Path(name).is_dir()})
+    if distant and not download:
+        raise ConfigError(
+            "OpenCLIPEncoder.download",
+            found=f"false, and a text tower that needs the hub's {', '.join(distant)}",
+            expected="true for such architectures",
+            mend="Or name folders that hold them in the definition's text_cfg.",
+        )
+    # As open_clip.create_model does, which knows names alone and would fetch the weights of some towers.
+    own_text = definition.get("custom_text", False) or "hf_model_name" in text
+    cls = open_clip.CoCa if "multimodal_cfg" in definition else open_clip.CustomTextCLIP if own_text else open_clip.CLIP
+    parts = {name: part for name, part in deepcopy(dict(definition)).items() if name != "custom_text"}
+    try:
+        if "timm_model_name" in parts["vision_cfg"]:
+            parts["vision_cfg"]["timm_model_pretrained"] = False
+        if "hf_model_name" in text:
+            parts["text_cfg"]["hf_model_pretrained"] = False
+        return cls(**parts)
+    except Exception as error:  # open_clip and what it builds on raise anything
+        found = f"what open_clip cannot build ({str(error) or type(error).__name__})"
+        raise ConfigError(
+            "OpenCLIPEncoder.definition", found=found, expected="embed_dim, vision_cfg and text_cfg of a model"
+        ) from error
+
+
+def tokenizer_of(definition: Mapping[str, Any]) -> Callable[[list[str]], Tensor]:
+    """Return what makes token numbers (B, context length) of texts."""
+    text = definition["text_cfg"]
+    options = {
+        "context_length": text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH),
+        **(text.get("tokenizer_kwargs") or {}),
+    }
+    if text.get("hf_tokenizer_name"):
+        return open_clip.HFTokenizer(text["hf_tokenizer_name"], tokenizer_mode=text.get("tokenizer_mode"), **options)
+    return open_clip.SimpleTokenizer(**options)
+
+
+def load_weights(model: nn.Module, architecture: str, weights: str, *, download: bool) -> DataError | None:
+    """Load weights into a model; return an error if they are not there, as a checkpoint's may follow.
+
+    Raises:
+        ConfigError: `weights` is no safetensors file, nor, with `download`, the name of published ones.
+        DataError: the file is damaged, or of another model.
+    """
+    path = Path(weights).expanduser()
+    if path.suffix != SUFFIX:
+        if not download:
+            raise ConfigError(
+                "OpenCLIPEncoder.weights",
+                found=repr(weights),
+                expected=f"a file ending in {SUFFIX}",
+                mend="Others (.pt, .bin) are pickles, which can run code: convert it with safetensors. Or set "
+                "download: true for the name of published weights.",
+            )
+        path = _published(architecture, weights)
+    if not path.is_file():
+        return DataError(str(path), found="no such file", expected=f"the weights of {architecture}")
+    try:
+        open_clip.load_checkpoint(model, str(path))
+    except (SafetensorError, OSError) as error:
+        raise DataError(str(path), found=f"a damaged file ({error})", expected="a whole safetensors file") from error
+    except (RuntimeError, KeyError, AttributeError) as error:
+        found = f"weights of another model ({str(error)[:300]})"
+        raise DataError(str(path), found=found, expected=f"those of {architecture}") from error
+    return None
+
+
+def _published(architecture: str, name: str) -> Path:
+    """Return the file of published weights, downloaded unless the hub's cache has it."""
+    published = get_pretrained_cfg(architecture, name)
+    if not published:
+        known = ", ".join(list_pretrained_tags_by_model(architecture)) or "none"
+        raise ConfigError("OpenCLIPEncoder.weights", found=repr(name), expected=f"a {SUFFIX} file, or one of {known}")
+    try:
+        path = Path(download_pretrained(published))
+    except Exception as error:
+        raise DataError(name, found=f"a download that failed ({error})", expected="the published weights") from error
+    if path.suffix != SUFFIX:
+        raise DataError(
+            str(path), found=f"a {path.suffix} file, a pickle, which can run code", expected=f"a {SUFFIX} file"
+        )
+    return path
+
+
+def last_tokens(model: nn.Module, pictures: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the last layers' tokens of the picture tower, on their grid (B, rows, columns, d), and of the text tower.
+
+    Args:
+        model: of open_clip.
+        pictures: shape (B, 3, H, W).
+        ids: the texts' tokens, shape (B, L).
+    """
+    last = {"normalize_intermediates": True, "intermediates_only": True}
+    visual: Any = model.visual
+    grid = visual.forward_intermediates(pictures, indices=1, **last)["image_intermediates"][-1].permute(0, 2, 3, 1)
+    text: Any = getattr(model, "text", None)
+    if isinstance(text, HFTextEncoder):
+        return grid, text.transformer(input_ids=ids, attention_mask=(ids != text.config.pad_token_id).long())[0]
+    whole: Any = model if text is None else text
+    name = {"text_indices": 1} if text is None else {"indices": 1, "output_fmt": "NLC"}
+    tokens = whole.forward_intermediates(text=ids, **name, **last)["text_intermediates"][-1]
+    return grid, tokens

@@ -1,0 +1,107 @@
+"""Recall: how often what belongs together is found among the first few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric as TorchMetric
+from torchmetrics.utilities import dim_zero_cat
+
+from itnet_core.task import Metric
+
+FIRST = (1, 5, 10)
+ROWS = 512
+"""How many similarities with everything are in memory at a time."""
+
+
+class MeanRecall(TorchMetric):
+    """The mean of recall at 1, 5 and 10, from pictures to captions and from captions to pictures.
+
+    It keeps all embeddings of the split, and the parts of the mean are read off it. A picture has as many captions as
+    it comes with; one of them among the first k is enough. Of equal similarities, the wrong ones count as the better
+    ones, so that a model that maps everything to one point finds nothing.
+    """
+
+    full_state_update = False
+    pictures: list[Tensor]
+    texts: list[Tensor]
+    numbers: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("pictures", "texts", "numbers"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in embeddings (2B, d) of B pictures and then of their captions, and the pictures' numbers (B,)."""
+        pictures, texts = prediction.detach().chunk(2)
+        self.pictures.append(pictures)
+        self.texts.append(texts)
+        self.numbers.append(target)
+
+    def compute(self) -> Tensor:
+        """Return the mean of the six parts."""
+        return torch.stack([part for _, part in sorted(self.parts().items())]).mean()
+
+    def parts(self) -> dict[str, Tensor]:
+        """Return recall at k both ways, by name."""
+        captioned = dim_zero_cat(self.numbers)
+        numbers, first = _distinct(captioned)
+        pictures, texts = dim_zero_cat(self.pictures)[first], dim_zero_cat(self.texts)
+        ranks = {
+            "image_to_text": _ranks(pictures, texts, numbers, captioned),
+            "text_to_image": _ranks(texts, pictures, captioned, numbers),
+        }
+        return {f"{way}_r{k}": (rank < k).float().mean() for way, rank in ranks.items() for k in FIRST}
+
+    def with_parts(self) -> Mapping[str, Metric]:
+        """Return this metric as `mean_recall` and its parts by their names."""
+        names = [f"{way}_r{k}" for way in ("image_to_text", "text_to_image") for k in FIRST]
+        return {"mean_recall": self, **{name: Part(self, name) for name in names}}
+
+
+class Part:
+    """One part of a mean recall, which takes in the batches for it.
+
+    Args:
+        whole: the mean.
+        name: of the part.
+    """
+
+    def __init__(self, whole: MeanRecall, name: str) -> None:
+        self.whole, self.name = whole, name
+
+    def update(self, prediction: Tensor, target: Any) -> None:
+        """Do nothing: the whole takes it in."""
+
+    def compute(self) -> Tensor:
+        """Return the part of all that the whole took in."""
+        with self.whole.sync_context():
+            return self.whole.parts()[self.name]
+
+    def reset(self) -> None:
+        """Do nothing: the whole forgets."""
+
+
+def _distinct(numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct numbers, and where each stands first."""
+    distinct, inverse = torch.unique(numbers, return_inverse=True)
+    places = torch.arange(len(numbers), device=numbers.device)
+    first = torch.full_like(distinct, len(numbers)).scatter_reduce(0, inverse, places, "amin")
+    return distinct, first
+
+
+def _ranks(queries: Tensor, found: Tensor, of_queries: Tensor, of_found: Tensor) -> Tensor:
+    """Return for each query how many wrong ones come before the best right one, shape (queries,)."""
+
+    def chunks() -> Iterator[Tensor]:
+        for some, numbers in zip(torch.split(queries, ROWS), torch.split(of_queries, ROWS), strict=True):
+            similarity = some @ found.T
+            right = numbers.unsqueeze(1) == of_found
+            best = similarity.masked_fill(~right, -torch.inf).amax(1, keepdim=True)
+            yield ((similarity >= best) & ~right).sum(1)
+
+    return torch.cat(list(chunks()))
