@@ -54,13 +54,13 @@ def _announced(data: bytes, kind: str, mesh: trimesh.Trimesh) -> int:
     if kind == "off":
         text = re.sub(rb"#[^\n]*", b"", data)
         counts = re.search(rb"OFF\s*\d+\s+(\d+)", text)  # many of ModelNet's have no line break after OFF
-        return int(counts[1]) if counts else 1
+        return int(counts[1]) if counts else 0
     if kind == "ply":
         elements = mesh.metadata["_ply_raw"]
-        return elements["face"]["length"] if "face" in elements else 1
+        return elements["face"]["length"] if "face" in elements else 0
     if kind == "stl" and data.lstrip().startswith(b"solid"):
-        return max(1, data.count(b"facet normal"))  # a binary file has its size checked; it may begin so too
-    return 1
+        return data.count(b"facet normal")  # a binary file has its size checked; it may begin so too
+    return 0
 
 
 def _check_triangles(triangles: np.ndarray, path: Path) -> None:

@@ -72,10 +72,11 @@ def read_shape(file: Path, *, labelled: bool = True) -> tuple[Cloud, Tensor | No
     """
     expected = "lines of x y z nx ny nz part"
     try:
-        table = np.loadtxt(file, dtype=np.float64, ndmin=2)
+        lines = file.read_text(encoding="utf-8").splitlines()
+        table = np.loadtxt(lines, dtype=np.float64, ndmin=2) if any(lines) else np.empty((0, 7))
     except FileNotFoundError:
         raise DataError(str(file), found="no such file", expected=expected) from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         found = f"something else ({error})"
         raise DataError(str(file), found=found, expected=expected, mend="Replace or remove it.") from error
     if not table.size or table.shape[1] not in ((7,) if labelled else (6, 7)) or not np.isfinite(table).all():
