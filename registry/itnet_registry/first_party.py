@@ -14,11 +14,12 @@ _BRINGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "itnet-text": {
         "encoder": ("token", "pretrained"),
-        "task": ("glue/*", "text-table"),
+        "task": ("glue/*", "text-table", "text-table-regression"),
+        "command": ("train-tokenizer", "glue-average"),
     },
     "itnet-pointcloud": {
         "encoder": ("point", "local-group"),
-        "task": ("modelnet40", "modelnet10", "mesh-folder"),
+        "task": ("modelnet40", "modelnet10", "mesh-folder", "part-segmentation"),
     },
     "itnet-vision-language": {
         "encoder": ("image-text", "image-pair-text", "open-clip"),

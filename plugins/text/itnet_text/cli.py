@@ -1,0 +1,57 @@
+"""The commands `itnet train-tokenizer` and `itnet glue-average`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
+
+
+def train(
+    files: Annotated[list[Path], typer.Argument(help="Texts: .txt, one a line, or tables (.csv, .tsv, .jsonl).")],
+    output: Annotated[Path, typer.Option(help="The tokenizer.json to write.")],
+    vocabulary: Annotated[int, typer.Option(min=257, help="Tokens at most, 256 bytes among them.")] = 8000,
+    column: Annotated[
+        str | None, typer.Option(help="The column of the texts in tables; a number from 0 without a header.")
+    ] = None,
+    case: Annotated[bool, typer.Option("--case", help="Tell upper from lower case.")] = False,
+    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    json: AsJSON = False,
+) -> None:
+    """Learn a byte-pair tokenizer from texts, for the encoder `token`."""
+    from itnet_core import DataError
+    from itnet_text.rows import read_file, read_table
+    from itnet_text.tokenizer import train_tokenizer
+
+    texts: list[str] = []
+    for file in files:
+        if column is None:
+            texts += read_file(file, encoding).split("\n")
+            continue
+        rows = list(read_table(file, header=not column.isdigit(), encoding=encoding))
+        if not any(column in columns for _, columns in rows):
+            raise DataError(str(file), found=f"no column {column!r}", expected="the column of the texts")
+        texts += [str(columns[column]) for _, columns in rows if columns.get(column) is not None]
+    tokenizer = train_tokenizer(texts, vocabulary, lowercase=not case)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_name(f".{output.name}.part")
+    part.write_text(tokenizer.to_str(), encoding="utf-8")
+    part.replace(output)
+    result = {"output": str(output), "texts": len(texts), "tokens": tokenizer.get_vocab_size()}
+    typer.echo(json_module.dumps(result) if json else "\n".join(f"{name}: {value}" for name, value in result.items()))
+
+
+def average(
+    runs: Annotated[list[Path], typer.Argument(help="Directories of runs, one for each of GLUE's tasks.")],
+    json: AsJSON = False,
+) -> None:
+    """Compute GLUE's average over the runs of its nine tasks (ten with mnli-mismatched)."""
+    from itnet_text.glue_average import glue_average, scores_of_runs
+
+    scores = glue_average(scores_of_runs(runs))
+    lines = [f"{name:<8} {value:.1f}" for name, value in scores.items()]
+    typer.echo(json_module.dumps(scores) if json else "\n".join(lines))

@@ -1,0 +1,67 @@
+"""GLUE's average over tasks, from the metrics of runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+
+from itnet_core import DataError
+
+METRICS: Mapping[str, tuple[str, ...]] = {
+    "cola": ("matthews",),
+    "sst-2": ("accuracy",),
+    "mrpc": ("f1", "accuracy"),
+    "qqp": ("f1", "accuracy"),
+    "sts-b": ("pearson", "spearman"),
+    "mnli": ("accuracy",),
+    "mnli-mismatched": ("accuracy",),
+    "qnli": ("accuracy",),
+    "rte": ("accuracy",),
+    "wnli": ("accuracy",),
+}
+"""The official metrics of each task."""
+
+
+def glue_average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return each task's score and their `average`, in percent, by the leaderboard's rule.
+
+    The score of a task is the mean of its metrics; MNLI's two parts are one task; all tasks count alike.
+
+    Args:
+        scores: metrics of tasks, both by name: `{"sst-2": {"accuracy": 0.9}, …}`.
+
+    Raises:
+        DataError: a task of the nine, or a metric of one, is missing.
+    """
+    missing = [task for task in METRICS if task not in scores]
+    missing += [f"{task}/{name}" for task in METRICS for name in METRICS[task] if name not in scores.get(task, {name})]
+    if missing:
+        raise DataError("GLUE's average", found=f"no {', '.join(missing)}", expected="scores of all nine tasks")
+    found = {task: 100 * mean(scores[task][name] for name in names) for task, names in METRICS.items()}
+    found["mnli"] = mean((found["mnli"], found.pop("mnli-mismatched")))
+    return {**found, "average": mean(found.values())}
+
+
+def scores_of_runs(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
+    """Return the test metrics of runs of `itnet train` by GLUE's task.
+
+    Raises:
+        DataError: a directory is not that of a run that has ended, its task is none of GLUE's, or two are of one task.
+    """
+    scores: dict[str, dict[str, float]] = {}
+    for run in runs:
+        try:
+            metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["test"]
+            tasks = json.loads((run / "best/itnet.json").read_text(encoding="utf-8"))["config"]["tasks"]
+        except (OSError, ValueError, KeyError, TypeError):
+            found = "no metrics.json, or no best/itnet.json"
+            raise DataError(str(run), found=found, expected="the directory of a run that has ended") from None
+        task = tasks.get("text", {}).get("name", "")
+        name = task.partition("glue/")[2]
+        if name not in METRICS or name in scores:
+            found = f"a second run of glue/{name}" if name in scores else f"the task {task or 'of another modality'}"
+            raise DataError(str(run), found=found, expected="one run for each of GLUE's tasks")
+        scores[name] = metrics
+    return scores

@@ -1,0 +1,60 @@
+"""What the encoders of texts read: strings, or pairs of strings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from itnet_core import Field, ShapeError
+from itnet_core.field import AXES
+from itnet_text.tokenizer import Tokens
+
+Text = str | tuple[str, str]
+"""A text, or two that belong together."""
+
+
+def check_texts(inputs: Any, place: str) -> list[tuple[str, ...]]:
+    """Return a batch of texts as tuples of one string or of two.
+
+    Raises:
+        ShapeError: it is something else, or a text is empty.
+    """
+    expected = "a list of texts, each a string or a pair of strings, none of them empty"
+    if isinstance(inputs, str) or not isinstance(inputs, list | tuple) or not inputs:
+        found = "no text" if isinstance(inputs, list | tuple) else type(inputs).__name__
+        mend = "Put it into a list." if isinstance(inputs, str) else ""
+        raise ShapeError(place, found=found, expected=expected, mend=mend)
+    texts = []
+    for index, text in enumerate(inputs):
+        parts = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, list | tuple) else ()
+        if len(parts) not in (1, 2) or not all(isinstance(part, str) for part in parts):
+            raise ShapeError(f"{place}[{index}]", found=f"{text!r:.60}", expected=expected)
+        if not all(part.strip() for part in parts):
+            raise ShapeError(f"{place}[{index}]", found="an empty text", expected=expected)
+        texts.append(parts)
+    return texts
+
+
+def padded(rows: list[list[int]], device: torch.device) -> Tensor:
+    """Return rows of numbers as a tensor (B, longest), with 0 behind the shorter ones."""
+    longest = max(map(len, rows))
+    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+
+
+def text_field(values: Tensor, tokens: list[Tokens], tokens_per_unit: float) -> Field:
+    """Return the field of tokens: the i-th at t = (i + 1/2) / tokens_per_unit, all of a text with the same weight.
+
+    Args:
+        values: shape (B, N, d); behind the end of a text they do not matter.
+        tokens: of each text.
+        tokens_per_unit: how many lie in one unit of time, so that a distance means the same in texts of any length.
+    """
+    lengths = torch.tensor([len(each.ids) for each in tokens], device=values.device)
+    steps = torch.arange(values.shape[1], device=values.device)
+    positions = torch.zeros(*values.shape[:2], len(AXES), device=values.device)
+    positions[..., AXES.index("t")] = (steps + 0.5) / tokens_per_unit
+    inside = steps < lengths.unsqueeze(1)
+    weights = inside / lengths.unsqueeze(1)
+    return Field(values.masked_fill(~inside.unsqueeze(-1), 0.0), positions, weights)

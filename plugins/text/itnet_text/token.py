@@ -1,0 +1,80 @@
+"""Tokens as points in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field as ConfigField
+from pydantic import PositiveFloat, PositiveInt, field_validator
+from torch import nn
+
+from itnet_core import ComponentConfig, Encoder, Field
+from itnet_text.texts import Text, check_texts, padded, text_field
+from itnet_text.tokenizer import TokenizerContent, load, size, tokenize
+
+
+class TokenEncoder(Encoder):
+    """A learned vector for each token, at the token's place in time.
+
+    A pair of texts is one text whose second part has a learned vector of its own added. With `window` a convolution
+    over neighbouring tokens comes first, as pictures have a stem: bytes mean little alone.
+    """
+
+    modality = "text"
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            tokenizer: the content of a Hugging Face tokenizer.json, or the path of one, which is read at once; bytes of
+                UTF-8 without.
+            max_length: tokens of a text at most; what is beyond is left out.
+            tokens_per_unit: how many tokens lie in one unit of the kernels' space-time.
+            window: tokens that the first convolution sees at once; 1 for none. An odd number.
+            token_dropout: probability that a token's vector is left out in training.
+        """
+
+        tokenizer: TokenizerContent | None = None
+        max_length: PositiveInt = 512
+        tokens_per_unit: PositiveFloat = 8.0
+        window: PositiveInt = 1
+        token_dropout: Annotated[float, ConfigField(ge=0, lt=1)] = 0.0
+
+        @field_validator("window")
+        @classmethod
+        def _odd(cls, window: int) -> int:
+            if window % 2 == 0:
+                raise ValueError("an odd number, so that a token is in the middle")
+            return window
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.tokenizer = None if self.config.tokenizer is None else load(self.config.tokenizer)
+        self.embedding = nn.Embedding(size(self.config.tokenizer), dim)
+        self.second = nn.Parameter(torch.zeros(dim))
+        window = self.config.window
+        self.convolution = nn.Conv1d(dim, dim, window, padding=window // 2) if window > 1 else None
+
+    def forward(self, inputs: Sequence[Text]) -> Field:
+        """Return the field of the tokens.
+
+        Args:
+            inputs: B texts, or pairs of texts; (B, longest, dim) are the field's values.
+
+        Raises:
+            ShapeError: they are something else, or one is empty.
+        """
+        texts = check_texts(inputs, "TokenEncoder(inputs)")
+        tokens = tokenize(self.tokenizer, texts, self.config.max_length)
+        device = self.embedding.weight.device
+        values = self.embedding(padded([each.ids for each in tokens], device))
+        segments = padded([each.segments for each in tokens], device)
+        values = values + segments.unsqueeze(-1) * self.second
+        if self.training and self.config.token_dropout:
+            values = values * (torch.rand_like(values[..., :1]) >= self.config.token_dropout)
+        if self.convolution is not None:
+            inside = text_field(torch.ones_like(values), tokens, 1.0).values  # none of it from behind a text's end
+            values = self.convolution((values * inside).transpose(1, 2)).transpose(1, 2)
+        return text_field(values, tokens, self.config.tokens_per_unit)

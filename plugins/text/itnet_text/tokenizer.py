@@ -1,0 +1,113 @@
+"""Tokenizers: the content of a tokenizer.json in a configuration, bytes where there is none, and training one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+BYTES = 256
+
+
+def _read(value: Any) -> Any:
+    """Return the content of a file, if a path is given."""
+    if not isinstance(value, str):
+        return value
+    path = Path(value).expanduser()
+    path = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}; expected a tokenizer.json") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: no valid JSON ({error}); expected a tokenizer.json") from None
+    return content
+
+
+def _check(value: dict[str, Any]) -> dict[str, Any]:
+    load(value)
+    return value
+
+
+TokenizerContent = Annotated[dict[str, Any], BeforeValidator(lambda value: _check(_read(value)))]
+"""The content of a Hugging Face `tokenizer.json`; a path to one is read when a configuration is checked, so that
+configurations and checkpoints hold all that they need."""
+
+
+class Tokens(NamedTuple):
+    """The tokens of a text, or of two.
+
+    Attributes:
+        ids: their numbers.
+        segments: of each, 0 for the first text and 1 for the second.
+    """
+
+    ids: list[int]
+    segments: list[int]
+
+
+def load(content: dict[str, Any]) -> Tokenizer:
+    """Return a tokenizer.
+
+    Raises:
+        ValueError: the content is not that of a tokenizer.
+    """
+    try:
+        return Tokenizer.from_str(json.dumps(content))
+    except Exception as error:  # the library raises bare exceptions
+        raise ValueError(f"not the content of a tokenizer.json: {error}") from None
+
+
+def size(content: dict[str, Any] | None) -> int:
+    """Return how many different tokens there are; 256 bytes without a tokenizer."""
+    return BYTES if content is None else load(content).get_vocab_size(with_added_tokens=True)
+
+
+def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_length: int) -> list[Tokens]:
+    """Return the tokens of texts, or of pairs of them; bytes of UTF-8 without a tokenizer.
+
+    Of a text that is too long the first `max_length` tokens are kept; of a pair, the longer part gives way first.
+    """
+    if tokenizer is None:
+        return [_bytes([list(part.encode()) for part in each], max_length) for each in texts]
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length)
+    encoded = tokenizer.encode_batch([each if len(each) > 1 else each[0] for each in texts])
+    return [Tokens(each.ids, each.type_ids) for each in encoded]
+
+
+def _bytes(parts: list[list[int]], max_length: int) -> Tokens:
+    if len(parts) == 2:
+        half, lengths = max_length // 2, [len(part) for part in parts]
+        parts = [part[: max(max_length - other, half)] for part, other in zip(parts, reversed(lengths), strict=True)]
+    ids = list(chain(*parts))
+    segments = [number for number, part in enumerate(parts) for _ in part]
+    return Tokens(ids[:max_length], segments[:max_length])
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int, *, lowercase: bool = True) -> Tokenizer:
+    """Return a byte-pair encoding learned from texts: no text has an unknown token.
+
+    Args:
+        texts: to learn from.
+        vocabulary: tokens at most, the 256 bytes among them.
+        lowercase: whether texts are lowered first.
+
+    Raises:
+        ValueError: `vocabulary` leaves no room beyond the bytes.
+    """
+    if vocabulary <= BYTES:
+        raise ValueError(f"vocabulary: found {vocabulary}; expected more than the {BYTES} bytes")
+    tokenizer = Tokenizer(models.BPE())
+    normal = [normalizers.NFKC(), *([normalizers.Lowercase()] if lowercase else [])]
+    tokenizer.normalizer = normalizers.Sequence(normal)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
