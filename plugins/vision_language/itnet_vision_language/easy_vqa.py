@@ -47,7 +47,7 @@ class EasyVQA(PicturesWithTexts, Classification):
             except DataError:  # a configuration may be written before the data are there
                 return None
 
-    normalization = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+    normalization = ([0.904, 0.905, 0.896], [0.194, 0.187, 0.206])
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -93,7 +93,10 @@ def load_weights(model: nn.Module, architecture: str, weights: str, *, download:
                 mend="Others (.pt, .bin) are pickles, which can run code: convert it with safetensors. Or set "
                 "download: true for the name of published weights.",
             )
-        path = _published(architecture, weights)
+        published = _published(architecture, weights)
+        if isinstance(published, DataError):
+            return published
+        path = published
     if not path.is_file():
         return DataError(str(path), found="no such file", expected=f"the weights of {architecture}")
     try:
@@ -106,8 +109,8 @@ def load_weights(model: nn.Module, architecture: str, weights: str, *, download:
     return None
 
 
-def _published(architecture: str, name: str) -> Path:
-    """Return the file of published weights, downloaded unless the hub's cache has it."""
+def _published(architecture: str, name: str) -> Path | DataError:
+    """Return the file of published weights, downloaded unless the hub's cache has it, or why it cannot be had."""
     published = get_pretrained_cfg(architecture, name)
     if not published:
         known = ", ".join(list_pretrained_tags_by_model(architecture)) or "none"
@@ -115,7 +118,7 @@ def _published(architecture: str, name: str) -> Path:
     try:
         path = Path(download_pretrained(published))
     except Exception as error:
-        raise DataError(name, found=f"a download that failed ({error})", expected="the published weights") from error
+        return DataError(name, found=f"a download that failed ({error})", expected="the published weights")
     if path.suffix != SUFFIX:
         raise DataError(
             str(path), found=f"a {path.suffix} file, a pickle, which can run code", expected=f"a {SUFFIX} file"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import open_clip
 import torch
 from pydantic import Field as ConfigField
-from pydantic import ValidationInfo, field_validator
+from pydantic import PositiveFloat, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,9 +23,9 @@ Channels = tuple[float, float, float]
 class OpenCLIPEncoder(Encoder):
     """The last tokens of both towers of an open_clip model, each projected to the trunk's width, as one field.
 
-    The picture tower's patches lie on their grid in x and y, the text tower's tokens on t, from −1 to 1 over the
-    context's length; what lies after a text's end weighs 0. Pictures are resampled to the tower's size, and normalised
-    as its weights expect.
+    The picture tower's patches lie on their grid in x and y, in [−1, 1]; the text tower's tokens on t, as those of the
+    encoder `token` do, and what lies after a text's end weighs 0. Pictures are resampled to the tower's size, and
+    normalised as its weights expect.
 
     Weights are those of a safetensors file, or at random where none is named. A model's checkpoint holds them all, and
     needs no other file; a file that is no longer there is missed only by a model that is used without a checkpoint's.
@@ -47,6 +47,7 @@ class OpenCLIPEncoder(Encoder):
             std: the standard deviations by which they are.
             weights_mean: what the towers' weights expect instead: CLIP's by default, 0.5 for SigLIP.
             weights_std: the standard deviations that they expect.
+            tokens_per_unit: how many tokens of a text lie in one unit of the kernels' space-time.
             union: whether the two fields are united (B samples), or stacked along the batch (2B samples).
             measure: of the union.
         """
@@ -60,6 +61,7 @@ class OpenCLIPEncoder(Encoder):
         std: Channels = (0.229, 0.224, 0.225)
         weights_mean: Channels = open_clip.OPENAI_DATASET_MEAN
         weights_std: Channels = open_clip.OPENAI_DATASET_STD
+        tokens_per_unit: PositiveFloat = 8.0
         union: bool = True
         measure: UnionMeasure = "balanced"
 
@@ -125,8 +127,8 @@ class OpenCLIPEncoder(Encoder):
         return Field.on_grid(self.project_image(grid), axes="yx")
 
     def _text_field(self, tokens: Tensor, mask: Tensor) -> Field:
-        count, length = tokens.shape[1], mask.shape[1]
-        places = (2 * torch.arange(count, device=tokens.device) + 1 - length) / length
+        count = tokens.shape[1]
+        places = (torch.arange(count, device=tokens.device) + 0.5) / self.config.tokens_per_unit
         positions = torch.zeros(*tokens.shape[:2], len(AXES), device=tokens.device)
         positions[..., AXES.index("t")] = places
         kept = mask[:, :count].to(positions.dtype)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itnet_core.component import ComponentSpec, Kind
+from collections.abc import Mapping
+
+from itnet_core.component import ComponentSpec, Kind, PresetSpec
 from itnet_core.hookspecs import hookimpl
 
 OPEN_CLIP = "open-clip-torch>=3.0"
@@ -39,6 +41,28 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         _spec("task", "nlvr2", "nlvr2:NLVR2", "is a sentence true of two photographs?", modality="image-pair-text"),
         _spec("task", "image-text-retrieval", "retrieval:ImageTextRetrieval", "which caption is of which picture"),
     ]
+
+
+@hookimpl
+def itnet_register_presets(api: int) -> list[PresetSpec]:
+    """Declare models that lack a task alone."""
+    stem = {"name": "conv-stem", "strides": [2, 2, 2, 2]}
+    patches = {"name": "patch", "patch_size": 16}
+    return [
+        _preset("image-text-nano", "itnet-nano", "image-text", stem, "small pictures with short texts on a CPU"),
+        _preset("image-text-s", "itnet-s", "image-text", patches, "photographs with texts, the paper's S"),
+        _preset(
+            "image-pair-text-nano", "itnet-nano", "image-pair-text", stem, "two small pictures with a text on a CPU"
+        ),
+        _preset(
+            "image-pair-text-s", "itnet-s", "image-pair-text", patches, "two photographs with a text, the paper's S"
+        ),
+    ]
+
+
+def _preset(name: str, size: str, encoder: str, image: Mapping[str, object], summary: str) -> PresetSpec:
+    config = {"preset": size, "encoder": {"name": encoder, "image": image}}
+    return PresetSpec(name=name, summary=summary, config=config)
 
 
 def _spec(

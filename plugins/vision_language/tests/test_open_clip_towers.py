@@ -42,7 +42,7 @@ def test_a_field_of_both_towers_tokens(make: Make, inputs: Any) -> None:
     assert field.values.shape == (3, patches + tokens, 8)
     assert field.positions[:, :patches, 1:3].unique().tolist() == [-0.75, -0.25, 0.25, 0.75]
     assert not field.positions[:, :patches, [0, 3]].any()
-    torch.testing.assert_close(field.positions[0, patches:, 0], (2 * torch.arange(16.0) + 1 - 16) / 16)
+    torch.testing.assert_close(field.positions[0, patches:, 0], (torch.arange(16.0) + 0.5) / 8)
     torch.testing.assert_close(field.weights[:, :patches].sum(1), torch.full((3,), 0.5))
     # A start, four tokens of "is it red?" and an end; "no" has three in all.
     lengths = (field.weights[:, patches:] > 0).sum(1)
@@ -158,6 +158,19 @@ def test_damaged_and_foreign_weights_are_refused(make: Make, weights: Path) -> N
 def test_published_weights_that_do_not_exist_are_refused(make: Make) -> None:
     with pytest.raises(ConfigError, match="found 'no_such'; expected a .safetensors file, or one of .*openai"):
         make(architecture="ViT-B-32", weights="no_such", download=True)
+
+
+def test_published_weights_that_cannot_be_had_are_missed_at_use(
+    make: Make, inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint's weights may be laid over them, so that it is not said before."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    encoder = make(architecture="ViT-B-32", weights="laion2b_s34b_b79k", download=True)
+    with pytest.raises(DataError, match="laion2b_s34b_b79k: found a download that failed"):
+        encoder(inputs())
+    encoder.load_state_dict(make().state_dict())
+    assert encoder(inputs()).values.isfinite().all()
 
 
 def test_a_name_brings_its_definition() -> None:
