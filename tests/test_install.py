@@ -1,4 +1,4 @@
-"""Each distribution as a wheel, and the image plugin with nothing installed but what it declares."""
+"""Each distribution as a wheel, and each modality with nothing installed but what its plugin declares."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -55,19 +57,29 @@ def needed(names: list[str]) -> dict[str, Distribution]:
 
 
 @pytest.fixture(scope="session")
-def image_only(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of packages: registry and image, and what they declare that they need; ours from wheels."""
-    site = tmp_path_factory.mktemp("image-only")
-    for name, dist in needed(["itnet-registry", "itnet-image"]).items():
-        if name in wheels:
-            zipfile.ZipFile(wheels[name]).extractall(site)
-            continue
-        for file in dist.files or []:
-            top = file.parts[0]
-            source = Path(str(dist.locate_file(top)))
-            if top not in ("..", "__pycache__") and not (site / top).exists() and source.exists():
-                (site / top).symlink_to(source)
-    return site
+def alone(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Make a folder of packages: registry and one plugin, and what they declare that they need; ours from wheels."""
+
+    @cache
+    def make(plugin: str) -> Path:
+        site = tmp_path_factory.mktemp(plugin)
+        for name, dist in needed(["itnet-registry", plugin]).items():
+            if name in wheels:
+                zipfile.ZipFile(wheels[name]).extractall(site)
+                continue
+            for file in dist.files or []:
+                top = file.parts[0]
+                source = Path(str(dist.locate_file(top)))
+                if top not in ("..", "__pycache__") and not (site / top).exists() and source.exists():
+                    (site / top).symlink_to(source)
+        return site
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def image_only(alone: Callable[[str], Path]) -> Path:
+    return alone("itnet-image")
 
 
 def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -113,6 +125,36 @@ def test_the_command_lists_what_is_there_alone(image_only: Path) -> None:
     assert done.returncode == 0, done.stderr
     distributions = {entry["distribution"] for entry in json.loads(done.stdout)["components"]}
     assert distributions == {"itnet-core", "itnet-image"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "others"),
+    [
+        ("itnet-image", []),
+        ("itnet-text", []),
+        ("itnet-pointcloud", []),
+        ("itnet-audio", []),
+        ("itnet-vision-language", ["itnet-image", "itnet-text"]),
+    ],
+)
+def test_a_modality_alone_makes_a_model_of_its_preset(alone: Callable[[str], Path], plugin: str, others: list) -> None:
+    code = f"""
+from itnet_registry import Registry, load_model, save_model
+registry = Registry()
+ours = {{c.source.distribution for c in registry.components()}}
+assert ours == {{"itnet-core", {plugin!r}, *{others!r}}}, ours
+assert not registry.faults
+for component in registry.components():
+    if component.source.distribution == {plugin!r} and not component.spec.requires:
+        component.load()
+presets = [p for p in registry.presets() if p.source.distribution == {plugin!r} and p.name.endswith("nano")]
+assert presets
+for preset in presets:
+    save_model(registry.create_model(preset.id, heads={{}}), preset.name)
+    load_model(preset.name)
+"""
+    done = run(alone(plugin), "-c", code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_not_installed_is_named_with_its_mend(image_only: Path) -> None:

@@ -23,6 +23,7 @@ _BRINGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "itnet-vision-language": {
         "encoder": ("image-text", "image-pair-text", "open-clip"),
+        "head": ("contrastive",),
         "task": ("vqa-v2", "nlvr2", "image-text-retrieval", "easy-vqa"),
     },
     "itnet-audio": {
