@@ -82,7 +82,8 @@ def test_samples_do_not_see_each_other_and_gradients_reach_everything(cls: Any, 
     assert alone.values.shape[1] == field.values.shape[1]
     torch.testing.assert_close(field.values[1:2], alone.values, rtol=1e-4, atol=1e-5)
     field.values.square().sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in encoder.parameters())
+    untouched = {name for name, each in encoder.named_parameters() if each.grad is None or not each.grad.any()}
+    assert untouched == {"text.second"}  # of the second of a pair of texts
 
 
 @pytest.mark.parametrize(
