@@ -104,7 +104,7 @@ DATA_SETS = {
     "minilm": DataSet("a sentence encoder, 22.7M weights", "Apache-2.0", minilm, "model.safetensors", 1),
     "furniture": DataSet("252 meshes of 12 kinds of furniture", "CC-BY-3.0 and CC0", furniture, "*/*.obj", 252),
     "easy-vqa": DataSet("48,248 questions about pictures of shapes", "MIT", easy_vqa, "*/images/*.png", 5000),
-    "languages": DataSet("495 telephone prompts in 5 languages", "CC-BY-SA-3.0 and CC-BY-3.0", languages, "**/*.wav", 2475),
+    "languages": DataSet("495 prompts in 5 languages", "CC-BY-SA-3.0 and CC-BY-3.0", languages, "**/*.wav", 2475),
 }
 
 

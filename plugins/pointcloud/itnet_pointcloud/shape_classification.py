@@ -28,8 +28,8 @@ class ShapeClassification(Classification):
             points: of a training cloud.
             evaluation_points: of a cloud for evaluation; as many as in training where nothing is said. The operator
                 takes any number: more are a finer sample of the same surface.
-            pool: points that are drawn from a mesh, once, and kept in memory. Training takes other `points` of them
-                each time, evaluation the first.
+            pool: points that are drawn from a mesh, once, and kept in memory by each process that loads data. Training
+                takes other `points` of them each time, evaluation the first.
             normals: whether the triangles' normals are the points' features.
         """
 

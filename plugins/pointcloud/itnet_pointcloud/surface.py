@@ -18,7 +18,8 @@ def sample_surface(path: Path, count: int, *, normals: bool = False) -> Cloud:
     """Return points of a mesh file's surface, each part of it as likely as its area is large.
 
     The same file gives the same points, wherever it lies: its contents are the seed. The points are in no order, so
-    that the first of them are a sample too.
+    that the first of them are a sample too. Positions are relative to the middle of the mesh's bounds, as float32 would
+    blur a mesh far from 0.
 
     Args:
         path: the file.
@@ -31,7 +32,7 @@ def sample_surface(path: Path, count: int, *, normals: bool = False) -> Cloud:
     mesh = open_mesh(path)
     positions, triangles = trimesh.sample.sample_surface(mesh, count, seed=zlib.crc32(path.read_bytes()))
     features = mesh.face_normals[triangles] if normals else np.zeros((count, 0))
-    return Cloud(_tensor(positions), _tensor(features))
+    return Cloud(_tensor(positions - mesh.bounds.mean(0)), _tensor(features))
 
 
 def to_unit_sphere(cloud: Cloud) -> Cloud:

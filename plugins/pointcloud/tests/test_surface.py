@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import trimesh
 
 from itnet_pointcloud.points import Cloud
 from itnet_pointcloud.surface import sample_surface, to_unit_sphere
@@ -16,6 +17,14 @@ def test_points_lie_on_the_surface_and_normals_stand_on_it(write_mesh, tmp_path:
     torch.testing.assert_close(cloud.positions.abs().amax(1), torch.full((500,), 0.5))
     on_face = (cloud.positions * cloud.features).sum(1)
     torch.testing.assert_close(on_face, torch.full((500,), 0.5))  # outwards
+
+
+def test_a_mesh_far_from_the_origin_keeps_its_shape(tmp_path: Path) -> None:
+    mesh = trimesh.creation.box()
+    mesh.apply_translation([5e6, -2e7, 0])
+    mesh.export(tmp_path / "far.obj")
+    positions = sample_surface(tmp_path / "far.obj", 500).positions
+    torch.testing.assert_close(positions.abs().amax(1), torch.full((500,), 0.5))
 
 
 def test_larger_faces_get_more_points(write_mesh, tmp_path: Path) -> None:
