@@ -8,6 +8,7 @@ counted, its licence is said, and only a whole data set takes its place under da
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -80,10 +81,14 @@ def minilm(folder: Path, work: Path) -> None:
 
 
 def easy_vqa(folder: Path, work: Path) -> None:
-    """Take pictures, questions and answers from the package's source."""
+    """Take pictures, questions and answers from the package's source, and learn a tokenizer from training questions."""
+    from itnet_text.tokenizer import train_tokenizer
+
     sha256 = "f49e98f314ef1ed1606f1b9d8ec33200bc9b6f6e45a0a6503b1c171a087daaee"
     extract(pypi(work, "easy-vqa==1.0", sha256), work)
     shutil.copytree(work / "easy-vqa-1.0/easy_vqa/data", folder, dirs_exist_ok=True)
+    texts = [question for question, *_ in json.loads((folder / "train/questions.json").read_text(encoding="utf-8"))]
+    (folder / "tokenizer.json").write_text(train_tokenizer(texts, vocabulary=400).to_str(), encoding="utf-8")
 
 
 def furniture(folder: Path, work: Path) -> None:
