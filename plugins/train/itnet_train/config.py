@@ -41,6 +41,7 @@ class TrainConfig(BaseModel):
             one.
         learning_rate: AdamW's, at the end of the warm-up.
         kernel_learning_rate_scale: the learning rate of the operators' kernels, as a multiple of `learning_rate`.
+        encoder_learning_rate_scale: the same of the encoders: small for one that is trained already.
         weight_decay: AdamW's; not on norms, biases and other parameters of one dimension.
         warmup: share of the steps in which the learning rate rises linearly.
         final_learning_rate_share: the learning rate of the last step, as a share of `learning_rate`.
@@ -68,6 +69,7 @@ class TrainConfig(BaseModel):
     batch_size: PositiveInt = 64
     learning_rate: PositiveFloat = 1e-3
     kernel_learning_rate_scale: PositiveFloat = 1.0
+    encoder_learning_rate_scale: PositiveFloat = 1.0
     weight_decay: NonNegativeFloat = 0.05
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     final_learning_rate_share: Annotated[float, Field(ge=0, le=1)] = 0.01

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from torch.optim import AdamW
 
+from itnet_core import Encoder
 from itnet_core.kernel import Kernel
 from itnet_train.config import TrainConfig
 
@@ -15,22 +16,25 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Return the parameters to train, in up to four groups.
+    """Return the parameters to train, in up to six groups.
 
-    The parameters of `Kernel` modules have a learning rate of their own. Norms, biases and parameters of one dimension
-    are not decayed.
+    The parameters of `Kernel` modules and those of `Encoder` modules have learning rates of their own. Norms, biases
+    and parameters of one dimension are not decayed.
     """
     modules = list(model.modules())
-    kernels = {id(p) for module in modules if isinstance(module, Kernel) for p in module.parameters()}
+    encoders, kernels = _inside(modules, Encoder), _inside(modules, Kernel)
     norms = {id(p) for module in modules if isinstance(module, NORMS) for p in module.parameters(recurse=False)}
     groups: dict[str, dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        kernel = id(parameter) in kernels
+        part, scale = "rest", 1.0
+        if id(parameter) in kernels:
+            part, scale = "kernels", config.kernel_learning_rate_scale
+        elif id(parameter) in encoders:
+            part, scale = "encoders", config.encoder_learning_rate_scale
         decayed = parameter.ndim > 1 and id(parameter) not in norms and name.rpartition(".")[2] != "bias"
-        scale = config.kernel_learning_rate_scale if kernel else 1.0
-        title = f"{'kernels' if kernel else 'rest'}, {'decayed' if decayed else 'not decayed'}"
+        title = f"{part}, {'decayed' if decayed else 'not decayed'}"
         empty = {
             "name": title,
             "params": [],
@@ -39,6 +43,10 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
         }
         groups.setdefault(title, empty)["params"].append(parameter)
     return list(groups.values())
+
+
+def _inside(modules: list[nn.Module], kind: type[nn.Module]) -> set[int]:
+    return {id(p) for module in modules if isinstance(module, kind) for p in module.parameters()}
 
 
 def new_optimizer(model: nn.Module, config: TrainConfig) -> AdamW:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from itnet_core import Kernel
+from itnet_core import Encoder, Kernel
 from itnet_registry import create_model
 from itnet_train import TrainConfig
 from itnet_train.optimizer import learning_rate_factor, new_optimizer, parameter_groups
@@ -13,14 +13,18 @@ from itnet_train.optimizer import learning_rate_factor, new_optimizer, parameter
 
 def test_groups_hold_each_parameter_once_with_its_rate_and_decay() -> None:
     model = create_model(width=8, depth=2, encoder="signal", kernel={"name": "mlp", "heads": 2}, task="tones")
-    config = TrainConfig(learning_rate=1e-3, kernel_learning_rate_scale=0.1, weight_decay=0.3)
+    config = TrainConfig(
+        learning_rate=1e-3, kernel_learning_rate_scale=0.1, encoder_learning_rate_scale=0.5, weight_decay=0.3
+    )
     groups = parameter_groups(model, config)
-    assert len(groups) == 4
+    assert len(groups) == 6
     settings = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
     assert len(settings) == sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
     for module in model.modules():
         if isinstance(module, Kernel):
             assert {round(settings[id(p)][0], 9) for p in module.parameters()} == {1e-4}
+        if isinstance(module, Encoder):
+            assert {round(settings[id(p)][0], 9) for p in module.parameters()} == {5e-4}
         if isinstance(module, nn.LayerNorm):
             assert {settings[id(p)] for p in module.parameters()} == {(1e-3, 0.0)}
     assert settings[id(model.heads["signal"].linear.weight)] == (1e-3, 0.3)
