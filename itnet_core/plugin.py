@@ -59,7 +59,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
 def itnet_register_presets(api: int) -> list[PresetSpec]:
     """Declare the sizes of the paper, and two smaller ones."""
     return [
-        _preset("itnet-nano", "for tests and CPUs", width=64, depth=4, heads=4, hidden=32),
+        _preset("itnet-nano", "for tests and CPUs", width=64, depth=4, heads=4, hidden=16, rank=8, frequencies=4),
         _preset("itnet-tiny", "for small data and small machines", width=192, depth=12, heads=3, hidden=32),
         _preset("itnet-s", "the paper's S, 22M parameters", width=384, depth=12, heads=6, hidden=32),
         _preset("itnet-b", "the paper's B, 86M parameters", width=768, depth=12, heads=12, hidden=64),
@@ -67,7 +67,8 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
     ]
 
 
-def _preset(name: str, summary: str, *, width: int, depth: int, heads: int, hidden: int) -> PresetSpec:
-    kernel = {"name": "mlp", "heads": heads, "hidden": hidden}
+def _preset(name: str, summary: str, *, width: int, depth: int, **kernel: int) -> PresetSpec:
     summary = f"{depth} blocks of width {width}: {summary}"
-    return PresetSpec(name=name, summary=summary, config={"width": width, "depth": depth, "kernel": kernel})
+    return PresetSpec(
+        name=name, summary=summary, config={"width": width, "depth": depth, "kernel": {"name": "mlp", **kernel}}
+    )
