@@ -53,7 +53,7 @@ class TokenEncoder(Encoder):
         super().__init__(dim, config, **options)
         self.tokenizer = None if self.config.tokenizer is None else load(self.config.tokenizer)
         self.embedding = nn.Embedding(size(self.config.tokenizer), dim)
-        # From PyTorch's N(0, 1), the vectors of rare tokens stay noise to the end: see docs/results.md.
+        # From PyTorch's N(0, 1), the vectors of rare tokens stay noise to the end: see docs/recipes.md.
         nn.init.normal_(self.embedding.weight, std=0.02)
         self.second = nn.Parameter(torch.zeros(dim))
         window = self.config.window
