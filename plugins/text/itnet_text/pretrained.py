@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
-from itnet_text.texts import Text, check_texts, padded, text_field
+from itnet_text.texts import EXAMPLE, Text, check_texts, padded, text_field
 from itnet_text.tokenizer import TokenizerContent, load, tokenize
 
 
@@ -27,6 +27,7 @@ class PretrainedEncoder(Encoder):
     """
 
     modality = "text"
+    axes = "t"
 
     class Config(ComponentConfig):
         """Configuration.
@@ -58,9 +59,10 @@ class PretrainedEncoder(Encoder):
             if not isinstance(data, Mapping) or not isinstance(data.get("model"), str) or complete:
                 return data
             folder = Path(data["model"]).expanduser()
+            given = {name: value for name, value in data.items() if value is not None}
             if folder.is_dir():
-                return {**data, **_of_folder(folder)}
-            return {**data, **_of_hub(data["model"])} if data.get("download") is True else data
+                return {**_of_folder(folder), **given}
+            return {**_of_hub(data["model"]), **given} if data.get("download") is True else data
 
         @model_validator(mode="after")
         def _complete(self) -> Self:
@@ -81,21 +83,23 @@ class PretrainedEncoder(Encoder):
 
     def _body(self) -> Any:
         """Return the model with its weights; where its folder is not, without them: then a checkpoint has them."""
-        architecture = AutoConfig.for_model(**self.config.architecture)
         folder = Path(self.config.model).expanduser()
-        if not folder.is_dir() and not self.config.download:
-            return AutoModel.from_config(architecture)  # type: ignore[no-untyped-call]
+        name = str(folder) if folder.is_dir() else self.config.model
         try:
-            name = str(folder) if folder.is_dir() else self.config.model
-            return AutoModel.from_pretrained(
-                name, config=architecture, use_safetensors=True, local_files_only=folder.is_dir()
-            )
-        except (OSError, ValueError, RuntimeError) as error:
+            architecture = AutoConfig.for_model(**self.config.architecture)
+            if not folder.is_dir() and not self.config.download:
+                body: Any = AutoModel.from_config(architecture)  # type: ignore[no-untyped-call]
+            else:
+                body = AutoModel.from_pretrained(
+                    name, config=architecture, use_safetensors=True, local_files_only=folder.is_dir()
+                )
+        except Exception as error:  # transformers and safetensors raise many kinds
             raise ConfigError(
                 f"PretrainedEncoder.model: {self.config.model}",
-                found=str(error).partition("\n")[0],
+                found=f"{str(error).partition(chr(10))[0]:.200}",
                 expected="a transformers model with its weights in model.safetensors",
             ) from error
+        return body.float()  # many are stored in half precision
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; a frozen model stays in evaluation mode."""
@@ -126,6 +130,10 @@ class PretrainedEncoder(Encoder):
                 known = {"token_type_ids": segments} if getattr(self.body.config, "type_vocab_size", 0) > 1 else {}
                 values = self.body(input_ids=ids, attention_mask=mask, **known).last_hidden_state
         return text_field(self.projection(values), tokens, self.config.tokens_per_unit)
+
+    def example(self) -> list[Text]:
+        """Return a text, and a pair of texts."""
+        return list(EXAMPLE)
 
 
 def _of_folder(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from itnet_text.tokenizer import Tokens
 Text = str | tuple[str, str]
 """A text, or two that belong together."""
 
+EXAMPLE: tuple[Text, ...] = ("a fine film", ("a film", "it is dull"))
+"""What the encoders' `example` gives."""
+
 
 def check_texts(inputs: Any, place: str) -> list[tuple[str, ...]]:
     """Return a batch of texts as tuples of one string or of two.
@@ -31,10 +34,18 @@ def check_texts(inputs: Any, place: str) -> list[tuple[str, ...]]:
         parts = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, list | tuple) else ()
         if len(parts) not in (1, 2) or not all(isinstance(part, str) for part in parts):
             raise ShapeError(f"{place}[{index}]", found=f"{text!r:.60}", expected=expected)
-        if not all(part.strip() for part in parts):
-            raise ShapeError(f"{place}[{index}]", found="an empty text", expected=expected)
+        if fault := next(filter(None, map(fault_of, parts)), ""):
+            raise ShapeError(f"{place}[{index}]", found=fault, expected=expected)
         texts.append(parts)
     return texts
+
+
+def fault_of(text: str) -> str:
+    """Return what makes a text one that cannot be read; nothing if it can."""
+    if not text.strip():
+        return "an empty text"
+    # JSON can say "\\ud800", which is no character, and which no tokenizer takes.
+    return "half of a surrogate pair" if any("\ud800" <= character <= "\udfff" for character in text) else ""
 
 
 def padded(rows: list[list[int]], device: torch.device) -> Tensor:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
+from itnet_core import ShapeError
+
 BYTES = 256
 
 
@@ -72,19 +74,29 @@ def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_
     """Return the tokens of texts, or of pairs of them; bytes of UTF-8 without a tokenizer.
 
     Of a text that is too long the first `max_length` tokens are kept; of a pair, the longer part gives way first.
+
+    Raises:
+        ShapeError: a text has no token, as its characters are ones that the tokenizer drops.
     """
     if tokenizer is None:
-        return [_bytes([list(part.encode()) for part in each], max_length) for each in texts]
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
-    encoded = tokenizer.encode_batch([each if len(each) > 1 else each[0] for each in texts])
-    return [Tokens(each.ids, each.type_ids) for each in encoded]
+        tokens = [_bytes([list(part.encode()) for part in each], max_length) for each in texts]
+    else:
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length)
+        encoded = tokenizer.encode_batch([each if len(each) > 1 else each[0] for each in texts])
+        # The library does not truncate where the marks that it adds leave no room for a text.
+        tokens = [Tokens(each.ids[:max_length], each.type_ids[:max_length]) for each in encoded]
+    for text, each in zip(texts, tokens, strict=True):
+        if not each.ids:
+            raise ShapeError("tokenize(texts)", found=f"a text without a token, {text!r:.60}", expected="one at least")
+    return tokens
 
 
 def _bytes(parts: list[list[int]], max_length: int) -> Tokens:
     if len(parts) == 2:
-        half, lengths = max_length // 2, [len(part) for part in parts]
-        parts = [part[: max(max_length - other, half)] for part, other in zip(parts, reversed(lengths), strict=True)]
+        first, second = parts
+        least = (max_length + 1) // 2, max_length // 2
+        parts = [first[: max(max_length - len(second), least[0])], second[: max(max_length - len(first), least[1])]]
     ids = list(chain(*parts))
     segments = [number for number, part in enumerate(parts) for _ in part]
     return Tokens(ids[:max_length], segments[:max_length])
