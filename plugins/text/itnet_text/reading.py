@@ -22,7 +22,7 @@ def _load(source: Row | Path, *, pair: bool, encoding: str) -> Text:
     text = read_file(source, encoding).strip()
     if not pair:
         return check_row(Row((text,), str(source)))
-    lines = [line for line in text.split("\n") if line.strip()]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     if len(lines) != 2:
         raise DataError(str(source), found=f"{len(lines)} lines with text", expected="two texts, one a line")
     return check_row(Row(tuple(lines), str(source)))

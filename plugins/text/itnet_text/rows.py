@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from itnet_core import DataError
 from itnet_tasks import Labelled
+from itnet_text.texts import fault_of
 
 Value = str | int | float | None
 Columns = dict[str, Value]
@@ -41,8 +42,8 @@ def check_row(row: Row) -> str | tuple[str, str]:
     expected = "a label, and a text that is not empty" if len(row.texts) == 1 else "a label, and two texts, none empty"
     if row.problem:
         raise DataError(row.place, found=row.problem, expected=expected)
-    if not all(text.strip() for text in row.texts):
-        raise DataError(row.place, found="an empty text", expected=expected)
+    if fault := next(filter(None, map(fault_of, row.texts)), ""):
+        raise DataError(row.place, found=fault, expected=expected)
     return row.texts[0] if len(row.texts) == 1 else (row.texts[0], row.texts[1])
 
 
@@ -95,7 +96,7 @@ def read_table(path: Path, *, header: bool = True, encoding: str = "utf-8") -> I
         encoding: of the file.
 
     Raises:
-        DataError: the file cannot be read, is of another kind, or a line is not JSON.
+        DataError: the file cannot be read, is of another kind, or a line is not JSON; or quotes are not closed.
     """
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
@@ -103,15 +104,20 @@ def read_table(path: Path, *, header: bool = True, encoding: str = "utf-8") -> I
         return
     if suffix not in (".csv", ".tsv", ".txt"):
         raise DataError(str(path), found=f"a file ending in {suffix!r}", expected="one in .csv, .tsv, .txt or .jsonl")
-    quoting = {"delimiter": ","} if suffix == ".csv" else {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    # Strict: quotes that are not closed would take in all rows to the end of the file as one.
+    quoting: dict[str, Any] = {"strict": True} if suffix == ".csv" else {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
     reader = csv.reader(io.StringIO(read_file(path, encoding), newline=""), **quoting)
     names: list[str] | None = None
-    for cells in reader:
-        if header and names is None:
-            names = cells
-        elif cells:
-            named = names if names is not None else map(str, range(len(cells)))
-            yield f"{path}, line {reader.line_num}", dict(zip(named, cells, strict=False))
+    try:
+        for cells in reader:
+            if header and names is None:
+                names = cells
+            elif cells:
+                named = names if names is not None else map(str, range(len(cells)))
+                yield f"{path}, line {reader.line_num}", dict(zip(named, cells, strict=False))
+    except csv.Error as error:
+        place = f"{path}, line {reader.line_num}"
+        raise DataError(place, found=f"a damaged row ({error})", expected="cells with all quotes closed") from None
 
 
 def _read_jsonl(path: Path, encoding: str) -> Iterator[tuple[str, Columns]]:
@@ -132,7 +138,9 @@ def texts_of(columns: Columns, names: Sequence[str], place: str) -> Row:
     """Return a row's texts; a column that is not there, or no text, is its problem."""
     missing = [name for name in names if columns.get(name) is None]
     if missing:
-        return Row(("",) * len(names), place, f"no column {missing[0]!r}, but {len(columns)} columns")
+        there = missing[0] in columns
+        found = f"nothing in column {missing[0]!r}" if there else f"{len(columns)} columns, none {missing[0]!r}"
+        return Row(("",) * len(names), place, found)
     wrong = [name for name in names if not isinstance(columns[name], str)]
     problem = f"{columns[wrong[0]]!r:.40} in column {wrong[0]!r}" if wrong else ""
     return Row(tuple(str(columns[name]) for name in names), place, problem)
