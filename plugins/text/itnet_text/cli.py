@@ -36,6 +36,9 @@ def train(
         if not any(column in columns for _, columns in rows):
             raise DataError(str(file), found=f"no column {column!r}", expected="the column of the texts")
         texts += [str(columns[column]) for _, columns in rows if columns.get(column) is not None]
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise DataError(", ".join(map(str, files)), found="no text", expected="texts to learn from")
     tokenizer = train_tokenizer(texts, vocabulary, lowercase=not case)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")

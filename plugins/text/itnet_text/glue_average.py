@@ -36,7 +36,12 @@ def glue_average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         DataError: a task of the nine, or a metric of one, is missing.
     """
     missing = [task for task in METRICS if task not in scores]
-    missing += [f"{task}/{name}" for task in METRICS for name in METRICS[task] if name not in scores.get(task, {name})]
+    missing += [
+        f"{task}/{name}"  # null in metrics.json where it was not finite
+        for task in METRICS
+        for name in METRICS[task]
+        if task in scores and scores[task].get(name) is None
+    ]
     if missing:
         raise DataError("GLUE's average", found=f"no {', '.join(missing)}", expected="scores of all nine tasks")
     found = {task: 100 * mean(scores[task][name] for name in names) for task, names in METRICS.items()}

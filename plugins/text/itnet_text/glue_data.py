@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ class Files:
 
 def _parquet(paths: list[Path]) -> Dataset:
     try:
-        return Dataset.from_parquet([str(path) for path in paths])
+        return Dataset.from_parquet([glob.escape(str(path)) for path in paths])  # which it takes for patterns
     except Exception as error:  # pyarrow and datasets raise many kinds for a damaged file
         cause = error.__cause__ or error
         raise DataError(

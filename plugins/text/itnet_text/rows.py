@@ -138,9 +138,7 @@ def texts_of(columns: Columns, names: Sequence[str], place: str) -> Row:
     """Return a row's texts; a column that is not there, or no text, is its problem."""
     missing = [name for name in names if columns.get(name) is None]
     if missing:
-        there = missing[0] in columns
-        found = f"nothing in column {missing[0]!r}" if there else f"{len(columns)} columns, none {missing[0]!r}"
-        return Row(("",) * len(names), place, found)
+        return Row(("",) * len(names), place, f"nothing in column {missing[0]!r}")
     wrong = [name for name in names if not isinstance(columns[name], str)]
     problem = f"{columns[wrong[0]]!r:.40} in column {wrong[0]!r}" if wrong else ""
     return Row(tuple(str(columns[name]) for name in names), place, problem)

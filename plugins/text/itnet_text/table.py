@@ -155,7 +155,7 @@ class TextTable(Table, Classification):
     def label_of(self, value: Any) -> int | None:
         """Return the number of a class."""
         if self.config.threshold is None:
-            return self.classes.index(str(value)) if str(value) in self.classes else None
+            return None if value is None or str(value) not in self.classes else self.classes.index(str(value))
         number = _number(value)
         return None if number is None else int(number > self.config.threshold)
 
@@ -191,7 +191,8 @@ class TextTableRegression(Table, Regression):
 
 def _values(config: Any) -> tuple[str, ...]:
     """Return the label column's values in the file for training, sorted."""
-    return tuple(sorted({str(columns.get(str(config.label))) for _, columns in columns_of(config.train, config)}))
+    values = (columns.get(str(config.label)) for _, columns in columns_of(config.train, config))
+    return tuple(sorted({str(value) for value in values if value is not None and str(value).strip()}))
 
 
 def _number(value: Any) -> float | None:

@@ -94,7 +94,7 @@ def test_no_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     ("columns", "problem"),
     [
         ({"a": "one", "b": "two"}, ""),
-        ({"a": "one"}, "1 columns, none 'b'"),
+        ({"a": "one"}, "nothing in column 'b'"),
         ({"a": "one", "b": None}, "nothing in column 'b'"),
         ({"a": 3, "b": "two"}, "3 in column 'a'"),
     ],
