@@ -27,9 +27,9 @@ class Change(NamedTuple):
 
 
 CHANGES = [
-    Change("fashion", "learning rate 0.001, not 0.004", "train.learning_rate=0.001"),
+    Change("languages", "learning rate 0.001, not 0.004", "train.learning_rate=0.001"),
     Change(
-        "fashion",
+        "languages",
         "kernel of 32 hidden units, rank 16, 8 frequencies, not 16, 8 and 4",
         "model.kernel.hidden=32 model.kernel.rank=16 model.kernel.frequencies=8",
     ),
