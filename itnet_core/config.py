@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -66,7 +66,12 @@ class Configured:
     """A component: a class with a nested `Config`, built as `Component(…, config)` or as `Component(…, field=value)`.
 
     `Component(…, component.config)` builds an equal component again.
+
+    Attributes:
+        example_options: options of a small instance, for checks and documentation; where the defaults do not suffice.
     """
+
+    example_options: ClassVar[Mapping[str, Any]] = {}
 
     class Config(ComponentConfig):
         """No fields."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ class ClassificationHead(Head):
         """Attributes: classes: how many there are."""
 
         classes: PositiveInt
+
+    example_options: ClassVar[Mapping[str, Any]] = {"classes": 3}
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
@@ -66,6 +69,8 @@ class PerPointHead(Head):
         """Attributes: outputs: how many a point."""
 
         outputs: PositiveInt
+
+    example_options: ClassVar[Mapping[str, Any]] = {"outputs": 3}
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

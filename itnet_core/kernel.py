@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -48,11 +48,13 @@ class Kernel(Configured, nn.Module, ABC):
         heads: the number of scalar kernels.
         normalization: `none` for Σ_j w_j k v, `softmax` for Σ_j w_j e^k v / Σ_j w_j e^k.
         support: the pairs that the integral runs over.
+        shortcut: whether `integrate` is there, for some points at least.
     """
 
     heads: int
     normalization: Normalization = "none"
     support: Support = Support()
+    shortcut: ClassVar[bool] = False
 
     @abstractmethod
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:

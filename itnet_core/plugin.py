@@ -8,8 +8,15 @@ from itnet_core.hookspecs import hookimpl
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
-    """Declare the paper's kernel, the full sampler, the evaluators and the heads."""
+    """Declare the encoder of fields, the paper's kernel, the full sampler, the evaluators and the heads."""
     return [
+        ComponentSpec(
+            kind="encoder",
+            name="field",
+            target="itnet_core.encoder:FieldEncoder",
+            summary="data that are functions at points already",
+            modality="field",
+        ),
         ComponentSpec(
             kind="kernel",
             name="mlp",

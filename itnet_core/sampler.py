@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -26,7 +26,15 @@ class Nodes:
 
 
 class Sampler(Configured, nn.Module, ABC):
-    """Base of samplers: `Sampler(dim, config)` chooses the nodes of the quadrature for a field of `dim` channels."""
+    """Base of samplers: `Sampler(dim, config)` chooses the nodes of the quadrature for a field of `dim` channels.
+
+    Attributes:
+        unbiased: whether the mean over many draws of a sum over its nodes is the sum over the field.
+        learned: whether it has parameters that the result's gradient reaches.
+    """
+
+    unbiased: ClassVar[bool] = True
+    learned: ClassVar[bool] = False
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()

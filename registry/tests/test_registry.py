@@ -32,7 +32,7 @@ def test_a_plugin_is_imported_once(garden):
 def test_available_is_by_kind_and_sorted(garden):
     garden.toy()
     registry = garden.registry()
-    assert registry.available("encoder") == ["itnet-toy/letters", "itnet-toy/pixels"]
+    assert registry.available("encoder") == ["itnet-core/field", "itnet-toy/letters", "itnet-toy/pixels"]
     assert set(registry.available()) > {"itnet-toy/stripes", "itnet-core/mlp", "itnet-toy/constant"}
     with pytest.raises(ConfigError, match=r"kind: found 'encodr'; expected one of encoder, kernel"):
         registry.available("encodr")

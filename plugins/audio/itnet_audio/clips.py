@@ -97,3 +97,8 @@ def clip_field(values: Tensor, lengths: Tensor, cell: float, unit: float) -> Fie
     bounds = [(0.0, count * cell / unit), *[(-1.0, 1.0)] * len(bands)]
     weights = weights / weights.sum(1, keepdim=True)
     return Field.on_grid(values, axes="tx"[: len(bounds)], bounds=bounds, weights=weights)
+
+
+def example(sample_rate: int) -> Audio:
+    """Return two clips of noise, a quarter and a fifth of a second long."""
+    return Audio.of([0.1 * torch.randn(sample_rate // part) for part in (4, 5)])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks, spectrogram
 
-from itnet_audio.clips import Audio, check_audio, clip_field, standardized, to_multiple
+from itnet_audio.clips import Audio, check_audio, clip_field, example, standardized, to_multiple
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
 
 FLOOR = 1e-8
@@ -31,6 +31,7 @@ class MelEncoder(Encoder):
     """
 
     modality = "audio"
+    axes = "tx"
 
     class Config(ComponentConfig):
         """Configuration.
@@ -127,6 +128,10 @@ class MelEncoder(Encoder):
         levels = self.log_mel(to_multiple(waveform, cell), lengths)
         values = self.projection(levels.unsqueeze(1).to(self.projection.weight.dtype)).permute(0, 2, 3, 1)
         return clip_field(values, lengths, cell, c.unit_seconds * c.sample_rate)
+
+    def example(self) -> Audio:
+        """Return two clips of noise."""
+        return example(self.config.sample_rate)
 
     def log_mel(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """Return the standardized log-mel spectrogram, shape (B, T / hop, n_mels), 0 behind each clip's end.

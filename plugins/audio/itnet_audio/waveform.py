@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_audio.clips import Audio, check_audio, clip_field, standardized, to_multiple
+from itnet_audio.clips import Audio, check_audio, clip_field, example, standardized, to_multiple
 from itnet_core import ComponentConfig, Encoder, Field
 
 Strides = Annotated[tuple[PositiveInt, ...], ConfigField(min_length=1)]
@@ -26,6 +26,7 @@ class WaveformEncoder(Encoder):
     """
 
     modality = "audio"
+    axes = "t"
 
     class Config(ComponentConfig):
         """Configuration.
@@ -75,6 +76,10 @@ class WaveformEncoder(Encoder):
             values = values.masked_fill(~_within(values.shape[2], cells).unsqueeze(1), 0.0)
         points = self.projection(values.transpose(1, 2))
         return clip_field(points, lengths, prod(c.strides), c.unit_seconds * c.sample_rate)
+
+    def example(self) -> Audio:
+        """Return two clips of noise."""
+        return example(self.config.sample_rate)
 
 
 def _within(count: int, lengths: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field as ConfigField
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ class ConvStemEncoder(Encoder):
     """
 
     modality = "image"
+    axes = "xy"
 
     class Config(ComponentConfig):
         """Configuration.
@@ -71,3 +73,7 @@ class ConvStemEncoder(Encoder):
         height, width = inputs.shape[-2:]
         values = self.projection(self.stem(inputs.to(self.projection.weight.dtype)))
         return picture_field(values.permute(0, 2, 3, 1), (height, width), prod(self.config.strides), point=0.5)
+
+    def example(self) -> Tensor:
+        """Return two pictures."""
+        return torch.randn(2, self.config.channels, 20, 24)

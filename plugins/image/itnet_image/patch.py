@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,6 +26,7 @@ class PatchEncoder(Encoder):
     """
 
     modality = "image"
+    axes = "xy"
 
     class Config(ComponentConfig):
         """Configuration.
@@ -68,3 +70,7 @@ class PatchEncoder(Encoder):
             pictures = resample(pictures, (rows * patch, columns * patch), longer / resolution)
         values = self.projection(pictures).permute(0, 2, 3, 1)
         return picture_field(values, (height, width), patch * longer / resolution)
+
+    def example(self) -> Tensor:
+        """Return two pictures."""
+        return torch.randn(2, self.config.channels, 20, 24)

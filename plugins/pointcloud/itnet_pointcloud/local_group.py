@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Encoder, Field
 from itnet_pointcloud.neighbours import farthest_points, gather, nearest
-from itnet_pointcloud.points import Points, check_points, cloud_field
+from itnet_pointcloud.points import Points, check_points, cloud_field, example
 
 
 class LocalGroupEncoder(Encoder):
@@ -22,6 +22,7 @@ class LocalGroupEncoder(Encoder):
     """
 
     modality = "point-cloud"
+    axes = "xyz"
 
     class Config(ComponentConfig):
         """Configuration.
@@ -61,6 +62,10 @@ class LocalGroupEncoder(Encoder):
         groups = self.group(seen.to(dtype)).masked_fill(~there.unsqueeze(-1), -torch.inf).amax(2)
         values = self.lift(torch.cat([groups, centres.to(dtype)], dim=-1))
         return cloud_field(values, centres, self._weights(points, centres))
+
+    def example(self) -> Points:
+        """Return two clouds of random points."""
+        return example(self.config.features)
 
     def _weights(self, points: Points, centres: Tensor) -> Tensor:
         """Return the centres' weights; one that is there twice, as a small cloud has too few points, weighs once."""

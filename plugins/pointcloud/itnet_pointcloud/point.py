@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt
 from torch import nn
 
 from itnet_core import ComponentConfig, Encoder, Field
-from itnet_pointcloud.points import Points, check_points, cloud_field
+from itnet_pointcloud.points import Points, check_points, cloud_field, example
 
 
 class PointEncoder(Encoder):
@@ -20,6 +20,7 @@ class PointEncoder(Encoder):
     """
 
     modality = "point-cloud"
+    axes = "xyz"
 
     class Config(ComponentConfig):
         """Configuration.
@@ -43,3 +44,7 @@ class PointEncoder(Encoder):
         points = check_points(inputs, self.config.features, "PointEncoder(inputs)")
         known = torch.cat([points.positions, points.features], dim=-1).to(next(self.parameters()).dtype)
         return cloud_field(self.lift(known), points.positions, points.weights)
+
+    def example(self) -> Points:
+        """Return two clouds of random points."""
+        return example(self.config.features)

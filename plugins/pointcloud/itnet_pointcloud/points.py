@@ -107,3 +107,8 @@ def cloud_field(values: Tensor, positions: Tensor, weights: Tensor) -> Field:
     Weights of shape (B, N) are scaled to the sum 1.
     """
     return Field(values, F.pad(positions, (1, 0)), weights / weights.sum(-1, keepdim=True))
+
+
+def example(features: int) -> Points:
+    """Return two clouds of random points, one of 40 and one of 30."""
+    return Points.of([Cloud(2 * torch.rand(count, 3) - 1, torch.randn(count, features)) for count in (40, 30)])

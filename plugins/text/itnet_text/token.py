@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt, field_validator
 from torch import nn
 
 from itnet_core import ComponentConfig, Encoder, Field
-from itnet_text.texts import Text, check_texts, padded, text_field
+from itnet_text.texts import EXAMPLE, Text, check_texts, padded, text_field
 from itnet_text.tokenizer import TokenizerContent, load, size, tokenize
 
 
@@ -23,6 +23,7 @@ class TokenEncoder(Encoder):
     """
 
     modality = "text"
+    axes = "t"
 
     class Config(ComponentConfig):
         """Configuration.
@@ -80,3 +81,7 @@ class TokenEncoder(Encoder):
             inside = text_field(torch.ones_like(values), tokens, 1.0).values  # none of it from behind a text's end
             values = self.convolution((values * inside).transpose(1, 2)).transpose(1, 2)
         return text_field(values, tokens, self.config.tokens_per_unit)
+
+    def example(self) -> list[Text]:
+        """Return a text, and a pair of texts."""
+        return list(EXAMPLE)

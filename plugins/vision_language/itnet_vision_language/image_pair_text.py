@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from itnet_core import Field, union
@@ -40,6 +41,11 @@ class ImagePairTextEncoder(PicturesAndTexts):
         left, right = (_of(both, half, z) for half, z in ((0, -HALF_DISTANCE), (1, HALF_DISTANCE)))
         fields = [self.part(0, left), self.part(1, right), self.part(2, self.text(texts))]
         return union(fields, self.config.measure)
+
+    def example(self) -> ImageText:
+        """Return the examples of its two encoders, each picture and its mirror image."""
+        pictures = self.image.example()
+        return ImageText(torch.stack([pictures, pictures.flip(-1)], 1), self.text.example())
 
 
 def _of(both: Field, half: int, z: float) -> Field:

@@ -16,6 +16,7 @@ class ImageTextEncoder(PicturesAndTexts):
     """
 
     modality = "image-text"
+    axes = "txy"
     parts = 2
 
     class Config(PicturesAndTexts.Config):
@@ -40,3 +41,7 @@ class ImageTextEncoder(PicturesAndTexts):
         pictures, texts = check_inputs(inputs, 4, "ImageTextEncoder(inputs)")
         fields = [self.part(0, self.image(pictures)), self.part(1, self.text(texts))]
         return union(fields, self.config.measure) if self.config.union else stacked(fields)
+
+    def example(self) -> ImageText:
+        """Return the examples of its two encoders."""
+        return ImageText(self.image.example(), self.text.example())

@@ -32,6 +32,7 @@ class OpenCLIPEncoder(Encoder):
     """
 
     modality = "image-text"
+    axes = "txy"
 
     class Config(ComponentConfig):
         """Configuration.
@@ -122,6 +123,10 @@ class OpenCLIPEncoder(Encoder):
             grid, tokens = last_tokens(self.model, self._prepared(pictures), ids)
         fields = [self._picture_field(grid), self._text_field(tokens, mask)]
         return union(fields, self.config.measure) if self.config.union else stacked(fields)
+
+    def example(self) -> ImageText:
+        """Return two pictures of the tower's size, with texts."""
+        return ImageText(torch.randn(2, 3, *self.image_size), ["a red chair", "a table"])
 
     def _picture_field(self, grid: Tensor) -> Field:
         return Field.on_grid(self.project_image(grid), axes="yx")

@@ -1,0 +1,195 @@
+"""What the kit checks of kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, get_args
+
+import torch
+from torch import Tensor, nn
+
+from itnet_core.component import Kind
+from itnet_core.errors import ConfigError
+from itnet_core.evaluate import DenseEvaluator, TiledEvaluator
+from itnet_core.field import Field
+from itnet_core.kernel import Kernel, Points
+from itnet_core.operator import IntegralOperator
+from itnet_core.testing.conformance import ModuleConformance, due_when, same
+from itnet_core.testing.fields import permuted, sample, scattered, with_padding
+
+SUPPORTS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"causal": "t"},
+    {"radius": 0.9},
+    {"window": 0.8},
+    {"causal": "t", "radius": 0.9},
+)
+"""Those that are tried, of a kernel whose options have a `support`."""
+
+
+class KernelConformance(ModuleConformance):
+    """Checks of a kernel; override `field` where it needs other points, a grid for one."""
+
+    kind: ClassVar[Kind] = "kernel"
+
+    def field(self, seed: int = 0) -> Field:
+        """Return a field of at least two samples for the kernel, of `dim` channels."""
+        return scattered(dim=self.dim, seed=seed)
+
+    def module(self, **options: Any) -> nn.Module:
+        """Return an operator with the kernel, which sums over all pairs or takes the kernel's shortcut."""
+        return IntegralOperator(self.dim, self.kernel(**options), evaluator=DenseEvaluator())
+
+    def kernel(self, **options: Any) -> Kernel:
+        """Return a new kernel."""
+        found: Kernel = self.cls(self.dim, **{**self.settings, **options})
+        return found
+
+    def inputs(self) -> Field:
+        """Return `field()`."""
+        return self.field()
+
+    def model(self) -> Any:
+        """Return a model of one block with the kernel."""
+        kernel = {"name": self.component, **self.settings}
+        encoder = {"name": "itnet-core/field", "channels": self.dim}
+        model = self.registry.create_model(width=self.dim, depth=1, encoder=encoder, kernel=kernel, heads={})
+        return model, self.inputs()
+
+    def variants(self) -> Iterator[tuple[str, Kernel]]:
+        """Yield the kernel with every normalisation and support that its options have and that it does not refuse."""
+        fields = self.cls.Config.model_fields
+        normalizations = get_args(fields["normalization"].annotation) if "normalization" in fields else (None,)
+        for normalization in normalizations:
+            for support in SUPPORTS if "support" in fields else (None,):
+                chosen = {"normalization": normalization, "support": support}
+                options = {name: value for name, value in chosen.items() if value is not None}
+                try:
+                    torch.manual_seed(0)
+                    kernel = self.kernel(**options)
+                except ConfigError:
+                    continue
+                yield f"with {options}", kernel.double().eval()
+
+    def check_some_variant_is_there(self) -> None:
+        """It does not refuse every normalisation and support that its options have."""
+        assert list(self.variants()), "every normalisation and support that its options have is refused"
+
+    def check_tile_gives_blocks(self) -> None:
+        """`tile` on some of the points gives the block of what it gives on all, of shape (B, heads, n, m)."""
+        for title, kernel in self.variants():
+            query, key = self.points(kernel)
+            whole = kernel.tile(query.terms, key.terms)
+            n, m = query.positions.shape[1], key.positions.shape[1]
+            expected = (len(query.positions), kernel.heads, n, m)
+            assert whole.shape == expected, f"{title}: tile gives {tuple(whole.shape)}; expected {expected}"
+            for rows, columns in ((slice(0, 1), slice(0, m)), (slice(n // 2, n), slice(1, 2)), (slice(1, n), slice(2))):
+                block = kernel.tile(query.narrow(rows).terms, key.narrow(columns).terms)
+                same(block, whole[:, :, rows, columns], f"{title}: the block {rows}, {columns} and tile there", **EXACT)
+
+    def check_evaluators_agree(self) -> None:
+        """Tile by tile, it sums to the same as over all pairs at once, gradients too."""
+        tiled = TiledEvaluator(query_tile=3, key_tile=4)
+        for title, kernel in self.variants():
+            same(
+                self.sum(kernel, tiled),
+                self.sum(kernel, DenseEvaluator()),
+                f"{title}: sums by tiles and at once",
+                **EXACT,
+            )
+
+    @due_when(lambda case: case.cls.shortcut)
+    def check_shortcut_is_exact(self) -> None:
+        """`integrate` is the sum over all pairs, gradients too, for every variant that it applies to."""
+        applied = 0
+        for title, kernel in self.variants():
+            query, key = self.points(kernel)
+            if not kernel.integrates(query, key):
+                continue
+            applied += 1
+            short = self.sum(kernel, lambda kernel, *points: kernel.integrate(*points))
+            same(short, self.sum(kernel, DenseEvaluator()), f"{title}: integrate and the sum over all pairs", **EXACT)
+        assert applied, f"{self.cls.__name__}.shortcut is True, but integrates() is False for the fields of the checks"
+
+    @due_when(lambda case: not case.cls.shortcut)
+    def check_no_shortcut_is_taken_undeclared(self) -> None:
+        """`integrates` is `False` where the class does not declare `shortcut`."""
+        for title, kernel in self.variants():
+            assert not kernel.integrates(*self.points(kernel)), (
+                f"{title}: integrates() is True; declare shortcut = True"
+            )
+
+    def check_order_of_points_is_nothing(self) -> None:
+        """Points in another order give the same results, in that order."""
+        field = self.field().to(torch.float64)
+        order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
+        for title, operator in self.operators():
+            found = operator(permuted(field, order)).values
+            same(found, operator(field).values[:, order], f"{title}: results in another order", **EXACT)
+
+    def check_weight_zero_is_absence(self) -> None:
+        """Points of weight 0 change nothing, whatever their values."""
+        field = self.field().to(torch.float64)
+        for title, operator in self.operators():
+            n = field.values.shape[1]
+            found = operator(with_padding(field)).values[:, :n]
+            same(found, operator(field).values, f"{title}: results with and without points of weight 0", **EXACT)
+
+    def check_empty_neighbourhood_is_zero(self) -> None:
+        """Where no point has weight the integral is 0, not NaN."""
+        for title, kernel in self.variants():
+            query, key = self.points(kernel)
+            key = key._replace(weights=torch.zeros_like(key.weights))
+            values = self.values(kernel, key)
+            found = DenseEvaluator()(kernel, query, key, values)
+            same(found, torch.zeros_like(found), f"{title}: the integral over nothing, and 0,", exact=True)
+            if kernel.integrates(query, key):
+                found = kernel.integrate(query, key, values)
+                same(found, torch.zeros_like(found), f"{title}: integrate over nothing, and 0,", exact=True)
+
+    def check_samples_are_independent(self) -> None:
+        """A sample's result is the same alone."""
+        field = self.field().to(torch.float64)
+        for title, operator in self.operators():
+            whole = operator(field).values
+            for number in range(len(field.values)):
+                found = operator(sample(field, number)).values[0]
+                same(found, whole[number], f"{title}: results of sample {number} alone and in a batch", **EXACT)
+
+    def operators(self) -> Iterator[tuple[str, IntegralOperator]]:
+        """Yield an operator for each variant."""
+        for title, kernel in self.variants():
+            torch.manual_seed(0)
+            yield title, IntegralOperator(self.dim, kernel, evaluator=DenseEvaluator()).double().eval()
+
+    def points(self, kernel: Kernel) -> tuple[Points, Points]:
+        """Return both sides of the pairs: those of one field with those of another of the same grid."""
+        query, key = self.field(0).to(torch.float64), self.field(1).to(torch.float64)
+        query = Field(query.values, key.positions, key.weights, grid=key.grid)
+        terms = kernel.project(query, key)
+        first, second = (
+            Points(term, field.positions, field.weights, field.grid)
+            for term, field in zip(terms, (query, key), strict=True)
+        )
+        return first, second
+
+    def values(self, kernel: Kernel, key: Points) -> Tensor:
+        """Return values to integrate, (B, M, heads, 3)."""
+        shape = (*key.weights.shape, kernel.heads, 3)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64).requires_grad_()
+
+    def sum(self, kernel: Kernel, evaluate: Callable[[Kernel, Points, Points, Tensor], Tensor]) -> list[Tensor]:
+        """Return the sums over pairs, and the gradients of a function of them to values and weights, 0 for none."""
+        query, key = self.points(kernel)
+        values = self.values(kernel, key)
+        result = evaluate(kernel, query, key, values)
+        weights = [values, *kernel.parameters()]
+        target = result.flatten() @ torch.linspace(-1, 1, result.numel(), dtype=result.dtype)
+        found = torch.autograd.grad(target, weights, allow_unused=True)
+        return [
+            result.detach(),
+            *(torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)),
+        ]
+
+
+EXACT: dict[str, Any] = {"tolerance": 1e-9}

@@ -1,0 +1,105 @@
+"""Encoders of fields with one fault each."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Annotated, Any
+
+import torch
+from pydantic import ConfigDict, WithJsonSchema, field_serializer
+
+from itnet_core import ComponentConfig, Field
+from itnet_core.encoder import FieldEncoder
+
+
+class SchemaIsValid(FieldEncoder):
+    class Config(FieldEncoder.Config):
+        size: Annotated[int, WithJsonSchema({"type": "whole number"})] = 1
+
+
+class ConfigurationSurvivesJson(FieldEncoder):
+    class Config(FieldEncoder.Config):
+        names: tuple[str, ...] = ("a", "b")
+
+        @field_serializer("names")
+        def _sorted(self, names: tuple[str, ...]) -> list[str]:
+            return sorted(names)[:1]
+
+
+class UnknownOptionIsRefused(FieldEncoder):
+    class Config(FieldEncoder.Config):
+        model_config = ConfigDict(extra="ignore")
+
+
+class BuildingIsDeterministic(FieldEncoder):
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        with torch.no_grad():
+            self.linear.bias.fill_(random.SystemRandom().random())
+
+
+class StateDictIsStrict(FieldEncoder):
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.shift = torch.randn(dim)  # no buffer: a checkpoint does not have it
+
+    def forward(self, inputs: Field) -> Field:
+        return super().forward(inputs).map(lambda values: values + self.shift)
+
+
+class CheckpointRoundTrip(FieldEncoder):
+    built = 0
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        type(self).built += 1
+        self.number = self.built
+
+    def forward(self, inputs: Field) -> Field:
+        return super().forward(inputs).map(lambda values: values + self.number * values.square())
+
+
+class MovesToFloat64(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        return super().forward(inputs).map(lambda values: values.float())
+
+
+class MovesToADevice(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        return super().forward(inputs).map(lambda values: values + torch.ones(self.dim))
+
+
+class Gradients(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        return super().forward(inputs).map(lambda values: values * values.detach())
+
+
+class Compiles(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        field = super().forward(inputs)
+        return field.map(lambda values: 2 * values) if torch.compiler.is_compiling() else field
+
+
+class FieldFits(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        return super().forward(inputs).map(lambda values: values[..., :-1])
+
+
+class PositionsLieOnDeclaredAxes(FieldEncoder):
+    axes = "xy"
+
+
+class MassIsDeclared(FieldEncoder):
+    mass = 7.0
+
+
+class PaddingIsAbsence(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        return super().forward(inputs).map(lambda values: values - values.mean((0, 1)))
+
+
+class RefinementConverges(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        field = super().forward(inputs)
+        return replace(field, weights=field.mask.to(field.weights))

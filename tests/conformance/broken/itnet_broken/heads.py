@@ -1,0 +1,31 @@
+"""Heads with one fault each; two of them are broken by their plugin's module and by their declaration."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from itnet_core import ClassificationHead, Field
+
+
+class DeclarationsAreLight(ClassificationHead):
+    """Its plugin's declarations import torch."""
+
+
+class Identity(ClassificationHead):
+    """Its declaration has no summary."""
+
+
+class PredictionIsFinite(ClassificationHead):
+    def forward(self, field: Field) -> Tensor:
+        return super().forward(field) / 0
+
+
+class PaddingIsAbsence(ClassificationHead):
+    def forward(self, field: Field) -> Tensor:
+        return self.linear(field.values.mean(1))
+
+
+class SamplesAreIndependent(ClassificationHead):
+    def forward(self, field: Field) -> Tensor:
+        prediction = super().forward(field)
+        return prediction - prediction.mean(0)

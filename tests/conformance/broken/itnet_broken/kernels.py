@@ -1,0 +1,67 @@
+"""Kernels with one fault each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from itnet_core import ComponentConfig, ConfigError, Field
+from itnet_core.evaluate import DenseEvaluator
+from itnet_core.kernel import Points
+from itnet_core.kernels.mlp import MLPKernel
+
+
+class SomeVariantIsThere(MLPKernel):
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        raise ConfigError("SomeVariantIsThere", found="anything", expected="nothing")
+
+
+class TileGivesBlocks(MLPKernel):
+    def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
+        k = super().tile(query_terms, key_terms)
+        return k - k.mean(-1, keepdim=True)  # over the block, not over all points
+
+
+class EvaluatorsAgree(MLPKernel):
+    def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
+        return super().tile(query_terms, key_terms) / key_terms.shape[1]
+
+
+class ShortcutIsExact(MLPKernel):
+    shortcut = True
+
+    def integrates(self, query: Points, key: Points) -> bool:
+        return True
+
+    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+        return 1.001 * DenseEvaluator()(self, query, key, values)
+
+
+class NoShortcutIsTakenUndeclared(ShortcutIsExact):
+    shortcut = False
+
+
+class OrderOfPointsIsNothing(MLPKernel):
+    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+        first, second = super().project(query, key)
+        return first, second * torch.linspace(0, 1, second.shape[1], dtype=second.dtype).unsqueeze(-1)
+
+
+class WeightZeroIsAbsence(MLPKernel):
+    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+        key = key.with_values(key.values - key.positions.mean((1, 2), keepdim=True))
+        return super().project(key, key)
+
+
+class EmptyNeighbourhoodIsZero(ShortcutIsExact):
+    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+        mass = key.weights.sum(-1).view(-1, 1, 1, 1)
+        return DenseEvaluator()(self, query, key, values) / mass * mass
+
+
+class SamplesAreIndependent(MLPKernel):
+    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+        first, second = super().project(query, key)
+        return first, second - second.mean(0)

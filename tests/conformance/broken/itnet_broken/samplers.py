@@ -1,0 +1,54 @@
+"""Samplers with one fault each."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import torch
+from torch import nn
+
+from itnet_core import ComponentConfig, Field, Nodes, Sampler
+
+
+class Uniform(Sampler):
+    """Points drawn with equal probability, with replacement: right, but for what the classes below change."""
+
+    count, seeded, total = 8, True, 1.0
+
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        generator = None if self.seeded else torch.Generator().manual_seed(random.SystemRandom().getrandbits(40))
+        batch, points = key.weights.shape
+        indices = torch.randint(points, (batch, self.count), generator=generator)
+        weights = key.weights.gather(1, indices) * points / self.count
+        return Nodes(indices, weights * self.total)
+
+
+class NodesAreSound(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        nodes = super().forward(query, key)
+        return Nodes(nodes.indices, -nodes.weights)  # type: ignore[union-attr]
+
+
+class Seeded(Uniform):
+    seeded = False
+
+
+class MassIsKept(Uniform):
+    total = 0.5
+
+
+class Unbiased(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        """Return the points of the largest values alone, with the whole mass."""
+        indices = key.values[..., -1].topk(self.count, dim=1).indices
+        weights = key.weights.sum(1, keepdim=True).expand(-1, self.count) / self.count
+        return Nodes(indices, weights)
+
+
+class GradientReachesTheProposal(Uniform):
+    learned = True
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.score = nn.Linear(dim, 1)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from itnet_core import Field, ShapeError
+from itnet_core.encoder import FieldEncoder
+
+
+def test_positions_and_weights_stay_as_they_are() -> None:
+    encoder = FieldEncoder(8, channels=3)
+    field = encoder.example()
+    found = encoder(field)
+    assert found.values.shape == (2, 5, 8)
+    torch.testing.assert_close(found.values, encoder.linear(field.values))
+    assert found.positions is field.positions
+    assert found.weights is field.weights
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told"),
+    [
+        (torch.zeros(2, 5, 3), "found Tensor"),
+        (Field(torch.zeros(2, 5, 2), torch.zeros(2, 5, 4)), "found 2 channels with positions in R\\^4"),
+        (Field(torch.zeros(2, 5, 3), torch.zeros(2, 5, 2)), "found 3 channels with positions in R\\^2"),
+    ],
+)
+def test_what_it_does_not_read_is_refused(inputs: Any, told: str) -> None:
+    with pytest.raises(ShapeError, match=f"{told}; expected a Field of 3 channels"):
+        FieldEncoder(8, channels=3)(inputs)
