@@ -47,7 +47,7 @@ class TaskConformance(Conformance):
         found: Task = self.cls(**self.settings)
         return found
 
-    def batch(self, split: Split = "validation", most: int = 4) -> Batch:
+    def batch(self, split: Split = "validation", most: int = 3) -> Batch:
         """Return the first samples of a split as a batch."""
         task = self.task()
         data: Any = task.dataset(split)

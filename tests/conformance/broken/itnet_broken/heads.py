@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from itnet_core import ClassificationHead, Field
+from itnet_core import Field
+from itnet_core.head import ClassificationHead
 
 
 class DeclarationsAreLight(ClassificationHead):
@@ -21,6 +22,8 @@ class PredictionIsFinite(ClassificationHead):
 
 
 class PaddingIsAbsence(ClassificationHead):
+    """It takes padding for points."""
+
     def forward(self, field: Field) -> Tensor:
         return self.linear(field.values.mean(1))
 

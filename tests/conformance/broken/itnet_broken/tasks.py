@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchmetrics.classification import MulticlassAccuracy
 
-from itnet_core import Batch, Metric, Split, Task
+from itnet_core.task import Batch, Metric, Split, Task
 from itnet_core.testing.fields import scattered
 
 

@@ -1,0 +1,66 @@
+"""The command `itnet test-plugin`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+BROKEN = Path(__file__).parent / "broken"
+
+
+PLUGIN = """
+from itnet_core.component import ComponentSpec
+from itnet_core.hookspecs import hookimpl
+
+@hookimpl
+def itnet_register_components(api):
+    target = "itnet_broken.heads:PaddingIsAbsence"
+    return [ComponentSpec(kind="head", name="mean", target=target, summary="it takes padding for points")]
+"""
+
+
+def itnet(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command, with a folder of installed distributions if there is one."""
+    environment = os.environ if path is None else os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (path, BROKEN)))}
+    command = [sys.executable, "-m", "itnet_registry", "test-plugin", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+def test_it_tells_what_failed(tmp_path: Path) -> None:
+    (tmp_path / "poor_plugin.py").write_text(PLUGIN)
+    information = tmp_path / "itnet_poor-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: itnet-poor\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[itnet.plugins]\npoor = poor_plugin\n")
+    done = itnet("itnet-poor", "--json", path=tmp_path)
+    assert done.returncode == 1, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["ok"] is False
+    [failed] = [each for each in report["components"]["head itnet-poor/mean"] if each["status"] != "passed"]
+    assert failed["check"] == "padding_is_absence"
+    done = itnet("itnet-poor", path=tmp_path)
+    assert done.returncode == 1
+    assert "head itnet-poor/mean: 13 of 14 checks passed" in done.stdout
+    assert "padding_is_absence" in done.stdout
+
+
+def test_a_distribution_that_is_well(tmp_path: Path) -> None:
+    options = tmp_path / "options.yaml"
+    options.write_text("patch: {patch_size: 4}\n")
+    done = itnet("itnet-core")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kernel itnet-core/mlp: 19 of 19 checks passed" in done.stdout
+    assert "evaluator itnet-core/tiled: the kit has no checks of this kind" in done.stdout
+    done = itnet("itnet-core", "--options", str(options))
+    assert done.returncode == 2
+    assert "options: found 'patch'; expected names of its components: field, mlp" in done.stderr
+
+
+def test_a_distribution_that_is_not_there() -> None:
+    done = itnet("itnet-nonsense")
+    assert done.returncode == 2
+    assert "found 'itnet-nonsense'" in done.stderr
