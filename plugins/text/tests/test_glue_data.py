@@ -286,12 +286,13 @@ def test_the_hub_is_asked_only_where_download_says_so(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr("itnet_text.glue_data.load_dataset", hub)
     assert samples(SST2(root=str(tmp_path), download=True), "test") == [("fine", 1), ("dull", 0)]
-    assert asked == [(HUB, "sst2", "validation")]
+    samples(SST2(root=str(tmp_path), download=True, hub="my/glue"), "test")
+    assert asked == [(HUB, "sst2", "validation"), ("my/glue", "sst2", "validation")]
     with pytest.raises(DataError, match="download: true"):
         SST2(root=str(tmp_path)).dataset("test")
     write_hub(tmp_path, "sst-2")
     assert len(samples(SST2(root=str(tmp_path), download=True), "test")) == ROWS
-    assert len(asked) == 1
+    assert len(asked) == 2
 
 
 def test_a_download_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

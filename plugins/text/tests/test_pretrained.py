@@ -84,6 +84,7 @@ def test_longer_texts_are_cut_off(folder: Path) -> None:
 def test_a_frozen_model_stays_as_it_is(folder: Path) -> None:
     encoder = PretrainedEncoder(8, model=str(folder)).train()
     assert encoder.training
+    assert not any(parameter.requires_grad for parameter in encoder.body.parameters())
     assert not any(module.training for module in encoder.body.modules())
     assert torch.equal(encoder(TEXTS).values, encoder(TEXTS).values)  # without dropout
     encoder(TEXTS).values.square().sum().backward()

@@ -145,6 +145,14 @@ def test_no_label_is_no_class(line: str, write: Write) -> None:
     assert TextTable(train=str(write("a.csv", f"text,label\ngood,1\n{line}\nbad,0\n"))).classes == ("0", "1")
 
 
+def test_a_class_may_be_called_none(write: Write) -> None:
+    path = str(write("a.jsonl", '{"text": "fine", "label": "None"}\n{"text": "dull", "label": null}\n'))
+    dataset = TextTable(train=path, test=path).dataset("test")
+    assert dataset[0] == ("fine", 0)
+    with pytest.raises(DataError, match="a.jsonl, line 2: found the label None"):
+        dataset[1]
+
+
 @pytest.mark.parametrize("value", ["good", "nan", "inf", ""])
 def test_a_label_that_is_no_number_is_refused(value: str, write: Write) -> None:
     path = str(write("a.csv", f"text,label\nfine,{value}\n"))
