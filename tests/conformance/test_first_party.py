@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from transformers import BertConfig, BertModel
 
 from itnet_core.testing import EncoderConformance, HeadConformance, KernelConformance, SamplerConformance
+from itnet_text.tokenizer import train_tokenizer
 
 
 class TestField(EncoderConformance):
@@ -55,6 +59,26 @@ class TestToken(EncoderConformance):
     options: ClassVar = {"window": 3, "token_dropout": 0.1}
 
 
+class TestPretrained(EncoderConformance):
+    component = "itnet-text/pretrained"
+    frozen = True
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The options, with a small BERT on disk."""
+        folder = self.folder / "bert"
+        tokenizer = train_tokenizer(["a fine film"], 260)
+        size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        torch.manual_seed(0)
+        BertModel(BertConfig(vocab_size=tokenizer.get_vocab_size(), **size)).save_pretrained(folder)
+        tokenizer.save(str(folder / "tokenizer.json"))
+        return {"model": str(folder), "frozen": self.frozen}
+
+
+class TestPretrainedAndTrainedOn(TestPretrained):
+    frozen = False
+
+
 class TestPoint(EncoderConformance):
     component = "itnet-pointcloud/point"
     options: ClassVar = {"features": 2}
@@ -81,6 +105,22 @@ class TestImageText(EncoderConformance):
 
 class TestImagePairText(EncoderConformance):
     component = "itnet-vision-language/image-pair-text"
+
+
+class TestOpenCLIP(EncoderConformance):
+    component = "itnet-vision-language/open-clip"
+    options: ClassVar = {
+        "architecture": "tiny",
+        "definition": {
+            "embed_dim": 8,
+            "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 8},
+            "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+        },
+    }
+
+
+class TestContrastive(HeadConformance):
+    component = "itnet-vision-language/contrastive"
 
 
 def waves(side: int) -> Tensor:

@@ -13,7 +13,7 @@ from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, Multi
 from itnet_core import ComponentConfig
 from itnet_core.task import Metric
 from itnet_tasks import Classification, Labelled, LabelledTask, Regression
-from itnet_text.glue_data import Files
+from itnet_text.glue_data import HUB, Files
 from itnet_text.reading import text_loader
 from itnet_text.rows import Row, labelled, texts_of
 
@@ -35,10 +35,12 @@ class Glue(LabelledTask):
         Attributes:
             root: the folder of the task's data, or the one that holds it: the hub's Parquet files or the original ones.
             download: whether the data may come from the hub where the folder is not there.
+            hub: the data set's name there; the task is one of its configurations.
         """
 
         root: str = "glue"
         download: bool = False
+        hub: str = HUB
 
     modality = "text"
     files: ClassVar[Files]
@@ -66,7 +68,8 @@ class Glue(LabelledTask):
 
     def _split(self, split: str) -> Labelled:
         rows, labels = [], []
-        for place, columns in self.files.read(self.config.root, split, download=self.config.download):
+        source = self.config.hub if self.config.download else None
+        for place, columns in self.files.read(self.config.root, split, source=source):
             row, value = texts_of(columns, self.files.texts, place), columns.get("label")
             label = self.label(value)
             if label is None and not row.problem:

@@ -38,13 +38,13 @@ class Files:
         """The columns' names on the hub, which are those that `read` gives."""
         return tuple(self.columns)
 
-    def read(self, root: str, split: str, *, download: bool) -> Iterator[tuple[str, Columns]]:
+    def read(self, root: str, split: str, *, source: str | None) -> Iterator[tuple[str, Columns]]:
         """Yield place and columns (those of the hub, with `label`) of a split.
 
         Args:
             root: the folder of the task, or the one that holds it.
             split: `train`, `validation`, or MNLI's `validation_matched` and `validation_mismatched`.
-            download: whether the hub is asked where there is no such folder.
+            source: the data set's name on the hub, which is asked where there is no such folder; `None` never.
 
         Raises:
             DataError: there is neither form of it, or it is damaged.
@@ -57,8 +57,8 @@ class Files:
                 return self._of_hub(_parquet(parquet), str(parquet[0]))
             if tsv is not None:
                 return self._of_tsv(tsv)
-        if download:
-            return self._of_hub(_hub(self.hub, split), f"{HUB}/{self.hub}/{split}")
+        if source is not None:
+            return self._of_hub(_hub(source, self.hub, split), f"{source}/{self.hub}/{split}")
         raise DataError(
             str(homes[0]),
             found=f"neither {split}-*.parquet nor {self._names(split)[0]}, nor a folder {self.hub} or {self.folder}",
@@ -100,10 +100,10 @@ def _parquet(paths: list[Path]) -> Dataset:
         ) from error
 
 
-def _hub(name: str, split: str) -> Dataset:
+def _hub(source: str, name: str, split: str) -> Dataset:
     try:
-        return load_dataset(HUB, name, split=split)
+        return load_dataset(source, name, split=split)
     except Exception as error:
         raise DataError(
-            f"{HUB}/{name}", found=f"a download that failed ({error})", expected="the data set on the hub"
+            f"{source}/{name}", found=f"a download that failed ({error})", expected="the data set on the hub"
         ) from error
