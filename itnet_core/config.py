@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
@@ -13,6 +14,9 @@ from itnet_core.component import Kind
 from itnet_core.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
+
+restoring: ContextVar[bool] = ContextVar("restoring", default=False)
+"""Whether a checkpoint's weights will be loaded over what is being built: pretrained ones are not looked for then."""
 
 
 class ComponentConfig(BaseModel):

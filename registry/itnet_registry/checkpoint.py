@@ -17,7 +17,7 @@ from safetensors.torch import save_model as save_weights
 
 import itnet_core
 from itnet_core.component import Kind
-from itnet_core.config import Reference, parse, referring
+from itnet_core.config import Reference, parse, referring, restoring
 from itnet_core.errors import ConfigError
 from itnet_core.model import ITNetModel
 from itnet_registry.assemble import build
@@ -91,7 +91,11 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             expected=f"{manifest.sha256[:12]}…, as in {MANIFEST}",
             mend="The file is truncated or was changed; take it from a copy.",
         )
-    model = build(registry, config, place=f"{path}: config")
+    token = restoring.set(True)
+    try:
+        model = build(registry, config, place=f"{path}: config")
+    finally:
+        restoring.reset(token)
     try:
         _take_dtypes(model, weights)
         load_weights(model, weights, strict=True)

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
+from itnet_core.config import restoring
 from itnet_text.texts import EXAMPLE, Text, check_texts, padded, text_field
 from itnet_text.tokenizer import TokenizerContent, load, tokenize
 
@@ -82,12 +83,12 @@ class PretrainedEncoder(Encoder):
         self.train(self.training)
 
     def _body(self) -> Any:
-        """Return the model with its weights; where its folder is not, without them: then a checkpoint has them."""
+        """Return the model with its weights; without them where a checkpoint has them, or its folder is not there."""
         folder = Path(self.config.model).expanduser()
         name = str(folder) if folder.is_dir() else self.config.model
         try:
             architecture = AutoConfig.for_model(**self.config.architecture)
-            if not folder.is_dir() and not self.config.download:
+            if restoring.get() or not (folder.is_dir() or self.config.download):
                 body: Any = AutoModel.from_config(architecture)  # type: ignore[no-untyped-call]
             else:
                 body = AutoModel.from_pretrained(

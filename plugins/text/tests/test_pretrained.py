@@ -182,6 +182,19 @@ def test_the_hub_is_asked_only_where_download_says_so(folder: Path, monkeypatch:
         PretrainedEncoder(8, **options)
 
 
+def test_a_checkpoint_asks_no_hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = PretrainedEncoder(8, model=str(folder)).config
+    known = {"architecture": found.architecture, "tokenizer": found.tokenizer}
+    with monkeypatch.context() as patch:
+        patch.setattr(AutoModel, "from_pretrained", lambda name, **options: BertModel.from_pretrained(folder))
+        encoder = {"name": "itnet-text/pretrained", "model": "some/bert", "download": True, **known}
+        model = create_model(width=8, depth=1, encoder=encoder, kernel={"name": "mlp", "heads": 2}, heads={}).eval()
+    save_model(model, tmp_path / "checkpoint")
+    monkeypatch.setattr(AutoModel, "from_pretrained", lambda *names, **options: pytest.fail("the hub was asked"))
+    again = load_model(tmp_path / "checkpoint")
+    torch.testing.assert_close(again.features(TEXTS).values, model.features(TEXTS).values, rtol=0, atol=0)
+
+
 def test_a_bare_string_is_refused(folder: Path) -> None:
     with pytest.raises(ShapeError, match=r"PretrainedEncoder\(inputs\): found str"):
         PretrainedEncoder(8, model=str(folder))("a text")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, DataError, Encoder, Field, ShapeError, union
+from itnet_core.config import restoring
 from itnet_core.field import AXES, UnionMeasure
 from itnet_vision_language.inputs import ImageText, check_inputs
 from itnet_vision_language.open_clip_models import build, last_tokens, load_weights, tokenizer_of, unknown
@@ -80,7 +81,7 @@ class OpenCLIPEncoder(Encoder):
         self.model: nn.Module = build(c.definition, download=c.download)
         self.tokenizer = tokenizer_of(c.definition)
         self._missing: DataError | None = None
-        if c.weights is not None:
+        if c.weights is not None and not restoring.get():
             self._missing = load_weights(self.model, c.architecture, c.weights, download=c.download)
         if c.frozen:
             self.model.requires_grad_(False).eval()

@@ -222,3 +222,16 @@ def test_towers_of_other_kinds(make: Make, tiny_clip: dict[str, Any], inputs: An
 def test_what_is_no_picture_is_refused(make: Make, pictures: torch.Tensor, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         make()(ImageText(pictures, ["a"]))
+
+
+def test_a_checkpoint_looks_for_no_published_weights(
+    tiny_clip: dict[str, Any], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = {"name": "open-clip", "architecture": "tiny", "definition": tiny_clip, "weights": str(weights)}
+    model = create_model(width=8, depth=1, encoder=encoder, kernel={"name": "mlp", "heads": 2}, heads={})
+    save_model(model, tmp_path / "checkpoint")
+    looked = "itnet_vision_language.open_clip_towers.load_weights"
+    monkeypatch.setattr(looked, lambda *names, **options: pytest.fail("weights were looked for"))
+    again = load_model(tmp_path / "checkpoint")
+    for found, expected in zip(again.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
