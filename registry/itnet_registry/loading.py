@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("itnet_"))
 SERVED = (itnet_core.API - 1, itnet_core.API)
-BUILT_IN_COMMANDS = ("list", "info", "doctor", "schema", "test-plugin", "validate")
+BUILT_IN_COMMANDS = ("list", "info", "doctor", "new-plugin", "schema", "test-plugin", "validate")
 OWN_SECTIONS = ("model", "task")
 
 

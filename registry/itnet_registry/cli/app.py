@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from itnet_core.errors import ConfigError, ITNetError
-from itnet_registry.cli import conformance, doctor, info, listing, schema, validate
+from itnet_registry.cli import conformance, doctor, info, listing, new_plugin, schema, validate
 from itnet_registry.errors import AmbiguousNameError, UnknownNameError
 
 USAGE = (ConfigError, UnknownNameError, AmbiguousNameError)
@@ -88,6 +88,7 @@ app = typer.Typer(
 app.command("list")(listing.list_components)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)
+app.command("new-plugin")(new_plugin.new_plugin)
 app.command("schema")(schema.schema)
 app.command("test-plugin")(conformance.check_plugin)
 app.command("validate")(validate.validate)

@@ -1,0 +1,82 @@
+"""`itnet new-plugin`: what it writes installs and passes its tests, and nothing that exists is written over."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, command)], capture_output=True, text=True, env=os.environ | variables
+    )
+
+
+KINDS = ("encoder", "kernel", "sampler", "head", "task")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_plugin_installs_and_passes_its_tests(kind: str, tmp_path: Path) -> None:
+    done = run("itnet_registry", "new-plugin", f"Itnet_New.{kind}", "--kind", kind, "--path", tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder, site = tmp_path / f"itnet-new-{kind}", tmp_path / "site"
+    done = run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", site, folder)
+    assert done.returncode == 0, done.stderr
+    options = ("-p", "no:cacheprovider", "--rootdir", folder)
+    done = run("pytest", *options, folder / "tests", PYTHONPATH=str(site))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"itnet-new-{kind}/new-{kind}: " in done.stdout
+    assert "1 passed" in done.stdout
+    done = run("itnet_registry", "test-plugin", f"itnet-new-{kind}", PYTHONPATH=str(site))
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = run("ruff", "check", "--isolated", "--line-length", "120", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_written_is_typed(tmp_path: Path) -> None:
+    for kind in KINDS:
+        done = run("itnet_registry", "new-plugin", f"itnet-new-{kind}", "--kind", kind, "--path", tmp_path)
+        assert done.returncode == 0, done.stderr
+    packages = [tmp_path / f"itnet-new-{kind}/itnet_new_{kind}" for kind in KINDS]
+    done = run("mypy", "--strict", *packages)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("-spectrum", "No such option"),
+        ("itnet spectrum", "found 'itnet spectrum'; expected letters"),
+        ("2d", "whose package would be '2d'"),
+        ("class", "whose package would be 'class'"),
+        ("itnet-core", "'itnet-core', which is installed already"),
+        ("json", "or a package 'json' is"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(name: str, told: str, tmp_path: Path) -> None:
+    done = run("itnet_registry", "new-plugin", name, "--kind", "head", "--path", tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "itnet-mine").mkdir()
+    (tmp_path / "itnet-mine/notes.txt").write_text("mine")
+    done = run("itnet_registry", "new-plugin", "itnet-mine", "--kind", "head", "--path", tmp_path)
+    assert done.returncode == 2
+    assert "itnet-mine, which exists" in done.stderr
+    assert [path.name for path in (tmp_path / "itnet-mine").iterdir()] == ["notes.txt"]
+
+
+def test_the_licence_is_chosen(tmp_path: Path) -> None:
+    for licence, first in (("MIT", "MIT License"), ("Apache-2.0", "Apache License")):
+        options: tuple[Any, ...] = ("--kind", "head", "--path", tmp_path / licence, "--licence", licence)
+        assert run("itnet_registry", "new-plugin", "itnet-mine", *options).returncode == 0
+        assert first in (tmp_path / licence / "itnet-mine/LICENSE").read_text()
+        assert f'license = "{licence}"' in (tmp_path / licence / "itnet-mine/pyproject.toml").read_text()
