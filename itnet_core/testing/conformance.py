@@ -156,6 +156,12 @@ class Conformance(ABC):
         """The options that the checks build the component with."""
         return self.cls.example_options if self.options is None else self.options
 
+    def small_model(self, width: int = 8, **parts: Any) -> Any:
+        """Return a new model of one block; parts replace the encoder of fields and the MLP kernel."""
+        encoder = {"name": "itnet-core/field", "channels": width}
+        kernel = {"name": "itnet-core/mlp", "heads": 2}
+        return self.registry.create_model(**{"width": width, "depth": 1, "encoder": encoder, "kernel": kernel, **parts})
+
     def config(self) -> ComponentConfig:
         """Return the component's configuration."""
         found: ComponentConfig = self.cls.configure(None, self.settings)
@@ -224,9 +230,10 @@ class ModuleConformance(Conformance):
     def inputs(self) -> Any:
         """Return a batch of at least two samples; floating tensors in it are float32."""
 
-    @abstractmethod
     def model(self) -> Any:
-        """Return a model with the component, from the registry, and a batch for it."""
+        """Return a model of one block with the component, and features alone unless it is a head."""
+        heads = {} if self.kind == "head" else {"heads": {}}
+        return self.small_model(self.dim, **{self.kind: {"name": self.component, **self.settings}}, **heads)
 
     def build(self, seed: int = 0, **options: Any) -> nn.Module:
         """Return the module in evaluation mode, with weights drawn from a seed."""
@@ -247,7 +254,7 @@ class ModuleConformance(Conformance):
     def check_checkpoint_round_trip(self) -> None:
         """A model with it, saved and loaded through the registry, gives the same."""
         torch.manual_seed(0)
-        model, batch = self.model()
+        model, batch = self.model(), self.inputs()
         path = self.folder / "checkpoint"
         self.registry.save_model(model, path)
         again = self.registry.load_model(path)

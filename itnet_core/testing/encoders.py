@@ -38,13 +38,6 @@ class EncoderConformance(ModuleConformance):
         found: Encoder = self.cls(self.dim, **{**self.settings, **options})
         return found
 
-    def model(self) -> Any:
-        """Return a model of one block with the encoder."""
-        encoder = {"name": self.component, **self.settings}
-        kernel = {"name": "itnet-core/mlp", "heads": 2}
-        model = self.registry.create_model(width=self.dim, depth=1, encoder=encoder, kernel=kernel, heads={})
-        return model, self.inputs()
-
     def encode(self, inputs: Any) -> Field:
         """Return the field of a batch."""
         found = call(self.build(), inputs)
@@ -61,10 +54,6 @@ class EncoderConformance(ModuleConformance):
         assert field.values.isfinite().all(), "a value is not finite"
         assert field.positions.isfinite().all(), "a position is not finite"
         assert (field.weights.isfinite() & (field.weights >= 0)).all(), "a weight is negative or not finite"
-
-    def check_modality_is_declared(self) -> None:
-        """It says the same modality as its declaration."""
-        assert self.cls.modality == self.found.spec.modality
 
     def check_positions_lie_on_declared_axes(self) -> None:
         """Points differ on the axes that the encoder declares, and lie at 0 on the others."""

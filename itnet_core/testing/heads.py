@@ -27,14 +27,6 @@ class HeadConformance(ModuleConformance):
         found: Head = self.cls(self.dim, **{**self.settings, **options})
         return found
 
-    def model(self) -> Any:
-        """Return a model of one block with the head."""
-        head = {"name": self.component, **self.settings}
-        encoder = {"name": "itnet-core/field", "channels": self.dim}
-        kernel = {"name": "itnet-core/mlp", "heads": 2}
-        model = self.registry.create_model(width=self.dim, depth=1, encoder=encoder, kernel=kernel, head=head)
-        return model, self.inputs()
-
     def predict(self, field: Field) -> Tensor:
         """Return the prediction for a field."""
         found = call(self.build(), field)

@@ -49,13 +49,6 @@ class KernelConformance(ModuleConformance):
         """Return `field()`."""
         return self.field()
 
-    def model(self) -> Any:
-        """Return a model of one block with the kernel."""
-        kernel = {"name": self.component, **self.settings}
-        encoder = {"name": "itnet-core/field", "channels": self.dim}
-        model = self.registry.create_model(width=self.dim, depth=1, encoder=encoder, kernel=kernel, heads={})
-        return model, self.inputs()
-
     def variants(self) -> Iterator[tuple[str, Kernel]]:
         """Yield the kernel with every normalisation and support that its options have and that it does not refuse."""
         fields = self.cls.Config.model_fields

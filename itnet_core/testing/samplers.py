@@ -39,16 +39,6 @@ class SamplerConformance(ModuleConformance):
         """Return `field()`."""
         return self.field()
 
-    def model(self) -> Any:
-        """Return a model of one block with the sampler."""
-        sampler = {"name": self.component, **self.settings}
-        encoder = {"name": "itnet-core/field", "channels": self.dim}
-        kernel = {"name": "itnet-core/mlp", "heads": 2}
-        model = self.registry.create_model(
-            width=self.dim, depth=1, encoder=encoder, kernel=kernel, sampler=sampler, heads={}
-        )
-        return model, self.inputs()
-
     def check_nodes_are_sound(self) -> None:
         """It gives a field, or nodes with indices into the key's points; weights are finite and not negative."""
         found, field = self.draw(0), self.field()
@@ -72,13 +62,13 @@ class SamplerConformance(ModuleConformance):
 
     def check_mass_is_kept(self) -> None:
         """The nodes' weights sum to the field's mass, in the mean over many draws within its error."""
-        self.within(self.integrals()[0], self.field().weights.sum(-1), "the mass")
+        self.within(self.integrals[0], self.field().weights.sum(-1), "the mass")
 
     @due_when(lambda case: case.cls.unbiased)
     def check_unbiased(self) -> None:
         """The mean over many draws of a sum over the nodes is the sum over the field, within its standard error."""
         field = self.field().to(torch.float64)
-        self.within(self.integrals()[1], (field.weights * field.values[..., -1]).sum(-1), "the integral")
+        self.within(self.integrals[1], (field.weights * field.values[..., -1]).sum(-1), "the integral")
 
     @due_when(lambda case: case.cls.learned)
     def check_gradient_reaches_the_proposal(self) -> None:
@@ -105,8 +95,9 @@ class SamplerConformance(ModuleConformance):
         with torch.no_grad():
             return self.sampler(field, field)
 
+    @cached_property
     def integrals(self) -> tuple[Tensor, Tensor]:
-        """Return Σ w g for g = 1 and for the last channel of the values, in many draws: (draws, B) or (draws, B, N)."""
+        """Σ w g for g = 1 and for the last channel of the values, in many draws: (draws, B) or (draws, B, N)."""
         values = self.field().to(torch.float64).values[..., -1]
         batch = torch.arange(len(values))
         masses, sums = [], []

@@ -48,6 +48,7 @@ def check_name(name: str, distribution: str) -> None:
     from importlib.util import find_spec
 
     from itnet_core.errors import ConfigError
+    from itnet_registry.requirements import unmet
 
     expected = "letters, digits and single hyphens, beginning with a letter, such as itnet-spectrum"
     if not re.fullmatch(r"[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]", name):
@@ -56,7 +57,7 @@ def check_name(name: str, distribution: str) -> None:
     if not package.isidentifier() or keyword.iskeyword(package):
         found = f"{name!r}, whose package would be {package!r}"
         raise ConfigError("new-plugin NAME", found=found, expected=expected)
-    if _installed(distribution) or package in packages_distributions() or find_spec(package) is not None:
+    if not unmet([distribution]) or package in packages_distributions() or find_spec(package) is not None:
         raise ConfigError(
             "new-plugin NAME",
             found=f"{name!r}, which is installed already, or a package {package!r} is",
@@ -138,13 +139,3 @@ def files(distribution: str, kind: NewKind, licence: Licence) -> dict[str, str]:
         f"{package}/{kind}.py": filled(f"{kind}.py"),
         f"tests/test_{kind}.py": filled("test.py"),
     }
-
-
-def _installed(distribution: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True
