@@ -232,7 +232,7 @@ class ModuleConformance(Conformance):
 
     def model(self) -> Any:
         """Return a model of one block with the component, and features alone unless it is a head."""
-        heads = {} if self.kind == "head" else {"heads": {}}
+        heads: dict[str, Any] = {} if self.kind == "head" else {"heads": {}}
         return self.small_model(self.dim, **{self.kind: {"name": self.component, **self.settings}}, **heads)
 
     def build(self, seed: int = 0, **options: Any) -> nn.Module:
