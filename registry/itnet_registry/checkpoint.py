@@ -24,8 +24,13 @@ from itnet_registry.assemble import build
 from itnet_registry.compatibility import present_config
 from itnet_registry.errors import CheckpointError
 from itnet_registry.manifest import FORMAT, MANIFEST, WEIGHTS, Manifest, Record, references
+from itnet_registry.memory import MemoryLimit, machine_bytes
 from itnet_registry.model_config import CompleteModelConfig
 from itnet_registry.registry import Registry
+
+TIMES, SPARE = 8, 2**28
+"""A model may take this many times the bytes of its weights, which may be of a shorter type, and this much more, for
+what it does not store: a checkpoint does not decide how much memory is taken."""
 
 
 def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str]) -> None:
@@ -91,9 +96,10 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             expected=f"{manifest.sha256[:12]}…, as in {MANIFEST}",
             mend="The file is truncated or was changed; take it from a copy.",
         )
+    limit = min(machine_bytes(), SPARE + TIMES * weights.stat().st_size)
     token = restoring.set(True)
     try:
-        model = build(registry, config, place=f"{path}: config")
+        model = build(registry, config, f"{path}: config", MemoryLimit(limit, f"for the {WEIGHTS} beside it"))
     finally:
         restoring.reset(token)
     try:

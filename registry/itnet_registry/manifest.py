@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from packaging.utils import is_normalized_name
+from packaging.version import Version
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from itnet_core.component import Kind
 from itnet_core.config import Reference as CompleteReference
@@ -22,9 +24,19 @@ FORMAT = 1
 MANIFEST = "itnet.json"
 WEIGHTS = "model.safetensors"
 
+MAX_BYTES = 2**26
+"""The most that a manifest may weigh; the largest vocabularies in use take a quarter of it."""
+
+
+def _version(text: str) -> str:
+    Version(text)
+    return text
+
 
 class Record(BaseModel):
     """Where a component of a saved model came from.
+
+    Commands that install it are made of this, so it can be nothing but a distribution's name and version.
 
     Attributes:
         kind: the component's kind.
@@ -39,8 +51,16 @@ class Record(BaseModel):
     kind: Kind
     name: str
     distribution: str
-    version: str
+    version: Annotated[str, AfterValidator(_version)]
     config_version: PositiveInt
+
+    @model_validator(mode="after")
+    def _is_of_its_distribution(self) -> Record:
+        if not is_normalized_name(self.distribution) or self.name.partition("/")[0] != self.distribution:
+            raise ValueError(
+                f"{self.name!r} of {self.distribution!r} is no distribution/name of a normalised distribution"
+            )
+        return self
 
 
 class Manifest(BaseModel):
@@ -79,12 +99,15 @@ class Manifest(BaseModel):
             CheckpointError: it is truncated, of a format that is not known here, or does not hold together.
         """
         try:
+            size = path.stat().st_size
+            if size > MAX_BYTES:
+                raise CheckpointError(str(path), found=f"{size} bytes", expected=f"a manifest of at most {MAX_BYTES}")
             data: Any = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise CheckpointError(
                 str(path), found=error.strerror or str(error), expected="a file that can be read"
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CheckpointError(
                 str(path), found=f"no valid JSON ({error})", expected="a manifest", mend="The file is damaged."
             ) from error

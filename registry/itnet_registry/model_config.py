@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from itnet_core.config import Reference as CompleteReference
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Reference(CompleteReference):
@@ -50,7 +51,7 @@ class ModelConfig(BaseModel):
     prefer: tuple[str, ...] = ()
     width: PositiveInt | None = None
     depth: PositiveInt | None = None
-    ffn_ratio: PositiveFloat | None = None
+    ffn_ratio: Ratio | None = None
     dropout: Dropout | None = None
     kernel: Reference | None = None
     sampler: Reference | None = None
@@ -73,7 +74,7 @@ class CompleteModelConfig(BaseModel):
 
     width: PositiveInt
     depth: PositiveInt
-    ffn_ratio: PositiveFloat
+    ffn_ratio: Ratio
     dropout: Dropout
     kernel: CompleteReference
     sampler: CompleteReference

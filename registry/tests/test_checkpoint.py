@@ -255,3 +255,38 @@ print(model(torch.load({str(tmp_path / "pictures.pt")!r}, weights_only=True)).to
     done = garden.run("-c", code)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == model(PICTURES).tolist()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"distribution": "--index-url=somewhere"},
+        {"distribution": "acme @ https://example.org/acme.whl"},
+        {"distribution": "../acme", "name": "../acme/k"},
+        {"distribution": "Acme_A", "name": "Acme_A/k"},
+        {"distribution": "acme-a"},
+        {"name": "k"},
+        {"name": "../../etc/passwd"},
+        {"version": "1.0 --index-url=somewhere"},
+        {"version": ""},
+        {"config_version": 0},
+    ],
+    ids=str,
+)
+def test_a_record_can_name_nothing_but_a_component_of_a_distribution(registry, model, tmp_path, record):
+    """Of records, commands are made that people paste into a shell."""
+    registry.save_model(model, tmp_path / "c")
+    manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
+    manifest["components"]["encoders.image"] |= record
+    (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError) as caught:
+        registry.load_model(tmp_path / "c")
+    assert "pip install" not in str(caught.value)
+    assert "components" in str(caught.value)
+
+
+def test_a_manifest_that_is_nested_without_end_is_refused(registry, model, tmp_path):
+    registry.save_model(model, tmp_path / "c")
+    (tmp_path / "c" / "itnet.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="no valid JSON"):
+        registry.load_model(tmp_path / "c")
