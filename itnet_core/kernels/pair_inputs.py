@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 Input = Literal["query", "key", "product", "displacement", "distance", "fourier"]
 INPUTS: tuple[Input, ...] = get_args(Input)
+Entry = Tensor | int
 
 _FEATURES_OF: dict[Input, tuple[str, ...]] = {
     "query": ("content",),
@@ -62,10 +63,10 @@ class PairInputs(nn.Module):
             self.columns[each] = slice(self.count, self.count + sizes.get(each, 2 * frequencies))
             self.count = self.columns[each].stop
         entries = [entry for each, at in self.columns.items() for entry in _form(each, at, start)]
-        unit, row, column, coefficient = zip(*entries, (self.count, 0, 0, 1.0), strict=True)
-        for name, indices in (("unit", unit), ("row", row), ("column", column)):
-            self.register_buffer(name, torch.tensor(indices), persistent=False)
-        self.register_buffer("coefficient", torch.tensor(coefficient), persistent=False)
+        entries.append((torch.tensor([self.count]), 0, 0, 1.0))
+        for n, name in enumerate(("unit", "row", "column", "coefficient")):
+            parts = [torch.as_tensor(entry[n]).expand(len(entry[0])) for entry in entries]
+            self.register_buffer(name, torch.cat(parts), persistent=False)
 
     def forward(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Return T for a first layer, shape (R, hidden, R): row of χ(x), hidden unit, column of χ(y).
@@ -80,26 +81,25 @@ class PairInputs(nn.Module):
         return forms.view(-1, self.width, self.width).transpose(0, 1)
 
 
-def _form(name: Input, at: slice, start: Mapping[str, int]) -> Iterator[tuple[int, int, int, float]]:
+def _form(name: Input, at: slice, start: Mapping[str, int]) -> Iterator[tuple[Tensor, Entry, Entry, float]]:
     """Yield the non-zero entries (k, row, column, coefficient) of S_k for the entries k = `at` of z; 1 is at row 0."""
-    size = at.stop - at.start
+    k = torch.arange(at.start, at.stop)
     if name == "distance":
-        yield at.start, start["square"], 0, 1.0
-        yield at.start, 0, start["square"], 1.0
-        for axis in range(start["position"], start["square"]):
-            yield at.start, axis, axis, -2.0
+        axes = torch.arange(start["position"], start["square"])
+        yield k, start["square"], 0, 1.0
+        yield k, 0, start["square"], 1.0
+        yield k.expand(len(axes)), axes, axes, -2.0
     elif name == "fourier":
-        for f in range(size // 2):
-            k, cos, sin = at.start + f, start["cos"] + f, start["sin"] + f
-            yield k, cos, cos, 1.0
-            yield k, sin, sin, 1.0
-            yield k + size // 2, sin, cos, 1.0
-            yield k + size // 2, cos, sin, -1.0
+        real, imaginary = k.chunk(2)
+        cos, sin = start["cos"] + real - at.start, start["sin"] + real - at.start
+        yield real, cos, cos, 1.0
+        yield real, sin, sin, 1.0
+        yield imaginary, sin, cos, 1.0
+        yield imaginary, cos, sin, -1.0
     elif name == "displacement":
-        for i in range(size):
-            yield at.start + i, start["position"] + i, 0, 1.0
-            yield at.start + i, 0, start["position"] + i, -1.0
+        axes = torch.arange(start["position"], start["position"] + len(k))
+        yield k, axes, 0, 1.0
+        yield k, 0, axes, -1.0
     else:
-        for i in range(size):
-            feature = start["content"] + i
-            yield at.start + i, 0 if name == "key" else feature, 0 if name == "query" else feature, 1.0
+        content = torch.arange(start["content"], start["content"] + len(k))
+        yield k, 0 if name == "key" else content, 0 if name == "query" else content, 1.0

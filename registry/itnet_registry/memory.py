@@ -86,6 +86,7 @@ class MemoryLimit(TorchFunctionMode):
 
 
 def _readable(size: float) -> str:
+    size = min(size, 2**80)  # an integer may be too large for a float
     for unit in ("bytes", "KB", "MB", "GB", "TB"):
         if size < 1024:
             return f"{size:.3g} {unit}"

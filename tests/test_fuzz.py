@@ -1,0 +1,170 @@
+"""Whatever stands in a configuration or in `itnet.json`, what comes out is a model or one of our exceptions."""
+
+from __future__ import annotations
+
+import copy
+import json
+import resource
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from itnet_core.config import parse
+from itnet_core.errors import ITNetError
+from itnet_registry import create_model, load_model, save_model
+from itnet_registry.assemble import build
+from itnet_registry.complete import complete
+from itnet_registry.config_file import load_config
+from itnet_registry.default import default_registry
+from itnet_registry.sections import section_model
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 70)
+    | st.integers()
+    | st.sampled_from([2**31, 2**63, 10**18, 10**400, -(10**30)])
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["mlp", "patch", "itnet-core/mlp", "classify", "auto", "../../x", "a.b", "name", "\ud800", "\0"])
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6) | st.just("name"), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def places(tree: Any) -> list[tuple[Any, Any]]:
+    """Return each (container, key) in a tree of dictionaries and lists."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [place for key, value in items for place in [(tree, key), *places(value)]]
+
+
+@st.composite
+def mutated(draw: st.DrawFn, tree: Any) -> Any:
+    """Replace, remove, rename or swap some of what stands in a tree."""
+    tree = copy.deepcopy(tree)
+    for _ in range(draw(st.integers(1, 3))):
+        found = places(tree)
+        if not found:
+            return draw(values)
+        container, key = draw(st.sampled_from(found))
+        match draw(st.sampled_from(["replace", "replace", "remove", "rename", "copy"])):
+            case "replace":
+                container[key] = draw(values)
+            case "remove":
+                del container[key]
+            case "rename" if isinstance(container, dict):
+                container[draw(st.text(max_size=6))] = container.pop(key)
+            case _:
+                other, at = draw(st.sampled_from(found))
+                container[key] = copy.deepcopy(other[at]) if at in other or isinstance(other, list) else None
+    return tree
+
+
+@st.composite
+def damaged(draw: st.DrawFn, text: bytes) -> bytes:
+    """Change, drop or insert bytes."""
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, max(len(text) - 1, 0)))
+        text = text[:start] + draw(st.binary(max_size=3)) + text[start + draw(st.integers(0, 40)) :]
+    return text
+
+
+thorough = settings(
+    max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with a component that refers to others."""
+    path = tmp_path_factory.mktemp("fuzz") / "c"
+    encoder = {"name": "image-text", "image": {"name": "patch", "patch_size": 16}}
+    save_model(create_model("itnet-nano", encoder=encoder, head={"name": "classify", "classes": 3}), path)
+    return path
+
+
+def load(checkpoint: Path, manifest: bytes) -> None:
+    """Load a checkpoint with another manifest; raises nothing but what is not ours."""
+    copied = checkpoint.with_name("copy")
+    shutil.copytree(checkpoint, copied, dirs_exist_ok=True)
+    (copied / "itnet.json").write_bytes(manifest)
+    try:
+        load_model(copied)
+    except ITNetError as error:
+        str(error).encode("utf-8", "backslashreplace")
+
+
+@thorough
+@given(data=st.data())
+def test_a_changed_manifest(checkpoint: Path, data: st.DataObject) -> None:
+    manifest = json.loads((checkpoint / "itnet.json").read_text())
+    load(checkpoint, json.dumps(data.draw(mutated(manifest))).encode())
+
+
+@thorough
+@given(data=st.data())
+def test_a_damaged_manifest(checkpoint: Path, data: st.DataObject) -> None:
+    load(checkpoint, data.draw(damaged((checkpoint / "itnet.json").read_bytes())))
+
+
+def test_no_number_of_a_checkpoint_decides_how_much_memory_is_taken(checkpoint: Path) -> None:
+    manifest = json.loads((checkpoint / "itnet.json").read_text())
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    resource.setrlimit(resource.RLIMIT_AS, (12 * 2**30, hard))  # should it fail, the machine goes on
+    try:
+        for number, (container, key) in enumerate(places(manifest["config"])):
+            for value in () if isinstance(container[key], dict) else (2**31, 10**18, 10**400):
+                changed = copy.deepcopy(manifest)
+                container, key = places(changed["config"])[number]
+                container[key] = value
+                load(checkpoint, json.dumps(changed).encode())
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # in KB
+
+
+def read(path: Path) -> None:
+    """Do what `itnet validate` does with a configuration; raises nothing but what is not ours."""
+    registry = default_registry()
+    try:
+        sections = load_config(path)
+        for name, section in sections.items():
+            if name != "model":
+                parse(section_model(registry, name, name), section, name)
+        if "model" in sections:
+            build(registry, complete(registry, sections["model"]))
+    except ITNetError as error:
+        str(error).encode("utf-8", "backslashreplace")
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".json"])
+@thorough
+@given(data=st.data())
+def test_a_changed_configuration(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
+    example = data.draw(st.sampled_from(EXAMPLES))
+    config = data.draw(mutated(yaml.safe_load(example.read_text())))
+    path = tmp_path / f"config{suffix}"
+    text = json.dumps(config) if suffix == ".json" else yaml.safe_dump(config)
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    read(path)
+
+
+@thorough
+@given(data=st.data())
+def test_a_damaged_configuration(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(data.draw(damaged(data.draw(st.sampled_from(EXAMPLES)).read_bytes())))
+    read(path)
