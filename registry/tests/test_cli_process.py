@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import time
 
 import pytest
 
@@ -29,6 +30,15 @@ def imported(garden, *arguments, names):
 def test_no_plugin_is_imported(garden, arguments):
     garden.toy()
     assert imported(garden, *arguments, names=["itnet_toy", "itnet_core.plugin", "torch"]) == []
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["doctor"], ["list", "--metadata-only"]])
+def test_a_plugin_that_sleeps_holds_up_nothing_that_reads_metadata(garden, arguments):
+    garden.plant("acme-slow", "import time\ntime.sleep(60)")
+    start = time.monotonic()
+    done = garden.run("-m", "itnet_registry", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 30  # a busy machine takes a second or two; the plugin would take a minute
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["list", "--kind", "kernel"], ["--help"]])

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import itnet_core
-from itnet_registry import PluginError
+from itnet_registry import PluginError, UnknownNameError
 
 COMPONENTS = """
     @hookimpl
@@ -89,6 +89,19 @@ def test_a_plugin_that_fails_is_set_aside_and_the_others_go_on(garden, plugin, s
     assert (fault.distribution, fault.version, fault.stage) == ("acme-bad", "1.0", stage)
     assert error in fault.error
     assert "Traceback" in fault.traceback
+
+
+@pytest.mark.parametrize(("plugin", "stage", "error"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_model_that_needs_what_was_set_aside_fails_with_its_story(garden, plugin, stage, error):
+    garden.toy()
+    garden.plant("acme-bad", plugin)
+    registry = garden.registry()
+    registry.create_model("toy", encoder="pixels", heads={})
+    with pytest.raises(UnknownNameError) as caught:
+        registry.create_model("toy", encoder="pixels", heads={}, kernel="acme-bad/k")
+    assert "model.kernel: found 'acme-bad/k'" in str(caught.value)
+    assert f"acme-bad 1.0 was set aside at stage {stage!r}" in str(caught.value)
+    assert error in str(caught.value)
 
 
 @pytest.mark.parametrize(("plugin", "stage", "error"), FAULTS.values(), ids=FAULTS.keys())
