@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 DISTRIBUTIONS := $(addprefix -e ,. registry tasks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
-.PHONY: help demo results test lint bench clean
+.PHONY: help demo results test lint bench docs clean
 
 help:
 	@echo "make demo    train an ITNet on pictures of digits, load it again, and draw its kernels (demo/)"
@@ -11,6 +11,7 @@ help:
 	@echo "make test    lint, types and the whole test suite"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure the operator (benchmarks/)"
+	@echo "make docs    write the reference from the code, and build the documentation in site/"
 	@echo "make clean   remove .venv and what the demo made"
 
 $(INSTALLED): constraints.txt pyproject.toml $(wildcard registry/pyproject.toml tasks/pyproject.toml plugins/*/pyproject.toml)
@@ -40,5 +41,9 @@ test: lint
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/tiled_operator.py
 
+docs: $(INSTALLED)
+	$(BIN)/python docs/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site

@@ -97,12 +97,13 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
     """Validate `data` as `model`.
 
     Raises:
-        ConfigError: the first thing that pydantic found wrong, with its path below `place`.
+        ConfigError: the first thing that pydantic found wrong, with its path below `place`; a field that does not exist
+            goes before one that is missing, since it may be the same one misspelt.
     """
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
         *outer, last = first["loc"] or ("",)
         path = ".".join([place, *map(str, first["loc"])])
         fields = _fields(model, outer)
@@ -114,8 +115,10 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
                 expected=f"one of {', '.join(fields) or 'no field at all'}",
                 mend=f"Did you mean {close[0]!r}?" if close else "",
             ) from None
-        found = "nothing" if first["type"] == "missing" else repr(first["input"])
-        raise ConfigError(path, found=found, expected=first["msg"]) from None
+        if first["type"] == "missing":
+            raise ConfigError(path, found="nothing", expected="a value") from None
+        expected = first["msg"].removeprefix("Input should be ")
+        raise ConfigError(path, found=repr(first["input"]), expected=expected) from None
 
 
 def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:

@@ -39,8 +39,10 @@ class Support(ComponentConfig):
         Never `False` for boxes that do hold one, so a tile of pairs where it is `False` can be left out.
 
         Args:
-            query_low, query_high: opposite corners of boxes around query points, (..., n, p).
-            key_low, key_high: the same around key points, (..., m, p).
+            query_low: a corner of boxes around query points, (..., n, p).
+            query_high: the opposite corners.
+            key_low: a corner of boxes around key points, (..., m, p).
+            key_high: the opposite corners.
         """
         q, k = (query_low.unsqueeze(-2), query_high.unsqueeze(-2)), (key_low.unsqueeze(-3), key_high.unsqueeze(-3))
         return self._within(*q, *k)
