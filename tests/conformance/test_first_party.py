@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from PIL import Image
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
@@ -18,7 +15,6 @@ from itnet_core.testing import (
     HeadConformance,
     KernelConformance,
     SamplerConformance,
-    TaskConformance,
 )
 from itnet_text.tokenizer import train_tokenizer
 
@@ -136,57 +132,3 @@ def waves(side: int) -> Tensor:
     """Return a smooth picture of three channels, sampled at the centres of side × side pixels."""
     at = (torch.arange(side) + 0.5) / side
     return torch.stack([torch.sin(3 * at[:, None] + k * at) for k in (1, 2, 3)]).unsqueeze(0)
-
-
-class TestDigits(TaskConformance):
-    component = "itnet-image/digits"
-    encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
-
-    def user_file(self, folder: Path) -> Path:
-        Image.new("L", (8, 8), 100).save(folder / "digit.png")
-        return folder / "digit.png"
-
-
-class TestTextTable(TaskConformance):
-    component = "itnet-text/text-table"
-    encoder = "itnet-text/token"
-
-    def prepare(self, folder: Path) -> Mapping[str, Any]:
-        rows = [
-            f"{'fine' if number % 2 else 'dull'} {number},{'good' if number % 2 else 'bad'}" for number in range(40)
-        ]
-        (folder / "texts.csv").write_text("\n".join(["text,label", *rows]))
-        return {"train": str(folder / "texts.csv")}
-
-    def user_file(self, folder: Path) -> Path:
-        (folder / "text.txt").write_text("a fine film")
-        return folder / "text.txt"
-
-
-class TestTextTableRegression(TestTextTable):
-    component = "itnet-text/text-table-regression"
-
-    def prepare(self, folder: Path) -> Mapping[str, Any]:
-        rows = [f"text {number},{number % 7}" for number in range(40)]
-        (folder / "texts.csv").write_text("\n".join(["text,label", *rows]))
-        return {"train": str(folder / "texts.csv")}
-
-
-class TestEasyVQA(TaskConformance):
-    component = "itnet-vision-language/easy-vqa"
-    encoder: ClassVar = {"name": "image-text", "image": {"name": "patch", "patch_size": 16}}
-
-    def prepare(self, folder: Path) -> Mapping[str, Any]:
-        (folder / "answers.txt").write_text("no\nyes\n")
-        for split in ("train", "test"):
-            (folder / split / "images").mkdir(parents=True)
-            for number in range(12):
-                Image.new("RGB", (64, 64), (20 * number, 0, 0)).save(folder / split / "images" / f"{number}.png")
-            questions = [["is it red?", "yes" if number % 2 else "no", number] for number in range(12)]
-            (folder / split / "questions.json").write_text(json.dumps(questions))
-        return {"root": str(folder)}
-
-    def user_file(self, folder: Path) -> Path:
-        Image.new("RGB", (64, 64)).save(folder / "picture.png")
-        (folder / "question.json").write_text('{"image": "picture.png", "text": "is it red?"}')
-        return folder / "question.json"

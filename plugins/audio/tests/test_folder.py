@@ -8,6 +8,7 @@ import pytest
 from itnet_audio.folder import AudioFolder
 from itnet_core import ConfigError
 from itnet_core.task import Split
+from itnet_core.testing import TaskConformance
 from itnet_tasks import SkippedSampleWarning
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -83,3 +84,19 @@ def test_files_without_a_recordings_suffix_are_left_out_and_counted(prompts: Pat
 def test_other_groups_are_refused(prompts: Path) -> None:
     with pytest.raises(ConfigError, match="AudioFolder.group_by: found 'speaker'"):
         AudioFolder(root=str(prompts), group_by="speaker")
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-audio/audio-folder"
+    encoder = "itnet-audio/mel"
+
+    @pytest.fixture(autouse=True)
+    def _files(self, write_recording: Any, tmp_path: Path) -> None:
+        for language in LANGUAGES:
+            for number in range(10):
+                write_recording(tmp_path / language / f"{number}.wav")
+        self.options = {"root": str(tmp_path)}
+        self.write_recording = write_recording
+
+    def user_file(self, folder: Path) -> Path:
+        return self.write_recording(folder / "mine.wav", rate=11025)

@@ -14,6 +14,7 @@ from torchaudio.datasets import SPEECHCOMMANDS
 from itnet_audio.speech_commands import SpeechCommands
 from itnet_core import DataError
 from itnet_core.task import Split
+from itnet_core.testing import TaskConformance
 
 FOLDER = "SpeechCommands/speech_commands_v0.02"
 WORDS = SpeechCommands.classes
@@ -123,3 +124,16 @@ def test_a_download_that_fails_is_said(tmp_path: Path) -> None:
     (tmp_path / "speech_commands_v0.02.tar.gz").write_bytes(damaged)
     with pytest.raises(DataError, match="found a download that failed"):
         SpeechCommands(root=str(tmp_path), download=True).dataset("test")
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-audio/speech-commands"
+    encoder = "itnet-audio/mel"
+
+    @pytest.fixture(autouse=True)
+    def _files(self, root: Path, write_recording: Any) -> None:
+        self.options = {"root": str(root)}
+        self.write_recording = write_recording
+
+    def user_file(self, folder: Path) -> Path:
+        return self.write_recording(folder / "yes.wav", samples=1600, rate=16000)

@@ -6,12 +6,14 @@ import hashlib
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from itnet_core import DataError
+from itnet_core.testing import TaskConformance
 from itnet_image import cifar10
 from itnet_image.cifar10 import ARCHIVE, CIFAR10, FOLDER
 
@@ -109,3 +111,18 @@ def test_it_is_downloaded_only_where_the_user_says_so(
     assert len(CIFAR10(root=str(root), download=True).dataset("test")) == 20
     published.unlink()
     assert len(CIFAR10(root=str(root), download=True).dataset("train")) == 90
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-image/cifar-10"
+    encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
+
+    @pytest.fixture(autouse=True)
+    def _files(self, write_picture) -> None:
+        self.write_picture = write_picture
+
+    def prepare(self, folder: Path) -> dict[str, str]:
+        return {"root": str(write_cifar(folder))}
+
+    def user_file(self, folder: Path) -> Path:
+        return self.write_picture(folder / "frog.png")

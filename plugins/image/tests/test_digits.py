@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import ClassVar
 
+import pytest
 import torch
 
+from itnet_core.testing import TaskConformance
 from itnet_image.digits import Digits
 
 
@@ -27,3 +31,15 @@ def test_training_turns_digits_a_little_and_shifts_them_where_that_is_asked_for(
 
     little = mean_change()
     assert 0 < little < mean_change(shift=3)
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-image/digits"
+    encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
+
+    @pytest.fixture(autouse=True)
+    def _files(self, write_picture) -> None:
+        self.write_picture = write_picture
+
+    def user_file(self, folder: Path) -> Path:
+        return self.write_picture(folder / "digit.png", size=(8, 8), mode="L")

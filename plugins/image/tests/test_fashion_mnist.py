@@ -6,12 +6,14 @@ import gzip
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from torchvision import datasets
 
 from itnet_core import DataError
+from itnet_core.testing import TaskConformance
 from itnet_image.fashion_mnist import FashionMNIST
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
@@ -121,3 +123,16 @@ def test_a_download_that_fails_is_a_data_error_and_may_be_tried_again(published:
         task.dataset("test")
     images.write_bytes(whole)
     assert len(task.dataset("test")) == 20
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-image/fashion-mnist"
+    encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
+
+    @pytest.fixture(autouse=True)
+    def _files(self, write_fashion_mnist, write_picture, tmp_path: Path) -> None:
+        self.options = {"root": str(write_fashion_mnist(tmp_path))}
+        self.write_picture = write_picture
+
+    def user_file(self, folder: Path) -> Path:
+        return self.write_picture(folder / "boot.png", mode="L")

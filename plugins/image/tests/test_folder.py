@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
+from itnet_core.testing import TaskConformance
 from itnet_image.folder import ImageFolder
 
 
@@ -60,3 +62,17 @@ def test_without_data_and_classes_the_head_cannot_be_known(tmp_path: Path) -> No
 def test_a_root_is_asked_for() -> None:
     with pytest.raises(ConfigError, match="ImageFolder.root: found nothing"):
         ImageFolder()
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-image/image-folder"
+    encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
+
+    @pytest.fixture(autouse=True)
+    def _files(self, write_folders, write_picture, tmp_path: Path) -> None:
+        write_folders(tmp_path, {"train": 5, "val": 2, "test": 3})
+        self.options = {"root": str(tmp_path), "image_size": 12}
+        self.write_picture = write_picture
+
+    def user_file(self, folder: Path) -> Path:
+        return self.write_picture(folder / "cat.png")

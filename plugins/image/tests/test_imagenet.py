@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
+from itnet_core.testing import TaskConformance
 from itnet_image.imagenet import ImageNet1k
 
 WNIDS = [f"n{1440764 + 7919 * i:08d}" for i in range(1000)]
@@ -67,3 +69,16 @@ def test_top5_counts_the_five_likeliest() -> None:
 def test_a_root_is_asked_for() -> None:
     with pytest.raises(ConfigError, match="ImageNet1k.root: found nothing"):
         ImageNet1k()
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-image/imagenet-1k"
+    encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
+
+    @pytest.fixture(autouse=True)
+    def _files(self, root: Path, write_picture) -> None:
+        self.options = {"root": str(root), "image_size": 16}
+        self.write_picture = write_picture
+
+    def user_file(self, folder: Path) -> Path:
+        return self.write_picture(folder / "photograph.jpg")

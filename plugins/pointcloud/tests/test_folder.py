@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from itnet_core import ConfigError, DataError
+from itnet_core.testing import TaskConformance
 from itnet_pointcloud.folder import MeshFolder
 from itnet_tasks import SkippedSampleWarning
 
@@ -38,3 +39,17 @@ def test_a_folder_without_meshes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "box").mkdir()
     with pytest.raises(DataError, match="box: found no file of a sample; expected files ending in .obj, .off"):
         MeshFolder(root=str(tmp_path)).dataset("train")
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-pointcloud/mesh-folder"
+    encoder = "itnet-pointcloud/point"
+
+    @pytest.fixture(autouse=True)
+    def _files(self, write_folders, write_mesh, tmp_path: Path) -> None:
+        write_folders(tmp_path, {"train": 3, "val": 1, "test": 2})
+        self.options = {"root": str(tmp_path), "points": 16, "pool": 16}
+        self.write_mesh = write_mesh
+
+    def user_file(self, folder: Path) -> Path:
+        return self.write_mesh(folder / "box.stl")

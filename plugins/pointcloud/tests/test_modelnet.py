@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch_geometric.datasets import ModelNet
 from torch_geometric.io import read_off
 
 from itnet_core import DataError
+from itnet_core.testing import TaskConformance
 from itnet_pointcloud.modelnet import ModelNet10, ModelNet40
 
 
@@ -97,3 +99,26 @@ def test_evaluation_is_oriented_as_the_file_is(tmp_path: Path) -> None:
     cloud = ModelNet10(root=str(tmp_path), points=512, pool=512).dataset("test")[9].inputs
     extent = cloud.positions.amax(0) - cloud.positions.amin(0)
     assert np.argmax(extent.numpy()) == 2  # the last one is 10 high
+
+
+class ModelNetConformance(TaskConformance):
+    encoder = "itnet-pointcloud/point"
+
+    @pytest.fixture(autouse=True)
+    def _files(self, write_mesh) -> None:
+        self.write_mesh = write_mesh
+
+    def prepare(self, folder: Path) -> dict[str, Any]:
+        write_modelnet(folder, self.cls)
+        return {"root": str(folder), "points": 16, "pool": 16}
+
+    def user_file(self, folder: Path) -> Path:
+        return self.write_mesh(folder / "sofa.off")
+
+
+class TestModelNet10(ModelNetConformance):
+    component = "itnet-pointcloud/modelnet10"
+
+
+class TestModelNet40(ModelNetConformance):
+    component = "itnet-pointcloud/modelnet40"

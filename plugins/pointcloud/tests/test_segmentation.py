@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from itnet_core import DataError, ShapeError
+from itnet_core.testing import TaskConformance
 from itnet_pointcloud.part_metrics import PADDING
 from itnet_pointcloud.point import PointEncoder
 from itnet_pointcloud.segmentation import PartSegmentation
@@ -102,3 +103,17 @@ def test_a_shape_without_parts_is_a_bad_sample(root: Path) -> None:
     dataset = task.dataset("train")
     with pytest.warns(SkippedSampleWarning, match="1 of 16 samples skipped"):
         assert len(task.collate([dataset[0], dataset[1]]).targets) == 1
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-pointcloud/part-segmentation"
+    encoder = "itnet-pointcloud/point"
+
+    @pytest.fixture(autouse=True)
+    def _files(self, root: Path) -> None:
+        self.options = {"root": str(root)}
+
+    def user_file(self, folder: Path) -> Path:
+        (folder / IDENTIFIERS[4]).mkdir()
+        (folder / IDENTIFIERS[4] / "chair.txt").write_text("0 0 0 0 0 1\n1 0 0 0 1 0\n0 1 0 1 0 0\n")
+        return folder / IDENTIFIERS[4] / "chair.txt"

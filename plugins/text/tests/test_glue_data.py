@@ -12,6 +12,7 @@ from datasets import Dataset
 from pyarrow import parquet
 
 from itnet_core import DataError
+from itnet_core.testing import TaskConformance
 from itnet_registry import component
 from itnet_tasks import LabelledTask, SkippedSampleWarning
 from itnet_text.glue import MNLI, MRPC, QQP, SST2, CoLA, MNLIMismatched
@@ -302,3 +303,59 @@ def test_a_download_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("itnet_text.glue_data.load_dataset", hub)
     with pytest.raises(DataError, match=r"glue/sst2: found a download that failed \(no route\)"):
         SST2(root=str(tmp_path), download=True).dataset("test")
+
+
+class GLUEConformance(TaskConformance):
+    encoder = "itnet-text/token"
+
+    @property
+    def name(self) -> str:
+        return self.component.removeprefix("itnet-text/glue/")
+
+    def prepare(self, folder: Path) -> dict[str, Any]:
+        write_hub(folder, self.name)
+        return {"root": str(folder), "validation": 0.25}
+
+    def user_file(self, folder: Path) -> Path:
+        (folder / "mine.txt").write_text("a fine film\n" * len(LAYOUTS[self.name].columns))
+        return folder / "mine.txt"
+
+
+class TestCoLA(GLUEConformance):
+    component = "itnet-text/glue/cola"
+
+
+class TestSST2(GLUEConformance):
+    component = "itnet-text/glue/sst-2"
+
+
+class TestMRPC(GLUEConformance):
+    component = "itnet-text/glue/mrpc"
+
+
+class TestQQP(GLUEConformance):
+    component = "itnet-text/glue/qqp"
+
+
+class TestSTSB(GLUEConformance):
+    component = "itnet-text/glue/sts-b"
+
+
+class TestMNLI(GLUEConformance):
+    component = "itnet-text/glue/mnli"
+
+
+class TestMNLIMismatched(GLUEConformance):
+    component = "itnet-text/glue/mnli-mismatched"
+
+
+class TestQNLI(GLUEConformance):
+    component = "itnet-text/glue/qnli"
+
+
+class TestRTE(GLUEConformance):
+    component = "itnet-text/glue/rte"
+
+
+class TestWNLI(GLUEConformance):
+    component = "itnet-text/glue/wnli"

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
+from itnet_core.testing import TaskConformance
 from itnet_registry import create_model, load_model, save_model
 from itnet_tasks import SkippedSampleWarning
 from itnet_text.table import TextTable, TextTableRegression
@@ -207,3 +208,24 @@ def test_wrong_options_are_refused(wrong: dict[str, Any], table: str) -> None:
         TextTable(train=table, **wrong)
     with pytest.raises(ConfigError, match="TextTable.train: found nothing"):
         TextTable()
+
+
+class TestClassification(TaskConformance):
+    component = "itnet-text/text-table"
+    encoder = "itnet-text/token"
+
+    @pytest.fixture(autouse=True)
+    def _files(self, table: str) -> None:
+        self.options = {"train": table}
+
+    def user_file(self, folder: Path) -> Path:
+        (folder / "mine.txt").write_text("a fine film")
+        return folder / "mine.txt"
+
+
+class TestRegression(TestClassification):
+    component = "itnet-text/text-table-regression"
+
+    @pytest.fixture(autouse=True)
+    def _files(self, table: str) -> None:
+        self.options = {"train": table, "label": "stars"}

@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from itnet_core import DataError
+from itnet_core.testing import TaskConformance
 from itnet_tasks import SkippedSampleWarning
 from itnet_vision_language.easy_vqa import EasyVQA
 
@@ -82,3 +83,17 @@ def test_broken_and_missing_files_are_named(easy_vqa: Path) -> None:
     (easy_vqa / "train/questions.json").unlink()
     with pytest.raises(DataError, match="train/questions.json: found no such file"):
         EasyVQA(root=str(easy_vqa)).dataset("train")
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-vision-language/easy-vqa"
+    encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
+
+    @pytest.fixture(autouse=True)
+    def _files(self, easy_vqa: Path, write_json: Any, write_picture: Any) -> None:
+        self.options = {"root": str(easy_vqa), "image_size": 16}
+        self.write_json, self.write_picture = write_json, write_picture
+
+    def user_file(self, folder: Path) -> Path:
+        self.write_picture(folder / "mine.png")
+        return self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})

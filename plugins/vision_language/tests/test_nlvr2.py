@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from itnet_core import DataError
+from itnet_core.testing import TaskConformance
 from itnet_tasks import SkippedSampleWarning
 from itnet_vision_language.nlvr2 import NLVR2
 
@@ -78,3 +79,17 @@ def test_a_missing_picture_is_named(nlvr2: Path) -> None:
     (nlvr2 / "images/test1/test1-0-0-img1.png").unlink()
     with pytest.raises(DataError, match="test1-0-0-img1.png: found no such file"):
         NLVR2(root=str(nlvr2)).dataset("test")[0]
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-vision-language/nlvr2"
+    encoder: ClassVar = {"name": "itnet-vision-language/image-pair-text", "image": {"name": "patch", "patch_size": 8}}
+
+    @pytest.fixture(autouse=True)
+    def _files(self, nlvr2: Path, write_json: Any, write_picture: Any) -> None:
+        self.options = {"root": str(nlvr2), "image_size": 16}
+        self.write_json, self.write_picture = write_json, write_picture
+
+    def user_file(self, folder: Path) -> Path:
+        self.write_picture(folder / "mine.png")
+        return self.write_json(folder / "mine.json", {"image": ["mine.png", "mine.png"], "text": "is it red?"})

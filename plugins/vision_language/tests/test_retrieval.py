@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from itnet_core import DataError, ShapeError
+from itnet_core.testing import TaskConformance
 from itnet_tasks import SkippedSampleWarning
 from itnet_vision_language.retrieval import ImageTextRetrieval
 
@@ -117,3 +118,17 @@ def test_a_split_for_some_captions_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("filename,caption,split\na.png,red,train\nb.png,blue,\n")
     with pytest.raises(DataError, match="found no split for b.png, and one for others"):
         ImageTextRetrieval(root=str(tmp_path), captions="a.csv").dataset("train")
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-vision-language/image-text-retrieval"
+    encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
+
+    @pytest.fixture(autouse=True)
+    def _files(self, karpathy: Path, write_json: Any, write_picture: Any) -> None:
+        self.options = {"root": str(karpathy), "image_size": 16}
+        self.write_json, self.write_picture = write_json, write_picture
+
+    def user_file(self, folder: Path) -> Path:
+        self.write_picture(folder / "mine.png")
+        return self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from itnet_core import ConfigError, DataError
+from itnet_core.testing import TaskConformance
 from itnet_tasks import SkippedSampleWarning
 from itnet_vision_language.vqa_v2 import Targets, VQAv2
 
@@ -155,3 +156,17 @@ def test_a_missing_picture_is_named(vqa: Path) -> None:
 def test_a_root_is_asked_for() -> None:
     with pytest.raises(ConfigError, match="VQAv2.root: found nothing"):
         VQAv2()
+
+
+class TestConformance(TaskConformance):
+    component = "itnet-vision-language/vqa-v2"
+    encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
+
+    @pytest.fixture(autouse=True)
+    def _files(self, vqa: Path, write_json: Any, write_picture: Any) -> None:
+        self.options = {"root": str(vqa), "image_size": 16}
+        self.write_json, self.write_picture = write_json, write_picture
+
+    def user_file(self, folder: Path) -> Path:
+        self.write_picture(folder / "mine.png")
+        return self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})
