@@ -1,0 +1,1 @@
+"""Short-time spectra of 1-D signals, and a kernel that oscillates: a plugin for ITNet."""

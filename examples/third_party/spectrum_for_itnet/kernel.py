@@ -1,0 +1,67 @@
+"""A kernel that oscillates."""
+
+from __future__ import annotations
+
+from math import pi
+from typing import Any
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from itnet_core import ComponentConfig, Field, Kernel, Support
+from itnet_core.kernel import Normalization
+
+Terms = tuple[Tensor, Tensor]
+
+
+class HarmonicKernel(Kernel):
+    """k_h(t, s) = exp(−(t−s)² / 2ℓ_h²) Σ_f a_hf cos πf(t−s) + b_hf sin πf(t−s), f = 0, 1, …; ℓ, a and b are learned.
+
+    By the addition theorems the sum is an inner product of what t and s contribute alone: `project` computes that, once
+    a point, and a tile is one matrix product.
+    """
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            heads: scalar kernels.
+            frequencies: terms of the series; the f-th has f periods in a length of 2.
+            length: ℓ_h at the start.
+            normalization: `none` or `softmax`.
+            support: the pairs that the integral runs over.
+        """
+
+        heads: PositiveInt = 4
+        frequencies: PositiveInt = 8
+        length: PositiveFloat = 0.5
+        normalization: Normalization = "none"
+        support: Support = Support()
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.config = c = self.configure(config, options)
+        self.heads, self.normalization, self.support = c.heads, c.normalization, c.support
+        self.cosine = nn.Parameter(torch.randn(c.heads, c.frequencies) / c.frequencies**0.5)
+        self.sine = nn.Parameter(torch.randn(c.heads, c.frequencies) / c.frequencies**0.5)
+        self.log_length = nn.Parameter(torch.full((c.heads, 1, 1), c.length).log())
+
+    def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
+        """Return times, (B, N) and (B, M), and waves, (B, N, heads, 2·frequencies) and (B, M, 2·frequencies)."""
+        query_time, key_time = (field.positions[..., 0].to(self.cosine.dtype) for field in (query, key))
+        (cos, sin), key_waves = (self._waves(time) for time in (query_time, key_time))
+        cos, sin = cos.unsqueeze(-2), sin.unsqueeze(-2)
+        mixed = torch.cat([self.cosine * cos + self.sine * sin, self.cosine * sin - self.sine * cos], dim=-1)
+        return (query_time, mixed), (key_time, torch.cat(key_waves, dim=-1))
+
+    def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
+        """Return k of shape (B, heads, n, m)."""
+        (query_time, mixed), (key_time, waves) = query_terms, key_terms
+        squares = (query_time.unsqueeze(2) - key_time.unsqueeze(1)).square().unsqueeze(1)
+        series = torch.einsum("bnhf,bmf->bhnm", mixed, waves)
+        return series * (-squares / (2 * (2 * self.log_length).exp())).exp()
+
+    def _waves(self, time: Tensor) -> Terms:
+        phase = pi * time.unsqueeze(-1) * torch.arange(self.config.frequencies, dtype=time.dtype, device=time.device)
+        return phase.cos(), phase.sin()
