@@ -72,7 +72,8 @@ class PresetSpec:
         name: how `create_model` calls it.
         summary: one line for `itnet list`.
         config: the fields of the model configuration that it sets, as JSON-native values; `preset` names another one
-            that it builds on.
+            that it builds on. Names are best written in full, `itnet-core/mlp`: a bare one stands for two as soon as
+            somebody installs another plugin that has it.
     """
 
     name: str

@@ -77,5 +77,7 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
 def _preset(name: str, summary: str, *, width: int, depth: int, **kernel: int) -> PresetSpec:
     summary = f"{depth} blocks of width {width}: {summary}"
     return PresetSpec(
-        name=name, summary=summary, config={"width": width, "depth": depth, "kernel": {"name": "mlp", **kernel}}
+        name=name,
+        summary=summary,
+        config={"width": width, "depth": depth, "kernel": {"name": "itnet-core/mlp", **kernel}},
     )

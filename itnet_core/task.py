@@ -59,7 +59,7 @@ class Task(Configured, ABC):
     @property
     @abstractmethod
     def head(self) -> Mapping[str, Any]:
-        """The head that it needs: its name and configuration, `{"name": "classify", "classes": 10}`."""
+        """The head that it needs, its name in full, with options: `{"name": "itnet-core/classify", "classes": 10}`."""
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:

@@ -66,3 +66,16 @@ def test_every_modality_has_a_preset() -> None:
     modalities = {str(c.spec.modality) for c in COMPONENTS if c.kind == "encoder"}
     made = {m for p in PRESETS for m in REGISTRY.create_model(p.id, heads={}, depth=1).encoders}
     assert made == modalities
+
+
+def test_presets_say_their_parts_in_full() -> None:
+    """A bare name would stand for two as soon as somebody installs another plugin that has it."""
+
+    def names(config: object) -> list[str]:
+        if not isinstance(config, dict):
+            return []
+        own = [value for key, value in config.items() if key in ("name", "preset")]
+        return [*own, *(name for value in config.values() for name in names(value))]
+
+    for preset in REGISTRY.presets():
+        assert all("/" in name for name in names(dict(preset.spec.config))), preset.id

@@ -67,8 +67,11 @@ class TaskConformance(Conformance):
         return found
 
     def check_head_is_there(self) -> None:
-        """The head that it asks for is installed and takes its options."""
+        """The head that it asks for, by its name in full, is installed and takes its options."""
         head = dict(self.task().head)
+        assert "/" in head["name"], (
+            f"head {head['name']!r} stands for two once another plugin has it; write its whole id"
+        )
         self.registry.create("head", head.pop("name"), dim=8, **head)
 
     def check_splits_are_steady(self) -> None:

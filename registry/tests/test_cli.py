@@ -118,7 +118,7 @@ def test_info(itnet):
 
 def test_info_of_a_preset(itnet):
     report = answer(itnet("info", "toy", "--json"))
-    assert (report["kind"], report["config"]["kernel"]) == ("preset", "constant")
+    assert (report["kind"], report["config"]["kernel"]) == ("preset", "itnet-toy/constant")
 
 
 def test_info_asks_for_the_kind_where_it_must(itnet, garden):

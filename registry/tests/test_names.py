@@ -176,3 +176,29 @@ def test_nothing_of_a_kind_is_installed(garden):
 @pytest.mark.parametrize(("name", "expected"), [("patch", "patch"), ("A_b/c", "a-b/c"), ("a/b/C", "a/b/C")])
 def test_canonical(name, expected):
     assert canonical(name) == expected
+
+
+def test_a_plugin_that_takes_our_names_breaks_nothing_that_is_said_in_full(garden):
+    """Presets, tasks and defaults say their parts in full, so what a stranger calls his own is in nobody's way."""
+    garden.toy()
+    registry = garden.registry()
+    declared = [
+        f"ComponentSpec(kind={spec.kind!r}, name={spec.name!r}, target='a.b:C', summary='', modality={spec.modality!r})"
+        for spec in (component.spec for component in registry.components())
+    ]
+    presets = [f"PresetSpec(name={preset.name!r}, summary='')" for preset in registry.presets()]
+    garden.plant(
+        "acme-copycat",
+        f"""
+        @hookimpl
+        def itnet_register_components(api): return [{", ".join(declared)}]
+        @hookimpl
+        def itnet_register_presets(api): return [{", ".join(presets)}]
+        """,
+    )
+    registry = garden.registry()
+    with pytest.raises(AmbiguousNameError, match="acme-copycat/pixels .*, itnet-toy/pixels"):
+        registry.component("encoder", "pixels")
+    for preset in ("itnet-toy/toy", "itnet-core/itnet-nano"):
+        model = registry.create_model(preset, encoder="itnet-toy/pixels", task="itnet-toy/stripes")
+        assert "acme" not in str(model.config)

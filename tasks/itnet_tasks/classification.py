@@ -39,7 +39,7 @@ class Classification(LabelledTask):
     @property
     def head(self) -> Mapping[str, Any]:
         """A classification head with the task's classes."""
-        return {"name": "classify", "classes": len(self.classes)}
+        return {"name": "itnet-core/classify", "classes": len(self.classes)}
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
         """Return the cross entropy of logits (B, classes) against classes (B,)."""

@@ -32,7 +32,7 @@ class Regression(LabelledTask):
     @property
     def head(self) -> Mapping[str, Any]:
         """A regression head with one output."""
-        return {"name": "regress", "outputs": 1}
+        return {"name": "itnet-core/regress", "outputs": 1}
 
     def collate_targets(self, labels: Sequence[float]) -> Tensor:
         """Return standardised numbers, shape (B,)."""

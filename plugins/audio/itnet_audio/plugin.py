@@ -20,17 +20,17 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
 @hookimpl
 def itnet_register_presets(api: int) -> list[PresetSpec]:
     """Declare models that lack a task alone."""
-    coarse = {"name": "mel", "n_mels": 40, "patch_frames": 10, "patch_mels": 10}
+    coarse = {"name": "itnet-audio/mel", "n_mels": 40, "patch_frames": 10, "patch_mels": 10}
     return [
         PresetSpec(
             name="audio-nano",
             summary="a few seconds of sound on a CPU",
-            config={"preset": "itnet-nano", "encoder": coarse},
+            config={"preset": "itnet-core/itnet-nano", "encoder": coarse},
         ),
         PresetSpec(
             name="audio-s",
             summary="mel patches, the paper's S",
-            config={"preset": "itnet-s", "encoder": {"name": "mel"}},
+            config={"preset": "itnet-core/itnet-s", "encoder": {"name": "itnet-audio/mel"}},
         ),
     ]
 

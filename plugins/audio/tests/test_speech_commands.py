@@ -59,7 +59,7 @@ def test_a_batch(root: Path) -> None:
     assert batch.inputs.waveform.shape == (36, 1600)
     assert sorted(set(batch.targets.tolist())) == list(range(35))
     assert task.encoder_options == {"sample_rate": 16000, "unit_seconds": 0.5}
-    assert task.head == {"name": "classify", "classes": 35}
+    assert task.head == {"name": "itnet-core/classify", "classes": 35}
 
 
 def test_the_folder_itself_may_be_the_root(root: Path) -> None:

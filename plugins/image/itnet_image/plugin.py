@@ -23,15 +23,17 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
 @hookimpl
 def itnet_register_presets(api: int) -> list[PresetSpec]:
     """Declare models that lack a task alone."""
-    stem = {"name": "conv-stem", "strides": [2, 2]}
+    stem = {"name": "itnet-image/conv-stem", "strides": [2, 2]}
     return [
         PresetSpec(
-            name="image-nano", summary="small pictures on a CPU", config={"preset": "itnet-nano", "encoder": stem}
+            name="image-nano",
+            summary="small pictures on a CPU",
+            config={"preset": "itnet-core/itnet-nano", "encoder": stem},
         ),
         PresetSpec(
             name="image-s",
             summary="photographs of 224 pixels as patches of 16, the paper's S",
-            config={"preset": "itnet-s", "encoder": {"name": "patch", "patch_size": 16}},
+            config={"preset": "itnet-core/itnet-s", "encoder": {"name": "itnet-image/patch", "patch_size": 16}},
         ),
     ]
 

@@ -40,7 +40,7 @@ def test_a_configuration_keeps_the_classes_where_the_data_are_not(write_folders,
     config = ImageFolder(root=str(tmp_path)).config.model_dump(mode="json")
     shutil.rmtree(tmp_path / "train")
     task = ImageFolder(**config)
-    assert task.head == {"name": "classify", "classes": 2}
+    assert task.head == {"name": "itnet-core/classify", "classes": 2}
     assert task.describe(torch.tensor([[0.0, 1.0]]))[0]["label"] == "dog"
 
 

@@ -51,7 +51,7 @@ def test_val_alone_is_enough_for_evaluation(root: Path) -> None:
 
 def test_head_and_names_need_no_data() -> None:
     task = ImageNet1k(root="/no/such/folder")
-    assert task.head == {"name": "classify", "classes": 1000}
+    assert task.head == {"name": "itnet-core/classify", "classes": 1000}
     logits = torch.zeros(1, 1000)
     logits[0, 1] = 9
     assert task.describe(logits)[0]["label"] == "goldfish"

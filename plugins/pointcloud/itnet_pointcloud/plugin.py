@@ -26,12 +26,18 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
         PresetSpec(
             name="pointcloud-nano",
             summary="clouds of about 1,000 points on a CPU",
-            config={"preset": "itnet-nano", "encoder": {"name": "local-group", "centres": 64, "neighbours": 32}},
+            config={
+                "preset": "itnet-core/itnet-nano",
+                "encoder": {"name": "itnet-pointcloud/local-group", "centres": 64, "neighbours": 32},
+            },
         ),
         PresetSpec(
             name="pointcloud-s",
             summary="groups of neighbours around 512 centres, the paper's S",
-            config={"preset": "itnet-s", "encoder": {"name": "local-group", "centres": 512, "neighbours": 32}},
+            config={
+                "preset": "itnet-core/itnet-s",
+                "encoder": {"name": "itnet-pointcloud/local-group", "centres": 512, "neighbours": 32},
+            },
         ),
     ]
 

@@ -70,7 +70,7 @@ class PartSegmentation(LabelledTask):
     @property
     def head(self) -> Mapping[str, Any]:
         """A head that gives a logit for each part at every point."""
-        return {"name": "per-point", "outputs": OF_CATEGORY.shape[1]}
+        return {"name": "itnet-core/per-point", "outputs": OF_CATEGORY.shape[1]}
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:

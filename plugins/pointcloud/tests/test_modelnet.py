@@ -34,7 +34,7 @@ def test_modelnet40(below: str, tmp_path: Path) -> None:
     write_modelnet(tmp_path / below, ModelNet40)
     task = ModelNet40(root=str(tmp_path), points=16, pool=16, validation=0.5)
     assert [len(task.dataset(split)) for split in ("train", "validation", "test")] == [40, 40, 40]
-    assert task.head == {"name": "classify", "classes": 40}
+    assert task.head == {"name": "itnet-core/classify", "classes": 40}
     assert task.dataset("test").labels == list(range(40))
     batch = task.collate([task.dataset("train")[i] for i in range(3)])
     assert batch.inputs.positions.shape == (3, 16, 3)

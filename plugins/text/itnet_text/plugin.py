@@ -40,12 +40,15 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
         PresetSpec(
             name="text-nano",
             summary="short texts as bytes, on a CPU",
-            config={"preset": "itnet-nano", "encoder": {"name": "token", "window": 5, "tokens_per_unit": 32}},
+            config={
+                "preset": "itnet-core/itnet-nano",
+                "encoder": {"name": "itnet-text/token", "window": 5, "tokens_per_unit": 32},
+            },
         ),
         PresetSpec(
             name="text-s",
             summary="texts as tokens, the paper's S; give the encoder a tokenizer",
-            config={"preset": "itnet-s", "encoder": {"name": "token"}},
+            config={"preset": "itnet-core/itnet-s", "encoder": {"name": "itnet-text/token"}},
         ),
     ]
 

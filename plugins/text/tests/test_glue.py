@@ -66,7 +66,7 @@ def test_scores_are_learned_in_units_of_their_spread_and_told_in_their_own() -> 
     assert task.collate_targets([2.5, 4.0, 1.0]).tolist() == [0, 1, -1]
     assert task.describe(torch.tensor([[0.0], [1.0]])) == [{"value": 2.5}, {"value": 4.0}]
     assert task.loss(torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, -1.0])).item() == 2
-    assert task.head == {"name": "regress", "outputs": 1}
+    assert task.head == {"name": "itnet-core/regress", "outputs": 1}
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_scores_are_learned_in_units_of_their_spread_and_told_in_their_own() -> 
 )
 def test_classes_have_the_hubs_numbers_and_need_no_data(task: Any, labels: list[str]) -> None:
     task = task(root="/no/such/folder")
-    assert task.head == {"name": "classify", "classes": len(labels)}
+    assert task.head == {"name": "itnet-core/classify", "classes": len(labels)}
     records = task.describe(torch.eye(len(labels)) * 9)
     assert [record["label"] for record in records] == labels
     json.dumps(records)

@@ -60,7 +60,7 @@ def test_pairs_are_of_two_columns(write: Write, tmp_path: Path) -> None:
 def test_classes_are_the_labels_values_sorted(table: str, write: Write) -> None:
     task = TextTable(train=table)
     assert task.classes == ("dull", "fine", "long")
-    assert task.head == {"name": "classify", "classes": 3}
+    assert task.head == {"name": "itnet-core/classify", "classes": 3}
     numbers = str(write("a.jsonl", '{"text": "fine", "label": 1}\n{"text": "dull", "label": false}\n'))
     assert TextTable(train=numbers).classes == ("1", "False")
 
@@ -196,7 +196,7 @@ def test_numbers_are_learned_in_units_of_their_spread_and_told_in_their_own(tabl
     assert [label for _, label in samples(task, "test")] == list(range(30))
     assert task.collate_targets([10.0, 20.0]).tolist() == [0, 2]
     assert task.describe(torch.tensor([[0.0], [2.0]])) == [{"value": 10.0}, {"value": 20.0}]
-    assert task.head == {"name": "regress", "outputs": 1}
+    assert task.head == {"name": "itnet-core/regress", "outputs": 1}
     assert list(task.metrics()) == ["pearson", "spearman"]
     model = create_model("itnet-nano", encoder="token", task={"name": "text-table-regression", "train": table})
     assert model(["a fine film", "dull"]).shape == (2, 1)

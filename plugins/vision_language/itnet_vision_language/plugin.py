@@ -46,8 +46,8 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
 @hookimpl
 def itnet_register_presets(api: int) -> list[PresetSpec]:
     """Declare models that lack a task alone."""
-    stem = {"name": "conv-stem", "strides": [2, 2, 2, 2]}
-    patches = {"name": "patch", "patch_size": 16}
+    stem = {"name": "itnet-image/conv-stem", "strides": [2, 2, 2, 2]}
+    patches = {"name": "itnet-image/patch", "patch_size": 16}
     return [
         _preset("image-text-nano", "itnet-nano", "image-text", stem, "small pictures with short texts on a CPU"),
         _preset("image-text-s", "itnet-s", "image-text", patches, "photographs with texts, the paper's S"),
@@ -61,7 +61,8 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
 
 
 def _preset(name: str, size: str, encoder: str, image: Mapping[str, object], summary: str) -> PresetSpec:
-    config = {"preset": size, "encoder": {"name": encoder, "image": image}}
+    encoder = f"itnet-vision-language/{encoder}"
+    config = {"preset": f"itnet-core/{size}", "encoder": {"name": encoder, "image": image}}
     return PresetSpec(name=name, summary=summary, config=config)
 
 

@@ -131,7 +131,7 @@ class VQAv2(PicturesWithTexts):
     @property
     def head(self) -> Mapping[str, Any]:
         """A classification head with the vocabulary's answers."""
-        return {"name": "classify", "classes": len(self.vocabulary)}
+        return {"name": "itnet-core/classify", "classes": len(self.vocabulary)}
 
     def training(self) -> Labelled:
         """Return the published training questions."""

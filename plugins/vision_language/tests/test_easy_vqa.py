@@ -18,7 +18,7 @@ def test_the_packages_layout(easy_vqa: Path, check_task: Any) -> None:
     task = EasyVQA(root=str(easy_vqa))
     check_task(task, {"train": 18, "validation": 2, "test": 6}, (3, 64, 64))
     assert task.classes == ("circle", "no", "red", "yes")
-    assert task.head == {"name": "classify", "classes": 4}
+    assert task.head == {"name": "itnet-core/classify", "classes": 4}
 
 
 def test_validation_has_pictures_of_its_own(easy_vqa: Path) -> None:

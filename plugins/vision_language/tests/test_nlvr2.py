@@ -21,7 +21,7 @@ def test_the_published_layout(nlvr2: Path, check_task: Any) -> None:
     assert left == nlvr2 / "images/train/7/train-0-0-img0.png"
     assert right == nlvr2 / "images/train/7/train-0-0-img1.png"
     assert sources[1][0].pictures[0] == nlvr2 / "images/test1/test1-0-0-img0.png"
-    assert task.head == {"name": "classify", "classes": 2}
+    assert task.head == {"name": "itnet-core/classify", "classes": 2}
 
 
 def test_labels_are_whether_it_is_true_and_of_which_sentence(nlvr2: Path) -> None:

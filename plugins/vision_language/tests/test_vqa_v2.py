@@ -48,7 +48,7 @@ def test_the_vocabulary_is_of_the_most_frequent_training_answers(vqa: Path, edit
     edit(vqa / ANNOTATIONS, more)
     edit(vqa / "v2_mscoco_val2014_annotations.json", lambda c: c["annotations"][0].update(multiple_choice_answer="x"))
     assert VQAv2(root=str(vqa)).vocabulary == ("2", "yes", "no", "cat")  # 8 + 8, 3 after normalisation, 1
-    assert VQAv2(root=str(vqa), answers=3).head == {"name": "classify", "classes": 3}
+    assert VQAv2(root=str(vqa), answers=3).head == {"name": "itnet-core/classify", "classes": 3}
 
 
 def test_a_configuration_keeps_the_vocabulary_where_the_data_are_not(vqa: Path) -> None:

@@ -60,7 +60,7 @@ class Stripes(Task):
 
     @property
     def head(self):
-        return {"name": "classify", "classes": 2}
+        return {"name": "itnet-core/classify", "classes": 2}
 
     @property
     def encoder_options(self):

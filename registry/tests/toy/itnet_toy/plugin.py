@@ -23,7 +23,11 @@ def itnet_register_components(api):
 
 @hookimpl
 def itnet_register_presets(api):
-    return [PresetSpec(name="toy", summary="one small block", config={"width": 8, "depth": 1, "kernel": "constant"})]
+    return [
+        PresetSpec(
+            name="toy", summary="one small block", config={"width": 8, "depth": 1, "kernel": "itnet-toy/constant"}
+        )
+    ]
 
 
 @hookimpl

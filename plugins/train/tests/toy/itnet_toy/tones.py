@@ -92,7 +92,7 @@ class Tones(Task):
 
     @property
     def head(self) -> Mapping[str, Any]:
-        return {"name": "classify", "classes": TONES}
+        return {"name": "itnet-core/classify", "classes": TONES}
 
     def dataset(self, split: Split) -> Dataset[dict[str, Any]]:
         return Signals(split, self.config.size, self.config.noise, self.config.refused)
