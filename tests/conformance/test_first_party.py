@@ -1,22 +1,31 @@
-"""Every first-party component passes the kit that third parties are given."""
+"""Every first-party component passes the kit that third parties are given; tasks do so beside their own tests."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from itnet_core.testing import (
-    EncoderConformance,
-    HeadConformance,
-    KernelConformance,
-    SamplerConformance,
-)
+from itnet_core.testing import EncoderConformance, HeadConformance, KernelConformance, SamplerConformance
+from itnet_registry import Registry
 from itnet_text.tokenizer import train_tokenizer
+
+ROOT = Path(__file__).parent.parent.parent
+OURS = {"itnet-core", *(f"itnet-{path.parent.name.replace('_', '-')}" for path in ROOT.glob("plugins/*/README.md"))}
+
+
+def test_every_component_but_evaluators_has_a_case() -> None:
+    files = [Path(__file__), *ROOT.glob("plugins/*/tests/test_*.py")]
+    cases = {id_ for file in files for id_ in re.findall(r'^    component = "(.+)"$', file.read_text(), re.MULTILINE)}
+    declared = {c.id for c in Registry().components() if c.kind != "evaluator" and c.source.distribution in OURS}
+    assert declared
+    assert cases == declared
 
 
 class TestField(EncoderConformance):
