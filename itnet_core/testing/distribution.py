@@ -58,5 +58,19 @@ def run_distribution(
         if case is None:
             yield component, []
             continue
-        attributes = {"component": component.id, "options": options.get(component.name)}
-        yield component, type(component.name, (case,), {**attributes, "__module__": __name__})().run()
+        own = options.get(component.name)
+        attributes = {"component": component.id, "options": own, "__module__": __name__}
+        missing = None if own is not None else _missing(component)
+        yield component, type(component.name, (case,), attributes)().run() if missing is None else [missing]
+
+
+def _missing(component: Component) -> Outcome | None:
+    """Return the failure of a component that needs options which nobody gave; it would fail every check."""
+    try:
+        cls = component.load()
+        cls.configure(None, cls.example_options)
+    except ConfigError as error:
+        return Outcome("options", "failed", f"{error} It has no example_options; give it some: --options FILE")
+    except Exception:  # the checks will tell
+        return None
+    return None

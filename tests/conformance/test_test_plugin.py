@@ -64,3 +64,12 @@ def test_a_distribution_that_is_not_there() -> None:
     done = itnet("itnet-nonsense")
     assert done.returncode == 2
     assert "found 'itnet-nonsense'" in done.stderr
+
+
+def test_a_component_that_needs_options_says_so_once() -> None:
+    done = itnet("itnet-pointcloud", "--json")
+    assert done.returncode == 1
+    [outcome] = json.loads(done.stdout)["components"]["task itnet-pointcloud/mesh-folder"]
+    assert (outcome["check"], outcome["status"]) == ("options", "failed")
+    assert "MeshFolder.root: found nothing" in outcome["detail"]
+    assert "--options FILE" in outcome["detail"]
