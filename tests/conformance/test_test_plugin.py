@@ -19,7 +19,11 @@ from itnet_core.hookspecs import hookimpl
 @hookimpl
 def itnet_register_components(api):
     target = "itnet_broken.heads:PaddingIsAbsence"
-    return [ComponentSpec(kind="head", name="mean", target=target, summary="it takes padding for points")]
+    meshes = "itnet_pointcloud.folder:MeshFolder"
+    return [
+        ComponentSpec(kind="head", name="mean", target=target, summary="it takes padding for points"),
+        ComponentSpec(kind="task", name="meshes", target=meshes, summary="it needs a root", modality="point-cloud"),
+    ]
 """
 
 
@@ -42,6 +46,10 @@ def test_it_tells_what_failed(tmp_path: Path) -> None:
     assert report["ok"] is False
     [failed] = [each for each in report["components"]["head itnet-poor/mean"] if each["status"] != "passed"]
     assert failed["check"] == "padding_is_absence"
+    [once] = report["components"]["task itnet-poor/meshes"]
+    assert (once["check"], once["status"]) == ("options", "failed")
+    assert "MeshFolder.root: found nothing" in once["detail"]
+    assert "--options FILE" in once["detail"]
     done = itnet("itnet-poor", path=tmp_path)
     assert done.returncode == 1
     assert "head itnet-poor/mean: 13 of 14 checks passed" in done.stdout
@@ -64,12 +72,3 @@ def test_a_distribution_that_is_not_there() -> None:
     done = itnet("itnet-nonsense")
     assert done.returncode == 2
     assert "found 'itnet-nonsense'" in done.stderr
-
-
-def test_a_component_that_needs_options_says_so_once() -> None:
-    done = itnet("itnet-pointcloud", "--json")
-    assert done.returncode == 1
-    [outcome] = json.loads(done.stdout)["components"]["task itnet-pointcloud/mesh-folder"]
-    assert (outcome["check"], outcome["status"]) == ("options", "failed")
-    assert "MeshFolder.root: found nothing" in outcome["detail"]
-    assert "--options FILE" in outcome["detail"]
