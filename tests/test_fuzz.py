@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import resource
 import shutil
@@ -95,11 +96,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def load(checkpoint: Path, manifest: bytes) -> None:
-    """Load a checkpoint with another manifest; raises nothing but what is not ours."""
+def load(checkpoint: Path, manifest: bytes, weights: bytes | None = None) -> None:
+    """Load a checkpoint with another manifest, or other weights; raises nothing but what is not ours."""
     copied = checkpoint.with_name("copy")
     shutil.copytree(checkpoint, copied, dirs_exist_ok=True)
     (copied / "itnet.json").write_bytes(manifest)
+    if weights is not None:
+        (copied / "model.safetensors").write_bytes(weights)
     try:
         load_model(copied)
     except ITNetError as error:
@@ -117,6 +120,21 @@ def test_a_changed_manifest(checkpoint: Path, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_a_damaged_manifest(checkpoint: Path, data: st.DataObject) -> None:
     load(checkpoint, data.draw(damaged((checkpoint / "itnet.json").read_bytes())))
+
+
+@thorough
+@given(data=st.data())
+def test_damaged_weights_whose_hash_fits(checkpoint: Path, data: st.DataObject) -> None:
+    weights = (checkpoint / "model.safetensors").read_bytes()
+    size = 8 + int.from_bytes(weights[:8], "little")
+    if data.draw(st.booleans()):
+        head = json.dumps(data.draw(mutated(json.loads(weights[8:size])))).encode()
+        weights = len(head).to_bytes(8, "little") + head + weights[size:]
+    else:
+        weights = data.draw(damaged(weights[:size])) + weights[size:]
+    manifest = json.loads((checkpoint / "itnet.json").read_text())
+    manifest["sha256"] = hashlib.sha256(weights).hexdigest()
+    load(checkpoint, json.dumps(manifest).encode(), weights)
 
 
 def test_no_number_of_a_checkpoint_decides_how_much_memory_is_taken(checkpoint: Path) -> None:
