@@ -52,7 +52,7 @@ class Support(ComponentConfig):
         gap = torch.maximum(key_low - query_high, query_low - key_high).clamp(min=0)
         inside = torch.ones(gap.shape[:-1], dtype=torch.bool, device=gap.device)
         if self.causal is not None:
-            axis = self._causal_axis(gap.shape[-1])
+            axis = self.causal_axis(gap.shape[-1])
             inside &= key_low[..., axis] <= query_high[..., axis]
         if self.radius is not None:
             inside &= gap.square().sum(-1) <= self.radius**2
@@ -60,7 +60,12 @@ class Support(ComponentConfig):
             inside &= (gap <= self.window).all(-1)
         return inside
 
-    def _causal_axis(self, coordinates: int) -> int:
+    def causal_axis(self, coordinates: int) -> int:
+        """Return which of the positions' coordinates is the causal one.
+
+        Raises:
+            ConfigError: there is none.
+        """
         axis = self.causal
         if isinstance(axis, str) and axis in AXES and len(axis) == 1 and coordinates == len(AXES):
             return AXES.index(axis)

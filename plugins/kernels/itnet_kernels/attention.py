@@ -1,0 +1,166 @@
+"""Attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
+from itnet_core.kernel import Points
+
+Terms = tuple[Tensor, Tensor]
+
+
+class AttentionKernel(Kernel):
+    """k_h = ⟨W_q u(x), W_k u(y)⟩ / √d, with softmax as its normalisation (OPERATOR §4): multi-head attention.
+
+    Self- or cross-attention is a matter of the fields; causal attention is a support; padding has weight 0; and weights
+    that differ are log w added to the scores, as for any measure. Positions enter by ALiBi (Press et al.,
+    arXiv 2108.12409), −2^{−8h/heads} |t − s|, or by rotation of q and k (Su et al., arXiv 2104.09864), along the first
+    coordinate. The shortcut is PyTorch's `scaled_dot_product_attention`.
+    """
+
+    normalization = "softmax"
+    shortcut = True
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            heads: of the queries.
+            key_heads: of keys and values, each shared by a group of query heads; by default as many as `heads`.
+            head_dim: channels of a query's and a key's head, d; dim // heads by default.
+            bias: whether the four linear maps have one.
+            alibi: whether scores fall with the distance.
+            rotary: whether queries and keys are rotated by their places.
+            unit: the length that counts as one place, for both.
+            support: the pairs that the integral runs over.
+        """
+
+        heads: PositiveInt = 4
+        key_heads: PositiveInt | None = None
+        head_dim: PositiveInt | None = None
+        bias: bool = False
+        alibi: bool = False
+        rotary: bool = False
+        unit: PositiveFloat = 1.0
+        support: Support = Support()
+
+        @model_validator(mode="after")
+        def _groups_are_even(self) -> AttentionKernel.Config:
+            if self.heads % (self.key_heads or self.heads):
+                raise ValueError(f"heads = {self.heads} is no multiple of key_heads = {self.key_heads}")
+            return self
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.config = c = self.configure(config, options)
+        self.heads, self.support = c.heads, c.support
+        self.key_heads = c.key_heads or c.heads
+        self.head_dim = dim // c.heads if c.head_dim is None else c.head_dim
+        if self.head_dim == 0 or (c.rotary and self.head_dim % 2):
+            raise ShapeError(
+                "AttentionKernel",
+                found=f"head_dim {self.head_dim}, of dim {dim} and {c.heads} heads",
+                expected="a positive number, and an even one with rotary",
+                mend="Give head_dim, or another number of heads.",
+            )
+        self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
+        self.key = nn.Linear(dim, self.key_heads * self.head_dim, bias=c.bias)
+
+    def value_map(self, dim: int, head_dim: int) -> nn.Module:
+        """Return V: a linear map to the key heads, each given to its group."""
+        group = self.heads // self.key_heads
+        linear = nn.Linear(dim, self.key_heads * head_dim, bias=self.config.bias)
+        return nn.Sequential(linear, nn.Unflatten(-1, (self.key_heads, head_dim)), _Repeat(group))
+
+    def output_map(self, head_dim: int, dim: int) -> nn.Module:
+        """Return O: one linear map of all heads."""
+        return nn.Sequential(nn.Flatten(-2), nn.Linear(self.heads * head_dim, dim, bias=self.config.bias))
+
+    def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
+        """Return q / √d, (B, N, heads, d), and k, (B, M, key_heads, d), each with its places, (B, N) and (B, M)."""
+        scaled = self.query(query.values).unflatten(-1, (self.heads, self.head_dim)) / self.head_dim**0.5
+        queries, keys = scaled, self.key(key.values).unflatten(-1, (self.key_heads, self.head_dim))
+        places = [(f.positions[..., 0] / self.config.unit).to(queries.dtype) for f in (query, key)]
+        if self.config.rotary:
+            queries, keys = rotated(queries, places[0]), rotated(keys, places[1])
+        return (queries, places[0]), (keys, places[1])
+
+    def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
+        """Return the scores, (B, heads, n, m)."""
+        (queries, query_places), (keys, key_places) = query_terms, key_terms
+        scores = queries.transpose(1, 2) @ self._for_each_head(keys).permute(0, 2, 3, 1)
+        if not self.config.alibi:
+            return scores
+        distance = (query_places.unsqueeze(2) - key_places.unsqueeze(1)).abs()
+        return scores - slopes(self.heads).to(scores).view(-1, 1, 1) * distance.unsqueeze(1)
+
+    def integrates(self, query: Points, key: Points) -> bool:
+        """Whether PyTorch's attention computes it without a matrix of masks or biases.
+
+        Not with ALiBi, nor with a radius or window; causal, where both sides have the same points, in their order, with
+        equal weights.
+        """
+        causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
+        if self.config.alibi or bounded:
+            return False
+        return not causal or (_equal(key.weights) and self._in_order(query.positions, key.positions))
+
+    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return PyTorch's attention."""
+        q, k = query.terms[0], self._for_each_head(key.terms[0])
+        present, mask = None, None
+        if not _equal(key.weights):
+            present = (key.weights > 0).any(-1)  # where nothing is, softmax would be 0 / 0
+            weights = key.weights.where(present.unsqueeze(-1), torch.ones_like(key.weights))
+            mask = weights.to(q.dtype).log()[:, None, None]
+        q, k, v = (side.transpose(1, 2) for side in (q, k, values))
+        causal = self.support.causal is not None
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0).transpose(1, 2)
+        return out if present is None else out * present[:, None, None, None]
+
+    def _for_each_head(self, keys: Tensor) -> Tensor:
+        return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)
+
+    def _in_order(self, query: Tensor, key: Tensor) -> bool:
+        """Whether the points of both sides are the same, each after the one before it."""
+        if query.shape != key.shape:
+            return False
+        axis = self.support.causal_axis(key.shape[-1])
+        time = key[..., axis]
+        return torch.equal(query[..., axis], time) and bool((time.diff(dim=-1) > 0).all())
+
+
+def rotated(heads: Tensor, places: Tensor) -> Tensor:
+    """Return (B, N, heads, d) with channels i and i + d/2 rotated by place · 10000^(−2i/d), places of shape (B, N)."""
+    half = heads.shape[-1] // 2
+    steps = torch.arange(half, dtype=heads.dtype, device=heads.device)
+    angles = places[..., None, None] * 10000 ** (-steps / half)
+    cos, sin = angles.cos(), angles.sin()
+    first, second = heads.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+def slopes(heads: int) -> Tensor:
+    """Return ALiBi's slopes, 2^(−8h/heads) for h = 1 … heads, of shape (heads,)."""
+    return 2 ** (-8 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
+
+
+def _equal(weights: Tensor) -> bool:
+    """Whether all points have one weight, and one above 0."""
+    return bool(((weights == weights[:1, :1]) & (weights > 0)).all())
+
+
+class _Repeat(nn.Module):
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Repeat each head."""
+        return values if self.times == 1 else values.repeat_interleave(self.times, dim=2)

@@ -1,0 +1,20 @@
+"""What this plugin brings. Imports no torch."""
+
+from __future__ import annotations
+
+from itnet_core.component import ComponentSpec
+from itnet_core.hookspecs import hookimpl
+
+
+@hookimpl
+def itnet_register_components(api: int) -> list[ComponentSpec]:
+    """Declare the kernels."""
+    return [
+        _spec("attention", "attention:AttentionKernel", "attention: softmax of ⟨W_q u(x), W_k u(y)⟩"),
+        _spec("gaussian", "gaussian:GaussianKernel", "a Gaussian of the distance, of a learned length for each head"),
+        _spec("low-rank", "low_rank:LowRankKernel", "Σ_r a_r(x, u(x)) b_r(y, u(y)), in time linear in the points"),
+    ]
+
+
+def _spec(name: str, target: str, summary: str) -> ComponentSpec:
+    return ComponentSpec(kind="kernel", name=name, target=f"itnet_kernels.{target}", summary=summary)

@@ -1,0 +1,43 @@
+"""Every kernel passes the kit: blocks, tiles, shortcuts, supports, padding, gradients."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from itnet_core.field import Field
+from itnet_core.testing import KernelConformance
+
+
+class TestAttention(KernelConformance):
+    component = "itnet-kernels/attention"
+
+
+class TestAttentionOfGroups(KernelConformance):
+    component = "itnet-kernels/attention"
+    options: ClassVar = {"heads": 4, "key_heads": 2, "bias": True, "rotary": True, "unit": 0.1}
+
+
+class TestAttentionOnATimeline(KernelConformance):
+    """Equal weights and points in order, for which causal attention has its shortcut."""
+
+    component = "itnet-kernels/attention"
+    options: ClassVar = {"heads": 2, "head_dim": 6, "bias": True}
+
+    def field(self, seed: int = 0) -> Field:
+        scattered = super().field(seed)
+        return Field.on_grid(scattered.values, axes="t")
+
+
+class TestAttentionWithALiBi(KernelConformance):
+    component = "itnet-kernels/attention"
+    options: ClassVar = {"alibi": True, "unit": 0.1}
+    expected_failures: ClassVar = {"shortcut_is_exact": "a bias for each pair has no shortcut"}
+
+
+class TestGaussian(KernelConformance):
+    component = "itnet-kernels/gaussian"
+
+
+class TestLowRank(KernelConformance):
+    component = "itnet-kernels/low-rank"
+    options: ClassVar = {"rank": 5, "hidden": 6}
