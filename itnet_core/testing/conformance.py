@@ -83,8 +83,10 @@ class Conformance(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        own = [name for name in vars(cls) if name.startswith("check_") or name in ("due", "run", "test_conformance")]
-        if own and not cls.__module__.startswith(__package__):
+        fixed = [name for name in dir(cls) if name.startswith("check_") or name in ("due", "run", "test_conformance")]
+        homes = {name: getattr(getattr(cls, name), "__module__", "") for name in fixed}
+        own = [name for name, home in homes.items() if not home.startswith(__package__)]
+        if own:
             raise TypeError(
                 f"{cls.__qualname__}.{own[0]}: found in a class over the kit; expected the kit's checks as they are. "
                 "Put a known failure into expected_failures, with its reason, and tests of your own beside the class."

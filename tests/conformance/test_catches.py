@@ -119,6 +119,8 @@ def test_an_expected_failure_needs_a_reason_and_must_fail() -> None:
 def test_checks_cannot_be_replaced() -> None:
     with pytest.raises(TypeError, match="check_gradients: found in a class over the kit"):
         type("Case", (EncoderConformance,), {"check_gradients": lambda self: None})
+    with pytest.raises(TypeError, match="due: found in a class over the kit"):
+        type("Case", (type("Mixin", (), {"due": lambda self: []}), EncoderConformance), {})
 
 
 @pytest.mark.usefixtures("installed")
