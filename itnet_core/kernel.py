@@ -9,12 +9,15 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from itnet_core.config import Configured
-from itnet_core.field import Field
+from itnet_core.errors import ShapeError
+from itnet_core.field import Field, Measure
 from itnet_core.support import Support
 
 Normalization = Literal["none", "softmax"]
 Terms = Any
 """Tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
+State = Any
+"""What a kernel keeps of a stream's points so far: tensors, or nested tuples of tensors; `None` before the first."""
 
 
 class Points(NamedTuple):
@@ -42,19 +45,27 @@ class Kernel(Configured, nn.Module, ABC):
     """Base of kernels: k_h(x, y, u(x), u(y)) from two functions (OPERATOR §3).
 
     `project` computes in O(N) what each point contributes; `tile` computes any block of pairs from these terms alone.
-    From the two, evaluators, samplers, supports and both normalisations follow.
+    From the two, evaluators, samplers, supports and both normalisations follow. Faster ways to the same numbers are
+    optional, and declared: `integrate`, `transform` and `step`.
 
     Attributes:
         heads: the number of scalar kernels.
         normalization: `none` for Σ_j w_j k v, `softmax` for Σ_j w_j e^k v / Σ_j w_j e^k.
         support: the pairs that the integral runs over.
+        measure: the measure that the operator integrates by; `given` is the key field's own. A sum over neighbours or
+            over the past, as of convolution and recurrence, is an integral by the counting measure.
         shortcut: whether `integrate` is there, for some points at least.
+        whole: whether `transform` is there, for some fields at least.
+        streaming: whether `step` is there, where the support is causal.
     """
 
     heads: int
     normalization: Normalization = "none"
     support: Support = Support()
+    measure: Measure = "given"
     shortcut: ClassVar[bool] = False
+    whole: ClassVar[bool] = False
+    streaming: ClassVar[bool] = False
 
     @abstractmethod
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
@@ -90,11 +101,60 @@ class Kernel(Configured, nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} declares no shortcut")
 
+    def transforms(self, query: Field, key: Field) -> bool:
+        """Whether `transform` applies to these fields. A kernel without it keeps this default, `False`."""
+        return False
+
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
+        """Return Σ_h O_h ∫ k_h V_h u dμ by an algorithm that computes the maps along with the integral.
+
+        Args:
+            query: the field at N points; its weights play no part.
+            key: the field that is integrated over.
+            value_map: V, as `value_map` made it.
+            output_map: Σ_h O_h, as `output_map` made it.
+
+        Returns:
+            Shape (B, N, out_dim).
+        """
+        raise NotImplementedError(f"{type(self).__name__} declares no transform of whole fields")
+
+    def step(self, state: State, query: Field, values: Tensor) -> tuple[State, Tensor]:
+        """Return what the evaluators would for the last of a stream of points, from what was kept of those before it.
+
+        Args:
+            state: as the step before returned it; `None` at the first point. It is not changed in place.
+            query: the new point, a field of one point that is later than all before it.
+            values: shape (B, 1, heads, head_dim).
+
+        Returns:
+            The state with the new point, and the integral at it, (B, 1, heads, head_dim).
+        """
+        raise NotImplementedError(f"{type(self).__name__} declares no streaming")
+
+    def value_dim(self, dim: int) -> int:
+        """Return the head_dim of values of fields of `dim` channels: dim // heads by default.
+
+        Raises:
+            ShapeError: `dim` is not divisible by the heads.
+        """
+        if dim % self.heads:
+            raise ShapeError(
+                "IntegralOperator",
+                found=f"dim {dim} with {self.heads} heads",
+                expected="a dim divisible by the heads",
+                mend="Give head_dim, or another number of heads.",
+            )
+        return dim // self.heads
+
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
         """Return the module that maps values (B, M, dim) to (B, M, heads, head_dim): V, one linear map by default."""
         linear = nn.Linear(dim, self.heads * head_dim, bias=False)
         return nn.Sequential(linear, nn.Unflatten(-1, (self.heads, head_dim)))
 
     def output_map(self, head_dim: int, dim: int) -> nn.Module:
-        """Return the module that maps (B, N, heads, head_dim) to (B, N, dim): Σ_h O_h, one linear map by default."""
+        """Return the module that maps (B, N, heads, head_dim) to (B, N, dim): Σ_h O_h, one linear map by default.
+
+        Here `dim` is of the operator's result.
+        """
         return nn.Sequential(nn.Flatten(-2), nn.Linear(self.heads * head_dim, dim))

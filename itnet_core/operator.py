@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from itnet_core.errors import ShapeError
+from itnet_core.errors import ConfigError, ShapeError
 from itnet_core.evaluate import AutoEvaluator, Evaluator
 from itnet_core.field import Field
-from itnet_core.kernel import Kernel, Points
+from itnet_core.kernel import Kernel, Points, State
 from itnet_core.sampler import FullSampler, Nodes, Sampler
 
 
@@ -18,14 +18,15 @@ class IntegralOperator(nn.Module):
 
     Args:
         dim: channels of the fields, d.
-        kernel: k; it also brings V, O, the normalisation and the support.
+        kernel: k; it also brings V, O, the normalisation, the support and the measure.
         sampler: the nodes of the integral; every point by default.
-        evaluator: how the sum is computed; the fastest exact way at hand by default.
-        head_dim: channels of each head; dim // heads by default.
+        evaluator: how the sum is computed; the fastest exact way at hand by default, the kernel's shortcuts included.
+        out_dim: channels of the result; `dim` by default.
+        head_dim: channels of each head; as the kernel has them by default, dim // heads unless it says otherwise.
         pointwise: whether W_o is there.
 
     Raises:
-        ShapeError: `head_dim` is not given and `dim` is not divisible by the kernel's heads.
+        ShapeError: `head_dim` is not given and the kernel has none for `dim`.
     """
 
     def __init__(
@@ -35,25 +36,20 @@ class IntegralOperator(nn.Module):
         sampler: Sampler | None = None,
         evaluator: Evaluator | None = None,
         *,
+        out_dim: int | None = None,
         head_dim: int | None = None,
         pointwise: bool = True,
     ) -> None:
         super().__init__()
-        if head_dim is None and dim % kernel.heads:
-            raise ShapeError(
-                "IntegralOperator",
-                found=f"dim {dim} with {kernel.heads} heads",
-                expected="a dim divisible by the heads",
-                mend="Give head_dim, or another number of heads.",
-            )
-        head_dim = dim // kernel.heads if head_dim is None else head_dim
+        out_dim = dim if out_dim is None else out_dim
+        head_dim = kernel.value_dim(dim) if head_dim is None else head_dim
         self.dim = dim
         self.kernel = kernel
         self.sampler = FullSampler(dim) if sampler is None else sampler
         self.evaluator = AutoEvaluator() if evaluator is None else evaluator
         self.value = kernel.value_map(dim, head_dim)
-        self.output = kernel.output_map(head_dim, dim)
-        self.pointwise = nn.Linear(dim, dim, bias=False) if pointwise else None
+        self.output = kernel.output_map(head_dim, out_dim)
+        self.pointwise = nn.Linear(dim, out_dim, bias=False) if pointwise else None
 
     def forward(self, query: Field, key: Field | None = None) -> Field:
         """Apply the operator.
@@ -63,19 +59,58 @@ class IntegralOperator(nn.Module):
             key: the field that is integrated over, (B, M, dim); `query` itself by default.
 
         Returns:
-            The field of the result at the query's points, (B, N, dim).
+            The field of the result at the query's points, (B, N, out_dim).
 
         Raises:
             ShapeError: the fields' channels are not `dim`, or their batches or coordinates differ.
         """
         key = query if key is None else key
         self._check(query, key)
-        present = _without_padding(query)
         # One field for both sides of a self transform, so that a kernel sees that they are one.
-        return query.with_values(self._out(present, present if key is query else _without_padding(key)))
+        present = self._measured(query)
+        return query.with_values(self._out(present, present if key is query else self._measured(key)))
+
+    def step(self, state: State, query: Field) -> tuple[State, Field]:
+        """Apply the operator to a stream of points, one at a time: at each the result is that over all points so far.
+
+        Args:
+            state: as the step before returned it; `None` at the first point.
+            query: the new point, a field of one point, (B, 1, dim), later than all before it.
+
+        Returns:
+            The state with the new point, and the field of the result at it, (B, 1, out_dim).
+
+        Raises:
+            ConfigError: the kernel does not stream, its support is not causal, or points are sampled.
+            ShapeError: the field has other channels than `dim`, or more points than one.
+        """
+        self._check(query, query)
+        if query.values.shape[1] != 1:
+            raise ShapeError("IntegralOperator.step(query)", found=f"{query.values.shape[1]} points", expected="one")
+        causal = self.kernel.support.causal is not None
+        if not (self.kernel.streaming and causal and isinstance(self.sampler, FullSampler)):
+            raise ConfigError(
+                "IntegralOperator.step",
+                found=f"{type(self.kernel).__name__} with {self.kernel.support!r} and {type(self.sampler).__name__}",
+                expected="a kernel that streams, a causal support and every point (the sampler 'full')",
+            )
+        present = self._measured(query)
+        state, integral = self.kernel.step(state, present, self.value(present.values))
+        return state, query.with_values(self._finish(self.output(integral), present))
+
+    def _measured(self, field: Field) -> Field:
+        return _without_padding(field).with_measure(self.kernel.measure)
 
     def _out(self, query: Field, key: Field) -> Tensor:
         sampled = self.sampler(query, key)
+        field = None if isinstance(sampled, Nodes) else sampled
+        if field is not None and self.evaluator.takes_shortcuts and self.kernel.transforms(query, field):
+            out = self.kernel.transform(query, field, self.value, self.output)
+        else:
+            out = self.output(self._integral(query, key, sampled))
+        return self._finish(out, query)
+
+    def _integral(self, query: Field, key: Field, sampled: Field | Nodes) -> Tensor:
         nodes, key = (sampled, key) if isinstance(sampled, Nodes) else (None, sampled)
         query_terms, key_terms = self.kernel.project(query, key)
         query_points = Points(query_terms, query.positions, query.weights, query.grid)
@@ -83,12 +118,10 @@ class IntegralOperator(nn.Module):
         values = self.value(key.values)
         if nodes is not None:
             query_points, key_points, values = _at_nodes(query_points, key_points, values, nodes)
-        if self.kernel.integrates(query_points, key_points):
-            integral = self.kernel.integrate(query_points, key_points, values)
-        else:
-            integral = self.evaluator(self.kernel, query_points, key_points, values)
-        integral = integral.reshape(*query.values.shape[:2], *integral.shape[2:])
-        out = self.output(integral)
+        integral = self.evaluator(self.kernel, query_points, key_points, values)
+        return integral.reshape(*query.values.shape[:2], *integral.shape[2:])
+
+    def _finish(self, out: Tensor, query: Field) -> Tensor:
         return out if self.pointwise is None else out + self.pointwise(query.values)
 
     def _check(self, query: Field, key: Field) -> None:
@@ -108,6 +141,8 @@ class IntegralOperator(nn.Module):
 
 def _without_padding(field: Field) -> Field:
     """Return the field with 0 for the values of padding, whatever (NaN too) stands there."""
+    if not torch.compiler.is_compiling() and bool(field.mask.all()):  # spare the copy
+        return field
     return field.map(lambda values: values.masked_fill(~field.mask.unsqueeze(-1), 0.0))
 
 

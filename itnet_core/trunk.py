@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
 from itnet_core.field import Field
+from itnet_core.kernel import State
 from itnet_core.operator import IntegralOperator
 
 
@@ -30,8 +31,15 @@ class Block(nn.Module):
 
     def forward(self, field: Field) -> Field:
         """Return the field after the block, at the same points."""
-        integral = self.operator(field.map(self.norm)).values
-        field = field.with_values(field.values + self.dropout(integral))
+        return self._finish(field, self.operator(field.map(self.norm)))
+
+    def step(self, state: State, field: Field) -> tuple[State, Field]:
+        """Return the state and the field after the block at one more point of a stream; see `IntegralOperator.step`."""
+        state, integral = self.operator.step(state, field.map(self.norm))
+        return state, self._finish(field, integral)
+
+    def _finish(self, field: Field, integral: Field) -> Field:
+        field = field.with_values(field.values + self.dropout(integral.values))
         return field.map(lambda u: u + self.dropout(self.ffn(self.ffn_norm(u))))
 
 
@@ -54,3 +62,16 @@ class Trunk(nn.Module):
         for block in self.blocks:
             field = block(field)
         return field.map(self.norm)
+
+    def step(self, states: Sequence[State] | None, field: Field) -> tuple[Sequence[State], Field]:
+        """Return the states and the field after all blocks at one more point of a stream.
+
+        Args:
+            states: as the step before returned them, one for each block; `None` at the first point.
+            field: the new point, (B, 1, d); see `IntegralOperator.step`.
+        """
+        after = []
+        for block, state in zip(self.blocks, states or [None] * len(self.blocks), strict=True):
+            state, field = block.step(state, field)
+            after.append(state)
+        return after, field.map(self.norm)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -16,7 +16,12 @@ class Evaluator(Configured, ABC):
 
     With normalization `none` the result is Σ_j w_j k_h(i, j) v_jh, with `softmax` Σ_j w_j e^k v / Σ_j w_j e^k, both
     over the pairs of the kernel's support with w_j > 0. Where there is no such pair the result is 0.
+
+    Attributes:
+        takes_shortcuts: whether the kernel's own `integrate` and `transform` are taken where they apply.
     """
+
+    takes_shortcuts: ClassVar[bool] = False
 
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
         self.config = self.configure(config, options)

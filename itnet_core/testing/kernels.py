@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from itnet_core.component import Kind
 from itnet_core.errors import ConfigError
-from itnet_core.evaluate import DenseEvaluator, TiledEvaluator
+from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, Evaluator, TiledEvaluator
 from itnet_core.field import Field
 from itnet_core.kernel import Kernel, Points
 from itnet_core.operator import IntegralOperator
@@ -37,8 +37,8 @@ class KernelConformance(ModuleConformance):
         return scattered(dim=self.dim, seed=seed)
 
     def module(self, **options: Any) -> nn.Module:
-        """Return an operator with the kernel, which sums over all pairs or takes the kernel's shortcut."""
-        return IntegralOperator(self.dim, self.kernel(**options), evaluator=DenseEvaluator())
+        """Return an operator with the kernel, which takes the kernel's shortcut or sums over all pairs."""
+        return IntegralOperator(self.dim, self.kernel(**options))
 
     def kernel(self, **options: Any) -> Kernel:
         """Return a new kernel."""
@@ -149,11 +149,59 @@ class KernelConformance(ModuleConformance):
                 found = operator(sample(field, number)).values[0]
                 same(found, whole[number], f"{title}: results of sample {number} alone and in a batch", **EXACT)
 
-    def operators(self) -> Iterator[tuple[str, IntegralOperator]]:
-        """Yield an operator for each variant."""
+    @due_when(lambda case: case.cls.whole)
+    def check_whole_is_exact(self) -> None:
+        """`transform` gives what the sum over all pairs does, gradients too, for every variant that it applies to."""
+        applied = 0
         for title, kernel in self.variants():
-            torch.manual_seed(0)
-            yield title, IntegralOperator(self.dim, kernel, evaluator=DenseEvaluator()).double().eval()
+            field = self.field().to(torch.float64)
+            if not kernel.transforms(field.with_measure(kernel.measure), field.with_measure(kernel.measure)):
+                continue
+            applied += 1
+            fast, slow = (self.operator(kernel, evaluator) for evaluator in (AutoEvaluator(), DenseEvaluator()))
+            found, expected = self.transformed(fast), self.transformed(slow)
+            same(found, expected, f"{title}: transform and the sum over all pairs", **EXACT)
+        assert applied, f"{self.cls.__name__}.whole is True, but transforms() is False for the fields of the checks"
+
+    @due_when(lambda case: case.cls.streaming)
+    def check_steps_give_the_whole(self) -> None:
+        """`step`, one point at a time in the order of time, gives what the whole field does, for causal variants."""
+        applied = 0
+        for title, kernel in self.variants():
+            if kernel.support.causal is None:
+                continue
+            applied += 1
+            operator = self.operator(kernel, DenseEvaluator())
+            field = self.field().to(torch.float64)
+            axis = kernel.support.causal_axis(field.positions.shape[-1])
+            for number in range(len(field.values)):
+                one = sample(field, number)
+                one = permuted(one, one.positions[0, :, axis].argsort())
+                state, steps = None, []
+                for point in range(one.values.shape[1]):
+                    state, out = operator.step(state, permuted(one, torch.tensor([point])))
+                    steps.append(out.values)
+                same(torch.cat(steps, dim=1), operator(one).values, f"{title}: steps and the whole", **EXACT)
+        assert applied, f"{self.cls.__name__}.streaming is True, but it has no causal variant"
+
+    def operators(self) -> Iterator[tuple[str, IntegralOperator]]:
+        """Yield, for each variant, an operator that sums over all pairs, and one that takes shortcuts if there are."""
+        for title, kernel in self.variants():
+            yield title, self.operator(kernel, DenseEvaluator())
+            if self.cls.shortcut or self.cls.whole:
+                yield f"{title}, by shortcuts", self.operator(kernel, AutoEvaluator())
+
+    def operator(self, kernel: Kernel, evaluator: Evaluator) -> IntegralOperator:
+        """Return an operator in float64 with weights that are always the same."""
+        torch.manual_seed(0)
+        return IntegralOperator(self.dim, kernel, evaluator=evaluator).double().eval()
+
+    def transformed(self, operator: IntegralOperator) -> list[Tensor]:
+        """Return the operator's result for `field()`, and the gradients of a function of it to values and weights."""
+        field = self.field().to(torch.float64)
+        values = field.values.clone().requires_grad_()
+        result = operator(field.with_values(values)).values
+        return [result.detach(), *gradients(result, [values, *operator.parameters()])]
 
     def points(self, kernel: Kernel) -> tuple[Points, Points]:
         """Return both sides of the pairs: those of one field with those of another of the same grid."""
@@ -176,13 +224,14 @@ class KernelConformance(ModuleConformance):
         query, key = self.points(kernel)
         values = self.values(kernel, key)
         result = evaluate(kernel, query, key, values)
-        weights = [values, *kernel.parameters()]
-        target = result.flatten() @ torch.linspace(-1, 1, result.numel(), dtype=result.dtype)
-        found = torch.autograd.grad(target, weights, allow_unused=True)
-        return [
-            result.detach(),
-            *(torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)),
-        ]
+        return [result.detach(), *gradients(result, [values, *kernel.parameters()])]
+
+
+def gradients(result: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    """Return the gradients of a fixed linear function of `result`, 0 where it does not depend on an input."""
+    target = result.flatten() @ torch.linspace(-1, 1, result.numel(), dtype=result.dtype)
+    found = torch.autograd.grad(target, inputs, allow_unused=True)
+    return [torch.zeros_like(each) if g is None else g for each, g in zip(inputs, found, strict=True)]
 
 
 EXACT: dict[str, Any] = {"tolerance": 1e-9}

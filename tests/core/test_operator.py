@@ -4,7 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from itnet_core import Field, FullSampler, IntegralOperator, MLPKernel, Nodes, Sampler, ShapeError
+from itnet_core import (
+    ConfigError,
+    Field,
+    FullSampler,
+    IntegralOperator,
+    MLPKernel,
+    Nodes,
+    Sampler,
+    ShapeError,
+    Support,
+    Trunk,
+)
 from itnet_core.evaluate import DenseEvaluator, TiledEvaluator
 from itnet_core.kernel import Kernel, Points
 
@@ -130,6 +141,77 @@ def test_a_kernel_may_bring_a_shortcut_and_its_maps() -> None:
     scattered = Field(on_grid.values, on_grid.positions, on_grid.weights)
     assert list(operator.parameters()) == []
     torch.testing.assert_close(operator(on_grid).values, operator(scattered).values)
+
+
+def test_shortcuts_are_for_who_wants_any_evaluator() -> None:
+    kernel = Separable()
+    kernel.integrate = lambda *args: pytest.fail("a shortcut instead of the evaluator that was asked for")  # type: ignore[method-assign]
+    IntegralOperator(8, kernel, evaluator=DenseEvaluator())(Field.on_grid(torch.randn(2, 3, 4, 8)))
+
+
+class Mean(Separable):
+    """k = 1 by the counting measure, as one matrix product for the whole field, or one point at a time."""
+
+    measure = "counting"
+    whole = streaming = True
+    support = Support(causal=0)
+
+    def tile(self, query_terms: torch.Tensor, key_terms: torch.Tensor) -> torch.Tensor:
+        return torch.ones(len(query_terms), 1, query_terms.shape[1], key_terms.shape[1])
+
+    def integrates(self, query: Points, key: Points) -> bool:
+        return False
+
+    def transforms(self, query: Field, key: Field) -> bool:
+        return query is key and key.grid is not None
+
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> torch.Tensor:
+        return output_map(value_map(key.values * key.weights.unsqueeze(-1)).cumsum(1))
+
+    def step(self, state: object, query: Field, values: torch.Tensor) -> tuple[object, torch.Tensor]:
+        total = values * query.weights[..., None, None]
+        total = total if state is None else state + total
+        return total, total
+
+
+def test_a_kernel_may_transform_whole_fields_or_points_of_a_stream_by_its_own_measure() -> None:
+    operator = IntegralOperator(8, Mean(), pointwise=False)
+    values = torch.randn(2, 6, 8)
+    field = Field.on_grid(values, weights=torch.tensor([[0.1, 0.2, 0.3, 0.0, 0.2, 0.2]]).expand(2, -1))
+    expected = (values * (field.weights > 0).unsqueeze(-1)).cumsum(1)
+    torch.testing.assert_close(operator(field).values, expected)
+    torch.testing.assert_close(operator(field).weights, field.weights)
+    scattered = Field(values, field.positions, field.weights)
+    torch.testing.assert_close(operator(scattered).values, expected)
+    state = None
+    for point in range(6):
+        one = [part[:, point : point + 1] for part in (values, field.positions, field.weights + 1)]
+        state, out = operator.step(state, Field(*one))
+        torch.testing.assert_close(out.values, values[:, : point + 1].sum(1, keepdim=True))
+
+
+def test_a_trunk_goes_one_point_at_a_time_too() -> None:
+    torch.manual_seed(0)
+    trunk = Trunk([IntegralOperator(8, Mean()) for _ in range(2)])
+    field = Field.on_grid(torch.randn(2, 6, 8))
+    states, steps = None, []
+    for point in range(6):
+        one = Field(*(part[:, point : point + 1] for part in (field.values, field.positions, field.weights)))
+        states, out = trunk.step(states, one)
+        steps.append(out.values)
+    torch.testing.assert_close(torch.cat(steps, dim=1), trunk(field).values)
+
+
+def test_what_does_not_stream_is_refused(make_field) -> None:  # type: ignore[no-untyped-def]
+    one = make_field(points=1, padding=0)
+    with pytest.raises(ConfigError, match="MLPKernel with Support.*expected a kernel that streams, a causal support"):
+        operator_of().step(None, one)
+    with pytest.raises(ShapeError, match="step.*found 7 points; expected one"):
+        operator_of().step(None, make_field(points=7))
+
+
+def test_the_result_may_have_other_channels(make_field) -> None:  # type: ignore[no-untyped-def]
+    assert operator_of(out_dim=5)(make_field()).values.shape == (2, 7, 5)
 
 
 @pytest.mark.parametrize("evaluator", [DenseEvaluator(), TiledEvaluator(key_tile=2)], ids=["dense", "tiled"])

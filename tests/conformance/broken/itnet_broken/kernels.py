@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, ConfigError, Field
 from itnet_core.evaluate import DenseEvaluator
@@ -65,3 +65,21 @@ class SamplesAreIndependent(MLPKernel):
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
         first, second = super().project(query, key)
         return first, second - second.mean(0)
+
+
+class WholeIsExact(MLPKernel):
+    whole = True
+
+    def transforms(self, query: Field, key: Field) -> bool:
+        return True
+
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
+        return output_map(value_map(query.values))  # as if the kernel were 1 at x itself and 0 elsewhere
+
+
+class StepsGiveTheWhole(MLPKernel):
+    streaming = True
+
+    def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
+        terms = self.project(query, query)  # the past is forgotten
+        return None, torch.einsum("bhij,bj,bjhd->bihd", self.tile(*terms), query.weights, values)

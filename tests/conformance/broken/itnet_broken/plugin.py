@@ -37,6 +37,8 @@ BROKEN = {
         "WeightZeroIsAbsence",
         "EmptyNeighbourhoodIsZero",
         "SamplesAreIndependent",
+        "WholeIsExact",
+        "StepsGiveTheWhole",
     ],
     "sampler": ["NodesAreSound", "Seeded", "MassIsKept", "Unbiased", "GradientReachesTheProposal"],
     "head": ["DeclarationsAreLight", "Identity", "PredictionIsFinite", "PaddingIsAbsence", "SamplesAreIndependent"],
