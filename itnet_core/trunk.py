@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from torch import nn
 
@@ -70,8 +71,8 @@ class Trunk(nn.Module):
             states: as the step before returned them, one for each block; `None` at the first point.
             field: the new point, (B, 1, d); see `IntegralOperator.step`.
         """
-        after = []
+        after: list[State] = []
         for block, state in zip(self.blocks, states or [None] * len(self.blocks), strict=True):
-            state, field = block.step(state, field)
+            state, field = cast(Block, block).step(state, field)
             after.append(state)
         return after, field.map(self.norm)
