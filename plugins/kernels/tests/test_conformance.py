@@ -64,3 +64,13 @@ class TestCausalConvolution(KernelConformance):
 
     def field(self, seed: int = 0) -> Field:
         return Field.on_grid(super().field(seed).values[:, :8], axes="t")
+
+
+class TestContinuousConvolution(KernelConformance):
+    component = "itnet-kernels/continuous-convolution"
+    options: ClassVar = {"hidden": 6}
+
+
+class TestContinuousConvolutionByAnMLP(KernelConformance):
+    component = "itnet-kernels/continuous-convolution"
+    options: ClassVar = {"hidden": 6, "network": "mlp", "layers": 1}
