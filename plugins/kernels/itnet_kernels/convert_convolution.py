@@ -22,12 +22,15 @@ class GridConvolution(nn.Module):
 
     Args:
         module: the convolution; its parameters are shared, not copied.
+        padding: zeros before and after the input along each dimension; the module's own by default.
 
     Raises:
         ConversionError: it pads with anything but zeros.
     """
 
-    def __init__(self, module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> None:
+    def __init__(
+        self, module: nn.Conv1d | nn.Conv2d | nn.Conv3d, padding: Sequence[tuple[int, int]] | None = None
+    ) -> None:
         super().__init__()
         if module.padding_mode != "zeros":
             raise ConversionError(
@@ -53,18 +56,16 @@ class GridConvolution(nn.Module):
         operator.value.weight, operator.output.bias = module.weight, module.bias  # type: ignore[assignment]
         self.operator = operator
         self.stride = module.stride
-        total = [(size - 1) * dilation for size, dilation in zip(module.kernel_size, module.dilation, strict=True)]
-        match module.padding:
-            case "same":
-                self.padding = [(n // 2, n - n // 2) for n in total]
-            case "valid":
-                self.padding = [(0, 0) for _ in total]
-            case padding:
-                self.padding = [(int(n), int(n)) for n in padding]
-        self.spans = total
+        self.spans = [(size - 1) * dilation for size, dilation in zip(module.kernel_size, module.dilation, strict=True)]
+        self.padding = list(padding or self._padding(module.padding))
         # The query point of a window lies at its centre tap.
         offsets = zip(self.padding, kernel.centre, kernel.dilation, strict=True)
         self.first = [centre * dilation - before for (before, _), centre, dilation in offsets]
+
+    def _padding(self, said: str | tuple[int, ...]) -> list[tuple[int, int]]:
+        if said == "same":
+            return [(span // 2, span - span // 2) for span in self.spans]
+        return [(0, 0) for _ in self.spans] if said == "valid" else [(int(n), int(n)) for n in said]
 
     def forward(self, tensor: Tensor) -> Tensor:
         """Return what the convolution would."""
