@@ -64,22 +64,20 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 @contextmanager
 def _document_alone() -> Iterator[None]:
-    """Keep stdout for `print_document`; the process's own stays so until its end."""
-    if sys.stdout is None or sys.stdout is not sys.__stdout__:
-        token = _document.set(sys.stdout)
-        try:
-            with redirect_stdout(sys.stderr):
-                yield
-        finally:
-            _document.reset(token)
-        return
-    sys.stdout.flush()
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as document:
-        with suppress(OSError):  # there is no stderr
-            os.dup2(2, 1)
+    """Keep stdout for `print_document`."""
+    own = sys.__stdout__ if sys.stdout is sys.__stdout__ else None
+    with _taken(own) if own else nullcontext(sys.stdout) as document, redirect_stdout(sys.stderr):
         token = _document.set(document)
         try:
-            with redirect_stdout(sys.stderr):
-                yield
+            yield
         finally:
             _document.reset(token)
+
+
+def _taken(stdout: TextIO) -> TextIO:
+    """Return the process's own stdout as another file; from now on what is written to the old one goes to stderr."""
+    stdout.flush()
+    document = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with suppress(OSError):  # there is no stderr
+        os.dup2(2, 1)
+    return document
