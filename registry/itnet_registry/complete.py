@@ -59,9 +59,9 @@ def built(component: Component, build: Callable[[], T], place: str) -> T:
     try:
         with at(place):
             return build()
-    except (ITNetError, KeyboardInterrupt):
+    except ITNetError:
         raise
-    except BaseException as error:  # SystemExit too
+    except (Exception, SystemExit) as error:
         raise ComponentError(
             f"{place}: {component.place}", found=one_line(error), expected="a component that can be built"
         ) from error
