@@ -22,9 +22,9 @@ WHAT: dict[NewKind, tuple[str, str, str]] = {
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="The distribution's name, such as itnet-spectrum.")],
-    kind: Annotated[NewKind, typer.Option(help="What it brings.")],
+    kind: Annotated[NewKind, typer.Option(help="What it brings: encoder, kernel, sampler, head or task.")],
     path: Annotated[Path, typer.Option(help="The folder in which NAME is written.")] = Path(),
-    licence: Annotated[Licence, typer.Option(help="Its licence.")] = "Apache-2.0",
+    licence: Annotated[Licence, typer.Option(help="Its licence: Apache-2.0 or MIT.")] = "Apache-2.0",
 ) -> None:
     """Write a plugin: a distribution with one component, which installs and passes the conformance kit as it stands."""
     from packaging.utils import canonicalize_name
