@@ -31,6 +31,8 @@ from itnet_core.testing import (
     SamplerConformance,
     TaskConformance,
 )
+from itnet_kernels import convert
+from itnet_kernels import errors as conversion
 from itnet_registry import Registry, create_model, load_model
 from itnet_registry import errors as registry
 from itnet_registry.cli.app import _loaded, app
@@ -228,6 +230,7 @@ EXAMPLES: dict[type[ITNetError], Callable[[], object]] = {
     registry.ComponentError: lambda: _component(target="acme_of_nobody.kernel:Wave").load(),
     registry.RequirementError: lambda: _component(requires=("fast-waves>=2",)).load(),
     registry.CheckpointError: lambda: load_model("runs/nothing"),
+    conversion.ConversionError: lambda: convert(torch.nn.Linear(3, 4)),
     training.RunError: _taken_directory,
     training.NonFiniteError: _diverging_run,
 }
