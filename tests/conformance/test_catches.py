@@ -62,29 +62,31 @@ def case(kind: str, name: str, **attributes: Any) -> Conformance:
     return cls()
 
 
-def broken() -> dict[str, dict[str, str]]:
-    """Return, by kind, the check that each broken component is to fail, and the component's name."""
+def broken() -> list[tuple[str, str]]:
+    """Return the kind and the name of each broken component; what stands before a slash is the check it is to fail."""
     spec = spec_from_file_location("broken_plugin", BROKEN / "itnet_broken/plugin.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    found: dict[str, dict[str, str]] = {}
-    for each in module.itnet_register_components(1):
-        found.setdefault(each.kind, {})[each.name.replace("-", "_")] = each.name
-    return found
+    return [(each.kind, each.name) for each in module.itnet_register_components(1)]
 
 
-BROKEN_BY_KIND = broken()
-ALL = [(kind, check) for kind, checks in BROKEN_BY_KIND.items() for check in checks]
+def check_of(name: str) -> str:
+    return name.partition("/")[0].replace("-", "_")
 
 
-@pytest.mark.parametrize(("kind", "check"), ALL, ids=lambda each: str(each))
+NAMES = broken()
+ALL = [(kind, check_of(name)) for kind, name in NAMES]
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES, ids=lambda each: str(each))
 @pytest.mark.usefixtures("installed")
-def test_a_broken_component_is_caught(kind: str, check: str) -> None:
+def test_a_broken_component_is_caught(kind: str, name: str) -> None:
+    check = check_of(name)
     if check == "moves_to_a_device" and not torch.cuda.is_available():
         pytest.skip("there is no GPU to move to")
-    broken = case(kind, BROKEN_BY_KIND[kind][check])
+    broken = case(kind, name)
     assert broken.cls.__module__.startswith("itnet_broken")  # it loads: what fails is the check
     assert check in broken.due()
     outcomes = {outcome.check: outcome for outcome in broken.run(check, "unknown_option_is_refused")}
