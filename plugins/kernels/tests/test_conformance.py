@@ -104,3 +104,14 @@ class TestRetentionWithoutRotation(KernelConformance):
     component = "itnet-kernels/retention"
     options: ClassVar = {"heads": 2, "head_dim": 3, "rotary": False}
     field = on_time
+
+
+class TestS4D(KernelConformance):
+    component = "itnet-kernels/s4d"
+    options: ClassVar = {"state": 6, "unit": 0.1}
+
+
+class TestS4DOnATimeline(KernelConformance):
+    component = "itnet-kernels/s4d"
+    options: ClassVar = {"state": 4, "unit": 0.1}
+    field = on_time
