@@ -115,3 +115,14 @@ class TestS4DOnATimeline(KernelConformance):
     component = "itnet-kernels/s4d"
     options: ClassVar = {"state": 4, "unit": 0.1}
     field = on_time
+
+
+class TestMamba(KernelConformance):
+    component = "itnet-kernels/mamba"
+    options: ClassVar = {"state": 3}
+
+
+class TestMambaOnATimeline(KernelConformance):
+    component = "itnet-kernels/mamba"
+    options: ClassVar = {"state": 2, "rank": 2, "step_max": 1.0}
+    field = on_time
