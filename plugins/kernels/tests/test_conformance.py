@@ -126,3 +126,14 @@ class TestMambaOnATimeline(KernelConformance):
     component = "itnet-kernels/mamba"
     options: ClassVar = {"state": 2, "rank": 2, "step_max": 1.0}
     field = on_time
+
+
+class TestMamba2(KernelConformance):
+    component = "itnet-kernels/mamba2"
+    options: ClassVar = {"state": 3}
+
+
+class TestMamba2OnATimeline(KernelConformance):
+    component = "itnet-kernels/mamba2"
+    options: ClassVar = {"state": 2, "groups": 2, "step_max": 1.0}
+    field = on_time
