@@ -137,3 +137,16 @@ class TestMamba2OnATimeline(KernelConformance):
     component = "itnet-kernels/mamba2"
     options: ClassVar = {"state": 2, "groups": 2, "step_max": 1.0}
     field = on_time
+
+
+class TestS4(KernelConformance):
+    component = "itnet-kernels/s4"
+    options: ClassVar = {"state": 4, "unit": 1 / 7}  # two steps from point to point of the kit's line
+
+
+class TestS4OnATimeline(KernelConformance):
+    component = "itnet-kernels/s4"
+    options: ClassVar = {"state": 3, "unit": 2 / 7}
+
+    def field(self, seed: int = 0) -> Field:
+        return Field.on_grid(super().field(seed).values[:, :7], axes="t")
