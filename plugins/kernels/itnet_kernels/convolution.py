@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, ConfigError, Field, Kernel, ShapeError, Support
-from itnet_core.field import AXES, Measure
+from itnet_core.field import AXES, Measure, distinct
 from itnet_kernels.lattice import Lattice, lattice
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -134,7 +134,7 @@ class ConvolutionKernel(Kernel):
         assert key.grid is not None
         first, strides, sizes = geometry
         values = key.values
-        if not bool((key.weights == 1).all()):
+        if not bool((distinct(key.weights) == 1).all()):
             values = values * key.weights.unsqueeze(-1).to(values.dtype)
         values = values.transpose(1, 2).reshape(*values.shape[::2], *key.grid)
         before, after = [], []
