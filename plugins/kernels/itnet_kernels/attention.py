@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
 from itnet_core.kernel import Points
+from itnet_kernels.timeline import in_order
 
 Terms = tuple[Tensor, Tensor]
 
@@ -109,7 +110,10 @@ class AttentionKernel(Kernel):
         causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
         if self.config.alibi or bounded:
             return False
-        return not causal or (_equal(key.weights) and self._in_order(query.positions, key.positions))
+        if not causal:
+            return True
+        axis = self.support.causal_axis(key.positions.shape[-1])
+        return _equal(key.weights) and in_order(query.positions, key.positions, axis)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return PyTorch's attention."""
@@ -126,14 +130,6 @@ class AttentionKernel(Kernel):
 
     def _for_each_head(self, keys: Tensor) -> Tensor:
         return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)
-
-    def _in_order(self, query: Tensor, key: Tensor) -> bool:
-        """Whether the points of both sides are the same, each after the one before it."""
-        if query.shape != key.shape:
-            return False
-        axis = self.support.causal_axis(key.shape[-1])
-        time = key[..., axis]
-        return torch.equal(query[..., axis], time) and bool((time.diff(dim=-1) > 0).all())
 
 
 def rotated(heads: Tensor, places: Tensor) -> Tensor:
