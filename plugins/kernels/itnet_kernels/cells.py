@@ -26,6 +26,15 @@ class LSTMCell:
         i, f, g, o = (self.inputs + F.linear(hidden, self.weight)).chunk(4, dim=-1)
         return i, f, g, o
 
+    def integrand(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log f and i·g, (B, T, hidden) each, for h_{t−1}: c_t = f c_{t−1} + i g."""
+        i, f, g, _ = self.gates(hidden)
+        return F.logsigmoid(f), i.sigmoid() * g.tanh()
+
+    def output(self, hidden: Tensor) -> Tensor:
+        """Return o, (B, T, hidden), for h_{t−1}: h_t = o tanh c_t."""
+        return self.gates(hidden)[3].sigmoid()
+
     def __call__(self, previous: Tensor) -> Tensor:
         """Return the states after those given."""
         hidden, cell = previous.chunk(2, dim=-1)
@@ -75,6 +84,11 @@ class GRUCell:
         r_hidden, z_hidden, n_hidden = F.linear(hidden, self.weight, self.bias).chunk(3, dim=-1)
         r = r + r_hidden
         return r, z + z_hidden, n + r.sigmoid() * n_hidden, n_hidden
+
+    def integrand(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log z and (1 − z)·n, (B, T, hidden) each, for h_{t−1}: h_t = z h_{t−1} + (1 − z) n."""
+        _, z, n, _ = self.gates(hidden)
+        return F.logsigmoid(z), (-z).sigmoid() * n.tanh()
 
     def __call__(self, previous: Tensor) -> Tensor:
         """Return the states after those given."""

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 from itnet_core.errors import DerivativeError
 
+SLACK = 1e-3
+"""How far over the edge of what a path can reach a corrected state still counts as rounding."""
+
 
 class Cell(Protocol):
     """The step F of a recurrence, at all times at once."""
@@ -47,7 +50,9 @@ def solve(
 
     Newton's method on the whole path (DEER, Lim et al., arXiv 2309.12252, §3): with r_t = F_t(s_{t−1}) − s_t at a
     guess, the correction is a linear recurrence, δ_t = J_t δ_{t−1} + r_t, which a scan solves in O(log T) steps. At
-    least one more state is exact after each iteration, and near the solution the number of exact digits doubles.
+    least one more state is exact after each iteration, and near the solution the number of exact digits doubles. Far
+    from it, products of Jacobians may send the path where no state can be; from the first such time on, an iteration
+    takes F_t(s_{t−1}) instead.
 
     Gradients are those of the solution, by the implicit function theorem: the adjoint recurrence
     λ_t = g_t + J_{t+1}ᵀ λ_{t+1} by the same scan, and one derivative of F at the solution.
@@ -66,7 +71,7 @@ def solve(
         states, report = _iterate(cell, start, steps, tolerance, max_iterations)
     if not (report.converged and torch.is_grad_enabled()):
         return states, report
-    previous = _before(states, start)
+    previous = before(states, start)
     with torch.no_grad():
         jacobian = cell.jacobian(previous)
     return _Implicit.apply(cell(previous), states, jacobian), report
@@ -77,7 +82,7 @@ def _iterate(
 ) -> tuple[Tensor, SolverReport]:
     states = start.new_zeros(start.shape[0], steps, start.shape[1])
     for iteration in range(max_iterations + 1):
-        previous = _before(states, start)
+        previous = before(states, start)
         after = cell(previous)
         error = after - states
         residual = float(error.abs().amax() / states.abs().amax().clamp(min=1))
@@ -85,12 +90,13 @@ def _iterate(
         if converged or iteration == max_iterations:
             break
         corrected = states + linear_recurrence(cell.jacobian(previous), error)
-        # Far from the solution products of Jacobians may overflow: what is not a number there is stepped once.
-        states = cell.bounded(torch.where(corrected.isfinite(), corrected, after), start)
+        bounded = cell.bounded(corrected, start)
+        trusted = ((corrected - bounded).abs() <= SLACK).all(-1, keepdim=True).cumprod(1).bool()  # not for NaN
+        states = torch.where(trusted, bounded, after)
     return states, SolverReport(residual, iteration, converged)
 
 
-def _before(states: Tensor, start: Tensor) -> Tensor:
+def before(states: Tensor, start: Tensor) -> Tensor:
     """Return s_0 … s_{T−1}."""
     return torch.cat([start.unsqueeze(1), states[:, :-1]], dim=1)
 

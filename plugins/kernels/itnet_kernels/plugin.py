@@ -12,7 +12,9 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     return [
         _spec("attention", "attention:AttentionKernel", "attention: softmax of ⟨W_q u(x), W_k u(y)⟩"),
         _spec("gaussian", "gaussian:GaussianKernel", "a Gaussian of the distance, of a learned length for each head"),
+        _spec("gru", "gru:GRUKernel", "a GRU's state, with torch's own weights"),
         _spec("low-rank", "low_rank:LowRankKernel", "Σ_r a_r(x, u(x)) b_r(y, u(y)), in time linear in the points"),
+        _spec("lstm", "lstm:LSTMKernel", "an LSTM's cell state, with torch's own weights"),
     ]
 
 
