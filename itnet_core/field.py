@@ -136,12 +136,12 @@ class Field:
         """Return the field under another measure: `mean` (1/n each), `counting` (1 each); padding keeps weight 0."""
         if measure == "given":
             return self
-        weights = self.mask.to(self.weights.dtype)
+        weights = (distinct(self.weights) > 0).to(self.weights.dtype)
         if measure == "mean":
             weights = weights / weights.sum(-1, keepdim=True)
         elif measure != "counting":
             raise FieldError("Field.with_measure", found=repr(measure), expected="'mean', 'counting' or 'given'")
-        return _unchecked(self.values, self.positions, weights, grid=self.grid)
+        return _unchecked(self.values, self.positions, weights.expand_as(self.weights), grid=self.grid)
 
     def to(self, *args: Any, **kwargs: Any) -> Field:
         """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`."""
@@ -231,6 +231,11 @@ def _check_weights_shape(field: Field) -> None:
 
 
 def _check_numbers(field: Field) -> None:
+    """Look at all numbers at once, and for the place only where something is wrong."""
+    positions, weights = distinct(field.positions), distinct(field.weights)
+    mass = weights.sum(-1)
+    if positions.isfinite().all() and weights.amin() >= 0 and ((mass > 0) & mass.isfinite()).all():
+        return
     bad = ~field.positions.isfinite().all(-1)
     if bad.any():
         raise FieldError(
@@ -253,6 +258,11 @@ def _check_numbers(field: Field) -> None:
             expected="some weight > 0 in every sample",
             mend="Drop empty samples before they are batched.",
         )
+
+
+def distinct(tensor: Tensor) -> Tensor:
+    """Return (1, …) of a tensor (B, …) whose samples are one in memory, as `expand` leaves them; else the tensor."""
+    return tensor[:1] if tensor.stride(0) == 0 else tensor
 
 
 def _first(bad: Tensor) -> tuple[int, ...]:

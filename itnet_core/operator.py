@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_map
 
 from itnet_core.errors import ConfigError, ShapeError
 from itnet_core.evaluate import AutoEvaluator, Evaluator
-from itnet_core.field import Field
+from itnet_core.field import Field, distinct
 from itnet_core.kernel import Kernel, Points, State
 from itnet_core.sampler import FullSampler, Nodes, Sampler
 
@@ -141,7 +141,7 @@ class IntegralOperator(nn.Module):
 
 def _without_padding(field: Field) -> Field:
     """Return the field with 0 for the values of padding, whatever (NaN too) stands there."""
-    if not torch.compiler.is_compiling() and bool(field.mask.all()):  # spare the copy
+    if not torch.compiler.is_compiling() and bool((distinct(field.weights) > 0).all()):  # spare the copy
         return field
     return field.map(lambda values: values.masked_fill(~field.mask.unsqueeze(-1), 0.0))
 

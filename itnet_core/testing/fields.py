@@ -18,6 +18,17 @@ def scattered(batch: int = 2, points: int = 11, dim: int = 8, *, seed: int = 0) 
     return Field(values, positions, weights / weights.sum(-1, keepdim=True))
 
 
+def on_a_line(seed: int, dim: int = 8) -> Field:
+    """Return a field of random values at seven equal steps of time, equal to float64's precision, and equal weights."""
+    return Field.on_grid(scattered(2, 7, dim, seed=seed).values.to(torch.float64), axes="t")
+
+
+def on_a_picture(seed: int, dim: int = 8) -> Field:
+    """Return a field of random values on a grid of 4 × 4, with random weights."""
+    field = scattered(2, 16, dim, seed=seed).to(torch.float64)
+    return Field.on_grid(field.values.reshape(2, 4, 4, dim), axes="yx", weights=field.weights)
+
+
 def permuted(field: Field, order: torch.Tensor) -> Field:
     """Return the field with its points in another order, as points that are no grid."""
     return Field(field.values[:, order], field.positions[:, order], field.weights[:, order])

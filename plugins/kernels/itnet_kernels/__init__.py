@@ -1,3 +1,30 @@
-"""Special cases of ITNet's operator as kernels, each with its fast algorithm; declared in `itnet_kernels.plugin`."""
+"""Special cases of ITNet's operator as kernels, each with its fast algorithm; declared in `itnet_kernels.plugin`.
+
+`convert` and `convert_model` make integral operators of PyTorch's and transformers' layers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from itnet_kernels.conversion import Report, convert, convert_model
+    from itnet_kernels.errors import ConversionError
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "ConversionError": "itnet_kernels.errors",
+    "Report": "itnet_kernels.conversion",
+    "convert": "itnet_kernels.conversion",
+    "convert_model": "itnet_kernels.conversion",
+}
+
+__all__ = ["ConversionError", "Report", "convert", "convert_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

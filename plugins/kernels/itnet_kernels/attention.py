@@ -8,12 +8,14 @@ import torch
 from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map
 
 from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
+from itnet_core.evaluate import DenseEvaluator
 from itnet_core.kernel import Points
 from itnet_kernels.timeline import in_order
 
-Terms = tuple[Tensor, Tensor]
+Terms = tuple[Tensor, ...]
 
 
 class AttentionKernel(Kernel):
@@ -22,11 +24,16 @@ class AttentionKernel(Kernel):
     Self- or cross-attention is a matter of the fields; causal attention is a support; padding has weight 0; and weights
     that differ are log w added to the scores, as for any measure. Positions enter by ALiBi (Press et al.,
     arXiv 2108.12409), −2^{−8h/heads} |t − s|, or by rotation of q and k (Su et al., arXiv 2104.09864), along the first
-    coordinate. The shortcut is PyTorch's `scaled_dot_product_attention`.
+    coordinate. The shortcut is PyTorch's `scaled_dot_product_attention`; a stream keeps keys and values.
+
+    Attributes:
+        additive: numbers that are added to the scores of all N × M pairs, of a shape that expands to (B, heads, N, M);
+            `None` for nothing. They are no part of the kernel's state.
     """
 
     normalization = "softmax"
     shortcut = True
+    streaming = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -70,6 +77,7 @@ class AttentionKernel(Kernel):
                 expected="a positive number, and an even one with rotary",
                 mend="Give head_dim, or another number of heads.",
             )
+        self.additive: Tensor | None = None
         self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
         self.key = nn.Linear(dim, self.key_heads * self.head_dim, bias=c.bias)
 
@@ -84,18 +92,28 @@ class AttentionKernel(Kernel):
         return nn.Sequential(nn.Flatten(-2), nn.Linear(self.heads * head_dim, dim, bias=self.config.bias))
 
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
-        """Return q / √d, (B, N, heads, d), and k, (B, M, key_heads, d), each with its places, (B, N) and (B, M)."""
+        """Return q / √d, (B, N, heads, d), and k, (B, M, key_heads, d), each with its places, (B, N) and (B, M).
+
+        With `additive`, also its rows, (B, N, heads, M), for the queries, and for the keys their columns, (B, M).
+        """
         scaled = self.query(query.values).unflatten(-1, (self.heads, self.head_dim)) / self.head_dim**0.5
         queries, keys = scaled, self.key(key.values).unflatten(-1, (self.key_heads, self.head_dim))
         places = [(f.positions[..., 0] / self.config.unit).to(queries.dtype) for f in (query, key)]
         if self.config.rotary:
             queries, keys = rotated(queries, places[0]), rotated(keys, places[1])
-        return (queries, places[0]), (keys, places[1])
+        if self.additive is None:
+            return (queries, places[0]), (keys, places[1])
+        (batch, points), columns = queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
+        rows = self.additive.to(queries.dtype).expand(batch, self.heads, points, len(columns)).transpose(1, 2)
+        return (queries, places[0], rows), (keys, places[1], columns.expand(batch, -1))
 
     def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
         """Return the scores, (B, heads, n, m)."""
-        (queries, query_places), (keys, key_places) = query_terms, key_terms
+        (queries, query_places, *rows), (keys, key_places, *columns) = query_terms, key_terms
         scores = queries.transpose(1, 2) @ self._for_each_head(keys).permute(0, 2, 3, 1)
+        if rows:
+            index = columns[0][:, None, None].expand(*rows[0].shape[:3], -1)
+            scores = scores + rows[0].gather(-1, index).transpose(1, 2)
         if not self.config.alibi:
             return scores
         distance = (query_places.unsqueeze(2) - key_places.unsqueeze(1)).abs()
@@ -105,7 +123,7 @@ class AttentionKernel(Kernel):
         """Whether PyTorch's attention computes it without a matrix of masks or biases.
 
         Not with ALiBi, nor with a radius or window; causal, where both sides have the same points, in their order, with
-        equal weights.
+        equal weights and without `additive`.
         """
         causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
         if self.config.alibi or bounded:
@@ -113,20 +131,30 @@ class AttentionKernel(Kernel):
         if not causal:
             return True
         axis = self.support.causal_axis(key.positions.shape[-1])
-        return _equal(key.weights) and in_order(query.positions, key.positions, axis)
+        return len(query.terms) == 2 and _equal(key.weights) and in_order(query.positions, key.positions, axis)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return PyTorch's attention."""
-        q, k = query.terms[0], self._for_each_head(key.terms[0])
-        present, mask = None, None
+        (q, _, *rows), k = query.terms, self._for_each_head(key.terms[0])
+        present, mask = None, rows[0].transpose(1, 2) if rows else None
         if not _equal(key.weights):
             present = (key.weights > 0).any(-1)  # where nothing is, softmax would be 0 / 0
             weights = key.weights.where(present.unsqueeze(-1), torch.ones_like(key.weights))
-            mask = weights.to(q.dtype).log()[:, None, None]
+            bias = weights.to(q.dtype).log()[:, None, None]
+            mask = bias if mask is None else mask + bias
         q, k, v = (side.transpose(1, 2) for side in (q, k, values))
         causal = self.support.causal is not None
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0).transpose(1, 2)
         return out if present is None else out * present[:, None, None, None]
+
+    def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[Any, Tensor]:
+        """Return the integral over the keys that are kept, (terms, positions, weights, values), and the new one."""
+        query_terms, key_terms = self.project(query, query)
+        kept = key_terms, query.positions, query.weights, values
+        if state is not None:
+            kept = tree_map(lambda old, new: torch.cat([old, new], dim=1), state, kept)
+        one = Points(query_terms, query.positions, query.weights)
+        return kept, DenseEvaluator()(self, one, Points(*kept[:3]), kept[3])
 
     def _for_each_head(self, keys: Tensor) -> Tensor:
         return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)

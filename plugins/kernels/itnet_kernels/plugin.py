@@ -11,6 +11,12 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the kernels."""
     return [
         _spec("attention", "attention:AttentionKernel", "attention: softmax of ⟨W_q u(x), W_k u(y)⟩"),
+        _spec(
+            "continuous-convolution",
+            "continuous_convolution:ContinuousConvolutionKernel",
+            "a network of displacements: CKConv",
+        ),
+        _spec("convolution", "convolution:ConvolutionKernel", "convolution along one, two or three axes, a head a tap"),
         _spec("gaussian", "gaussian:GaussianKernel", "a Gaussian of the distance, of a learned length for each head"),
         _spec("gru", "gru:GRUKernel", "a GRU's state, with torch's own weights"),
         _spec("low-rank", "low_rank:LowRankKernel", "Σ_r a_r(x, u(x)) b_r(y, u(y)), in time linear in the points"),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ConfigError, Field, IntegralOperator, ShapeError
-from itnet_core.evaluate import DenseEvaluator, TiledEvaluator
+from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
 from itnet_kernels.attention import AttentionKernel, rotated, slopes
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}
@@ -161,3 +161,26 @@ def test_what_cannot_be_is_refused() -> None:
         AttentionKernel(2, heads=4)
     with pytest.raises(ShapeError, match="an even one with rotary"):
         AttentionKernel(6, heads=2, rotary=True)
+
+
+@pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_numbers_may_be_added_to_the_scores(evaluator: Any, causal: bool) -> None:
+    torch.manual_seed(0)
+    kernel = AttentionKernel(8, heads=4, support={"causal": "t"} if causal else {})
+    operator = IntegralOperator(8, kernel, evaluator=evaluator, pointwise=False).double()
+    field = timeline(torch.randn(2, 7, 8, dtype=torch.float64))
+    q, k = (part(field.values).unflatten(-1, (4, 2)).transpose(1, 2) for part in (kernel.query, kernel.key))
+    v = operator.value(field.values).transpose(1, 2)
+    later = torch.ones(7, 7, dtype=torch.bool).triu(1)
+    for shape in ((2, 4, 7, 7), (2, 1, 7, 7), (7, 7)):
+        kernel.additive = torch.randn(shape, dtype=torch.float64).requires_grad_()
+        mask = kernel.additive.masked_fill(later, -math.inf) if causal else kernel.additive
+        expected = operator.output(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2))
+        found = operator(field).values
+        torch.testing.assert_close(found, expected, **EXACT)
+        ours, theirs = (
+            torch.autograd.grad(out.square().sum(), kernel.additive, retain_graph=True) for out in (found, expected)
+        )
+        torch.testing.assert_close(ours, theirs, **EXACT)
+    assert "additive" not in dict(operator.state_dict())

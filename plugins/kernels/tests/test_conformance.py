@@ -59,3 +59,36 @@ class TestGRU(KernelConformance):
 class TestGRUByNewton(KernelConformance):
     component = "itnet-kernels/gru"
     options: ClassVar = {"solver": "newton", "tolerance": 1e-12, "bias": False, "axis": "x"}
+
+
+class TestConvolution(KernelConformance):
+    component = "itnet-kernels/convolution"
+
+
+class TestConvolutionOnAGrid(KernelConformance):
+    """Cells of the grid's own size, for which there is the shortcut."""
+
+    component = "itnet-kernels/convolution"
+    options: ClassVar = {"spacing": 0.5, "groups": 2, "dilation": [1, 2]}
+
+    def field(self, seed: int = 0) -> Field:
+        values = super().field(seed).values[:, :8]
+        return Field.on_grid(values.unflatten(1, (4, 2)), axes="yx", bounds=[(-1, 1), (0, 1)])
+
+
+class TestCausalConvolution(KernelConformance):
+    component = "itnet-kernels/convolution"
+    options: ClassVar = {"kernel_size": [3], "axes": "t", "spacing": 0.25, "causal": True, "groups": 8}
+
+    def field(self, seed: int = 0) -> Field:
+        return Field.on_grid(super().field(seed).values[:, :8], axes="t")
+
+
+class TestContinuousConvolution(KernelConformance):
+    component = "itnet-kernels/continuous-convolution"
+    options: ClassVar = {"hidden": 6}
+
+
+class TestContinuousConvolutionByAnMLP(KernelConformance):
+    component = "itnet-kernels/continuous-convolution"
+    options: ClassVar = {"hidden": 6, "network": "mlp", "layers": 1}

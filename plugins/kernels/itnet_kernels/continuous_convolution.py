@@ -1,0 +1,139 @@
+"""Continuous convolution."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
+from itnet_core.kernel import Points
+from itnet_kernels.lattice import lattice
+
+
+class ContinuousConvolutionKernel(Kernel):
+    """k_h(x, y) = φ_h(x − y), with a network φ: CKConv (Romero et al., arXiv 2102.02611).
+
+    φ is an MLP, or a SIREN (Sitzmann et al., arXiv 2006.09661), which begins with finer detail. On a grid the shortcut
+    is a convolution by FFT, O(N log N), of φ at all displacements between points.
+    """
+
+    shortcut = True
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            heads: scalar kernels.
+            network: `mlp` with GELU, or `siren` with sines.
+            hidden: hidden units of each layer.
+            layers: hidden layers.
+            omega: what a SIREN's first layer multiplies displacements by, in radians for each unit of length.
+            position_dim: coordinates of a position, p; 4 in models.
+            support: the pairs that the integral runs over.
+        """
+
+        heads: PositiveInt = 4
+        network: Literal["mlp", "siren"] = "siren"
+        hidden: PositiveInt = 32
+        layers: PositiveInt = 2
+        omega: PositiveFloat = 10.0
+        position_dim: PositiveInt = 4
+        support: Support = Support()
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.config = c = self.configure(config, options)
+        self.heads, self.support = c.heads, c.support
+        widths = [c.position_dim, *[c.hidden] * c.layers]
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.last = nn.Linear(c.hidden, c.heads)
+        if c.network == "siren":
+            self._start_as_siren()
+
+    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+        """Return the positions of both, relative to the first of the key's.
+
+        Raises:
+            ShapeError: positions have other coordinates than `position_dim`.
+        """
+        if key.positions.shape[-1] != self.config.position_dim:
+            raise ShapeError(
+                "ContinuousConvolutionKernel",
+                found=f"positions of {key.positions.shape[-1]} coordinates",
+                expected=f"position_dim = {self.config.position_dim}",
+            )
+        origin, dtype = key.positions[:, :1], self.last.weight.dtype
+        return (query.positions - origin).to(dtype), (key.positions - origin).to(dtype)
+
+    def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
+        """Return k of shape (B, heads, n, m)."""
+        return self.profile(query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).permute(0, 3, 1, 2)
+
+    def profile(self, displacement: Tensor) -> Tensor:
+        """Return φ, (..., heads), of displacements x − y, (..., p)."""
+        hidden = displacement
+        for number, layer in enumerate(self.hidden):
+            hidden = layer(hidden)
+            if self.config.network == "mlp":
+                hidden = nn.functional.gelu(hidden)
+            else:
+                hidden = torch.sin(self.config.omega * hidden if number == 0 else hidden)
+        return self.last(hidden)
+
+    @property
+    def pair_width(self) -> int:
+        """The hidden units before and after their activation."""
+        return 2 * self.config.hidden
+
+    def integrates(self, query: Points, key: Points) -> bool:
+        """Whether both are the same grid."""
+        ours, theirs = lattice(query), lattice(key)
+        return (
+            ours is not None
+            and theirs is not None
+            and ours.sizes == theirs.sizes
+            and torch.equal(ours.origin, theirs.origin)
+            and torch.equal(ours.steps, theirs.steps)
+        )
+
+    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return the convolution by FFT; supports look at displacements alone, so they cut φ."""
+        grid = lattice(key)
+        assert grid is not None
+        displacements = _displacements(grid.sizes, grid.steps.to(key.positions))
+        profile = self.profile(displacements.to(self.last.weight.dtype))
+        if not self.support.everywhere:
+            origin = displacements.new_zeros(1, 1, displacements.shape[-1])
+            inside = self.support.mask(displacements.flatten(0, -2).unsqueeze(0), origin)
+            profile = profile.where(inside.view(*profile.shape[:-1], 1), torch.zeros_like(profile))
+        weighted = (values * key.weights[..., None, None].to(values.dtype)).permute(0, 2, 3, 1)
+        fields = weighted.reshape(*weighted.shape[:3], *grid.sizes)
+        padded = [2 * size for size in grid.sizes]
+        axes = list(range(-len(padded), 0))
+        spectrum = torch.fft.rfftn(profile.movedim(-1, 0).unsqueeze(1), s=padded, dim=axes)
+        out = torch.fft.irfftn(torch.fft.rfftn(fields, s=padded, dim=axes) * spectrum, s=padded, dim=axes)
+        for axis, size in zip(axes, grid.sizes, strict=True):  # displacement 0 is wrapped to index 0
+            out = out.narrow(axis, 0, size)
+        return out.flatten(3).permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def _start_as_siren(self) -> None:
+        """Draw weights as Sitzmann et al. do, so that each layer's sines have inputs of unit variance."""
+        for number, layer in enumerate(self.hidden):
+            weight = cast(nn.Linear, layer).weight
+            fan = weight.shape[1]
+            bound = 1 / fan if number == 0 else (6 / fan) ** 0.5
+            weight.uniform_(-bound, bound)
+        bound = (6 / self.config.hidden) ** 0.5
+        self.last.weight.uniform_(-bound, bound)
+
+
+def _displacements(sizes: tuple[int, ...], steps: Tensor) -> Tensor:
+    """Return x − y for index differences 0 … n−1, −n … −1 along each dimension: shape (*(2 n), p); −n never counts."""
+    lines = [torch.cat([torch.arange(n), torch.arange(-n, 0)]).to(steps) for n in sizes]
+    indices = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1)
+    return indices @ steps

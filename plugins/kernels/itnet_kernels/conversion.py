@@ -1,0 +1,127 @@
+"""Conversion: modules of PyTorch and transformers as integral operators with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from itnet_kernels.convert_attention import FieldBertAttention, FieldMultiheadAttention
+from itnet_kernels.convert_convolution import GridConvolution
+from itnet_kernels.errors import ConversionError
+
+Converter = Callable[[Any], nn.Module]
+
+CONVERTERS: dict[str, Converter] = {
+    "torch.nn.modules.conv.Conv1d": GridConvolution,
+    "torch.nn.modules.conv.Conv2d": GridConvolution,
+    "torch.nn.modules.conv.Conv3d": GridConvolution,
+    "torch.nn.modules.activation.MultiheadAttention": FieldMultiheadAttention,
+    "transformers.models.bert.modeling_bert.BertSelfAttention": FieldBertAttention,
+    "transformers.models.bert.modeling_bert.BertCrossAttention": FieldBertAttention,
+}
+"""What is converted, by the class's name, so that transformers is not imported for it."""
+
+
+@dataclass
+class Report:
+    """What `convert_model` did.
+
+    Attributes:
+        converted: the class's name of each module that was converted, by its path.
+        left: why each module that mixes points, or may, was left as it was, by its path.
+        pointwise: how many modules with parameters were left because they are none of these: linear maps, norms, …
+    """
+
+    converted: dict[str, str] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    pointwise: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.converted)} converted, {len(self.left)} left"]
+        lines += [f"  {path}: {name}" for path, name in self.converted.items()]
+        lines += [f"  {path}: left: {reason}" for path, reason in self.left.items()]
+        return "\n".join(lines)
+
+
+def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] | None = None) -> nn.Module:
+    """Return a module that computes the same from the same weights by integral operators, with the same `forward`.
+
+    Args:
+        module: an `nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d`, `nn.MultiheadAttention`, `nn.LSTM` or `nn.GRU`, or one of
+            transformers' BERT attention layers or Mamba mixers. Parameters are shared wherever they have the same form.
+        converters: for further classes, what makes a converted module of one of theirs.
+
+    Raises:
+        ConversionError: it is none of these (a subclass may do anything else in its `forward`), or it cannot be
+            converted exactly; the message names what stands in the way.
+    """
+    found = _converter(module, converters or {})
+    if found is None:
+        raise ConversionError(
+            "convert",
+            found=_name(type(module)),
+            expected=f"one of {', '.join(sorted(name.rpartition('.')[2] for name in CONVERTERS))}",
+            mend="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
+        )
+    return found(module).train(module.training)
+
+
+def convert_model(model: nn.Module, converters: Mapping[type[nn.Module], Converter] | None = None) -> Report:
+    """Convert every module inside a model that can be converted, in place.
+
+    Args:
+        model: the model; itself it stays what it is.
+        converters: as for `convert`.
+
+    Returns:
+        What was converted and what was left.
+    """
+    report = Report()
+    _convert_children(model, "", converters or {}, report, {})
+    return report
+
+
+def _convert_children(
+    parent: nn.Module, path: str, converters: Mapping[type[nn.Module], Converter], report: Report, done: dict[int, Any]
+) -> None:
+    children = [(name, child) for name, child in parent._modules.items() if child is not None]
+    for name, child in children:  # `named_children` would name one that stands in two places once
+        place = f"{path}.{name}" if path else name
+        found = _converter(child, converters)
+        if found is not None:
+            try:
+                if id(child) not in done:  # a module that stands in two places is converted once
+                    done[id(child)] = child, convert(child, converters)
+            except ConversionError as error:
+                report.left[place] = str(error)
+            else:
+                setattr(parent, name, done[id(child)][1])
+                report.converted[place] = type(child).__name__
+        elif (base := _convertible_base(type(child))) is not None:
+            report.left[place] = f"{type(child).__name__} derives from {base}, but its forward may do anything else"
+        else:
+            if any(True for _ in child.parameters(recurse=False)):
+                report.pointwise[type(child).__name__] = report.pointwise.get(type(child).__name__, 0) + 1
+            _convert_children(child, place, converters, report, done)
+
+
+def _converter(module: nn.Module, converters: Mapping[type[nn.Module], Converter]) -> Converter | None:
+    return converters.get(type(module)) or CONVERTERS.get(_name(type(module)))
+
+
+def _convertible_base(cls: type[nn.Module]) -> str | None:
+    """Return the name of a convertible class that `cls` derives from, or of a kin of one that never is converted."""
+    kin = (
+        *CONVERTERS,
+        "torch.nn.modules.conv._ConvNd",
+        "torch.nn.modules.rnn.RNNBase",
+        "torch.nn.modules.rnn.RNNCellBase",
+    )
+    return next((base.__name__ for base in cls.__mro__ if _name(base) in kin), None)
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

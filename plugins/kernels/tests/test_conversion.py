@@ -1,0 +1,193 @@
+"""Conversion: the same weights, the same outputs; what is not exact is refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+from itnet_core import IntegralOperator
+from itnet_kernels import ConversionError, convert, convert_model
+
+EXACT = {"rtol": 1e-9, "atol": 1e-10}
+
+
+def multihead(dim: int, heads: int, **options: Any) -> nn.MultiheadAttention:
+    torch.manual_seed(0)
+    module = nn.MultiheadAttention(dim, heads, **{"batch_first": True, **options}).double()
+    if module.in_proj_bias is not None:
+        nn.init.normal_(module.in_proj_bias)
+    return module
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    heads=st.integers(1, 4),
+    batch=st.integers(1, 3),
+    sizes=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    batch_first=st.booleans(),
+    bias=st.booleans(),
+    padding=st.sampled_from([None, "bool", "float"]),
+    mask=st.sampled_from([None, "bool", "float", "each head"]),
+    average=st.booleans(),
+)
+def test_multihead_attention_with_all_its_masks(
+    heads: int,
+    batch: int,
+    sizes: tuple[int, int],
+    batch_first: bool,
+    bias: bool,
+    padding: str | None,
+    mask: str | None,
+    average: bool,
+) -> None:
+    reference = multihead(2 * heads, heads, bias=bias, batch_first=batch_first)
+    queries, keys = sizes
+    x, y = (torch.randn(batch, n, 2 * heads, dtype=torch.float64) for n in sizes)
+    absent = torch.rand(batch, keys) < 0.3
+    absent[:, 0] = False
+    masks: dict[str, Any] = {"average_attn_weights": average}
+    if padding is not None:
+        masks["key_padding_mask"] = absent if padding == "bool" else torch.randn(batch, keys, dtype=torch.float64)
+    if mask == "bool":
+        masks["attn_mask"] = torch.rand(queries, keys) < 0.3
+        masks["attn_mask"][:, 0] = False
+    elif mask is not None:
+        shape = (queries, keys) if mask == "float" else (batch * heads, queries, keys)
+        masks["attn_mask"] = torch.randn(shape, dtype=torch.float64)
+    if not batch_first:
+        x, y = x.transpose(0, 1), y.transpose(0, 1)
+    for ours, theirs in zip(convert(reference)(x, y, y, **masks), reference(x, y, y, **masks), strict=True):
+        torch.testing.assert_close(ours, theirs, **EXACT)
+
+
+def test_multihead_attention_without_a_batch_and_without_weights() -> None:
+    reference, x = multihead(6, 2), torch.randn(5, 6, dtype=torch.float64)
+    found, weights = convert(reference)(x, x, x, need_weights=False)
+    torch.testing.assert_close(found, reference(x, x, x)[0], **EXACT)
+    assert weights is None
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_transformer_of_torch_goes_on_working(training: bool) -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).double().train(training)
+    x, absent = torch.randn(2, 5, 8, dtype=torch.float64), torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    expected = model(x, src_key_padding_mask=absent)
+    report = convert_model(model)
+    assert report.converted == {f"layers.{n}.self_attn": "MultiheadAttention" for n in range(2)}
+    found = model(x, src_key_padding_mask=absent)
+    torch.testing.assert_close(found[~absent], expected[~absent], **EXACT)
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_bert(implementation: str) -> None:
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=16)
+    config._attn_implementation = implementation
+    model = BertModel(config).double().eval()
+    ids, mask = torch.randint(50, (3, 7)), torch.tensor([[1] * 7, [1] * 4 + [0] * 3, [1] + [0] * 6])
+    for inputs in ({"input_ids": ids}, {"input_ids": ids, "attention_mask": mask}):
+        expected = model(**inputs).last_hidden_state
+        counts = inputs.get("attention_mask", torch.ones_like(ids)).bool()
+        twin = BertModel(config).double().eval()
+        twin.load_state_dict(model.state_dict())
+        report = convert_model(twin)
+        assert report.converted == {f"encoder.layer.{n}.attention.self": "BertSelfAttention" for n in range(2)}
+        assert not report.left
+        assert sum(isinstance(each, IntegralOperator) for each in twin.modules()) == 2
+        torch.testing.assert_close(twin(**inputs).last_hidden_state[counts], expected[counts], **EXACT)
+
+
+def test_parameters_are_shared_so_that_training_goes_on() -> None:
+    module = nn.Conv2d(3, 4, 3)
+    converted = convert(module)
+    assert {*converted.parameters()} == {*module.parameters()}
+
+
+class Doubled(nn.Conv1d):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class Mixed(nn.Module):
+    """A convolution in two places, one that reflects, one of a stranger, a cell, and pointwise layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice = nn.ModuleList([nn.Conv1d(4, 4, 3, padding=1)] * 2)
+        self.reflecting = nn.Conv1d(4, 4, 3, padding=1, padding_mode="reflect")
+        self.doubled = Doubled(4, 4, 3, padding=1)
+        self.cell = nn.LSTMCell(4, 4)
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (*self.twice, self.reflecting, self.doubled):
+            x = layer(x)
+        return self.linear(self.cell(x.transpose(1, 2).flatten(0, 1))[0])
+
+
+def test_a_model_is_converted_in_place_and_told_what_was_left() -> None:
+    torch.manual_seed(0)
+    model = Mixed().double()
+    x = torch.randn(2, 4, 9, dtype=torch.float64)
+    expected = model(x)
+    report = convert_model(model)
+    torch.testing.assert_close(model(x), expected, **EXACT)
+    assert model.twice[0] is model.twice[1]
+    assert report.converted == {"twice.0": "Conv1d", "twice.1": "Conv1d"}
+    assert report.pointwise == {"Linear": 1}
+    assert [*report.left] == ["reflecting", "doubled", "cell"]
+    assert "found 'reflect'" in report.left["reflecting"]
+    assert "Doubled derives from Conv1d" in report.left["doubled"]
+    assert "LSTMCell derives from RNNCellBase" in report.left["cell"]
+    assert str(report).startswith("2 converted, 3 left\n  twice.0: Conv1d")
+
+
+def test_a_converter_of_ones_own() -> None:
+    model = Mixed().double()
+    x, made = torch.randn(2, 4, 9, dtype=torch.float64), []
+    expected = model(x)
+
+    def doubled(module: Doubled) -> nn.Module:
+        made.append(module)
+        return nn.Sequential(convert(_plain(module)), Twice())
+
+    report = convert_model(model, {Doubled: doubled})
+    assert report.converted["doubled"] == "Doubled"
+    assert len(made) == 1
+    torch.testing.assert_close(model(x), expected, **EXACT)
+
+
+class Twice(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x
+
+
+def _plain(module: nn.Conv1d) -> nn.Conv1d:
+    plain = nn.Conv1d(4, 4, 3, padding=1).double()
+    plain.load_state_dict(module.state_dict())
+    return plain
+
+
+def test_what_cannot_be_converted_exactly_is_refused_by_name() -> None:
+    x = torch.randn(2, 5, 8)
+    with pytest.raises(ConversionError, match=r"found torch\.nn\.modules\.linear\.Linear; expected one of .*Conv2d"):
+        convert(nn.Linear(3, 3))
+    with pytest.raises(ConversionError, match=r"found .*Doubled"):
+        convert(Doubled(4, 4, 3))
+    with pytest.raises(ConversionError, match="kdim 4 and vdim 8"):
+        convert(nn.MultiheadAttention(8, 2, kdim=4))
+    with pytest.raises(ConversionError, match="add_bias_kv or add_zero_attn"):
+        convert(nn.MultiheadAttention(8, 2, add_zero_attn=True))
+    with pytest.raises(ConversionError, match="found another tensor than key"):
+        convert(nn.MultiheadAttention(8, 2, batch_first=True))(x, x, x + 1)
+    with pytest.raises(ConversionError, match=r"dropped in training with probability 0\.1.*Call \.eval"):
+        convert(nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True))(x, x, x)
+    assert convert(nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True).eval())(x, x, x)[0].shape == x.shape
