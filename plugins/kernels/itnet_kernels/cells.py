@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -56,6 +56,10 @@ class LSTMCell:
         by_cell = torch.cat([torch.diag_embed(slope * f), torch.diag_embed(f)], dim=-2)
         return torch.cat([by_hidden, by_cell], dim=-1)
 
+    def since(self, time: int) -> LSTMCell:
+        """Return the steps from a time on, counted from 0."""
+        return replace(self, inputs=self.inputs[:, time:])
+
     def bounded(self, states: Tensor, start: Tensor) -> Tensor:
         """Return states with |h| ≤ 1 and |c_t| ≤ t + |c_0|."""
         hidden, cell = states.chunk(2, dim=-1)
@@ -103,6 +107,10 @@ class GRUCell:
         argument = _rows(r, by_n) + _rows(n_hidden * r * (1 - r), by_r)
         gates = _rows((previous - n) * z * (1 - z), by_z) + _rows((1 - z) * (1 - n * n), argument)
         return torch.diag_embed(z) + gates
+
+    def since(self, time: int) -> GRUCell:
+        """Return the steps from a time on, counted from 0."""
+        return replace(self, inputs=self.inputs[:, time:])
 
     def bounded(self, states: Tensor, start: Tensor) -> Tensor:
         """Return states with |h| at most 1 and |h_0|."""

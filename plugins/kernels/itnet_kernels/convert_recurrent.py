@@ -25,12 +25,13 @@ class FieldRecurrent(nn.Module):
     Args:
         module: an LSTM or a GRU of any number of layers, both directions or one; its parameters are shared.
         evaluator: how the integrals are computed.
+        options: of the kernels, such as `solver="newton"`.
 
     Raises:
         ConversionError: the states of the module are projected (`proj_size`).
     """
 
-    def __init__(self, module: nn.LSTM | nn.GRU, evaluator: Evaluator | None = None) -> None:
+    def __init__(self, module: nn.LSTM | nn.GRU, evaluator: Evaluator | None = None, **options: Any) -> None:
         super().__init__()
         if module.proj_size:
             raise ConversionError(
@@ -47,6 +48,7 @@ class FieldRecurrent(nn.Module):
                 evaluator=evaluator,
                 bias=module.bias,
                 axis=0,
+                **options,
             )
         suffixes = ["", "_reverse"] if module.bidirectional else [""]
         names = [f"l{number}{suffix}" for number in range(module.num_layers) for suffix in suffixes]

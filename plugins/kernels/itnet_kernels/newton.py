@@ -24,6 +24,9 @@ class Cell(Protocol):
     def jacobian(self, previous: Tensor) -> Tensor:
         """Return ∂F_t / ∂s_{t−1}, (B, T, n, n); no gradient is asked of it."""
 
+    def since(self, time: int) -> Cell:
+        """Return the steps from a time on, counted from 0."""
+
     def bounded(self, states: Tensor, start: Tensor) -> Tensor:
         """Return states with what no path from the start can reach moved to the edge of what one can."""
 
@@ -52,7 +55,8 @@ def solve(
     guess, the correction is a linear recurrence, δ_t = J_t δ_{t−1} + r_t, which a scan solves in O(log T) steps. At
     least one more state is exact after each iteration, and near the solution the number of exact digits doubles. Far
     from it, products of Jacobians may send the path where no state can be; from the first such time on, an iteration
-    takes F_t(s_{t−1}) instead.
+    takes F_t(s_{t−1}) instead. States whose residual is small enough are corrected once more, since their error may
+    be larger than the residual, and then left alone while later ones go on.
 
     Gradients are those of the solution, by the implicit function theorem: the adjoint recurrence
     λ_t = g_t + J_{t+1}ᵀ λ_{t+1} by the same scan, and one derivative of F at the solution.
@@ -81,19 +85,24 @@ def _iterate(
     cell: Cell, start: Tensor, steps: int, tolerance: float, max_iterations: int
 ) -> tuple[Tensor, SolverReport]:
     states = start.new_zeros(start.shape[0], steps, start.shape[1])
+    solved = 0  # states at the beginning that were corrected once more after their residual was small enough
     for iteration in range(max_iterations + 1):
         previous = before(states, start)
         after = cell(previous)
         error = after - states
-        residual = float(error.abs().amax() / states.abs().amax().clamp(min=1))
-        converged = residual <= tolerance
-        if converged or iteration == max_iterations:
+        scale = tolerance * states.abs().amax().clamp(min=1)
+        small = (error.abs() <= scale).all(-1).all(0)
+        if solved == steps or iteration == max_iterations:
             break
-        corrected = states + linear_recurrence(cell.jacobian(previous), error)
-        bounded = cell.bounded(corrected, start)
+        rest = slice(solved, None)
+        jacobian = cell.since(solved).jacobian(previous[:, rest])
+        corrected = states[:, rest] + linear_recurrence(jacobian, error[:, rest])
+        bounded = cell.since(solved).bounded(corrected, previous[:, solved])
         trusted = ((corrected - bounded).abs() <= SLACK).all(-1, keepdim=True).cumprod(1).bool()  # not for NaN
-        states = torch.where(trusted, bounded, after)
-    return states, SolverReport(residual, iteration, converged)
+        states = torch.cat([states[:, :solved], torch.where(trusted, bounded, after[:, rest])], dim=1)
+        solved = max(solved, int(small.cumprod(0).sum()))
+    residual = float(error.abs().amax() / states.abs().amax().clamp(min=1))
+    return states, SolverReport(residual, iteration, residual <= tolerance)
 
 
 def before(states: Tensor, start: Tensor) -> Tensor:
@@ -115,8 +124,8 @@ def linear_recurrence(matrices: Tensor, offsets: Tensor) -> Tensor:
     first, second = matrices[:, 0 : 2 * pairs : 2], matrices[:, 1 : 2 * pairs : 2]
     joined = _applied(second, offsets[:, 0 : 2 * pairs : 2]) + offsets[:, 1 : 2 * pairs : 2]
     seconds = linear_recurrence(second @ first, joined)  # s_2, s_4, …, counted from 1
-    before = F.pad(seconds, (0, 0, 1, 0))[:, : steps - pairs]
-    firsts = _applied(matrices[:, ::2], before) + offsets[:, ::2]
+    earlier = F.pad(seconds, (0, 0, 1, 0))[:, : steps - pairs]
+    firsts = _applied(matrices[:, ::2], earlier) + offsets[:, ::2]
     states = torch.empty_like(offsets)
     states[:, ::2], states[:, 1::2] = firsts, seconds
     return states

@@ -61,7 +61,7 @@ class RecurrentKernel(Kernel):
         axis: str | int = "t"
         solver: Literal["step", "newton"] = "step"
         tolerance: PositiveFloat = 1e-6
-        max_iterations: PositiveInt = 32
+        max_iterations: PositiveInt = 64
 
     recurrence: nn.LSTM | nn.GRU
     parts: ClassVar[int]
