@@ -18,7 +18,10 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         ),
         _spec("convolution", "convolution:ConvolutionKernel", "convolution along one, two or three axes, a head a tap"),
         _spec("gaussian", "gaussian:GaussianKernel", "a Gaussian of the distance, of a learned length for each head"),
+        _spec("linear-attention", "linear_attention:LinearAttentionKernel", "linear attention: ⟨φ(q), φ(k)⟩"),
         _spec("low-rank", "low_rank:LowRankKernel", "Σ_r a_r(x, u(x)) b_r(y, u(y)), in time linear in the points"),
+        _spec("retention", "retention:RetentionKernel", "retention: ⟨q, k⟩ over the past, decaying with time"),
+        _spec("s4d", "s4d:S4DKernel", "S4D: a diagonal state space for each channel"),
     ]
 
 

@@ -6,6 +6,15 @@ from typing import ClassVar
 
 from itnet_core.field import Field
 from itnet_core.testing import KernelConformance
+from itnet_core.testing.fields import scattered
+
+
+def on_time(case: KernelConformance, seed: int = 0) -> Field:
+    """Return a field at unequal steps of time, in order, with random weights: recurrences have their shortcut there."""
+    field = scattered(dim=case.dim, seed=seed)
+    positions = field.positions.clone()
+    positions[..., 0] = positions[..., 0].sort(dim=-1).values
+    return Field(field.values, positions, field.weights)
 
 
 class TestAttention(KernelConformance):
@@ -74,3 +83,35 @@ class TestContinuousConvolution(KernelConformance):
 class TestContinuousConvolutionByAnMLP(KernelConformance):
     component = "itnet-kernels/continuous-convolution"
     options: ClassVar = {"hidden": 6, "network": "mlp", "layers": 1}
+
+
+class TestLinearAttention(KernelConformance):
+    component = "itnet-kernels/linear-attention"
+
+
+class TestLinearAttentionOnATimeline(KernelConformance):
+    component = "itnet-kernels/linear-attention"
+    options: ClassVar = {"heads": 2, "head_dim": 3, "bias": True}
+    field = on_time
+
+
+class TestRetention(KernelConformance):
+    component = "itnet-kernels/retention"
+    options: ClassVar = {"unit": 0.1}
+
+
+class TestRetentionWithoutRotation(KernelConformance):
+    component = "itnet-kernels/retention"
+    options: ClassVar = {"heads": 2, "head_dim": 3, "rotary": False}
+    field = on_time
+
+
+class TestS4D(KernelConformance):
+    component = "itnet-kernels/s4d"
+    options: ClassVar = {"state": 6, "unit": 0.1}
+
+
+class TestS4DOnATimeline(KernelConformance):
+    component = "itnet-kernels/s4d"
+    options: ClassVar = {"state": 4, "unit": 0.1}
+    field = on_time
