@@ -10,6 +10,7 @@ from torch import nn
 
 from itnet_kernels.convert_attention import FieldBertAttention, FieldMultiheadAttention
 from itnet_kernels.convert_convolution import GridConvolution
+from itnet_kernels.convert_mamba import FieldMamba
 from itnet_kernels.errors import ConversionError
 
 Converter = Callable[[Any], nn.Module]
@@ -21,6 +22,8 @@ CONVERTERS: dict[str, Converter] = {
     "torch.nn.modules.activation.MultiheadAttention": FieldMultiheadAttention,
     "transformers.models.bert.modeling_bert.BertSelfAttention": FieldBertAttention,
     "transformers.models.bert.modeling_bert.BertCrossAttention": FieldBertAttention,
+    "transformers.models.mamba.modeling_mamba.MambaMixer": FieldMamba,
+    "transformers.models.mamba2.modeling_mamba2.Mamba2Mixer": FieldMamba,
 }
 """What is converted, by the class's name, so that transformers is not imported for it."""
 

@@ -20,7 +20,10 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         _spec("gaussian", "gaussian:GaussianKernel", "a Gaussian of the distance, of a learned length for each head"),
         _spec("linear-attention", "linear_attention:LinearAttentionKernel", "linear attention: ⟨φ(q), φ(k)⟩"),
         _spec("low-rank", "low_rank:LowRankKernel", "Σ_r a_r(x, u(x)) b_r(y, u(y)), in time linear in the points"),
+        _spec("mamba", "mamba:MambaKernel", "Mamba's selective state space for each channel"),
+        _spec("mamba2", "mamba2:Mamba2Kernel", "Mamba-2's state space with one decay for each head, SSD"),
         _spec("retention", "retention:RetentionKernel", "retention: ⟨q, k⟩ over the past, decaying with time"),
+        _spec("s4", "s4:S4Kernel", "S4: a diagonal plus low-rank state space for each channel"),
         _spec("s4d", "s4d:S4DKernel", "S4D: a diagonal state space for each channel"),
     ]
 

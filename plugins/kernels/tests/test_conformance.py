@@ -115,3 +115,38 @@ class TestS4DOnATimeline(KernelConformance):
     component = "itnet-kernels/s4d"
     options: ClassVar = {"state": 4, "unit": 0.1}
     field = on_time
+
+
+class TestMamba(KernelConformance):
+    component = "itnet-kernels/mamba"
+    options: ClassVar = {"state": 3}
+
+
+class TestMambaOnATimeline(KernelConformance):
+    component = "itnet-kernels/mamba"
+    options: ClassVar = {"state": 2, "rank": 2, "step_max": 1.0}
+    field = on_time
+
+
+class TestMamba2(KernelConformance):
+    component = "itnet-kernels/mamba2"
+    options: ClassVar = {"state": 3}
+
+
+class TestMamba2OnATimeline(KernelConformance):
+    component = "itnet-kernels/mamba2"
+    options: ClassVar = {"state": 2, "groups": 2, "step_max": 1.0}
+    field = on_time
+
+
+class TestS4(KernelConformance):
+    component = "itnet-kernels/s4"
+    options: ClassVar = {"state": 4, "unit": 1 / 7}  # two steps from point to point of the kit's line
+
+
+class TestS4OnATimeline(KernelConformance):
+    component = "itnet-kernels/s4"
+    options: ClassVar = {"state": 3, "unit": 2 / 7}
+
+    def field(self, seed: int = 0) -> Field:
+        return Field.on_grid(super().field(seed).values[:, :7], axes="t")
