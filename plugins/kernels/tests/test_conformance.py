@@ -52,6 +52,24 @@ class TestLowRank(KernelConformance):
     options: ClassVar = {"rank": 5, "hidden": 6}
 
 
+class TestLSTM(KernelConformance):
+    component = "itnet-kernels/lstm"
+
+
+class TestLSTMByNewton(KernelConformance):
+    component = "itnet-kernels/lstm"
+    options: ClassVar = {"solver": "newton", "tolerance": 1e-12, "bias": False, "axis": 3}
+
+
+class TestGRU(KernelConformance):
+    component = "itnet-kernels/gru"
+
+
+class TestGRUByNewton(KernelConformance):
+    component = "itnet-kernels/gru"
+    options: ClassVar = {"solver": "newton", "tolerance": 1e-12, "bias": False, "axis": "x"}
+
+
 class TestConvolution(KernelConformance):
     component = "itnet-kernels/convolution"
 

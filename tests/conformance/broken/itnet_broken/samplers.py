@@ -30,6 +30,23 @@ class NodesAreSound(Uniform):
         return Nodes(nodes.indices, -nodes.weights)  # type: ignore[union-attr]
 
 
+class NodesAreSoundNoNodes(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        return key.values  # type: ignore[return-value]
+
+
+class NodesAreSoundOtherShape(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        nodes = super().forward(query, key)
+        return Nodes(nodes.indices, nodes.weights[:, :1])  # type: ignore[union-attr]
+
+
+class NodesAreSoundTooFar(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        nodes = super().forward(query, key)
+        return Nodes(nodes.indices + key.weights.shape[1], nodes.weights)  # type: ignore[union-attr]
+
+
 class Seeded(Uniform):
     seeded = False
 
@@ -52,3 +69,7 @@ class GradientReachesTheProposal(Uniform):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.score = nn.Linear(dim, 1)
+
+
+class GradientReachesTheProposalNothingLearned(Uniform):
+    learned = True
