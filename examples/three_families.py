@@ -348,7 +348,9 @@ def run(families: Sequence[Family], steps: int, seed: int, *, show: bool = True)
     """Train every student of every family."""
     teachers = {family: make_teacher(family, seed) for family in families}
     jobs = [(f, name, teachers[f], student) for f in families for name, student in students(f, seed).items()]
-    return jobs, [learn(job, steps, seed) for job in track(jobs, "learning", console=Console(stderr=True), disable=not show)]
+    return jobs, [
+        learn(job, steps, seed) for job in track(jobs, "learning", console=Console(stderr=True), disable=not show)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

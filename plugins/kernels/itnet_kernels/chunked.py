@@ -37,8 +37,8 @@ def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tens
     scores = (q @ k.transpose(-1, -2)).unsqueeze(3)  # (B, K, G, 1, c, c)
     past = torch.ones(size, size, dtype=torch.bool, device=values.device).tril()
     if potentials is None:
-        pairs, late, early, total = torch.where(past, scores, 0.0), v, None, torch.ones_like(v[:, :, 0, :1, :1, 0])
-        total = total.new_ones(())
+        pairs, late, one = torch.where(past, scores, 0.0), v, v.new_ones(())
+        early = total = one.expand(1, count, 1, 1, 1)
     else:
         level = potentials if count * size == steps else _continued(potentials, count * size - steps)
         level = level.reshape(batch, count, size, groups, heads // groups).transpose(2, 3)
@@ -48,21 +48,21 @@ def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tens
         fall = (levels.unsqueeze(-1) - levels.unsqueeze(-2)).clamp(max=0).to(v.dtype)
         pairs = scores * torch.where(past, fall.exp(), 0.0)
         late = v * (end - level).exp().to(v.dtype).unsqueeze(-1)
-        early = (level - before).exp().to(v.dtype).unsqueeze(-1)
+        early = (level - before).exp().to(v.dtype)
         total = (end - before).exp().to(v.dtype).transpose(-1, -2)  # (B, K, G, heads of a group, 1)
         total = total.expand(*total.shape[:-1], head_dim).flatten(-2).unsqueeze(-2)
     out = (pairs @ v.transpose(3, 4)).transpose(3, 4)
     if count > 1:
         added = k.transpose(-1, -2) @ late.flatten(-2)  # (B, K, G, N, heads of a group × P)
-        states = scan(total[:, :-1] if total.ndim else total, added[:, :-1])
-        carried = torch.unflatten(q[:, 1:] @ states, -1, v.shape[-2:])
-        out = torch.cat([out[:, :1], out[:, 1:] + (carried if early is None else early[:, 1:] * carried)], dim=1)
+        states = scan(total[:, :-1], added[:, :-1])
+        out[:, 1:] += early[:, 1:].unsqueeze(-1) * torch.unflatten(q[:, 1:] @ states, -1, v.shape[-2:])
     return out.transpose(2, 3).reshape(batch, count * size, heads, head_dim)[:, :steps]
 
 
 def _chunks(tensor: Tensor, count: int, size: int) -> Tensor:
     """Return (B, T, heads, d) as (B, count, size, heads, d), with 0 after the last step."""
-    padded = F.pad(tensor, (0, 0, 0, 0, 0, count * size - tensor.shape[1]))
+    missing = count * size - tensor.shape[1]
+    padded = F.pad(tensor, (0, 0, 0, 0, 0, missing)) if missing else tensor  # spare the copy
     return torch.unflatten(padded, 1, (count, size))
 
 

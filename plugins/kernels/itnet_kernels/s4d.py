@@ -132,5 +132,6 @@ def _powers(rates: Tensor, numbers: Tensor, dtype: torch.dtype) -> tuple[Tensor,
     Phases of many turns are reduced in double precision before the sines are taken in `dtype`.
     """
     size = (rates.real.unsqueeze(-1) * numbers).to(dtype).exp()
-    phase = (rates.imag.unsqueeze(-1) * numbers).remainder(2 * pi).to(dtype)
+    turns = rates.imag.unsqueeze(-1) / (2 * pi) * numbers
+    phase = 2 * pi * (turns - turns.detach().round()).to(dtype)
     return size * phase.cos(), size * phase.sin()
