@@ -1,6 +1,6 @@
 """Does one mechanism recover convolution, attention and recurrence from data?
 
-Run `python examples/three_families.py` (about 7 minutes of one core). A random but fixed operator of each family is the
+Run `python examples/three_families.py` (about 5 minutes of one core). A random but fixed operator of each family is the
 teacher. The paper's MLP kernel learns each from fields and their results alone, then is tested on fields that it has
 not seen, at its own and at twice the resolution. The table and a picture of the kernels go to runs/three_families/; with
 `--docs` they also take their places in docs/three_families.md and docs/images/.
@@ -216,7 +216,7 @@ def matrix_kernel(operator: IntegralOperator, query: Field, key: Field) -> Tenso
     if kernel.normalization == "softmax":
         k = (k.masked_fill(~inside, -torch.inf) + key.weights.log()).softmax(-1) / key.weights
     k = k.masked_fill(~inside, 0.0)
-    units = operator.value(torch.eye(operator.dim).unsqueeze(0))[0]  # V e_i: (dim, heads, head_dim)
+    units = operator.value(torch.eye(operator.dim, dtype=k.dtype).unsqueeze(0))[0]  # V e_i: (dim, heads, head_dim)
     zero = operator.output(torch.zeros_like(units[:1]).unsqueeze(0))  # the bias
     columns = [operator.output(k.movedim(0, -1).unsqueeze(-1) * unit) - zero for unit in units]
     return torch.stack(columns, dim=-1)
@@ -283,7 +283,7 @@ def draw(jobs: Sequence[Job], found: Sequence[Found], file: Path) -> None:
             bound = float(pair[0].abs().quantile(0.998))
             for row, image in enumerate(pair):
                 axis = axes[row, column]
-                axis.imshow(image, extent=(-1, 1, 1, -1), cmap="RdBu_r", vmin=-bound, vmax=bound)
+                axis.imshow(image.numpy(), extent=(-1, 1, 1, -1), cmap="RdBu_r", vmin=-bound, vmax=bound)
                 axis.set_xticks([])
                 axis.set_yticks([])
                 if column == 0:
@@ -303,7 +303,7 @@ def draw(jobs: Sequence[Job], found: Sequence[Found], file: Path) -> None:
             (mine[wrong][1], wrong, {"color": "tab:blue", "lw": 1, "alpha": 0.7}),
         )
         for operator, label, style in styles:
-            axis.plot(place, operator(field).values[0, shown, 0], label=label, **style)
+            axis.plot(place.numpy(), operator(field).values[0, shown, 0].numpy(), label=label, **style)
         axis.set_title(f"a result at twice the points: error {claim.finer_error:.1%}", size=10)
         axis.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
         axis.spines[["top", "right"]].set_visible(False)
@@ -348,13 +348,15 @@ def run(families: Sequence[Family], steps: int, seed: int, *, show: bool = True)
     """Train every student of every family."""
     teachers = {family: make_teacher(family, seed) for family in families}
     jobs = [(f, name, teachers[f], student) for f in families for name, student in students(f, seed).items()]
-    return jobs, [learn(job, steps, seed) for job in track(jobs, "learning", console=Console(stderr=True), disable=not show)]
+    return jobs, [
+        learn(job, steps, seed) for job in track(jobs, "learning", console=Console(stderr=True), disable=not show)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run, print and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--steps", type=int, default=4000, help="of each training (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=3000, help="of each training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of teachers, students and fields (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "runs/three_families", help="a folder for what comes out")
     parser.add_argument("--docs", action="store_true", help="rewrite docs/three_families.md and its picture too")
