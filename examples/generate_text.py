@@ -57,7 +57,7 @@ class CharacterModel(nn.Module):
         return self.head(self.trunk(self._field(text, 0)).values)
 
     def step(self, states: Sequence[State] | None, text: Tensor, place: int) -> tuple[Sequence[State], Tensor]:
-        """Return the states with one more character, (B, 1), which is the `place`th, and the logits, (B, characters)."""
+        """Return the states with one more character, (B, 1), the `place`th, and the logits, (B, characters)."""
         states, field = self.trunk.step(states, self._field(text, place))
         return states, self.head(field.values)[:, -1]
 
@@ -108,11 +108,11 @@ def bits(model: CharacterModel, text: Tensor, window: int = 512) -> float:
     if not length:
         window = length = len(text) - 1
     given, following = text[:length].view(-1, window), text[1 : length + 1].view(-1, window)
-    total = sum(
-        F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum")
-        for x, y in zip(given.split(16), following.split(16), strict=True)
-    )
-    return float(total) / given.numel() / math.log(2)
+    total = 0.0
+    for at in range(0, len(given), 16):
+        logits = model(given[at : at + 16]).flatten(0, 1)
+        total += float(F.cross_entropy(logits, following[at : at + 16].flatten(), reduction="sum"))
+    return total / given.numel() / math.log(2)
 
 
 def train(model: CharacterModel, text: Tensor, steps: int, length: int, batch: int, *, show: bool) -> list[float]:
@@ -125,7 +125,7 @@ def train(model: CharacterModel, text: Tensor, steps: int, length: int, batch: i
         stretch = text[starts + torch.arange(length + 1)]
         loss = F.cross_entropy(model(stretch[:, :-1]).flatten(0, 1), stretch[:, 1:].flatten())
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -140,7 +140,8 @@ def stream(model: CharacterModel, start: Tensor, count: int, temperature: float 
     Returns:
         The whole text, (N + count,), the logits after each of its characters, and how many numbers the states hold.
     """
-    states, text, logits = None, start.tolist(), []
+    text, logits = start.tolist(), list[Tensor]()
+    states: Sequence[State] | None = None
     for place in range(len(start) + count):
         if place == len(text):
             text.append(int(torch.multinomial((logits[-1] / temperature).softmax(-1), 1)))
@@ -201,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "parameters": sum(p.numel() for p in model.parameters()),
         "training_minutes": minutes,
         "bits": bits(model, validation),
-        "ngram_bits": {order: ngram_bits(*known, order) for order in (1, 3, 5)},
+        "ngram_bits": {order: ngram_bits(known[0], known[1], order) for order in (1, 3, 5)},
         "stepping_differs_by": difference,
         "numbers_of_state": state,
         "characters": len(text),
