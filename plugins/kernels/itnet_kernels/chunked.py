@@ -33,7 +33,7 @@ def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tens
     count = -(-steps // size)
     q, k = (_chunks(side, count, size).transpose(2, 3) for side in (queries, keys))  # (B, K, G, c, N)
     # v: (B, K, G, c, heads of a group, P)
-    v = _chunks(values, count, size).unflatten(3, (groups, heads // groups)).transpose(2, 3)
+    v = torch.unflatten(_chunks(values, count, size), 3, (groups, heads // groups)).transpose(2, 3)
     scores = (q @ k.transpose(-1, -2)).unsqueeze(3)  # (B, K, G, 1, c, c)
     past = torch.ones(size, size, dtype=torch.bool, device=values.device).tril()
     if potentials is None:
@@ -41,7 +41,7 @@ def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tens
         total = total.new_ones(())
     else:
         level = potentials if count * size == steps else _continued(potentials, count * size - steps)
-        level = level.unflatten(1, (count, size)).unflatten(3, (groups, heads // groups)).transpose(2, 3)
+        level = level.reshape(batch, count, size, groups, heads // groups).transpose(2, 3)
         end = level[:, :, :, -1:]  # (B, K, G, 1, heads of a group)
         before = torch.cat([level[:, :1, :, :1], end[:, :-1]], dim=1)  # at the last point of the chunk before
         levels = level.transpose(-1, -2)
@@ -55,14 +55,15 @@ def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tens
     if count > 1:
         added = k.transpose(-1, -2) @ late.flatten(-2)  # (B, K, G, N, heads of a group × P)
         states = scan(total[:, :-1] if total.ndim else total, added[:, :-1])
-        carried = (q[:, 1:] @ states).unflatten(-1, v.shape[-2:])
+        carried = torch.unflatten(q[:, 1:] @ states, -1, v.shape[-2:])
         out = torch.cat([out[:, :1], out[:, 1:] + (carried if early is None else early[:, 1:] * carried)], dim=1)
     return out.transpose(2, 3).reshape(batch, count * size, heads, head_dim)[:, :steps]
 
 
 def _chunks(tensor: Tensor, count: int, size: int) -> Tensor:
     """Return (B, T, heads, d) as (B, count, size, heads, d), with 0 after the last step."""
-    return F.pad(tensor, (0, 0, 0, 0, 0, count * size - tensor.shape[1])).unflatten(1, (count, size))
+    padded = F.pad(tensor, (0, 0, 0, 0, 0, count * size - tensor.shape[1]))
+    return torch.unflatten(padded, 1, (count, size))
 
 
 def _continued(potentials: Tensor, steps: int) -> Tensor:

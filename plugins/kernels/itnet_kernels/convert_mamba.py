@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from itnet_core import Field, IntegralOperator
+from itnet_core import Field
 from itnet_kernels.errors import ConversionError
 from itnet_kernels.mamba import MambaKernel
 from itnet_kernels.mamba2 import Mamba2Kernel
@@ -124,7 +124,7 @@ def mamba2_mixer(module: Any) -> Mamba2Mixer:
 
 def _share(mixer: MambaMixer | Mamba2Mixer, module: Any) -> None:
     """Give the mixer the parameters that both kinds have."""
-    convolution = cast(IntegralOperator, mixer.convolution)
+    convolution = mixer.convolution
     convolution.value.weight, convolution.output.bias = module.conv1d.weight, module.conv1d.bias
     mixer.input, mixer.output, mixer.skip = module.in_proj, module.out_proj, module.D
 

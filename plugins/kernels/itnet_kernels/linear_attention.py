@@ -109,7 +109,7 @@ class LinearAttentionKernel(Kernel):
         return (self.support.radius, self.support.window) != (None, None)
 
     def _features(self, linear: nn.Module, field: Field) -> Tensor:
-        return (F.elu(linear(field.values)) + 1).unflatten(-1, (self.heads, self.head_dim))
+        return torch.unflatten(F.elu(linear(field.values)) + 1, -1, (self.heads, self.head_dim))
 
     def _extended(self, values: Tensor, weights: Tensor) -> Tensor:
         """Return values times weights, and under softmax the weights too, as one more channel."""

@@ -60,8 +60,8 @@ class MambaKernel(ChannelwiseKernel):
     def project(self, query: Field, key: Field) -> tuple[Any, Any]:
         """Return (C, T) of the query and (B, Δ, T) of the key, (B, points, state or heads), T in float64."""
         steps = F.softplus(self.to_step(self.to_rank(key.values)))
-        times = (self.time(field.positions) for field in (query, key))
-        query_sums, key_sums = potentials(steps, *times, key.weights)
+        after, before = self.time(query.positions), self.time(key.positions)
+        query_sums, key_sums = potentials(steps, after, before, key.weights)
         steps = steps * (key.weights > 0).unsqueeze(-1)
         return (self.from_state(query.values), query_sums), (self.to_state(key.values), steps, key_sums)
 

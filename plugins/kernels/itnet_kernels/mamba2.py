@@ -79,8 +79,8 @@ class Mamba2Kernel(Kernel):
         steps = F.softplus(self.to_step(key.values) + self.step_bias)
         steps = steps.clamp(self.config.least_step, self.config.most_step or inf)
         axis = self.support.causal_axis(key.positions.shape[-1])
-        times = (field.positions[..., axis] for field in (query, key))
-        query_levels, key_levels = potentials(-self.log_decay.exp() * steps, *times, key.weights)
+        after, before = query.positions[..., axis], key.positions[..., axis]
+        query_levels, key_levels = potentials(-self.log_decay.exp() * steps, after, before, key.weights)
         outputs, inputs = (
             linear(field.values).unflatten(-1, (self.config.groups, self.config.state))
             for linear, field in ((self.from_state, query), (self.to_state, key))

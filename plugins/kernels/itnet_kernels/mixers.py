@@ -140,7 +140,7 @@ class Mamba2Mixer(nn.Module):
         return (taps, past), self._finish(x, integral, gate)
 
     def _finish(self, x: Field, integral: Field, gate: Tensor) -> Field:
-        inner = x.values[..., : self.parts[0]].unflatten(-1, (len(self.skip), -1))
+        inner = torch.unflatten(x.values[..., : self.parts[0]], -1, (len(self.skip), -1))
         skipped = integral.values + (self.skip.unsqueeze(-1) * inner).flatten(-2)
         return integral.with_values(self.output(self.norm(skipped, gate)))
 
@@ -186,7 +186,7 @@ class GatedNorm(nn.Module):
 
     def forward(self, values: Tensor, gate: Tensor) -> Tensor:
         """Return the normed values, (B, N, dim)."""
-        grouped = (values * F.silu(gate)).unflatten(-1, (self.groups, -1))
+        grouped = torch.unflatten(values * F.silu(gate), -1, (self.groups, -1))
         normed = grouped * (grouped.square().mean(-1, keepdim=True) + self.epsilon).rsqrt()
         return self.weight * normed.flatten(-2)
 

@@ -145,7 +145,7 @@ class S4Kernel(ChannelwiseKernel):
         )
         angles = -2 * torch.pi * torch.arange(lags, device=step.device, dtype=step.dtype) / lags
         parts = []
-        for some in angles.split(max(1, FREQUENCIES // eigenvalues.numel())):
+        for some in torch.split(angles, max(1, FREQUENCIES // eigenvalues.numel())):
             parts.append(checkpoint(_generated, eigenvalues, pairs, step, some, use_reentrant=False))
         return torch.fft.ifft(torch.cat(parts, dim=-1)).real
 

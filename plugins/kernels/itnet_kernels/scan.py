@@ -29,7 +29,7 @@ def scan(factors: Tensor, increments: Tensor, initial: Tensor | None = None) -> 
         The states h_1, …, h_T, (B, T, ...).
     """
     dtype = torch.promote_types(factors.dtype, increments.dtype)
-    shape = torch.broadcast_shapes(factors.shape, increments.shape)
+    shape = torch.broadcast_shapes(factors.shape, increments.shape)  # type: ignore[no-untyped-call]
     factors, increments = factors.to(dtype).expand(shape), increments.to(dtype).expand(shape)
     start = increments.new_zeros(()) if initial is None else initial.to(dtype)
     states: Tensor = _Scan.apply(factors, increments, start.expand_as(increments[:, 0]), False)
@@ -80,7 +80,7 @@ def overwrite_with_states(factors: Tensor, increments: Tensor, start: Tensor | N
     whole = count * length
     if reverse and whole < steps:
         start = _step_by_step(factors[whole:], increments[whole:], start, reverse)
-    a, b = (each[:whole].unflatten(0, (count, length)).transpose(0, 1) for each in (factors, increments))
+    a, b = (torch.unflatten(each[:whole], 0, (count, length)).transpose(0, 1) for each in (factors, increments))
     order = range(length)[:: -1 if reverse else 1]
     # What each chunk makes of a state before it: total · state + added.
     total, added = a[order[0]].clone(), b[order[0]].clone()
