@@ -108,9 +108,12 @@ def _step_by_step(factors: Tensor, increments: Tensor, state: Tensor | None, rev
 
 
 def _chunks(increments: Tensor) -> int:
-    """Return how many chunks of time run side by side: √T, or fewer where steps are wide anyway."""
+    """Return how many chunks of time run side by side: √T, or fewer where steps are wide anyway; 1 if it saves little.
+
+    K chunks take 3T/K + 2K vector operations instead of T, and compute everything twice.
+    """
     steps, width = len(increments), max(1, increments.shape[1:].numel())
-    most = max(1, isqrt(steps))
+    count = max(1, isqrt(steps))
     if increments.device.type == "cpu":
-        most = min(most, CPU_WIDTH // width)
-    return most if most > 2 else 1  # two passes over two chunks would be more operations
+        count = min(count, max(1, CPU_WIDTH // width))
+    return count if 3 * steps / count + 2 * count < steps / 2 else 1
