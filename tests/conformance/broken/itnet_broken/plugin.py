@@ -40,7 +40,16 @@ BROKEN = {
         "WholeIsExact",
         "StepsGiveTheWhole",
     ],
-    "sampler": ["NodesAreSound", "Seeded", "MassIsKept", "Unbiased", "GradientReachesTheProposal"],
+    "sampler": [
+        "NodesAreSound",
+        "Seeded",
+        "EvaluationIsSteady",
+        "MassIsKept",
+        "TruncationChangesNoWeight",
+        "Unbiased",
+        "GradientIsUnbiased",
+        "GradientReachesTheProposal",
+    ],
     "head": ["DeclarationsAreLight", "Identity", "PredictionIsFinite", "PaddingIsAbsence", "SamplesAreIndependent"],
     "task": [
         "HeadIsThere",

@@ -34,6 +34,10 @@ class Seeded(Uniform):
     seeded = False
 
 
+class EvaluationIsSteady(Uniform):
+    """It draws anew in evaluation too."""
+
+
 class MassIsKept(Uniform):
     total = 0.5
 
@@ -44,6 +48,21 @@ class Unbiased(Uniform):
         indices = key.values[..., -1].topk(self.count, dim=1).indices
         weights = key.weights.sum(1, keepdim=True).expand(-1, self.count) / self.count
         return Nodes(indices, weights)
+
+
+class TruncationChangesNoWeight(Uniform):
+    """Some points are drawn twice, all with a weight that stands for those that are not."""
+
+    unbiased = False
+    truncates = True
+
+
+class GradientIsUnbiased(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        """Return weights that are right, but whose dependence on the values is differentiated at fixed nodes."""
+        nodes: Any = super().forward(query, key)
+        score = key.values[..., -1].gather(1, nodes.indices)
+        return Nodes(nodes.indices, nodes.weights / (score - score.detach()).exp())
 
 
 class GradientReachesTheProposal(Uniform):
