@@ -43,7 +43,7 @@ def proposal_loss(kernel: Kernel, query: Points, key: Points, values: Tensor, lo
         query: the query points; up to 64 of each sample are drawn to average over.
         key: the nodes, with their weights ω.
         values: at the nodes, (B, M, heads, head_dim).
-        log_proposal: log p of the nodes, (B, M), or (S, N, M) where the samples are S·N queries with nodes of their own.
+        log_proposal: log p of the nodes, (B, M), or (S, N, M) where S·N queries have nodes of their own.
     """
     moments = _moments(kernel, query, key, values).to(log_proposal.dtype)
     log_moments = moments.clamp(min=torch.finfo(moments.dtype).tiny).log().view_as(log_proposal)

@@ -65,9 +65,9 @@ class SamplerConformance(ModuleConformance):
         other = self.chosen(self.draw(1, training=False))
         same(other, self.chosen(found), "choices in evaluation after different draws", exact=True)
         for number in range(len(field.values)):
-            alone = self.draw(0, sample(field, number), training=False)
-            one = tree_map(lambda tensor, number=number: tensor[number : number + 1], self.chosen(found))
-            same(self.chosen(alone), one, f"choices for sample {number} alone and in a batch", tolerance=1e-9)
+            alone = self.measure(self.draw(0, sample(field, number), training=False))
+            batched = tree_map(lambda tensor, number=number: tensor[number : number + 1], self.measure(found))
+            same(alone, batched, f"choices for sample {number} alone and in a batch", tolerance=1e-9)
 
     @due_when(lambda case: not case.sampler.truncates)
     def check_mass_is_kept(self) -> None:
@@ -117,7 +117,8 @@ class SamplerConformance(ModuleConformance):
         torch.manual_seed(0)
         with auxiliary_losses() as losses:
             result = operator(self.field().to(torch.float64))
-        torch.stack([result.values.square().sum(), *losses]).sum().backward()
+        loss: Any = torch.stack([result.values.square().sum(), *losses]).sum()
+        loss.backward()
         for name, parameter in operator.sampler.named_parameters():
             reached = parameter.grad is not None and bool((parameter.grad != 0).any())
             assert reached, f"no gradient reaches {name}"
@@ -140,6 +141,13 @@ class SamplerConformance(ModuleConformance):
     def chosen(self, found: Field | Nodes) -> list[Tensor]:
         """Return the tensors that a choice is."""
         return [found.weights, found.values if isinstance(found, Field) else found.indices]
+
+    def measure(self, found: Field | Nodes) -> list[Tensor]:
+        """Return the tensors of a choice, those of nodes as the weight that each point has, whatever the padding."""
+        if isinstance(found, Field):
+            return self.chosen(found)
+        total = found.weights.new_zeros(*found.indices.shape[:-1], self.field().values.shape[1])
+        return [total.scatter_add(-1, found.indices, found.weights)]
 
     def at(self, points: Tensor, nodes: Nodes) -> Tensor:
         """Return numbers of the points, (B, N), at the nodes."""

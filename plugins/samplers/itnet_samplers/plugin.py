@@ -11,6 +11,8 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the samplers."""
     return [
         _spec("monte-carlo", "monte_carlo:MonteCarloSampler", "M points drawn by importance, weighted to be unbiased"),
+        _spec("neighbours", "neighbours:NeighboursSampler", "the nearest points, a radius, or a window on a grid"),
+        _spec("landmarks", "landmarks:LandmarksSampler", "a coarser field whose points carry the mass around them"),
     ]
 
 
