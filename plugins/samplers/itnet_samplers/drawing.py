@@ -79,15 +79,15 @@ def inclusion(p: Tensor, count: int) -> Tensor:
     With the k largest p at 1 the others share M − k. The right k is the first for which the next one needs no more
     than 1; no more than M are looked at.
     """
-    largest = p.topk(min(count, p.shape[-1]), dim=-1).values
-    before = torch.cat([torch.zeros_like(largest[:, :1]), largest.cumsum(-1)], dim=-1)[:, : largest.shape[-1]]
-    rest = (p.sum(-1, keepdim=True) - before).clamp(min=0)  # the sum of all but the k largest
+    largest, where = p.topk(min(count, p.shape[-1]), dim=-1)
+    beyond = p.scatter(-1, where, 0.0).sum(-1, keepdim=True)
+    rest = beyond + largest.flip(-1).cumsum(-1).flip(-1)  # the sum of all but the k largest; a difference would cancel
     places = count - torch.arange(largest.shape[-1], device=p.device, dtype=p.dtype)
     fits = places * largest <= rest * (1 + 1e-12)
     k = torch.where(fits.any(-1), fits.int().argmax(-1), largest.shape[-1] - 1).unsqueeze(-1)
-    left = rest.gather(-1, k)
-    scale = torch.where(left > 0, places.expand_as(rest).gather(-1, k) / left, torch.inf)
-    return torch.where(p > 0, (scale * p).clamp(max=1), 0.0)
+    share = (p * (places.expand_as(rest).gather(-1, k) / rest.gather(-1, k))).clamp(max=1)
+    few = (p > 0).sum(-1, keepdim=True) <= count
+    return torch.where(few, (p > 0).to(p.dtype), share)
 
 
 def _priority(p: Tensor, count: int, uniforms: Uniforms) -> Draw:
