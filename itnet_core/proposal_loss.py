@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_map
 from itnet_core.evaluate.dense import pair_matrix
 from itnet_core.kernel import Kernel, Points
 
-QUERIES = 64
+QUERIES = 16
 """Query points that the second moment is averaged over, at most."""
 
 
@@ -40,7 +40,7 @@ def proposal_loss(kernel: Kernel, query: Points, key: Points, values: Tensor, lo
 
     Args:
         kernel: the kernel.
-        query: the query points; up to 64 of each sample are drawn to average over.
+        query: the query points; up to 16 of each sample are drawn to average over.
         key: the nodes, with their weights ω.
         values: at the nodes, (B, M, heads, head_dim).
         log_proposal: log p of the nodes, (B, M), or (S, N, M) where S·N queries have nodes of their own.

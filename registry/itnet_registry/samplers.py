@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from itnet_core.config import Reference as CompleteReference
@@ -40,7 +41,8 @@ def use_sampler(registry: Registry, model: ITNetModel, sampler: str | Mapping[st
         options = parse(cls.Config, reference.options, "sampler").model_dump(mode="json")
     for operator in model.modules():
         if isinstance(operator, IntegralOperator):
-            operator.sampler = _like(built(component, lambda d=operator.dim: cls(d, **options), "sampler"), operator)
+            new = built(component, partial(cls, operator.dim, **options), "sampler")
+            operator.sampler = _like(new, operator)
     if model.config is not None:
         complete = CompleteReference(name=component.id, **options).model_dump()
         model.config = {**model.config, "sampler": complete}

@@ -38,7 +38,7 @@ def nearest(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: float 
 def by_blocks(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: float) -> tuple[Tensor, Tensor]:
     """As `nearest`, by blocks of distances."""
     found = []
-    for block in query.split(max(1, BLOCK // mask.numel()), dim=1):
+    for block in torch.split(query, max(1, BLOCK // mask.numel()), dim=1):
         distances = distance(block, key).masked_fill(~mask.unsqueeze(1), torch.inf)
         found.append(distances.topk(count, largest=False))
     near, indices = (torch.cat([each[part] for each in found], dim=1) for part in (0, 1))
@@ -73,7 +73,7 @@ def most_within(query: Tensor, key: Tensor, mask: Tensor, radius: float) -> int:
         ]
         return max(1, int(max(counts, default=1)))
     most = 1
-    for block in query.split(max(1, BLOCK // mask.numel()), dim=1):
+    for block in torch.split(query, max(1, BLOCK // mask.numel()), dim=1):
         most = max(most, int(((distance(block, key) <= radius) & mask.unsqueeze(1)).sum(-1).max()))
     return most
 

@@ -13,6 +13,7 @@ from itnet_core.testing.fields import scattered, with_padding
 from itnet_samplers.monte_carlo import MonteCarloSampler
 
 DIM = 8
+UNIFORM = {"proposal": "uniform", "method": "independent"}
 
 
 def operator(kernel: dict[str, Any] | None = None, **options: Any) -> IntegralOperator:
@@ -49,7 +50,7 @@ def heavy(points: int = 400, few: int = 8) -> Field:
     return Field(values, positions)
 
 
-@pytest.mark.parametrize("options", [{}, {"proposal": "uniform", "method": "independent"}, {"per_query": True}])
+@pytest.mark.parametrize("options", [{}, UNIFORM, {"per_query": True}])
 def test_the_mean_over_draws_is_full(options: dict[str, Any]) -> None:
     off = errors(operator(points=10, **options), scattered(2, 60, DIM).to(torch.float64), 300)
     assert off.std() > 1e-3
@@ -86,7 +87,7 @@ def test_a_systematic_draw_of_a_smooth_field_has_less_variance() -> None:
 
 def test_a_learned_proposal_halves_the_variance_on_a_field_with_heavy_points() -> None:
     field, learned = heavy(), operator(points=16, proposal="learned", method="independent")
-    before = errors(operator(points=16, proposal="uniform", method="independent"), field, 100).square().mean()
+    before = errors(operator(points=16, **UNIFORM), field, 100).square().mean()
     parameters = list(learned.sampler.parameters())
     optimizer = torch.optim.Adam(parameters, lr=0.03)
     torch.manual_seed(2)
@@ -117,7 +118,11 @@ def test_nobody_pays_for_a_loss_that_nobody_collects() -> None:
 
 def test_padding_is_never_drawn() -> None:
     field = with_padding(scattered(2, 20, DIM).to(torch.float64), points=200)
-    for options in ({}, {"proposal": "uniform", "method": "independent"}, {"proposal": "learned", "method": "priority"}):
+    for options in (
+        {},
+        {"proposal": "uniform", "method": "independent"},
+        {"proposal": "learned", "method": "priority"},
+    ):
         sampler = MonteCarloSampler(DIM, points=12, **options).double()
         for _ in range(20):
             nodes: Any = sampler(field, field)
