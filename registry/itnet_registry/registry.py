@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from packaging.utils import canonicalize_name
+
 from itnet_core.component import KINDS, Check, Kind
 from itnet_core.errors import ConfigError
 from itnet_registry.components import TAKES_DIM, Component
@@ -56,7 +58,8 @@ class Registry:
 
     def plugins(self, distribution: str | None = None) -> list[Plugin]:
         """Return the plugins that load, of one distribution or of all, importing those that were not asked before."""
-        sources = [s for s in self.discovery.sources if distribution is None or s.distribution == distribution]
+        name = None if distribution is None else str(canonicalize_name(distribution))
+        sources = [s for s in self.discovery.sources if name in (None, s.distribution)]
         return [plugin for plugin in map(self._plugin, sources) if plugin is not None]
 
     def components(self, kind: Kind | None = None) -> list[Component]:

@@ -7,12 +7,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from itnet_registry.cli.output import machine_readable, print_document
+
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint's directory, such as best in a run's.")]
 Modality = Annotated[str | None, typer.Option(help="Which task, for a model of several.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)]
 
 
+@machine_readable
 def train(
     config: Annotated[Path, typer.Argument(help="A YAML or JSON file with sections model and train.")],
     overrides: Overrides = None,
@@ -49,6 +52,7 @@ def train(
         _print({**metrics, "output": str(output)}, json)
 
 
+@machine_readable
 def evaluate(
     checkpoint: Checkpoint,
     overrides: Overrides = None,
@@ -77,6 +81,7 @@ def evaluate(
     _print({split: scores}, json)
 
 
+@machine_readable
 def predict(
     checkpoint: Checkpoint,
     files: Annotated[list[Path], typer.Argument(help="Files of the kind that the task reads.")],
@@ -106,7 +111,7 @@ def _print(result: dict[str, Any], json: bool) -> None:
     from itnet_train.files import to_json
 
     if json:
-        typer.echo(to_json(result))
+        print_document(to_json(result))
     else:
         for name, value in result.items():
             typer.echo(f"{name}: {_line(value) if isinstance(value, dict) else value}")

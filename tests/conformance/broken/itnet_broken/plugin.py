@@ -22,9 +22,15 @@ BROKEN = {
         "Gradients",
         "Compiles",
         "FieldFits",
+        "FieldFits/NoField",
+        "FieldFits/OneSample",
+        "FieldFits/PlanePositions",
+        "FieldFits/PositionsNotFinite",
+        "FieldFits/ValuesNotFinite",
         "PositionsLieOnDeclaredAxes",
         "MassIsDeclared",
         "PaddingIsAbsence",
+        "PaddingIsAbsence/WeighsPadding",
         "RefinementConverges",
     ],
     "kernel": [
@@ -42,15 +48,30 @@ BROKEN = {
     ],
     "sampler": [
         "NodesAreSound",
+        "NodesAreSound/NoNodes",
+        "NodesAreSound/OtherShape",
+        "NodesAreSound/TooFar",
         "Seeded",
         "EvaluationIsSteady",
+        "EvaluationIsSteady/ForTheBatch",
         "MassIsKept",
         "TruncationChangesNoWeight",
+        "TruncationChangesNoWeight/NoNodes",
+        "TruncationChangesNoWeight/Twice",
         "Unbiased",
         "GradientIsUnbiased",
         "GradientReachesTheProposal",
+        "GradientReachesTheProposal/NothingLearned",
     ],
-    "head": ["DeclarationsAreLight", "Identity", "PredictionIsFinite", "PaddingIsAbsence", "SamplesAreIndependent"],
+    "head": [
+        "DeclarationsAreLight",
+        "Identity",
+        "PredictionIsFinite",
+        "PredictionIsFinite/OneNumber",
+        "PredictionIsFinite/OneSample",
+        "PaddingIsAbsence",
+        "SamplesAreIndependent",
+    ],
     "task": [
         "HeadIsThere",
         "SplitsAreSteady",
@@ -64,12 +85,12 @@ BROKEN = {
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
-    """Declare them, each with its class's name in lower case as its own."""
+    """Declare them, each with its class's name in lower case as its own; behind a slash, another fault for a check."""
     return [
         ComponentSpec(
             kind=kind,  # type: ignore[arg-type]
-            name=re.sub(r"(?<!^)(?=[A-Z])", "-", cls).lower(),
-            target=f"itnet_broken.{kind}s:{cls}",
+            name=re.sub(r"(?<=[^/])(?=[A-Z])", "-", cls).lower(),
+            target=f"itnet_broken.{kind}s:{cls.replace('/', '')}",
             summary=" " if cls == "Identity" else cls,
             modality="field" if kind in ("encoder", "task") else None,
         )
