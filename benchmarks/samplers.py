@@ -59,7 +59,8 @@ def learn(operator: IntegralOperator, query: Field, key: Field, steps: int = 400
         with auxiliary_losses() as losses:
             operator(query, key)
         optimizer.zero_grad()
-        losses[0].backward()
+        loss: Any = losses[0]
+        loss.backward()
         optimizer.step()
 
 
@@ -107,7 +108,7 @@ def plot(found: dict[str, list[float]]) -> None:
     for way, line in found.items():
         axes.loglog(POINTS, line, marker="o", label=way)
     start = found["uniform, independent"][0]
-    axes.loglog(POINTS, [start * (m / POINTS[0]) ** -0.5 for m in POINTS], "k:", label="M^(−1/2)")
+    axes.loglog(POINTS, [start * (m / POINTS[0]) ** -0.5 for m in POINTS], "k:", label="M^(-1/2)")
     axes.set(xlabel="points M", ylabel="relative error", title=f"N = {SIDE * SIDE}, 1% heavy points")
     axes.legend()
     figure.tight_layout()
@@ -163,10 +164,10 @@ def main() -> None:
         "",
         "## Error",
         "",
-        f"A smooth field on {SIDE} × {SIDE} points, of which 1%, scattered, have values 30 times as large; the paper's"
-        f" kernel, normalization none, at {QUERIES} queries. The root of the mean square error over 40 draws, as a share"
-        " of the integral's root mean square. The proposal was trained for 400 steps of 128 points. The last column is"
-        " the exponent of M, fitted over all M: −0.5 for draws that are independent; draws without replacement get"
+        f"A smooth field on {SIDE} by {SIDE} points, of which 1%, scattered, have values 30 times as large; the paper's"
+        f" kernel, normalization none, at {QUERIES} queries. The root of the mean square error over 40 draws, as a"
+        " share of the integral's root mean square. The proposal was trained for 400 steps of 128 points. The last column"
+        " is the exponent of M, fitted over all M: -1/2 for draws that are independent; draws without replacement get"
         " better than that as M comes near N.",
         "",
         "| proposal, method | " + " | ".join(f"M = {m}" for m in POINTS) + " | exponent |",

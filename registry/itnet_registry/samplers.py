@@ -37,7 +37,7 @@ def use_sampler(registry: Registry, model: ITNetModel, sampler: str | Mapping[st
     reference = over(registry, "sampler", there, said, ())
     component = registry.component("sampler", reference.name or "")
     with at("sampler"):
-        cls = component.load()
+        cls: Any = component.load()
         options = parse(cls.Config, reference.options, "sampler").model_dump(mode="json")
     for operator in model.modules():
         if isinstance(operator, IntegralOperator):

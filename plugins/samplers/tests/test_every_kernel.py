@@ -63,7 +63,7 @@ def fields(kernel: str) -> Iterator[Field]:
     yield from found
 
 
-@pytest.mark.parametrize(("kernel", "title"), product(KERNELS, SAMPLERS))
+@pytest.mark.parametrize(("kernel", "title"), [*product(KERNELS, SAMPLERS)])
 def test_evaluators_and_shortcuts_agree_over_the_nodes(kernel: str, title: str) -> None:
     torch.manual_seed(1)
     sampler = create("sampler", dim=8, **SAMPLERS[title])
@@ -78,7 +78,7 @@ def test_evaluators_and_shortcuts_agree_over_the_nodes(kernel: str, title: str) 
             torch.testing.assert_close(found, results[0], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("kernel", "shared"), product(KERNELS, [True, False]))
+@pytest.mark.parametrize(("kernel", "shared"), [*product(KERNELS, [True, False])])
 def test_all_points_as_nodes_are_the_field(kernel: str, shared: bool) -> None:
     sampler = Everything(8)
     sampler.shared = shared
