@@ -166,9 +166,9 @@ def main() -> None:
         "",
         f"A smooth field on {SIDE} by {SIDE} points, of which 1%, scattered, have values 30 times as large; the paper's"
         f" kernel, normalization none, at {QUERIES} queries. The root of the mean square error over 40 draws, as a"
-        " share of the integral's root mean square. The proposal was trained for 400 steps of 128 points. The last column"
-        " is the exponent of M, fitted over all M: -1/2 for draws that are independent; draws without replacement get"
-        " better than that as M comes near N.",
+        " share of the integral's root mean square. The proposal was trained for 400 steps of 128 points. The last"
+        " column is the exponent of M, fitted over all M: -1/2 for independent draws; those without replacement do"
+        " better, the more the nearer M comes to N.",
         "",
         "| proposal, method | " + " | ".join(f"M = {m}" for m in POINTS) + " | exponent |",
         "|---" * (len(POINTS) + 2) + "|",
