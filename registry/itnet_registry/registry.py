@@ -164,6 +164,12 @@ class Registry:
 
         return load_model(self, path)
 
+    def use_sampler(self, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
+        """Replace a model's sampler in place; see `itnet_registry.samplers.use_sampler`."""
+        from itnet_registry.samplers import use_sampler
+
+        use_sampler(self, model, sampler)
+
     def migrate(self, component: Component, config: Mapping[str, Any], from_version: int) -> Mapping[str, Any] | None:
         """Have a component's plugin bring an older configuration to its present form; `None` if it cannot."""
         plugin = self._plugin(component.source)

@@ -58,6 +58,10 @@ def evaluate(
     overrides: Overrides = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which samples.")] = "test",
     modality: Modality = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="Integrate by this one: full, or '{name: monte-carlo, points: 64}'.", show_default=False),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load data.")] = 0,
     json: AsJSON = False,
@@ -71,8 +75,10 @@ def evaluate(
     from itnet_train.overrides import override
 
     task = override({}, overrides or ())
+    chosen = None if sampler is None else override({}, [f"sampler={sampler}"])["sampler"]
     config = TrainConfig(batch_size=batch_size, workers=workers)
-    _print({split: evaluation.evaluate(checkpoint, split, modality=modality, task=task, config=config)}, json)
+    scores = evaluation.evaluate(checkpoint, split, modality=modality, task=task, config=config, sampler=chosen)
+    _print({split: scores}, json)
 
 
 @machine_readable

@@ -51,6 +51,17 @@ class Seeded(Uniform):
     seeded = False
 
 
+class EvaluationIsSteady(Uniform):
+    """It draws anew in evaluation too."""
+
+
+class EvaluationIsSteadyForTheBatch(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        """Return a choice that is fixed, but numbers for each sample of the batch together."""
+        torch.manual_seed(len(key.values))
+        return super().forward(query, key)
+
+
 class MassIsKept(Uniform):
     total = 0.5
 
@@ -61,6 +72,39 @@ class Unbiased(Uniform):
         indices = key.values[..., -1].topk(self.count, dim=1).indices
         weights = key.weights.sum(1, keepdim=True).expand(-1, self.count) / self.count
         return Nodes(indices, weights)
+
+
+class TruncationChangesNoWeight(Uniform):
+    """Some points are drawn twice, all with a weight that stands for those that are not."""
+
+    unbiased = False
+    truncates = True
+
+
+class TruncationChangesNoWeightNoNodes(Uniform):
+    unbiased = False
+    truncates = True
+
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        return key
+
+
+class TruncationChangesNoWeightTwice(Uniform):
+    """Points have their own weights, but one is there twice."""
+
+    unbiased = False
+    truncates = True
+
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        return Nodes(torch.zeros_like(key.weights[:, :2], dtype=torch.long), key.weights[:, :1].expand(-1, 2))
+
+
+class GradientIsUnbiased(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        """Return weights that are right, but whose dependence on the values is differentiated at fixed nodes."""
+        nodes: Any = super().forward(query, key)
+        score = key.values[..., -1].gather(1, nodes.indices)
+        return Nodes(nodes.indices, nodes.weights / (score - score.detach()).exp())
 
 
 class GradientReachesTheProposal(Uniform):
