@@ -149,9 +149,7 @@ class Case:
         library = Library.load()
         if library is None:
             raise RuntimeError("itnet_native: the library is not there")
-        arrays = {
-            key: tensor if key in OWN or tensor is None else _of(key, tensor, b) for key, tensor in arrays.items()
-        }
+        arrays = {key: each if key in OWN or each is None else each[b] for key, each in arrays.items()}
         arrays["query"] = linear
         if self.query_positions is not None:
             arrays["query_positions"] = self.query_positions[b, i].contiguous()
