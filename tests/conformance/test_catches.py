@@ -17,6 +17,7 @@ from itnet_core.field import Field
 from itnet_core.testing import (
     Conformance,
     EncoderConformance,
+    EvaluatorConformance,
     HeadConformance,
     KernelConformance,
     SamplerConformance,
@@ -42,6 +43,7 @@ KIT: dict[str, type[Conformance]] = {
     "encoder": Encoder,
     "kernel": KernelConformance,
     "sampler": SamplerConformance,
+    "evaluator": EvaluatorConformance,
     "head": HeadConformance,
     "task": Task,
 }
