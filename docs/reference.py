@@ -25,6 +25,7 @@ from itnet_core.evaluate.tiled import TiledEvaluator
 from itnet_core.testing import (
     Conformance,
     EncoderConformance,
+    EvaluatorConformance,
     HeadConformance,
     KernelConformance,
     SamplerConformance,
@@ -45,7 +46,14 @@ OURS = {
     for pattern in ("pyproject.toml", "*/pyproject.toml", "plugins/*/pyproject.toml")
     for path in FOLDER.parents[1].glob(pattern)
 }
-KITS = (EncoderConformance, KernelConformance, SamplerConformance, HeadConformance, TaskConformance)
+KITS = (
+    EncoderConformance,
+    KernelConformance,
+    SamplerConformance,
+    EvaluatorConformance,
+    HeadConformance,
+    TaskConformance,
+)
 MADE = "<!-- Made by `python docs/reference.py`; edit the code, not this page. -->\n\n"
 
 

@@ -30,7 +30,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             kind="evaluator",
             name="auto",
             target="itnet_core.evaluate:AutoEvaluator",
-            summary="the kernel's shortcut where it applies, else dense where all pairs fit one tile, else tiled",
+            summary="the kernel's shortcut where it applies, else the first evaluator by rank that can do the case",
         ),
         ComponentSpec(
             kind="evaluator",

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from itnet_core.evaluate.evaluator import Evaluator
 from itnet_core.kernel import Kernel, Points
 
+DENSE_BYTES = 64 << 20
+
 
 class DenseEvaluator(Evaluator):
     """All pairs at once, in O(N·M) memory: the reference, and the fastest where few points make a pair tensor small."""
+
+    rank: ClassVar[int | None] = 900
+
+    def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
+        """Up to a pair tensor of 64 MiB; for a larger one, computing it again in the backward pass costs less."""
+        pairs = values.shape[0] * query.positions.shape[1] * key.positions.shape[1]
+        return pairs * kernel.pair_width * values.element_size() <= DENSE_BYTES
 
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`."""

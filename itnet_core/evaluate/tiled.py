@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import PositiveInt
@@ -33,6 +33,8 @@ class TiledEvaluator(Evaluator):
     cache, less and the cost of launching operations dominates) or 256 MiB on a GPU; and, where the points are few,
     as many samples.
     """
+
+    rank: ClassVar[int | None] = 1000
 
     class Config(ComponentConfig):
         """Attributes: query_tile, key_tile: points of a tile; by the rule where not given."""

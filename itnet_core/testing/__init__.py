@@ -10,6 +10,7 @@ It assembles, saves and loads models, so it is the one part of the core that sta
 
 from itnet_core.testing.conformance import Conformance, Outcome
 from itnet_core.testing.encoders import EncoderConformance
+from itnet_core.testing.evaluators import EvaluatorConformance
 from itnet_core.testing.heads import HeadConformance
 from itnet_core.testing.kernels import KernelConformance
 from itnet_core.testing.samplers import SamplerConformance
@@ -18,6 +19,7 @@ from itnet_core.testing.tasks import TaskConformance
 __all__ = [
     "Conformance",
     "EncoderConformance",
+    "EvaluatorConformance",
     "HeadConformance",
     "KernelConformance",
     "Outcome",

@@ -9,6 +9,7 @@ from itnet_core.component import Kind
 from itnet_core.errors import ConfigError
 from itnet_core.testing.conformance import Conformance, Outcome
 from itnet_core.testing.encoders import EncoderConformance
+from itnet_core.testing.evaluators import EvaluatorConformance
 from itnet_core.testing.heads import HeadConformance
 from itnet_core.testing.kernels import KernelConformance
 from itnet_core.testing.samplers import SamplerConformance
@@ -20,16 +21,17 @@ CASES: Mapping[Kind, type[Conformance]] = {
     "encoder": EncoderConformance,
     "kernel": KernelConformance,
     "sampler": SamplerConformance,
+    "evaluator": EvaluatorConformance,
     "head": HeadConformance,
     "task": TaskConformance,
 }
-"""The kit's class for each kind of component; evaluators have none."""
+"""The kit's class for each kind of component."""
 
 
 def run_distribution(
     distribution: str, options: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Iterator[tuple[Component, list[Outcome]]]:
-    """Yield each component of a distribution with what came of its checks; those of a kind without checks have none.
+    """Yield each component of a distribution with what came of its checks.
 
     Args:
         distribution: its name, as pip knows it.
@@ -54,14 +56,13 @@ def run_distribution(
         names = ", ".join(component.name for component in components)
         raise ConfigError("options", found=repr(unknown[0]), expected=f"names of its components: {names}")
     for component in components:
-        case = CASES.get(component.kind)
-        if case is None:
-            yield component, []
-            continue
         own = options.get(component.name)
         attributes = {"component": component.id, "options": own, "__module__": __name__}
         missing = None if own is not None else _missing(component)
-        yield component, type(component.name, (case,), attributes)().run() if missing is None else [missing]
+        yield (
+            component,
+            type(component.name, (CASES[component.kind],), attributes)().run() if missing is None else [missing],
+        )
 
 
 def _missing(component: Component) -> Outcome | None:

@@ -13,6 +13,7 @@ from itnet_core.head import Head
 from itnet_core.model import ITNetModel
 from itnet_core.operator import IntegralOperator
 from itnet_core.trunk import Trunk
+from itnet_registry.automatic import offered
 from itnet_registry.complete import at, built, complete
 from itnet_registry.memory import MemoryLimit, machine_bytes
 from itnet_registry.model_config import CompleteModelConfig
@@ -52,7 +53,7 @@ def _build(registry: Registry, config: CompleteModelConfig, place: str, memory: 
     def operator() -> IntegralOperator:
         kernel = new("kernel", config.kernel, "kernel", config.width)
         sampler = new("sampler", config.sampler, "sampler", config.width)
-        evaluator = new("evaluator", config.evaluator, "evaluator")
+        evaluator = offered(registry, new("evaluator", config.evaluator, "evaluator"))
         try:
             with at(f"{place}.width"):
                 return IntegralOperator(config.width, kernel, sampler, evaluator)

@@ -19,6 +19,7 @@ from itnet_registry.settings import Settings
 if TYPE_CHECKING:
     from os import PathLike
 
+    from itnet_core.evaluate import Evaluator
     from itnet_core.model import ITNetModel
 
 D = TypeVar("D", bound=Declared[Any])
@@ -141,7 +142,16 @@ class Registry:
                 expected="dim, the number of channels",
                 mend=f"Write create({kind!r}, {name!r}, dim=64).",
             )
-        return component.load()(**config)
+        from itnet_registry.automatic import offered
+
+        return offered(self, component.load()(**config))
+
+    @cached_property
+    def automatic_evaluators(self) -> tuple[Evaluator, ...]:
+        """The evaluators that `auto` chooses from, in the order of preference."""
+        from itnet_registry.automatic import ranked
+
+        return tuple(evaluator for _, evaluator in ranked(self))
 
     def create_model(self, preset: str | None = None, **overrides: Any) -> ITNetModel:
         """Return a new model; see `itnet_registry.assemble.create_model`."""

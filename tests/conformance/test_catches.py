@@ -15,6 +15,7 @@ from itnet_core.field import Field
 from itnet_core.testing import (
     Conformance,
     EncoderConformance,
+    EvaluatorConformance,
     HeadConformance,
     KernelConformance,
     SamplerConformance,
@@ -40,6 +41,7 @@ KIT: dict[str, type[Conformance]] = {
     "encoder": Encoder,
     "kernel": KernelConformance,
     "sampler": SamplerConformance,
+    "evaluator": EvaluatorConformance,
     "head": HeadConformance,
     "task": Task,
 }

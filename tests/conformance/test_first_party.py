@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from itnet_core.testing import EncoderConformance, HeadConformance, KernelConformance, SamplerConformance
+from itnet_core.testing import (
+    EncoderConformance,
+    EvaluatorConformance,
+    HeadConformance,
+    KernelConformance,
+    SamplerConformance,
+)
 from itnet_registry import Registry
 from itnet_text.tokenizer import train_tokenizer
 
@@ -20,10 +26,10 @@ ROOT = Path(__file__).parent.parent.parent
 OURS = {"itnet-core", *(f"itnet-{path.parent.name.replace('_', '-')}" for path in ROOT.glob("plugins/*/README.md"))}
 
 
-def test_every_component_but_evaluators_has_a_case() -> None:
+def test_every_component_has_a_case() -> None:
     files = [Path(__file__), *ROOT.glob("plugins/*/tests/test_*.py")]
     cases = {id_ for file in files for id_ in re.findall(r'^    component = "(.+)"$', file.read_text(), re.MULTILINE)}
-    declared = {c.id for c in Registry().components() if c.kind != "evaluator" and c.source.distribution in OURS}
+    declared = {c.id for c in Registry().components() if c.source.distribution in OURS}
     assert declared
     assert cases == declared
 
@@ -38,6 +44,19 @@ class TestMLP(KernelConformance):
 
 class TestFull(SamplerConformance):
     component = "itnet-core/full"
+
+
+class TestDense(EvaluatorConformance):
+    component = "itnet-core/dense"
+
+
+class TestTiled(EvaluatorConformance):
+    component = "itnet-core/tiled"
+    options: ClassVar = {"query_tile": 8, "key_tile": 16}
+
+
+class TestAuto(EvaluatorConformance):
+    component = "itnet-core/auto"
 
 
 class TestClassify(HeadConformance):

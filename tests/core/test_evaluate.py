@@ -201,7 +201,7 @@ def test_auto_gives_the_same_as_dense_on_both_sides_of_its_threshold(make_field,
     assert isinstance(operator.evaluator, AutoEvaluator)
     field = make_field()
     expected = operator(field).values
-    monkeypatch.setattr("itnet_core.evaluate.auto.DENSE_BYTES", 0)
+    monkeypatch.setattr("itnet_core.evaluate.dense.DENSE_BYTES", 0)
     torch.testing.assert_close(operator(field).values, expected)
 
 

@@ -37,8 +37,7 @@ def check_plugin(
         found[f"{component.kind} {component.id}"] = outcomes
         if not json:
             passed = sum(each.ok for each in outcomes)
-            told = f"{passed} of {len(outcomes)} checks passed" if outcomes else "the kit has no checks of this kind"
-            typer.echo(f"{component.kind} {component.id}: {told}")
+            typer.echo(f"{component.kind} {component.id}: {passed} of {len(outcomes)} checks passed")
     failures = [(name, each) for name, outcomes in found.items() for each in outcomes if not each.ok]
     if json:
         print_json({"ok": not failures, "components": {name: [asdict(o) for o in found[name]] for name in found}})

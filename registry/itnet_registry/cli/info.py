@@ -27,11 +27,14 @@ def info(
 
     registry = default_registry()
     preset = _preset(registry, name) if kind in (None, "preset") else None
-    report = _of_preset(preset) if preset is not None else _of_component(look_up(registry, name, kind))
+    report = _of_preset(preset) if preset is not None else _of_component(registry, look_up(registry, name, kind))
     if json:
         return print_json(report)
-    rows = [(key, value) for key, value in report.items() if key != "fields" and value not in (None, [])]
+    tables = ("fields", "candidates")
+    rows = [(key, value) for key, value in report.items() if key not in tables and value not in (None, [])]
     print_table(report["id"], ("", ""), rows)
+    candidates = [(each["rank"], each["id"], each["summary"]) for each in report.get("candidates", ())]
+    print_table("it takes the first of these that can do the case", ("rank", "id", "what it is"), candidates)
     fields = report.get("fields", ())
     print_table("options", ("name", "type", "default", "what it is"), [_row(field) for field in fields])
     return None
@@ -85,14 +88,16 @@ def _of_preset(preset: Preset) -> dict[str, Any]:
     }
 
 
-def _of_component(component: Component) -> dict[str, Any]:
+def _of_component(registry: Registry, component: Component) -> dict[str, Any]:
     import inspect
 
+    from itnet_core.evaluate import AutoEvaluator
+    from itnet_registry.automatic import ranked
     from itnet_registry.schemas import component_schema
 
     cls = component.load()
     schema = component_schema(component)
-    return {
+    report = {
         "kind": component.kind,
         "id": component.id,
         "summary": component.spec.summary,
@@ -114,6 +119,12 @@ def _of_component(component: Component) -> dict[str, Any]:
             for name, field in schema.get("properties", {}).items()
         ],
     }
+    if issubclass(cls, AutoEvaluator):
+        report["candidates"] = [
+            {"id": each.id, "rank": evaluator.rank, "summary": each.spec.summary}
+            for each, evaluator in ranked(registry)
+        ]
+    return report
 
 
 def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
