@@ -6,9 +6,10 @@ backward. What is linear (χ to φ and back, and the gradient of T) is left to P
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,10 +18,14 @@ from itnet_core.errors import DerivativeError
 from itnet_triton.columns import Columns, columns
 from itnet_triton.launch import interpreting, launch
 
+P = ParamSpec("P")
+T = TypeVar("T")
 CHUNK_NUMBERS = 1 << 25
 """Numbers that φ of a chunk of queries may hold, over all samples."""
 GROUP = 4
 """Heads of a program, at most: their scores are in registers together."""
+GROUP_WIDTH = 256
+"""Channels of a program's heads, at most."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ def _problem(
     split = columns(query.shape[-1], tuple(exact) if dtype.itemsize == 2 else (), accumulator, query.device)
     psi = split.spread(key.to(accumulator) @ split.place, dtype, 1)
     values = values.contiguous()
-    group = next(size for size in range(GROUP, 0, -1) if heads % size == 0)
+    width = max(16, 1 << (head_dim - 1).bit_length())
+    group = next(size for size in range(max(1, min(GROUP, GROUP_WIDTH // width)), 0, -1) if heads % size == 0)
     arguments = {
         "psi": psi,
         "second": second.to(accumulator).contiguous(),
@@ -95,7 +101,7 @@ def _problem(
         "CAUSAL": query_time is not None,
         "HEADS": group,
         "WIDTH": psi.shape[-1],
-        "DIM": max(16, 1 << (head_dim - 1).bit_length()),
+        "DIM": width,
         "ACC": _triton_type(accumulator),
         "PRECISION": precision,
         "WIDE": interpreting(),
@@ -119,7 +125,20 @@ def _reach(query_time: Tensor, key_time: Tensor) -> tuple[Tensor, Tensor]:
     return end, torch.searchsorted(earlier, key_time.contiguous(), out_int32=True)
 
 
+def _without_autocast(operation: Callable[P, T]) -> Callable[P, T]:
+    """Run an operation's own matrix products in the dtypes that it chose."""
+
+    @wraps(operation)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        device = next(arg.device.type for arg in args if isinstance(arg, Tensor))
+        with torch.autocast(device, enabled=False):
+            return operation(*args, **kwargs)
+
+    return run
+
+
 @torch.library.custom_op("itnet_triton::mlp_sum", mutates_args=())
+@_without_autocast
 def mlp_sum(
     query: Tensor,
     key: Tensor,
@@ -182,6 +201,7 @@ def _(query: Tensor, key: Tensor, forms: Tensor, second: Tensor, second_bias: Te
 
 
 @torch.library.custom_op("itnet_triton::mlp_sum_backward", mutates_args=())
+@_without_autocast
 def mlp_sum_backward(
     grad_out: Tensor,
     out: Tensor,
