@@ -140,9 +140,9 @@ def test_heads_and_their_channels_equal_dense(triton: TritonEvaluator, heads: in
 
 
 def test_chunks_of_queries_equal_dense(triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation, "CHUNK_NUMBERS", 2 * 3 * 16 * 13)  # 13 of 35 queries at a time
+    monkeypatch.setattr(operation, "CHUNK_NUMBERS", 3 * 16 * 7)  # 7 of 20 queries at a time
     for support in (Support(), Support(causal=0)):
-        given = problem((2, 35, 20), support=support, normalization="softmax")
+        given = problem((1, 20, 10), support=support, normalization="softmax")
         compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
 
@@ -161,10 +161,8 @@ def test_lower_precision_keeps_to_its_errors(
     assert found["sums"].dtype == dtype
 
 
-@pytest.mark.parametrize("normalization", ["none", "softmax"])
-def test_under_autocast_positions_keep_more_than_half_precision(triton: TritonEvaluator, normalization: str) -> None:
-    inputs = ("displacement", "distance")
-    given = problem((1, 40, 40), hidden=8, inputs=inputs, rounding=torch.float32, normalization=normalization)
+def test_under_autocast_positions_keep_more_than_half_precision(triton: TritonEvaluator) -> None:
+    given = problem((1, 40, 40), hidden=8, inputs=("displacement", "distance"), rounding=torch.float32)
     with torch.no_grad():  # bumps of radius 1/8 in a domain of length 2
         given.kernel.first.weight[:, given.kernel.inputs.columns["distance"]] = -64.0
         given.kernel.first.weight[:, given.kernel.inputs.columns["displacement"]] = 4.0
