@@ -26,7 +26,7 @@ from itnet_core.testing.fields import scattered
 from itnet_core.testing.kernels import SUPPORTS
 
 ADDITIVE = ("query", "key", "displacement")
-"""The inputs of the MLP kernel whose hidden layer is a function of a sum, σ(a(x) + b(y))."""
+"""The inputs of the MLP kernel whose hidden layer is a function of a sum, a(x) + b(y)."""
 
 SIZES = ((2, 7, 11), (1, 1, 1), (3, 1, 5), (1, 37, 70), (2, 20, 3))
 """Samples, query points and key points of the cases."""
@@ -65,7 +65,7 @@ class Case:
 
 
 class Distance(Kernel):
-    """A kernel that no evaluator has heard of, whose terms are pairs of tensors: k_h = sin(h + ‖x − y‖² + c(x) c(y))."""
+    """A kernel that no evaluator has heard of, whose terms are pairs: k_h = sin(s_h + ‖x − y‖² + c(x) c(y))."""
 
     class Config(ComponentConfig):
         """Attributes: normalization, support: as in `Kernel`."""
@@ -118,7 +118,10 @@ class EvaluatorConformance(Conformance):
     bound: float | None = None
 
     def kernels(self) -> Iterator[tuple[str, Callable[..., Kernel]]]:
-        """Yield kernels of 8 channels and positions in R^4: names, and what builds them from `normalization`, `support`."""
+        """Yield kernels of 8 channels and positions in R^4: names, and what builds them, given the common options.
+
+        These are `normalization` and `support`.
+        """
         mlp = partial(MLPKernel, 8, heads=2, hidden=6, rank=3, frequencies=2)
         for activation in ACTIVATIONS:
             yield f"MLP of {activation}", partial(mlp, activation=activation)
@@ -157,8 +160,9 @@ class EvaluatorConformance(Conformance):
             terms = kernel.project(query, key)
         generator = torch.Generator().manual_seed(3)
         values = torch.randn(batch, m, kernel.heads, head_dim, generator=generator, dtype=torch.float64)
-        points = (Points(term, field.positions, field.weights) for term, field in zip(terms, (query, key), strict=True))
-        return Case(f"{title}, {size}", kernel, *points, values)
+        sides = zip(terms, (query, key), strict=True)
+        query_points, key_points = (Points(term, field.positions, field.weights) for term, field in sides)
+        return Case(f"{title}, {size}", kernel, query_points, key_points, values)
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -321,8 +325,8 @@ def with_gradients(case: Case) -> tuple[Case, list[Tensor]]:
     inputs = [leaf.detach().requires_grad_() for leaf in (*leaves, case.values, case.key.weights)]
     query, key = tree_unflatten(inputs[: len(leaves)], spec)
     values, weights = inputs[len(leaves) :]
-    points = {"query": case.query._replace(terms=query), "key": case.key._replace(terms=key, weights=weights)}
-    return replace(case, **points, values=values), [*inputs, *case.kernel.parameters()]
+    query_points, key_points = case.query._replace(terms=query), case.key._replace(terms=key, weights=weights)
+    return replace(case, query=query_points, key=key_points, values=values), [*inputs, *case.kernel.parameters()]
 
 
 def linear(result: Tensor) -> Tensor:
