@@ -130,7 +130,7 @@ class TritonEvaluator(Evaluator):
             self.config.precision,
             self.config.tune,
         )
-        return out
+        return out.to(values.dtype)
 
 
 def _columns_of(kernel: MLPKernel, names: tuple[str, ...]) -> list[int]:

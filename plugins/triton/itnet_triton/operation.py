@@ -174,14 +174,15 @@ def mlp_sum(
         tune: whether the shapes of blocks are measured first.
 
     Returns:
-        (B, N, heads, head_dim), and the logarithms of the totals for the backward pass, (B, heads, N).
+        (B, N, heads, head_dim), in float32 at least, because gradients through a softmax are differences from it; and
+        the logarithms of the totals for the backward pass, (B, heads, N).
     """
     problem = _problem(
         query, key, forms, second, second_bias, values, bias, query_time, key_time, exact, activation, dtype, precision,
         tune,
     )  # fmt: skip
     batch, queries, heads = *query.shape[:2], values.shape[2]
-    out = values.new_empty(batch, queries, heads, values.shape[3])
+    out = values.new_empty(batch, queries, heads, values.shape[3], dtype=problem.accumulator)
     log_total = values.new_zeros(batch, heads, queries if bias is not None else 0, dtype=problem.accumulator)
     for rows, _, arguments in problem.chunks():
         grid = rows.stop - rows.start, batch, heads // problem.group
@@ -197,7 +198,7 @@ def _(query: Tensor, key: Tensor, forms: Tensor, second: Tensor, second_bias: Te
     batch, queries, heads = *query.shape[:2], values.shape[2]
     accumulator = torch.promote_types(dtype, torch.float32)
     log_total = values.new_empty(batch, heads, queries if bias is not None else 0, dtype=accumulator)
-    return values.new_empty(batch, queries, *values.shape[2:]), log_total
+    return values.new_empty(batch, queries, *values.shape[2:], dtype=accumulator), log_total
 
 
 @torch.library.custom_op("itnet_triton::mlp_sum_backward", mutates_args=())
@@ -229,8 +230,7 @@ def mlp_sum_backward(
     accumulator, split = problem.accumulator, problem.split
     batch, keys, heads, head_dim = values.shape
     units, width = problem.forms.shape[1:]
-    grad_out = grad_out.contiguous()
-    delta = (grad_out.to(accumulator) * out.to(accumulator)).sum(-1).transpose(1, 2).contiguous()
+    delta = (grad_out.to(accumulator) * out).sum(-1).transpose(1, 2).contiguous()
     grad_query = torch.zeros_like(query, dtype=accumulator)
     grad_forms = torch.zeros_like(forms, dtype=accumulator)
     grad_second = second.new_zeros(units, heads, dtype=accumulator)
@@ -238,7 +238,7 @@ def mlp_sum_backward(
     grad_psi = problem.psi.new_zeros(problem.psi.shape, dtype=accumulator)
     grad_values = values.new_zeros(values.shape, dtype=accumulator)
     grad_shift = values.new_zeros(batch, keys if bias is not None else 0, dtype=accumulator)
-    given = {"grad_out": grad_out, "log_total": log_total, "delta": delta}
+    given = {"grad_out": grad_out.to(values.dtype).contiguous(), "log_total": log_total, "delta": delta}
     for rows, phi, arguments in problem.chunks():
         count = rows.stop - rows.start
         grad_phi = torch.zeros_like(phi, dtype=accumulator)
