@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from provenance import provenance
@@ -67,11 +68,13 @@ class Problem:
 
 
 def problem(
-    points: int, dtype: torch.dtype, device: str, *, head_dim: int = 16, padding: bool = False, **options: object
+    points: int, dtype: torch.dtype, device: str, *, head_dim: int = 16, padding: bool = False, **options: Any
 ) -> Problem:
     """Return one sample of N points of random positions, values and terms, in the numbers of `dtype`."""
     torch.manual_seed(0)
-    sizes = {} if device == "cuda" else {"hidden": 2, "rank": 2, "frequencies": 1}  # the interpreter takes its time
+    sizes: dict[str, Any] = (
+        {} if device == "cuda" else {"hidden": 2, "rank": 2, "frequencies": 1}
+    )  # the interpreter takes its time
     kernel = MLPKernel(64, position_dim=2, **sizes, **options).to(device)
     weights = torch.full((1, points), 1.0 / points, device=device)
     if padding:
@@ -99,7 +102,11 @@ def errors(device: str, evaluator: Evaluator) -> Iterator[tuple[str, torch.dtype
         for normalization in ("none", "softmax"):
             for support in (Support(), Support(causal=0)):
                 for activation in ("relu", "silu", "gelu", "tanh"):
-                    options = {"normalization": normalization, "support": support, "activation": activation}
+                    options: dict[str, Any] = {
+                        "normalization": normalization,
+                        "support": support,
+                        "activation": activation,
+                    }
                     given = problem(1000 if device == "cuda" else 20, dtype, device, padding=True, **options)
                     expected, found = solve(given.to(torch.float64), DenseEvaluator()), solve(given, evaluator)
                     if normalization == "softmax":  # a constant beside k changes nothing: the gradient of b_2 is 0
@@ -137,12 +144,13 @@ def variants(given: Problem, device: str) -> dict[str, tuple[Callable[[], Tensor
     """Return the ways to the sums, each with what gradients are taken to; attention has the sums' operations."""
     case = (given.kernel, given.query, given.key, given.values)
     dense = DenseEvaluator()
-    compiled = torch.compile(lambda: dense(*case))
+    backend = "inductor" if device == "cuda" else "eager"
+    compiled = torch.compile(lambda: dense(*case), backend=backend)
     pair = given.operations // given.query.positions.shape[1] ** 2
     heads = max(1, round(pair / (4 * ATTENTION_DIM)))  # attention: 2·2·head_dim operations a pair and head
     shape = 1, heads, given.query.positions.shape[1], ATTENTION_DIM
     q, k, v = (torch.randn(shape, dtype=given.values.dtype, device=device, requires_grad=True) for _ in range(3))
-    flex = torch.compile(flex_attention)
+    flex = torch.compile(flex_attention, backend=backend)
     triton, tiled = TritonEvaluator(tune=True, interpret=device == "cpu"), TiledEvaluator()
     return {
         "triton": (lambda: triton(*case), given.leaves),
@@ -156,7 +164,7 @@ def variants(given: Problem, device: str) -> dict[str, tuple[Callable[[], Tensor
 def measure(what: str, given: Problem, device: str) -> list[Measured]:
     """Return the variants' times, interleaved, and memory; a variant that does not fit is left out of the rounds."""
     points = given.query.positions.shape[1]
-    times: dict[str, tuple[list[float], list[float], float]] = {}
+    times: dict[str, tuple[list[float], list[float], float | None]] = {}
     missing: list[str] = []
     runs = variants(given, device)
     for number in range(1 + ROUNDS if device == "cuda" else 2):
@@ -180,7 +188,7 @@ def measure(what: str, given: Problem, device: str) -> list[Measured]:
                     times[name][0].append(seconds(forward, device))
                     times[name][1].append(seconds(both, device))
             except (torch.OutOfMemoryError, NotImplementedError, RuntimeError) as error:
-                if isinstance(error, RuntimeError) and "triton" == name:
+                if isinstance(error, RuntimeError) and name == "triton":
                     raise
                 print(f"{name} at N = {points}: {type(error).__name__}: {str(error).splitlines()[0]}", file=sys.stderr)
                 missing.append(name)
@@ -219,7 +227,7 @@ def main(device: str) -> None:
     for name, dtype, sums, gradients in errors(device, evaluator):
         found.append((name, dtype, sums, gradients))
         word = "WRONG" if max(sums, gradients) > ALLOWED[dtype] else "ok"
-        print(f"{word:6}{str(dtype):16}{name:24}sums {sums:.1e}  gradients {gradients:.1e}", flush=True)
+        print(f"{word:6}{dtype!s:16}{name:24}sums {sums:.1e}  gradients {gradients:.1e}", flush=True)
     bad = [row for row in found if max(row[2], row[3]) > ALLOWED[row[1]]]
     rate = matrix_rate(device, 64 if interpreting else 8192)
     rows: list[Measured] = []
@@ -267,10 +275,15 @@ def page(
             f"| {row.what} | {row.points} | {row.variant} | {row.forward:.2f} | {one / 1e12:.3g} | {one / rate:.1%}"
             f" | {row.both:.2f} | {three / 1e12:.3g} | {three / rate:.1%} | {memory} |"
         )
-    lines += ["", "Relative errors against `dense` in float64:", "", "| dtype | of the sums | of a gradient | allowed |"]
+    lines += [
+        "",
+        "Relative errors against `dense` in float64:",
+        "",
+        "| dtype | of the sums | of a gradient | allowed |",
+    ]
     lines.append("|---|---|---|---|")
     for dtype, allowed in ALLOWED.items():
-        worst = [max(row[n] for row in found if row[1] == dtype) for n in (2, 3)]
+        worst = [max(each) for each in zip(*(row[2:] for row in found if row[1] == dtype), strict=True)]
         lines.append(f"| {str(dtype).removeprefix('torch.')} | {worst[0]:.1e} | {worst[1]:.1e} | {allowed:.0e} |")
     return lines
 

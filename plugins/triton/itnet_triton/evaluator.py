@@ -111,7 +111,7 @@ class TritonEvaluator(Evaluator):
         else:
             present = weights > 0
             bias = torch.where(present, torch.where(present, weights, 1.0).log(), -torch.inf)
-        times = None, None
+        times: tuple[Tensor | None, Tensor | None] = None, None
         if kernel.support.causal is not None:
             axis = kernel.support.causal_axis(query.positions.shape[-1])
             times = query.positions[..., axis], key.positions[..., axis]
@@ -135,7 +135,8 @@ class TritonEvaluator(Evaluator):
 
 def _columns_of(kernel: MLPKernel, names: tuple[str, ...]) -> list[int]:
     """Return which of χ's entries are of these features."""
-    config, found, start = kernel.config, [], 0
+    config, start = kernel.config, 0
+    found: list[int] = []
     widths = {"content": config.rank, "position": config.position_dim, "cos": config.frequencies}
     widths["sin"] = config.frequencies
     for name in kernel.inputs.features:

@@ -55,7 +55,7 @@ class _Problem:
         for first in range(0, queries, size):
             rows = slice(first, min(first + size, queries))
             query = self.query[:, rows].to(self.accumulator)
-            forms = (query @ self.forms.flatten(1)).unflatten(-1, (units, width))
+            forms = (query @ self.forms.flatten(1)).view(*query.shape[:2], units, width)
             phi = self.split.spread(forms, self.dtype, 0)
             yield rows, phi, {"phi": phi, "first": first, "chunk": rows.stop - first, **self.arguments}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 
@@ -12,7 +13,7 @@ from itnet_core.testing.evaluators import ADDITIVE, Case
 
 class TestTriton(EvaluatorConformance):
     component = "itnet-triton/triton"
-    options = {"interpret": True}
+    options: ClassVar = {"interpret": True}
 
     def cases(self) -> Iterator[Case]:
         small = {"hidden": 2, "rank": 2, "frequencies": 1, "heads": 2}

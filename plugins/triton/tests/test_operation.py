@@ -147,9 +147,7 @@ def test_chunks_of_queries_equal_dense(triton: TritonEvaluator, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("normalization", ["none", "softmax"])
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)]
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)])
 def test_lower_precision_keeps_to_its_errors(
     triton: TritonEvaluator, dtype: torch.dtype, tolerance: float, normalization: str
 ) -> None:
