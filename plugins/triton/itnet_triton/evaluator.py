@@ -1,0 +1,146 @@
+"""The evaluator `triton`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from itnet_core.config import ComponentConfig
+from itnet_core.errors import ConfigError
+from itnet_core.evaluate import Evaluator
+from itnet_core.kernel import Kernel, Points
+from itnet_core.kernels.mlp import MLPKernel
+from itnet_triton.surroundings import interpreted, missing_package
+
+GEOMETRIC = ("one", "position", "square")
+"""Features of points whose products need more than half precision: a kernel may be much narrower than the domain."""
+FEATURES, HEAD_DIM = 128, 256
+INT32 = 2**31
+
+
+class TritonEvaluator(Evaluator):
+    """The exact sums of the paper's kernel (`mlp`) on NVIDIA GPUs, fused into three Triton kernels.
+
+    It takes all inputs and activations, both normalisations, every pair or a causal support, float32, bf16 and fp16,
+    with sums in float32, in O(N + M) memory forward and backward; second derivatives are refused. `softmax` keeps a
+    running maximum (Dao, "FlashAttention-2", arXiv 2307.08691). A result is the same bit for bit in every run, unless
+    the shapes of blocks are tuned.
+
+    **It has not been run on a GPU yet**: what is tested is its arithmetic, by Triton's interpreter on a CPU, and that
+    it compiles for GPUs of compute capability 8.0 and 9.0.
+    """
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            precision: products of float32 numbers: three products of tf32 (relative errors of about 1e-6), one
+                (about 1e-3), or float32's own, off the tensor cores.
+            tune: whether the declared shapes of blocks are measured at the first call of a kind, and the fastest kept.
+                Sums are then added up in another order where another shape wins.
+            interpret: whether tensors on a CPU are taken too, where TRITON_INTERPRET=1: slow, for tests.
+        """
+
+        precision: Literal["tf32x3", "tf32", "ieee"] = "tf32x3"
+        tune: bool = False
+        interpret: bool = False
+
+    rank: ClassVar[int | None] = 200
+
+    def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self._interprets = self.config.interpret and interpreted()
+        self._missing = missing_package()
+
+    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
+        """Whether it can do this case: `obstacle` is `None`."""
+        return self.obstacle(kernel, query, key, values) is None
+
+    def obstacle(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> str | None:
+        """Return why it cannot do this case, or `None` if it can."""
+        device = values.device
+        if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
+            return f"the kernel {type(kernel).__name__}; expected an MLPKernel, with its own tile"
+        if kernel.support.radius is not None or kernel.support.window is not None:
+            return f"{kernel.support!r}; expected a support of every pair, or a causal one"
+        if device.type != "cuda" and not (device.type == "cpu" and self._interprets):
+            return f"tensors on {device}; expected an NVIDIA GPU"
+        if self._missing is not None:
+            return self._missing
+        if device.type == "cuda" and (torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] < 8):
+            return f"{torch.cuda.get_device_name(device)}; expected an NVIDIA GPU of compute capability 8.0 or later"
+        allowed = {torch.float32, torch.bfloat16, torch.float16}
+        allowed |= {torch.float64} if device.type == "cpu" else set()
+        found = {query.terms.dtype, key.terms.dtype, values.dtype, kernel.first.weight.dtype}
+        if not found <= allowed or (torch.float64 in found and len(found) > 1):
+            return f"dtypes {sorted(map(str, found))}; expected float32, bfloat16 or float16"
+        if kernel.inputs.width > FEATURES or values.shape[-1] > HEAD_DIM:
+            found_sizes = f"{kernel.inputs.width} features of points and values of {values.shape[-1]} channels a head"
+            return f"{found_sizes}; expected up to {FEATURES} and {HEAD_DIM}"
+        if max(query.terms.shape[1], key.terms.shape[1]) * max(values[0, 0].numel(), 2 * FEATURES) >= INT32:
+            return f"{max(query.terms.shape[1], key.terms.shape[1])} points; expected fewer, as 32 bits number them"
+        return None
+
+    def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
+        """From half a block of queries and of keys on; with fewer, as nodes for each query are, a block stays empty."""
+        return min(query.positions.shape[1], key.positions.shape[1]) >= 32
+
+    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return the sums; see `Evaluator`.
+
+        Raises:
+            ConfigError: it cannot do this case.
+        """
+        obstacle = self.obstacle(kernel, query, key, values)
+        if obstacle is not None or not isinstance(kernel, MLPKernel):
+            found, _, expected = str(obstacle).partition("; expected ")
+            mend = "Use the evaluator 'auto' or 'tiled'."
+            raise ConfigError("TritonEvaluator", found=found, expected=expected or "Triton", mend=mend)
+        from itnet_triton.operation import mlp_sum
+
+        device = values.device.type
+        dtype = torch.promote_types(query.terms.dtype, key.terms.dtype)
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+            values = values.to(dtype)
+        weights = key.weights.to(torch.promote_types(dtype, torch.float32))
+        if kernel.normalization == "none":
+            values, bias = (values * weights[..., None, None]).to(values.dtype), None
+        else:
+            present = weights > 0
+            bias = torch.where(present, torch.where(present, weights, 1.0).log(), -torch.inf)
+        times: tuple[Tensor | None, Tensor | None] = None, None
+        if kernel.support.causal is not None:
+            axis = kernel.support.causal_axis(query.positions.shape[-1])
+            times = query.positions[..., axis], key.positions[..., axis]
+        out, _ = mlp_sum(
+            query.terms,
+            key.terms,
+            kernel.inputs(kernel.first.weight, kernel.first.bias),
+            kernel.second.weight,
+            kernel.second.bias,
+            values,
+            bias,
+            *times,
+            _columns_of(kernel, GEOMETRIC),
+            kernel.config.activation,
+            dtype,
+            self.config.precision,
+            self.config.tune,
+        )
+        return out.to(values.dtype)
+
+
+def _columns_of(kernel: MLPKernel, names: tuple[str, ...]) -> list[int]:
+    """Return which of χ's entries are of these features."""
+    config, start = kernel.config, 0
+    found: list[int] = []
+    widths = {"content": config.rank, "position": config.position_dim, "cos": config.frequencies}
+    widths["sin"] = config.frequencies
+    for name in kernel.inputs.features:
+        stop = start + widths.get(name, 1)
+        found += range(start, stop) if name in names else ()
+        start = stop
+    return found

@@ -1,0 +1,359 @@
+"""The three kernels: the sums, the gradients of the queries' side, and those of the keys' side.
+
+All see the hidden layer as one matrix product a hidden unit c, φ_c(x)·ψ(y): `phi` (B, n, UNITS, WIDTH) holds a chunk of
+the queries, `psi` (B, M, WIDTH) all keys. A program owns a block of queries (or keys), walks over the others in blocks,
+and keeps the scores k of a tile for HEADS heads in registers; a pair tensor never exists. No two programs write to one
+place, so that there are no atomics, and a result is the same bit for bit whenever it is computed by the same shapes.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from itnet_triton.tiles import activated, block, derivative, filled, product
+
+
+@triton.jit
+def sums_kernel(
+    phi,
+    psi,
+    second,
+    second_bias,
+    values,
+    bias,
+    query_time,
+    key_time,
+    reach,
+    out,
+    log_total,
+    first,
+    chunk,
+    queries,
+    keys,
+    units,
+    heads,
+    head_dim,
+    ACTIVATION: tl.constexpr,
+    SOFTMAX: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    DIM: tl.constexpr,
+    ACC: tl.constexpr,
+    PRECISION: tl.constexpr,
+    WIDE: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+):
+    """Write Σ_j k v_j (SOFTMAX: Σ_j e^(k + bias) v_j / Σ_j e^(k + bias), and the total's logarithm) for a chunk.
+
+    The grid is (blocks of queries, B, groups of heads). `first` is where the chunk begins among the queries.
+    """
+    sample = tl.program_id(1).to(tl.int64)
+    head = tl.program_id(2) * HEADS
+    rows = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
+    width, dims = tl.arange(0, WIDTH), tl.arange(0, DIM)
+    phi += sample * chunk * units * WIDTH
+    psi += sample * keys * WIDTH
+    values += sample * keys * heads * head_dim + head * head_dim
+    second += head * units
+    end = keys
+    if CAUSAL:
+        end = tl.max(tl.load(reach + sample * queries + first + rows, mask=rows < chunk, other=0))
+        time = tl.load(query_time + sample * queries + first + rows, mask=rows < chunk, other=0.0)
+    sums = filled(0.0, HEADS, QUERIES, DIM, ACC)
+    peak = filled(-3.0e38, HEADS, QUERIES, 0, ACC)
+    total = filled(0.0, HEADS, QUERIES, 0, ACC)
+    for start in range(0, end, KEYS):
+        columns = start + tl.arange(0, KEYS)
+        features = tl.trans(block(psi, columns, keys, WIDTH, width, WIDTH))
+        k = filled(0.0, HEADS, QUERIES, KEYS, ACC)
+        for unit in range(units):
+            form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
+            hidden = activated(product(form, features, ACC, PRECISION, WIDE), ACTIVATION)
+            new_k = ()
+            for h in tl.static_range(HEADS):
+                new_k = new_k + (k[h] + tl.load(second + h * units + unit) * hidden,)
+            k = new_k
+        inside = (columns < keys)[None, :]
+        if CAUSAL:
+            key_times = tl.load(key_time + sample * keys + columns, mask=columns < keys, other=0.0)
+            inside = inside & (key_times[None, :] <= time[:, None])
+        new_sums, new_peak, new_total = (), (), ()
+        for h in tl.static_range(HEADS):
+            content = block(values + h * head_dim, columns, keys, heads * head_dim, dims, head_dim)
+            score = k[h] + tl.load(second_bias + head + h)
+            if SOFTMAX:
+                shift = tl.load(bias + sample * keys + columns, mask=columns < keys, other=0.0)
+                score = tl.where(inside, score + shift[None, :], float("-inf"))
+                top = tl.maximum(peak[h], tl.max(score, 1))
+                decay = tl.exp(peak[h] - top)
+                score = tl.exp(score - top[:, None])
+                new_peak = new_peak + (top,)
+                new_total = new_total + (total[h] * decay + tl.sum(score, 1),)
+                kept = sums[h] * decay[:, None]
+            else:
+                if CAUSAL:  # beyond the last key the values are 0
+                    score = tl.where(inside, score, 0.0)
+                kept = sums[h]
+                new_peak = new_peak + (peak[h],)
+                new_total = new_total + (total[h],)
+            new_sums = new_sums + (kept + product(score.to(content.dtype), content, ACC, PRECISION, WIDE),)
+        sums, peak, total = new_sums, new_peak, new_total
+    target = out + (sample * queries + first) * heads * head_dim + head * head_dim
+    owned = (rows[:, None] < chunk) & (dims[None, :] < head_dim)
+    for h in tl.static_range(HEADS):
+        result = sums[h]
+        if SOFTMAX:
+            empty = total[h] == 0.0
+            mass = tl.where(empty, 1.0, total[h])
+            result = result / mass[:, None]
+            logarithm = tl.where(empty, 0.0, peak[h] + tl.log(mass))
+            tl.store(log_total + (sample * heads + head + h) * queries + first + rows, logarithm, mask=rows < chunk)
+        at = target + h * head_dim + rows[:, None] * (heads * head_dim) + dims[None, :]
+        tl.store(at, result.to(out.dtype.element_ty), mask=owned)
+
+
+@triton.jit
+def query_gradients_kernel(
+    phi,
+    psi,
+    second,
+    second_bias,
+    values,
+    bias,
+    query_time,
+    key_time,
+    reach,
+    grad_out,
+    log_total,
+    delta,
+    grad_phi,
+    grad_second,
+    grad_bias,
+    first,
+    chunk,
+    queries,
+    keys,
+    units,
+    heads,
+    head_dim,
+    head,
+    ACTIVATION: tl.constexpr,
+    SOFTMAX: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    DIM: tl.constexpr,
+    ACC: tl.constexpr,
+    PRECISION: tl.constexpr,
+    WIDE: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+):
+    """Add a group of heads' part to the gradients that belong to a chunk of queries.
+
+    These are `grad_phi` (B, n, UNITS, WIDTH); and, to be summed over queries and samples, `grad_second`
+    (B, UNITS, heads, n) and `grad_bias` (B, heads, n), the gradients of W_2 and b_2. The grid is (blocks of queries, B).
+    """
+    sample = tl.program_id(1).to(tl.int64)
+    rows = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
+    width, dims = tl.arange(0, WIDTH), tl.arange(0, DIM)
+    owned = (rows[:, None] < chunk) & (width[None, :] < WIDTH)
+    phi += sample * chunk * units * WIDTH
+    grad_phi += sample * chunk * units * WIDTH
+    grad_second += sample * units * heads * chunk + head * chunk
+    grad_bias += (sample * heads + head) * chunk
+    psi += sample * keys * WIDTH
+    values += sample * keys * heads * head_dim + head * head_dim
+    grad_out += (sample * queries + first) * heads * head_dim + head * head_dim
+    log_total += (sample * heads + head) * queries + first
+    delta += (sample * heads + head) * queries + first
+    second += head * units
+    end = keys
+    if CAUSAL:
+        end = tl.max(tl.load(reach + sample * queries + first + rows, mask=rows < chunk, other=0))
+        time = tl.load(query_time + sample * queries + first + rows, mask=rows < chunk, other=0.0)
+    grad_k_sum = filled(0.0, HEADS, QUERIES, 0, ACC)
+    for start in range(0, end, KEYS):
+        tl.debug_barrier()  # what other threads of this program added for the block before is to be seen
+        columns = start + tl.arange(0, KEYS)
+        features = block(psi, columns, keys, WIDTH, width, WIDTH)
+        inside = (columns < keys)[None, :]
+        if CAUSAL:
+            key_times = tl.load(key_time + sample * keys + columns, mask=columns < keys, other=0.0)
+            inside = inside & (key_times[None, :] <= time[:, None])
+        k = filled(0.0, HEADS, QUERIES, KEYS, ACC)
+        if SOFTMAX:
+            for unit in range(units):
+                form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
+                hidden = activated(product(form, tl.trans(features), ACC, PRECISION, WIDE), ACTIVATION)
+                new_k = ()
+                for h in tl.static_range(HEADS):
+                    new_k = new_k + (k[h] + tl.load(second + h * units + unit) * hidden,)
+                k = new_k
+        grad_k, new_grad_k_sum = (), ()
+        for h in tl.static_range(HEADS):
+            content = block(values + h * head_dim, columns, keys, heads * head_dim, dims, head_dim)
+            given = block(grad_out + h * head_dim, rows, chunk, heads * head_dim, dims, head_dim)
+            slope = product(given, tl.trans(content), ACC, PRECISION, WIDE)
+            if SOFTMAX:
+                shift = tl.load(bias + sample * keys + columns, mask=columns < keys, other=0.0)
+                score = k[h] + tl.load(second_bias + head + h) + shift[None, :]
+                mass = tl.load(log_total + h * queries + rows, mask=rows < chunk, other=float("inf"))
+                mean = tl.load(delta + h * queries + rows, mask=rows < chunk, other=0.0)
+                share = tl.exp(tl.where(inside, score, float("-inf")) - mass[:, None])
+                slope = share * (slope - mean[:, None])
+            elif CAUSAL:
+                slope = tl.where(inside, slope, 0.0)
+            grad_k = grad_k + (slope,)
+            new_grad_k_sum = new_grad_k_sum + (grad_k_sum[h] + tl.sum(slope, 1),)
+        grad_k_sum = new_grad_k_sum
+        for unit in range(units):
+            form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
+            before = product(form, tl.trans(features), ACC, PRECISION, WIDE)
+            hidden = activated(before, ACTIVATION)
+            grad_hidden = tl.full((QUERIES, KEYS), 0.0, ACC)
+            for h in tl.static_range(HEADS):
+                grad_hidden += tl.load(second + h * units + unit) * grad_k[h]
+                at = grad_second + (unit * heads + h) * chunk + rows
+                old = tl.load(at, mask=rows < chunk, other=0.0)
+                tl.store(at, old + tl.sum(grad_k[h] * hidden, 1), mask=rows < chunk)
+            grad_before = (grad_hidden * derivative(before, ACTIVATION)).to(features.dtype)
+            place = grad_phi + unit * WIDTH + rows[:, None] * (units * WIDTH) + width[None, :]
+            old = tl.load(place, mask=owned, other=0.0)
+            tl.store(place, old + product(grad_before, features, ACC, PRECISION, WIDE), mask=owned)
+    for h in tl.static_range(HEADS):
+        tl.store(grad_bias + h * chunk + rows, grad_k_sum[h], mask=rows < chunk)
+
+
+@triton.jit
+def key_gradients_kernel(
+    phi,
+    psi,
+    second,
+    second_bias,
+    values,
+    bias,
+    query_time,
+    key_time,
+    reach,
+    grad_out,
+    log_total,
+    delta,
+    grad_psi,
+    grad_values,
+    grad_shift,
+    first,
+    chunk,
+    queries,
+    keys,
+    units,
+    heads,
+    head_dim,
+    head,
+    ACTIVATION: tl.constexpr,
+    SOFTMAX: tl.constexpr,
+    CAUSAL: tl.constexpr,
+    HEADS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    DIM: tl.constexpr,
+    ACC: tl.constexpr,
+    PRECISION: tl.constexpr,
+    WIDE: tl.constexpr,
+    QUERIES: tl.constexpr,
+    KEYS: tl.constexpr,
+):
+    """Add a chunk of queries' and a group of heads' part to the gradients that belong to the keys.
+
+    These are `grad_psi` (B, M, WIDTH), `grad_values` (B, M, heads, head_dim) and, of the bias, `grad_shift` (B, M).
+    Tiles are (keys, queries) here, so that sums over queries stay within a row. The grid is (blocks of keys, B).
+    """
+    sample = tl.program_id(1).to(tl.int64)
+    columns = tl.program_id(0) * KEYS + tl.arange(0, KEYS)
+    width, dims = tl.arange(0, WIDTH), tl.arange(0, DIM)
+    phi += sample * chunk * units * WIDTH
+    values += sample * keys * heads * head_dim + head * head_dim
+    grad_out += (sample * queries + first) * heads * head_dim + head * head_dim
+    log_total += (sample * heads + head) * queries + first
+    delta += (sample * heads + head) * queries + first
+    second += head * units
+    features = block(psi + sample * keys * WIDTH, columns, keys, WIDTH, width, WIDTH)
+    begin = 0
+    if CAUSAL:
+        begin = tl.min(tl.load(reach + sample * keys + columns, mask=columns < keys, other=2147483647))
+        begin = tl.maximum(begin - first, 0) // QUERIES * QUERIES
+        key_times = tl.load(key_time + sample * keys + columns, mask=columns < keys, other=0.0)
+    if SOFTMAX:
+        shift = tl.load(bias + sample * keys + columns, mask=columns < keys, other=float("-inf"))
+    psi_sum = tl.full((KEYS, WIDTH), 0.0, ACC)
+    shift_sum = tl.full((KEYS,), 0.0, ACC)
+    values_sum = filled(0.0, HEADS, KEYS, DIM, ACC)
+    for start in range(begin, chunk, QUERIES):
+        rows = start + tl.arange(0, QUERIES)
+        inside = (columns[:, None] < keys) & (rows[None, :] < chunk)
+        if CAUSAL:
+            time = tl.load(query_time + sample * queries + first + rows, mask=rows < chunk, other=0.0)
+            inside = inside & (key_times[:, None] <= time[None, :])
+        grad_k = ()
+        for h in tl.static_range(HEADS):
+            content = block(values + h * head_dim, columns, keys, heads * head_dim, dims, head_dim)
+            given = block(grad_out + h * head_dim, rows, chunk, heads * head_dim, dims, head_dim)
+            slope = product(content, tl.trans(given), ACC, PRECISION, WIDE)
+            if CAUSAL:
+                slope = tl.where(inside, slope, 0.0)
+            grad_k = grad_k + (slope,)
+        k = filled(0.0, HEADS, KEYS, QUERIES, ACC)
+        for unit in range(units):
+            form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
+            before = product(features, tl.trans(form), ACC, PRECISION, WIDE)
+            hidden = activated(before, ACTIVATION)
+            new_k = ()
+            grad_hidden = tl.full((KEYS, QUERIES), 0.0, ACC)
+            for h in tl.static_range(HEADS):
+                weight = tl.load(second + h * units + unit)
+                new_k = new_k + (k[h] + weight * hidden,)
+                if not SOFTMAX:
+                    grad_hidden += weight * grad_k[h]
+            k = new_k
+            if not SOFTMAX:  # with it the slopes need all of k first
+                grad_before = (grad_hidden * derivative(before, ACTIVATION)).to(features.dtype)
+                psi_sum += product(grad_before, form, ACC, PRECISION, WIDE)
+        new_grad_k, new_values_sum = (), ()
+        for h in tl.static_range(HEADS):
+            given = block(grad_out + h * head_dim, rows, chunk, heads * head_dim, dims, head_dim)
+            score = k[h] + tl.load(second_bias + head + h)
+            if SOFTMAX:
+                mass = tl.load(log_total + h * queries + rows, mask=rows < chunk, other=float("inf"))
+                mean = tl.load(delta + h * queries + rows, mask=rows < chunk, other=0.0)
+                score = tl.exp(tl.where(inside, score + shift[:, None], float("-inf")) - mass[None, :])
+                slope = score * (grad_k[h] - mean[None, :])
+                shift_sum += tl.sum(slope, 1)
+                new_grad_k = new_grad_k + (slope,)
+            elif CAUSAL:
+                score = tl.where(inside, score, 0.0)
+            new_values_sum = new_values_sum + (
+                values_sum[h] + product(score.to(given.dtype), given, ACC, PRECISION, WIDE),
+            )
+        values_sum = new_values_sum
+        if SOFTMAX:
+            for unit in range(units):
+                form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
+                before = product(features, tl.trans(form), ACC, PRECISION, WIDE)
+                grad_hidden = tl.full((KEYS, QUERIES), 0.0, ACC)
+                for h in tl.static_range(HEADS):
+                    grad_hidden += tl.load(second + h * units + unit) * new_grad_k[h]
+                grad_before = (grad_hidden * derivative(before, ACTIVATION)).to(features.dtype)
+                psi_sum += product(grad_before, form, ACC, PRECISION, WIDE)
+    place = grad_psi + sample * keys * WIDTH + columns[:, None] * WIDTH + width[None, :]
+    owned = (columns[:, None] < keys) & (width[None, :] < WIDTH)
+    tl.store(place, tl.load(place, mask=owned, other=0.0) + psi_sum, mask=owned)
+    if SOFTMAX:
+        place = grad_shift + sample * keys + columns
+        tl.store(place, tl.load(place, mask=columns < keys, other=0.0) + shift_sum, mask=columns < keys)
+    owned = (columns[:, None] < keys) & (dims[None, :] < head_dim)
+    for h in tl.static_range(HEADS):
+        place = grad_values + sample * keys * heads * head_dim + (head + h) * head_dim
+        place = place + columns[:, None] * (heads * head_dim) + dims[None, :]
+        tl.store(place, tl.load(place, mask=owned, other=0.0) + values_sum[h], mask=owned)

@@ -1,0 +1,300 @@
+"""The sums of the paper's kernel as operations of PyTorch, with their gradients: `itnet_triton::mlp_sum`.
+
+Queries are taken in chunks, so that the forms φ_c(x) = χ(x)ᵀ T_c, (n, hidden, WIDTH), take bounded memory, forward and
+backward. What is linear (χ to φ and back, and the gradient of T) is left to PyTorch's matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+from itnet_core.errors import DerivativeError
+from itnet_triton.columns import Columns, columns
+from itnet_triton.launch import interpreting, launch
+
+P = ParamSpec("P")
+T = TypeVar("T")
+CHUNK_NUMBERS = 1 << 25
+"""Numbers that φ of a chunk of queries may hold, over all samples."""
+GROUP = 4
+"""Heads of a program, at most: their scores are in registers together."""
+GROUP_WIDTH = 256
+"""Channels of a program's heads, at most."""
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What forward and backward share: prepared tensors and the kernels' common arguments."""
+
+    split: Columns
+    query: Tensor
+    forms: Tensor
+    psi: Tensor
+    values: Tensor
+    dtype: torch.dtype
+    tune: bool
+    group: int
+    causal: tuple[Tensor | None, Tensor | None]
+    arguments: dict[str, Any]
+
+    @property
+    def accumulator(self) -> torch.dtype:
+        return self.forms.dtype
+
+    def chunks(self) -> Iterator[tuple[slice, Tensor, dict[str, Any]]]:
+        """Yield the chunks of queries, each with φ (B, n, hidden, WIDTH) and its arguments."""
+        batch, queries, _ = self.query.shape
+        units, width = self.forms.shape[1:]
+        size = max(1, CHUNK_NUMBERS // (batch * units * width))
+        for first in range(0, queries, size):
+            rows = slice(first, min(first + size, queries))
+            query = self.query[:, rows].to(self.accumulator)
+            forms = (query @ self.forms.flatten(1)).view(*query.shape[:2], units, width)
+            phi = self.split.spread(forms, self.dtype, 0)
+            yield rows, phi, {"phi": phi, "first": first, "chunk": rows.stop - first, **self.arguments}
+
+
+def _problem(
+    query: Tensor,
+    key: Tensor,
+    forms: Tensor,
+    second: Tensor,
+    second_bias: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    query_time: Tensor | None,
+    key_time: Tensor | None,
+    exact: list[int],
+    activation: str,
+    dtype: torch.dtype,
+    precision: str,
+    tune: bool,
+) -> _Problem:
+    accumulator = torch.promote_types(dtype, torch.float32)
+    heads, head_dim = values.shape[2:]
+    split = columns(query.shape[-1], tuple(exact) if dtype.itemsize == 2 else (), accumulator, query.device)
+    psi = split.spread(key.to(accumulator) @ split.place, dtype, 1)
+    values = values.contiguous()
+    width = max(16, 1 << (head_dim - 1).bit_length())
+    group = next(size for size in range(max(1, min(GROUP, GROUP_WIDTH // width)), 0, -1) if heads % size == 0)
+    arguments = {
+        "psi": psi,
+        "second": second.to(accumulator).contiguous(),
+        "second_bias": second_bias.to(accumulator),
+        "values": values,
+        "bias": None if bias is None else bias.contiguous(),
+        "query_time": None if query_time is None else query_time.contiguous(),
+        "key_time": None if key_time is None else key_time.contiguous(),
+        "queries": query.shape[1],
+        "keys": key.shape[1],
+        "units": forms.shape[1],
+        "heads": heads,
+        "head_dim": head_dim,
+        "ACTIVATION": activation,
+        "SOFTMAX": bias is not None,
+        "CAUSAL": query_time is not None,
+        "HEADS": group,
+        "WIDTH": psi.shape[-1],
+        "DIM": width,
+        "ACC": _triton_type(accumulator),
+        "PRECISION": precision,
+        "WIDE": interpreting(),
+    }
+    reach = (None, None) if query_time is None or key_time is None else _reach(query_time, key_time)
+    forms = forms.to(accumulator) @ split.place
+    return _Problem(split, query, forms, psi, values, dtype, tune, group, reach, arguments)
+
+
+def _triton_type(dtype: torch.dtype) -> Any:
+    import triton.language as tl
+
+    return tl.float64 if dtype == torch.float64 else tl.float32
+
+
+def _reach(query_time: Tensor, key_time: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each query where the keys end that it may see, and for each key where the queries begin that see it."""
+    later = key_time.flip(-1).cummin(-1).values.flip(-1).contiguous()
+    earlier = query_time.cummax(-1).values.contiguous()
+    end = torch.searchsorted(later, query_time.contiguous(), right=True, out_int32=True)
+    return end, torch.searchsorted(earlier, key_time.contiguous(), out_int32=True)
+
+
+def _without_autocast(operation: Callable[P, T]) -> Callable[P, T]:
+    """Run an operation's own matrix products in the dtypes that it chose."""
+
+    @wraps(operation)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        device = next(arg.device.type for arg in args if isinstance(arg, Tensor))
+        with torch.autocast(device, enabled=False):
+            return operation(*args, **kwargs)
+
+    return run
+
+
+@torch.library.custom_op("itnet_triton::mlp_sum", mutates_args=())
+@_without_autocast
+def mlp_sum(
+    query: Tensor,
+    key: Tensor,
+    forms: Tensor,
+    second: Tensor,
+    second_bias: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    query_time: Tensor | None,
+    key_time: Tensor | None,
+    exact: list[int],
+    activation: str,
+    dtype: torch.dtype,
+    precision: str,
+    tune: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return Σ_j k_h v_j, or Σ_j e^(k_h + bias) v_j / Σ_j e^(k_h + bias) with a bias; k = W_2 σ(χ(x)ᵀ T χ(y)) + b_2.
+
+    Args:
+        query: χ of the query points, (B, N, R).
+        key: χ of the key points, (B, M, R).
+        forms: T, (R, hidden, R).
+        second: W_2, (heads, hidden).
+        second_bias: b_2, (heads,).
+        values: (B, M, heads, head_dim); without a bias, times their weights.
+        bias: the weights' logarithms, (B, M), −∞ for padding; `None` without normalisation.
+        query_time: the coordinate that is causal, (B, N); `None` for all pairs.
+        key_time: likewise, (B, M).
+        exact: features whose products need more than half precision.
+        activation: σ.
+        dtype: of the hidden layer's factors.
+        precision: of the products of float32, as `triton.language.dot` has it.
+        tune: whether the shapes of blocks are measured first.
+
+    Returns:
+        (B, N, heads, head_dim), in float32 at least, because gradients through a softmax are differences from it; and
+        the logarithms of the totals for the backward pass, (B, heads, N).
+    """
+    problem = _problem(
+        query, key, forms, second, second_bias, values, bias, query_time, key_time, exact, activation, dtype, precision,
+        tune,
+    )  # fmt: skip
+    batch, queries, heads = *query.shape[:2], values.shape[2]
+    out = values.new_empty(batch, queries, heads, values.shape[3], dtype=problem.accumulator)
+    log_total = values.new_zeros(batch, heads, queries if bias is not None else 0, dtype=problem.accumulator)
+    for rows, _, arguments in problem.chunks():
+        grid = rows.stop - rows.start, batch, heads // problem.group
+        results = {"out": out, "log_total": log_total, "reach": problem.causal[0]}
+        launch("sums", grid, 0, dtype, tune, **arguments, **results)
+    return out, log_total
+
+
+@mlp_sum.register_fake
+def _(query: Tensor, key: Tensor, forms: Tensor, second: Tensor, second_bias: Tensor, values: Tensor,
+      bias: Tensor | None, query_time: Tensor | None, key_time: Tensor | None, exact: list[int], activation: str,
+      dtype: torch.dtype, precision: str, tune: bool) -> tuple[Tensor, Tensor]:  # fmt: skip
+    batch, queries, heads = *query.shape[:2], values.shape[2]
+    accumulator = torch.promote_types(dtype, torch.float32)
+    log_total = values.new_empty(batch, heads, queries if bias is not None else 0, dtype=accumulator)
+    return values.new_empty(batch, queries, *values.shape[2:], dtype=accumulator), log_total
+
+
+@torch.library.custom_op("itnet_triton::mlp_sum_backward", mutates_args=())
+@_without_autocast
+def mlp_sum_backward(
+    grad_out: Tensor,
+    out: Tensor,
+    log_total: Tensor,
+    query: Tensor,
+    key: Tensor,
+    forms: Tensor,
+    second: Tensor,
+    second_bias: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    query_time: Tensor | None,
+    key_time: Tensor | None,
+    exact: list[int],
+    activation: str,
+    dtype: torch.dtype,
+    precision: str,
+    tune: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of `mlp_sum`'s first seven arguments (the last one empty without a bias)."""
+    problem = _problem(
+        query, key, forms, second, second_bias, values, bias, query_time, key_time, exact, activation, dtype, precision,
+        tune,
+    )  # fmt: skip
+    accumulator, split = problem.accumulator, problem.split
+    batch, keys, heads, head_dim = values.shape
+    units, width = problem.forms.shape[1:]
+    delta = (grad_out.to(accumulator) * out).sum(-1).transpose(1, 2).contiguous()
+    grad_query = torch.zeros_like(query, dtype=accumulator)
+    grad_forms = torch.zeros_like(forms, dtype=accumulator)
+    grad_second = second.new_zeros(units, heads, dtype=accumulator)
+    grad_second_bias = second.new_zeros(heads, dtype=accumulator)
+    grad_psi = problem.psi.new_zeros(problem.psi.shape, dtype=accumulator)
+    grad_values = values.new_zeros(values.shape, dtype=accumulator)
+    grad_shift = values.new_zeros(batch, keys if bias is not None else 0, dtype=accumulator)
+    given = {"grad_out": grad_out.to(values.dtype).contiguous(), "log_total": log_total, "delta": delta}
+    for rows, phi, arguments in problem.chunks():
+        count = rows.stop - rows.start
+        grad_phi = torch.zeros_like(phi, dtype=accumulator)
+        second_parts = grad_phi.new_zeros(batch, units, heads, count)
+        bias_parts = grad_phi.new_zeros(batch, heads, count)
+        of_query = {"grad_phi": grad_phi, "grad_second": second_parts, "grad_bias": bias_parts}
+        of_key = {"grad_psi": grad_psi, "grad_values": grad_values, "grad_shift": grad_shift}
+        shared = {**arguments, **given}
+        for head in range(0, heads, problem.group):
+            reach = {"reach": problem.causal[0], "head": head}
+            launch("query_gradients", (count, batch, 1), 0, dtype, tune, **shared, **of_query, **reach)
+            reach = {"reach": problem.causal[1], "head": head}
+            launch("key_gradients", (keys, batch, 1), 1, dtype, tune, **shared, **of_key, **reach)
+        grad_second += second_parts.sum((0, 3))
+        grad_second_bias += bias_parts.sum((0, 2))
+        of_features = grad_phi @ split.gather(0)  # (B, n, hidden, R)
+        present = query[:, rows].to(accumulator)
+        grad_query[:, rows] = of_features.flatten(2) @ forms.to(accumulator).flatten(1).T
+        grad_forms += (present.flatten(0, 1).T @ of_features.flatten(2).flatten(0, 1)).view_as(grad_forms)
+    return (
+        grad_query.to(query.dtype),
+        (grad_psi @ split.gather(1)).to(key.dtype),
+        grad_forms.to(forms.dtype),
+        grad_second.T.to(second.dtype, memory_format=torch.contiguous_format),
+        grad_second_bias.to(second_bias.dtype),
+        grad_values.to(values.dtype),
+        grad_shift if bias is None else grad_shift.to(bias.dtype),
+    )
+
+
+@mlp_sum_backward.register_fake
+def _(grad_out: Tensor, out: Tensor, log_total: Tensor, query: Tensor, key: Tensor, forms: Tensor, second: Tensor,
+      second_bias: Tensor, values: Tensor, bias: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:  # fmt: skip
+    given = query, key, forms, second, second_bias, values
+    shift = log_total.new_empty(values.shape[0], 0) if bias is None else bias
+    return tuple(torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (*given, shift))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    out, log_total = output
+    ctx.save_for_backward(out, log_total, *inputs[:9])
+    ctx.mark_non_differentiable(log_total)
+    ctx.options = inputs[9:]
+
+
+def _backward(ctx: Any, grad_out: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    if torch.is_grad_enabled():
+        raise DerivativeError(
+            "TritonEvaluator",
+            found="a backward pass with create_graph=True",
+            expected="first derivatives alone",
+            mend="Use the evaluator 'dense' for second derivatives.",
+        )
+    out, log_total, *inputs = ctx.saved_tensors
+    *grads, shift = mlp_sum_backward(grad_out, out, log_total, *inputs, *ctx.options)
+    return *grads, None if inputs[6] is None else shift, *[None] * 7
+
+
+mlp_sum.register_autograd(_backward, setup_context=_save)

@@ -1,0 +1,32 @@
+"""What this plugin brings. Imports no torch, and no Triton."""
+
+from __future__ import annotations
+
+from itnet_core.component import Check, ComponentSpec
+from itnet_core.hookspecs import hookimpl
+
+
+@hookimpl
+def itnet_register_components(api: int) -> list[ComponentSpec]:
+    """Declare the evaluator."""
+    return [
+        ComponentSpec(
+            kind="evaluator",
+            name="triton",
+            target="itnet_triton.evaluator:TritonEvaluator",
+            summary="the paper's kernel on NVIDIA GPUs, exact, without a pair tensor",
+        )
+    ]
+
+
+@hookimpl
+def itnet_doctor(api: int) -> list[Check]:
+    """Say whether the evaluator can run here; without a GPU there is nothing to mend, and `auto` takes another."""
+    from itnet_triton.surroundings import missing_gpu, missing_package
+
+    gpu, package = missing_gpu(), missing_package()
+    if gpu is not None:
+        return [Check(name="triton", ok=True, detail=f"not used here: {gpu}")]
+    if package is not None:
+        return [Check(name="triton", ok=False, detail=package)]
+    return [Check(name="triton", ok=True, detail="ready")]

@@ -1,0 +1,194 @@
+"""The kernels beside `dense` in float64, over ragged sizes; small, because the interpreter takes its time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from itnet_core import Field
+from itnet_core.errors import DerivativeError
+from itnet_core.evaluate import DenseEvaluator, Evaluator
+from itnet_core.kernel import Points
+from itnet_core.kernels.mlp import MLPKernel
+from itnet_core.support import Support
+from itnet_triton import operation
+from itnet_triton.evaluator import TritonEvaluator
+from itnet_triton.launch import interpreting
+
+
+@dataclass
+class Problem:
+    """A kernel with random points; `solve` gives the sums and all gradients."""
+
+    kernel: MLPKernel
+    query: Field
+    key: Field
+    values: Tensor
+    rounding: torch.dtype
+
+    def solve(self, evaluator: Evaluator, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+        """Return the sums, and their gradients to the terms, values, weights and parameters, all in `dtype`."""
+        kernel = MLPKernel(8, self.kernel.config).to(dtype)
+        kernel.load_state_dict(self.kernel.state_dict())
+        terms = self.kernel.project(self.query, self.key)
+        terms = [each.detach().to(self.rounding).to(dtype).requires_grad_() for each in terms]
+        weights = self.key.weights.to(torch.promote_types(dtype, torch.float32), copy=True).requires_grad_()
+        values = self.values.detach().to(dtype, copy=True).requires_grad_()
+        query = Points(terms[0], self.query.positions, self.query.weights)
+        out = evaluator(kernel, query, Points(terms[1], self.key.positions, weights), values)
+        out.backward(torch.linspace(-1, 1.5, out.numel(), dtype=torch.float64).view_as(out).to(out.dtype))
+        of = {"query": terms[0], "key": terms[1], "values": values, "weights": weights}
+        of |= {name: each for name, each in kernel.named_parameters() if name != "content.weight"}
+        return {"sums": out.detach()} | {name: _given(each) for name, each in of.items()}
+
+
+def problem(
+    sizes: tuple[int, int, int],
+    *,
+    head_dim: int = 3,
+    grid: bool = False,
+    rounding: torch.dtype = torch.float64,
+    **options: Any,
+) -> Problem:
+    """Return random points for (B, N, M); every fourth key has weight 0, and on a grid some times are equal.
+
+    All is in half precision's own numbers, the terms if `rounding` says so, so that its arithmetic alone is measured.
+    """
+    batch, n, m = sizes
+    kernel = MLPKernel(8, position_dim=2, **{"hidden": 3, "rank": 3, "frequencies": 1, "heads": 2, **options})
+    kernel = kernel.bfloat16().double()
+
+    def place(points: int) -> Tensor:
+        positions = 2 * torch.rand(batch, points, 2, dtype=torch.float64) - 1
+        return (positions * 8).round() / 8 if grid else positions.bfloat16().double()
+
+    weights = torch.rand(batch, m, dtype=torch.float64).bfloat16().double() + 0.5
+    weights = weights * (torch.arange(m) % 4 != 1)
+    key = Field(torch.randn(batch, m, 8, dtype=torch.float64), place(m), weights)
+    values = torch.randn(batch, m, kernel.heads, head_dim).bfloat16().double()
+    return Problem(kernel, Field(torch.randn(batch, n, 8, dtype=torch.float64), place(n)), key, values, rounding)
+
+
+def compare(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
+    """Hold each tensor to a relative error, in the 2-norm."""
+    for name, reference in expected.items():
+        error = (found[name].double() - reference.double()).norm()
+        assert error <= tolerance * reference.norm() + 1e-12, f"{name}: {error / reference.norm():.2g}"
+
+
+def _given(tensor: Tensor) -> Tensor:
+    assert tensor.grad is not None
+    return tensor.grad
+
+
+@pytest.fixture
+def triton() -> TritonEvaluator:
+    assert interpreting(), "TRITON_INTERPRET=1 was not set before triton was imported"
+    return TritonEvaluator(interpret=True)
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 17, 1), (1, 33, 17), (2, 1, 64), (1, 17, 65)])
+def test_ragged_sizes_equal_dense(triton: TritonEvaluator, sizes: tuple[int, int, int], normalization: str) -> None:
+    given = problem(sizes, normalization=normalization)
+    compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
+def test_activations_equal_dense(triton: TritonEvaluator, activation: str, normalization: str) -> None:
+    given = problem((1, 9, 20), activation=activation, normalization=normalization)
+    compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize("grid", [False, True])
+def test_causal_equals_dense_with_times_in_any_order_and_equal_ones(
+    triton: TritonEvaluator, grid: bool, normalization: str
+) -> None:
+    given = problem((2, 35, 40), grid=grid, support=Support(causal=1), normalization=normalization)
+    compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+def test_causal_skips_blocks_of_sorted_times_and_queries_before_all_keys(
+    triton: TritonEvaluator, normalization: str
+) -> None:
+    given = problem((1, 70, 70), support=Support(causal=0), normalization=normalization)
+    for field in (given.query, given.key):
+        field.positions[..., 0] = torch.linspace(-1, 1, 70, dtype=torch.float64)
+    given.query.positions[..., 0] -= 0.1
+    found = given.solve(triton)
+    assert not found["sums"][:, 0].any()
+    compare(found, given.solve(DenseEvaluator()), 1e-9)
+
+
+@pytest.mark.parametrize("inputs", [("query",), ("product", "distance"), ("query", "key", "displacement")])
+def test_parts_of_the_inputs_equal_dense(triton: TritonEvaluator, inputs: tuple[str, ...]) -> None:
+    given = problem((1, 5, 9), inputs=inputs)
+    compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+@pytest.mark.parametrize(("heads", "head_dim"), [(1, 1), (5, 2), (6, 17), (3, 100)])
+def test_heads_and_their_channels_equal_dense(triton: TritonEvaluator, heads: int, head_dim: int) -> None:
+    given = problem((1, 5, 9), heads=heads, head_dim=head_dim, normalization="softmax")
+    compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+def test_chunks_of_queries_equal_dense(triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation, "CHUNK_NUMBERS", 3 * 16 * 7)  # 7 of 20 queries at a time
+    for support in (Support(), Support(causal=0)):
+        given = problem((1, 20, 10), support=support, normalization="softmax")
+        compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)])
+def test_lower_precision_keeps_to_its_errors(
+    triton: TritonEvaluator, dtype: torch.dtype, tolerance: float, normalization: str
+) -> None:
+    given = problem((1, 40, 40), hidden=8, rounding=dtype, activation="silu", normalization=normalization)
+    found, expected = given.solve(triton, dtype), given.solve(DenseEvaluator())
+    if normalization == "softmax":
+        expected.pop("second.bias")  # it is 0: a constant beside k changes nothing
+    compare(found, expected, tolerance)
+    assert found["sums"].dtype == dtype
+
+
+def test_under_autocast_positions_keep_more_than_half_precision(triton: TritonEvaluator) -> None:
+    given = problem((1, 40, 40), hidden=8, inputs=("displacement", "distance"), rounding=torch.float32)
+    with torch.no_grad():  # bumps of radius 1/8 in a domain of length 2
+        given.kernel.first.weight[:, given.kernel.inputs.columns["distance"]] = -64.0
+        given.kernel.first.weight[:, given.kernel.inputs.columns["displacement"]] = 4.0
+    expected = {"sums": given.solve(DenseEvaluator())["sums"]}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, coarse = (given.solve(each, torch.float32)["sums"] for each in (triton, DenseEvaluator()))
+    assert found.dtype == coarse.dtype == torch.bfloat16
+    compare({"sums": found}, expected, 1e-2)
+    with pytest.raises(AssertionError):
+        compare({"sums": coarse}, expected, 1e-2)
+
+
+def test_second_derivatives_are_refused(triton: TritonEvaluator) -> None:
+    given = problem((1, 3, 4))
+    terms = given.kernel.project(given.query, given.key)
+    points = (Points(t, f.positions, f.weights) for t, f in zip(terms, (given.query, given.key), strict=True))
+    out = triton(given.kernel, *points, given.values.requires_grad_())
+    with pytest.raises(DerivativeError, match="dense"):
+        torch.autograd.grad(out.sum(), given.values, create_graph=True)
+
+
+def test_operations_are_ones_that_torch_accepts() -> None:
+    given = problem((1, 5, 6), normalization="softmax")
+    kernel = given.kernel
+    query, key = (each.detach().requires_grad_() for each in kernel.project(given.query, given.key))
+    forms = kernel.inputs(kernel.first.weight, kernel.first.bias).detach()
+    second = kernel.second.weight.detach(), kernel.second.bias.detach()
+    arguments = (query, key, forms, *second, given.values, torch.zeros(1, 6, dtype=torch.float64), None, None)
+    options = ([0], "silu", torch.float64, "ieee", False)
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(operation.mlp_sum, (*arguments, *options), test_utils=checks)

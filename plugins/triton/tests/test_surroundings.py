@@ -1,0 +1,96 @@
+"""What is said where Triton or a GPU is missing, and that nothing breaks there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from itnet_core import API, Field, IntegralOperator
+from itnet_core.errors import ConfigError
+from itnet_core.evaluate import AutoEvaluator
+from itnet_core.kernel import Points
+from itnet_core.kernels.mlp import MLPKernel
+from itnet_core.support import Support
+from itnet_triton import surroundings
+from itnet_triton.evaluator import TritonEvaluator
+from itnet_triton.plugin import itnet_doctor
+
+
+def case(**options: object) -> tuple[MLPKernel, Points, Points, torch.Tensor]:
+    kernel = MLPKernel(8, position_dim=2, **options)
+    field = Field(torch.randn(2, 40, 8), torch.rand(2, 40, 2))
+    terms = kernel.project(field, field)
+    points = [Points(term, field.positions, field.weights) for term in terms]
+    return kernel, points[0], points[1], torch.randn(2, 40, 4, 2)
+
+
+def test_tensors_on_a_cpu_are_refused_with_the_reason() -> None:
+    evaluator = TritonEvaluator()
+    assert not evaluator.evaluates(*case())
+    with pytest.raises(ConfigError, match=r"TritonEvaluator: found tensors on cpu; expected an NVIDIA GPU"):
+        evaluator(*case())
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [({"support": Support(radius=0.5)}, "radius=0.5"), ({"rank": 200}, "features of points")],
+)
+def test_what_it_cannot_do_is_refused_with_the_reason(options: dict[str, object], found: str) -> None:
+    evaluator = TritonEvaluator(interpret=True)
+    assert evaluator.evaluates(*case())
+    assert not evaluator.evaluates(*case(**options))
+    with pytest.raises(ConfigError, match=found):
+        evaluator(*case(**options))
+
+
+def test_mixed_double_precision_is_refused() -> None:
+    kernel, query, key, values = case()
+    assert "float64" in str(TritonEvaluator(interpret=True).obstacle(kernel, query, key, values.double()))
+
+
+def test_it_does_not_pay_for_nodes_of_each_query() -> None:
+    kernel, query, key, values = case()
+    evaluator = TritonEvaluator(interpret=True)
+    assert evaluator.pays(kernel, query, key, values)
+    assert not evaluator.pays(kernel, query.narrow(slice(1)), key, values)
+
+
+def test_auto_takes_another_on_a_cpu() -> None:
+    auto = AutoEvaluator()
+    auto.offer([TritonEvaluator()])
+    assert TritonEvaluator in map(type, auto.candidates)
+    assert not isinstance(auto.choice(*case()), TritonEvaluator)
+    kernel = MLPKernel(8, position_dim=2)
+    assert IntegralOperator(8, kernel, evaluator=auto)(Field(torch.randn(1, 40, 8), torch.rand(1, 40, 2)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_doctor_says_that_there_is_no_gpu() -> None:
+    [check] = itnet_doctor(API)
+    assert check.ok
+    assert "no NVIDIA GPU" in check.detail
+
+
+def test_doctor_says_that_triton_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "missing_gpu", lambda: None)
+    monkeypatch.setattr(surroundings, "find_spec", lambda name: None)
+    [check] = itnet_doctor(API)
+    assert not check.ok
+    assert "pip install triton" in check.detail
+
+
+def test_without_triton_it_evaluates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "find_spec", lambda name: None)
+    evaluator = TritonEvaluator(interpret=True)
+    assert not evaluator.evaluates(*case())
+    with pytest.raises(ConfigError, match="triton is not installed"):
+        evaluator(*case())
+
+
+def test_the_evaluator_is_built_without_importing_its_kernels() -> None:
+    code = "import sys, itnet_triton.evaluator as e; e.TritonEvaluator; print('itnet_triton.kernels' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
