@@ -323,10 +323,19 @@ def with_gradients(case: Case) -> tuple[Case, list[Tensor]]:
     """Return the case over tensors that ask for gradients, and these tensors, in the order of `tensors`."""
     leaves, spec = tree_flatten((case.query.terms, case.key.terms))
     inputs = [leaf.detach().requires_grad_() for leaf in (*leaves, case.values, case.key.weights)]
-    query, key = tree_unflatten(inputs[: len(leaves)], spec)
+    terms = [_without_constant(leaf) for leaf in inputs[: len(leaves)]] if isinstance(case.kernel, MLPKernel) else inputs
+    query, key = tree_unflatten(terms[: len(leaves)], spec)
     values, weights = inputs[len(leaves) :]
     query_points, key_points = case.query._replace(terms=query), case.key._replace(terms=key, weights=weights)
     return replace(case, query=query_points, key=key_points, values=values), [*inputs, *case.kernel.parameters()]
+
+
+def _without_constant(terms: Tensor) -> Tensor:
+    """Return an MLP kernel's terms with no gradient to their first feature: it is the number 1 of every point.
+
+    An evaluator may take it for the constant that it is, and compute no gradient to it.
+    """
+    return torch.cat([terms[..., :1].detach(), terms[..., 1:]], dim=-1)
 
 
 def linear(result: Tensor) -> Tensor:
