@@ -1,7 +1,7 @@
 """The evaluator `triton` on an NVIDIA GPU: first whether it is right, then how fast it is.
 
-Run `python benchmarks/gpu.py` on a machine with a GPU (10 minutes); it writes `benchmarks/gpu.md` and `gpu.json`. It ends
-with an error where the kernels are off by more than is allowed. Without a GPU it says so, and measures nothing;
+Run `python benchmarks/gpu.py` on a machine with a GPU (10 minutes); it writes `benchmarks/gpu.md` and `gpu.json`. It
+ends with an error where the kernels are off by more than is allowed. Without a GPU it says so, and measures nothing;
 `TRITON_INTERPRET=1 python benchmarks/gpu.py --interpret` then goes through all its steps on the CPU, on few points.
 """
 
