@@ -83,23 +83,19 @@ def read_texts(folder: Path) -> tuple[str, str]:
 
 def ngram_bits(train: str, text: str, order: int) -> float:
     """Return the bits a character of a text by an n-gram model, smoothed as Witten and Bell did (1991)."""
-    counts = [Counter(train[i : i + n] for i in range(len(train) - n + 1)) for n in range(1, order + 1)]
-    contexts: list[Counter[str]] = [Counter() for _ in counts]  # how often a context is followed by something
-    kinds: list[Counter[str]] = [Counter() for _ in counts]  # by how many different characters
-    for n, each in enumerate(counts):
-        for gram, count in each.items():
-            contexts[n][gram[:-1]] += count
-            kinds[n][gram[:-1]] += 1
-    bits = 0.0
-    for i in range(len(text)):
-        probability = 1 / len(counts[0])
-        for n in range(min(order, i + 1)):
-            context = text[i - n : i]
-            if seen := contexts[n][context]:
-                different = kinds[n][context]
-                probability = (counts[n][text[i - n : i + 1]] + different * probability) / (seen + different)
-        bits -= math.log2(probability)
-    return bits / len(text)
+    probability = [1 / len(set(train))] * len(text)
+    for n in range(order):  # characters of context
+        asked = {text[i - n : i] for i in range(n, len(text))}
+        grams = Counter(train[i - n : i + 1] for i in range(n, len(train)) if train[i - n : i] in asked)
+        seen, different = Counter[str](), Counter[str]()
+        for gram, count in grams.items():
+            seen[gram[:-1]] += count
+            different[gram[:-1]] += 1
+        for i in range(n, len(text)):
+            if found := seen[context := text[i - n : i]]:
+                kinds = different[context]
+                probability[i] = (grams[text[i - n : i + 1]] + kinds * probability[i]) / (found + kinds)
+    return -sum(map(math.log2, probability)) / len(text)
 
 
 @torch.no_grad()
