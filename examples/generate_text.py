@@ -11,9 +11,10 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
+from time import process_time
+from timeit import repeat
 from typing import Any
 
 import torch
@@ -82,31 +83,26 @@ def read_texts(folder: Path) -> tuple[str, str]:
 
 def ngram_bits(train: str, text: str, order: int) -> float:
     """Return the bits a character of a text by an n-gram model, smoothed as Witten and Bell did (1991)."""
-    counts = [Counter(train[i : i + n] for i in range(len(train) - n + 1)) for n in range(1, order + 1)]
-    contexts: list[Counter[str]] = [Counter() for _ in counts]  # how often a context is followed by something
-    kinds: list[Counter[str]] = [Counter() for _ in counts]  # by how many different characters
-    for n, each in enumerate(counts):
-        for gram, count in each.items():
-            contexts[n][gram[:-1]] += count
-            kinds[n][gram[:-1]] += 1
-    bits = 0.0
-    for i in range(len(text)):
-        probability = 1 / len(counts[0])
-        for n in range(min(order, i + 1)):
-            context = text[i - n : i]
-            if seen := contexts[n][context]:
-                different = kinds[n][context]
-                probability = (counts[n][text[i - n : i + 1]] + different * probability) / (seen + different)
-        bits -= math.log2(probability)
-    return bits / len(text)
+    probability = [1 / len(set(train))] * len(text)
+    for n in range(order):  # characters of context
+        asked = {text[i - n : i] for i in range(n, len(text))}
+        grams = Counter(train[i - n : i + 1] for i in range(n, len(train)) if train[i - n : i] in asked)
+        seen, different = Counter[str](), Counter[str]()
+        for gram, count in grams.items():
+            seen[gram[:-1]] += count
+            different[gram[:-1]] += 1
+        for i in range(n, len(text)):
+            if found := seen[context := text[i - n : i]]:
+                kinds = different[context]
+                probability[i] = (grams[text[i - n : i + 1]] + kinds * probability[i]) / (found + kinds)
+    return -sum(map(math.log2, probability)) / len(text)
 
 
 @torch.no_grad()
 def bits(model: CharacterModel, text: Tensor, window: int = 512) -> float:
     """Return the bits a character of a text, (N,), whose context begins anew with each window."""
+    window = min(window, len(text) - 1)
     length = (len(text) - 1) // window * window
-    if not length:
-        window = length = len(text) - 1
     given, following = text[:length].view(-1, window), text[1 : length + 1].view(-1, window)
     total = 0.0
     for at in range(0, len(given), 16):
@@ -150,23 +146,13 @@ def stream(model: CharacterModel, start: Tensor, count: int, temperature: float 
     return torch.tensor(text), torch.stack(logits), sum(leaf.numel() for leaf in tree_leaves(states))
 
 
-def seconds(run: Callable[[], object], rounds: int = 3) -> float:
-    """Return the shortest of some runs' times."""
-    times = []
-    for _ in range(rounds):
-        start = perf_counter()
-        run()
-        times.append(perf_counter() - start)
-    return min(times)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, validate, write, and measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kernel", default="mamba", help="a kernel that streams (default: %(default)s)")
     parser.add_argument("--options", type=json.loads, default={}, help="of the kernel, as JSON: '{\"heads\": 8}'")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="where fetch_data.py put the data")
-    parser.add_argument("--steps", type=int, default=1200, help="of training (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=2000, help="of training (default: %(default)s)")
     parser.add_argument("--dim", type=int, default=96, help="channels (default: %(default)s)")
     parser.add_argument("--depth", type=int, default=2, help="blocks (default: %(default)s)")
     parser.add_argument("--length", type=int, default=128, help="characters of a stretch (default: %(default)s)")
@@ -185,9 +171,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = CharacterModel(
         len(alphabet), given.kernel, given.dim, given.depth, OPTIONS.get(given.kernel, {}) | given.options
     )
-    begin = perf_counter()
+    begin = process_time()
     train(model, learned, given.steps, given.length, 16, show=not given.json)
-    minutes = (perf_counter() - begin) / 60
+    minutes = (process_time() - begin) / 60
     model.eval()
     start = torch.tensor([index.get(c, 0) for c in given.start])
     text, stepped, state = stream(model, start, given.count)
@@ -195,14 +181,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         whole = model(text.unsqueeze(0))[0]
         difference = float((stepped - whole).abs().max() / whole.abs().max())
         assert difference < 1e-4, f"stepping and the whole pass differ by {difference:.1e} of the largest logit"
-        again = seconds(lambda: model(text.unsqueeze(0)))
-    each = seconds(lambda: stream(model, text, 0)) / len(text)
+        again = min(repeat(lambda: model(text.unsqueeze(0)), number=1, repeat=5))
+    each = min(repeat(lambda: stream(model, text, 0), number=1, repeat=5)) / len(text)
     found = {
         "kernel": given.kernel,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "training_minutes": minutes,
+        "training_minutes_of_a_core": minutes,
         "bits": bits(model, validation),
-        "ngram_bits": {order: ngram_bits(known[0], known[1], order) for order in (1, 3, 5)},
+        **{f"bits_of_{n}-grams": ngram_bits(known[0], known[1], n) for n in (1, 3, 5, 6)},
         "stepping_differs_by": difference,
         "numbers_of_state": state,
         "characters": len(text),
