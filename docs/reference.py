@@ -8,7 +8,8 @@ import tempfile
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import chdir
+from contextlib import chdir, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,6 +32,8 @@ from itnet_core.testing import (
     SamplerConformance,
     TaskConformance,
 )
+from itnet_kernels import convert
+from itnet_kernels import errors as conversion
 from itnet_registry import Registry, create_model, load_model
 from itnet_registry import errors as registry
 from itnet_registry.cli.app import _loaded, app
@@ -39,6 +42,9 @@ from itnet_registry.discovery import Source
 from itnet_registry.errors import Fault, Stage
 from itnet_registry.loading import check_core
 from itnet_registry.names import choose
+from itnet_train import errors as training
+from itnet_train import train
+from itnet_train.directory import RunDirectory
 
 FOLDER = Path(__file__).parent / "reference"
 OURS = {
@@ -159,7 +165,11 @@ def errors() -> Iterator[str]:
             base.__name__ for base in cls.__mro__ if base not in (cls, ITNetError, Exception, BaseException, object)
         ]
         yield f"## {cls.__name__}\n"
-        yield first_line(cls) + (f" It is a {_code(bases)} too." if bases else "") + "\n"
+        yield (
+            first_line(cls)
+            + (f" It is a{'n' * bases[0].startswith(tuple('AEIO'))} {_code(bases)} too." if bases else "")
+            + "\n"
+        )
         yield "```text\n" + "\n".join(textwrap.wrap(raised(cls, cause), 110)) + "\n```\n"
     yield "## Stages at which a plugin is set aside\n"
     yield "`itnet list` shows the stage of each plugin that failed; everything else goes on. `ITNET_STRICT=1` raises.\n"
@@ -201,6 +211,19 @@ def _table_without_label() -> None:
     Registry().create("task", "text-table", train="texts.csv").dataset("train")
 
 
+def _taken_directory() -> None:
+    Path("runs/digits/resume").mkdir(parents=True)
+    Path("runs/digits/config.yaml").touch()
+    RunDirectory(Path("runs/digits")).check({}, resume=False, overwrite=False)
+
+
+def _diverging_run() -> None:
+    model = {"width": 8, "depth": 1, "encoder": {"name": "patch", "patch_size": 4}, "kernel": {"heads": 2}}
+    settings = {"epochs": 1, "learning_rate": 1e30, "warmup": 0, "accelerator": "cpu"}
+    with redirect_stderr(StringIO()):
+        train({"model": {**model, "task": "digits"}, "train": settings}, Path("runs/digits"))
+
+
 EXAMPLES: dict[type[ITNetError], Callable[[], object]] = {
     core.ConfigError: lambda: create_model("itnet-nano", encoder="patch", head={"name": "classify", "clases": 10}),
     core.FieldError: lambda: Field(torch.randn(2, 3, 8), torch.rand(2, 4, 2)),
@@ -215,6 +238,9 @@ EXAMPLES: dict[type[ITNetError], Callable[[], object]] = {
     registry.ComponentError: lambda: _component(target="acme_of_nobody.kernel:Wave").load(),
     registry.RequirementError: lambda: _component(requires=("fast-waves>=2",)).load(),
     registry.CheckpointError: lambda: load_model("runs/nothing"),
+    conversion.ConversionError: lambda: convert(torch.nn.Linear(3, 4)),
+    training.RunError: _taken_directory,
+    training.NonFiniteError: _diverging_run,
 }
 """For each exception class something that raises it."""
 

@@ -172,15 +172,25 @@ class SpeakerEncoder(nn.Module):
         return F.normalize(self.linear(hidden[-1]).relu(), dim=-1)
 
 
-def resemblyzer(data: Path) -> Claim:
-    """Resemblyzer: the embeddings of speakers in five languages."""
-    from torchaudio.transforms import MelSpectrogram
-
+def speaker_encoder(data: Path) -> SpeakerEncoder:
+    """Return Resemblyzer's network with its weights."""
     model = SpeakerEncoder().eval()
     saved = torch.load(data / "resemblyzer/pretrained.pt", weights_only=True, map_location="cpu")["model_state"]
     model.load_state_dict({name: saved[name] for name in model.state_dict()})
+    return model
+
+
+def spectrogram(waves: Tensor) -> Tensor:
+    """Return the mel spectrograms that it reads, (B, 160, 40), of waves at 16 kHz, (B, samples)."""
+    from torchaudio.transforms import MelSpectrogram
+
     mel = MelSpectrogram(16000, n_fft=400, hop_length=160, n_mels=40, norm="slaney", mel_scale="slaney")
-    batch = mel(speech(data)).transpose(1, 2)[:, :160]
+    return mel(waves).transpose(1, 2)[:, :160]
+
+
+def resemblyzer(data: Path) -> Claim:
+    """Resemblyzer: the embeddings of speakers in five languages."""
+    model, batch = speaker_encoder(data), spectrogram(speech(data))
     return compare("resemblyzer", model, f"{len(batch)} recordings", lambda model: model(batch), 1e-5)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from itnet_core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from itnet_core.auxiliary import auxiliary_losses
     from itnet_core.component import Check, CommandSpec, ComponentSpec, PresetSpec
     from itnet_core.config import ComponentConfig, Configured
     from itnet_core.encoder import Encoder
@@ -33,6 +34,7 @@ API = 1
 """The plugin interface's version. Plugins written for `API` and `API - 1` are served."""
 
 _HOME = {
+    "itnet_core.auxiliary": ("auxiliary_losses",),
     "itnet_core.component": ("Check", "CommandSpec", "ComponentSpec", "PresetSpec"),
     "itnet_core.config": ("ComponentConfig", "Configured"),
     "itnet_core.encoder": ("Encoder",),
@@ -81,6 +83,7 @@ __all__ = [
     "Support",
     "Task",
     "Trunk",
+    "auxiliary_losses",
     "hookimpl",
     "union",
 ]

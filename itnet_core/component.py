@@ -19,6 +19,11 @@ def _check(what: str, value: object, pattern: re.Pattern[str], like: str) -> Non
         raise ValueError(f"{what}: found {value!r}; expected something like {like!r}")
 
 
+def _check_line(what: str, value: object) -> None:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{what}: found {value!r}; expected one line of text")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComponentSpec:
     """One component that a plugin brings: an encoder, kernel, sampler, evaluator, head or task.
@@ -53,6 +58,9 @@ class ComponentSpec:
             raise ValueError(f"ComponentSpec.kind: found {self.kind!r}; expected one of {', '.join(KINDS)}")
         _check("ComponentSpec.name", self.name, _NAME, "patch")
         _check("ComponentSpec.target", self.target, _TARGET, "itnet_image.patch:PatchEncoder")
+        _check_line("ComponentSpec.summary", self.summary)
+        if not isinstance(self.requires, list | tuple) or not all(isinstance(each, str) for each in self.requires):
+            raise ValueError(f"ComponentSpec.requires: found {self.requires!r}; expected a tuple of requirements")
         if not isinstance(self.config_version, int) or self.config_version < 1:
             raise ValueError(f"ComponentSpec.config_version: found {self.config_version!r}; expected an integer >= 1")
         if self.modality is not None:
@@ -82,6 +90,7 @@ class PresetSpec:
 
     def __post_init__(self) -> None:
         _check("PresetSpec.name", self.name, _NAME, "itnet-s")
+        _check_line("PresetSpec.summary", self.summary)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +112,7 @@ class CommandSpec:
 
     def __post_init__(self) -> None:
         _check("CommandSpec.name", self.name, _NAME, "train")
+        _check_line("CommandSpec.summary", self.summary)
         _check("CommandSpec.target", self.target, _TARGET, "itnet_train.cli:train")
         for section, target in self.sections.items():
             _check(f"CommandSpec.sections[{section!r}]", target, _TARGET, "itnet_train.config:TrainConfig")

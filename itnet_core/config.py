@@ -98,7 +98,7 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
 
     Raises:
         ConfigError: the first thing that pydantic found wrong, with its path below `place`; a field that does not exist
-            goes before one that is missing, since it may be the same one misspelt.
+            goes before one that is missing, since it may be the same one misspelt. Or a validator of the model fails.
     """
     try:
         return model.model_validate(data)
@@ -119,6 +119,9 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
             raise ConfigError(path, found="nothing", expected="a value") from None
         expected = first["msg"].removeprefix("Input should be ")
         raise ConfigError(path, found=repr(first["input"]), expected=expected) from None
+    except Exception as error:  # a validator's own, such as the overflow of a number with too many digits
+        found = f"{type(error).__name__}: {error}, when they were checked"
+        raise ConfigError(place, found=found, expected="values that can be checked") from error
 
 
 def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:

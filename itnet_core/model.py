@@ -24,7 +24,7 @@ class ITNetModel(nn.Module):
         config: the JSON-native configuration that it was assembled from, if it was; saved with its weights.
 
     Raises:
-        ConfigError: there is no encoder, or a head has no encoder of its name.
+        ConfigError: there is no encoder, a head has no encoder of its name, or torch takes no module of that name.
     """
 
     def __init__(
@@ -42,9 +42,13 @@ class ITNetModel(nn.Module):
                 found=f"encoders {sorted(encoders)} and heads {sorted(heads)}",
                 expected="at least one encoder, and an encoder for each head",
             )
-        self.encoders = nn.ModuleDict(encoders)
-        self.trunk = trunk
-        self.heads = nn.ModuleDict(heads)
+        try:
+            self.encoders = nn.ModuleDict(encoders)
+            self.trunk = trunk
+            self.heads = nn.ModuleDict(heads)
+        except KeyError as error:
+            found = f"a modality that cannot be a module's name ({error.args[0]})"
+            raise ConfigError("ITNetModel.encoders", found=found, expected="another name for it") from error
         self.config = config
 
     def forward(self, inputs: Any, modality: str | None = None) -> Tensor:

@@ -6,10 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from itnet_core.auxiliary import add_loss, collecting
 from itnet_core.errors import ConfigError, ShapeError
 from itnet_core.evaluate import AutoEvaluator, Evaluator
 from itnet_core.field import Field, distinct
 from itnet_core.kernel import Kernel, Points, State
+from itnet_core.proposal_loss import proposal_loss
 from itnet_core.sampler import FullSampler, Nodes, Sampler
 
 
@@ -118,6 +120,8 @@ class IntegralOperator(nn.Module):
         values = self.value(key.values)
         if nodes is not None:
             query_points, key_points, values = _at_nodes(query_points, key_points, values, nodes)
+            if nodes.log_proposal is not None and collecting():
+                add_loss(proposal_loss(self.kernel, query_points, key_points, values, nodes.log_proposal))
         integral = self.evaluator(self.kernel, query_points, key_points, values)
         return integral.reshape(*query.values.shape[:2], *integral.shape[2:])
 

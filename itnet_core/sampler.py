@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -19,22 +19,32 @@ class Nodes:
     Attributes:
         indices: into the key's points: (B, M) shared by all queries, or (B, N, M) for each query.
         weights: the nodes' weights, of the same shape; 0 leaves a node out.
+        log_proposal: log p(y_j) of a proposal that is learned, of the same shape, with its gradient, and finite; the
+            operator makes of it the loss that trains the proposal, see `itnet_core.proposal_loss`.
     """
 
     indices: Tensor
     weights: Tensor
+    log_proposal: Tensor | None = None
 
 
 class Sampler(Configured, nn.Module, ABC):
     """Base of samplers: `Sampler(dim, config)` chooses the nodes of the quadrature for a field of `dim` channels.
 
+    One that draws at random does so from torch's generator in training, which whoever trains seeds for every step. In
+    evaluation it makes one fixed choice, the same for a sample in any batch, unless its configuration asks otherwise.
+
     Attributes:
-        unbiased: whether the mean over many draws of a sum over its nodes is the sum over the field.
-        learned: whether it has parameters that the result's gradient reaches.
+        unbiased: whether the mean over many draws of a sum over its nodes is the sum over the field, and the mean of
+            its gradients the gradient. Weights w / (M p) are so if p is held constant (`Tensor.detach`).
+        truncates: whether it leaves a part of the domain out: its nodes have the key's own weights, and no others
+            stand for what is left out. Those of the others carry the whole mass.
+        learned: whether it has parameters, trained by a loss of their own (`Nodes.log_proposal`) or by the result's.
     """
 
-    unbiased: ClassVar[bool] = True
-    learned: ClassVar[bool] = False
+    unbiased: bool = True
+    truncates: bool = False
+    learned: bool = False
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()

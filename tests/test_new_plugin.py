@@ -42,7 +42,10 @@ def test_what_is_written_is_typed(tmp_path: Path) -> None:
     for kind in KINDS:
         done = run("itnet_registry", "new-plugin", f"itnet-new-{kind}", "--kind", kind, "--path", tmp_path)
         assert done.returncode == 0, done.stderr
-    packages = [tmp_path / f"itnet-new-{kind}/itnet_new_{kind}" for kind in KINDS]
+    done = run("itnet_registry", "new-plugin", "itnet-3d", "--kind", "kernel", "--path", tmp_path)
+    assert "class Itnet3dKernel(Kernel)" in (tmp_path / "itnet-3d/itnet_3d/kernel.py").read_text(), done.stderr
+    packages = [tmp_path / "itnet-3d/itnet_3d"]
+    packages += [tmp_path / f"itnet-new-{kind}/itnet_new_{kind}" for kind in KINDS]
     done = run("mypy", "--strict", *packages)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -56,6 +59,7 @@ def test_what_is_written_is_typed(tmp_path: Path) -> None:
         ("class", "whose package would be 'class'"),
         ("itnet-core", "'itnet-core', which is installed already"),
         ("json", "or a package 'json' is"),
+        ("a" * 300, "File name too long"),
     ],
 )
 def test_names_that_cannot_be_are_refused(name: str, told: str, tmp_path: Path) -> None:

@@ -25,19 +25,27 @@ class DenseEvaluator(Evaluator):
 
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`."""
-        k = kernel(query.terms, key.terms)
-        support = kernel.support
-        inside = None if support.everywhere else support.mask(query.positions, key.positions).unsqueeze(1)
+        matrix = pair_matrix(kernel, query, key)
         if kernel.normalization == "none":
             values = values * key.weights[..., None, None].to(values.dtype)
-            matrix = k if inside is None else torch.where(inside, k, 0.0)
-        else:
-            present = (key.weights > 0)[:, None, None, :]
-            inside = present if inside is None else inside & present
-            log_weights = torch.where(key.weights > 0, key.weights, 1.0).log()[:, None, None, :]
-            logits = torch.where(inside, k + log_weights, -torch.inf)
-            peak = logits.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)
-            matrix = (logits - peak).exp()
-            total = matrix.sum(-1, keepdim=True)
-            matrix = matrix / torch.where(total > 0, total, 1.0)
         return (matrix.to(values.dtype) @ values.transpose(1, 2)).transpose(1, 2)
+
+
+def pair_matrix(kernel: Kernel, query: Points, key: Points) -> Tensor:
+    """Return what the values are multiplied by, (B, heads, n, m), 0 outside the support.
+
+    That is k, to which the weights w_j are still to come, or, with `softmax`, w_j e^k / Σ_j w_j e^k.
+    """
+    k = kernel(query.terms, key.terms)
+    support = kernel.support
+    inside = None if support.everywhere else support.mask(query.positions, key.positions).unsqueeze(1)
+    if kernel.normalization == "none":
+        return k if inside is None else torch.where(inside, k, 0.0)
+    present = (key.weights > 0)[:, None, None, :]
+    inside = present if inside is None else inside & present
+    log_weights = torch.where(key.weights > 0, key.weights, 1.0).log()[:, None, None, :]
+    logits = torch.where(inside, k + log_weights, -torch.inf)
+    peak = logits.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)
+    matrix = (logits - peak).exp()
+    total = matrix.sum(-1, keepdim=True)
+    return matrix / torch.where(total > 0, total, 1.0)

@@ -94,9 +94,11 @@ class Conformance(ABC):
 
     def test_conformance(self, capsys: Any) -> None:
         """Run the checks that are due, print how many ran, and fail if one did not end as it should."""
-        outcomes = self.run()
+        outcomes, due = self.run(), self.due()
         with capsys.disabled():
-            print(f"\n{self.component}: {len(outcomes)} of {len(self.due())} checks ran")
+            print(f"\n{self.component}: {len(outcomes)} of {len(due)} checks ran")
+        left_out = [name for name in due if name not in {each.check for each in outcomes}]
+        assert not left_out, f"{self.component}: {', '.join(left_out)} did not run"
         bad = [f"{each.check} {each.status}: {each.detail}\n{each.traceback}" for each in outcomes if not each.ok]
         assert not bad, "\n".join([f"{self.component}: {len(bad)} of {len(outcomes)} checks", *bad])
 
@@ -175,11 +177,12 @@ class Conformance(ABC):
         code = (
             "import sys, time, itnet_core.component, itnet_core.hookspecs\n"
             f"start = time.perf_counter()\nimport {module}\ntook = time.perf_counter() - start\n"
-            f"print(took, *({set(HEAVY)!r} & set(sys.modules)))"
+            f"print('took', took, *({set(HEAVY)!r} & set(sys.modules)))"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, f"import {module} fails:\n{done.stderr}"
-        seconds, *heavy = done.stdout.split("\n")[-2].split()
+        told = [line for line in done.stdout.splitlines() if line.startswith("took ")][-1]
+        _, seconds, *heavy = told.split()
         assert not heavy, f"import {module} imports {', '.join(heavy)}; import them in the component's own module"
         assert float(seconds) <= self.import_budget, f"import {module} took {seconds} s, not {self.import_budget} s"
 
@@ -199,7 +202,7 @@ class Conformance(ABC):
         assert json.loads(json.dumps(plain, allow_nan=False)) == json.loads(config.model_dump_json())
 
     def check_schema_is_valid(self) -> None:
-        """Its JSON Schema is one, says what each option is, and admits the configuration."""
+        """Its JSON Schema is one, and admits the configuration."""
         schema = self.cls.Config.model_json_schema()
         jsonschema.Draft202012Validator.check_schema(schema)
         jsonschema.Draft202012Validator(schema).validate(json.loads(self.config().model_dump_json()))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from itnet_core.component import Kind
-from itnet_core.errors import ConfigError
+from itnet_core.errors import ConfigError, ITNetError
 from itnet_core.testing.conformance import Conformance, Outcome
 from itnet_core.testing.encoders import EncoderConformance
 from itnet_core.testing.evaluators import EvaluatorConformance
@@ -16,6 +16,7 @@ from itnet_core.testing.samplers import SamplerConformance
 from itnet_core.testing.tasks import TaskConformance
 from itnet_registry import Registry
 from itnet_registry.components import Component
+from itnet_registry.names import canonical
 
 CASES: Mapping[Kind, type[Conformance]] = {
     "encoder": EncoderConformance,
@@ -39,13 +40,13 @@ def run_distribution(
             not suffice: tasks, for one, need data.
 
     Raises:
-        ConfigError: no plugin of this distribution loads, or it has no component that `options` names.
+        ConfigError: a plugin of this distribution does not load, or it has no component that `options` names.
     """
     options = {} if options is None else options
     registry = Registry()
     components = [component for plugin in registry.plugins(distribution) for component in plugin.components]
-    if not components:
-        told = [str(fault) for fault in registry.faults if fault.distribution == distribution]
+    told = [str(fault) for fault in registry.faults if fault.distribution == canonical(f"{distribution}/")[:-1]]
+    if told or not components:
         raise ConfigError(
             "distribution",
             found=f"{distribution!r}, {told[0] if told else 'which brings no component, or is not installed'}",
@@ -58,20 +59,24 @@ def run_distribution(
     for component in components:
         own = options.get(component.name)
         attributes = {"component": component.id, "options": own, "__module__": __name__}
-        missing = None if own is not None else _missing(component)
-        yield (
-            component,
-            type(component.name, (CASES[component.kind],), attributes)().run() if missing is None else [missing],
-        )
+        unfit = _unfit(component, own)
+        case = type(component.name, (CASES[component.kind],), attributes)
+        yield component, case().run() if unfit is None else [unfit]
 
 
-def _missing(component: Component) -> Outcome | None:
-    """Return the failure of a component that needs options which nobody gave; it would fail every check."""
+def _unfit(component: Component, options: Mapping[str, Any] | None) -> Outcome | None:
+    """Return the failure of a component that would fail every check: it does not load, or needs options."""
     try:
         cls = component.load()
-        cls.configure(None, cls.example_options)
+    except ITNetError as error:
+        return Outcome("loads", "failed", str(error))
+    try:
+        cls.configure(None, cls.example_options if options is None else options)
     except ConfigError as error:
-        return Outcome("options", "failed", f"{error} It has no example_options; give it some: --options FILE")
-    except Exception:  # the checks will tell
+        mend = "It has no example_options; give it some: --options FILE" if options is None else ""
+        return Outcome("options", "failed", f"{error} {mend}".rstrip())
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the checks will tell
         return None
     return None

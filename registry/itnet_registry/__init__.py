@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         default_registry,
         load_model,
         save_model,
+        use_sampler,
     )
     from itnet_registry.errors import (
         AmbiguousNameError,
@@ -46,6 +47,7 @@ _HOME = {
         "default_registry",
         "load_model",
         "save_model",
+        "use_sampler",
     ),
     "errors": (
         "AmbiguousNameError",
@@ -82,6 +84,7 @@ __all__ = [
     "load_config",
     "load_model",
     "save_model",
+    "use_sampler",
 ]
 
 

@@ -104,6 +104,6 @@ def _present(
         problems.add(str(error), *error.requirements)
     except ITNetError as error:
         problems.add(str(error), *([saved] if component.source.version != record.version else []))
-    except Exception as error:  # the plugin's own migration
+    except (Exception, SystemExit) as error:  # the plugin's own migration
         problems.add(f"{what}: {component.source.title} failed to migrate its config: {one_line(error)}", saved)
     return None

@@ -61,7 +61,7 @@ def built(component: Component, build: Callable[[], T], place: str) -> T:
             return build()
     except ITNetError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ComponentError(
             f"{place}: {component.place}", found=one_line(error), expected="a component that can be built"
         ) from error

@@ -10,6 +10,7 @@ from itnet_registry.components import Component
 from itnet_registry.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
 
     from itnet_core.model import ITNetModel
@@ -49,3 +50,8 @@ def save_model(model: ITNetModel, path: str | PathLike[str]) -> None:
 def load_model(path: str | PathLike[str]) -> ITNetModel:
     """Read a checkpoint; see `itnet_registry.checkpoint.load_model`."""
     return default_registry().load_model(path)
+
+
+def use_sampler(model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
+    """Have a model integrate by another sampler, in place; see `itnet_registry.samplers.use_sampler`."""
+    default_registry().use_sampler(model, sampler)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, distributions
 
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from itnet_core.hookspecs import ENTRY_POINT_GROUP
 from itnet_registry.errors import Fault
@@ -90,6 +91,7 @@ def _sources(distribution: Distribution) -> list[Source]:
     name = distribution.metadata["Name"]
     if not name:
         raise ValueError("the distribution's METADATA has no Name")
+    Version(distribution.version or "")
     return [
         Source(
             distribution=str(canonicalize_name(name)),

@@ -60,7 +60,8 @@ class Plugin:
         """Return what the plugin says of its surroundings; a hook that fails is a failed check."""
         try:
             with redirect_stdout(sys.stderr):
-                return _declarations(self.hook.itnet_doctor, Check)
+                told = _declarations(self.hook.itnet_doctor, Check)
+                return [Check(name=str(c.name), ok=bool(c.ok), detail=str(c.detail)) for c in told]
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from packaging.utils import canonicalize_name
+
 from itnet_core.component import KINDS, Check, Kind
 from itnet_core.errors import ConfigError
 from itnet_registry.components import TAKES_DIM, Component
@@ -57,7 +59,8 @@ class Registry:
 
     def plugins(self, distribution: str | None = None) -> list[Plugin]:
         """Return the plugins that load, of one distribution or of all, importing those that were not asked before."""
-        sources = [s for s in self.discovery.sources if distribution is None or s.distribution == distribution]
+        name = None if distribution is None else str(canonicalize_name(distribution))
+        sources = [s for s in self.discovery.sources if name in (None, s.distribution)]
         return [plugin for plugin in map(self._plugin, sources) if plugin is not None]
 
     def components(self, kind: Kind | None = None) -> list[Component]:
@@ -170,6 +173,12 @@ class Registry:
         from itnet_registry.checkpoint import load_model
 
         return load_model(self, path)
+
+    def use_sampler(self, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
+        """Replace a model's sampler in place; see `itnet_registry.samplers.use_sampler`."""
+        from itnet_registry.samplers import use_sampler
+
+        use_sampler(self, model, sampler)
 
     def migrate(self, component: Component, config: Mapping[str, Any], from_version: int) -> Mapping[str, Any] | None:
         """Have a component's plugin bring an older configuration to its present form; `None` if it cannot."""

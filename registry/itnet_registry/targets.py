@@ -20,5 +20,10 @@ def import_target(target: str) -> Any:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception's type and message."""
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    """Return an exception's type and message, whatever it is, in printable characters."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "its message cannot be told"
+    text = " ".join(f"{type(error).__name__}: {message}".split())
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").rstrip(": ")

@@ -53,17 +53,18 @@ def test_widths_and_heads_that_do_not_fit_have_their_place(registry):
         registry.create_model("itnet-nano", encoder="pixels", heads={}, kernel={"heads": 7})
 
 
-def test_a_component_that_fails_has_its_place_and_owner(garden):
+@pytest.mark.parametrize("failure", ["RuntimeError", "SystemExit"])
+def test_a_component_that_fails_has_its_place_and_owner(garden, failure):
     garden.toy()
-    parts = """
+    parts = f"""
     from itnet_core import MLPKernel
     class K(MLPKernel):
         def __init__(self, dim, config=None, **options):
-            raise RuntimeError("no luck")
+            raise {failure}("no luck")
     """
     garden.plant_kernel("acme-a", "k", "acme_a.parts:K", modules={"parts": parts})
     with pytest.raises(
-        ComponentError, match=r"^model\.kernel: kernel acme-a/k of acme-a 1\.0: found RuntimeError: no luck"
+        ComponentError, match=rf"^model\.kernel: kernel acme-a/k of acme-a 1\.0: found {failure}: no luck"
     ):
         garden.registry().create_model("toy", encoder="pixels", heads={}, kernel="k")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from itnet_core import ITNetModel
+from itnet_core import ITNetError, ITNetModel
 from itnet_registry import CheckpointError
 
 PICTURES = torch.linspace(-1, 1, 2 * 4 * 4).reshape(2, 4, 4, 1)
@@ -289,4 +289,24 @@ def test_a_manifest_that_is_nested_without_end_is_refused(registry, model, tmp_p
     registry.save_model(model, tmp_path / "c")
     (tmp_path / "c" / "itnet.json").write_text("[" * 100_000)
     with pytest.raises(CheckpointError, match="no valid JSON"):
+        registry.load_model(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("modality", "told"),
+    [
+        ("", "cannot be a module's name"),
+        ("keys", "cannot be a module's name .*'keys'"),
+        ("__class__", "cannot be a module's name .*'__class__'"),
+        ("a.b", "records that differ"),  # a dot parts the path of a record
+    ],
+)
+def test_a_modality_that_cannot_be_a_modules_name_is_refused(registry, model, tmp_path, modality, told):
+    registry.save_model(model, tmp_path / "c")
+    manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
+    for part in ("encoders", "heads", "tasks"):
+        manifest["config"][part][modality] = manifest["config"][part].pop("image")
+        manifest["components"][f"{part}.{modality}"] = manifest["components"].pop(f"{part}.image")
+    (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
+    with pytest.raises(ITNetError, match=told):
         registry.load_model(tmp_path / "c")

@@ -97,6 +97,10 @@ def test_strict_ends_with_one_message(itnet, garden, monkeypatch):
     monkeypatch.setenv("ITNET_STRICT", "1")
     for arguments in (["list"], ["doctor", "--plugins"]):
         assert "stage 'import': RuntimeError: no luck" in refused(itnet(*arguments), code=1)
+    garden.plant("acme-old", requires=("itnet-core<0.1",))
+    for arguments in (["list", "--metadata-only"], ["doctor"]):
+        assert "stage 'version': RuntimeError: found itnet-core" in refused(itnet(*arguments), code=1)
+    garden.uproot("acme-old")
     asked = itnet("--help")
     assert (asked.exit_code, len(asked.stderr.splitlines())) == (1, 1)
     assert "stage 'import': RuntimeError: no luck" in asked.stderr

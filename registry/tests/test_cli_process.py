@@ -60,6 +60,50 @@ def test_json_is_whole_whatever_a_plugin_prints(garden):
     assert "hello" in done.stderr
 
 
+LOUD = """
+import atexit, os
+os.system("echo hello")
+os.write(1, b"hello")
+atexit.register(print, "goodbye")
+@hookimpl
+def itnet_doctor(api):
+    os.system("echo hello")
+    return []
+@hookimpl
+def itnet_register_components(api):
+    return [ComponentSpec(kind="kernel", name="loud", target="acme_loud.parts:Loud", summary="it prints")]
+"""
+PARTS = """
+import os
+from itnet_core import MLPKernel
+print("hello")
+class Loud(MLPKernel):
+    def __init__(self, *args, **options):
+        print("hello")
+        os.write(1, b"hello")
+        super().__init__(*args, **options)
+"""
+CONFIG = "model: {width: 8, depth: 1, encoder: {name: field, channels: 3}, heads: {}, kernel: {name: loud, heads: 2}}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list", "--json"], ["info", "loud", "--json"], ["doctor", "--plugins", "--json"], ["schema"], ["validate"]],
+    ids=" ".join,
+)
+def test_json_is_whole_whatever_writes_to_stdout_and_when(garden, tmp_path, arguments):
+    """A subprocess, a C library, a component when it is built, and all that is left to the end of the process."""
+    garden.plant("acme-loud", LOUD, modules={"parts": PARTS})
+    if arguments == ["validate"]:
+        (tmp_path / "run.yaml").write_text(CONFIG)
+        arguments = ["validate", tmp_path / "run.yaml", "--json"]
+    done = garden.run("-m", "itnet_registry", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+    assert "hello" in done.stderr
+    assert "goodbye" in done.stderr
+
+
 def test_the_variables_choose_before_anything_is_imported(garden):
     garden.plant_kernel("acme-a", "a")
     garden.plant_kernel("acme-b", "b")

@@ -87,6 +87,7 @@ def test_an_old_configuration_is_migrated(garden, checkpoint):
         (MIGRATE.format(body="return None"), "acme-a 2.0 cannot migrate config version 1 to 2"),
         (MIGRATE.format(body="return 3"), "acme-a 2.0 cannot migrate config version 1 to 2"),
         (MIGRATE.format(body="return 1 / 0"), "acme-a 2.0 failed to migrate its config: ZeroDivisionError"),
+        (MIGRATE.format(body="raise SystemExit(3)"), "acme-a 2.0 failed to migrate its config: SystemExit: 3"),
         (MIGRATE.format(body="return {**config}"), "kernel acme-a/k.size: found a field that does not exist"),
     ],
 )

@@ -60,12 +60,16 @@ def test_metadata_that_cannot_be_read_are_a_fault_of_stage_discover(garden):
     garden.metadata("acme-broken", "1.0", (), "[itnet.plugins]\nthis is no entry point\n")
     garden.metadata("acme-odd", "1.0", (), "[itnet.plugins]\nodd = not a module!\n")
     (garden.metadata("acme-nameless", "1.0", (), "[itnet.plugins]\na = a.plugin\n") / "METADATA").write_text("")
+    garden.metadata("acme-strange", "strange", (), "[itnet.plugins]\na = a.plugin\n")
+    unversioned = garden.metadata("acme-unversioned", "1.0", (), "[itnet.plugins]\na = a.plugin\n") / "METADATA"
+    unversioned.write_text("Metadata-Version: 2.1\nName: acme-unversioned\n")
     garden.plant("acme-thing")
     found = garden.registry().discovery
     assert "acme-thing" in {source.distribution for source in found.sources}
     assert {fault.stage for fault in found.faults} == {"discover"}
-    assert {"acme-broken", "acme-odd"} < {fault.distribution for fault in found.faults}
-    assert len(found.faults) == 3
+    faulty = {fault.distribution for fault in found.faults}
+    assert {"acme-broken", "acme-odd", "acme-strange", "acme-unversioned"} < faulty
+    assert len(found.faults) == 5
     assert all(fault.traceback for fault in found.faults)
 
 

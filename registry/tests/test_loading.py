@@ -20,6 +20,12 @@ FAULTS = {
     "an import of what is not there": ("import not_there_at_all", "import", "not_there_at_all"),
     "a syntax error": ("def (", "import", "SyntaxError"),
     "an exception of another family": ("class Odd(BaseException): pass\n\nraise Odd", "import", "Odd"),
+    "an exception that cannot be told": (
+        "class Odd(Exception):\n    def __str__(self): raise ValueError\n\nraise Odd",
+        "import",
+        "Odd: its message cannot be told",
+    ),
+    "a message that no terminal shows": ("raise RuntimeError('no\\ud800\\nluck')", "import", r"no\ud800 luck"),
     "a newer API": (f"itnet_api = {itnet_core.API + 1}", "api", f"found {itnet_core.API + 1}"),
     "an older API": (f"itnet_api = {itnet_core.API - 2}", "api", f"found {itnet_core.API - 2}"),
     "an API that is no number": ("itnet_api = '1'", "api", "found '1'"),
@@ -56,6 +62,29 @@ FAULTS = {
         ),
         "register",
         "InvalidRequirement",
+    ),
+    "requirements that are one text": (
+        COMPONENTS.format(
+            body="return [ComponentSpec(kind='kernel', name='k', target='a.b:C', summary='', requires='numpy')]"
+        ),
+        "register",
+        "found 'numpy'; expected a tuple of requirements",
+    ),
+    "a summary that is no text": (
+        COMPONENTS.format(body="return [ComponentSpec(kind='kernel', name='k', target='a.b:C', summary=object())]"),
+        "register",
+        "ComponentSpec.summary: found <object",
+    ),
+    "a summary that no terminal shows": (
+        "@hookimpl\ndef itnet_register_presets(api):\n    return [PresetSpec(name='p', summary='\\ud800')]",
+        "register",
+        "PresetSpec.summary",
+    ),
+    "a summary of two lines": (
+        "@hookimpl\ndef itnet_register_commands(api):\n"
+        "    return [CommandSpec(name='run', target='a.b:c', summary='a\\nb')]",
+        "register",
+        "CommandSpec.summary: found 'a\\nb'; expected one line of text",
     ),
     "a preset that JSON has not": (
         "@hookimpl\ndef itnet_register_presets(api):\n"
@@ -201,6 +230,14 @@ def test_a_doctor_that_fails_is_a_failed_check(garden):
     [check] = [check for plugin, checks in registry.doctor() for check in checks]
     assert (check.ok, check.detail) == (False, "RuntimeError: ill")
     assert registry.faults == ()
+
+
+def test_a_doctors_answer_is_plain_whatever_its_types(garden):
+    check = "Check(name='disk', ok=numpy.bool_(False), detail=3)"
+    garden.plant("acme-thing", f"import numpy\n@hookimpl\ndef itnet_doctor(api): return [{check}]")
+    [told] = [check for plugin, checks in garden.registry().doctor() for check in checks]
+    assert (told.name, told.ok, told.detail) == ("disk", False, "3")
+    assert type(told.ok) is bool
 
 
 def test_a_plugin_that_lists_plugins_while_it_is_imported_does_not_go_in_circles(garden):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -62,30 +64,33 @@ def case(kind: str, name: str, **attributes: Any) -> Conformance:
     return cls()
 
 
-def broken() -> dict[str, dict[str, str]]:
-    """Return, by kind, the check that each broken component is to fail, and the component's name."""
+def broken() -> list[tuple[str, str]]:
+    """Return the kind and the name of each broken component; what stands before a slash is the check it is to fail."""
     spec = spec_from_file_location("broken_plugin", BROKEN / "itnet_broken/plugin.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    found: dict[str, dict[str, str]] = {}
-    for each in module.itnet_register_components(1):
-        found.setdefault(each.kind, {})[each.name.replace("-", "_")] = each.name
-    return found
+    return [(each.kind, each.name) for each in module.itnet_register_components(1)]
 
 
-BROKEN_BY_KIND = broken()
-ALL = [(kind, check) for kind, checks in BROKEN_BY_KIND.items() for check in checks]
+def check_of(name: str) -> str:
+    return name.partition("/")[0].replace("-", "_")
 
 
-@pytest.mark.parametrize(("kind", "check"), ALL, ids=lambda each: str(each))
+NAMES = broken()
+ALL = [(kind, check_of(name)) for kind, name in NAMES]
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES, ids=lambda each: str(each))
 @pytest.mark.usefixtures("installed")
-def test_a_broken_component_is_caught(kind: str, check: str) -> None:
+def test_a_broken_component_is_caught(kind: str, name: str) -> None:
+    check = check_of(name)
     if check == "moves_to_a_device" and not torch.cuda.is_available():
         pytest.skip("there is no GPU to move to")
-    broken = case(kind, BROKEN_BY_KIND[kind][check])
+    broken = case(kind, name)
     assert broken.cls.__module__.startswith("itnet_broken")  # it loads: what fails is the check
+    assert check in broken.due()
     outcomes = {outcome.check: outcome for outcome in broken.run(check, "unknown_option_is_refused")}
     assert outcomes[check].status == "failed"
     assert outcomes[check].detail
@@ -125,7 +130,40 @@ def test_checks_cannot_be_replaced() -> None:
         type("Case", (type("Mixin", (), {"due": lambda self: []}), EncoderConformance), {})
 
 
+class Terminal:
+    """Stands for pytest's `capsys`, whose `disabled` lets through what cannot be captured then."""
+
+    def disabled(self) -> Any:
+        return nullcontext()
+
+
 @pytest.mark.usefixtures("installed")
 def test_the_count_is_printed_and_failures_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = case("encoder", "gradients")
     with pytest.raises(AssertionError, match="gradients failed: "):
-        case("encoder", "gradients").test_conformance(capsys)
+        broken.test_conformance(Terminal())
+    due = len(broken.due())
+    assert due > 10
+    assert f"itnet-broken/gradients: {due} of {due} checks ran\n" in capsys.readouterr().out
+
+
+def test_fewer_checks_than_are_due_fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    head = HeadConformance()  # type: ignore[abstract]
+    head.component = "itnet-core/regress"  # type: ignore[misc]
+    due = head.due()
+    monkeypatch.setattr(head, "run", lambda: HeadConformance.run(head, *due[:-1]))
+    with pytest.raises(AssertionError, match="itnet-core/regress: samples_are_independent did not run"):
+        head.test_conformance(Terminal())
+    assert f"{len(due) - 1} of {len(due)} checks ran" in capsys.readouterr().out
+
+
+def test_a_plugin_that_is_slow_to_import_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_plugin.py").write_text("import atexit, time\ntime.sleep(0.3)\natexit.register(print, 'bye')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for budget, status, detail in ((0.2, "failed", "not 0.2 s"), (60, "passed", "")):
+        head = HeadConformance()  # type: ignore[abstract]
+        head.component, head.import_budget = "itnet-core/regress", budget  # type: ignore[misc]
+        head.found = replace(head.found, source=replace(head.found.source, module="slow_plugin"))
+        [outcome] = head.run("declarations_are_light")
+        assert outcome.status == status, outcome.traceback
+        assert detail in outcome.detail

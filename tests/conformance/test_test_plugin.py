@@ -22,9 +22,32 @@ def itnet_register_components(api):
     meshes = "itnet_pointcloud.folder:MeshFolder"
     return [
         ComponentSpec(kind="head", name="mean", target=target, summary="it takes padding for points"),
+        ComponentSpec(kind="kernel", name="gone", target="poor_plugin:Gone", summary="there is no such class"),
+        ComponentSpec(kind="sampler", name="loud", target="poor_loud:Loud", summary="it prints"),
         ComponentSpec(kind="task", name="meshes", target=meshes, summary="it needs a root", modality="point-cloud"),
     ]
 """
+
+LOUD = """
+from itnet_core import FullSampler
+
+class Loud(FullSampler):
+    \"\"\"Every point, loudly.\"\"\"
+
+    def forward(self, query, key):
+        print("here")
+        return key
+"""
+
+
+def install(folder: Path, entry_points: str, **modules: str) -> None:
+    """Write a distribution `itnet-poor`."""
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text)
+    information = folder / "itnet_poor-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: itnet-poor\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[itnet.plugins]\n{entry_points}\n")
 
 
 def itnet(*arguments: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -35,17 +58,17 @@ def itnet(*arguments: str, path: Path | None = None) -> subprocess.CompletedProc
 
 
 def test_it_tells_what_failed(tmp_path: Path) -> None:
-    (tmp_path / "poor_plugin.py").write_text(PLUGIN)
-    information = tmp_path / "itnet_poor-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: itnet-poor\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text("[itnet.plugins]\npoor = poor_plugin\n")
-    done = itnet("itnet-poor", "--json", path=tmp_path)
+    install(tmp_path, "poor = poor_plugin", poor_plugin=PLUGIN, poor_loud=LOUD)
+    done = itnet("ITNet.poor", "--json", path=tmp_path)  # as pip, it takes any spelling
     assert done.returncode == 1, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["ok"] is False
     [failed] = [each for each in report["components"]["head itnet-poor/mean"] if each["status"] != "passed"]
     assert failed["check"] == "padding_is_absence"
+    [once] = report["components"]["kernel itnet-poor/gone"]
+    assert (once["check"], once["status"]) == ("loads", "failed")
+    assert "has no attribute 'Gone'" in once["detail"]
+    assert all(each["status"] == "passed" for each in report["components"]["sampler itnet-poor/loud"])
     [once] = report["components"]["task itnet-poor/meshes"]
     assert (once["check"], once["status"]) == ("options", "failed")
     assert "MeshFolder.root: found nothing" in once["detail"]
@@ -54,6 +77,13 @@ def test_it_tells_what_failed(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "head itnet-poor/mean: 13 of 14 checks passed" in done.stdout
     assert "padding_is_absence" in done.stdout
+
+
+def test_a_distribution_of_which_a_part_was_set_aside(tmp_path: Path) -> None:
+    install(tmp_path, "poor = poor_plugin\nother = other_plugin", poor_plugin=PLUGIN, other_plugin="1 / 0")
+    done = itnet("itnet-poor", "--json", path=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "itnet-poor 1.0 was set aside at stage 'import': ZeroDivisionError" in done.stderr
 
 
 def test_a_distribution_that_is_well(tmp_path: Path) -> None:

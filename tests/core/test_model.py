@@ -47,6 +47,12 @@ def test_a_modality_that_is_not_there_is_refused() -> None:
         ITNetModel({"a": Pointwise(8)}, model.trunk, {"b": RegressionHead(8)})
 
 
+@pytest.mark.parametrize("name", ["", "a.b", "keys", "training"])
+def test_a_modality_that_torch_takes_for_no_modules_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="ITNetModel.encoders: found a modality that cannot be a module's name"):
+        ITNetModel({name: Pointwise(8)}, model_of().trunk, {})
+
+
 def test_resolution_may_change() -> None:
     """The same signal sampled twice as finely gives nearly the same output; the error falls at least as 1/N."""
     model = model_of()

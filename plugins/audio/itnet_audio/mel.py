@@ -97,14 +97,20 @@ class MelEncoder(Encoder):
         super().__init__(dim, config, **options)
         c = self.config
         self.transform = 1 << (c.window - 1).bit_length()
-        with warnings.catch_warnings():  # torchaudio's warning about empty bands; they are refused below
-            warnings.simplefilter("ignore")
-            bands = melscale_fbanks(self.transform // 2 + 1, c.f_min, c.highest, c.n_mels, c.sample_rate)
-        empty = int((bands == 0).all(0).sum())
+        frequencies = self.transform // 2 + 1
+        # Counts what the bands are computed from for a limit on memory, before it is there; takes none itself.
+        torch.empty(5, frequencies, c.n_mels, device="meta")
+        empty = c.n_mels - self.transform  # a frequency lies in two bands at most
+        if empty <= 0:
+            with warnings.catch_warnings():  # torchaudio's warning about empty bands; they are refused below
+                warnings.simplefilter("ignore")
+                bands = melscale_fbanks(frequencies, c.f_min, c.highest, c.n_mels, c.sample_rate)
+            empty = int((bands == 0).all(0).sum())
         if empty:
             raise ConfigError(
                 "MelEncoder.n_mels",
-                found=f"{c.n_mels} bands, {empty} of which lie between two frequencies of a window of {c.window_ms} ms",
+                found=f"{c.n_mels} bands, {empty} or more of which lie between two frequencies of a window of "
+                f"{c.window_ms} ms",
                 expected="bands that hold at least one",
                 mend="Take fewer bands, or a longer window.",
             )

@@ -12,6 +12,7 @@ from itnet_audio.clips import Audio
 from itnet_audio.mel import MelEncoder
 from itnet_core import ConfigError, IntegralOperator, MLPKernel, Trunk
 from itnet_core.head import mean
+from itnet_registry.memory import MemoryLimit
 
 SMALL: dict[str, Any] = {"sample_rate": 8000, "n_mels": 20, "patch_mels": 5, "patch_frames": 4}
 
@@ -157,10 +158,27 @@ def test_a_checkpoint_holds_what_is_learned_alone() -> None:
         ({"hop_ms": 0.01}, "under one sample"),
         ({"f_max": 5000}, "half the sample rate, 4000.0"),
         ({"f_min": 4000}, "f_min 4000.0 < f_max 4000.0"),
-        ({"n_mels": 200, "patch_mels": 10}, r"n_mels: found 200 bands, \d+ of which lie between.*fewer bands"),
+        ({"n_mels": 200, "patch_mels": 10}, r"n_mels: found 200 bands, \d+ or more of which lie between.*fewer bands"),
         ({"mels": 3}, "found a field that does not exist"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         MelEncoder(8, **{**SMALL, **options})
+
+
+@pytest.mark.parametrize("options", [{"sample_rate": 2**31}, {"window_ms": 2**22}, {"n_mels": 2**22}], ids=str)
+def test_bands_that_memory_cannot_hold_are_refused_before_they_are_there(options: dict[str, Any]) -> None:
+    with MemoryLimit(2**30, "a test"), pytest.raises(ConfigError, match="memory: found sizes that take"):
+        MelEncoder(8, **options)
+
+
+def test_many_more_bands_than_frequencies_are_refused_before_they_are_computed() -> None:
+    with pytest.raises(ConfigError, match="found 4194304 bands, 4193792 or more of which lie between"):
+        MelEncoder(8, n_mels=2**22)
+
+
+@pytest.mark.parametrize("options", [{"sample_rate": 10**400}, {"window_ms": 1e308}, {"hop_ms": 1e308}], ids=str)
+def test_a_number_that_cannot_be_counted_with_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="MelEncoder"):
+        MelEncoder(8, **options)

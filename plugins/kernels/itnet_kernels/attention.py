@@ -8,11 +8,11 @@ import torch
 from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._pytree import tree_map
 
 from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
-from itnet_core.evaluate import DenseEvaluator
 from itnet_core.kernel import Points
+from itnet_kernels.stream import step_over_all
+from itnet_kernels.timeline import in_order
 
 Terms = tuple[Tensor, ...]
 
@@ -127,9 +127,10 @@ class AttentionKernel(Kernel):
         causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
         if self.config.alibi or bounded:
             return False
-        return not causal or (
-            len(query.terms) == 2 and _equal(key.weights) and self._in_order(query.positions, key.positions)
-        )
+        if not causal:
+            return True
+        axis = self.support.causal_axis(key.positions.shape[-1])
+        return len(query.terms) == 2 and _equal(key.weights) and in_order(query.positions, key.positions, axis)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return PyTorch's attention."""
@@ -147,23 +148,10 @@ class AttentionKernel(Kernel):
 
     def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return the integral over the keys that are kept, (terms, positions, weights, values), and the new one."""
-        query_terms, key_terms = self.project(query, query)
-        kept = key_terms, query.positions, query.weights, values
-        if state is not None:
-            kept = tree_map(lambda old, new: torch.cat([old, new], dim=1), state, kept)
-        one = Points(query_terms, query.positions, query.weights)
-        return kept, DenseEvaluator()(self, one, Points(*kept[:3]), kept[3])
+        return step_over_all(self, state, query, values)
 
     def _for_each_head(self, keys: Tensor) -> Tensor:
         return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)
-
-    def _in_order(self, query: Tensor, key: Tensor) -> bool:
-        """Whether the points of both sides are the same, each after the one before it."""
-        if query.shape != key.shape:
-            return False
-        axis = self.support.causal_axis(key.shape[-1])
-        time = key[..., axis]
-        return torch.equal(query[..., axis], time) and bool((time.diff(dim=-1) > 0).all())
 
 
 def rotated(heads: Tensor, places: Tensor) -> Tensor:

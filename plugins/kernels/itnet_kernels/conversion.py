@@ -10,6 +10,8 @@ from torch import nn
 
 from itnet_kernels.convert_attention import FieldBertAttention, FieldMultiheadAttention
 from itnet_kernels.convert_convolution import GridConvolution
+from itnet_kernels.convert_mamba import FieldMamba
+from itnet_kernels.convert_recurrent import FieldRecurrent
 from itnet_kernels.errors import ConversionError
 
 Converter = Callable[[Any], nn.Module]
@@ -19,8 +21,12 @@ CONVERTERS: dict[str, Converter] = {
     "torch.nn.modules.conv.Conv2d": GridConvolution,
     "torch.nn.modules.conv.Conv3d": GridConvolution,
     "torch.nn.modules.activation.MultiheadAttention": FieldMultiheadAttention,
+    "torch.nn.modules.rnn.GRU": FieldRecurrent,
+    "torch.nn.modules.rnn.LSTM": FieldRecurrent,
     "transformers.models.bert.modeling_bert.BertSelfAttention": FieldBertAttention,
     "transformers.models.bert.modeling_bert.BertCrossAttention": FieldBertAttention,
+    "transformers.models.mamba.modeling_mamba.MambaMixer": FieldMamba,
+    "transformers.models.mamba2.modeling_mamba2.Mamba2Mixer": FieldMamba,
 }
 """What is converted, by the class's name, so that transformers is not imported for it."""
 

@@ -6,6 +6,15 @@ from typing import ClassVar
 
 from itnet_core.field import Field
 from itnet_core.testing import KernelConformance
+from itnet_core.testing.fields import scattered
+
+
+def on_time(case: KernelConformance, seed: int = 0) -> Field:
+    """Return a field at unequal steps of time, in order, with random weights: recurrences have their shortcut there."""
+    field = scattered(dim=case.dim, seed=seed)
+    positions = field.positions.clone()
+    positions[..., 0] = positions[..., 0].sort(dim=-1).values
+    return Field(field.values, positions, field.weights)
 
 
 class TestAttention(KernelConformance):
@@ -43,6 +52,24 @@ class TestLowRank(KernelConformance):
     options: ClassVar = {"rank": 5, "hidden": 6}
 
 
+class TestLSTM(KernelConformance):
+    component = "itnet-kernels/lstm"
+
+
+class TestLSTMByNewton(KernelConformance):
+    component = "itnet-kernels/lstm"
+    options: ClassVar = {"solver": "newton", "tolerance": 1e-12, "bias": False, "axis": 3}
+
+
+class TestGRU(KernelConformance):
+    component = "itnet-kernels/gru"
+
+
+class TestGRUByNewton(KernelConformance):
+    component = "itnet-kernels/gru"
+    options: ClassVar = {"solver": "newton", "tolerance": 1e-12, "bias": False, "axis": "x"}
+
+
 class TestConvolution(KernelConformance):
     component = "itnet-kernels/convolution"
 
@@ -74,3 +101,70 @@ class TestContinuousConvolution(KernelConformance):
 class TestContinuousConvolutionByAnMLP(KernelConformance):
     component = "itnet-kernels/continuous-convolution"
     options: ClassVar = {"hidden": 6, "network": "mlp", "layers": 1}
+
+
+class TestLinearAttention(KernelConformance):
+    component = "itnet-kernels/linear-attention"
+
+
+class TestLinearAttentionOnATimeline(KernelConformance):
+    component = "itnet-kernels/linear-attention"
+    options: ClassVar = {"heads": 2, "head_dim": 3, "bias": True}
+    field = on_time
+
+
+class TestRetention(KernelConformance):
+    component = "itnet-kernels/retention"
+    options: ClassVar = {"unit": 0.1}
+
+
+class TestRetentionWithoutRotation(KernelConformance):
+    component = "itnet-kernels/retention"
+    options: ClassVar = {"heads": 2, "head_dim": 3, "rotary": False}
+    field = on_time
+
+
+class TestS4D(KernelConformance):
+    component = "itnet-kernels/s4d"
+    options: ClassVar = {"state": 6, "unit": 0.1}
+
+
+class TestS4DOnATimeline(KernelConformance):
+    component = "itnet-kernels/s4d"
+    options: ClassVar = {"state": 4, "unit": 0.1}
+    field = on_time
+
+
+class TestMamba(KernelConformance):
+    component = "itnet-kernels/mamba"
+    options: ClassVar = {"state": 3}
+
+
+class TestMambaOnATimeline(KernelConformance):
+    component = "itnet-kernels/mamba"
+    options: ClassVar = {"state": 2, "rank": 2, "step_max": 1.0}
+    field = on_time
+
+
+class TestMamba2(KernelConformance):
+    component = "itnet-kernels/mamba2"
+    options: ClassVar = {"state": 3}
+
+
+class TestMamba2OnATimeline(KernelConformance):
+    component = "itnet-kernels/mamba2"
+    options: ClassVar = {"state": 2, "groups": 2, "step_max": 1.0}
+    field = on_time
+
+
+class TestS4(KernelConformance):
+    component = "itnet-kernels/s4"
+    options: ClassVar = {"state": 4, "unit": 1 / 7}  # two steps from point to point of the kit's line
+
+
+class TestS4OnATimeline(KernelConformance):
+    component = "itnet-kernels/s4"
+    options: ClassVar = {"state": 3, "unit": 2 / 7}
+
+    def field(self, seed: int = 0) -> Field:
+        return Field.on_grid(super().field(seed).values[:, :7], axes="t")

@@ -7,12 +7,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from itnet_registry.cli.output import machine_readable, print_document
+
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint's directory, such as best in a run's.")]
 Modality = Annotated[str | None, typer.Option(help="Which task, for a model of several.", show_default=False)]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)]
 
 
+@machine_readable
 def train(
     config: Annotated[Path, typer.Argument(help="A YAML or JSON file with sections model and train.")],
     overrides: Overrides = None,
@@ -49,11 +52,16 @@ def train(
         _print({**metrics, "output": str(output)}, json)
 
 
+@machine_readable
 def evaluate(
     checkpoint: Checkpoint,
     overrides: Overrides = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which samples.")] = "test",
     modality: Modality = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="Integrate by this one: full, or '{name: monte-carlo, points: 64}'.", show_default=False),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load data.")] = 0,
     json: AsJSON = False,
@@ -67,10 +75,13 @@ def evaluate(
     from itnet_train.overrides import override
 
     task = override({}, overrides or ())
+    chosen = None if sampler is None else override({}, [f"sampler={sampler}"])["sampler"]
     config = TrainConfig(batch_size=batch_size, workers=workers)
-    _print({split: evaluation.evaluate(checkpoint, split, modality=modality, task=task, config=config)}, json)
+    scores = evaluation.evaluate(checkpoint, split, modality=modality, task=task, config=config, sampler=chosen)
+    _print({split: scores}, json)
 
 
+@machine_readable
 def predict(
     checkpoint: Checkpoint,
     files: Annotated[list[Path], typer.Argument(help="Files of the kind that the task reads.")],
@@ -100,7 +111,7 @@ def _print(result: dict[str, Any], json: bool) -> None:
     from itnet_train.files import to_json
 
     if json:
-        typer.echo(to_json(result))
+        print_document(to_json(result))
     else:
         for name, value in result.items():
             typer.echo(f"{name}: {_line(value) if isinstance(value, dict) else value}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from itnet_core.task import Split
-from itnet_registry import load_model
+from itnet_registry import load_model, use_sampler
 from itnet_train.config import TrainConfig
 from itnet_train.console import quiet
 from itnet_train.data import TaskData
@@ -23,6 +23,7 @@ def evaluate(
     modality: str | None = None,
     task: Mapping[str, Any] | None = None,
     config: TrainConfig | None = None,
+    sampler: str | Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Return the mean loss and the metrics of the tasks; see `itnet_train.scores.summary` for their names.
 
@@ -32,12 +33,15 @@ def evaluate(
         modality: which task, for a model of several; all by default.
         task: fields of the one task that are to be others than in the checkpoint, such as where the data lies.
         config: its batch size, workers, precision and device are used.
+        sampler: in the checkpoint's place, a name or a name with options; see `itnet_registry.use_sampler`.
 
     Raises:
         ITNetError: the checkpoint, its task or the data cannot be used.
     """
     config = TrainConfig() if config is None else config
     model = load_model(checkpoint)
+    if sampler is not None:
+        use_sampler(model, sampler)
     chosen = tasks_of(model, modality, **(task or {}))
     module, data = TaskModule(model, chosen, config), TaskData(chosen, config, tested=split)
     with quiet():

@@ -6,11 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from itnet_core.auxiliary import auxiliary_losses
 from itnet_core.model import ITNetModel
 from itnet_core.task import Task
 from itnet_train.batches import Parcel, collate
@@ -63,12 +65,13 @@ class TaskModule(LightningModule):
         self._seed("step", self.current_epoch, batch_idx, self.global_rank)
 
     def training_step(self, parcel: Parcel, batch_idx: int) -> Tensor:
-        """Return the loss of a batch.
+        """Return the loss of a batch, the task's and what parts of the model want minimised beside it.
 
         Raises:
             NonFiniteError: it is not finite.
         """
-        prediction = self._predict(parcel)
+        with auxiliary_losses() as beside:
+            prediction = self._predict(parcel)
         loss = self.tasks[parcel.modality].loss(prediction, parcel.batch.targets)
         if not loss.isfinite():
             raise self._not_finite("loss", loss.item(), batch_idx)
@@ -77,6 +80,10 @@ class TaskModule(LightningModule):
             loss = self.settings.of(parcel.modality).weight * loss
         self.train_loss.update(loss, len(prediction))
         self.log("train/loss", loss.detach(), prog_bar=True)
+        if beside:
+            auxiliary = torch.stack(beside).sum()
+            self.log("train/auxiliary_loss", auxiliary.detach())
+            loss = loss + auxiliary
         return loss
 
     def configure_gradient_clipping(

@@ -91,6 +91,17 @@ def test_evaluate_gives_the_metrics_of_the_run(itnet: Itnet, run: Path) -> None:
     assert not list(Path().iterdir())
 
 
+def test_evaluate_takes_another_sampler(itnet: Itnet, run: Path) -> None:
+    scores = [
+        json.loads(itnet("evaluate", run / "best", "--json", *more).stdout)
+        for more in ([], ["--sampler", "full"], ["--sampler", "{name: full}"])
+    ]
+    assert scores[0] == scores[1] == scores[2]
+    refused = itnet("evaluate", run / "best", "--sampler", "{name: full, points: 3}")
+    assert refused.exit_code == 2
+    assert "sampler.points: found a field that does not exist" in refused.stderr
+
+
 def test_evaluate_takes_fields_of_the_task(itnet: Itnet, run: Path) -> None:
     evaluated = [
         json.loads(itnet("evaluate", run / "best", "--split", "train", f"noise={noise}", "--json").stdout)

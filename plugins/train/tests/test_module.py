@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Task
+from itnet_core import Field, Nodes, Sampler, Task
 from itnet_registry import create, create_model
 from itnet_train import TrainConfig
 from itnet_train.console import quiet
@@ -84,3 +84,30 @@ def test_scores_do_not_depend_on_the_batch_size(model: Any, task: Task) -> None:
         scores.append(module.scores)
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
     assert scores[0].keys() == {"loss", "accuracy"}
+
+
+class Proposal(Sampler):
+    """Nodes whose proposal has one parameter."""
+
+    def __init__(self) -> None:
+        super().__init__(4)
+        self.slope = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, query: Field, key: Field) -> Nodes:
+        batch, points = key.weights.shape
+        log_p = (self.slope * torch.linspace(0, 1, points)).log_softmax(-1).expand(batch, -1)
+        indices = torch.multinomial(log_p.detach().exp(), 6, replacement=True)
+        drawn = log_p.gather(1, indices)
+        return Nodes(indices, key.weights.gather(1, indices) / (6 * drawn.detach().exp()), drawn)
+
+
+def test_what_parts_of_the_model_want_minimised_is_learned_beside_the_task(
+    model: Any, task: Task, tmp_path: Path
+) -> None:
+    """A proposal learns, though no gradient of the task's loss reaches it; and that loss is told without its own."""
+    proposal = model.trunk.blocks[0].operator.sampler = Proposal()
+    module = fit(model, task, TrainConfig(accelerator="cpu", epochs=1), tmp_path)
+    assert proposal.slope != 0
+    logged = module.trainer.callback_metrics
+    assert {"train/loss", "train/auxiliary_loss"} <= logged.keys()
+    assert 0 < logged["train/loss"] < 1.5  # of two classes

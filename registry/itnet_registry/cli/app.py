@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from itnet_core.errors import ConfigError, ITNetError
 from itnet_registry.cli import conformance, doctor, info, listing, new_plugin, schema, validate
+from itnet_registry.cli.output import machine_readable
 from itnet_registry.errors import AmbiguousNameError, UnknownNameError
 
 USAGE = (ConfigError, UnknownNameError, AmbiguousNameError)
@@ -85,13 +86,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="ITNet: plugins, models and configurations.",
 )
-app.command("list")(listing.list_components)
-app.command("info")(info.info)
-app.command("doctor")(doctor.doctor)
+app.command("list")(machine_readable(listing.list_components))
+app.command("info")(machine_readable(info.info))
+app.command("doctor")(machine_readable(doctor.doctor))
 app.command("new-plugin")(new_plugin.new_plugin)
-app.command("schema")(schema.schema)
-app.command("test-plugin")(conformance.check_plugin)
-app.command("validate")(validate.validate)
+app.command("schema")(machine_readable(schema.schema))
+app.command("test-plugin")(machine_readable(conformance.check_plugin))
+app.command("validate")(machine_readable(validate.validate))
 
 
 def _version(wanted: bool) -> None:

@@ -95,7 +95,7 @@ def _asked(registry: Registry) -> tuple[list[Check], list[Fault]]:
     for plugin, found in registry.doctor():
         source = plugin.source
         checks.append(Check(name=source.distribution, ok=True, detail=f"{source.version}, {source.module}"))
-        checks += [Check(name=f"{source.distribution}: {c.name}", ok=c.ok, detail=str(c.detail)) for c in found]
+        checks += [Check(name=f"{source.distribution}: {c.name}", ok=c.ok, detail=c.detail) for c in found]
     absent = sorted(set(registry.prefer) - set(registry.available()))
     if absent:
         checks.append(Check(name="ITNET_PREFER", ok=False, detail=f"no installed component: {', '.join(absent)}"))

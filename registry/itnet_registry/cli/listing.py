@@ -66,7 +66,11 @@ def plugins_report(registry: Registry) -> dict[str, Any]:
 
 
 def compatible(registry: Registry) -> tuple[list[Source], list[Fault]]:
-    """Return the plugins whose metadata ask for this core, and the faults of the others; imports none."""
+    """Return the plugins whose metadata ask for this core, and the faults of the others; imports none.
+
+    Raises:
+        PluginError: there is a fault, and the registry is strict.
+    """
     from itnet_registry.errors import PluginError
     from itnet_registry.loading import check_core
 
@@ -76,7 +80,9 @@ def compatible(registry: Registry) -> tuple[list[Source], list[Fault]]:
             check_core(source)
             sources.append(source)
         except PluginError as error:
-            faults += [error.fault] if error.fault else []
+            if registry.settings.strict or error.fault is None:
+                raise
+            faults.append(error.fault)
     return sources, faults
 
 

@@ -22,9 +22,9 @@ WHAT: dict[NewKind, tuple[str, str, str]] = {
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="The distribution's name, such as itnet-spectrum.")],
-    kind: Annotated[NewKind, typer.Option(help="What it brings.")],
+    kind: Annotated[NewKind, typer.Option(help="What it brings: encoder, kernel, sampler, head or task.")],
     path: Annotated[Path, typer.Option(help="The folder in which NAME is written.")] = Path(),
-    licence: Annotated[Licence, typer.Option(help="Its licence.")] = "Apache-2.0",
+    licence: Annotated[Licence, typer.Option(help="Its licence: Apache-2.0 or MIT.")] = "Apache-2.0",
 ) -> None:
     """Write a plugin: a distribution with one component, which installs and passes the conformance kit as it stands."""
     from packaging.utils import canonicalize_name
@@ -76,15 +76,15 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
 
     from itnet_core.errors import ConfigError
 
-    if folder.exists() or folder.is_symlink():
-        raise ConfigError(
-            "new-plugin --path",
-            found=f"{folder}, which exists",
-            expected="a folder that is to be made",
-            mend="Move it.",
-        )
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
+        if folder.exists() or folder.is_symlink():
+            raise ConfigError(
+                "new-plugin --path",
+                found=f"{folder}, which exists",
+                expected="a folder that is to be made",
+                mend="Move it.",
+            )
         for name, text in files(distribution, kind, licence).items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             (part / name).write_text(text, encoding="utf-8")
@@ -107,13 +107,14 @@ def files(distribution: str, kind: NewKind, licence: Licence) -> dict[str, str]:
     base, title, use = WHAT[kind]
     package = distribution.replace("-", "_")
     name = distribution.removeprefix("itnet-")
+    words_of_class = name if name[0].isalpha() else distribution  # no class begins with a digit
     major, minor, *_ = itnet_core.__version__.split(".")
     words = {
         "distribution": distribution,
         "package": package,
         "name": name,
         "id": f"{distribution}/{name}",
-        "cls": "".join(part.capitalize() for part in name.split("-")) + base,
+        "cls": "".join(part.capitalize() for part in words_of_class.split("-")) + base,
         "base": base,
         "kind": kind,
         "title": title,

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, WithJsonSchema, field_serializer
 
 from itnet_core import ComponentConfig, Field
 from itnet_core.encoder import FieldEncoder
+from itnet_core.testing.fields import sample
 
 
 class SchemaIsValid(FieldEncoder):
@@ -86,6 +87,36 @@ class FieldFits(FieldEncoder):
         return super().forward(inputs).map(lambda values: values[..., :-1])
 
 
+class FieldFitsNoField(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        return super().forward(inputs).values  # type: ignore[return-value]
+
+
+class FieldFitsOneSample(FieldEncoder):
+    def example(self) -> Field:
+        return sample(super().example(), 0)
+
+
+class FieldFitsPlanePositions(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        field = super().forward(inputs)
+        return replace(field, positions=field.positions[..., :2])
+
+
+class FieldFitsPositionsNotFinite(FieldEncoder):
+    """Its field is sound when it is made, where others are refused."""
+
+    def forward(self, inputs: Field) -> Field:
+        field = super().forward(replace(inputs, positions=inputs.positions.clone()))
+        field.positions[0, 0] = float("nan")
+        return field
+
+
+class FieldFitsValuesNotFinite(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        return super().forward(inputs).map(lambda values: values / 0)
+
+
 class PositionsLieOnDeclaredAxes(FieldEncoder):
     axes = "xy"
 
@@ -97,6 +128,12 @@ class MassIsDeclared(FieldEncoder):
 class PaddingIsAbsence(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         return super().forward(inputs).map(lambda values: values - values.mean((0, 1)))
+
+
+class PaddingIsAbsenceWeighsPadding(FieldEncoder):
+    def forward(self, inputs: Field) -> Field:
+        field = super().forward(inputs)
+        return replace(field, weights=field.weights + 0.1 * (len(field.weights) > 1))
 
 
 class RefinementConverges(FieldEncoder):

@@ -21,6 +21,16 @@ class PredictionIsFinite(ClassificationHead):
         return super().forward(field) / 0
 
 
+class PredictionIsFiniteOneNumber(ClassificationHead):
+    def forward(self, field: Field) -> Tensor:
+        return super().forward(field).sum()
+
+
+class PredictionIsFiniteOneSample(ClassificationHead):
+    def forward(self, field: Field) -> Tensor:
+        return super().forward(field)[:1]
+
+
 class PaddingIsAbsence(ClassificationHead):
     """It takes padding for points."""
 

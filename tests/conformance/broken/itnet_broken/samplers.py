@@ -30,8 +30,36 @@ class NodesAreSound(Uniform):
         return Nodes(nodes.indices, -nodes.weights)  # type: ignore[union-attr]
 
 
+class NodesAreSoundNoNodes(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        return key.values  # type: ignore[return-value]
+
+
+class NodesAreSoundOtherShape(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        nodes = super().forward(query, key)
+        return Nodes(nodes.indices, nodes.weights[:, :1])  # type: ignore[union-attr]
+
+
+class NodesAreSoundTooFar(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        nodes = super().forward(query, key)
+        return Nodes(nodes.indices + key.weights.shape[1], nodes.weights)  # type: ignore[union-attr]
+
+
 class Seeded(Uniform):
     seeded = False
+
+
+class EvaluationIsSteady(Uniform):
+    """It draws anew in evaluation too."""
+
+
+class EvaluationIsSteadyForTheBatch(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        """Return a choice that is fixed, but numbers for each sample of the batch together."""
+        torch.manual_seed(len(key.values))
+        return super().forward(query, key)
 
 
 class MassIsKept(Uniform):
@@ -46,9 +74,46 @@ class Unbiased(Uniform):
         return Nodes(indices, weights)
 
 
+class TruncationChangesNoWeight(Uniform):
+    """Some points are drawn twice, all with a weight that stands for those that are not."""
+
+    unbiased = False
+    truncates = True
+
+
+class TruncationChangesNoWeightNoNodes(Uniform):
+    unbiased = False
+    truncates = True
+
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        return key
+
+
+class TruncationChangesNoWeightTwice(Uniform):
+    """Points have their own weights, but one is there twice."""
+
+    unbiased = False
+    truncates = True
+
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        return Nodes(torch.zeros_like(key.weights[:, :2], dtype=torch.long), key.weights[:, :1].expand(-1, 2))
+
+
+class GradientIsUnbiased(Uniform):
+    def forward(self, query: Field, key: Field) -> Field | Nodes:
+        """Return weights that are right, but whose dependence on the values is differentiated at fixed nodes."""
+        nodes: Any = super().forward(query, key)
+        score = key.values[..., -1].gather(1, nodes.indices)
+        return Nodes(nodes.indices, nodes.weights / (score - score.detach()).exp())
+
+
 class GradientReachesTheProposal(Uniform):
     learned = True
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.score = nn.Linear(dim, 1)
+
+
+class GradientReachesTheProposalNothingLearned(Uniform):
+    learned = True

@@ -1,0 +1,223 @@
+"""Train a small model of characters whose trunk streams, and let it write, one character at a time.
+
+Run `python examples/fetch_data.py reviews`, then `python examples/generate_text.py --kernel mamba` (minutes on one
+thread). Any kernel of the registry that streams will do: retention, mamba, mamba2, s4d, gru, attention …
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
+
+from itnet_core import Field, IntegralOperator, Trunk
+from itnet_core.kernel import State
+from itnet_registry import create
+
+ROOT = Path(__file__).parent.parent
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+OPTIONS: dict[str, dict[str, Any]] = {"attention": {"support": {"causal": "t"}, "rotary": True}}
+"""What kernels are asked for beside their defaults."""
+
+
+class CharacterModel(nn.Module):
+    """Embeddings, a trunk that streams, and logits of the next character.
+
+    Args:
+        characters: that there are.
+        kernel: its name.
+        dim: channels.
+        depth: blocks.
+        options: of the kernel.
+    """
+
+    def __init__(self, characters: int, kernel: str, dim: int, depth: int, options: dict[str, Any]) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(characters, dim)
+        nn.init.normal_(self.embedding.weight, std=0.5)
+        kernels = [create("kernel", kernel, dim=dim, **options) for _ in range(depth)]
+        self.trunk = Trunk(IntegralOperator(dim, each) for each in kernels)
+        self.head = nn.Linear(dim, characters)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """Return logits, (B, N, characters), of what follows each character of (B, N)."""
+        return self.head(self.trunk(self._field(text, 0)).values)
+
+    def step(self, states: Sequence[State] | None, text: Tensor, place: int) -> tuple[Sequence[State], Tensor]:
+        """Return the states with one more character, (B, 1), the `place`th, and the logits, (B, characters)."""
+        states, field = self.trunk.step(states, self._field(text, place))
+        return states, self.head(field.values)[:, -1]
+
+    def _field(self, text: Tensor, start: int) -> Field:
+        """Return characters as a function of time t = start, start + 1, …, by the counting measure."""
+        positions = torch.zeros(*text.shape, 4)
+        positions[..., 0] = torch.arange(start, start + text.shape[1])
+        return Field(self.embedding(text), positions, torch.ones(text.shape))
+
+
+def read_texts(folder: Path) -> tuple[str, str]:
+    """Return the reviews' lines to learn from and to validate on, a twentieth, dealt once and for all."""
+    files = sorted(folder.glob("*.txt"))
+    if not files:
+        raise SystemExit(f"{folder}: no *.txt. Run python examples/fetch_data.py reviews")
+    lines = [line for file in files for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+    texts = sorted({line.split("\t")[-1].strip() for line in lines})
+    random.Random(0).shuffle(texts)
+    part = max(1, len(texts) // 20)
+    return "\n".join(texts[part:]), "\n".join(texts[:part])
+
+
+def ngram_bits(train: str, text: str, order: int) -> float:
+    """Return the bits a character of a text by an n-gram model, smoothed as Witten and Bell did (1991)."""
+    counts = [Counter(train[i : i + n] for i in range(len(train) - n + 1)) for n in range(1, order + 1)]
+    contexts: list[Counter[str]] = [Counter() for _ in counts]  # how often a context is followed by something
+    kinds: list[Counter[str]] = [Counter() for _ in counts]  # by how many different characters
+    for n, each in enumerate(counts):
+        for gram, count in each.items():
+            contexts[n][gram[:-1]] += count
+            kinds[n][gram[:-1]] += 1
+    bits = 0.0
+    for i in range(len(text)):
+        probability = 1 / len(counts[0])
+        for n in range(min(order, i + 1)):
+            context = text[i - n : i]
+            if seen := contexts[n][context]:
+                different = kinds[n][context]
+                probability = (counts[n][text[i - n : i + 1]] + different * probability) / (seen + different)
+        bits -= math.log2(probability)
+    return bits / len(text)
+
+
+@torch.no_grad()
+def bits(model: CharacterModel, text: Tensor, window: int = 512) -> float:
+    """Return the bits a character of a text, (N,), whose context begins anew with each window."""
+    length = (len(text) - 1) // window * window
+    if not length:
+        window = length = len(text) - 1
+    given, following = text[:length].view(-1, window), text[1 : length + 1].view(-1, window)
+    total = 0.0
+    for at in range(0, len(given), 16):
+        logits = model(given[at : at + 16]).flatten(0, 1)
+        total += float(F.cross_entropy(logits, following[at : at + 16].flatten(), reduction="sum"))
+    return total / given.numel() / math.log(2)
+
+
+def train(model: CharacterModel, text: Tensor, steps: int, length: int, batch: int, *, show: bool) -> list[float]:
+    """Learn from random stretches of a text, (N,), and return the steps' losses."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max(steps, 2), pct_start=0.1)
+    losses = []
+    for _ in track(range(steps), "learning", console=Console(stderr=True), disable=not show):
+        starts = torch.randint(len(text) - length, (batch, 1))
+        stretch = text[starts + torch.arange(length + 1)]
+        loss = F.cross_entropy(model(stretch[:, :-1]).flatten(0, 1), stretch[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+@torch.no_grad()
+def stream(model: CharacterModel, start: Tensor, count: int, temperature: float = 0.7) -> tuple[Tensor, Tensor, int]:
+    """Go on from a text, (N,), by `count` characters, one step each.
+
+    Returns:
+        The whole text, (N + count,), the logits after each of its characters, and how many numbers the states hold.
+    """
+    text, logits = start.tolist(), list[Tensor]()
+    states: Sequence[State] | None = None
+    for place in range(len(start) + count):
+        if place == len(text):
+            text.append(int(torch.multinomial((logits[-1] / temperature).softmax(-1), 1)))
+        states, found = model.step(states, torch.tensor([[text[place]]]), place)
+        logits.append(found[0])
+    return torch.tensor(text), torch.stack(logits), sum(leaf.numel() for leaf in tree_leaves(states))
+
+
+def seconds(run: Callable[[], object], rounds: int = 3) -> float:
+    """Return the shortest of some runs' times."""
+    times = []
+    for _ in range(rounds):
+        start = perf_counter()
+        run()
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, validate, write, and measure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kernel", default="mamba", help="a kernel that streams (default: %(default)s)")
+    parser.add_argument("--options", type=json.loads, default={}, help="of the kernel, as JSON: '{\"heads\": 8}'")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="where fetch_data.py put the data")
+    parser.add_argument("--steps", type=int, default=1200, help="of training (default: %(default)s)")
+    parser.add_argument("--dim", type=int, default=96, help="channels (default: %(default)s)")
+    parser.add_argument("--depth", type=int, default=2, help="blocks (default: %(default)s)")
+    parser.add_argument("--length", type=int, default=128, help="characters of a stretch (default: %(default)s)")
+    parser.add_argument("--start", default="The film ", help="what the text begins with")
+    parser.add_argument("--count", type=int, default=400, help="characters to write (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    given = parser.parse_args(arguments)
+    torch.manual_seed(given.seed)
+    torch.set_num_threads(1)
+    texts = read_texts(given.data / "reviews")
+    alphabet = [UNKNOWN, *sorted(c for c, count in Counter(texts[0]).items() if count >= 20 and c != UNKNOWN)]
+    index = {c: i for i, c in enumerate(alphabet)}
+    known = ["".join(c if c in index else UNKNOWN for c in text) for text in texts]
+    learned, validation = (torch.tensor([index[c] for c in text]) for text in known)
+    model = CharacterModel(
+        len(alphabet), given.kernel, given.dim, given.depth, OPTIONS.get(given.kernel, {}) | given.options
+    )
+    begin = perf_counter()
+    train(model, learned, given.steps, given.length, 16, show=not given.json)
+    minutes = (perf_counter() - begin) / 60
+    model.eval()
+    start = torch.tensor([index.get(c, 0) for c in given.start])
+    text, stepped, state = stream(model, start, given.count)
+    with torch.no_grad():
+        whole = model(text.unsqueeze(0))[0]
+        difference = float((stepped - whole).abs().max() / whole.abs().max())
+        assert difference < 1e-4, f"stepping and the whole pass differ by {difference:.1e} of the largest logit"
+        again = seconds(lambda: model(text.unsqueeze(0)))
+    each = seconds(lambda: stream(model, text, 0)) / len(text)
+    found = {
+        "kernel": given.kernel,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "training_minutes": minutes,
+        "bits": bits(model, validation),
+        "ngram_bits": {order: ngram_bits(known[0], known[1], order) for order in (1, 3, 5)},
+        "stepping_differs_by": difference,
+        "numbers_of_state": state,
+        "characters": len(text),
+        "stepping_characters_a_second": 1 / each,
+        "whole_characters_a_second": 1 / again,
+        "text": "".join(alphabet[i] for i in text.tolist()),
+    }
+    if given.json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"\n{found['text']}\n")
+    for name, value in found.items():
+        if name != "text":
+            print(f"{name.replace('_', ' '):30}{f'{value:.3g}' if isinstance(value, float) else value}")
+
+
+if __name__ == "__main__":
+    main()

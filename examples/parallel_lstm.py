@@ -1,0 +1,110 @@
+"""A trained LSTM on real speech, solved for all times at once by Newton's method, beside stepping through it.
+
+Run `python examples/fetch_data.py resemblyzer languages`, then `python examples/parallel_lstm.py [--frames 160 ...]`.
+The three layers of Resemblyzer's speaker encoder get the mel spectrograms of recordings. Each layer's path is found by
+`solver="newton"` (`itnet_kernels.newton`) and by torch's own LSTM, in float32, from the same inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import cast
+
+import torch
+from claims import DATA, missing, speaker_encoder, spectrogram, speech
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from itnet_core import IntegralOperator
+from itnet_kernels.convert_recurrent import FieldRecurrent
+from itnet_kernels.lstm import LSTMKernel
+
+BOUND, MAX_ITERATIONS = 1e-6, 64
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What came of one layer at one length.
+
+    Attributes:
+        frames: steps of time.
+        layer: counted from 1.
+        iterations: Newton's.
+        residual: where they ended, relative to the largest state.
+        difference: the largest between the states h found so and by stepping; they lie in [−1, 1].
+        milliseconds: of Newton's method.
+        stepping: of torch's LSTM, in milliseconds.
+        holds: whether it converged, to stepping's states within 1e-6.
+    """
+
+    frames: int
+    layer: int
+    iterations: int
+    residual: float
+    difference: float
+    milliseconds: float
+    stepping: float
+    holds: bool
+
+
+@torch.no_grad()
+def solve(lstm: nn.LSTM, mels: Tensor) -> Iterator[Solved]:
+    """Yield what comes of each layer on mel spectrograms, (B, frames, 40)."""
+    stepped, solved = FieldRecurrent(lstm), FieldRecurrent(lstm, solver="newton", max_iterations=MAX_ITERATIONS)
+    values = mels
+    pairs = zip(stepped.layers.operators, solved.layers.operators, strict=True)
+    for number, operators in enumerate(pairs, start=1):
+        by_steps, by_newton = (cast(LSTMKernel, cast(IntegralOperator, each).kernel) for each in operators)
+        start = by_steps.begin(values)
+        by_steps.path(values, start)  # the first run of a shape is slower
+        clock = [time.perf_counter()]
+        expected, _ = by_steps.path(values, start)
+        clock.append(time.perf_counter())
+        found, _ = by_newton.path(values, start)
+        clock.append(time.perf_counter())
+        report = by_newton.report
+        assert report is not None
+        difference = float((found - expected).abs().max())
+        stepping, milliseconds = (1e3 * (after - before) for before, after in pairwise(clock))
+        holds = report.converged and difference <= BOUND
+        numbers = report.iterations, report.residual, difference, milliseconds, stepping
+        yield Solved(values.shape[1], number, *numbers, holds)
+        values = expected
+
+
+def main() -> int:
+    """Print a table of all layers and lengths, and return 0 if all hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, default=DATA, help="where fetch_data.py put the data (default: data)")
+    parser.add_argument("--recordings", type=int, default=2, help="how many (default: 2)")
+    parser.add_argument("--frames", type=int, nargs="+", default=[40, 80, 160], help="of 10 ms (default: 40 80 160)")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    arguments = parser.parse_args()
+    absent = missing("resemblyzer", arguments.data)
+    if absent:
+        parser.error(f"{arguments.data}: no {', '.join(absent)}. Run python examples/fetch_data.py {' '.join(absent)}")
+    lstm = speaker_encoder(arguments.data).lstm
+    mels = spectrogram(speech(arguments.data)[: arguments.recordings])
+    found = [each for frames in arguments.frames for each in solve(lstm, mels[:, :frames])]
+    if arguments.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        table = Table("frames", "layer", "iterations", "residual", "difference", "Newton, ms", "stepping, ms", "holds")
+        for each in found:
+            errors = f"{each.residual:.1e}", f"{each.difference:.1e}"
+            times = f"{each.milliseconds:.0f}", f"{each.stepping:.1f}"
+            table.add_row(*map(str, [each.frames, each.layer, each.iterations, *errors, *times, each.holds]))
+        Console().print(table)
+    return 0 if all(each.holds for each in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

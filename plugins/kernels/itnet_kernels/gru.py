@@ -1,0 +1,50 @@
+"""The state of a GRU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_core import ComponentConfig, Field
+from itnet_core.field import distinct
+from itnet_core.kernel import Points
+from itnet_kernels.cells import GRUCell
+from itnet_kernels.recurrent import RecurrentKernel
+
+
+class GRUKernel(RecurrentKernel):
+    """k_h(t, s) = (∏_{r=s+1..t} z_r)(1 − z_s) n_s for each channel: its integral is the state h_t (OPERATOR §4).
+
+    Gates and weights are those of `nn.GRU` of one layer and direction (Cho et al., arXiv 1406.1078, with the reset gate
+    behind the product as in torch). Where the whole field is transformed, torch's GRU gives h directly; over nodes of
+    it, a scan.
+    """
+
+    whole = True
+    recurrence: nn.GRU
+    parts = 1
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.recurrence = nn.GRU(dim, self.heads, bias=self.config.bias, batch_first=True)
+
+    def cell(self, values: Tensor) -> GRUCell:
+        """Return the step at inputs of shape (B, T, dim)."""
+        w_ih, w_hh, *biases = self.recurrence.all_weights[0]
+        b_ih, b_hh = biases or (None, None)
+        return GRUCell(F.linear(values, w_ih, b_ih), w_hh, b_hh)
+
+    def transforms(self, query: Field, key: Field) -> bool:
+        """Whether there is a faster way for whole fields: always."""
+        return True
+
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
+        """Return h by the solver itself, or by a scan where a point's weight is neither 0 nor 1."""
+        weights = distinct(key.weights)
+        if bool(((weights == 0) | (weights == 1)).all()):
+            return self.states(query, key)[0]
+        query_terms, key_terms = self.project(query, key)
+        sides = Points(query_terms, query.positions, query.weights), Points(key_terms, key.positions, key.weights)
+        return output_map(self.integrate(*sides, value_map(key.values)))

@@ -1,0 +1,159 @@
+"""Nonlinear recurrences s_t = F_t(s_{t−1}), solved at all times at once by Newton's method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from itnet_core.errors import DerivativeError
+
+SLACK = 1e-3
+"""How far over the edge of what a path can reach a corrected state still counts as rounding."""
+
+
+class Cell(Protocol):
+    """The step F of a recurrence, at all times at once."""
+
+    def __call__(self, previous: Tensor) -> Tensor:
+        """Return F_t(s_{t−1}), (B, T, n), for the states before each time, (B, T, n)."""
+
+    def jacobian(self, previous: Tensor) -> Tensor:
+        """Return ∂F_t / ∂s_{t−1}, (B, T, n, n); no gradient is asked of it."""
+
+    def since(self, time: int) -> Cell:
+        """Return the steps from a time on, counted from 0."""
+
+    def bounded(self, states: Tensor, start: Tensor) -> Tensor:
+        """Return states with what no path from the start can reach moved to the edge of what one can."""
+
+
+@dataclass(frozen=True)
+class SolverReport:
+    """How the search for a solution ended.
+
+    Attributes:
+        residual: max |s_t − F_t(s_{t−1})| / max(1, max |s_t|), over the whole path.
+        iterations: Newton's steps.
+        converged: whether the residual came below the tolerance.
+    """
+
+    residual: float
+    iterations: int
+    converged: bool
+
+
+def solve(
+    cell: Cell, start: Tensor, steps: int, *, tolerance: float, max_iterations: int
+) -> tuple[Tensor, SolverReport]:
+    """Return the states s_1 … s_T of s_t = F_t(s_{t−1}), and how the search for them ended.
+
+    Newton's method on the whole path (DEER, Lim et al., arXiv 2309.12252, §3): with r_t = F_t(s_{t−1}) − s_t at a
+    guess, the correction is a linear recurrence, δ_t = J_t δ_{t−1} + r_t, which a scan solves in O(log T) steps. At
+    least one more state is exact after each iteration, and near the solution the number of exact digits doubles. Far
+    from it, products of Jacobians may send the path where no state can be; from the first such time on, an iteration
+    takes F_t(s_{t−1}) instead. States whose residual is small enough are corrected once more, since their error may
+    be larger than the residual, and then left alone while later ones go on.
+
+    Gradients are those of the solution, by the implicit function theorem: the adjoint recurrence
+    λ_t = g_t + J_{t+1}ᵀ λ_{t+1} by the same scan, and one derivative of F at the solution.
+
+    Args:
+        cell: F; it may hold tensors that need gradients.
+        start: s_0, (B, n).
+        steps: T.
+        tolerance: the residual to reach, as `SolverReport` has it.
+        max_iterations: the iterations to try.
+
+    Returns:
+        (B, T, n); where the report says that it did not converge, the last guess, without gradients.
+    """
+    with torch.no_grad():
+        states, report = _iterate(cell, start, steps, tolerance, max_iterations)
+    if not (report.converged and torch.is_grad_enabled()):
+        return states, report
+    previous = before(states, start)
+    with torch.no_grad():
+        jacobian = cell.jacobian(previous)
+    return _Implicit.apply(cell(previous), states, jacobian), report
+
+
+def _iterate(
+    cell: Cell, start: Tensor, steps: int, tolerance: float, max_iterations: int
+) -> tuple[Tensor, SolverReport]:
+    states = start.new_zeros(start.shape[0], steps, start.shape[1])
+    solved = 0  # states at the beginning that were corrected once more after their residual was small enough
+    for iteration in range(max_iterations + 1):
+        previous = before(states, start)
+        after = cell(previous)
+        error = after - states
+        scale = tolerance * states.abs().amax().clamp(min=1)
+        small = (error.abs() <= scale).all(-1).all(0)
+        if solved == steps or iteration == max_iterations:
+            break
+        rest = slice(solved, None)
+        jacobian = cell.since(solved).jacobian(previous[:, rest])
+        corrected = states[:, rest] + linear_recurrence(jacobian, error[:, rest])
+        bounded = cell.since(solved).bounded(corrected, previous[:, solved])
+        trusted = ((corrected - bounded).abs() <= SLACK).all(-1, keepdim=True).cumprod(1).bool()  # not for NaN
+        states = torch.cat([states[:, :solved], torch.where(trusted, bounded, after[:, rest])], dim=1)
+        solved = max(solved, int(small.cumprod(0).sum()))
+    residual = float(error.abs().amax() / states.abs().amax().clamp(min=1))
+    return states, SolverReport(residual, iteration, residual <= tolerance)
+
+
+def before(states: Tensor, start: Tensor) -> Tensor:
+    """Return s_0 … s_{T−1}."""
+    return torch.cat([start.unsqueeze(1), states[:, :-1]], dim=1)
+
+
+def linear_recurrence(matrices: Tensor, offsets: Tensor) -> Tensor:
+    """Return s_t = A_t s_{t−1} + b_t from s_0 = 0, (B, T, n), for A of shape (B, T, n, n) and b of (B, T, n).
+
+    An associative scan by odd-even reduction (Blelloch, "Prefix Sums and Their Applications", 1990): two steps become
+    one, A₂A₁ and A₂b₁ + b₂; the recurrence of half the length gives every second state, and one product the others. It
+    takes T matrix products in all, 2 log₂ T of them one after another.
+    """
+    steps = offsets.shape[1]
+    if steps == 1:
+        return offsets
+    pairs = steps // 2
+    first, second = matrices[:, 0 : 2 * pairs : 2], matrices[:, 1 : 2 * pairs : 2]
+    joined = _applied(second, offsets[:, 0 : 2 * pairs : 2]) + offsets[:, 1 : 2 * pairs : 2]
+    seconds = linear_recurrence(second @ first, joined)  # s_2, s_4, …, counted from 1
+    earlier = F.pad(seconds, (0, 0, 1, 0))[:, : steps - pairs]
+    firsts = _applied(matrices[:, ::2], earlier) + offsets[:, ::2]
+    states = torch.empty_like(offsets)
+    states[:, ::2], states[:, 1::2] = firsts, seconds
+    return states
+
+
+def _applied(matrices: Tensor, vectors: Tensor) -> Tensor:
+    return (matrices @ vectors.unsqueeze(-1)).squeeze(-1)
+
+
+class _Implicit(torch.autograd.Function):
+    """The solution, with the gradient of the equation s_t = F_t(s_{t−1}) that it solves."""
+
+    @staticmethod
+    def forward(ctx: Any, evaluated: Tensor, states: Tensor, jacobian: Tensor) -> Tensor:
+        """Return the states; `evaluated` is F at them, through which gradients go on."""
+        ctx.save_for_backward(jacobian)
+        return states.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():
+            raise DerivativeError(
+                "newton.solve",
+                found="a backward pass with create_graph=True",
+                expected="first derivatives alone",
+                mend='Use solver="step" for second derivatives.',
+            )
+        (jacobian,) = ctx.saved_tensors
+        # Backwards in time, λ_t = J_{t+1}ᵀ λ_{t+1} + g_t; the last has no successor.
+        after = F.pad(jacobian[:, 1:], (0, 0, 0, 0, 0, 1)).mT
+        return linear_recurrence(after.flip(1), grad.flip(1)).flip(1), None, None

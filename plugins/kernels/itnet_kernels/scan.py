@@ -1,0 +1,119 @@
+"""Linear recurrences h_t = a_t h_{t−1} + b_t, in about 2√T vector operations for T narrow steps instead of T."""
+
+from __future__ import annotations
+
+from math import isqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CPU_WIDTH = 1 << 14
+"""Numbers of a vector operation on a CPU above which it costs more to compute than to start."""
+
+
+@torch.compiler.disable  # a graph would hold every step
+def scan(factors: Tensor, increments: Tensor, initial: Tensor | None = None) -> Tensor:
+    """Return all states of the recurrence h_t = a_t h_{t−1} + b_t, element by element.
+
+    Factors are multiplied as they are, never exponentiated after summing, so with |a| ≤ 1 nothing overflows, and a
+    product that underflows is 0, as it should be. The backward pass is the same scan in reverse; memory is linear in T.
+    Higher derivatives work.
+
+    Args:
+        factors: a, of a shape that broadcasts to (B, T, ...) with the increments', real or complex.
+        increments: b, (B, T, ...).
+        initial: the state h_0 before the first step, (B, ...); 0 by default.
+
+    Returns:
+        The states h_1, …, h_T, (B, T, ...).
+    """
+    dtype = torch.promote_types(factors.dtype, increments.dtype)
+    shape = torch.broadcast_shapes(factors.shape, increments.shape)  # type: ignore[no-untyped-call]
+    factors, increments = factors.to(dtype).expand(shape), increments.to(dtype).expand(shape)
+    start = increments.new_zeros(()) if initial is None else initial.to(dtype)
+    states: Tensor = _Scan.apply(factors, increments, start.expand_as(increments[:, 0]), False)
+    return states
+
+
+class _Scan(torch.autograd.Function):
+    """The recurrence in the order of time, or from the last step back with `start` after it."""
+
+    @staticmethod
+    def forward(ctx: Any, factors: Tensor, increments: Tensor, start: Tensor, reverse: bool) -> Tensor:
+        states = increments.clone(memory_format=torch.contiguous_format)
+        overwrite_with_states(factors.transpose(0, 1), states.transpose(0, 1), start, reverse=reverse)
+        ctx.save_for_backward(factors, start, states)
+        ctx.reverse = reverse
+        return states
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Return adjoints λ_t = grad_t + a*_{t+1} λ_{t+1}, times what each was multiplied with."""
+        factors, start, states = ctx.saved_tensors
+        nothing = torch.zeros_like(factors[:, :1])
+        if ctx.reverse:
+            following, before, first = [nothing, factors[:, :-1]], [states[:, 1:], start.unsqueeze(1)], -1
+        else:
+            following, before, first = [factors[:, 1:], nothing], [start.unsqueeze(1), states[:, :-1]], 0
+        adjoint = _Scan.apply(torch.cat(following, dim=1).conj(), grad, torch.zeros_like(start), not ctx.reverse)
+        return adjoint * torch.cat(before, dim=1).conj(), adjoint, (adjoint * factors.conj())[:, first], None
+
+
+def overwrite_with_states(factors: Tensor, increments: Tensor, start: Tensor | None, *, reverse: bool = False) -> None:
+    """Write the states of the recurrence over its increments; without gradients.
+
+    Narrow steps are cut into chunks of time, which run side by side: once from 0 for what each adds to the state, once
+    from the state that it really starts with.
+
+    Args:
+        factors: a, (T, ...).
+        increments: b, (T, ...), contiguous or not.
+        start: the state before the first step, (...); 0 by default.
+        reverse: whether the last step is the first.
+    """
+    steps, count = len(increments), _chunks(increments)
+    length = steps // count
+    if count == 1:
+        _step_by_step(factors, increments, start, reverse)
+        return
+    whole = count * length
+    if reverse and whole < steps:
+        start = _step_by_step(factors[whole:], increments[whole:], start, reverse)
+    a, b = (torch.unflatten(each[:whole], 0, (count, length)).transpose(0, 1) for each in (factors, increments))
+    order = range(length)[:: -1 if reverse else 1]
+    # What each chunk makes of a state before it: total · state + added.
+    total, added = a[order[0]].clone(), b[order[0]].clone()
+    for step in order[1:]:
+        torch.addcmul(b[step], a[step], added, out=added)
+        total.mul_(a[step])
+    starts = torch.empty_like(added)
+    state = torch.zeros_like(added[0]) if start is None else start
+    for chunk in range(count)[:: -1 if reverse else 1]:
+        starts[chunk] = state
+        state = torch.addcmul(added[chunk], total[chunk], state)
+    _step_by_step(a, b, starts, reverse)
+    if not reverse and whole < steps:
+        _step_by_step(factors[whole:], increments[whole:], increments[whole - 1], reverse)
+
+
+def _step_by_step(factors: Tensor, increments: Tensor, state: Tensor | None, reverse: bool) -> Tensor | None:
+    """Do so without chunks, and return the state after the last step."""
+    pairs = list(zip(factors.unbind(), increments.unbind(), strict=True))
+    for factor, increment in pairs[:: -1 if reverse else 1]:
+        if state is not None:
+            torch.addcmul(increment, factor, state, out=increment)
+        state = increment
+    return state
+
+
+def _chunks(increments: Tensor) -> int:
+    """Return how many chunks of time run side by side: √T, or fewer where steps are wide anyway; 1 if it saves little.
+
+    K chunks take 3T/K + 2K vector operations instead of T, and compute everything twice.
+    """
+    steps, width = len(increments), max(1, increments.shape[1:].numel())
+    count = max(1, isqrt(steps))
+    if increments.device.type == "cpu":
+        count = min(count, max(1, CPU_WIDTH // width))
+    return count if 3 * steps / count + 2 * count < steps / 2 else 1

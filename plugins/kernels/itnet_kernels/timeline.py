@@ -1,0 +1,73 @@
+"""What causal kernels share about time: the order of points, and sums over the past."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def in_order(query: Tensor, key: Tensor, axis: int) -> bool:
+    """Whether the points of both sides are the same ones in time, each later than the one before it.
+
+    Args:
+        query: positions, (B, N, p).
+        key: positions, (B, M, p).
+        axis: the coordinate of the positions that is time.
+    """
+    if query.shape != key.shape:
+        return False
+    time = key[..., axis]
+    return torch.equal(query[..., axis], time) and bool((time.diff(dim=-1) > 0).all())
+
+
+def equidistant(time: Tensor) -> bool:
+    """Whether times (B, N) lie on a line of equal steps, the same in all samples, as far as their dtype can tell."""
+    precise = time.detach().double()
+    count = time.shape[-1]
+    step = (precise[0, -1] - precise[0, 0]) / max(count - 1, 1)
+    line = precise[:, :1] + step * torch.arange(count, device=time.device)
+    rounding = 2 * torch.finfo(time.dtype).eps * precise.abs().max()
+    return bool((precise - line).abs().max() <= rounding)
+
+
+def potentials(increments: Tensor, query: Tensor, key: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return T(t) = Σ_{s: t_s ≤ t, w_s > 0} increment_s at the query's and at the key's times.
+
+    A product of gates over a path, ∏_{s < r ≤ t} a_r, is then exp(T(t) − T(s)) with increments log a. Points of equal
+    time share one potential, so that their order is nothing; points of weight 0 add nothing. The sums are made and
+    returned in float64, whatever the increments' dtype: a tile subtracts two of them, and the difference of sums of
+    thousands of logarithms of gates near 0 would be lost otherwise.
+
+    Args:
+        increments: at the key's points, (B, M, ...).
+        query: times, (B, N).
+        key: times, (B, M).
+        weights: of the key's points, (B, M).
+
+    Returns:
+        Shapes (B, N, ...) and (B, M, ...), in float64.
+    """
+    present = (weights > 0).view(*weights.shape, *[1] * (increments.ndim - 2))
+    increments = increments.double().masked_fill(~present, 0.0)
+    if query.shape == key.shape and torch.equal(query, key):
+        if bool((key.diff(dim=-1) > 0).all()):
+            sums = increments.cumsum(1)
+            return sums, sums
+        sums = _looked_up(increments, key, key)
+        return sums, sums
+    return _looked_up(increments, query, key), _looked_up(increments, key, key)
+
+
+def _looked_up(increments: Tensor, time: Tensor, key: Tensor) -> Tensor:
+    """Return the sums of the increments at keys up to each time, times (B, n) and keys (B, M) in any order."""
+    dtype = torch.promote_types(time.dtype, key.dtype)
+    ordered, order = key.to(dtype).sort(dim=-1)
+    sums = _gathered(increments, order).cumsum(1)
+    sums = torch.cat([torch.zeros_like(sums[:, :1]), sums], dim=1)
+    return _gathered(sums, torch.searchsorted(ordered, time.to(dtype).contiguous(), right=True))
+
+
+def _gathered(tensor: Tensor, index: Tensor) -> Tensor:
+    """Return the rows of a tensor (B, M, ...) at indices (B, n)."""
+    batch = torch.arange(len(index), device=index.device).unsqueeze(-1)
+    return tensor[batch, index]

@@ -1,0 +1,109 @@
+"""The mixers are transformers', and stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from itnet_core import Field
+from itnet_kernels.convert_mamba import FieldMamba
+from itnet_kernels.errors import ConversionError
+from itnet_kernels.mixers import Mamba2Mixer, MambaMixer
+
+transformers = pytest.importorskip("transformers")
+
+
+def mixer(kind: str, **options: Any) -> nn.Module:
+    """Return one of transformers' mixers with weights that leave nothing at 0."""
+    torch.manual_seed(0)
+    if kind == "mamba":
+        config: Any = transformers.MambaConfig(hidden_size=12, state_size=5, **options)
+        found = transformers.models.mamba.modeling_mamba.MambaMixer(config, 0)
+    else:
+        given = {"num_heads": 4, "head_dim": 6, "n_groups": 2, "chunk_size": 16, **options}
+        config = transformers.Mamba2Config(hidden_size=12, state_size=5, **given)
+        found = transformers.models.mamba2.modeling_mamba2.Mamba2Mixer(config, 0)
+    for parameter in found.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return found.eval()
+
+
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("mamba", {}),
+    ("mamba", {"use_bias": True, "use_conv_bias": False, "conv_kernel": 3, "time_step_rank": 3}),
+    ("mamba2", {}),
+    ("mamba2", {"use_bias": True, "use_conv_bias": False, "n_groups": 1, "time_step_limit": (0.1, 0.5)}),
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), VARIANTS)
+@pytest.mark.parametrize("steps", [1, 3, 50, 130])
+def test_it_is_the_mixer_of_transformers(kind: str, options: dict[str, Any], steps: int) -> None:
+    """In float32, which theirs computes in: 1e-5 of the largest number, values and gradients."""
+    theirs = mixer(kind, **options)
+    ours = FieldMamba(theirs)
+    x = torch.randn(2, steps, 12, requires_grad=True)
+    found, expected = ours(x), theirs(x)
+    direction = torch.randn_like(expected)
+    mine, other = (torch.autograd.grad((out * direction).sum(), x) for out in (found, expected))
+    for left, right in ((found, expected), (mine[0], other[0])):
+        torch.testing.assert_close(left, right, rtol=0, atol=1e-5 * float(right.detach().abs().max()))
+
+
+@pytest.mark.parametrize("kind", ["mamba", "mamba2"])
+def test_padding_is_absence(kind: str) -> None:
+    theirs = mixer(kind)
+    ours = FieldMamba(theirs)
+    x, mask = torch.randn(3, 20, 12), torch.ones(3, 20)
+    mask[0, :7], mask[1, 15:] = 0, 0
+    expected = theirs(x, attention_mask=mask)
+    torch.testing.assert_close(ours(x, attention_mask=mask), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+    mask[2, 5] = 0
+    with pytest.raises(ConversionError, match="padding between points"):
+        ours(x, attention_mask=mask)
+    with pytest.raises(ConversionError, match="padding before points, with use_bias"):
+        FieldMamba(mixer(kind, use_bias=True))(x[:1], attention_mask=mask[:1])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [MambaMixer(6, state=3, bias=True), Mamba2Mixer(6, head_dim=3, state=4, groups=2)],
+    ids=["mamba", "mamba2"],
+)
+def test_steps_give_the_whole(layer: Any) -> None:
+    torch.manual_seed(0)
+    layer = layer.double()
+    field = Field.on_grid(torch.randn(2, 9, 6, dtype=torch.float64), axes="t", measure="counting")
+    state, steps = None, []
+    for n in range(9):
+        one = Field(field.values[:, n : n + 1], field.positions[:, n : n + 1], field.weights[:, n : n + 1])
+        state, out = layer.step(state, one)
+        steps.append(out.values)
+    torch.testing.assert_close(torch.cat(steps, dim=1), layer(field).values, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["mamba", "mamba2"])
+def test_what_cannot_be_converted_is_refused(kind: str) -> None:
+    with pytest.raises(ConversionError, match="activation: found 'gelu'; expected 'silu' or 'swish'"):
+        FieldMamba(mixer(kind, hidden_act="gelu"))
+    with pytest.raises(ConversionError, match="found cache_params"):
+        FieldMamba(mixer(kind))(torch.randn(1, 3, 12), cache_params=object())
+
+
+@pytest.mark.parametrize("kind", ["mamba", "mamba2"])
+def test_models_run_with_it(kind: str) -> None:
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 11, "hidden_size": 12, "state_size": 4, "num_hidden_layers": 2}
+    if kind == "mamba":
+        model = transformers.MambaModel(transformers.MambaConfig(**sizes)).eval()
+    else:
+        heads = {"num_heads": 4, "head_dim": 6, "n_groups": 1}
+        model = transformers.Mamba2Model(transformers.Mamba2Config(**sizes, **heads)).eval()
+    words = torch.randint(11, (2, 40))
+    expected = model(words, use_cache=False).last_hidden_state
+    for block in model.layers:
+        block.mixer = FieldMamba(block.mixer)
+    torch.testing.assert_close(model(words, use_cache=False).last_hidden_state, expected, rtol=1e-4, atol=1e-5)

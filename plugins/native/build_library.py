@@ -1,0 +1,84 @@
+"""Compiles the library when pip builds this distribution: once for each instruction set, with the compiler at hand.
+
+Without one that works the distribution is built all the same, without the library, and says so: it downloads nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+LIBRARY = "itnet_native/libitnet_native.so"
+FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-w"]
+INSTRUCTION_SETS = {
+    "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
+    "avx2": ["-mavx2", "-mfma"],
+    "portable": [],
+}
+
+
+class LibraryBuildHook(BuildHookInterface[Any]):
+    """Puts the library into the package, and makes the wheel one for this platform and any Python and torch."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, before hatchling collects the files."""
+        root = Path(self.root)
+        (root / LIBRARY).unlink(missing_ok=True)
+        try:
+            build(root / "source", root / LIBRARY)
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", "") or error
+            self.app.display_warning(f"itnet-native is built without its library: {said}")
+            return
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+
+
+def build(source: Path, library: Path) -> None:
+    """Compile `source` to `library`.
+
+    Raises:
+        OSError: there is no compiler.
+        subprocess.CalledProcessError: it fails, without OpenMP too; `stderr` says how.
+    """
+    names = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
+    compiler = next((shlex.split(name) for name in names if name and shutil.which(shlex.split(name)[0])), None)
+    if compiler is None:
+        raise OSError("there is no C++ compiler; install g++ or clang++, or name one in CXX")
+    intel = platform.machine().lower() in ("x86_64", "amd64")
+    sets = {name: flags for name, flags in INSTRUCTION_SETS.items() if intel or not flags}
+    try:
+        _compile(compiler, ["-fopenmp"], sets, source, library)
+    except subprocess.CalledProcessError:
+        _compile(compiler, [], sets, source, library)  # one thread
+
+
+def _compile(compiler: list[str], more: list[str], sets: dict[str, list[str]], source: Path, library: Path) -> None:
+    command = [*compiler, *FLAGS, *more]
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = {name: ["evaluate.cpp", f"-DITNET_ISA={name}", *flags] for name, flags in sets.items()}
+        jobs["dispatch"] = ["dispatch.cpp"]
+
+        def run(job: tuple[str, list[str]]) -> str:
+            name, (file, *flags) = job
+            built = str(Path(folder) / f"{name}.o")
+            _run([*command, *flags, "-c", str(source / file), "-o", built])
+            return built
+
+        with ThreadPoolExecutor() as pool:
+            objects = list(pool.map(run, jobs.items()))
+        _run([*command, "-shared", *objects, "-o", str(library)])
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,0 +1,1 @@
+"""The MLP kernel's sums on CPUs, fused and exact, in C++."""

@@ -1,0 +1,107 @@
+"""The evaluator."""
+
+from __future__ import annotations
+
+import logging
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from itnet_core.errors import ConfigError
+from itnet_core.evaluate import Evaluator
+from itnet_core.kernel import Kernel, Points
+from itnet_core.kernels.mlp import MLPKernel
+from itnet_native.library import Library, missing
+from itnet_native.operators import sums
+from itnet_native.sums import ACTIVATIONS
+
+logger = logging.getLogger(__name__)
+
+BILINEAR = {"product", "distance", "fourier"}
+"""The inputs that make the first layer more than a sum of what the query and the key contribute."""
+
+
+class NativeEvaluator(Evaluator):
+    """Exact sums of the MLP kernel on CPUs: both layers, support, normalisation and sums in one pass in C++.
+
+    It holds no pair tensor, forward and backward; the backward pass computes the hidden layer again, and second
+    derivatives are refused. It works in float32 and float64, vectorised for AVX-512 or AVX2 as the processor has them
+    (`ITNET_NATIVE_ISA` chooses another), on `torch.get_num_threads()` threads, and is deterministic for a number of
+    them. A kernel without the inputs `product`, `distance` and `fourier` has a hidden layer σ(a(x) + b(y)), and costs
+    a fraction of the others.
+    """
+
+    rank: ClassVar[int | None] = 500
+
+    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
+        """Whether the kernel is an MLP kernel, all tensors are on the CPU, of one dtype, and the library is there."""
+        obstacle = _obstacle(kernel, query, key, values)
+        if obstacle and not torch.compiler.is_compiling():
+            logger.debug("native leaves %s to others: %s", type(kernel).__name__, obstacle)
+        return not obstacle
+
+    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return the sums; see `Evaluator`.
+
+        Raises:
+            ConfigError: it does not evaluate the case.
+        """
+        obstacle = _obstacle(kernel, query, key, values)
+        if obstacle or not isinstance(kernel, MLPKernel):
+            raise ConfigError(
+                "NativeEvaluator", found=obstacle, expected="a case that it evaluates", mend="Use the evaluator 'auto'."
+            )
+        bias, values = _measured(kernel, key, values)
+        forms: Tensor | None = kernel.inputs(kernel.first.weight, kernel.first.bias)
+        assert forms is not None
+        query_terms, key_terms = query.terms, key.terms
+        if not BILINEAR & {*kernel.config.inputs}:
+            query_terms = query_terms @ forms[:, :, 0]
+            key_terms = key_terms[..., 1:] @ forms[0, :, 1:].T
+            forms = None
+        support = kernel.support
+        positions = (None, None) if support.everywhere else (query.positions.detach(), key.positions.detach())
+        out, _ = sums(
+            query_terms,
+            key_terms,
+            forms,
+            kernel.second.weight,
+            kernel.second.bias,
+            values,
+            bias,
+            *positions,
+            kernel.config.activation,
+            -1 if support.causal is None else support.causal_axis(query.positions.shape[-1]),
+            -1.0 if support.radius is None else support.radius,
+            -1.0 if support.window is None else support.window,
+        )
+        return out
+
+
+def _measured(kernel: Kernel, key: Points, values: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Return the logits' bias, for softmax, and the values, weighted for a plain sum."""
+    weights = key.weights.to(values.dtype)
+    if kernel.normalization == "none":
+        return None, values * weights[..., None, None]
+    positive = weights > 0
+    return torch.where(positive, torch.where(positive, weights, 1.0).log(), -torch.inf), values
+
+
+def _obstacle(kernel: Kernel, query: Points, key: Points, values: Tensor) -> str:
+    """Return why a case is not evaluated, or nothing."""
+    if Library.load() is None:
+        return f"no library: {missing()}"
+    if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
+        return f"{type(kernel).__name__}, which is no MLP kernel with its own tile"
+    if type(kernel).forward is not Kernel.forward or kernel.config.activation not in ACTIVATIONS:
+        return f"{type(kernel).__name__} with another forward or activation"
+    tensors = [query.terms, key.terms, values, kernel.first.weight, kernel.second.weight]
+    if not kernel.support.everywhere:
+        tensors += [query.positions, key.positions]
+    dtypes = {tensor.dtype for tensor in tensors}
+    if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
+        return f"tensors of {', '.join(sorted(map(str, dtypes)))}, not all float32 or all float64"
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        return "tensors that are not on the CPU"
+    return ""

@@ -1,0 +1,32 @@
+"""How tensors are laid out for the library: keys in blocks, as the last axis, and rows padded to whole vectors."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from itnet_native.library import KEYS, ROW
+
+
+def blocks(tensor: Tensor, fill: float = 0.0) -> Tensor:
+    """Return (B, M, …) as (B, blocks, KEYS, …), with `fill` behind the last key."""
+    short = -tensor.shape[1] % KEYS
+    if short:
+        tensor = F.pad(tensor, [0, 0] * (tensor.ndim - 2) + [0, short], value=fill)
+    return tensor.reshape(len(tensor), -1, KEYS, *tensor.shape[2:])
+
+
+def across(tensor: Tensor) -> Tensor:
+    """Return (B, M, …) as (B, blocks, …, KEYS), contiguous."""
+    return blocks(tensor).movedim(2, -1).contiguous()
+
+
+def down(tensor: Tensor, keys: int) -> Tensor:
+    """Return (B, blocks, …, KEYS) as (B, M, …): the inverse of `across`."""
+    return tensor.movedim(-1, 2).flatten(1, 2)[:, :keys]
+
+
+def padded(tensor: Tensor, multiple: int = ROW, axis: int = -1) -> Tensor:
+    """Return the tensor with zeros behind an axis, up to a multiple."""
+    short = -tensor.shape[axis] % multiple
+    return F.pad(tensor, [0, 0] * (-axis - 1) + [0, short]) if short else tensor

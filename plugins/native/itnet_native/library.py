@@ -1,0 +1,106 @@
+"""The compiled library, through its plain C interface. Imports no torch."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import POINTER, Structure, c_char_p, c_double, c_float, c_int, c_int64, c_void_p
+from functools import cache
+from pathlib import Path
+
+PATH = Path(__file__).parent / "libitnet_native.so"
+VARIABLE = "ITNET_NATIVE_ISA"
+"""An environment variable that names an instruction set to use in the place of the best one."""
+
+KEYS, ROW, HIDDEN = 96, 16, 8
+"""Keys of a block; multiples that the rows and the hidden units are padded to: as in source/problem.h."""
+
+SIZES = ("batch", "queries", "keys", "blocks", "hidden", "rank", "row_rank", "heads", "head_dim", "coordinates")
+CHOICES = ("activation", "softmax", "causal", "threads")
+ARRAYS = (
+    *("query", "key", "key_rows", "second", "second_bias", "values", "values_across", "bias"),
+    *("query_positions", "key_positions", "out", "log_total", "grad_out", "delta"),
+    *("grad_query", "grad_key", "grad_values", "grad_bias", "grad_second", "grad_second_bias"),
+)
+
+
+class Problem(Structure):
+    """The C structure of the same name; source/problem.h says what its fields are."""
+
+    _fields_ = (
+        *((name, c_int64) for name in (*SIZES, *CHOICES)),
+        *((name, c_double) for name in ("radius_squared", "window")),
+        *((name, c_void_p) for name in ARRAYS),
+    )
+
+
+class Library:
+    """The library, and the instruction set that it uses.
+
+    Attributes:
+        instruction_sets: those that this processor has, the best first.
+        instruction_set: the one that is used.
+
+    Raises:
+        OSError: the library is not there, or is of another version.
+    """
+
+    def __init__(self) -> None:
+        self._library = library = ctypes.CDLL(str(PATH))
+        library.itnet_problem_size.restype = c_int64
+        library.itnet_name.restype = c_char_p
+        library.itnet_function.argtypes = [c_int, c_int64, POINTER(c_float), POINTER(c_float), c_int64]
+        for name in ("itnet_forward", "itnet_backward"):
+            getattr(library, name).argtypes = [c_int, POINTER(Problem), c_int]
+        if library.itnet_problem_size() != ctypes.sizeof(Problem):
+            raise OSError(f"{PATH} is of another version than this package")
+        numbers = [n for n in range(library.itnet_count()) if library.itnet_runs(n)]
+        self._numbers = {library.itnet_name(n).decode(): n for n in numbers}
+        self.instruction_sets = tuple(self._numbers)
+        self.instruction_set = os.environ.get(VARIABLE, self.instruction_sets[0])
+        if self.instruction_set not in self._numbers:
+            raise OSError(f"{VARIABLE}={self.instruction_set}, but this processor has {', '.join(self._numbers)}")
+
+    @staticmethod
+    def load() -> Library | None:
+        """Return the library, or `None` where it is missing; `missing` says why."""
+        return _loaded()[0]
+
+    def forward(self, problem: Problem, number_bytes: int) -> None:
+        """Sum over the pairs; see source/problem.h.
+
+        Raises:
+            MemoryError: there is none for the threads' working arrays.
+        """
+        self._call(self._library.itnet_forward, problem, number_bytes)
+
+    def backward(self, problem: Problem, number_bytes: int) -> None:
+        """Add the gradients up; raises as `forward` does."""
+        self._call(self._library.itnet_backward, problem, number_bytes)
+
+    def function(self, function: int, numbers: list[float]) -> list[float]:
+        """Return exp (0), the logistic function (1), the normal distribution function (2) or tanh (3) in float32."""
+        count, number = len(numbers), self._numbers[self.instruction_set]
+        given, found = (c_float * count)(*numbers), (c_float * count)()
+        self._library.itnet_function(number, function, given, found, count)
+        return list(found)
+
+    def _call(self, function: ctypes._NamedFuncPointer, problem: Problem, number_bytes: int) -> None:
+        if function(self._numbers[self.instruction_set], ctypes.byref(problem), number_bytes):
+            raise MemoryError("itnet_native: no memory for the threads' working arrays")
+
+
+def missing() -> str:
+    """Return why there is no library."""
+    return _loaded()[1]
+
+
+@cache
+def _loaded() -> tuple[Library | None, str]:
+    if not PATH.is_file():
+        mend = "install g++ or clang++, and run: pip install --force-reinstall --no-deps --no-binary :all: itnet-native"
+        return None, f"it was not compiled when itnet-native was installed; {mend}"
+    try:
+        return Library(), ""
+    except (OSError, AttributeError) as error:
+        return None, str(error)

@@ -1,0 +1,30 @@
+"""What this plugin brings. Imports no torch."""
+
+from __future__ import annotations
+
+from itnet_core.component import Check, ComponentSpec
+from itnet_core.hookspecs import hookimpl
+
+
+@hookimpl
+def itnet_register_components(api: int) -> list[ComponentSpec]:
+    """Declare the evaluator."""
+    return [
+        ComponentSpec(
+            kind="evaluator",
+            name="native",
+            target="itnet_native.evaluator:NativeEvaluator",
+            summary="exact, fused, in C++ on CPUs: the MLP kernel, O(N) memory in forward and backward",
+        )
+    ]
+
+
+@hookimpl
+def itnet_doctor(api: int) -> list[Check]:
+    """Say whether the library is there, and which instruction set it uses."""
+    from itnet_native.library import Library, missing
+
+    found = Library.load()
+    if found is None:
+        return [Check(name="library", ok=False, detail=missing())]
+    return [Check(name="library", ok=True, detail=f"{found.instruction_set}, of {', '.join(found.instruction_sets)}")]

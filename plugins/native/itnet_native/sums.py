@@ -1,0 +1,179 @@
+"""The sums and their gradients on tensors: what the library does, chunk by chunk, without autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from itnet_native.layout import across, blocks, down, padded
+from itnet_native.library import HIDDEN, KEYS, ROW, Library, Problem
+
+LINEAR_BYTES = 16 << 20
+"""How much of χ(x)ᵀ T, hidden · R numbers a query, is there at a time."""
+
+OWN = (
+    *("query", "out", "log_total", "grad_out", "delta", "grad_query"),
+    *("second", "second_bias", "grad_second", "grad_second_bias"),
+)
+"""Arrays that are a chunk's own already, or have no samples."""
+
+ACTIVATIONS = ("relu", "silu", "gelu", "tanh")
+
+
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """The arguments of an evaluation; all tensors are of one dtype, float32 or float64.
+
+    Attributes:
+        query: χ(x), (B, N, R); or, of the additive kernel, its share of the hidden layer's arguments, (B, N, hidden).
+        key: χ(y), (B, M, R); or its share, (B, M, hidden).
+        forms: T, (R, hidden, R); `None` for the additive kernel.
+        second: W_2, (heads, hidden).
+        second_bias: b_2, (heads,).
+        values: (B, M, heads, head_dim).
+        bias: added to the logits, (B, M), for softmax; `None` for a plain sum.
+        query_positions: (B, N, p) where there is a support, else `None`.
+        key_positions: (B, M, p) likewise.
+        activation: one of `ACTIVATIONS`.
+        causal: the axis, or −1.
+        radius: or −1.
+        window: or −1.
+    """
+
+    query: Tensor
+    key: Tensor
+    forms: Tensor | None
+    second: Tensor
+    second_bias: Tensor
+    values: Tensor
+    bias: Tensor | None
+    query_positions: Tensor | None
+    key_positions: Tensor | None
+    activation: str
+    causal: int
+    radius: float
+    window: float
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Return the sums, (B, N, heads, head_dim), and for softmax the logs of the total weights, (B, N, heads)."""
+        batch, queries = self.query.shape[:2]
+        heads, head_dim = self.values.shape[2:]
+        out = self.query.new_empty(batch, queries, heads, padded(self.values[:1, :1]).shape[-1])
+        log_total = self.query.new_empty((batch, queries, heads) if self.bias is not None else (0,))
+        arrays: dict[str, Tensor | None] = {**self._shared(), "values": blocks(padded(self.values)).contiguous()}
+        for b, i, linear in self._chunks():
+            logs = None if self.bias is None else log_total[b, i]
+            self._call("forward", b, i, linear, {**arrays, "out": out[b, i], "log_total": logs})
+        return out[..., :head_dim].contiguous() if out.shape[-1] > head_dim else out, log_total
+
+    def backward(self, grad_out: Tensor, out: Tensor, log_total: Tensor) -> Gradients:
+        """Return the gradients to query, key, forms, second, second_bias, values and bias; empty ones for no tensor."""
+        head_dim, keys = self.values.shape[3], self.key.shape[1]
+        hidden = self.second.shape[1]
+        shared = self._shared()
+        values_across = across(padded(self.values))
+        grads: dict[str, Any] = {
+            "grad_key": torch.zeros_like(shared["key"]),
+            "grad_values": torch.zeros_like(values_across),
+            "grad_bias": torch.zeros_like(shared["bias"]) if shared["bias"] is not None else None,
+            "grad_second": torch.zeros_like(shared["second"]),
+            "grad_second_bias": torch.zeros_like(self.second_bias),
+        }
+        delta = None if self.bias is None else (grad_out * out).sum(-1)
+        grad_out = padded(grad_out).contiguous()
+        key_rows = None if self.forms is None else blocks(padded(self.key)).contiguous()
+        arrays = {**shared, **grads, "values_across": values_across, "key_rows": key_rows}
+        grad_query = torch.empty_like(self.query, memory_format=torch.contiguous_format)
+        grad_forms = self.query.new_zeros(0 if self.forms is None else self.forms.shape)
+        for b, i, linear in self._chunks():
+            rows = linear.shape[3:] and (padded(linear[:1, :1, :1]).shape[-1],)
+            grad_linear = linear.new_zeros(*linear.shape[:3], *rows)
+            own = {"grad_out": grad_out[b, i], "grad_query": grad_linear}
+            if delta is not None:
+                own |= {"delta": delta[b, i].contiguous(), "log_total": log_total[b, i]}
+            self._call("backward", b, i, linear, {**arrays, **own})
+            if self.forms is None:
+                grad_query[b, i] = grad_linear[:, :, :hidden]
+            else:
+                grad = grad_linear[:, :, :hidden, : self.forms.shape[-1]].flatten(2)
+                grad_query[b, i] = grad @ self.forms.flatten(1).T
+                grad_forms += (self.query[b, i].flatten(0, 1).T @ grad.flatten(0, 1)).view_as(grad_forms)
+        return (
+            grad_query,
+            down(grads["grad_key"], keys)[..., : self.key.shape[-1]].contiguous(),
+            grad_forms,
+            grads["grad_second"][:, :hidden].contiguous(),
+            grads["grad_second_bias"],
+            down(grads["grad_values"], keys)[..., :head_dim].contiguous(),
+            grads["grad_bias"].flatten(1)[:, :keys].contiguous() if self.bias is not None else self.query.new_empty(0),
+        )
+
+    def _shared(self) -> dict[str, Any]:
+        """Return the arrays that all chunks read."""
+        key = self.key if self.forms is not None else padded(self.key, HIDDEN)
+        positions = None
+        if self.key_positions is not None:
+            last = self.key_positions[:, -1:].expand(-1, -self.key.shape[1] % KEYS, -1)
+            positions = across(torch.cat([self.key_positions, last], 1))
+        return {
+            "key": across(key),
+            "second": padded(self.second, HIDDEN).contiguous(),
+            "second_bias": self.second_bias.contiguous(),
+            "bias": None if self.bias is None else blocks(self.bias, -torch.inf).contiguous(),
+            "key_positions": positions,
+        }
+
+    def _chunks(self) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Yield samples, queries, and what is multiplied with the keys' array there: (b, n, hidden[, R])."""
+        batch, queries = self.query.shape[:2]
+        if self.forms is None:
+            yield slice(0, batch), slice(0, queries), padded(self.query, HIDDEN).contiguous()
+            return
+        forms = padded(self.forms, HIDDEN, axis=-2)
+        rows = max(1, LINEAR_BYTES // (forms.shape[1] * forms.shape[2] * forms.element_size()))
+        samples = max(1, rows // queries)
+        for b in range(0, batch, samples):
+            for i in range(0, queries, rows):
+                at = slice(b, min(b + samples, batch)), slice(i, min(i + rows, queries))
+                linear = self.query[at] @ forms.flatten(1)
+                yield *at, linear.view(*linear.shape[:2], *forms.shape[1:])
+
+    def _call(self, name: str, b: slice, i: slice, linear: Tensor, arrays: dict[str, Tensor | None]) -> None:
+        library = Library.load()
+        if library is None:
+            raise RuntimeError("itnet_native: the library is not there")
+        arrays = {key: each if key in OWN or each is None else each[b] for key, each in arrays.items()}
+        arrays["query"] = linear
+        if self.query_positions is not None:
+            arrays["query_positions"] = self.query_positions[b, i].contiguous()
+        key = arrays["key"]
+        assert key is not None
+        out = arrays.get("out", arrays.get("grad_out"))
+        assert out is not None
+        problem = Problem(
+            batch=linear.shape[0],
+            queries=linear.shape[1],
+            keys=self.key.shape[1],
+            blocks=key.shape[1],
+            hidden=linear.shape[2],
+            rank=0 if self.forms is None else linear.shape[3],
+            row_rank=0 if self.forms is None else -(-linear.shape[3] // ROW) * ROW,
+            heads=out.shape[2],
+            head_dim=out.shape[3],
+            coordinates=0 if self.query_positions is None else self.query_positions.shape[-1],
+            activation=ACTIVATIONS.index(self.activation),
+            softmax=self.bias is not None,
+            causal=self.causal,
+            threads=torch.get_num_threads(),
+            radius_squared=self.radius**2 if self.radius >= 0 else -1.0,
+            window=self.window,
+            **{key: tensor.data_ptr() for key, tensor in arrays.items() if tensor is not None},
+        )
+        getattr(library, name)(problem, self.query.element_size())

@@ -1,0 +1,65 @@
+// Which pairs the integral runs over, as itnet_core.Support has it, in the same order of operations.
+#pragma once
+#include "problem.h"
+#include "vector.h"
+
+namespace ITNET_ISA {
+
+enum Reach { NONE, SOME, EVERY };
+
+template <class T> struct Support {
+    const Problem &p;
+    const T *query, *key;  // a query's coordinates; a block's, (coordinates, KEYS)
+
+    // What of a block of keys some queries reach: NONE and EVERY are never wrong.
+    static Reach reach(const Problem &p, const T *queries, int64_t count, const T *keys, int64_t size) {
+        if (p.causal < 0 && p.radius_squared < 0 && p.window < 0) return EVERY;
+        bool inside = p.radius_squared < 0 && p.window < 0;
+        T square = 0;
+        for (int64_t axis = 0; axis < p.coordinates; ++axis) {
+            T low = queries[axis], high = low, key_low = keys[axis * KEYS], key_high = key_low;
+            for (int64_t q = 1; q < count; ++q) {
+                const T x = queries[q * p.coordinates + axis];
+                low = x < low ? x : low, high = x > high ? x : high;
+            }
+            for (int64_t j = 1; j < size; ++j) {
+                const T y = keys[axis * KEYS + j];
+                key_low = y < key_low ? y : key_low, key_high = y > key_high ? y : key_high;
+            }
+            if (axis == p.causal) {
+                if (key_low > high) return NONE;
+                inside &= key_high <= low;
+            }
+            const T gap = key_low > high ? key_low - high : low > key_high ? low - key_high : T(0);
+            if (p.window >= 0 && gap > T(p.window)) return NONE;
+            square += gap * gap;
+        }
+        if (p.radius_squared >= 0 && square > T(p.radius_squared) * T(1.0001)) return NONE;
+        return inside ? EVERY : SOME;
+    }
+
+    // Put `value` where a pair is outside. Sums are rounded as PyTorch rounds them, without fused multiplication.
+#if defined(__GNUC__) && !defined(__clang__)
+    __attribute__((optimize("fp-contract=off")))
+#endif
+    void
+    exclude(T *numbers, int64_t rows, int64_t size, T value) const {
+        for (int64_t j = 0; j < size; ++j) {
+            bool inside = true;
+            T square = 0;
+            for (int64_t axis = 0; axis < p.coordinates; ++axis) {
+                const T x = query[axis], y = key[axis * KEYS + j];
+                const T gap = y > x ? y - x : x - y;
+                const T part = gap * gap;
+                square += part;
+                if (axis == p.causal) inside &= y <= x;
+                if (p.window >= 0) inside &= gap <= T(p.window);
+            }
+            if (p.radius_squared >= 0) inside &= square <= T(p.radius_squared);
+            if (!inside)
+                for (int64_t row = 0; row < rows; ++row) numbers[row * KEYS + j] = value;
+        }
+    }
+};
+
+}  // namespace ITNET_ISA

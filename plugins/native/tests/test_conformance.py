@@ -1,0 +1,18 @@
+"""The evaluator passes the kit, in float64 and in float32, with every instruction set that the processor has."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from itnet_core.testing import EvaluatorConformance
+
+
+class TestNative(EvaluatorConformance):
+    component = "itnet-native/native"
+
+
+class TestNativeInFloat32(EvaluatorConformance):
+    component = "itnet-native/native"
+    dtype: ClassVar = torch.float32

@@ -1,0 +1,139 @@
+"""The evaluator of additive kernels with a smooth activation."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from itnet_core import ComponentConfig, Evaluator
+from itnet_core.kernel import Kernel, Points
+from itnet_core.kernels.mlp import ACTIVATIONS as ALL
+from itnet_quasilinear.additive import Sides, constant_part, mismatch, refuse_mismatch, separate
+from itnet_quasilinear.errors import ToleranceError
+from itnet_quasilinear.interpolation import LEAST_HALF_WIDTH, STEPS, Activation, Ranges, sup_errors
+from itnet_quasilinear.smooth_sums import Interpolation, smooth_sums
+
+logger = logging.getLogger(__name__)
+
+ACTIVATIONS = ("silu", "gelu", "tanh")
+MARGIN = 0.25
+"""The part of the tolerance that the activation's error may take: the errors of hidden units add up."""
+
+ROUNDING = 64
+"""Times the dtype's rounding unit: what sums in that dtype may differ by, whatever the nodes."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the last evaluation did.
+
+    Attributes:
+        nodes: for each hidden unit.
+        error: of the checked rows, the largest against direct summation, relative to their largest number; the dtype's
+            rounding included.
+        bound: an estimate, on the safe side, of the largest error of σ over all pairs, relative to the largest |σ|; and
+            of σ′, relative to the largest |σ′|, if gradients were asked for: the greater of the two.
+        rows: query points of each sample that were checked.
+    """
+
+    nodes: int
+    error: float
+    bound: float
+    rows: int
+
+
+class ChebyshevEvaluator(Evaluator):
+    """Sums over an additive MLP kernel's pairs to a tolerance, in O(N · nodes), for smooth activations (OPERATOR §2).
+
+    It is for `MLPKernel` with inputs among query, key and displacement, activation silu, gelu or tanh, normalization
+    none and every pair in the support. σ(a + b) is interpolated in a at Chebyshev nodes over a's range in each sample
+    and hidden unit (`smooth_sums`). As many nodes are taken as make the interpolant of σ as good as asked for between
+    the nodes, over the ranges of a and b, and that of σ′ too if gradients are to follow; then some rows are compared
+    with direct summation, and more nodes taken if they are not as good, since hidden units may cancel. `report` says
+    what came out.
+
+    It is approximate, so `auto` never takes it: a range that grows in training makes it slower, and at last refuse.
+    Second derivatives are refused.
+
+    Attributes:
+        report: of the last evaluation; `None` before the first.
+    """
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            tolerance: the error allowed, relative to the largest number of the result, or of a gradient; the rounding
+                of the dtype comes on top.
+            max_nodes: the most nodes to take.
+            rows: query points of each sample that are compared with direct summation, spread evenly.
+        """
+
+        tolerance: float = Field(1e-6, gt=0, lt=1)
+        max_nodes: PositiveInt = 256
+        rows: PositiveInt = 8
+
+    def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.tolerance = self.config.tolerance
+        self.report: Report | None = None
+
+    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
+        """Whether the kernel is additive and smooth. Whether the tolerance can be reached is seen when it is called."""
+        return not mismatch(kernel, ACTIVATIONS)
+
+    @torch.compiler.disable
+    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return the sums; see `Evaluator`. Gradients reach terms, values, weights and the kernel's own parameters.
+
+        Raises:
+            ConfigError: the kernel is not additive and smooth.
+            ToleranceError: the tolerance is not reached with `max_nodes`.
+        """
+        refuse_mismatch(kernel, ACTIVATIONS, type(self).__name__)
+        additive: Any = kernel
+        with torch.autocast(values.device.type, enabled=False):
+            sides = separate(additive, query, key, values)
+            sums = self._sums(ALL[additive.config.activation], sides, key.weights > 0)
+            sums = sums.view(*sums.shape[:2], *values.shape[2:])
+            return (sums + constant_part(additive, sides, values)).to(values.dtype)
+
+    def _sums(self, activation: Activation, sides: Sides, present: Tensor) -> Tensor:
+        a, b = Ranges.of(sides.a, least=LEAST_HALF_WIDTH), Ranges.of(sides.b, present)
+        rows = torch.linspace(0, sides.a.shape[1] - 1, min(self.config.rows, sides.a.shape[1])).long()
+        exact = direct_sums(activation, sides, rows)
+        slopes_count = torch.is_grad_enabled() and any(side.requires_grad for side in sides)
+        rounding = ROUNDING * torch.finfo(sides.a.dtype).eps
+        tried = ""
+        for number in (step for step in STEPS if step <= self.config.max_nodes):
+            errors = sup_errors(activation, a, b, number)
+            bound = max(errors) if slopes_count else errors[0]
+            tried = f"an error of {bound:.1e} with {number} nodes"
+            if bound > max(MARGIN * self.tolerance, 16 * torch.finfo(torch.float64).eps):
+                continue
+            sums = smooth_sums(Interpolation(activation, a, number), *sides)
+            largest = exact.abs().amax().clamp(min=torch.finfo(exact.dtype).tiny)
+            error = float((sums.detach()[:, rows] - exact).abs().amax() / largest)
+            if error <= self.tolerance + rounding:
+                self.report = Report(number, error, bound, len(rows))
+                logger.debug("chebyshev: %s for a tolerance of %g", self.report, self.tolerance)
+                return sums
+            tried = f"an error of {error:.1e} with {number} nodes"
+        raise ToleranceError(
+            "ChebyshevEvaluator.tolerance",
+            found=f"{tried or 'no number of nodes to try'}, for a range of {2 * float(a.half.amax()):.3g}",
+            expected=f"{self.tolerance:.1e} with at most max_nodes = {self.config.max_nodes}",
+            mend="Raise the tolerance or max_nodes, or use the evaluator 'tiled'.",
+        )
+
+
+@torch.no_grad()
+def direct_sums(activation: Activation, sides: Sides, rows: Tensor) -> Tensor:
+    """Return Σ_c W_c ∘ Σ_j σ(a_ci + b_cj) u_j for some of the query points, by all pairs, (B, rows, d)."""
+    out = torch.stack([activation(sides.a[:, i, None] + sides.b).transpose(1, 2) @ sides.weighted for i in rows], dim=1)
+    return (out * sides.second).sum(2)

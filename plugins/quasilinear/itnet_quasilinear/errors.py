@@ -1,0 +1,9 @@
+"""The package's exceptions."""
+
+from __future__ import annotations
+
+from itnet_core import ITNetError
+
+
+class ToleranceError(ITNetError, ValueError):
+    """Interpolation cannot reach the tolerance that was asked for."""

@@ -1,0 +1,108 @@
+"""Interpolation of σ(a + b) in a, at Chebyshev nodes: the matrices, and how many nodes a tolerance needs.
+
+Trefethen, "Approximation Theory and Approximation Practice" (2013), chapters 4 and 8: where σ is analytic inside the
+ellipse of sum of semi-axes ρ around the range of a, n nodes leave an error of O(ρ^−n).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Activation = Callable[[Tensor], Tensor]
+
+STEPS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+"""The numbers of nodes that are tried."""
+
+LEAST_HALF_WIDTH = 1e-3
+"""Of a range; one without width is widened to it."""
+
+SHIFTS = 33
+"""Numbers b in their range that the error is estimated for."""
+
+
+class Ranges(NamedTuple):
+    """Ranges of numbers, [middle − half, middle + half], shape (B, hidden) each."""
+
+    middle: Tensor
+    half: Tensor
+
+    @classmethod
+    def of(cls, numbers: Tensor, present: Tensor | None = None, *, least: float = 0.0) -> Ranges:
+        """Return the ranges of numbers (B, N, hidden) over N, where they are `present` (B, N); 0 if none is.
+
+        Each has half-width `least` at least.
+        """
+        low = high = numbers.detach()
+        if present is not None:
+            low, high = (low.masked_fill(~present.unsqueeze(-1), sign * torch.inf) for sign in (1, -1))
+        low, high = low.amin(1), high.amax(1)
+        return cls(((low + high) / 2).nan_to_num(), ((high - low) / 2).clamp(min=least))
+
+    def at(self, places: Tensor) -> Tensor:
+        """Return the numbers at `places` in [−1, 1] of the ranges, (B, places, hidden)."""
+        return self.middle.unsqueeze(1) + self.half.unsqueeze(1) * places.view(1, -1, 1)
+
+
+def nodes(number: int, like: Tensor) -> Tensor:
+    """Return the Chebyshev nodes cos(π(m + ½)/n) in [−1, 1], shape (n,), in the dtype and place of a tensor."""
+    return _cos(torch.arange(number) + 0.5, number, like)
+
+
+def coefficients(number: int, like: Tensor) -> Tensor:
+    """Return the matrix that makes coefficients of T_0 … T_{n−1} of numbers at the nodes, (n, n)."""
+    k, m = torch.meshgrid(torch.arange(float(number)), torch.arange(number) + 0.5, indexing="ij")
+    matrix = 2.0 / number * _cos(k * m, number, torch.empty((), dtype=torch.float64))
+    matrix[0] /= 2
+    return matrix.to(like)
+
+
+def value_and_slope(activation: Activation, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return σ(x) and σ′(x)."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        value = activation(x)
+        [slope] = torch.autograd.grad(value, x, torch.ones_like(value))
+    return value.detach(), slope
+
+
+def polynomials(x: Tensor, number: int) -> Tensor:
+    """Return T_0(x) … T_{n−1}(x) for x in [−1, 1] of shape (B, …), stacked as the second axis."""
+    out = x.new_empty(x.shape[0], number, *x.shape[1:])
+    out[:, 0], out[:, 1] = 1.0, x
+    twice = 2 * x
+    for k in range(2, number):
+        torch.mul(twice, out[:, k - 1], out=out[:, k])
+        out[:, k] -= out[:, k - 2]
+    return out
+
+
+def sup_errors(activation: Activation, a: Ranges, b: Ranges, number: int) -> tuple[float, float]:
+    """Return estimates of the largest errors of the interpolants of σ and of σ′, over all samples and hidden units.
+
+    They are relative to the largest |σ| and |σ′| met. Looked at are the places between the nodes, where |T_n| = 1 and
+    the error is about largest, and the ends; for b spread over its range. Of each hidden unit the widest range of a in
+    a sample is taken, wherever the range of a + b in any sample lets it lie. The estimate is made in float64.
+    """
+    half = a.half.double().amax(0, keepdim=True)
+    low, high = (a.middle + b.middle - b.half).double(), (a.middle + b.middle + b.half).double()
+    low, high = low.amin(0, keepdim=True), high.amax(0, keepdim=True)
+    wide, around = Ranges(torch.zeros_like(half), half), Ranges((low + high) / 2, (high - low) / 2)
+    t, between = nodes(number, half), _cos(torch.arange(number + 1), number, half)
+    shift = around.at(torch.linspace(-1, 1, SHIFTS, dtype=t.dtype, device=t.device)).unsqueeze(1)  # (1, 1, …, hidden)
+    interpolate = polynomials(between.unsqueeze(0), number)[0].T @ coefficients(number, t)  # from nodes to between
+    known = value_and_slope(activation, wide.at(t).unsqueeze(2) + shift)
+    exact = value_and_slope(activation, wide.at(between).unsqueeze(2) + shift)
+    first, second = (
+        float((torch.einsum("em,bmsc->besc", interpolate, at_nodes) - right).abs().amax() / right.abs().amax())
+        for at_nodes, right in zip(known, exact, strict=True)
+    )
+    return first, second
+
+
+def _cos(numerator: Tensor, number: int, like: Tensor) -> Tensor:
+    return torch.cos(math.pi / number * numerator.double()).to(like)

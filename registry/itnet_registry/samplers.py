@@ -1,0 +1,56 @@
+"""Replacing a model's sampler: trained over some of the points, it may be used over all, or over fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from itnet_core.config import Reference as CompleteReference
+from itnet_core.config import parse
+from itnet_core.model import ITNetModel
+from itnet_core.operator import IntegralOperator
+from itnet_core.sampler import Sampler
+from itnet_registry.complete import at, built
+from itnet_registry.layers import over
+from itnet_registry.model_config import Reference
+from itnet_registry.registry import Registry
+
+
+def use_sampler(registry: Registry, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
+    """Have all operators of a model integrate by another sampler, in place, and say so in its configuration.
+
+    `use_sampler(registry, model, "full")`. Options of a sampler that the model has already are laid over its own, and
+    what that one has learned is kept.
+
+    Args:
+        registry: where samplers are looked up.
+        model: any; what else it has stays.
+        sampler: a name, or a name with options.
+
+    Raises:
+        UnknownNameError, AmbiguousNameError, RequirementError, ComponentError: the sampler cannot be had.
+        ConfigError: its options do not fit.
+    """
+    said = parse(Reference, {"name": sampler} if isinstance(sampler, str) else sampler, "sampler")
+    there = Reference(**model.config["sampler"]) if model.config is not None else None
+    reference = over(registry, "sampler", there, said, ())
+    component = registry.component("sampler", reference.name or "")
+    with at("sampler"):
+        cls: Any = component.load()
+        options = parse(cls.Config, reference.options, "sampler").model_dump(mode="json")
+    for operator in model.modules():
+        if isinstance(operator, IntegralOperator):
+            new = built(component, partial(cls, operator.dim, **options), "sampler")
+            operator.sampler = _like(new, operator)
+    if model.config is not None:
+        complete = CompleteReference(name=component.id, **options).model_dump()
+        model.config = {**model.config, "sampler": complete}
+
+
+def _like(sampler: Sampler, operator: IntegralOperator) -> Sampler:
+    """Put a new sampler where the operator is, with what its present one has learned if they are alike."""
+    learned = operator.sampler.state_dict()
+    if {k: v.shape for k, v in learned.items()} == {k: v.shape for k, v in sampler.state_dict().items()}:
+        sampler.load_state_dict(learned)
+    return sampler.to(next(operator.parameters())).train(operator.training)

@@ -1,0 +1,23 @@
+"""Newton's method finds the path of a trained LSTM, where its weights were fetched."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_the_path_of_a_trained_lstm_is_found_to_1e_6(monkeypatch: Any) -> None:
+    monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
+    claims, parallel = import_module("claims"), import_module("parallel_lstm")
+    if absent := claims.missing("resemblyzer"):
+        pytest.skip(f"python examples/fetch_data.py {' '.join(absent)} was not run: there are no weights or data")
+    mels = claims.spectrogram(claims.speech(claims.DATA)[:1])[:, :24]
+    found = list(parallel.solve(claims.speaker_encoder(claims.DATA).lstm, mels))
+    assert [each.layer for each in found] == [1, 2, 3]
+    assert all(each.holds for each in found), found
