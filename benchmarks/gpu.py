@@ -1,6 +1,6 @@
 """The evaluator `triton` on an NVIDIA GPU: first whether it is right, then how fast it is.
 
-Run `python benchmarks/gpu.py` on a machine with a GPU (10 minutes); it writes `benchmarks/gpu.md` and `gpu.json`. It
+Run `python benchmarks/gpu.py` on a machine with a GPU; it writes `benchmarks/gpu.md` and `gpu.json`. It
 ends with an error where the kernels are off by more than is allowed. Without a GPU it says so, and measures nothing;
 `TRITON_INTERPRET=1 python benchmarks/gpu.py --interpret` then goes through all its steps on the CPU, on few points.
 """
@@ -72,9 +72,8 @@ def problem(
 ) -> Problem:
     """Return one sample of N points of random positions, values and terms, in the numbers of `dtype`."""
     torch.manual_seed(0)
-    sizes: dict[str, Any] = (
-        {} if device == "cuda" else {"hidden": 2, "rank": 2, "frequencies": 1}
-    )  # the interpreter takes its time
+    small = {"hidden": 2, "rank": 2, "frequencies": 1}  # the interpreter takes its time
+    sizes: dict[str, Any] = {} if device == "cuda" else small
     kernel = MLPKernel(64, position_dim=2, **sizes, **options).to(device)
     weights = torch.full((1, points), 1.0 / points, device=device)
     if padding:
@@ -93,7 +92,8 @@ def solve(given: Problem, evaluator: Evaluator) -> list[Tensor]:
     generator = torch.Generator().manual_seed(1)
     grad = torch.randn(out.shape, generator=generator).bfloat16().to(out)
     found = torch.autograd.grad(out, given.leaves, grad, allow_unused=True)
-    return [out.detach(), *(torch.zeros_like(each) if g is None else g for each, g in zip(given.leaves, found))]  # noqa: B905
+    pairs = zip(given.leaves, found, strict=True)
+    return [out.detach(), *(torch.zeros_like(each) if g is None else g for each, g in pairs)]
 
 
 def errors(device: str, evaluator: Evaluator) -> Iterator[tuple[str, torch.dtype, float, float]]:
@@ -229,7 +229,8 @@ def main(device: str) -> None:
         word = "WRONG" if max(sums, gradients) > ALLOWED[dtype] else "ok"
         print(f"{word:6}{dtype!s:16}{name:24}sums {sums:.1e}  gradients {gradients:.1e}", flush=True)
     bad = [row for row in found if max(row[2], row[3]) > ALLOWED[row[1]]]
-    rate = matrix_rate(device, 64 if interpreting else 8192)
+    size = 64 if interpreting else 8192
+    rate = matrix_rate(device, size)
     rows: list[Measured] = []
     for points in (40,) if interpreting else (2048, 8192, 32768):
         for normalization in ("none", "softmax"):
@@ -239,7 +240,7 @@ def main(device: str) -> None:
                     what = f"{str(dtype).removeprefix('torch.')}, {normalization}, 4 heads of {head_dim}"
                     rows += measure(what, given, device)
     name = torch.cuda.get_device_name() if device == "cuda" else "Triton's interpreter: times mean nothing"
-    lines = page(name, rate, found, rows)
+    lines = page(name, size, rate, found, rows)
     print("\n".join(lines))
     if not interpreting:
         (HERE / "gpu.md").write_text("\n".join(lines) + "\n")
@@ -251,13 +252,13 @@ def main(device: str) -> None:
 
 
 def page(
-    device: str, rate: float, found: list[tuple[str, torch.dtype, float, float]], rows: list[Measured]
+    device: str, size: int, rate: float, found: list[tuple[str, torch.dtype, float, float]], rows: list[Measured]
 ) -> list[str]:
     """Return the page's lines."""
     lines = [
         "# The evaluator triton on a GPU",
         "",
-        f"`python benchmarks/gpu.py` on {device}; {provenance()}. A product of 8192² bf16 matrices:"
+        f"`python benchmarks/gpu.py` on {device}; {provenance()}. A product of {size}² bf16 matrices:"
         f" {rate / 1e12:.3g} TFLOP/s. One sample of N points in the plane, hidden 32, rank 16, 8 frequencies, ReLU."
         f" Medians of {ROUNDS} interleaved runs in one process, after one that compiles. Rates count the operations"
         " that the sums need, once forward and three times forward + backward, whatever is recomputed.",

@@ -14,7 +14,7 @@ class Columns:
     """WIDTH columns for R features: one each, or three each for those that half precision is too coarse for.
 
     Half precision has 8 or 11 bits. That is enough for features that enter sums of many, but positions far apart beside
-    a narrow kernel would move by more than its width. So a feature f is split into a high and a low part, f = f' + f'',
+    a narrow kernel would move by more than its width. So a feature f is split into high and low parts, f = f' + f'',
     and a product is φ'ψ' + φ''ψ' + φ'ψ'' in three columns, with an error of the size of φ''ψ''.
 
     Attributes:
@@ -26,7 +26,7 @@ class Columns:
     low: tuple[Tensor, Tensor] | None
 
     def spread(self, terms: Tensor, dtype: torch.dtype, side: int) -> Tensor:
-        """Return features times `place`, (…, WIDTH), in `dtype`, with the parts of a side (φ 0, ψ 1)."""
+        """Return features multiplied by `place`, (…, WIDTH), in `dtype`, with the parts of a side (φ 0, ψ 1)."""
         high = terms.to(dtype)
         return high if self.low is None else torch.where(self.low[side], (terms - high).to(dtype), high)
 
@@ -38,7 +38,7 @@ class Columns:
 
 @lru_cache(maxsize=64)
 def columns(features: int, exact: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Columns:
-    """Return the columns for R features, those in `exact` split, in a power of two of at least 16.
+    """Return the columns for R features, those in `exact` split: a power of two of them, at least 16.
 
     Args:
         features: R.

@@ -155,7 +155,8 @@ def query_gradients_kernel(
     """Add a group of heads' part to the gradients that belong to a chunk of queries.
 
     These are `grad_phi` (B, n, UNITS, WIDTH); and, to be summed over queries and samples, `grad_second`
-    (B, UNITS, heads, n) and `grad_bias` (B, heads, n), the gradients of W_2 and b_2. The grid: (blocks of queries, B).
+    (B, UNITS, heads, n) and `grad_bias` (B, heads, n), the gradients of W_2 and b_2.
+    The grid is (blocks of queries, B).
     """
     sample = tl.program_id(1).to(tl.int64)
     rows = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)

@@ -36,7 +36,7 @@ ADDED = {"sums": [], "query_gradients": ["grad_phi", "grad_second"], "key_gradie
 
 
 def interpreting() -> bool:
-    """Whether Triton's interpreter runs the kernels, on a CPU: TRITON_INTERPRET=1 was set at its import."""
+    """Whether Triton's interpreter runs the kernels, on a CPU: TRITON_INTERPRET=1 was set when it was imported."""
     return not isinstance(kernels.sums_kernel, triton.JITFunction)
 
 

@@ -118,7 +118,7 @@ def _triton_type(dtype: torch.dtype) -> Any:
 
 
 def _reach(query_time: Tensor, key_time: Tensor) -> tuple[Tensor, Tensor]:
-    """Return for each query where the keys end that it sees, and for each key where the queries begin that see it."""
+    """Return where the keys end that each query may see, and where the queries begin that may see each key."""
     later = key_time.flip(-1).cummin(-1).values.flip(-1).contiguous()
     earlier = query_time.cummax(-1).values.contiguous()
     end = torch.searchsorted(later, query_time.contiguous(), right=True, out_int32=True)
@@ -228,8 +228,8 @@ def mlp_sum_backward(
         tune,
     )  # fmt: skip
     accumulator, split = problem.accumulator, problem.split
-    batch, keys, heads, _ = values.shape
-    units = problem.forms.shape[1]
+    batch, keys, heads = values.shape[:3]
+    units = forms.shape[1]
     delta = (grad_out.to(accumulator) * out).sum(-1).transpose(1, 2).contiguous()
     grad_query = torch.zeros_like(query, dtype=accumulator)
     grad_forms = torch.zeros_like(forms, dtype=accumulator)
