@@ -34,6 +34,8 @@ from itnet_core.testing import (
 )
 from itnet_kernels import convert
 from itnet_kernels import errors as conversion
+from itnet_quasilinear import ChebyshevEvaluator
+from itnet_quasilinear import errors as quasilinear
 from itnet_registry import Registry, create_model, load_model
 from itnet_registry import errors as registry
 from itnet_registry.cli.app import _loaded, app
@@ -206,6 +208,14 @@ def _second_derivative() -> None:
     torch.autograd.backward(gradient.sum())
 
 
+def _range_too_wide() -> None:
+    additive: Any = ("query", "key", "displacement")
+    torch.manual_seed(0)
+    kernel = MLPKernel(8, inputs=additive, activation="silu")
+    field = Field(1e3 * torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+    IntegralOperator(8, kernel, evaluator=ChebyshevEvaluator(tolerance=1e-6, max_nodes=8))(field)
+
+
 def _table_without_label() -> None:
     Path("texts.csv").write_text("text\na fine film\n")
     Registry().create("task", "text-table", train="texts.csv").dataset("train")
@@ -239,6 +249,7 @@ EXAMPLES: dict[type[ITNetError], Callable[[], object]] = {
     registry.RequirementError: lambda: _component(requires=("fast-waves>=2",)).load(),
     registry.CheckpointError: lambda: load_model("runs/nothing"),
     conversion.ConversionError: lambda: convert(torch.nn.Linear(3, 4)),
+    quasilinear.ToleranceError: _range_too_wide,
     training.RunError: _taken_directory,
     training.NonFiniteError: _diverging_run,
 }

@@ -50,6 +50,7 @@ _BRINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "itnet-samplers": {"sampler": ("monte-carlo", "neighbours", "landmarks")},
     "itnet-native": {"evaluator": ("native",)},
     "itnet-triton": {"evaluator": ("triton",)},
+    "itnet-quasilinear": {"evaluator": ("sorted", "chebyshev")},
     "itnet-train": {"command": ("train", "evaluate", "predict"), "section": ("train",)},
 }
 
