@@ -159,8 +159,8 @@ def main(numbers: list[int]) -> None:
         f" hidden {HIDDEN}, {HEADS} heads of {HEAD_DIM}, a and b of unit deviation. KeOps 2.3 with"
         f" `CXXFLAGS={SETTINGS['CXXFLAGS']!r}` gets a and b; ours make them from the kernel's terms, and"
         " `chebyshev` its number of nodes and its check of 8 rows. Seconds, medians of interleaved rounds; speed is"
-        " KeOps / ours, the median and the extremes of the rounds. The error is that of 32 rows against all pairs in float64,"
-        " relative to the largest number.",
+        " KeOps / ours, the median and the extremes of the rounds. The error is that of 32 rows against all pairs in"
+        " float64, relative to the largest number.",
         "",
         "| evaluator | points | KeOps | ours | speed | goal | forward + backward, ours | error |",
         "|---|---|---|---|---|---|---|---|",
