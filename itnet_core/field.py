@@ -132,6 +132,12 @@ class Field:
         """Return the field of `function(values)`, applied point by point."""
         return self.with_values(function(self.values))
 
+    def without_padding(self) -> Field:
+        """Return the field with 0 for the values of padding, whatever (NaN too) stands there."""
+        if not torch.compiler.is_compiling() and bool((distinct(self.weights) > 0).all()):  # spare the copy
+            return self
+        return self.map(lambda values: values.masked_fill(~self.mask.unsqueeze(-1), 0.0))
+
     def with_measure(self, measure: Measure) -> Field:
         """Return the field under another measure: `mean` (1/n each), `counting` (1 each); padding keeps weight 0."""
         if measure == "given":

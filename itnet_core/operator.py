@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_map
 from itnet_core.auxiliary import add_loss, collecting
 from itnet_core.errors import ConfigError, ShapeError
 from itnet_core.evaluate import AutoEvaluator, Evaluator
-from itnet_core.field import Field, distinct
+from itnet_core.field import Field
 from itnet_core.kernel import Kernel, Points, State
 from itnet_core.proposal_loss import proposal_loss
 from itnet_core.sampler import FullSampler, Nodes, Sampler
@@ -101,7 +101,7 @@ class IntegralOperator(nn.Module):
         return state, query.with_values(self._finish(self.output(integral), present))
 
     def _measured(self, field: Field) -> Field:
-        return _without_padding(field).with_measure(self.kernel.measure)
+        return field.without_padding().with_measure(self.kernel.measure)
 
     def _out(self, query: Field, key: Field) -> Tensor:
         sampled = self.sampler(query, key)
@@ -141,13 +141,6 @@ class IntegralOperator(nn.Module):
                 found=f"batch {found[1][0]} and {found[1][1]} coordinates",
                 expected=f"the query's batch {found[0][0]} and {found[0][1]} coordinates",
             )
-
-
-def _without_padding(field: Field) -> Field:
-    """Return the field with 0 for the values of padding, whatever (NaN too) stands there."""
-    if not torch.compiler.is_compiling() and bool((distinct(field.weights) > 0).all()):  # spare the copy
-        return field
-    return field.map(lambda values: values.masked_fill(~field.mask.unsqueeze(-1), 0.0))
 
 
 def _at_nodes(query: Points, key: Points, values: Tensor, nodes: Nodes) -> tuple[Points, Points, Tensor]:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from itnet_core import ConfigError, Field, IntegralOperator
 from itnet_core.evaluate import Evaluator
-from itnet_core.field import distinct
 from itnet_core.kernel import Points
 from itnet_kernels.gru import GRUKernel
 from itnet_kernels.lstm import LSTMKernel
@@ -83,7 +82,7 @@ class Recurrent(nn.Module, ABC):
         """Return what `forward` does, and the states after the last point, one for each of the operators."""
         starts = iter([None] * len(self.operators) if states is None else states)
         operators, ends = iter(self.operators), []
-        field = _counted(field)
+        field = field.without_padding().with_measure("counting")
         for layer in range(len(self.operators) // self.directions):
             field = field.map(self.dropout) if layer else field
             found = []
@@ -108,7 +107,7 @@ class Recurrent(nn.Module, ABC):
         if self.directions == 2:
             raise ConfigError(f"{type(self).__name__}.step", found="bidirectional=True", expected="one direction")
         ends: list[PathState] = []
-        field = _counted(field)
+        field = field.without_padding().with_measure("counting")
         for layer, module in enumerate(self.operators):
             field = field.map(self.dropout) if layer else field
             operator = cast(IntegralOperator, module)
@@ -157,10 +156,3 @@ class GRU(Recurrent):
 
     def _finish(self, kernel: GRUKernel, field: Field, start: PathState | None, integral: Tensor) -> Tensor:
         return integral
-
-
-def _counted(field: Field) -> Field:
-    """Return the field by the counting measure, with 0 for whatever padding holds."""
-    if not bool((distinct(field.weights) > 0).all()):
-        field = field.with_values(field.values.masked_fill(~field.mask.unsqueeze(-1), 0.0))
-    return field.with_measure("counting")
