@@ -91,20 +91,14 @@ class ContinuousConvolutionKernel(Kernel):
 
     def integrates(self, query: Points, key: Points) -> bool:
         """Whether both are the same grid."""
-        ours, theirs = lattice(query), lattice(key)
-        return (
-            ours is not None
-            and theirs is not None
-            and ours.sizes == theirs.sizes
-            and torch.equal(ours.origin, theirs.origin)
-            and torch.equal(ours.steps, theirs.steps)
-        )
+        ours = lattice(query)
+        return ours is not None and ours == lattice(key)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the convolution by FFT; supports look at displacements alone, so they cut φ."""
         grid = lattice(key)
         assert grid is not None
-        displacements = _displacements(grid.sizes, grid.steps.to(key.positions))
+        displacements = _displacements(grid.sizes, key.positions.new_tensor(grid.steps))
         profile = self.profile(displacements.to(self.last.weight.dtype))
         if not self.support.everywhere:
             origin = displacements.new_zeros(1, 1, displacements.shape[-1])
