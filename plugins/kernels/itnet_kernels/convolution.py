@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, ConfigError, Field, Kernel, ShapeError, Support
-from itnet_core.field import AXES, Measure, distinct
-from itnet_core.remembered import remembered
+from itnet_core.field import AXES, Measure
 from itnet_kernels.lattice import Lattice, lattice
+from itnet_kernels.weighting import weighted
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -133,9 +133,7 @@ class ConvolutionKernel(Kernel):
         if geometry is None or key.grid is None:
             return None
         first, strides, sizes = geometry
-        values = key.values
-        if not _ones(key.weights):
-            values = values * key.weights.unsqueeze(-1).to(values.dtype)
+        values = weighted(key.values, key.weights)
         values = values.transpose(1, 2).reshape(*values.shape[::2], *key.grid)
         before, after = [], []
         for axis, length in enumerate(key.grid):
@@ -153,7 +151,7 @@ class ConvolutionKernel(Kernel):
 
     def step(self, state: tuple[Tensor, ...] | None, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return the sum over the last points; each point of a stream is one spacing after the one before it."""
-        past = (state or ()) + (values * query.weights[..., None, None].to(values.dtype),)
+        past = (state or ()) + (weighted(values, query.weights),)
         size, dilation = self.config.kernel_size[0], self.dilation[0]
         past = past[-((size - 1) * dilation + 1) :]
         integral = torch.zeros_like(values)
@@ -215,11 +213,6 @@ class ConvolutionKernel(Kernel):
         if any(round(n) for a, n in enumerate(first) if a not in along):
             return None
         return [round(first[a]) for a in along], [max(stride, 1) for stride in strides], list(ours.sizes)
-
-
-@remembered
-def _ones(weights: Tensor) -> bool:
-    return bool((distinct(weights) == 1).all())
 
 
 TOLERANCE = 1e-2
