@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from provenance import provenance
+from torch import Tensor
 
 HERE = Path(__file__).parent
 PAGES = HERE.parent / "docs" / "benchmarks"
@@ -88,6 +89,29 @@ def goal(found: float, *, least: float | None = None, most: float | None = None)
     if least is not None:
         return f"≥ {least:g}{'' if found >= least else ' (missed)'}"
     return "" if most is None else f"≤ {most:g}{'' if found <= most else ' (missed)'}"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two ways to the same numbers.
+
+    Attributes:
+        name: what is computed.
+        theirs: the counterpart, as a user has it; returns the result.
+        ours: our way.
+        leaves: what gradients are taken to, besides timing forward alone; none for forward alone.
+        kind: `cost` is ours / theirs, `speed` theirs / ours.
+        bound: what the cost is to be at most, the speed at least.
+        slow_backward: whether a backward pass of theirs takes so long that one has to do.
+    """
+
+    name: str
+    theirs: Callable[[], Tensor]
+    ours: Callable[[], Tensor]
+    leaves: tuple[Tensor, ...]
+    kind: str
+    bound: float
+    slow_backward: bool = False
 
 
 def matrix_rate() -> float:
