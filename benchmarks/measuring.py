@@ -20,6 +20,7 @@ from torch import Tensor
 
 HERE = Path(__file__).parent
 PAGES = HERE.parent / "docs" / "benchmarks"
+IMAGES = HERE.parent / "docs" / "images"
 
 # For all ways alike. Without the first two the allocator gives memory back between operations, and identical runs
 # differ several times. KeOps compiles for this processor, in a folder of its own. All is read when a process starts.
@@ -85,7 +86,7 @@ class Ratio:
 
 
 def goal(found: float, *, least: float | None = None, most: float | None = None) -> str:
-    """Return a goal in words, and whether it is missed."""
+    """Return a goal in words, and whether it is missed; nothing for none."""
     if least is not None:
         return f"≥ {least:g}{'' if found >= least else ' (missed)'}"
     return "" if most is None else f"≤ {most:g}{'' if found <= most else ' (missed)'}"
