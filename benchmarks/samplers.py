@@ -156,9 +156,9 @@ def main() -> None:
         "Monte Carlo",
         f"A smooth field on {SIDE} by {SIDE} points, of which 1%, scattered, have values 30 times as large; the paper's"
         f" kernel, normalization none, at {QUERIES} queries. The root of the mean square error over 40 draws of M"
-        " points, as a share of the integral's root mean square. The proposal was trained for 400 steps of 128 points. The last"
-        " column is the exponent of M, fitted over all M: -1/2 for independent draws; those without replacement do"
-        " better, the more the nearer M comes to N.",
+        " points, as a share of the integral's root mean square. The proposal was trained for 400 steps of 128 points."
+        " The last column is the exponent of M, fitted over all M: -1/2 for independent draws; without replacement they"
+        " are better, the more the nearer M comes to N.",
     )
     rows = [
         {"proposal, method": way}
