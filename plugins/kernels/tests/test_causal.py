@@ -26,7 +26,7 @@ KERNELS: dict[str, tuple[type[Kernel], dict[str, Any]]] = {
     "mamba": (MambaKernel, {"state": 3}),
     "mamba2": (Mamba2Kernel, {"heads": 2, "state": 3}),
 }
-ROUNDED = ("s4d", "s4", "mamba2")
+ROUNDED = ("s4", "mamba2")
 """By FFT, or in chunks whose way depends on how fast they decay: what comes later may change how a sum is rounded."""
 
 
