@@ -102,7 +102,7 @@ class Pair:
         ours: our way.
         leaves: what gradients are taken to, besides timing forward alone; none for forward alone.
         kind: `cost` is ours / theirs, `speed` theirs / ours.
-        bound: what the cost is to be at most, the speed at least.
+        bound: what the cost is to be at most, the speed at least, if anything.
         slow_backward: whether a backward pass of theirs takes so long that one has to do.
     """
 
@@ -111,7 +111,7 @@ class Pair:
     ours: Callable[[], Tensor]
     leaves: tuple[Tensor, ...]
     kind: str
-    bound: float
+    bound: float | None = None
     slow_backward: bool = False
 
 

@@ -41,7 +41,7 @@ def mamba() -> Iterator[Pair]:
             ways = _mamba_scan(scanned), _scan(scanned)
             yield Pair(f"mamba, the scan, {2 * width} channels", *ways, scanned, *SPEED, slow_backward=True)
         # A backward pass of their mixer is as slow as their scan's.
-        yield Pair(f"mamba, the mixer, width {width}", partial(theirs, x), partial(ours, x), (), *SPEED)
+        yield Pair(f"mamba, the mixer, width {width}", partial(theirs, x), partial(ours, x), (), "speed")
 
 
 def mamba2() -> Iterator[Pair]:
@@ -60,7 +60,7 @@ def mamba2() -> Iterator[Pair]:
             given = (steps, inputs, rates, torch.randn(1, STEPS, 1, 128), torch.randn(1, STEPS, 1, 128))
             summed = tuple(each.requires_grad_() for each in given)
             yield Pair(f"mamba2, the sum, {heads} heads of 64", _mamba2_sum(summed), _sum(summed), summed, *SPEED)
-        yield Pair(f"mamba2, the mixer, width {width}", partial(theirs, x), partial(ours, x), leaves, *SPEED)
+        yield Pair(f"mamba2, the mixer, width {width}", partial(theirs, x), partial(ours, x), leaves, "speed")
 
 
 def s4d() -> Iterator[Pair]:
