@@ -116,8 +116,8 @@ def main() -> None:
         "Special cases beside their counterparts",
         "Each pair has the same weights and runs interleaved in one process, float32. Times are the rounds' medians; of"
         " the rounds' ratios the median and the quartiles: cost is ours / theirs, speed theirs / ours. The difference"
-        " is the largest of the results, relative to the largest result. Goals for Mamba are on the scans: around them a"
-        " mixer does the same maps, convolution and gates on both sides.",
+        " is the largest of the results, relative to the largest result. Goals for Mamba are on the scans: around them"
+        " a mixer does the same maps, convolution and gates on both sides.",
     )
     columns = {"case": "", "": "", "theirs, ms": ".1f", "ours, ms": ".1f", "of": "", "ratio": "", "goal": ""}
     report.table("pairs", columns | {"rounds": "d", "difference": ".0e"}, rows)

@@ -30,7 +30,9 @@ def scan(factors: Tensor, increments: Tensor, initial: Tensor | None = None) -> 
     """
     dtype = torch.promote_types(factors.dtype, increments.dtype)
     shape = torch.broadcast_shapes(factors.shape, increments.shape)  # type: ignore[no-untyped-call]
-    factors, increments = factors.to(dtype).expand(shape), increments.to(dtype).expand(shape)
+    factors, increments = factors.to(dtype), increments.to(dtype).expand(shape)
+    factors = factors.view(*[1] * (increments.ndim - factors.ndim), *factors.shape)
+    factors = factors.expand(-1, shape[1], *factors.shape[2:])  # time is cut and shifted; the rest broadcasts as it is
     start = increments.new_zeros(()) if initial is None else initial.to(dtype)
     states: Tensor = _Scan.apply(factors, increments, start.expand_as(increments[:, 0]), False)
     return states
@@ -42,7 +44,8 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, factors: Tensor, increments: Tensor, start: Tensor, reverse: bool) -> Tensor:
         states = increments.clone(memory_format=torch.contiguous_format)
-        overwrite_with_states(factors.transpose(0, 1), states.transpose(0, 1), start, reverse=reverse)
+        whole = factors.expand_as(states)
+        overwrite_with_states(whole.transpose(0, 1), states.transpose(0, 1), start, reverse=reverse)
         ctx.save_for_backward(factors, start, states)
         ctx.reverse = reverse
         return states
@@ -51,13 +54,16 @@ class _Scan(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Return adjoints λ_t = grad_t + a*_{t+1} λ_{t+1}, times what each was multiplied with."""
         factors, start, states = ctx.saved_tensors
-        nothing = torch.zeros_like(factors[:, :1])
+        first, later, earlier = slice(0, 1), slice(1, None), slice(None, -1)
         if ctx.reverse:
-            following, before, first = [nothing, factors[:, :-1]], [states[:, 1:], start.unsqueeze(1)], -1
-        else:
-            following, before, first = [factors[:, 1:], nothing], [start.unsqueeze(1), states[:, :-1]], 0
-        adjoint = _Scan.apply(torch.cat(following, dim=1).conj(), grad, torch.zeros_like(start), not ctx.reverse)
-        return adjoint * torch.cat(before, dim=1).conj(), adjoint, (adjoint * factors.conj())[:, first], None
+            first, later, earlier = slice(-1, None), earlier, later
+        nothing, order = torch.zeros_like(factors[:, :1]), -1 if ctx.reverse else 1
+        following = torch.cat([factors[:, later], nothing][::order], dim=1)
+        adjoint = _Scan.apply(following.conj(), grad, torch.zeros_like(start), not ctx.reverse)
+        before = (first, start.unsqueeze(1)), (later, states[:, earlier])
+        of_factors = [(adjoint[:, at] * state.conj()).sum_to_size(factors[:, at].shape) for at, state in before]
+        of_start = (adjoint[:, first] * factors[:, first].conj()).squeeze(1)
+        return torch.cat(of_factors[::order], dim=1), adjoint, of_start, None
 
 
 def overwrite_with_states(factors: Tensor, increments: Tensor, start: Tensor | None, *, reverse: bool = False) -> None:
