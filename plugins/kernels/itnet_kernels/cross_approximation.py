@@ -34,8 +34,8 @@ def crosses(matrices: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tens
 def errors_by_rank(matrices: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Return the error of the best core between the first r rows and columns, for every r, shape (ranks, heads).
 
-    It is ‖A − C U R‖ / ‖A‖ at U = C⁺ A R⁺, in Frobenius norms. With C = Q S and Rᵀ = Z T it is what Q Qᵀ A Z Zᵀ lacks of
-    A, and since the first r columns of Q span the first r of C, one matrix Qᵀ A Z says it for all r.
+    It is ‖A − C U R‖ / ‖A‖ at U = C⁺ A R⁺, in Frobenius norms: with C = Q S and Rᵀ = Z T what Q Qᵀ A Z Zᵀ lacks of
+    A. Since the first r columns of Q span the first r of C, one matrix Qᵀ A Z says it for all r.
     """
     left = torch.linalg.qr(matrices[:, :, columns]).Q
     right = torch.linalg.qr(matrices[:, rows].transpose(1, 2)).Q

@@ -91,8 +91,8 @@ def factorize(
     found = CrossKernel(kernel.content.in_features, pivots=count, mlp=kernel.config.model_dump())
     found.to(kernel.first.weight).train(kernel.training)
     found.exact.load_state_dict(kernel.state_dict())
-    # What is smaller than this, rounding has made: the matrices have the kernel's own precision.
-    cutoff = max(matrices.shape[1:]) * torch.finfo(kernel.first.weight.dtype).eps
+    # Smaller singular values would bring less than their inverses magnify the kernel's own rounding by.
+    cutoff = torch.finfo(kernel.first.weight.dtype).eps ** (2 / 3)
     found.core.copy_(core(matrices, rows, columns, cutoff))
     for name in ("values", "positions"):
         chosen = [getattr(fit[0], name)[0, rows], getattr(fit[-1], name)[0, columns]]

@@ -21,9 +21,13 @@ from itnet_registry import create_model, load_model, save_model
 DIM = 8
 
 
+SMOOTH = {"activation": "tanh", "inputs": ("query", "key", "product", "displacement")}
+SMALL = {"heads": 2, "hidden": 8, "rank": 3, "frequencies": 2}
+
+
 def mlp(**options: Any) -> MLPKernel:
     torch.manual_seed(0)
-    return MLPKernel(DIM, **{"heads": 2, "hidden": 8, "rank": 3, "frequencies": 2, **options}).double()
+    return MLPKernel(DIM, **{**SMALL, **SMOOTH, **options}).double()
 
 
 def fields(batch: int = 4, points: int = 60) -> Field:
@@ -36,7 +40,7 @@ def pairs(kernel: Any, field: Field) -> Tensor:
 
 def of_rank_eight() -> MLPKernel:
     """Return a kernel of rank 8: no hidden unit is ever cut off, so that k is bilinear in [1, ũ, x, ‖x‖²]."""
-    kernel = mlp(rank=2, inputs=("query", "key", "product", "displacement", "distance"))
+    kernel = mlp(activation="relu", rank=2, inputs=("query", "key", "product", "displacement", "distance"))
     nn.init.normal_(kernel.first.weight, std=0.1)
     nn.init.constant_(kernel.first.bias, 20.0)
     return kernel
@@ -63,26 +67,26 @@ def test_more_pivots_than_the_rank_do_no_harm() -> None:
 
 
 def test_the_error_falls_with_the_rank() -> None:
-    kernel, field = mlp(activation="silu"), fields(8, 100)
+    kernel, field = mlp(), fields(8, 100)
     errors = [max(factorize(kernel, field, rank=rank, tolerance=0.0).errors) for rank in (4, 16, 64)]
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
 
 
 def test_the_error_of_each_head_is_that_of_pairs_it_has_not_seen() -> None:
     kernel, field = mlp(), fields()
-    found = factorize(kernel, field, rank=12)
+    found = factorize(kernel, field, rank=6)
     last = Field(field.values[-1:], field.positions[-1:])
     k, approximate = pairs(kernel, last), pairs(found.kernel, last)
     expected = (approximate - k).square().sum((0, 2, 3)).sqrt() / k.square().sum((0, 2, 3)).sqrt()
     torch.testing.assert_close(torch.tensor(found.errors, dtype=torch.float64), expected)
     assert not found.reached
-    assert "12 pivots" in str(found)
+    assert "6 pivots" in str(found)
     assert "tolerance 1.00% not reached" in str(found)
 
 
 def test_it_ends_where_the_tolerance_is_reached() -> None:
     kernel, field = mlp(), fields(8, 100)
-    few, many = (factorize(kernel, field, rank=128, tolerance=tolerance) for tolerance in (0.3, 0.05))
+    few, many = (factorize(kernel, field, rank=128, tolerance=tolerance) for tolerance in (0.3, 0.01))
     assert few.kernel.config.pivots < many.kernel.config.pivots < 128
     for found in (few, many):
         assert found.fitted[found.kernel.config.pivots - 1].max() <= found.tolerance
@@ -106,9 +110,7 @@ def test_one_sample_and_two_fields() -> None:
     two = factorize(kernel, field, other, rank=20)
     assert max(*one.errors, *two.errors) < 0.5
     new = one.kernel.project(field, other), two.kernel.project(field, other), kernel.project(field, other)
-    first, second, exact = (
-        k.tile(*terms) for k, terms in zip((one.kernel, two.kernel, kernel), new, strict=True)
-    )
+    first, second, exact = (k.tile(*terms) for k, terms in zip((one.kernel, two.kernel, kernel), new, strict=True))
     assert torch.linalg.norm(second - exact) < 0.5 * torch.linalg.norm(exact)
     assert not torch.equal(first, second)
 
@@ -173,7 +175,7 @@ def test_the_core_is_the_best_and_the_crosses_are_near_it() -> None:
         torch.testing.assert_close(found[rank - 1], error, rtol=1e-3, atol=1e-7)
         best = (singular[:, rank:].sum(1) / singular.sum(1)).sqrt()
         assert bool((error >= best - 1e-9).all())
-        assert bool((error <= 8 * best + 1e-9).all())
+        assert bool((error <= 8 * best + 1e-6).all())
 
 
 def test_crosses_end_at_the_rank_and_at_nothing() -> None:
@@ -185,7 +187,7 @@ def test_crosses_end_at_the_rank_and_at_nothing() -> None:
 def classifier(**options: Any) -> Any:
     torch.manual_seed(0)
     encoder = {"name": "itnet-core/field", "channels": 3}
-    kernel = {"name": "itnet-core/mlp", "heads": 2, "hidden": 8, "rank": 2, "frequencies": 2, **options}
+    kernel = {"name": "itnet-core/mlp", **SMALL, **SMOOTH, **options}
     head = {"name": "classify", "classes": 3}
     return create_model(width=DIM, depth=2, encoder=encoder, kernel=kernel, head=head).eval()
 
@@ -210,9 +212,7 @@ def test_a_models_kernels_are_replaced_and_saved(tmp_path: Path) -> None:
 def test_a_models_operators_have_as_many_pivots_as_one_needs() -> None:
     model, field = classifier(), scattered(8, 50, 3)
     report = factorize_model(model, field, rank=200, tolerance=0.1)
-    needed = [
-        int((found.fitted.amax(1) <= 0.1).nonzero()[0]) + 1 for found in report.factorized.values()
-    ]
+    needed = [int((found.fitted.amax(1) <= 0.1).nonzero()[0]) + 1 for found in report.factorized.values()]
     assert {each.kernel.config.pivots for each in report.factorized.values()} == {max(needed)}
 
 
