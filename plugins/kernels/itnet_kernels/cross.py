@@ -101,6 +101,8 @@ class CrossKernel(Kernel):
         """Return the pivots x_p and y_q, each with weight 1."""
         pivots = self._pivots().with_measure("counting")
         terms = self.exact.project(pivots, pivots)[1]
-        parts = (terms, pivots.positions, pivots.weights)
-        points = Points(*(part.expand(batch, *part.shape[1:]) for part in parts))
+        terms, positions, weights = (
+            part.expand(batch, *part.shape[1:]) for part in (terms, pivots.positions, pivots.weights)
+        )
+        points = Points(terms, positions, weights)
         return points.narrow(slice(self.config.pivots)), points.narrow(slice(self.config.pivots, None))

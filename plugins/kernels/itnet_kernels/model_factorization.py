@@ -116,9 +116,9 @@ def _recorded(operators: Mapping[str, IntegralOperator]) -> Iterator[Calls]:
     calls: Calls = {name: [] for name in operators}
 
     def record(name: str, operator: nn.Module, given: tuple[Field, ...], named: dict[str, Field]) -> None:
-        query, key = (*given, *named.values(), None)[:2]
-        present = query.without_padding()
-        calls[name].append((present, None if key is None or key is query else key.without_padding()))
+        query, *others = (*given, *named.values())
+        key = next((each for each in others if each is not None and each is not query), None)
+        calls[name].append((query.without_padding(), None if key is None else key.without_padding()))
 
     hooks = [
         each.register_forward_pre_hook(partial(record, name), with_kwargs=True) for name, each in operators.items()
