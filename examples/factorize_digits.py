@@ -68,6 +68,14 @@ class Found:
         return sorted(error for each in self.report.factorized.values() for error in each.errors)
 
 
+def on_pixels(model: ITNetModel) -> ITNetModel:
+    """Return the model with an encoder of the same weights that makes a point of every pixel, at any resolution."""
+    encoder = create("encoder", "patch", dim=model.trunk.norm.normalized_shape[0], patch_size=1, channels=1)
+    encoder.load_state_dict(model.encoders["image"].state_dict())
+    model.encoders["image"] = encoder
+    return model.eval()
+
+
 def pictures(model: ITNetModel, finer: int, count: int | None = None) -> Pictures:
     """Return the digits, with `finer` times the pixels along each axis, interpolated."""
     task = create("task", **(model.config or {})["tasks"]["image"])
@@ -88,7 +96,7 @@ def fine(inputs: Tensor, times: int) -> Tensor:
 @torch.no_grad()
 def logits(model: ITNetModel, inputs: Tensor) -> Tensor:
     """Return a model's logits, some pictures at a time."""
-    return torch.cat([model(part) for part in inputs.split(24)])
+    return torch.cat([model(part) for part in torch.split(inputs, 24)])
 
 
 def accuracy(found: Tensor, data: Pictures) -> float:
@@ -189,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path, help="of a model of the task 'digits' with patches of one pixel")
     parser.add_argument("--docs", action="store_true", help="rewrite the tables and the picture in docs/ too")
     given = parser.parse_args(arguments)
-    model = load_model(given.checkpoint)
+    model = on_pixels(load_model(given.checkpoint))
     coarse, data = pictures(model, 1), pictures(model, FINER)
     by_points = {}
     for each in (coarse, data):

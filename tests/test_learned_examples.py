@@ -111,9 +111,10 @@ def test_the_change_of_a_factorised_model_falls_with_the_pivots() -> None:
     digits = load("factorize_digits")
     torch.manual_seed(0)
     sizes = {"width": 8, "depth": 2, "kernel": {"heads": 2, "hidden": 4, "rank": 2, "frequencies": 1}}
-    model = create_model(encoder={"name": "patch", "patch_size": 1}, task="digits", **sizes).eval()
+    model = create_model(encoder={"name": "patch", "patch_size": 1}, task="digits", **sizes)
+    model = digits.on_pixels(model)
     data = digits.pictures(model, 1, 20)
-    assert digits.pictures(model, 2, 2).inputs.shape == (2, 1, 16, 16)
+    assert model.features(digits.pictures(model, 2, 2).inputs).grid == (16, 16)
     _, found = digits.compare(model, data, (2, 40))
     assert found[40].change < 0.5 * found[2].change
     assert found[40].errors[-1] < 0.5 * found[2].errors[-1]
