@@ -120,8 +120,8 @@ def main() -> None:
         f" hidden units; `cross`, which `factorize` makes, has {RANK} pivots and an MLP kernel of 32 hidden units with"
         " all inputs; `exact` is that MLP kernel by the core's tiled evaluator and by the one in C++, measured on"
         f" {ROWS} query rows over all N keys and multiplied by N / {ROWS}. Medians of interleaved runs in one process;"
-        f" above N = {LARGEST_EXACT} three runs of `low-rank` and one of `cross`, each after one that warms up. Memory is"
-        " the peak in a fresh process.",
+        f" above N = {LARGEST_EXACT} three runs of `low-rank` and one of `cross`, each after one that warms up."
+        " Memory is the peak in a fresh process.",
     )
     found = {direction: {points: times(points, direction) for points in SIZES} for direction in DIRECTIONS}
     tables = {
