@@ -32,7 +32,7 @@ from itnet_core.testing import (
     SamplerConformance,
     TaskConformance,
 )
-from itnet_kernels import convert
+from itnet_kernels import convert, factorize
 from itnet_kernels import errors as conversion
 from itnet_quasilinear import ChebyshevEvaluator
 from itnet_quasilinear import errors as quasilinear
@@ -249,6 +249,9 @@ EXAMPLES: dict[type[ITNetError], Callable[[], object]] = {
     registry.RequirementError: lambda: _component(requires=("fast-waves>=2",)).load(),
     registry.CheckpointError: lambda: load_model("runs/nothing"),
     conversion.ConversionError: lambda: convert(torch.nn.Linear(3, 4)),
+    conversion.FactorizationError: lambda: factorize(
+        MLPKernel(8, support={"causal": "t"}), Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4))
+    ),
     quasilinear.ToleranceError: _range_too_wide,
     training.RunError: _taken_directory,
     training.NonFiniteError: _diverging_run,

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from itnet_registry import create_model
+
 
 def load(name: str) -> Any:
     """Import a script of examples/, which is no package."""
@@ -103,3 +105,17 @@ def test_bits_of_ngrams() -> None:
 def test_missing_data_are_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="fetch_data.py reviews"):
         writing.main(["--data", str(tmp_path)])
+
+
+def test_the_change_of_a_factorised_model_falls_with_the_pivots() -> None:
+    digits = load("factorize_digits")
+    torch.manual_seed(0)
+    sizes = {"width": 8, "depth": 2, "kernel": {"heads": 2, "hidden": 4, "rank": 2, "frequencies": 1}}
+    model = create_model(encoder={"name": "patch", "patch_size": 1}, task="digits", **sizes)
+    model = digits.on_pixels(model)
+    data = digits.pictures(model, 1, 20)
+    assert model.features(digits.pictures(model, 2, 2).inputs).grid == (16, 16)
+    before, found = digits.compare(model, data, (2, 40))
+    assert found[40].change < 0.5 * found[2].change
+    assert found[40].errors[-1] < 0.5 * found[2].errors[-1]
+    assert [line.count("|") for line in digits.table(before, found)] == [6] * 5

@@ -44,6 +44,7 @@ _BRINGS: dict[str, dict[str, tuple[str, ...]]] = {
             "lstm",
             "gru",
             "low-rank",
+            "cross",
             "gaussian",
         ),
     },

@@ -7,3 +7,7 @@ from itnet_core import ITNetError
 
 class ConversionError(ITNetError, ValueError):
     """A module cannot be converted exactly."""
+
+
+class FactorizationError(ITNetError, ValueError):
+    """A kernel cannot be factorised into one of low rank."""

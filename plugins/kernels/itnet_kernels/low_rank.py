@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import PositiveInt
@@ -15,8 +15,10 @@ from itnet_core.kernel import Points
 class LowRankKernel(Kernel):
     """k_h(x, y) = Σ_r a_hr(x, u(x)) b_hr(y, u(y)), with one-layer networks a and b (OPERATOR §6).
 
-    The integral is then Σ_r a_hr(x) ∫ b_hr(y) V_h u(y) dμ(y): two matrix products, O(N r d) instead of O(N²), and no
-    tensor of pairs. With a support the pairs cannot be separated, and the sum runs over them as for any kernel.
+    The integral is then Σ_r a_hr(x) ∫ b_hr(y) V_h u(y) dμ(y), in O(N) and without a tensor of pairs. The networks' last
+    layers are linear, so they are applied to the integral of the hidden units, not to each point: for all heads
+    together that is one matrix product over the points of each side, whatever the rank. With a support the pairs
+    cannot be separated, and the sum runs over them as for any kernel.
     """
 
     shortcut = True
@@ -26,7 +28,7 @@ class LowRankKernel(Kernel):
 
         Attributes:
             heads: scalar kernels.
-            rank: terms of the sum, for each head.
+            rank: terms of the sum, for each head; more than hidden + 1 add nothing.
             hidden: hidden units of each of the two networks.
             position_dim: coordinates of a position, p; 4 in models.
             support: the pairs that the integral runs over.
@@ -53,7 +55,7 @@ class LowRankKernel(Kernel):
         )
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return a, (B, N, heads, rank), and b / √rank, (B, M, heads, rank).
+        """Return the hidden units of a, (B, N, hidden), and of b, (B, M, hidden).
 
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
@@ -64,12 +66,13 @@ class LowRankKernel(Kernel):
                 found=f"positions of {key.positions.shape[-1]} coordinates",
                 expected=f"position_dim = {self.config.position_dim}",
             )
-        queries, keys = (torch.cat([f.values, f.positions.to(f.values.dtype)], dim=-1) for f in (query, key))
-        return self.query_factor(queries), self.key_factor(keys) / self.config.rank**0.5
+        keys = _inputs(key)
+        return self.query_factor[:2](keys if query is key else _inputs(query)), self.key_factor[:2](keys)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
-        return query_terms.transpose(1, 2) @ key_terms.permute(0, 2, 3, 1)
+        a, b = self.query_factor[2:](query_terms), self.key_factor[2:](key_terms) / self.config.rank**0.5
+        return a.transpose(1, 2) @ b.permute(0, 2, 3, 1)
 
     def integrates(self, query: Points, key: Points) -> bool:
         """Whether the pairs can be separated: where the integral runs over all of them."""
@@ -77,6 +80,20 @@ class LowRankKernel(Kernel):
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return Σ_r a_r Σ_j w_j b_r(y_j) v_j."""
-        weighted = key.terms * key.weights.to(values.dtype)[..., None, None]
-        moments = weighted.permute(0, 2, 3, 1) @ values.transpose(1, 2)  # (B, heads, rank, head_dim)
-        return (query.terms.transpose(1, 2) @ moments).transpose(1, 2)
+        weighted = values * key.weights.to(values.dtype)[..., None, None]
+        hidden = (key.terms.transpose(1, 2) @ weighted.flatten(2)).unflatten(-1, values.shape[2:])
+        (a, a_bias), (b, b_bias) = self._last(self.query_factor), self._last(self.key_factor)
+        moments = torch.einsum("hrc,bchd->bhrd", b, hidden) + b_bias.unsqueeze(-1) * weighted.sum(1).unsqueeze(2)
+        moments = moments / self.config.rank**0.5
+        core = torch.einsum("hrc,bhrd->bchd", a, moments).flatten(2)
+        constant = (a_bias.unsqueeze(-1) * moments).sum(2).flatten(1).unsqueeze(1)
+        return (query.terms @ core + constant).unflatten(-1, values.shape[2:])
+
+    def _last(self, factor: nn.Sequential) -> tuple[Tensor, Tensor]:
+        """Return the weight, (heads, rank, hidden), and the bias, (heads, rank), of a factor's last layer."""
+        last = cast(nn.Linear, factor[2])
+        return last.weight.view(self.heads, -1, last.in_features), last.bias.view(self.heads, -1)
+
+
+def _inputs(field: Field) -> Tensor:
+    return torch.cat([field.values, field.positions.to(field.values.dtype)], dim=-1)

@@ -17,6 +17,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "a network of displacements: CKConv",
         ),
         _spec("convolution", "convolution:ConvolutionKernel", "convolution along one, two or three axes, a head a tap"),
+        _spec("cross", "cross:CrossKernel", "an MLP kernel by its values at a few pivots, linear in the points"),
         _spec("gaussian", "gaussian:GaussianKernel", "a Gaussian of the distance, of a learned length for each head"),
         _spec("gru", "gru:GRUKernel", "a GRU's state, with torch's own weights"),
         _spec("linear-attention", "linear_attention:LinearAttentionKernel", "linear attention: ⟨φ(q), φ(k)⟩"),

@@ -43,6 +43,11 @@ class TestAttentionWithALiBi(KernelConformance):
     expected_failures: ClassVar = {"shortcut_is_exact": "a bias for each pair has no shortcut"}
 
 
+class TestCross(KernelConformance):
+    component = "itnet-kernels/cross"
+    options: ClassVar = {"pivots": 5, "mlp": {"heads": 2, "hidden": 6, "rank": 3, "frequencies": 2}}
+
+
 class TestGaussian(KernelConformance):
     component = "itnet-kernels/gaussian"
 

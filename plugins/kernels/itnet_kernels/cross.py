@@ -1,0 +1,108 @@
+"""The paper's kernel by its values at a few points: a cross approximation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import PositiveInt, field_validator
+from torch import Tensor, nn
+
+from itnet_core import ComponentConfig, Field, Kernel, MLPKernel, ShapeError
+from itnet_core.evaluate import AutoEvaluator
+from itnet_core.kernel import Points
+
+
+class CrossKernel(Kernel):
+    """k̃_h(x, y) = Σ_qp k_h(x, y_q) U_hqp k_h(x_p, y), for an MLP kernel k and r pivots x_p and y_q of each side.
+
+    A kernel of rank r in each head, whose factors are the exact kernel's own columns and rows, as in a skeleton or CUR
+    decomposition (Goreinov, Tyrtyshnikov & Zamarashkin, "A theory of pseudoskeleton approximations", 1997). The
+    integral is the exact kernel's over all points at the pivots x_p, times U, summed over the pivots y_q: 2 N r pairs
+    instead of N², in O(N + r) memory. `itnet_kernels.factorize` makes one of a trained MLP kernel; a new one starts
+    with pivots at random, and learns like any kernel: k, U and the pivots' values are parameters.
+    """
+
+    shortcut = True
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            pivots: points of each side, r.
+            mlp: the exact kernel, with every pair in its support and normalization `none`.
+        """
+
+        pivots: PositiveInt = 64
+        mlp: MLPKernel.Config = MLPKernel.Config()
+
+        @field_validator("mlp")
+        @classmethod
+        def _separable(cls, mlp: MLPKernel.Config) -> MLPKernel.Config:
+            if not mlp.support.everywhere or mlp.normalization != "none":
+                raise ValueError("every pair in the support and normalization 'none', or pairs cannot be separated")
+            return mlp
+
+    pivot_positions: Tensor
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.config = c = self.configure(config, options)
+        self.heads = c.mlp.heads
+        self.exact = MLPKernel(dim, c.mlp)
+        self.core = nn.Parameter(torch.randn(self.heads, c.pivots, c.pivots) / c.pivots)
+        # Of x_p, then of y_q. One tensor, so that both have one origin in the exact kernel's terms.
+        self.pivot_values = nn.Parameter(torch.randn(2 * c.pivots, dim))
+        self.register_buffer("pivot_positions", 2 * torch.rand(2 * c.pivots, c.mlp.position_dim) - 1)
+        self._evaluator = AutoEvaluator()
+
+    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+        """Return the exact kernel's terms of both, relative to the pivots' centre.
+
+        Raises:
+            ShapeError: positions have other coordinates than the exact kernel's `position_dim`.
+        """
+        found, expected = key.positions.shape[-1], self.config.mlp.position_dim
+        if found != expected:
+            raise ShapeError(
+                "CrossKernel.project(key.positions)",
+                found=f"{found} coordinates",
+                expected=f"mlp.position_dim = {expected}",
+            )
+        pivots = self._pivots()
+        query_terms = self.exact.project(query, pivots)[0]
+        return query_terms, query_terms if key is query else self.exact.project(key, pivots)[0]
+
+    def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
+        """Return k̃ of shape (B, heads, n, m)."""
+        rows, columns = self._sides(len(query_terms))
+        return self.exact(query_terms, columns.terms) @ self.core @ self.exact(rows.terms, key_terms)
+
+    @property
+    def pair_width(self) -> int:
+        """As of the exact kernel, whose hidden layer a tile holds for its points with the pivots."""
+        return self.exact.pair_width
+
+    def integrates(self, query: Points, key: Points) -> bool:
+        """Always: the integral runs over all pairs."""
+        return True
+
+    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return Σ_q k(x, y_q) Σ_p U_qp ∫ k(x_p, y) v(y) dμ(y), as two integrals by the exact kernel."""
+        rows, columns = self._sides(len(values))
+        moments = self._evaluator(self.exact, rows, key, values)
+        mixed = torch.einsum("hqp,bphd->bqhd", self.core.to(moments.dtype), moments)
+        return self._evaluator(self.exact, query, columns, mixed)
+
+    def _pivots(self) -> Field:
+        return Field(self.pivot_values.unsqueeze(0), self.pivot_positions.unsqueeze(0))
+
+    def _sides(self, batch: int) -> tuple[Points, Points]:
+        """Return the pivots x_p and y_q, each with weight 1."""
+        pivots = self._pivots().with_measure("counting")
+        terms = self.exact.project(pivots, pivots)[1]
+        terms, positions, weights = (
+            part.expand(batch, *part.shape[1:]) for part in (terms, pivots.positions, pivots.weights)
+        )
+        points = Points(terms, positions, weights)
+        return points.narrow(slice(self.config.pivots)), points.narrow(slice(self.config.pivots, None))
