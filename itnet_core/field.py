@@ -26,7 +26,8 @@ class Field:
     """A function u : Ω → R^d known at N points (OPERATOR §1).
 
     The weights discretise the measure μ: ∫ g dμ ≈ Σ_j w_j g(x_j). A point of weight 0 is padding: it never changes any
-    other point's result.
+    other point's result. What is known of positions and weights is remembered with these tensors: they may be written
+    to in place, but not past torch, as by NumPy or `.data`.
 
     Attributes:
         values: u_i, shape (B, N, d), floating.

@@ -18,7 +18,8 @@ def remembered(function: Callable[Concatenate[Tensor, P], T]) -> Callable[Concat
     """Let a function of a tensor remember its results for as long as the tensor lives and is not written to.
 
     The points of a field go through a trunk as they are, from block to block: what is asked of them again would read
-    their numbers again, which takes as long as a small kernel, and on a GPU waits for it.
+    their numbers again, which takes as long as a small kernel, and on a GPU waits for it. What is written past torch,
+    to the memory of a NumPy array or to `tensor.data`, is not seen.
 
     Args:
         function: its result must not refer to the tensor; its other arguments are hashable.
@@ -26,10 +27,14 @@ def remembered(function: Callable[Concatenate[Tensor, P], T]) -> Callable[Concat
     answers: Any = WeakTensorKeyDictionary()
 
     def ask(tensor: Tensor, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if torch.compiler.is_compiling() or tensor.is_inference():  # which does not count what is written to it
+        # A tensor of inference does not count what is written to it, and as an answer it could not be trained with.
+        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or tensor.is_inference():
             return function(tensor, *args, **kwargs)
-        question = (tensor._version, args, *kwargs.items())
-        known = answers.setdefault(tensor, {})
+        version, known = answers.get(tensor, (None, None))
+        if version != tensor._version:
+            known = {}
+            answers[tensor] = tensor._version, known
+        question = (args, *kwargs.items())
         if question not in known:
             known[question] = function(tensor, *args, **kwargs)
         return known[question]

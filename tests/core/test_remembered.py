@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from itnet_core import Field
 from itnet_core.remembered import remembered
 
 
@@ -58,3 +59,28 @@ def test_a_compiled_function_asks_each_time() -> None:
     assert compiled(tensor).tolist() == [3.0, 3.0, 3.0]
     tensor += 1
     assert compiled(tensor).tolist() == [12.0, 12.0, 12.0]
+
+
+def test_only_what_is_known_of_the_latest_numbers_is_kept() -> None:
+    kept: list[weakref.ref[Tensor]] = []
+
+    @remembered
+    def doubled(tensor: Tensor) -> Tensor:
+        kept.append(weakref.ref(answer := 2 * tensor))
+        return answer
+
+    tensor = torch.ones(3)
+    for _ in range(5):
+        tensor += 1
+        assert doubled(tensor) is doubled(tensor)
+    assert [each() is None for each in kept] == [True] * 4 + [False]
+
+
+def test_what_is_asked_in_inference_can_be_trained_with_later() -> None:
+    weights = torch.tensor([[1.0, 1.0, 0.0]])
+    field = Field(torch.randn(1, 3, 2, requires_grad=True), torch.zeros(1, 3, 1), weights)
+    with torch.inference_mode():
+        field.with_measure("mean")
+    measured = field.with_measure("mean")
+    total = (measured.weights.unsqueeze(-1) * measured.values).sum()
+    assert torch.autograd.grad(total, field.values)[0].abs().sum() == 2.0

@@ -97,7 +97,8 @@ class AttentionKernel(Kernel):
         """
         scaled = self.query(query.values).unflatten(-1, (self.heads, self.head_dim)) / self.head_dim**0.5
         queries, keys = scaled, self.key(key.values).unflatten(-1, (self.key_heads, self.head_dim))
-        places = [(f.positions[..., 0] / self.config.unit).to(queries.dtype) for f in (query, key)]
+        precise = torch.promote_types(queries.dtype, torch.float32)  # bfloat16 has no odd numbers above 256
+        places = [(f.positions[..., 0] / self.config.unit).to(precise) for f in (query, key)]
         if self.config.rotary:
             queries, keys = rotated(queries, places[0]), rotated(keys, places[1])
         if self.additive is None:
@@ -116,7 +117,7 @@ class AttentionKernel(Kernel):
         if not self.config.alibi:
             return scores
         distance = (query_places.unsqueeze(2) - key_places.unsqueeze(1)).abs()
-        return scores - slopes(self.heads).to(scores).view(-1, 1, 1) * distance.unsqueeze(1)
+        return scores - (slopes(self.heads).to(distance).view(-1, 1, 1) * distance.unsqueeze(1)).to(scores.dtype)
 
     def integrates(self, query: Points, key: Points) -> bool:
         """Whether PyTorch's attention computes it without a matrix of masks or biases.
@@ -157,9 +158,9 @@ class AttentionKernel(Kernel):
 def rotated(heads: Tensor, places: Tensor) -> Tensor:
     """Return (B, N, heads, d) with channels i and i + d/2 rotated by place · 10000^(−2i/d), places of shape (B, N)."""
     half = heads.shape[-1] // 2
-    steps = torch.arange(half, dtype=heads.dtype, device=heads.device)
+    steps = torch.arange(half, dtype=places.dtype, device=heads.device)
     angles = places[..., None, None] * 10000 ** (-steps / half)
-    cos, sin = angles.cos(), angles.sin()
+    cos, sin = angles.cos().to(heads.dtype), angles.sin().to(heads.dtype)
     first, second = heads.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 

@@ -67,7 +67,7 @@ class ContinuousConvolutionKernel(Kernel):
                 found=f"positions of {key.positions.shape[-1]} coordinates",
                 expected=f"position_dim = {self.config.position_dim}",
             )
-        origin, dtype = key.positions[:, :1], self.last.weight.dtype
+        origin, dtype = key.positions[:, :1], torch.promote_types(self.last.weight.dtype, torch.float32)
         return (query.positions - origin).to(dtype), (key.positions - origin).to(dtype)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
@@ -75,15 +75,26 @@ class ContinuousConvolutionKernel(Kernel):
         return self.profile(query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).permute(0, 3, 1, 2)
 
     def profile(self, displacement: Tensor) -> Tensor:
-        """Return φ, (..., heads), of displacements x − y, (..., p)."""
-        hidden = displacement
-        for number, layer in enumerate(self.hidden):
-            hidden = layer(hidden)
-            if self.config.network == "mlp":
-                hidden = nn.functional.gelu(hidden)
-            else:
-                hidden = torch.sin(self.config.omega * hidden if number == 0 else hidden)
-        return self.last(hidden)
+        """Return φ, (..., heads), of displacements x − y, (..., p), in the dtype of the weights.
+
+        It is computed in float32 at least, under autocast too: sines of displacements in half precision would be noise.
+        """
+        dtype = self.last.weight.dtype
+        precise = torch.promote_types(dtype, torch.float32)
+
+        def apply(layer: nn.Module, hidden: Tensor) -> Tensor:
+            linear = cast(nn.Linear, layer)
+            return nn.functional.linear(hidden, linear.weight.to(precise), linear.bias.to(precise))
+
+        with torch.autocast(displacement.device.type, enabled=False):
+            hidden = displacement.to(precise)
+            for number, layer in enumerate(self.hidden):
+                hidden = apply(layer, hidden)
+                if self.config.network == "mlp":
+                    hidden = nn.functional.gelu(hidden)
+                else:
+                    hidden = torch.sin(self.config.omega * hidden if number == 0 else hidden)
+            return apply(self.last, hidden).to(dtype)
 
     @property
     def pair_width(self) -> int:
@@ -100,12 +111,13 @@ class ContinuousConvolutionKernel(Kernel):
         grid = lattice(key)
         assert grid is not None
         displacements = _displacements(grid.sizes, key.positions.new_tensor(grid.steps))
-        profile = self.profile(displacements.to(self.last.weight.dtype))
+        precise = torch.promote_types(values.dtype, torch.float32)  # FFTs have no half precision
+        profile = self.profile(displacements).to(precise)
         if not self.support.everywhere:
             origin = displacements.new_zeros(1, 1, displacements.shape[-1])
             inside = self.support.mask(displacements.flatten(0, -2).unsqueeze(0), origin)
             profile = profile.where(inside.view(*profile.shape[:-1], 1), torch.zeros_like(profile))
-        along = weighted(values, key.weights).permute(0, 2, 3, 1)
+        along = weighted(values, key.weights).permute(0, 2, 3, 1).to(precise)
         fields = along.reshape(*along.shape[:3], *grid.sizes)
         padded = [2 * size for size in grid.sizes]
         axes = list(range(-len(padded), 0))
@@ -113,7 +125,7 @@ class ContinuousConvolutionKernel(Kernel):
         out = torch.fft.irfftn(torch.fft.rfftn(fields, s=padded, dim=axes) * spectrum, s=padded, dim=axes)
         for axis, size in zip(axes, grid.sizes, strict=True):  # displacement 0 is wrapped to index 0
             out = out.narrow(axis, 0, size)
-        return out.flatten(3).permute(0, 3, 1, 2)
+        return out.flatten(3).permute(0, 3, 1, 2).to(values.dtype)
 
     @torch.no_grad()
     def _start_as_siren(self) -> None:
@@ -131,4 +143,5 @@ def _displacements(sizes: tuple[int, ...], steps: Tensor) -> Tensor:
     """Return x − y for index differences 0 … n−1, −n … −1 along each dimension: shape (*(2 n), p); −n never counts."""
     lines = [torch.cat([torch.arange(n), torch.arange(-n, 0)]).to(steps) for n in sizes]
     indices = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1)
-    return indices @ steps
+    with torch.autocast(steps.device.type, enabled=False):
+        return indices @ steps

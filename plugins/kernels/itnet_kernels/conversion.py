@@ -72,6 +72,7 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
             expected=f"one of {', '.join(sorted(name.rpartition('.')[2] for name in CONVERTERS))}",
             mend="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
         )
+    _refuse_hooks(module)
     return found(module).train(module.training)
 
 
@@ -112,6 +113,22 @@ def _convert_children(
             if any(True for _ in child.parameters(recurse=False)):
                 report.pointwise[type(child).__name__] = report.pointwise.get(type(child).__name__, 0) + 1
             _convert_children(child, place, converters, report, done)
+    if isinstance(parent, nn.TransformerEncoder):  # its path of nested tensors looks into layers that are there no more
+        parent.use_nested_tensor = False
+
+
+def _refuse_hooks(module: nn.Module) -> None:
+    """Hooks may change anything; pruning, and the older weight and spectral norms, make the weights by one."""
+    kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    hooks = [hook for kind in kinds for hook in getattr(module, kind).values()]
+    if hooks:
+        names = ", ".join(getattr(hook, "__qualname__", type(hook).__name__) for hook in hooks)
+        raise ConversionError(
+            type(module).__name__,
+            found=f"hooks: {names}",
+            expected="a module without hooks",
+            mend="Remove them: prune.remove, remove_weight_norm, or the handle's own remove().",
+        )
 
 
 def _converter(module: nn.Module, converters: Mapping[type[nn.Module], Converter]) -> Converter | None:

@@ -66,11 +66,16 @@ class FieldMultiheadAttention(nn.Module):
         """Return what the layer would: the output, and the attention weights if they are needed.
 
         Raises:
-            ConversionError: values are not the keys themselves, or weights would be dropped in training.
+            ConversionError: values are not the keys themselves, weights would be dropped in training, or
+                `is_causal` comes without its mask.
         """
         if value is not key:
             raise ConversionError(
                 "MultiheadAttention(value)", found="another tensor than key", expected="one field of keys and values"
+            )
+        if is_causal and attn_mask is None:
+            raise ConversionError(
+                "MultiheadAttention(is_causal)", found="True, without attn_mask", expected="the mask that it hints at"
             )
         _refuse_dropout(self, "MultiheadAttention", self.dropout)
         batched = query.ndim == 3

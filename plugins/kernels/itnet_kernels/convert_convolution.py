@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from itnet_core import Field, IntegralOperator
+from itnet_core import Field, IntegralOperator, ShapeError
 from itnet_kernels.convolution import ConvolutionKernel
 from itnet_kernels.errors import ConversionError
 
@@ -71,11 +71,20 @@ class GridConvolution(nn.Module):
     def forward(self, tensor: Tensor) -> Tensor:
         """Return what the convolution would."""
         dimensions = len(self.stride)
+        if tensor.ndim not in (dimensions + 1, dimensions + 2):
+            expected = f"(C, *sizes) or (B, C, *sizes) with {dimensions} sizes"
+            raise ShapeError("GridConvolution", found=f"shape {tuple(tensor.shape)}", expected=expected)
         batched = tensor if tensor.ndim == dimensions + 2 else tensor.unsqueeze(0)
         sizes = tuple(batched.shape[2:])
         windows = zip(sizes, self.padding, self.spans, self.stride, strict=True)
         found = tuple((size + sum(padding) - span - 1) // stride + 1 for size, padding, span, stride in windows)
         values = batched.flatten(2).transpose(1, 2)
+        if min(found) < 1:
+            raise ShapeError(
+                "GridConvolution",
+                found=f"sizes {sizes}",
+                expected=f"more than {self.spans}, with padding {self.padding}",
+            )
         key = _grid(len(values), sizes, (0,) * dimensions, (1,) * dimensions, values.device).with_values(values)
         nothing = values.new_zeros(1, 1, 1).expand(len(values), prod(found), values.shape[-1])
         query = _grid(len(values), found, tuple(self.first), tuple(self.stride), values.device).with_values(nothing)
@@ -83,8 +92,16 @@ class GridConvolution(nn.Module):
         return out if tensor.ndim == dimensions + 2 else out.squeeze(0)
 
 
-@lru_cache(maxsize=64)
 def _grid(
+    batch: int, sizes: tuple[int, ...], first: tuple[int, ...], steps: tuple[int, ...], device: torch.device
+) -> Field:
+    """Return `_points`, from memory where a grid is so small that to ask of its points would cost."""
+    make = _points if prod(sizes) <= 1 << 16 else _points.__wrapped__
+    return make(batch, sizes, first, steps, device)
+
+
+@lru_cache(maxsize=64)
+def _points(
     batch: int, sizes: tuple[int, ...], first: tuple[int, ...], steps: tuple[int, ...], device: torch.device
 ) -> Field:
     """Return the points of a grid of whole numbers, by the counting measure, as a field without channels."""

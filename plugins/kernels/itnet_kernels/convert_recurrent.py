@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from itnet_core import IntegralOperator
+from itnet_core import IntegralOperator, ShapeError
 from itnet_core.evaluate import Evaluator
 from itnet_kernels.convert_attention import sequence
 from itnet_kernels.errors import ConversionError
@@ -57,7 +57,7 @@ class FieldRecurrent(nn.Module):
             kernel = cast(RecurrentKernel, cast(IntegralOperator, operator).kernel)
             for kind in kinds:
                 setattr(kernel.recurrence, f"{kind}_l0", getattr(module, f"{kind}_{name}"))
-        self.batch_first = module.batch_first
+        self.batch_first, self.hidden = module.batch_first, module.hidden_size
 
     def flatten_parameters(self) -> None:
         """Do nothing: the weights of each operator are its own."""
@@ -84,7 +84,16 @@ class FieldRecurrent(nn.Module):
     def _run(self, values: Tensor, weights: Tensor | None, hx: Any) -> tuple[Tensor, Any]:
         states: list[PathState] | None = None
         if hx is not None:
-            states = list(zip(*(hx if isinstance(hx, tuple) else (hx,)), strict=True))
+            given = hx if isinstance(hx, tuple) else (hx,)
+            parts = 2 if isinstance(self.layers, LSTM) else 1
+            wanted = (len(self.layers.operators), len(values), self.hidden)
+            if len(given) != parts or any(tuple(each.shape) != wanted for each in given):
+                raise ShapeError(
+                    "FieldRecurrent(hx)",
+                    found=f"states of shape {', '.join(str(tuple(each.shape)) for each in given)}",
+                    expected=f"{parts} of shape {wanted}",
+                )
+            states = list(zip(*given, strict=True))
         field, ends = self.layers.with_states(sequence(values, weights), states)
         last = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
         return field.values, last if isinstance(self.layers, LSTM) else last[0]

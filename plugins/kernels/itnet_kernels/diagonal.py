@@ -27,8 +27,13 @@ def exponential_sums(rates: Tensor, residues: Tensor, values: Tensor) -> Tensor:
         values: v at consecutive steps, (B, T, heads, head_dim).
 
     Returns:
-        Shape (B, T, heads, head_dim).
+        Shape (B, T, heads, head_dim), in the dtype of the values; computed in float32 at least.
     """
+    with torch.autocast(values.device.type, enabled=False):
+        return _sums(rates, residues, values.to(torch.promote_types(values.dtype, torch.float32))).to(values.dtype)
+
+
+def _sums(rates: Tensor, residues: Tensor, values: Tensor) -> Tensor:
     batch, steps, heads, width = values.shape
     size = min(CHUNK, steps)
     count = -(-steps // size)

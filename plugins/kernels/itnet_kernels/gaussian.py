@@ -43,14 +43,15 @@ class GaussianKernel(Kernel):
         self.log_length = nn.Parameter(torch.linspace(log(c.shortest), log(c.longest), c.heads))
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return the positions of both."""
-        dtype = self.log_length.dtype
+        """Return the positions of both, in float32 at least: in bfloat16 neighbours far from the origin would meet."""
+        dtype = torch.promote_types(self.log_length.dtype, torch.float32)
         return query.positions.to(dtype), key.positions.to(dtype)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
         squares = (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).square().sum(-1)
-        return (-squares.unsqueeze(1) / (2 * (2 * self.log_length).exp().view(-1, 1, 1))).exp()
+        lengths = self.log_length.to(squares.dtype).exp().view(-1, 1, 1)
+        return (-squares.unsqueeze(1) / (2 * lengths.square())).exp().to(self.log_length.dtype)
 
     @property
     def pair_width(self) -> int:

@@ -87,7 +87,7 @@ class S4Kernel(ChannelwiseKernel):
         points = key.terms.shape[-1]
         apart = int(key.terms[0, 1] - key.terms[0, 0]) if points > 1 else 1
         profile = self._profile((points - 1) * apart + 1)[:, ::apart]
-        return convolved_with_past(profile.to(values.dtype), weighted(values, key.weights))
+        return convolved_with_past(profile, weighted(values, key.weights))
 
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return the first time, the steps since, Ā, B̄ and the states, (B, heads, head_dim, N); and the integral."""

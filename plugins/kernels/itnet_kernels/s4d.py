@@ -86,7 +86,7 @@ class S4DKernel(ChannelwiseKernel):
         dtype = torch.promote_types(values.dtype, torch.complex64)
         factors = (rates * steps[..., None, None]).exp().to(dtype).unsqueeze(-2)  # (B, T, heads, 1, modes)
         states = scan(factors, values.unsqueeze(-1).to(dtype))
-        return (states * residues.to(dtype).unsqueeze(1)).sum(-1).real
+        return (states * residues.to(dtype).unsqueeze(1)).sum(-1).real.to(values.dtype)
 
     def step(self, state: tuple[Tensor, Tensor] | None, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return the time and the states, (B, heads, head_dim, modes), and the integral."""

@@ -30,12 +30,17 @@ def selective_scan(steps: Tensor, inputs: Tensor, rates: Tensor, to_state: Tenso
         from_state: C, (B, T, state).
 
     Returns:
-        Shape (B, T, channels).
+        Shape (B, T, channels), in the dtype of the inputs; computed in float32 at least.
     """
+    dtype = inputs.dtype
+    precise = torch.promote_types(torch.promote_types(dtype, rates.dtype), torch.float32)
+    steps, inputs, rates, to_state, from_state = (
+        each.to(precise) for each in (steps, inputs, rates, to_state, from_state)
+    )
     # Time first, channels last: a step is contiguous, and a vector operation runs along the channels.
     along = [each.transpose(0, 1).contiguous() for each in (steps, inputs, to_state, from_state)]
     out: Tensor = _SelectiveScan.apply(*along, rates.T.contiguous())
-    return out.transpose(0, 1)
+    return out.transpose(0, 1).to(dtype)
 
 
 class _SelectiveScan(torch.autograd.Function):

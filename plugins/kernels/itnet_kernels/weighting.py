@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from itnet_core.field import distinct
@@ -10,7 +11,7 @@ from itnet_core.remembered import remembered
 
 def weighted(values: Tensor, weights: Tensor) -> Tensor:
     """Return values (B, M, ...) times weights (B, M): the values as they are where every point counts once."""
-    if not weights.requires_grad and _all_ones(weights):
+    if not torch.compiler.is_compiling() and not weights.requires_grad and _all_ones(weights):
         return values
     return values * weights.view(*weights.shape, *[1] * (values.ndim - 2)).to(values.dtype)
 

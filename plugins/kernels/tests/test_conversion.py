@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import prune
 from transformers import BertConfig, BertModel
 
-from itnet_core import IntegralOperator
+from itnet_core import IntegralOperator, ShapeError
 from itnet_kernels import ConversionError, convert, convert_model
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}
@@ -191,3 +192,50 @@ def test_what_cannot_be_converted_exactly_is_refused_by_name() -> None:
     with pytest.raises(ConversionError, match=r"dropped in training with probability 0\.1.*Call \.eval"):
         convert(nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True))(x, x, x)
     assert convert(nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True).eval())(x, x, x)[0].shape == x.shape
+
+
+def test_an_encoder_with_padding_takes_the_converted_layers() -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=True).eval()
+    x, padding = torch.randn(3, 7, 16), torch.zeros(3, 7, dtype=torch.bool)
+    padding[1, 5:] = True
+    with torch.no_grad():
+        expected = encoder(x, src_key_padding_mask=padding)
+        convert_model(encoder)
+        found = encoder(x, src_key_padding_mask=padding)
+    torch.testing.assert_close(found[~padding], expected[~padding], rtol=0, atol=1e-6)
+
+
+def test_what_hooks_may_change_is_refused_by_name() -> None:
+    hooked = nn.Conv1d(3, 4, 3)
+    hooked.register_forward_hook(lambda module, inputs, output: 0 * output)
+    model = nn.Sequential(
+        nn.utils.weight_norm(nn.Conv1d(3, 4, 3)),
+        nn.utils.spectral_norm(nn.Conv1d(3, 4, 3)),
+        prune.l1_unstructured(nn.Conv1d(3, 4, 3), "weight", amount=0.5),
+        nn.utils.weight_norm(nn.LSTM(4, 8), "weight_hh_l0"),
+        hooked,
+        nn.Conv1d(3, 4, 3),
+    )
+    report = convert_model(model)
+    assert list(report.converted) == ["5"]
+    for path, name in zip(
+        "01234", ("WeightNorm", "SpectralNorm", "L1Unstructured", "WeightNorm", "lambda"), strict=True
+    ):
+        assert name in report.left[path]
+
+
+def test_arguments_that_torch_refuses_are_refused() -> None:
+    x = torch.randn(2, 5, 4)
+    with pytest.raises(ConversionError, match=r"is_causal\): found True, without attn_mask"):
+        convert(nn.MultiheadAttention(4, 2, batch_first=True).eval())(x, x, x, is_causal=True)
+    lstm = convert(nn.LSTM(4, 5, batch_first=True))
+    for states in ((torch.zeros(2, 2, 5),) * 2, (torch.zeros(1, 2, 5),), (torch.zeros(1, 3, 5),) * 2):
+        with pytest.raises(ShapeError, match=r"FieldRecurrent\(hx\): found states of shape"):
+            lstm(x, states)
+    convolution = convert(nn.Conv2d(3, 4, 3))
+    with pytest.raises(ShapeError, match="found shape"):
+        convolution(torch.randn(3, 8))
+    with pytest.raises(ShapeError, match=r"found sizes \(2, 8\)"):
+        convolution(torch.randn(3, 2, 8))
