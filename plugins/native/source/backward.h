@@ -91,7 +91,7 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
         const Reach reach = at.reach(number);
         if (reach == NONE) continue;
         const int64_t size = at.size(number), across = p.head_dim * KEYS;
-        const T *values = static_cast<const T *>(p.values_across) + at.block(number, p.heads * across);
+        const T *values = static_cast<const T *>(p.values) + at.block(number, p.heads * across);
         T *grad_key = shared.key + number * (p.rank ? p.rank : p.hidden) * KEYS;
         T *grad_values = shared.values + number * p.heads * across, *grad_bias = shared.bias + number * KEYS;
         for (int64_t h = 0; h < p.heads; ++h)
@@ -100,7 +100,11 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
                 at.count, size);
         for (int64_t q = 0; q < at.count; ++q) {
             T *k = work.k + q * k_row, *grad_k = work.grad_k + q * k_row;
-            scores_and_slopes<A, T>(p, at.query(q), at.key(number), size, work.hidden, work.slope, k);
+            const bool direct = A == RELU && !p.rank && p.heads <= 4;
+            if (direct)
+                scores<A, T>(p, at.query(q), at.key(number), size, work.hidden, k);
+            else
+                scores_and_slopes<A, T>(p, at.query(q), at.key(number), size, work.hidden, work.slope, k);
             if (reach == SOME) {
                 at.exclude(number, q, k, p.softmax ? -__builtin_inf() : 0);
                 at.exclude(number, q, grad_k, 0);
@@ -110,6 +114,10 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
                 Vec<T> sums = load(work.second_bias + h * W);
                 for (int64_t j = 0; j < size; j += W) sums += load(grad_k + h * KEYS + j);
                 store(work.second_bias + h * W, sums);
+            }
+            if (direct) {
+                additive_relu_back(p, at.query(q), at.key(number), size, grad_k, work.second, work.query + q * p.hidden * W, grad_key);
+                continue;
             }
             back_to_arguments(p, size, grad_k, work.hidden, work.slope, work.second, work.grad);
             back_to_points(at, number, q, size, work.slope, work.query, grad_key);
