@@ -140,9 +140,10 @@ template <class T> inline void add(T *to, const T *from, int64_t count) {
 template <int64_t A, class T> int backward(const Problem &p, const int64_t *bounds) {
     const int64_t in_sample = (p.queries + QUERIES - 1) / QUERIES;
     const Sizes<T> sizes(p);
-    const int64_t shared = sizes.key + sizes.values + sizes.bias, each = 2 * shared + sizes.second + p.heads;
-    T *memory = static_cast<T *>(std::calloc(size_t(p.threads * each), sizeof(T)));
-    if (!memory) return 1;
+    const int64_t shared = sizes.key + sizes.values + sizes.bias, each = (2 * shared + sizes.second + p.heads + 15) / 16 * 16;
+    Scratch all_threads(p.threads * each * int64_t(sizeof(T)), true);
+    if (!all_threads.there()) return 1;
+    T *memory = all_threads.take<T>(p.threads * each);
     int failed = 0;
 #pragma omp parallel for num_threads(int(p.threads)) schedule(static, 1) reduction(| : failed)
     for (int64_t thread = 0; thread < p.threads; ++thread) {
@@ -185,7 +186,6 @@ template <int64_t A, class T> int backward(const Problem &p, const int64_t *boun
         add(static_cast<T *>(p.grad_second), own + 2 * shared, sizes.second);
         add(static_cast<T *>(p.grad_second_bias), own + 2 * shared + sizes.second, p.heads);
     }
-    std::free(memory);
     return failed;
 }
 
