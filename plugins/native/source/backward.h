@@ -18,15 +18,17 @@ template <class T> struct Sizes {
           bias(p.softmax ? p.blocks * KEYS : 0), second(p.heads * p.hidden) {}
 };
 
-// A thread's working memory.
+// A thread's working memory. What the second layer gets from a block of queries is added up in float64 then: one running
+// sum over all pairs would lose digits.
 template <class T> struct Work {
     T *hidden, *slope, *grad, *k, *grad_k, *query, *second, *second_bias;
+    double *total;  // of the second layer's weights, and its biases
 
     static int64_t query_size(const Problem &p) { return p.rank ? 0 : QUERIES * p.hidden * WIDTH<T>; }
     static int64_t bytes(const Problem &p) {
         const int64_t block = Scratch::padded<T>(p.hidden * KEYS), k = Scratch::padded<T>(QUERIES * p.heads * KEYS);
         return 3 * block + 2 * k + Scratch::padded<T>(query_size(p)) + Scratch::padded<T>(p.heads * p.hidden * WIDTH<T>) +
-               Scratch::padded<T>(p.heads * WIDTH<T>);
+               Scratch::padded<T>(p.heads * WIDTH<T>) + Scratch::padded<double>(p.heads * (p.hidden + 1));
     }
     Work(const Problem &p, Scratch &scratch) {
         hidden = scratch.take<T>(p.hidden * KEYS), slope = scratch.take<T>(p.hidden * KEYS);
@@ -34,6 +36,8 @@ template <class T> struct Work {
         k = scratch.take<T>(QUERIES * p.heads * KEYS), grad_k = scratch.take<T>(QUERIES * p.heads * KEYS);
         query = scratch.take<T>(query_size(p));
         second = scratch.take<T>(p.heads * p.hidden * WIDTH<T>), second_bias = scratch.take<T>(p.heads * WIDTH<T>);
+        total = scratch.take<double>(p.heads * (p.hidden + 1));
+        for (int64_t n = 0; n < p.heads * (p.hidden + 1); ++n) total[n] = 0;
     }
 };
 
@@ -86,7 +90,10 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
     const Problem &p = at.p;
     const int64_t row = p.heads * p.head_dim, k_row = p.heads * KEYS, first = at.sample * p.queries + at.first;
     const T *grad_out = static_cast<const T *>(p.grad_out) + first * row;
+    const int64_t weights = p.heads * p.hidden;
     for (int64_t n = 0; n < Work<T>::query_size(p); ++n) work.query[n] = 0;
+    for (int64_t n = 0; n < weights * W; ++n) work.second[n] = 0;
+    for (int64_t n = 0; n < p.heads * W; ++n) work.second_bias[n] = 0;
     for (int64_t number = 0; number < p.blocks; ++number) {
         const Reach reach = at.reach(number);
         if (reach == NONE) continue;
@@ -127,6 +134,8 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
                 Product<T>{grad_values + h * across, KEYS, grad_out + h * p.head_dim, 1, row, work.k + h * KEYS, k_row, at.count},
                 p.head_dim, size);
     }
+    for (int64_t n = 0; n < weights; ++n) work.total[n] += sum<T>(load(work.second + n * W));
+    for (int64_t h = 0; h < p.heads; ++h) work.total[weights + h] += sum<T>(load(work.second_bias + h * W));
     if (!p.rank)
         for (int64_t n = 0; n < at.count * p.hidden; ++n)
             static_cast<T *>(p.grad_query)[first * p.hidden + n] = sum<T>(load(work.query + n * W));
@@ -151,8 +160,6 @@ template <int64_t A, class T> int backward(const Problem &p, const int64_t *boun
         failed |= !scratch.there();
         if (failed) continue;
         const Work<T> work(p, scratch);
-        for (int64_t n = 0; n < sizes.second * WIDTH<T>; ++n) work.second[n] = 0;
-        for (int64_t n = 0; n < p.heads * WIDTH<T>; ++n) work.second_bias[n] = 0;
         T *own = memory + thread * each;
         const int64_t from = bounds[thread], to = bounds[thread + 1];
         for (int64_t item = from; item < to; ++item) {
@@ -167,8 +174,7 @@ template <int64_t A, class T> int backward(const Problem &p, const int64_t *boun
             }
             backward_block<A, T>({p, sample, first, left < QUERIES ? left : QUERIES}, work, into);
         }
-        for (int64_t n = 0; n < sizes.second; ++n) own[2 * shared + n] = sum<T>(load(work.second + n * WIDTH<T>));
-        for (int64_t h = 0; h < p.heads; ++h) own[2 * shared + sizes.second + h] = sum<T>(load(work.second_bias + h * WIDTH<T>));
+        for (int64_t n = 0; n < sizes.second + p.heads; ++n) own[2 * shared + n] = T(work.total[n]);
     }
     for (int64_t thread = 0; thread < p.threads && !failed; ++thread) {
         const T *own = memory + thread * each;
