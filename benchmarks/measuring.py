@@ -16,9 +16,11 @@ from typing import Any
 
 import torch
 from provenance import provenance
+from torch import Tensor
 
 HERE = Path(__file__).parent
 PAGES = HERE.parent / "docs" / "benchmarks"
+IMAGES = HERE.parent / "docs" / "images"
 
 # For all ways alike. Without the first two the allocator gives memory back between operations, and identical runs
 # differ several times. KeOps compiles for this processor, in a folder of its own. All is read when a process starts.
@@ -84,10 +86,33 @@ class Ratio:
 
 
 def goal(found: float, *, least: float | None = None, most: float | None = None) -> str:
-    """Return a goal in words, and whether it is missed."""
+    """Return a goal in words, and whether it is missed; nothing for none."""
     if least is not None:
         return f"≥ {least:g}{'' if found >= least else ' (missed)'}"
     return "" if most is None else f"≤ {most:g}{'' if found <= most else ' (missed)'}"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two ways to the same numbers.
+
+    Attributes:
+        name: what is computed.
+        theirs: the counterpart, as a user has it; returns the result.
+        ours: our way.
+        leaves: what gradients are taken to, besides timing forward alone; none for forward alone.
+        kind: `cost` is ours / theirs, `speed` theirs / ours.
+        bound: what the cost is to be at most, the speed at least.
+        slow_backward: whether a backward pass of theirs takes so long that one has to do.
+    """
+
+    name: str
+    theirs: Callable[[], Tensor]
+    ours: Callable[[], Tensor]
+    leaves: tuple[Tensor, ...]
+    kind: str
+    bound: float
+    slow_backward: bool = False
 
 
 def matrix_rate() -> float:

@@ -1,23 +1,18 @@
 """The evaluators `sorted` and `chebyshev` beside KeOps: an additive kernel, each pair in one process, interleaved.
 
-Run `python benchmarks/quasilinear.py [POINTS ...]` (15 minutes; needs `pip install pykeops`); without numbers of points
-it writes `benchmarks/quasilinear.md`. KeOps gets a and b, the separated first layer, as they are; ours make them too.
+Run `python benchmarks/quasilinear.py` (4 minutes; needs `pip install pykeops`); it writes its page. KeOps gets a and b,
+the separated first layer, as they are; ours make them too.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
-from provenance import provenance
+from measuring import Ratio, Report, goal, in_environment, interleaved, timed
 from pykeops.torch import Genred
 from torch import Tensor
 
@@ -26,19 +21,12 @@ from itnet_core.kernel import Points
 from itnet_quasilinear import ChebyshevEvaluator, SortedEvaluator
 from itnet_quasilinear.additive import Sides, constant_part, separate
 
-HERE = Path(__file__).parent
 HIDDEN, HEADS, HEAD_DIM = 32, 4, 16
 POINTS = (16384, 65536)
+SHARE = 8
+"""KeOps computes the sums at an eighth of the points, and its time is multiplied: each costs the same."""
 
-# For all alike: memory is not handed back between runs, and threads that wait do not take others' cores. KeOps compiles
-# for this machine, in a folder of its own. All is read when a process starts.
-SETTINGS = {
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "CXXFLAGS": "-march=native -ffast-math",
-    "KEOPS_CACHE_FOLDER": str(Path(tempfile.gettempdir()) / "keops-native"),
-}
+
 KEOPS_ACTIVATIONS = {"relu": "ReLU(a+b)", "silu": "((a+b)/(IntCst(1)+Exp(-(a+b))))"}
 
 
@@ -85,7 +73,7 @@ def keops(case: Case, sides: Sides, kernel: MLPKernel, values: Tensor) -> Callab
     summed = Genred(formula, [*aliases, f"v=Vj(4,{HEADS * HEAD_DIM})"], reduction_op="Sum", axis=1)
     a, b, weighted = (each[0].detach().contiguous() for each in (sides.a, sides.b, sides.weighted))
     w, c = kernel.second.weight.detach().flatten(), kernel.second.bias.detach()
-    return lambda: summed(a, b, w, c, weighted).view(values.shape)
+    return lambda: summed(a, b, w, c, weighted)
 
 
 @torch.no_grad()
@@ -98,13 +86,6 @@ def exact(case: Case, sides: Sides, kernel: MLPKernel, values: Tensor, rows: Ten
     return found + constant_part(kernel, sides, values.double())[0]
 
 
-def timed(run: Callable[[], object]) -> float:
-    """Return how long one run takes, in seconds."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def gradients(case: Case, kernel: MLPKernel, side: Points, values: Tensor) -> None:
     """Compute the sums, and the gradients to the terms, the values and the kernel's parameters."""
     terms, values = side.terms.detach().requires_grad_(), values.detach().requires_grad_()
@@ -113,8 +94,8 @@ def gradients(case: Case, kernel: MLPKernel, side: Points, values: Tensor) -> No
     torch.autograd.grad(out.sum(), (terms, values, *kernel.first.parameters(), *kernel.second.parameters()))
 
 
-def measure(case: Case, points: int) -> tuple[str, float]:
-    """Return the row of the table for a number of points, and the median of our forward time in seconds."""
+def measure(case: Case, points: int) -> dict[str, Any]:
+    """Return the row of the table for a number of points."""
     kernel, side, values = problem(case, points)
 
     def ours() -> Tensor:
@@ -123,56 +104,49 @@ def measure(case: Case, points: int) -> tuple[str, float]:
 
     with torch.no_grad():
         sides = separate(kernel, side, side, values)
-    theirs = keops(case, sides, kernel, values)
+    theirs = keops(case, sides._replace(a=sides.a[:, : points // SHARE]), kernel, values)
     rows = torch.arange(0, points, points // 32)
     expected = exact(case, sides, kernel, values, rows)
-    small = keops(case, Sides(*(s[:, :64] if s.ndim == 3 else s for s in sides)), kernel, values[:, :64])
-    timed(small), timed(ours)  # what the first call costs: compiling
-    rounds = [(timed(theirs), timed(ours)) for _ in range(5 if points < 30000 else 3)]
+    times = interleaved({"KeOps": theirs, "ours": ours}, seconds=10)
     both = [timed(lambda: gradients(case, kernel, side, values)) for _ in range(3)]
-    error = float((ours()[0, rows] - expected).abs().amax() / expected.abs().amax())
-    ratios = sorted(a / b for a, b in rounds)
-    their, our = (median(column) for column in zip(*rounds, strict=True))
+    ratio = Ratio.of(times["KeOps"], times["ours"], SHARE)
     report = case.evaluator.report if isinstance(case.evaluator, ChebyshevEvaluator) else None
-    nodes = f", {report.nodes} nodes" if report else ""
-    goal = f"≥ {case.goal:g}{'' if median(ratios) >= case.goal else ' (missed)'}" if points == POINTS[-1] else ""
-    row = (
-        f"| {case.name}{nodes} | {points} | {their:.2f} | {our:.3f} | {median(ratios):.0f} ({ratios[0]:.0f} to"
-        f" {ratios[-1]:.0f}) | {goal} | {median(both):.3f} | {error:.1e} |"
+    row = {
+        "evaluator": case.name + (f", {report.nodes} nodes" if report else ""),
+        "points": points,
+        "KeOps, s": SHARE * median(times["KeOps"]),
+        "ours, s": median(times["ours"]),
+        "times as fast": ratio,
+        "goal": goal(ratio.median, least=case.goal) if points == POINTS[-1] else "",
+        "forward + backward, ours, s": median(both),
+        "error": float((ours()[0, rows] - expected).abs().amax() / expected.abs().amax()),
+    }
+    print(" | ".join(str(value) for value in row.values()), flush=True)
+    return row
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    report = Report(
+        "quasilinear",
+        "Additive kernels in nearly linear time",
+        f"Float32, one sample, hidden {HIDDEN}, {HEADS} heads of {HEAD_DIM}, a and b of unit deviation. KeOps 2.3,"
+        " compiled for this processor, gets a and b; ours make them from the kernel's terms, and `chebyshev` its number"
+        f" of nodes and its check of 8 rows. KeOps sums at 1/{SHARE} of the points; its time is multiplied by {SHARE}."
+        " Medians of interleaved rounds, and of the rounds' ratios the quartiles. The error is that of 32 rows against"
+        " all pairs in float64, relative to the largest number.",
     )
-    print(row, flush=True)
-    return row, our
-
-
-def main(numbers: list[int]) -> None:
-    """Measure, and write the table."""
     rows, growth = [], []
     for case in CASES:
-        found = [measure(case, points) for points in numbers or POINTS]
-        rows += [row for row, _ in found]
-        growth.append(f"{case.name}: {found[-1][1] / found[0][1]:.2f}")
-        print(growth[-1], flush=True)
-    lines = [
-        "# Additive kernels in nearly linear time",
-        "",
-        f"`python benchmarks/quasilinear.py` on {provenance()}, float32. One sample,"
-        f" hidden {HIDDEN}, {HEADS} heads of {HEAD_DIM}, a and b of unit deviation. KeOps 2.3 with"
-        f" `CXXFLAGS={SETTINGS['CXXFLAGS']!r}` gets a and b; ours make them from the kernel's terms, and"
-        " `chebyshev` its number of nodes and its check of 8 rows. Seconds, medians of interleaved rounds; speed is"
-        " KeOps / ours, the median and the extremes of the rounds. The error is that of 32 rows against all pairs in"
-        " float64, relative to the largest number.",
-        "",
-        "| evaluator | points | KeOps | ours | speed | goal | forward + backward, ours | error |",
-        "|---|---|---|---|---|---|---|---|",
-        *rows,
-        "",
-        f"Growth of our forward time from {POINTS[0]} to {POINTS[1]} points, to be below 5: {'; '.join(growth)}.",
-    ]
-    if not numbers:
-        (HERE / "quasilinear.md").write_text("\n".join(lines) + "\n")
+        found = [measure(case, points) for points in POINTS]
+        rows += found
+        grown = found[1]["ours, s"] / found[0]["ours, s"]
+        growth.append(f"{case.name} {grown:.2f} ({goal(grown, most=5)})")
+    columns = {"evaluator": "", "points": "d", "KeOps, s": ".2f", "ours, s": ".3f", "times as fast": "", "goal": ""}
+    report.table("evaluators", columns | {"forward + backward, ours, s": ".3f", "error": ".1e"}, rows)
+    report.say(f"Growth of our forward time from {POINTS[0]} to {POINTS[1]} points: {'; '.join(growth)}.")
+    report.write()
 
 
 if __name__ == "__main__":
-    if any(name not in os.environ for name in SETTINGS):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**SETTINGS, **os.environ})
-    main([int(each) for each in sys.argv[1:]])
+    in_environment(main)

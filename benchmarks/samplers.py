@@ -1,14 +1,12 @@
 """What Monte Carlo's error is at M points, by proposal and method, and how much faster than exact it is.
 
-Run `python benchmarks/samplers.py` (5 minutes); it writes `benchmarks/samplers.md` and `benchmarks/samplers.svg`.
+Run `python benchmarks/samplers.py` (3 minutes); it writes its page and docs/images/benchmark_samplers.svg.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from math import log
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,14 +16,13 @@ matplotlib.use("svg")
 
 import torch
 from matplotlib import pyplot
-from provenance import provenance
+from measuring import IMAGES, Ratio, Report, goal, in_environment, interleaved
 from torch import Tensor
 
 from itnet_core import Field, IntegralOperator, MLPKernel, auxiliary_losses
 from itnet_core.evaluate import TiledEvaluator
 from itnet_registry import create
 
-HERE = Path(__file__).parent
 SIDE, QUERIES, DIM = 128, 64, 16
 POINTS = (10, 32, 100, 316, 1000, 4096)
 WAYS: dict[str, dict[str, Any]] = {
@@ -112,16 +109,15 @@ def plot(found: dict[str, list[float]]) -> None:
     axes.set(xlabel="points M", ylabel="relative error", title=f"N = {SIDE * SIDE}, 1% heavy points")
     axes.legend()
     figure.tight_layout()
-    figure.savefig(HERE / "samplers.svg", metadata={"Date": None})
+    figure.savefig(IMAGES / "benchmark_samplers.svg", metadata={"Date": None})
 
 
-def speeds(rounds: int = 3) -> list[str]:
+def speeds() -> list[dict[str, Any]]:
     """Return rows of times, exact and by 128 points of 16384, one sample, in the plane, d = 64."""
     torch.manual_seed(0)
     kernel = MLPKernel(64, position_dim=2, heads=4, hidden=32)
     full = IntegralOperator(64, kernel, evaluator=TiledEvaluator())
-    sampler = create("sampler", "itnet-samplers/monte-carlo", dim=64, points=128)
-    sampled = IntegralOperator(64, kernel, sampler)
+    sampled = IntegralOperator(64, kernel, create("sampler", "itnet-samplers/monte-carlo", dim=64, points=128))
     field = Field(torch.randn(1, 16384, 64), 2 * torch.rand(1, 16384, 2) - 1)
 
     def forward(operator: IntegralOperator) -> None:
@@ -134,22 +130,20 @@ def speeds(rounds: int = 3) -> list[str]:
         loss.backward()
 
     rows = []
-    ways: list[tuple[str, Callable[[IntegralOperator], None], int]] = [("forward", forward, rounds)]
-    for what, run, count in [*ways, ("forward + backward", both, 1)]:
-        run(sampled)
-        pairs = [(seconds(run, full), median(seconds(run, sampled) for _ in range(5))) for _ in range(count)]
-        exact, quick = (median(each) for each in zip(*pairs, strict=True))
-        ratio = median(a / b for a, b in pairs)
-        rows.append(f"| {what} | {exact:.2f} s | {1e3 * quick:.0f} ms | {ratio:.0f} |")
-        print(rows[-1], flush=True)
+    for what, run, least, wanted in (("forward", forward, 5, 30.0), ("forward + backward", both, 1, None)):
+        times = interleaved({"exact": partial(run, full), "sampled": partial(run, sampled)}, seconds=0, least=least)
+        ratio = Ratio.of(times["exact"], times["sampled"])
+        rows.append(
+            {
+                "": what,
+                "exact, tiled, s": median(times["exact"]),
+                "Monte Carlo, ms": 1e3 * median(times["sampled"]),
+                "times as fast": ratio,
+                "goal": goal(ratio.median, least=wanted),
+            }
+        )
+        print(" | ".join(str(value) for value in rows[-1].values()), flush=True)
     return rows
-
-
-def seconds(run: Callable[[IntegralOperator], None], operator: IntegralOperator) -> float:
-    """Return how long one run takes."""
-    start = time.perf_counter()
-    run(operator)
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -157,43 +151,35 @@ def main() -> None:
     found, times = errors(), speeds()
     plot(found)
     gain = [(a / b) ** 2 for a, b in zip(found["uniform, independent"], found["learned, independent"], strict=True)]
-    lines = [
-        "# Monte Carlo",
-        "",
-        f"`python benchmarks/samplers.py` on {provenance()}.",
-        "",
-        "## Error",
-        "",
+    report = Report(
+        "samplers",
+        "Monte Carlo",
         f"A smooth field on {SIDE} by {SIDE} points, of which 1%, scattered, have values 30 times as large; the paper's"
-        f" kernel, normalization none, at {QUERIES} queries. The root of the mean square error over 40 draws, as a"
-        " share of the integral's root mean square. The proposal was trained for 400 steps of 128 points. The last"
-        " column is the exponent of M, fitted over all M: -1/2 for independent draws; those without replacement do"
-        " better, the more the nearer M comes to N.",
-        "",
-        "| proposal, method | " + " | ".join(f"M = {m}" for m in POINTS) + " | exponent |",
-        "|---" * (len(POINTS) + 2) + "|",
-        *(
-            f"| {way} | " + " | ".join(f"{error:.4f}" for error in line) + f" | {slope(line):.2f} |"
-            for way, line in found.items()
-        ),
-        "",
-        f"At equal M the learned proposal has {min(gain):.1f} to {max(gain):.1f} times less variance than the uniform"
-        " one (independent draws).",
-        "",
-        "![Error over the number of points](samplers.svg)",
-        "",
-        "## Speed",
-        "",
-        "N = 16384 points in the plane, d = 64, 4 heads, hidden 32, all inputs of the kernel, float32; M = 128 points,"
-        " systematic, against the exact tiled sum, interleaved in one process. Medians of 3 rounds (forward + backward:"
-        " one round).",
-        "",
-        "| | exact, tiled | Monte Carlo | times faster |",
-        "|---|---|---|---|",
-        *times,
+        f" kernel, normalization none, at {QUERIES} queries. The root of the mean square error over 40 draws of M"
+        " points, as a share of the integral's root mean square. The proposal was trained for 400 steps of 128 points."
+        " The last column is the exponent of M, fitted over all M: -1/2 for independent draws; without replacement they"
+        " are better, the more the nearer M comes to N.",
+    )
+    rows = [
+        {"proposal, method": way}
+        | {f"M = {m}": e for m, e in zip(POINTS, line, strict=True)}
+        | {"exponent": slope(line)}
+        for way, line in found.items()
     ]
-    (HERE / "samplers.md").write_text("\n".join(lines) + "\n")
+    report.table("errors", dict.fromkeys(rows[0], ".4f") | {"proposal, method": "", "exponent": ".2f"}, rows)
+    report.say(
+        f"At equal M the learned proposal has {min(gain):.1f} to {max(gain):.1f} times less variance than the uniform"
+        f" one (independent draws); the goal is {goal(min(gain), least=2)}."
+    )
+    report.say("![Error over the number of points](../images/benchmark_samplers.svg)")
+    report.say(
+        "Speed: N = 16384 points in the plane, d = 64, 4 heads, hidden 32, all inputs of the kernel, float32; M = 128"
+        " points, systematic, against the exact tiled sum, interleaved in one process."
+    )
+    columns = {"": "", "exact, tiled, s": ".2f", "Monte Carlo, ms": ".0f", "times as fast": "", "goal": ""}
+    report.table("speed", columns, times)
+    report.write()
 
 
 if __name__ == "__main__":
-    main()
+    in_environment(main)

@@ -1,19 +1,14 @@
-"""State-space kernels' scans beside transformers' mixers and plain recurrences: interleaved, medians of ratios.
-
-Run `python benchmarks/special_cases_ssm.py [NAME ...]` (8 minutes); without names it writes
-`benchmarks/special_cases_ssm.md`.
-"""
+"""State-space kernels' scans beside transformers' mixers and plain recurrences, for special_cases.py."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from special_cases import Pair, main
+from measuring import Pair
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import Mamba2Config, MambaConfig
@@ -38,15 +33,15 @@ def mamba() -> Iterator[Pair]:
         theirs: Any = modeling_mamba.MambaMixer(config, 0)
         ours = FieldMamba(theirs)
         x = torch.randn(1, STEPS, width, requires_grad=True)
-        leaves = (x, *_shared(theirs))
         if width == 128:
             steps, inputs = F.softplus(torch.randn(1, STEPS, 2 * width) - 4), torch.randn(1, STEPS, 2 * width)
             rates = -torch.arange(1.0, 17).expand(2 * width, 16).contiguous()
             given = (steps, inputs, rates, torch.randn(1, STEPS, 16), torch.randn(1, STEPS, 16))
             scanned = tuple(each.requires_grad_() for each in given)
-            yield Pair(f"mamba, the scan, {2 * width} channels", _mamba_scan(scanned), _scan(scanned), scanned, SPEED)
-        wanted = leaves if width == 128 else ()  # a backward pass of theirs takes minutes at the larger width
-        yield Pair(f"mamba, the mixer, width {width}", partial(theirs, x), partial(ours, x), wanted, SPEED)
+            ways = _mamba_scan(scanned), _scan(scanned)
+            yield Pair(f"mamba, the scan, {2 * width} channels", *ways, scanned, *SPEED, slow_backward=True)
+        # A backward pass of their mixer is as slow as their scan's.
+        yield Pair(f"mamba, the mixer, width {width}", partial(theirs, x), partial(ours, x), (), *SPEED)
 
 
 def mamba2() -> Iterator[Pair]:
@@ -58,18 +53,18 @@ def mamba2() -> Iterator[Pair]:
         theirs: Any = modeling_mamba2.Mamba2Mixer(config, 0)
         ours = FieldMamba(theirs)
         x = torch.randn(1, STEPS, width, requires_grad=True)
-        leaves = (x, *_shared(theirs))
+        leaves = (x, *theirs.parameters())
         if width == 128:
             steps = F.softplus(torch.randn(1, STEPS, heads) - 4)
             inputs, rates = torch.randn(1, STEPS, heads, 64), -torch.arange(1.0, heads + 1)
             given = (steps, inputs, rates, torch.randn(1, STEPS, 1, 128), torch.randn(1, STEPS, 1, 128))
             summed = tuple(each.requires_grad_() for each in given)
-            yield Pair(f"mamba2, the sum, {heads} heads of 64", _mamba2_sum(summed), _sum(summed), summed, SPEED)
-        yield Pair(f"mamba2, the mixer, width {width}", partial(theirs, x), partial(ours, x), leaves, SPEED)
+            yield Pair(f"mamba2, the sum, {heads} heads of 64", _mamba2_sum(summed), _sum(summed), summed, *SPEED)
+        yield Pair(f"mamba2, the mixer, width {width}", partial(theirs, x), partial(ours, x), leaves, *SPEED)
 
 
 def s4d() -> Iterator[Pair]:
-    """Yield S4D by FFT beside its recurrence in PyTorch, 64 channels, 16384 steps."""
+    """Yield S4D in chunks beside its recurrence in PyTorch, 64 channels, 16384 steps."""
     torch.manual_seed(0)
     kernel = S4DKernel(64)
     operator = IntegralOperator(64, kernel, pointwise=False)
@@ -87,16 +82,11 @@ def s4d() -> Iterator[Pair]:
         return torch.stack(out, dim=1)
 
     leaves = tuple(kernel.parameters())
-    yield Pair("s4d, 64 channels, N = 16384", recurrence, lambda: operator(field).values, leaves, ("speed", 20.0))
+    yield Pair("s4d, 64 channels, N = 16384", recurrence, lambda: operator(field).values, leaves, "speed", 20.0)
 
 
 SPEED = ("speed", 5.0)
 CASES: dict[str, Callable[[], Iterator[Pair]]] = {"mamba": mamba, "mamba2": mamba2, "s4d": s4d}
-
-
-def _shared(mixer: Any) -> list[Tensor]:
-    """Return the parameters that both mixers have: all but Mamba's `x_proj`, which ours holds as three."""
-    return [parameter for name, parameter in mixer.named_parameters() if not name.startswith("x_proj")]
 
 
 def _mamba_scan(given: tuple[Tensor, ...]) -> Callable[[], Tensor]:
@@ -129,7 +119,3 @@ def _sum(given: tuple[Tensor, ...]) -> Callable[[], Tensor]:
         return decayed_sums(from_state, to_state, steps.unsqueeze(-1) * inputs, potentials)
 
     return run
-
-
-if __name__ == "__main__":
-    main(CASES, Path(__file__))

@@ -30,7 +30,10 @@ from itnet_registry import create
 
 ROOT = Path(__file__).parent.parent
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-OPTIONS: dict[str, dict[str, Any]] = {"attention": {"support": {"causal": "t"}, "rotary": True}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "attention": {"support": {"causal": "t"}, "alibi": True},  # unlike `rotary`, good beyond the length of training
+    "linear-attention": {"support": {"causal": "t"}},
+}
 """What kernels are asked for beside their defaults."""
 
 

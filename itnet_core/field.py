@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import register_pytree_node
 
 from itnet_core.errors import FieldError
+from itnet_core.remembered import remembered
 
 AXES = "txyz"
 """The space-time that all modalities share: text and audio use t, images x and y, point clouds x, y and z."""
@@ -134,7 +135,7 @@ class Field:
 
     def without_padding(self) -> Field:
         """Return the field with 0 for the values of padding, whatever (NaN too) stands there."""
-        if not torch.compiler.is_compiling() and bool((distinct(self.weights) > 0).all()):  # spare the copy
+        if not torch.compiler.is_compiling() and _all_there(self.weights):  # spare the copy
             return self
         return self.map(lambda values: values.masked_fill(~self.mask.unsqueeze(-1), 0.0))
 
@@ -142,12 +143,9 @@ class Field:
         """Return the field under another measure: `mean` (1/n each), `counting` (1 each); padding keeps weight 0."""
         if measure == "given":
             return self
-        weights = (distinct(self.weights) > 0).to(self.weights.dtype)
-        if measure == "mean":
-            weights = weights / weights.sum(-1, keepdim=True)
-        elif measure != "counting":
+        if measure not in ("mean", "counting"):
             raise FieldError("Field.with_measure", found=repr(measure), expected="'mean', 'counting' or 'given'")
-        return _unchecked(self.values, self.positions, weights.expand_as(self.weights), grid=self.grid)
+        return _unchecked(self.values, self.positions, _measured(self.weights, measure), grid=self.grid)
 
     def to(self, *args: Any, **kwargs: Any) -> Field:
         """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`."""
@@ -264,6 +262,19 @@ def _check_numbers(field: Field) -> None:
             expected="some weight > 0 in every sample",
             mend="Drop empty samples before they are batched.",
         )
+
+
+@remembered
+def _all_there(weights: Tensor) -> bool:
+    return bool((distinct(weights) > 0).all())
+
+
+@remembered
+def _measured(weights: Tensor, measure: Measure) -> Tensor:
+    there = (distinct(weights) > 0).to(weights.dtype)
+    if measure == "mean":
+        there = there / there.sum(-1, keepdim=True)
+    return there.expand_as(weights)
 
 
 def distinct(tensor: Tensor) -> Tensor:

@@ -101,11 +101,7 @@ class Kernel(Configured, nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} declares no shortcut")
 
-    def transforms(self, query: Field, key: Field) -> bool:
-        """Whether `transform` applies to these fields. A kernel without it keeps this default, `False`."""
-        return False
-
-    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor | None:
         """Return Σ_h O_h ∫ k_h V_h u dμ by an algorithm that computes the maps along with the integral.
 
         Args:
@@ -115,9 +111,9 @@ class Kernel(Configured, nn.Module, ABC):
             output_map: Σ_h O_h, as `output_map` made it.
 
         Returns:
-            Shape (B, N, out_dim).
+            Shape (B, N, out_dim), or `None` where the algorithm does not apply to these fields.
         """
-        raise NotImplementedError(f"{type(self).__name__} declares no transform of whole fields")
+        return None
 
     def step(self, state: State, query: Field, values: Tensor) -> tuple[State, Tensor]:
         """Return what the evaluators would for the last of a stream of points, from what was kept of those before it.

@@ -106,9 +106,10 @@ class IntegralOperator(nn.Module):
     def _out(self, query: Field, key: Field) -> Tensor:
         sampled = self.sampler(query, key)
         field = None if isinstance(sampled, Nodes) else sampled
-        if field is not None and self.evaluator.takes_shortcuts and self.kernel.transforms(query, field):
+        out = None
+        if field is not None and self.evaluator.takes_shortcuts:
             out = self.kernel.transform(query, field, self.value, self.output)
-        else:
+        if out is None:
             out = self.output(self._integral(query, key, sampled))
         return self._finish(out, query)
 

@@ -16,7 +16,6 @@ PAGES = sorted(
     for pattern in (
         "*.md",
         "docs/**/*.md",
-        "benchmarks/*.md",
         "registry/*.md",
         "tasks/*.md",
         "plugins/*/*.md",

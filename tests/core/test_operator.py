@@ -162,10 +162,9 @@ class Mean(Separable):
     def integrates(self, query: Points, key: Points) -> bool:
         return False
 
-    def transforms(self, query: Field, key: Field) -> bool:
-        return query is key and key.grid is not None
-
-    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> torch.Tensor:
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> torch.Tensor | None:
+        if query is not key or key.grid is None:
+            return None
         return output_map(value_map(key.values * key.weights.unsqueeze(-1)).cumsum(1))
 
     def step(self, state: object, query: Field, values: torch.Tensor) -> tuple[object, torch.Tensor]:

@@ -70,11 +70,6 @@ class ChannelwiseKernel(Kernel):
             )
 
 
-def weighted(values: Tensor, weights: Tensor) -> Tensor:
-    """Return values (B, M, heads, head_dim) times weights (B, M)."""
-    return values * weights[..., None, None].to(values.dtype)
-
-
 def steps_at_start(dim: int, shortest: float, longest: float) -> Tensor:
     """Return logarithms of `dim` steps, drawn evenly on a logarithmic scale, as S4 and Mamba start."""
     low, high = torch.tensor([shortest, longest]).log()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf, log
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,13 +13,20 @@ from itnet_kernels.scan import scan
 CHUNK = 64
 """Points of a chunk: about as many as a head has channels, where both forms cost the same."""
 
+LEAST_CHUNK = 16
+"""Points of the smallest chunk that is tried before decays are computed pair by pair."""
+
 
 def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tensor | None = None) -> Tensor:
     """Return Σ_{s ≤ t} ⟨q_t, k_s⟩ exp(L_t − L_s) v_s for points in the order of time, in O(T) time and memory.
 
     Within a chunk as a matrix of pairs, between chunks through the state Σ_s exp(L_end − L_s) k_s v_sᵀ, which a scan
     carries on: the block decomposition of Mamba-2 (Dao & Gu, arXiv 2405.21060, §6) and RetNet's chunkwise form (Sun et
-    al., arXiv 2307.08621, eq. 7). Only differences of potentials are exponentiated, none of them positive.
+    al., arXiv 2307.08621, eq. 7).
+
+    With L from a chunk's beginning, exp(L_t − L_s) is exp(L_t) times exp(−L_s), so that all heads of a group share one
+    matrix of pairs. That is exact, and done, where no exp(−L_s) comes near the end of the dtype's range; else, in
+    shorter chunks; else pair by pair, where only differences that are not positive are exponentiated.
 
     Args:
         queries: q, (B, T, groups, state).
@@ -29,34 +38,69 @@ def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tens
         Shape (B, T, heads, head_dim).
     """
     (batch, steps, groups, _), (heads, head_dim) = queries.shape, values.shape[2:]
-    size = min(CHUNK, steps)
+    if potentials is None:
+        potentials = values.new_zeros(batch, 1, heads, dtype=torch.float64).expand(-1, steps, -1)
+    size, factors_apart = _size(potentials, values.dtype)
     count = -(-steps // size)
     q, k = (_chunks(side, count, size).transpose(2, 3) for side in (queries, keys))  # (B, K, G, c, N)
     # v: (B, K, G, c, heads of a group, P)
     v = torch.unflatten(_chunks(values, count, size), 3, (groups, heads // groups)).transpose(2, 3)
-    scores = (q @ k.transpose(-1, -2)).unsqueeze(3)  # (B, K, G, 1, c, c)
-    past = torch.ones(size, size, dtype=torch.bool, device=values.device).tril()
-    if potentials is None:
-        pairs, late, one = torch.where(past, scores, 0.0), v, v.new_ones(())
-        early = total = one.expand(1, count, 1, 1, 1)
+    level = potentials if count * size == steps else _continued(potentials, count * size - steps)
+    level = level.reshape(batch, count, size, groups, heads // groups).transpose(2, 3)
+    end = level[:, :, :, -1:]  # (B, K, G, 1, heads of a group)
+    before = torch.cat([level[:, :1, :, :1], end[:, :-1]], dim=1)  # at the last point of the chunk before
+    early, total = (
+        (each - before).exp().to(v.dtype).unsqueeze(-1) for each in (level, end)
+    )  # (…, heads of a group, 1)
+    scores = q @ k.transpose(-1, -2)  # (B, K, G, c, c)
+    if factors_apart:
+        grown = (v * (before - level).exp().to(v.dtype).unsqueeze(-1)).flatten(-2)
+        out = early * torch.unflatten(scores.tril() @ grown, -1, v.shape[-2:])
+        added = k.transpose(-1, -2) @ grown  # (B, K, G, N, heads of a group × P)
+        # What a chunk adds is seen from its beginning, as the state is that it adds to: both decay when it is over.
+        read, decay = early[:, 1:] * total[:, :-1], torch.cat([total[:, :1], total[:, :-1]], dim=1)
     else:
-        level = potentials if count * size == steps else _continued(potentials, count * size - steps)
-        level = level.reshape(batch, count, size, groups, heads // groups).transpose(2, 3)
-        end = level[:, :, :, -1:]  # (B, K, G, 1, heads of a group)
-        before = torch.cat([level[:, :1, :, :1], end[:, :-1]], dim=1)  # at the last point of the chunk before
-        levels = level.transpose(-1, -2)
-        fall = (levels.unsqueeze(-1) - levels.unsqueeze(-2)).clamp(max=0).to(v.dtype)
-        pairs = scores * torch.where(past, fall.exp(), 0.0)
-        late = v * (end - level).exp().to(v.dtype).unsqueeze(-1)
-        early = (level - before).exp().to(v.dtype)
-        total = (end - before).exp().to(v.dtype).transpose(-1, -2)  # (B, K, G, heads of a group, 1)
-        total = total.expand(*total.shape[:-1], head_dim).flatten(-2).unsqueeze(-2)
-    out = (pairs @ v.transpose(3, 4)).transpose(3, 4)
+        out = _pair_by_pair(scores, level, v)
+        added = k.transpose(-1, -2) @ (v * (end - level).exp().to(v.dtype).unsqueeze(-1)).flatten(-2)
+        read, decay = early[:, 1:], total
     if count > 1:
-        added = k.transpose(-1, -2) @ late.flatten(-2)  # (B, K, G, N, heads of a group × P)
-        states = scan(total[:, :-1], added[:, :-1])
-        out[:, 1:] += early[:, 1:].unsqueeze(-1) * torch.unflatten(q[:, 1:] @ states, -1, v.shape[-2:])
+        states = scan(decay.expand_as(v[:, :, :, :1]).flatten(-2)[:, :-1], added[:, :-1])
+        out[:, 1:] += read * torch.unflatten(q[:, 1:] @ states, -1, v.shape[-2:])
     return out.transpose(2, 3).reshape(batch, count * size, heads, head_dim)[:, :steps]
+
+
+def _size(potentials: Tensor, dtype: torch.dtype) -> tuple[int, bool]:
+    """Return the points of a chunk, and whether none falls by more than exp can undo, with room for what it scales."""
+    size, steps = min(CHUNK, potentials.shape[1]), potentials.shape[1]
+    if torch.compiler.is_compiling():  # looking at numbers would break the graph
+        return size, False
+    most = 0.7 * log(torch.finfo(dtype).max)
+    fall = potentials.detach()
+    while size >= min(LEAST_CHUNK, steps):
+        ends = fall[:, size - 1 :: size]
+        falls = torch.cat([fall[:, :1] - ends[:, :1], ends[:, :-1] - ends[:, 1:], ends[:, -1:] - fall[:, -1:]], dim=1)
+        if bool(falls.max() <= most):
+            return size, True
+        size //= 2
+    return min(CHUNK, steps), False
+
+
+def _pair_by_pair(scores: Tensor, level: Tensor, v: Tensor) -> Tensor:
+    """Return the sums within chunks, (B, K, G, c, heads of a group, P), of v like that and levels without P.
+
+    Levels from the chunk's end are split into a number of v's dtype and its rest, so that their differences are as
+    exact as in float64 and take half the memory.
+    """
+    level = (level - level[:, :, :, -1:]).transpose(-1, -2)
+    most = level.to(v.dtype)
+    rest = (level - most).to(v.dtype)
+    future = torch.full(scores.shape[-2:], -inf, dtype=v.dtype, device=v.device).triu(1)
+    fall = most.unsqueeze(-1) - most.unsqueeze(-2)
+    fall += rest.unsqueeze(-1)
+    fall -= rest.unsqueeze(-2)
+    fall += future
+    pairs = scores.unsqueeze(3) * fall.exp_()
+    return (pairs @ v.transpose(3, 4)).transpose(3, 4)
 
 
 def _chunks(tensor: Tensor, count: int, size: int) -> Tensor:

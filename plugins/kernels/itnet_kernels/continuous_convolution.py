@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
 from itnet_core.kernel import Points
 from itnet_kernels.lattice import lattice
+from itnet_kernels.weighting import weighted
 
 
 class ContinuousConvolutionKernel(Kernel):
@@ -91,27 +92,21 @@ class ContinuousConvolutionKernel(Kernel):
 
     def integrates(self, query: Points, key: Points) -> bool:
         """Whether both are the same grid."""
-        ours, theirs = lattice(query), lattice(key)
-        return (
-            ours is not None
-            and theirs is not None
-            and ours.sizes == theirs.sizes
-            and torch.equal(ours.origin, theirs.origin)
-            and torch.equal(ours.steps, theirs.steps)
-        )
+        ours = lattice(query)
+        return ours is not None and ours == lattice(key)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the convolution by FFT; supports look at displacements alone, so they cut φ."""
         grid = lattice(key)
         assert grid is not None
-        displacements = _displacements(grid.sizes, grid.steps.to(key.positions))
+        displacements = _displacements(grid.sizes, key.positions.new_tensor(grid.steps))
         profile = self.profile(displacements.to(self.last.weight.dtype))
         if not self.support.everywhere:
             origin = displacements.new_zeros(1, 1, displacements.shape[-1])
             inside = self.support.mask(displacements.flatten(0, -2).unsqueeze(0), origin)
             profile = profile.where(inside.view(*profile.shape[:-1], 1), torch.zeros_like(profile))
-        weighted = (values * key.weights[..., None, None].to(values.dtype)).permute(0, 2, 3, 1)
-        fields = weighted.reshape(*weighted.shape[:3], *grid.sizes)
+        along = weighted(values, key.weights).permute(0, 2, 3, 1)
+        fields = along.reshape(*along.shape[:3], *grid.sizes)
         padded = [2 * size for size in grid.sizes]
         axes = list(range(-len(padded), 0))
         spectrum = torch.fft.rfftn(profile.movedim(-1, 0).unsqueeze(1), s=padded, dim=axes)

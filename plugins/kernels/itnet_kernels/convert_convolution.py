@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -75,27 +76,19 @@ class GridConvolution(nn.Module):
         windows = zip(sizes, self.padding, self.spans, self.stride, strict=True)
         found = tuple((size + sum(padding) - span - 1) // stride + 1 for size, padding, span, stride in windows)
         values = batched.flatten(2).transpose(1, 2)
-        key = _field(values, sizes, (0,) * dimensions, (1,) * dimensions)
-        nothing = values.new_zeros(1, 1, 1).expand(len(values), _count(found), values.shape[-1])
-        query = _field(nothing, found, tuple(self.first), tuple(self.stride))
+        key = _grid(len(values), sizes, (0,) * dimensions, (1,) * dimensions, values.device).with_values(values)
+        nothing = values.new_zeros(1, 1, 1).expand(len(values), prod(found), values.shape[-1])
+        query = _grid(len(values), found, tuple(self.first), tuple(self.stride), values.device).with_values(nothing)
         out = self.operator(query, key).values.transpose(1, 2).unflatten(-1, found)
         return out if tensor.ndim == dimensions + 2 else out.squeeze(0)
 
 
-def _field(values: Tensor, sizes: tuple[int, ...], first: tuple[int, ...], steps: tuple[int, ...]) -> Field:
-    """Return values, (B, N, C), on a grid of whole numbers, by the counting measure."""
-    positions, weights = _grid(sizes, first, steps, values.device)
-    return Field(values, positions.expand(len(values), -1, -1), weights.expand(len(values), -1), grid=sizes)
-
-
 @lru_cache(maxsize=64)
 def _grid(
-    sizes: tuple[int, ...], first: tuple[int, ...], steps: tuple[int, ...], device: torch.device
-) -> tuple[Tensor, Tensor]:
+    batch: int, sizes: tuple[int, ...], first: tuple[int, ...], steps: tuple[int, ...], device: torch.device
+) -> Field:
+    """Return the points of a grid of whole numbers, by the counting measure, as a field without channels."""
     lines = [a + s * torch.arange(n, device=device) for n, a, s in zip(sizes, first, steps, strict=True)]
     positions = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1).flatten(0, -2).to(torch.float32)
-    return positions.unsqueeze(0), torch.ones(1, len(positions), device=device)
-
-
-def _count(sizes: Sequence[int]) -> int:
-    return int(torch.Size(sizes).numel())
+    points = positions.expand(batch, -1, -1)
+    return Field(points[..., :0], points, torch.ones(1, len(positions), device=device).expand(batch, -1), grid=sizes)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, ConfigError, Field, Kernel, ShapeError, Support
-from itnet_core.field import AXES, Measure, distinct
+from itnet_core.field import AXES, Measure
 from itnet_kernels.lattice import Lattice, lattice
+from itnet_kernels.weighting import weighted
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -99,7 +100,7 @@ class ConvolutionKernel(Kernel):
         Raises:
             ConfigError: no spacing is given and the key field is no grid that has one.
         """
-        spacing = self._spacing(query, key).to(key.positions)
+        spacing = key.positions.new_tensor(self._spacing(query, key))
         origin = key.positions[:, :1].detach()
         query_terms, key_terms = ((field.positions - origin) / spacing for field in (query, key))
         return query_terms, key_terms
@@ -123,19 +124,16 @@ class ConvolutionKernel(Kernel):
         """A tile holds the displacements of up to four coordinates beside the taps."""
         return self.heads + 4
 
-    def transforms(self, query: Field, key: Field) -> bool:
-        """Whether both are grids, the query's points among those that the key's grid would have if it went on."""
-        return self._geometry(query, key) is not None
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor | None:
+        """Return PyTorch's convolution, or `None` where it is not that.
 
-    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
-        """Return PyTorch's convolution."""
+        Both have to be grids, the query's points among those that the key's grid would have if it went on.
+        """
         geometry = self._geometry(query, key)
-        assert geometry is not None
-        assert key.grid is not None
+        if geometry is None or key.grid is None:
+            return None
         first, strides, sizes = geometry
-        values = key.values
-        if not bool((distinct(key.weights) == 1).all()):
-            values = values * key.weights.unsqueeze(-1).to(values.dtype)
+        values = weighted(key.values, key.weights)
         values = values.transpose(1, 2).reshape(*values.shape[::2], *key.grid)
         before, after = [], []
         for axis, length in enumerate(key.grid):
@@ -153,7 +151,7 @@ class ConvolutionKernel(Kernel):
 
     def step(self, state: tuple[Tensor, ...] | None, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return the sum over the last points; each point of a stream is one spacing after the one before it."""
-        past = (state or ()) + (values * query.weights[..., None, None].to(values.dtype),)
+        past = (state or ()) + (weighted(values, query.weights),)
         size, dilation = self.config.kernel_size[0], self.dilation[0]
         past = past[-((size - 1) * dilation + 1) :]
         integral = torch.zeros_like(values)
@@ -176,11 +174,11 @@ class ConvolutionKernel(Kernel):
             expected=f"{len(axes)}, one for each of the axes {axes!r}, or {len(AXES)}",
         )
 
-    def _spacing(self, query: Field, key: Field) -> Tensor:
-        """Return the length that is 1 in each coordinate, (p,)."""
+    def _spacing(self, query: Field, key: Field) -> list[float]:
+        """Return the length that is 1 in each coordinate."""
         count = key.positions.shape[-1]
         if self.config.spacing is not None:
-            return torch.full((count,), self.config.spacing, device=key.device)
+            return [self.config.spacing] * count
         along, found = self._coordinates(count), lattice(key)
         if found is None or len(found.sizes) != len(along):
             raise ConfigError(
@@ -189,13 +187,14 @@ class ConvolutionKernel(Kernel):
                 expected=f"a grid of {len(along)} dimensions, or a spacing",
                 mend="Give the kernel a spacing, the length between two taps.",
             )
-        steps = torch.stack([found.steps[dimension, a] for dimension, a in enumerate(along)])
         of_query = lattice(query)
-        if of_query is not None and len(of_query.sizes) == len(along):  # along a dimension of one point
-            steps = torch.where(steps == 0, torch.stack([of_query.steps[d, a] for d, a in enumerate(along)]), steps)
-        steps = torch.where(steps == 0, 1.0, steps)
-        spacing = steps.new_full((count,), float(steps.abs().min()))
-        spacing[along] = steps
+        if of_query is None or len(of_query.sizes) != len(along):
+            of_query = found
+        # Along a dimension of one point the query's grid says the step, or nothing does.
+        steps = [found.steps[d][a] or of_query.steps[d][a] or 1.0 for d, a in enumerate(along)]
+        spacing = [min(abs(step) for step in steps)] * count
+        for a, step in zip(along, steps, strict=True):
+            spacing[a] = step
         return spacing
 
     def _geometry(self, query: Field, key: Field) -> tuple[list[int], list[int], list[int]] | None:
@@ -204,11 +203,11 @@ class ConvolutionKernel(Kernel):
         along = self._coordinates(key.positions.shape[-1])
         if ours is None or theirs is None or not len(ours.sizes) == len(theirs.sizes) == len(along):
             return None
-        spacing = self._spacing(query, key).to(torch.float64)
+        spacing = self._spacing(query, key)
         if _cells(theirs, spacing, along) != [(1 if size > 1 else 0) for size in theirs.sizes]:
             return None
         strides = _cells(ours, spacing, along)
-        first = ((ours.origin - theirs.origin) / spacing).tolist()
+        first = [(x - y) / length for x, y, length in zip(ours.origin, theirs.origin, spacing, strict=True)]
         if strides is None or min(strides) < 0 or any(abs(n - round(n)) > TOLERANCE for n in first):
             return None
         if any(round(n) for a, n in enumerate(first) if a not in along):
@@ -220,9 +219,9 @@ TOLERANCE = 1e-2
 """How far, in spacings, points may lie beside a grid's: rounding of positions in float32."""
 
 
-def _cells(points: Lattice, spacing: Tensor, along: list[int]) -> list[int] | None:
+def _cells(points: Lattice, spacing: list[float], along: list[int]) -> list[int] | None:
     """Return the steps of a grid along its axes in whole spacings, or `None` if they are not."""
-    steps = (points.steps / spacing).tolist()
+    steps = [[x / length for x, length in zip(step, spacing, strict=True)] for step in points.steps]
     found = [round(step[a]) for step, a in zip(steps, along, strict=True)]
     for step, a, n in zip(steps, along, found, strict=True):
         last = max(points.sizes)  # the error grows along the grid

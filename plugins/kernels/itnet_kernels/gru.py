@@ -36,10 +36,6 @@ class GRUKernel(RecurrentKernel):
         b_ih, b_hh = biases or (None, None)
         return GRUCell(F.linear(values, w_ih, b_ih), w_hh, b_hh)
 
-    def transforms(self, query: Field, key: Field) -> bool:
-        """Whether there is a faster way for whole fields: always."""
-        return True
-
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
         """Return h by the solver itself, or by a scan where a point's weight is neither 0 nor 1."""
         weights = distinct(key.weights)

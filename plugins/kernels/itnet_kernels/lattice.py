@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from itnet_core import Field
+from itnet_core.field import distinct
 from itnet_core.kernel import Points
+from itnet_core.remembered import remembered
+
+Vector = tuple[float, ...]
 
 
 class Lattice(NamedTuple):
@@ -16,24 +19,29 @@ class Lattice(NamedTuple):
 
     Attributes:
         sizes: points along each of its dimensions.
-        origin: the first point, shape (p,).
-        steps: from a point to the next along each dimension, shape (dimensions, p); 0 along one of size 1.
+        origin: the first point, p numbers.
+        steps: from a point to the next along each dimension, p numbers each; 0 along one of size 1.
     """
 
     sizes: tuple[int, ...]
-    origin: Tensor
-    steps: Tensor
+    origin: Vector
+    steps: tuple[Vector, ...]
 
 
 def lattice(points: Field | Points) -> Lattice | None:
-    """Return where a grid's points lie, in float64, or `None` if they are no grid or not the same in all samples."""
-    if points.grid is None:
-        return None
+    """Return where a grid's points lie, or `None` if they are no grid or not the same in all samples."""
+    return None if points.grid is None else _lattice(points.positions, points.grid)
+
+
+@remembered
+def _lattice(positions: Tensor, grid: tuple[int, ...]) -> Lattice | None:
     strides = [1]
-    for size in reversed(points.grid[1:]):
+    for size in reversed(grid[1:]):
         strides.insert(0, strides[0] * size)
-    next_along = [stride if size > 1 else 0 for stride, size in zip(strides, points.grid, strict=True)]
-    corners = points.positions[:, [0, *next_along, -1]].detach().to(torch.float64)
-    if not torch.equal(corners, corners[:1].expand_as(corners)):
+    next_along = [stride if size > 1 else 0 for stride, size in zip(strides, grid, strict=True)]
+    corners = distinct(positions).detach()[:, [0, *next_along, -1]].tolist()
+    if any(sample != corners[0] for sample in corners):
         return None
-    return Lattice(points.grid, corners[0, 0], corners[0, 1:-1] - corners[0, 0])
+    origin, *others, _ = corners[0]
+    steps = tuple(tuple(b - a for a, b in zip(origin, other, strict=True)) for other in others)
+    return Lattice(grid, tuple(origin), steps)

@@ -14,6 +14,7 @@ from itnet_core.kernel import Normalization, Points
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
+from itnet_kernels.weighting import weighted
 
 
 class LinearAttentionKernel(Kernel):
@@ -115,7 +116,7 @@ class LinearAttentionKernel(Kernel):
         """Return values times weights, and under softmax the weights too, as one more channel."""
         if self.normalization == "softmax":
             values = F.pad(values, (0, 1), value=1.0)
-        return values * weights[..., None, None].to(values.dtype)
+        return weighted(values, weights)
 
     def _finished(self, sums: Tensor) -> Tensor:
         if self.normalization == "none":

@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field
 from itnet_core.kernel import Points
-from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start, weighted
+from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
 from itnet_kernels.selective_scan import selective_scan
-from itnet_kernels.timeline import potentials
+from itnet_kernels.timeline import in_order, potentials
+from itnet_kernels.weighting import weighted
 
 
 class MambaKernel(ChannelwiseKernel):
@@ -24,6 +25,8 @@ class MambaKernel(ChannelwiseKernel):
     h_t = e^{AΔ_t} h_{t−1} + Δ_t B_t u_t, y_t = C_t h_t. Time passes by Δ alone; positions say what is before what. The
     shortcut is the selective scan. Mamba's convolution, gate and skip are around the integral: see `mixers.MambaMixer`.
     """
+
+    whole = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -59,11 +62,15 @@ class MambaKernel(ChannelwiseKernel):
 
     def project(self, query: Field, key: Field) -> tuple[Any, Any]:
         """Return (C, T) of the query and (B, Δ, T) of the key, (B, points, state or heads), T in float64."""
-        steps = F.softplus(self.to_step(self.to_rank(key.values)))
+        steps = self.steps(key.values)
         after, before = self.time(query.positions), self.time(key.positions)
         query_sums, key_sums = potentials(steps, after, before, key.weights)
         steps = steps * (key.weights > 0).unsqueeze(-1)
         return (self.from_state(query.values), query_sums), (self.to_state(key.values), steps, key_sums)
+
+    def steps(self, values: Tensor) -> Tensor:
+        """Return Δ at points, (B, M, heads), of the field's values there."""
+        return F.softplus(self.to_step(self.to_rank(values)))
 
     def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
@@ -89,9 +96,19 @@ class MambaKernel(ChannelwiseKernel):
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the selective scan."""
         (outputs, _), (inputs, steps, _) = query.terms, key.terms
-        driven = steps.unsqueeze(-1) * weighted(values, key.weights)
-        channels = [selective_scan(steps, each, self.rates, inputs, outputs) for each in driven.unbind(-1)]
-        return torch.stack(channels, dim=-1)
+        driven = steps * weighted(values, key.weights).squeeze(-1)
+        return selective_scan(steps, driven, self.rates, inputs, outputs).unsqueeze(-1)
+
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor | None:
+        """Return the selective scan without T, which takes as long as the rest, where the points are in order."""
+        axis = self.support.causal_axis(key.positions.shape[-1])
+        if not in_order(query.positions, key.positions, axis):
+            return None
+        steps = self.steps(key.values)
+        present = steps * (key.weights > 0).unsqueeze(-1)
+        driven = steps * weighted(value_map(key.values), key.weights).squeeze(-1)
+        outputs, inputs = self.from_state(query.values), self.to_state(key.values)
+        return output_map(selective_scan(present, driven, self.rates, inputs, outputs).unsqueeze(-1))
 
     def step(self, state: Tensor | None, query: Field, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the states, (B, heads, head_dim, state), and the integral."""

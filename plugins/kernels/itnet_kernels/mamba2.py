@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from itnet_core import ComponentConfig, Field, Kernel, Support
 from itnet_core.field import Measure
 from itnet_core.kernel import Points
-from itnet_kernels.channelwise import steps_at_start, weighted
+from itnet_kernels.channelwise import steps_at_start
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.timeline import in_order, potentials
+from itnet_kernels.weighting import weighted
 
 
 class Mamba2Kernel(Kernel):

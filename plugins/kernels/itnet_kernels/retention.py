@@ -14,6 +14,7 @@ from itnet_core.kernel import Points
 from itnet_kernels.attention import rotated
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.timeline import in_order
+from itnet_kernels.weighting import weighted
 
 Terms = tuple[Tensor, Tensor]
 
@@ -84,14 +85,12 @@ class RetentionKernel(Kernel):
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums chunk by chunk."""
-        weighted = values * key.weights[..., None, None].to(values.dtype)
-        return decayed_sums(query.terms[0], key.terms[0], weighted, key.terms[1])
+        return decayed_sums(query.terms[0], key.terms[0], weighted(values, key.weights), key.terms[1])
 
     def step(self, state: Terms | None, query: Field, values: Tensor) -> tuple[Terms, Tensor]:
         """Return Σ_s γ^{t−s} k_s v_sᵀ, (B, heads, d, head_dim), with t log γ; and the integral."""
         (queries, level), (keys, _) = self.project(query, query)
-        weighted = values * query.weights[..., None, None].to(values.dtype)
-        memory = keys.permute(0, 2, 3, 1) @ weighted.transpose(1, 2)
+        memory = keys.permute(0, 2, 3, 1) @ weighted(values, query.weights).transpose(1, 2)
         if state is not None:
             fall = (level - state[1]).clamp(max=0).exp().to(memory.dtype)  # (B, 1, heads)
             memory = memory + fall.transpose(1, 2).unsqueeze(-1) * state[0]

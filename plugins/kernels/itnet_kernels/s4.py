@@ -12,8 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from itnet_core import ComponentConfig, Field
 from itnet_core.kernel import Points
-from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start, weighted
+from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
 from itnet_kernels.fourier import convolved_with_past
+from itnet_kernels.weighting import weighted
 
 FREQUENCIES = 1 << 20
 """Entries of the Cauchy matrix that are computed at a time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isqrt, pi
+from math import pi
 from typing import Any
 
 import torch
@@ -12,18 +12,19 @@ from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field
 from itnet_core.kernel import Points
-from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start, weighted
-from itnet_kernels.fourier import convolved_with_past
+from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
+from itnet_kernels.diagonal import exponential_sums
 from itnet_kernels.scan import scan
 from itnet_kernels.timeline import equidistant
+from itnet_kernels.weighting import weighted
 
 
 class S4DKernel(ChannelwiseKernel):
     """k_d(t − s) = 2 Re Σ_n C_dn (e^{Δ_d A_dn} − 1) / A_dn · e^{Δ_d A_dn (t − s)} (Gu et al., arXiv 2206.11893, §3.2).
 
     Times are in units: at steps of one unit it is S4D under zero-order hold, h ← e^{ΔA} h + (e^{ΔA} − 1)/A u. The sum
-    runs over half of the states, which stand for conjugate pairs. The shortcut is an FFT where times are equidistant,
-    else a scan; S4D's skip D is the operator's pointwise map.
+    runs over half of the states, which stand for conjugate pairs. The shortcut is a sum chunk by chunk where times are
+    equidistant, else a scan; S4D's skip D is the operator's pointwise map.
     """
 
     class Config(ComponentConfig):
@@ -75,11 +76,12 @@ class S4DKernel(ChannelwiseKernel):
         return self.heads * (2 * self.config.state + 8)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the convolution with k, or scan where steps of time differ."""
+        """Return the convolution with k chunk by chunk, or scan where steps of time differ."""
         values, time = weighted(values, key.weights), key.terms
-        if equidistant(self.time(key.positions)):
-            return convolved_with_past(self._profile(time).to(values.dtype), values)
         rates, residues = self._modes()
+        if equidistant(self.time(key.positions)):
+            step = (time[0, -1] - time[0, 0]) / max(time.shape[1] - 1, 1)
+            return exponential_sums(rates * step, residues, values)
         steps = time.diff(dim=-1, prepend=time[:, :1])
         dtype = torch.promote_types(values.dtype, torch.complex64)
         factors = (rates * steps[..., None, None]).exp().to(dtype).unsqueeze(-2)  # (B, T, heads, 1, modes)
@@ -103,35 +105,3 @@ class S4DKernel(ChannelwiseKernel):
         rates = torch.complex(real, imaginary)
         steps = rates * self.log_step.double().exp().unsqueeze(-1)
         return steps, 2 * torch.view_as_complex(self.output_weight.double()) * (steps.exp() - 1) / rates
-
-    def _profile(self, time: Tensor) -> Tensor:
-        """Return k at the lags of equidistant times, (heads, T).
-
-        A lag is i·r + j, and e^{A(ir + j)} a product: two tables of about √T columns, and a matrix product.
-        """
-        rates, residues = self._modes()
-        points = time.shape[-1]
-        step = (time[0, -1] - time[0, 0]) / max(points - 1, 1)
-        columns = isqrt(points - 1) + 1
-        rows = -(-points // columns)
-        numbers = torch.arange(max(columns, rows), device=time.device)
-        dtype = self.log_step.dtype
-        fine = _powers(rates * step, numbers[:columns], dtype)
-        coarse = _powers(rates * step * columns, numbers[:rows], dtype)
-        held = residues.unsqueeze(-1)
-        real, imaginary = held.real.to(dtype), held.imag.to(dtype)
-        first = real * coarse[0] - imaginary * coarse[1], real * coarse[1] + imaginary * coarse[0]
-        # Re xy = Re x Re y − Im x Im y: one matrix product, (heads, rows, 2 modes) by (heads, 2 modes, columns)
-        left, right = torch.cat([first[0], -first[1]], dim=1), torch.cat(fine, dim=1)
-        return (left.transpose(1, 2) @ right).flatten(1)[:, :points]
-
-
-def _powers(rates: Tensor, numbers: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the real and imaginary parts of e^{rate · number}, (*rates, numbers).
-
-    Phases of many turns are reduced in double precision before the sines are taken in `dtype`.
-    """
-    size = (rates.real.unsqueeze(-1) * numbers).to(dtype).exp()
-    turns = rates.imag.unsqueeze(-1) / (2 * pi) * numbers
-    phase = 2 * pi * (turns - turns.detach().round()).to(dtype)
-    return size * phase.cos(), size * phase.sin()

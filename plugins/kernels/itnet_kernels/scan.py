@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CPU_WIDTH = 1 << 14
+CPU_WIDTH = 1 << 17
 """Numbers of a vector operation on a CPU above which it costs more to compute than to start."""
 
 

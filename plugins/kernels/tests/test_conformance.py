@@ -58,6 +58,7 @@ class TestLSTM(KernelConformance):
 
 class TestLSTMByNewton(KernelConformance):
     component = "itnet-kernels/lstm"
+    dim = 2
     options: ClassVar = {"solver": "newton", "tolerance": 1e-12, "bias": False, "axis": 3}
 
 
@@ -67,6 +68,7 @@ class TestGRU(KernelConformance):
 
 class TestGRUByNewton(KernelConformance):
     component = "itnet-kernels/gru"
+    dim = 2
     options: ClassVar = {"solver": "newton", "tolerance": 1e-12, "bias": False, "axis": "x"}
 
 

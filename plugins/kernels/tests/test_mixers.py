@@ -41,16 +41,25 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("kind", "options"), VARIANTS)
 @pytest.mark.parametrize("steps", [1, 3, 50, 130])
-def test_it_is_the_mixer_of_transformers(kind: str, options: dict[str, Any], steps: int) -> None:
-    """In float32, which theirs computes in: 1e-5 of the largest number, values and gradients."""
-    theirs = mixer(kind, **options)
+def test_it_is_the_mixer_of_transformers(
+    kind: str, options: dict[str, Any], steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, where theirs asks for float32 too; values and gradients, to 1e-9 of the largest number."""
+    theirs = mixer(kind, **options).double()
     ours = FieldMamba(theirs)
-    x = torch.randn(2, steps, 12, requires_grad=True)
+    to = torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda x, *a, **k: to(x, *(torch.float64 if i is torch.float32 else i for i in a), **k)
+    )
+    leaves = [p for name, p in theirs.named_parameters() if not name.startswith("x_proj")]  # which ours holds as three
+    x = torch.randn(2, steps, 12, requires_grad=True, dtype=torch.float64)
     found, expected = ours(x), theirs(x)
+    assert expected.dtype == torch.float64
     direction = torch.randn_like(expected)
-    mine, other = (torch.autograd.grad((out * direction).sum(), x) for out in (found, expected))
-    for left, right in ((found, expected), (mine[0], other[0])):
-        torch.testing.assert_close(left, right, rtol=0, atol=1e-5 * float(right.detach().abs().max()))
+    mine, other = (torch.autograd.grad((out * direction).sum(), [x, *leaves]) for out in (found, expected))
+    for left, right in zip((found, *mine), (expected, *other), strict=True):
+        torch.testing.assert_close(left, right, rtol=0, atol=1e-9 * float(right.detach().abs().max()))
 
 
 @pytest.mark.parametrize("kind", ["mamba", "mamba2"])
