@@ -1,278 +1,290 @@
-"""The evaluators beside what a user would write: time in one process, interleaved; memory in fresh processes.
+"""The evaluators beside what others would write: time in one process, interleaved; memory in fresh processes.
 
-Run `python benchmarks/evaluators.py` (10 minutes; 12 GB of memory); it writes `benchmarks/evaluators.md`. KeOps takes
-part where it is installed (`pip install pykeops`), with the flags for this processor and a cache folder of its own.
+Run `python benchmarks/evaluators.py` (7 minutes; 6 GB of memory); it writes its page. Peers take part where they are
+installed: `pip install pykeops torch_geometric neuraloperator`.
 """
 
 from __future__ import annotations
 
-import functools
-import json
-import os
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from statistics import median, quantiles
+from functools import partial
+from statistics import median
+from typing import Any
 
+import peers
 import torch
-from provenance import provenance
-from torch import Tensor
+from machine import Rates, operations
+from measuring import Ratio, Report, bars, goal, in_environment, interleaved, peak_memory, print_memory
+from peers import Problem
 
-from itnet_core import Evaluator, Field, MLPKernel
-from itnet_core.evaluate import TiledEvaluator
-from itnet_core.kernel import Points
-from itnet_core.testing.reference import concatenated_mlp
+from itnet_core.evaluate import DenseEvaluator, TiledEvaluator
 from itnet_native.evaluator import NativeEvaluator
 
-HERE = Path(__file__).parent
-DIM, HEADS, HIDDEN = 64, 4, 32
 ADDITIVE = ("query", "key", "displacement")
-# Without the first two the allocator gives memory back between operations, and identical runs differ several times.
-ENVIRONMENT = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-    "CXXFLAGS": "-O3 -march=native -ffast-math",
-    "KEOPS_CACHE_FOLDER": str(Path(tempfile.gettempdir()) / "itnet-benchmarks-keops"),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Problem:
-    """One sample of points in the plane, a kernel, and what is integrated.
-
-    Attributes:
-        field: (1, N, 64); gradients reach its values.
-        values: (1, N, heads, head_dim); they reach these too, and the kernel's parameters.
-    """
-
-    kernel: MLPKernel
-    field: Field
-    values: Tensor
-
-    def leaves(self) -> list[Tensor]:
-        """Return what gradients are taken to, besides timing forward alone."""
-        used = {"first.weight", "first.bias", "second.weight", "second.bias", "content.weight"}
-        return [self.field.values, self.values, *(p for n, p in self.kernel.named_parameters() if n in used)]
-
-    def points(self) -> tuple[Points, Points]:
-        """Return both sides of the pairs."""
-        query, key = self.kernel.project(self.field, self.field)
-        first, second = (Points(terms, self.field.positions, self.field.weights) for terms in (query, key))
-        return first, second
-
-
-def problem(points: int, inputs: tuple[str, ...] | None, activation: str = "relu") -> Problem:
-    """Return a problem with some of the kernel's inputs, or all of them."""
-    torch.manual_seed(0)
-    options = {} if inputs is None else {"inputs": inputs}
-    kernel = MLPKernel(DIM, position_dim=2, heads=HEADS, hidden=HIDDEN, activation=activation, **options)
-    field = Field(torch.randn(1, points, DIM).requires_grad_(), 2 * torch.rand(1, points, 2) - 1)
-    return Problem(kernel, field, torch.randn(1, points, HEADS, DIM // HEADS).requires_grad_())
-
-
-def by(evaluator: Evaluator) -> Callable[[Problem], Tensor]:
-    """Return how an evaluator computes a problem."""
-    return lambda given: evaluator(given.kernel, *given.points(), given.values)
-
-
-def concatenated(given: Problem) -> Tensor:
-    """Return the sums as the definition stands: the MLP over the concatenated inputs of all pairs."""
-    k = concatenated_mlp(given.kernel, given.field, given.field) * given.field.weights[:, None, None, :]
-    return (k @ given.values.transpose(1, 2)).transpose(1, 2)
-
-
-def keops(given: Problem) -> Tensor:
-    """Return the sums of an additive ReLU kernel by KeOps, from the same separated first layer."""
-    from pykeops.torch import Genred
-
-    kernel, (query, key) = given.kernel, given.points()
-    forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
-    a, b = query.terms[0] @ forms[:, :, 0], key.terms[0, :, 1:] @ forms[0, :, 1:].T
-    width = DIM // HEADS
-    heads = [f"Elem(MatVecMult(W,ReLU(a+b))+c,{h})*Extract(v,{h * width},{width})" for h in range(HEADS)]
-    pairs = [f"Concat({one},{other})" for one, other in zip(heads[::2], heads[1::2], strict=True)]
-    formula = functools.reduce(lambda one, other: f"Concat({one},{other})", pairs)
-    arguments = [f"a=Vi({HIDDEN})", f"b=Vj({HIDDEN})", f"W=Pm({HIDDEN * HEADS})", f"c=Pm({HEADS})", f"v=Vj({DIM})"]
-    weighted = (given.values * given.field.weights[..., None, None])[0].flatten(1)
-    sums = Genred(formula, arguments, reduction_op="Sum", axis=1)
-    found: Tensor = sums(a, b, kernel.second.weight.flatten(), kernel.second.bias, weighted, backend="CPU")
-    return found.view(1, -1, HEADS, width)
-
-
-WAYS: dict[str, Callable[[Problem], Tensor]] = {
-    "native": by(NativeEvaluator()),
-    "tiled": by(TiledEvaluator()),
-    "KeOps": keops,
-    "concatenated": concatenated,
+POINTS = 4096
+WAYS = {
+    "native": peers.by(NativeEvaluator()),
+    "tiled": peers.by(TiledEvaluator()),
+    "dense": peers.by(DenseEvaluator()),
+    "KeOps": peers.keops,
+    "concatenated": peers.concatenated,
+    "concatenated, `torch.compile`": peers.compiled,
+    "row chunks, checkpointed": peers.checkpointed,
+    "PyG message passing": peers.message_passing,
+    "neuraloperator (no u(x))": peers.integral_transform,
+    "SDPA, as many operations": peers.attention,
 }
 
 
 @dataclass(frozen=True)
-class Row:
-    """A pair of ways to the same numbers, and the ratio of their times that is to be reached.
+class Peer:
+    """Another way, and how many times as fast `native` is to be.
+
+    Attributes:
+        way: of `WAYS`.
+        points: how many it computes; where all do not fit, its time is multiplied as the pairs are more.
+        forward: the goal of the forward pass.
+        both: the goal of forward and backward pass.
+    """
+
+    way: str
+    points: int = POINTS
+    forward: float | None = None
+    both: float | None = None
+
+    @property
+    def scale(self) -> float:
+        """What its time is multiplied by."""
+        return (POINTS / self.points) ** 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kernel, and the peers beside it.
 
     Attributes:
         name: what is computed.
-        inputs: of the kernel; `None` for all.
-        backward: whether gradients are computed too.
-        peer: the other way.
-        goal: their time over ours, at least.
-        scaled: where the peer does not fit, it is measured at N / 2 and its time multiplied by 4.
+        options: of the kernel.
+        quick: peers that run at all points, in many rounds with `native`.
+        slow: peers for three rounds with it.
+        forward: the share of the matrix rate that `native` is to reach.
+        both: likewise, forward and backward.
     """
 
     name: str
-    inputs: tuple[str, ...] | None
-    backward: bool
-    peer: str
-    goal: float | None = None
-    scaled: bool = False
+    options: dict[str, Any]
+    quick: tuple[Peer, ...]
+    slow: tuple[Peer, ...] = ()
+    forward: float | None = None
+    both: float | None = None
 
 
-ROWS = (
-    Row("additive, forward", ADDITIVE, False, "KeOps", 1.5),
-    Row("additive, forward + backward", ADDITIVE, True, "KeOps", 8),
-    Row("additive, forward", ADDITIVE, False, "tiled"),
-    Row("additive, forward + backward", ADDITIVE, True, "tiled"),
-    Row("additive, forward", ADDITIVE, False, "concatenated", 40, scaled=True),
-    Row("additive, forward + backward", ADDITIVE, True, "concatenated", 25, scaled=True),
-    Row("all inputs, forward", None, False, "tiled"),
-    Row("all inputs, forward + backward", None, True, "tiled"),
-    Row("all inputs, forward", None, False, "concatenated", 6, scaled=True),
-    Row("all inputs, forward + backward", None, True, "concatenated", 6, scaled=True),
+CASES = (
+    Case(
+        "additive, ReLU",
+        {"inputs": ADDITIVE},
+        (Peer("tiled"), Peer("KeOps", POINTS, 1.5, 8)),
+        (
+            Peer("concatenated", 2048, 40, 25),
+            Peer("concatenated, `torch.compile`", 2048),
+            Peer("row chunks, checkpointed", 2048),
+            Peer("PyG message passing", 1024),
+            Peer("neuraloperator (no u(x))", 512),
+        ),
+    ),
+    Case(
+        "all inputs, ReLU",
+        {},
+        (Peer("tiled"),),
+        (
+            Peer("concatenated", 2048, 6, 6),
+            Peer("concatenated, `torch.compile`", 2048),
+            Peer("row chunks, checkpointed", 2048),
+            Peer("KeOps", 1024),
+            Peer("PyG message passing", 512),
+        ),
+        0.5,
+        0.35,
+    ),
+    Case("additive, SiLU", {"inputs": ADDITIVE, "activation": "silu"}, (Peer("tiled"),)),
+    Case(
+        "additive, softmax",
+        {"inputs": ADDITIVE, "normalization": "softmax"},
+        (Peer("tiled"), Peer("SDPA, as many operations")),
+    ),
 )
 MEMORY = (
-    ("additive", ADDITIVE, 4096, 100.0),
-    ("all inputs", None, 16384, 200.0),
+    ("native", 0, 4096, 100.0),
+    ("tiled", 0, 4096, None),
+    ("KeOps", 0, 4096, None),
+    ("concatenated", 0, 2048, None),
+    ("native", 1, 16384, 200.0),
+    ("tiled", 1, 4096, None),
+    ("concatenated", 1, 2048, None),
 )
-"""What is computed, forward and backward, at how many points, and how many MB it may take."""
+"""The way, the number of the case, the points, and how many MB forward and backward may take."""
+FEW = ((1, 64), (1, 128), (1, 256), (64, 8), (64, 16), (64, 32), (64, 64))
+"""Samples, and few points of each."""
+COLUMNS = {
+    "kernel": "",
+    "pass": "",
+    "evaluator": "",
+    "N": "d",
+    "ms": ".1f",
+    "share of the bound": ".0%",
+    "native is faster by": "",
+    "goal": "",
+}
 
 
-def run(way: str, given: Problem, backward: bool) -> float:
-    """Return how long one run takes, in seconds."""
-    start = time.perf_counter()
+def run(way: str, given: Problem, backward: bool) -> None:
+    """Compute a problem, with gradients or without."""
     if backward:
-        torch.autograd.grad(WAYS[way](given).sum(), given.leaves())
+        torch.autograd.grad(WAYS[way](given).sum(), given.leaves(), allow_unused=True)
     else:
         with torch.no_grad():
             WAYS[way](given)
-    return time.perf_counter() - start
 
 
-def matrix_rate() -> float:
-    """Return the operations a second of a product of 2048² matrices, the best of three."""
-    matrix = torch.randn(2048, 2048)
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        torch.mm(matrix, matrix)
-        seconds.append(time.perf_counter() - start)
-    return 2 * 2048**3 / min(seconds)
+def measure(case: Case, backward: bool, rates: Rates) -> list[dict[str, Any]]:
+    """Return the table's rows for a case; a peer that is not installed has a line that says so."""
+    given, matrix = Problem.of(POINTS, **case.options), torch.randn(2048, 2048)
+    native = partial(run, "native", given, backward)
+    about = {"kernel": case.name, "pass": "forward + backward" if backward else "forward"}
+    bound = rates.bound(given, backward)
+    rows: list[dict[str, Any]] = []
+    for peers_then, least, seconds in ((case.quick, 5, 6.0), (case.slow, 3, 0.0)):
+        ways: dict[str, Callable[[], object]] = {"native": native, "matrix": lambda: torch.mm(matrix, matrix)}
+        there = [peer for peer in peers_then if _installed(peer, case, rows, about)]
+        for peer in there:
+            ways[peer.way] = partial(run, peer.way, Problem.of(peer.points, **case.options), backward)
+        if not there:
+            continue
+        times = interleaved(ways, seconds, least)
+        if peers_then is case.quick:
+            share = Ratio.of(times["matrix"], times["native"], operations(given, backward) / (2 * 2048**3))
+            least_share = case.both if backward else case.forward
+            text = (
+                ""
+                if least_share is None
+                else f"{share.median:.0%} of the matrix rate, {goal(share.median, least=least_share)}"
+            )
+            rows.insert(
+                0,
+                about | _row("native", POINTS, median(times["native"]), bound) | {"goal": text, "matrix share": share},
+            )
+        for peer in there:
+            speed = Ratio.of(times[peer.way], times["native"], peer.scale)
+            text = goal(speed.median, least=peer.both if backward else peer.forward)
+            row = _row(peer.way, peer.points, peer.scale * median(times[peer.way]), bound)
+            rows.append(about | row | {"native is faster by": speed, "goal": text})
+    return rows
 
 
-def operations(given: Problem, backward: bool) -> float:
-    """Return the operations that a problem needs.
-
-    Those of a pair are 2 · hidden · (R + heads) + 2 · d forward, with R point features, or 1 sum in the place of 2 · R
-    products for an additive kernel; and twice as many backward, without what is computed again.
-    """
-    first = 2 * given.kernel.inputs.width if {"product", "distance", "fourier"} & {*given.kernel.config.inputs} else 1
-    pair = HIDDEN * first + 2 * HIDDEN * HEADS + 2 * DIM
-    return given.field.values.shape[1] ** 2 * pair * (3.0 if backward else 1.0)
+def _row(way: str, points: int, seconds: float, bound: float) -> dict[str, Any]:
+    share = bound / seconds if points == POINTS and not way.startswith("SDPA") else None
+    return {"evaluator": way, "N": points, "ms": 1e3 * seconds, "share of the bound": share}
 
 
-def measured(row: Row, points: int = 4096, seconds: float = 20.0) -> str:
-    """Return a line of the table."""
-    ours, theirs = problem(points, row.inputs), problem(points // 2 if row.scaled else points, row.inputs)
-    scale = 4.0 if row.scaled else 1.0
-    run("native", ours, row.backward)
-    run(row.peer, theirs, row.backward)
-    rounds: list[tuple[float, float, float]] = []
-    end = time.perf_counter() + seconds
-    while len(rounds) < 5 or time.perf_counter() < end:
-        rate = matrix_rate()
-        order = ("native", row.peer) if len(rounds) % 2 else (row.peer, "native")  # neither is always the first
-        found = {way: run(way, ours if way == "native" else theirs, row.backward) for way in order}
-        rounds.append((found["native"], scale * found[row.peer], operations(ours, row.backward) / found["native"] / rate))
-    ratios = [peer / own for own, peer, _ in rounds]
-    own, peer, share = (median(each) for each in zip(*rounds, strict=True))
-    low, _, high = quantiles(ratios, n=4)
-    missed = "" if row.goal is None or median(ratios) >= row.goal else " (missed)"
-    goal = "" if row.goal is None else f"≥ {row.goal:g}{missed}"
-    name = f"{row.peer}{', N = 2048, × 4' if row.scaled else ''}"
-    return (
-        f"| {row.name} | {1e3 * own:.0f} | {share:.0%} | {name} | {1e3 * peer:.0f} |"
-        f" {median(ratios):.1f} ({low:.1f} to {high:.1f}, {len(ratios)} rounds) | {goal} |"
+def _installed(peer: Peer, case: Case, rows: list[dict[str, Any]], about: dict[str, str]) -> bool:
+    try:
+        run(peer.way, Problem.of(64, **case.options), False)
+    except ModuleNotFoundError as error:
+        rows.append(about | {"evaluator": peer.way, "goal": f"skipped: {error.name} is not installed"})
+        return False
+    return True
+
+
+def few_points() -> list[dict[str, Any]]:
+    """Return how much faster `native` is than `dense` where points are few."""
+    rows = []
+    for case in CASES[:2]:
+        for samples, points in FEW:
+            given = Problem.of(points, samples, **case.options)
+            row: dict[str, Any] = {"kernel": case.name, "samples": samples, "N": points}
+            for backward, name in ((False, "forward"), (True, "forward + backward")):
+                times = interleaved({w: partial(run, w, given, backward) for w in ("native", "dense")}, 0.3, 20)
+                row[name] = Ratio.of(times["dense"], times["native"])
+            rows.append(row)
+    return rows
+
+
+def memory() -> list[dict[str, Any]]:
+    """Return the peaks of forward and backward pass, in fresh processes."""
+    rows = []
+    for way, number, points, most in MEMORY:
+        row: dict[str, Any] = {"kernel": CASES[number].name, "evaluator": way, "N": points}
+        try:
+            run(way, Problem.of(64, **CASES[number].options), False)
+        except ModuleNotFoundError as error:
+            rows.append(row | {"goal": f"skipped: {error.name} is not installed"})
+            continue
+        found = peak_memory(way, str(number), str(points))
+        rows.append(row | {"MB": found, "goal": goal(found, most=most)})
+    return rows
+
+
+def report(rates: Rates, rows: list[dict[str, Any]], few: list[dict[str, Any]], peaks: list[dict[str, Any]]) -> None:
+    """Write the page."""
+    page = Report(
+        "evaluators",
+        "Evaluators beside what others would write",
+        f"One sample of {POINTS} points in 2-D, d = {peers.DIM}, {peers.HEADS} heads, hidden {peers.HIDDEN}, rank 16,"
+        " 8 frequencies, float32, from the field to the sums. All ways run interleaved in one process, after a run that"
+        " warms up; medians of the rounds, and of the rounds' ratios the quartiles. A peer that takes fewer points has"
+        " its time multiplied by the ratio of the pairs. All but `concatenated` and neuraloperator, which have no such"
+        " choice, start from the separated first layer; KeOps is compiled for this processor, and the allocator keeps"
+        " its memory, for all alike.",
     )
-
-
-def megabytes(kind: str, points: int) -> float:
-    """Return the peak memory of one run above the inputs, in MB, measured in a fresh process."""
-    command = [sys.executable, __file__, "--memory", kind, str(points)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(json.loads(done.stdout)["megabytes"])
-
-
-def print_memory(kind: str, points: int) -> None:
-    """Print the peak above what stood after a small warm-up run and the inputs."""
-    inputs = ADDITIVE if kind == "additive" else None
-    run("native", problem(128, inputs), True)  # what libraries set up on first use is not the evaluator's
-    given = problem(points, inputs)
-    before = _status("VmRSS")
-    run("native", given, True)
-    print(json.dumps({"megabytes": _status("VmHWM") - before}))
-
-
-def _status(field: str) -> float:
-    """Return a line of this process's memory in MB; `getrusage` would give the parent's peak where that is higher."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
+    machine = {"product, GFLOP/s": rates.product / 1e9}
+    machine |= {f"{name}, 10⁹/s": rate / 1e9 for name, rate in rates.elementwise.items()}
+    machine |= {"copy, GB/s": rates.bandwidth / 1e9}
+    page.table(
+        "machine",
+        dict.fromkeys(machine, ".3g"),
+        [machine],
+    )
+    page.say(
+        "The bound is the time that the arithmetic takes at these rates of PyTorch with nothing between: products at"
+        " the matrix rate, where a ReLU or an addition takes a multiply-add's place; SiLU, and the exponential of"
+        " softmax, at theirs (`native` has its own, which take less); backward twice the forward's, nothing computed"
+        " again. The share of the matrix rate counts products (and the additive kernel's sums) alone, against a product"
+        " measured in the same rounds."
+    )
+    groups: dict[str, dict[str, float]] = {}
+    for about in dict.fromkeys((row["kernel"], row["pass"]) for row in rows):
+        ms = {r["evaluator"]: r["ms"] for r in rows if (r["kernel"], r["pass"]) == about and "ms" in r}
+        if "concatenated" in ms:
+            groups["\n".join(about)] = {way: ms["concatenated"] / each for way, each in ms.items()}
+    page.say(bars("evaluators", "times as fast as the concatenated definition in PyTorch", groups))
+    page.table("times", COLUMNS, rows)
+    page.say("Peak memory above the inputs, forward and backward, in a fresh process:")
+    page.table("memory", {"kernel": "", "evaluator": "", "N": "d", "MB": ".0f", "goal": ""}, peaks)
+    page.say(
+        "Times as fast as `dense` where points are few, which is where `auto` takes `dense` below some number of pairs:"
+    )
+    page.table("few points", {"kernel": "", "samples": "d", "N": "d", "forward": "", "forward + backward": ""}, few)
+    page.write()
 
 
 def main() -> None:
-    """Measure, and write the tables."""
-    rows = []
-    for row in ROWS:
-        try:
-            rows.append(measured(row))
-        except ModuleNotFoundError as error:
-            rows.append(f"| {row.name} | | | {row.peer} | | {error.name} is not installed | |")
-        print(rows[-1], flush=True)
-    memory = []
-    for kind, _, points, allowed in MEMORY:
-        found = megabytes(kind, points)
-        memory.append(f"| {kind} | {points} | {found:.0f} | ≤ {allowed:.0f}{'' if found <= allowed else ' (missed)'} |")
-        print(memory[-1], flush=True)
-    lines = [
-        "# Evaluators beside what a user would write",
-        "",
-        f"`python benchmarks/evaluators.py` on {provenance()}. One sample of N = 4096 points in 2-D, d = {DIM}, {HEADS}"
-        f" heads, hidden {HIDDEN}, ReLU, float32. Each pair runs interleaved in one process, from the field to the sums;"
-        " medians of the rounds in ms, of the rounds' ratios the median and the quartiles. The share is of the rate of a"
-        " 2048² matrix product measured in each round, with the operations that the definition needs (backward twice the"
-        " forward's; what is computed again does not count).",
-        "",
-        "| case | native | share of the matrix rate | peer | its time | times as fast | goal |",
-        "|---|---|---|---|---|---|---|",
-        *rows,
-        "",
-        "Peak memory above the inputs, forward + backward, in a fresh process:",
-        "",
-        "| case | N | MB | goal |",
-        "|---|---|---|---|",
-        *memory,
-    ]
-    (HERE / "evaluators.md").write_text("\n".join(lines) + "\n")
+    """Measure, and write the page."""
+    rates = Rates.of_this_machine()
+    rows = [row for case in CASES for backward in (False, True) for row in measure(case, backward, rates)]
+    report(rates, rows, few_points(), memory())
+
+
+def remember(way: str, number: str, points: str) -> None:
+    """Print the peak memory of a way, above what libraries set up on first use."""
+    options = CASES[int(number)].options
+    run(way, Problem.of(128, **options), True)
+    print_memory(partial(run, way, Problem.of(int(points), **options), True))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--memory"]:
-        print_memory(sys.argv[2], int(sys.argv[3]))
-    elif any(os.environ.get(name) != value for name, value in ENVIRONMENT.items()):
-        Path(ENVIRONMENT["KEOPS_CACHE_FOLDER"]).mkdir(parents=True, exist_ok=True)
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ENVIRONMENT)
+        remember(*sys.argv[2:])
     else:
-        main()
+        in_environment(main)

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 BILINEAR = {"product", "distance", "fourier"}
 """The inputs that make the first layer more than a sum of what the query and the key contribute."""
 
+LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 16}
+"""From how many pairs it is faster than `dense`, forward and backward together: `python benchmarks/evaluators.py`."""
+
 
 class NativeEvaluator(Evaluator):
     """Exact sums of the MLP kernel on CPUs: both layers, support, normalisation and sums in one pass in C++.
@@ -41,6 +44,11 @@ class NativeEvaluator(Evaluator):
             logger.debug("native leaves %s to others: %s", type(kernel).__name__, obstacle)
         return not obstacle
 
+    def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
+        """From 16384 pairs on for an additive kernel, from 65536 on for another: fewer take `dense` less time."""
+        pairs = len(values) * query.positions.shape[1] * key.positions.shape[1]
+        return pairs >= LEAST_PAIRS["additive" if isinstance(kernel, MLPKernel) and _additive(kernel) else "bilinear"]
+
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`.
 
@@ -56,7 +64,7 @@ class NativeEvaluator(Evaluator):
         forms: Tensor | None = kernel.inputs(kernel.first.weight, kernel.first.bias)
         assert forms is not None
         query_terms, key_terms = query.terms, key.terms
-        if not BILINEAR & {*kernel.config.inputs}:
+        if _additive(kernel):
             query_terms = query_terms @ forms[:, :, 0]
             key_terms = key_terms[..., 1:] @ forms[0, :, 1:].T
             forms = None
@@ -77,6 +85,11 @@ class NativeEvaluator(Evaluator):
             -1.0 if support.window is None else support.window,
         )
         return out
+
+
+def _additive(kernel: MLPKernel) -> bool:
+    """Return whether the hidden layer is σ(a(x) + b(y))."""
+    return not BILINEAR & {*kernel.config.inputs}
 
 
 def _measured(kernel: Kernel, key: Points, values: Tensor) -> tuple[Tensor | None, Tensor]:
