@@ -122,11 +122,11 @@ def matrix_rate() -> float:
 
 
 def peak_memory(*arguments: str) -> float:
-    """Run this script again as `script --memory ARGUMENTS`, in a fresh process, and return the MB that it prints."""
+    """Run this script again as `script --memory ARGUMENTS`, in a fresh process, and return the MB that it prints last."""
     done = subprocess.run(
         [sys.executable, sys.argv[0], "--memory", *arguments], check=True, capture_output=True, text=True
     )
-    return float(json.loads(done.stdout))
+    return float(done.stdout.splitlines()[-1])
 
 
 def print_memory(run: Callable[[], object]) -> None:

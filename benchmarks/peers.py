@@ -111,7 +111,7 @@ def checkpointed(given: Problem) -> Tensor:
 
     if given.additive:
         a, b = given.separated()
-        parts = [checkpoint(additive, rows, b, use_reentrant=False) for rows in a.split(ROWS)]
+        parts = [checkpoint(additive, rows, b, use_reentrant=False) for rows in torch.split(a, ROWS)]
     else:
         parts = [checkpoint(chunk, rows, key.terms, use_reentrant=False) for rows in query.terms.split(ROWS, 1)]
     return torch.cat(parts, 2).transpose(1, 2)

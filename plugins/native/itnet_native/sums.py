@@ -12,7 +12,7 @@ from torch import Tensor
 from itnet_native.layout import across, blocks, down, padded
 from itnet_native.library import HIDDEN, KEYS, ROW, Library, Problem
 
-LINEAR_BYTES = 16 << 20
+LINEAR_BYTES = 4 << 20
 """How much of χ(x)ᵀ T, hidden · R numbers a query, is there at a time."""
 
 OWN = (
