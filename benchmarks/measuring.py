@@ -122,7 +122,7 @@ def matrix_rate() -> float:
 
 
 def peak_memory(*arguments: str) -> float:
-    """Run this script again as `script --memory ARGUMENTS`, in a fresh process, and return the MB that it prints last."""
+    """Run this script again as `script --memory ARGUMENTS`, in a fresh process, and return the MB that it prints."""
     done = subprocess.run(
         [sys.executable, sys.argv[0], "--memory", *arguments], check=True, capture_output=True, text=True
     )
