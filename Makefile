@@ -44,7 +44,7 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/tiled_operator.py
+	$(BIN)/python benchmarks/evaluators.py
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/reference.py

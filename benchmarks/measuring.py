@@ -126,7 +126,7 @@ def peak_memory(*arguments: str) -> float:
     done = subprocess.run(
         [sys.executable, sys.argv[0], "--memory", *arguments], check=True, capture_output=True, text=True
     )
-    return float(json.loads(done.stdout))
+    return float(done.stdout.splitlines()[-1])
 
 
 def print_memory(run: Callable[[], object]) -> None:
@@ -139,6 +139,37 @@ def print_memory(run: Callable[[], object]) -> None:
 def _status(field: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024 / 1e6
+
+
+def bars(name: str, label: str, groups: Mapping[str, Mapping[str, float]]) -> str:
+    """Draw bars on a logarithmic axis, as docs/images/benchmark_NAME.svg, and return what shows them on a page.
+
+    Args:
+        name: the script's.
+        label: of the axis.
+        groups: a number for each bar, by group and bar.
+    """
+    from matplotlib import pyplot
+
+    bars = list(dict.fromkeys(bar for group in groups.values() for bar in group))
+    pyplot.rcParams |= {"svg.hashsalt": name}
+    figure, axes = pyplot.subplots(figsize=(8, 0.7 + 0.22 * sum(map(len, groups.values()))))
+    place, middles = 0.0, []
+    for group in groups.values():
+        middles.append(place + (len(group) - 1) / 2)
+        for bar, number in group.items():
+            axes.barh(place, number, color=f"C{bars.index(bar)}", label=bar)
+            axes.annotate(f" {bar} {number:.3g}", (max(number, 1.0), place), va="center", fontsize=7)
+            place += 1
+        place += 1
+    axes.set(xscale="log", xlabel=label, yticks=middles, yticklabels=[*groups])
+    axes.margins(x=0.15)
+    axes.axvline(1, color="black", linewidth=0.5)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    path = PAGES.parent / "images" / f"benchmark_{name}.svg"
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+    return f"![{label}](../images/{path.name})"
 
 
 class Report:

@@ -12,7 +12,7 @@ from itnet_core.errors import ConfigError
 from itnet_core.evaluate import Evaluator
 from itnet_core.kernel import Kernel, Points
 from itnet_core.kernels.mlp import MLPKernel
-from itnet_native.library import Library, missing
+from itnet_native.library import missing
 from itnet_native.operators import sums
 from itnet_native.sums import ACTIVATIONS
 
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 BILINEAR = {"product", "distance", "fourier"}
 """The inputs that make the first layer more than a sum of what the query and the key contribute."""
+
+LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 16}
+"""From how many pairs it is faster than `dense`, forward and backward together: `python benchmarks/evaluators.py`."""
 
 
 class NativeEvaluator(Evaluator):
@@ -41,6 +44,11 @@ class NativeEvaluator(Evaluator):
             logger.debug("native leaves %s to others: %s", type(kernel).__name__, obstacle)
         return not obstacle
 
+    def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
+        """From 16384 pairs on for an additive kernel, from 65536 on for another: fewer take `dense` less time."""
+        pairs = len(values) * query.positions.shape[1] * key.positions.shape[1]
+        return pairs >= LEAST_PAIRS["additive" if isinstance(kernel, MLPKernel) and _additive(kernel) else "bilinear"]
+
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`.
 
@@ -56,7 +64,7 @@ class NativeEvaluator(Evaluator):
         forms: Tensor | None = kernel.inputs(kernel.first.weight, kernel.first.bias)
         assert forms is not None
         query_terms, key_terms = query.terms, key.terms
-        if not BILINEAR & {*kernel.config.inputs}:
+        if _additive(kernel):
             query_terms = query_terms @ forms[:, :, 0]
             key_terms = key_terms[..., 1:] @ forms[0, :, 1:].T
             forms = None
@@ -79,6 +87,11 @@ class NativeEvaluator(Evaluator):
         return out
 
 
+def _additive(kernel: MLPKernel) -> bool:
+    """Return whether the hidden layer is σ(a(x) + b(y))."""
+    return not BILINEAR & {*kernel.config.inputs}
+
+
 def _measured(kernel: Kernel, key: Points, values: Tensor) -> tuple[Tensor | None, Tensor]:
     """Return the logits' bias, for softmax, and the values, weighted for a plain sum."""
     weights = key.weights.to(values.dtype)
@@ -90,8 +103,8 @@ def _measured(kernel: Kernel, key: Points, values: Tensor) -> tuple[Tensor | Non
 
 def _obstacle(kernel: Kernel, query: Points, key: Points, values: Tensor) -> str:
     """Return why a case is not evaluated, or nothing."""
-    if Library.load() is None:
-        return f"no library: {missing()}"
+    if _missing():
+        return f"no library: {_missing()}"
     if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
         return f"{type(kernel).__name__}, which is no MLP kernel with its own tile"
     if type(kernel).forward is not Kernel.forward or kernel.config.activation not in ACTIVATIONS:
@@ -105,3 +118,9 @@ def _obstacle(kernel: Kernel, query: Points, key: Points, values: Tensor) -> str
     if any(tensor.device.type != "cpu" for tensor in tensors):
         return "tensors that are not on the CPU"
     return ""
+
+
+@torch.compiler.assume_constant_result
+def _missing() -> str:
+    """Return what `missing` does; a compiled graph takes it for a constant, and looks for no file."""
+    return missing()

@@ -18,7 +18,7 @@ KEYS, ROW, HIDDEN = 96, 16, 8
 SIZES = ("batch", "queries", "keys", "blocks", "hidden", "rank", "row_rank", "heads", "head_dim", "coordinates")
 CHOICES = ("activation", "softmax", "causal", "threads")
 ARRAYS = (
-    *("query", "key", "key_rows", "second", "second_bias", "values", "values_across", "bias"),
+    *("query", "key", "key_rows", "second", "second_bias", "values", "bias"),
     *("query_positions", "key_positions", "out", "log_total", "grad_out", "delta"),
     *("grad_query", "grad_key", "grad_values", "grad_bias", "grad_second", "grad_second_bias"),
 )

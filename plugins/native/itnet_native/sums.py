@@ -12,7 +12,7 @@ from torch import Tensor
 from itnet_native.layout import across, blocks, down, padded
 from itnet_native.library import HIDDEN, KEYS, ROW, Library, Problem
 
-LINEAR_BYTES = 16 << 20
+LINEAR_BYTES = 4 << 20
 """How much of χ(x)ᵀ T, hidden · R numbers a query, is there at a time."""
 
 OWN = (
@@ -67,7 +67,7 @@ class Case:
         heads, head_dim = self.values.shape[2:]
         out = self.query.new_empty(batch, queries, heads, padded(self.values[:1, :1]).shape[-1])
         log_total = self.query.new_empty((batch, queries, heads) if self.bias is not None else (0,))
-        arrays: dict[str, Tensor | None] = {**self._shared(), "values": blocks(padded(self.values)).contiguous()}
+        arrays: dict[str, Tensor | None] = self._shared()
         for b, i, linear in self._chunks():
             logs = None if self.bias is None else log_total[b, i]
             self._call("forward", b, i, linear, {**arrays, "out": out[b, i], "log_total": logs})
@@ -78,10 +78,9 @@ class Case:
         head_dim, keys = self.values.shape[3], self.key.shape[1]
         hidden = self.second.shape[1]
         shared = self._shared()
-        values_across = across(padded(self.values))
         grads: dict[str, Any] = {
             "grad_key": torch.zeros_like(shared["key"]),
-            "grad_values": torch.zeros_like(values_across),
+            "grad_values": torch.zeros_like(shared["values"]),
             "grad_bias": torch.zeros_like(shared["bias"]) if shared["bias"] is not None else None,
             "grad_second": torch.zeros_like(shared["second"]),
             "grad_second_bias": torch.zeros_like(self.second_bias),
@@ -89,7 +88,7 @@ class Case:
         delta = None if self.bias is None else (grad_out * out).sum(-1)
         grad_out = padded(grad_out).contiguous()
         key_rows = None if self.forms is None else blocks(padded(self.key)).contiguous()
-        arrays = {**shared, **grads, "values_across": values_across, "key_rows": key_rows}
+        arrays = {**shared, **grads, "key_rows": key_rows}
         grad_query = torch.empty_like(self.query, memory_format=torch.contiguous_format)
         grad_forms = self.query.new_zeros(0 if self.forms is None else self.forms.shape)
         for b, i, linear in self._chunks():
@@ -124,6 +123,7 @@ class Case:
             positions = across(torch.cat([self.key_positions, last], 1))
         return {
             "key": across(key),
+            "values": across(padded(self.values)),
             "second": padded(self.second, HIDDEN).contiguous(),
             "second_bias": self.second_bias.contiguous(),
             "bias": None if self.bias is None else blocks(self.bias, -torch.inf).contiguous(),

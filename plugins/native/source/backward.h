@@ -18,15 +18,17 @@ template <class T> struct Sizes {
           bias(p.softmax ? p.blocks * KEYS : 0), second(p.heads * p.hidden) {}
 };
 
-// A thread's working memory.
+// A thread's working memory. What the second layer gets from a block of queries is added up in float64 then: one running
+// sum over all pairs would lose digits.
 template <class T> struct Work {
     T *hidden, *slope, *grad, *k, *grad_k, *query, *second, *second_bias;
+    double *total;  // of the second layer's weights, and its biases
 
     static int64_t query_size(const Problem &p) { return p.rank ? 0 : QUERIES * p.hidden * WIDTH<T>; }
     static int64_t bytes(const Problem &p) {
         const int64_t block = Scratch::padded<T>(p.hidden * KEYS), k = Scratch::padded<T>(QUERIES * p.heads * KEYS);
         return 3 * block + 2 * k + Scratch::padded<T>(query_size(p)) + Scratch::padded<T>(p.heads * p.hidden * WIDTH<T>) +
-               Scratch::padded<T>(p.heads * WIDTH<T>);
+               Scratch::padded<T>(p.heads * WIDTH<T>) + Scratch::padded<double>(p.heads * (p.hidden + 1));
     }
     Work(const Problem &p, Scratch &scratch) {
         hidden = scratch.take<T>(p.hidden * KEYS), slope = scratch.take<T>(p.hidden * KEYS);
@@ -34,6 +36,8 @@ template <class T> struct Work {
         k = scratch.take<T>(QUERIES * p.heads * KEYS), grad_k = scratch.take<T>(QUERIES * p.heads * KEYS);
         query = scratch.take<T>(query_size(p));
         second = scratch.take<T>(p.heads * p.hidden * WIDTH<T>), second_bias = scratch.take<T>(p.heads * WIDTH<T>);
+        total = scratch.take<double>(p.heads * (p.hidden + 1));
+        for (int64_t n = 0; n < p.heads * (p.hidden + 1); ++n) total[n] = 0;
     }
 };
 
@@ -86,12 +90,15 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
     const Problem &p = at.p;
     const int64_t row = p.heads * p.head_dim, k_row = p.heads * KEYS, first = at.sample * p.queries + at.first;
     const T *grad_out = static_cast<const T *>(p.grad_out) + first * row;
+    const int64_t weights = p.heads * p.hidden;
     for (int64_t n = 0; n < Work<T>::query_size(p); ++n) work.query[n] = 0;
+    for (int64_t n = 0; n < weights * W; ++n) work.second[n] = 0;
+    for (int64_t n = 0; n < p.heads * W; ++n) work.second_bias[n] = 0;
     for (int64_t number = 0; number < p.blocks; ++number) {
         const Reach reach = at.reach(number);
         if (reach == NONE) continue;
         const int64_t size = at.size(number), across = p.head_dim * KEYS;
-        const T *values = static_cast<const T *>(p.values_across) + at.block(number, p.heads * across);
+        const T *values = static_cast<const T *>(p.values) + at.block(number, p.heads * across);
         T *grad_key = shared.key + number * (p.rank ? p.rank : p.hidden) * KEYS;
         T *grad_values = shared.values + number * p.heads * across, *grad_bias = shared.bias + number * KEYS;
         for (int64_t h = 0; h < p.heads; ++h)
@@ -100,7 +107,11 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
                 at.count, size);
         for (int64_t q = 0; q < at.count; ++q) {
             T *k = work.k + q * k_row, *grad_k = work.grad_k + q * k_row;
-            scores_and_slopes<A, T>(p, at.query(q), at.key(number), size, work.hidden, work.slope, k);
+            const bool direct = A == RELU && !p.rank && p.heads <= 4;
+            if (direct)
+                scores<A, T>(p, at.query(q), at.key(number), size, work.hidden, k);
+            else
+                scores_and_slopes<A, T>(p, at.query(q), at.key(number), size, work.hidden, work.slope, k);
             if (reach == SOME) {
                 at.exclude(number, q, k, p.softmax ? -__builtin_inf() : 0);
                 at.exclude(number, q, grad_k, 0);
@@ -111,6 +122,10 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
                 for (int64_t j = 0; j < size; j += W) sums += load(grad_k + h * KEYS + j);
                 store(work.second_bias + h * W, sums);
             }
+            if (direct) {
+                additive_relu_back(p, at.query(q), at.key(number), size, grad_k, work.second, work.query + q * p.hidden * W, grad_key);
+                continue;
+            }
             back_to_arguments(p, size, grad_k, work.hidden, work.slope, work.second, work.grad);
             back_to_points(at, number, q, size, work.slope, work.query, grad_key);
         }
@@ -119,6 +134,8 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
                 Product<T>{grad_values + h * across, KEYS, grad_out + h * p.head_dim, 1, row, work.k + h * KEYS, k_row, at.count},
                 p.head_dim, size);
     }
+    for (int64_t n = 0; n < weights; ++n) work.total[n] += sum<T>(load(work.second + n * W));
+    for (int64_t h = 0; h < p.heads; ++h) work.total[weights + h] += sum<T>(load(work.second_bias + h * W));
     if (!p.rank)
         for (int64_t n = 0; n < at.count * p.hidden; ++n)
             static_cast<T *>(p.grad_query)[first * p.hidden + n] = sum<T>(load(work.query + n * W));
@@ -132,9 +149,10 @@ template <class T> inline void add(T *to, const T *from, int64_t count) {
 template <int64_t A, class T> int backward(const Problem &p, const int64_t *bounds) {
     const int64_t in_sample = (p.queries + QUERIES - 1) / QUERIES;
     const Sizes<T> sizes(p);
-    const int64_t shared = sizes.key + sizes.values + sizes.bias, each = 2 * shared + sizes.second + p.heads;
-    T *memory = static_cast<T *>(std::calloc(size_t(p.threads * each), sizeof(T)));
-    if (!memory) return 1;
+    const int64_t shared = sizes.key + sizes.values + sizes.bias, each = (2 * shared + sizes.second + p.heads + 15) / 16 * 16;
+    Scratch all_threads(p.threads * each * int64_t(sizeof(T)), true);
+    if (!all_threads.there()) return 1;
+    T *memory = all_threads.take<T>(p.threads * each);
     int failed = 0;
 #pragma omp parallel for num_threads(int(p.threads)) schedule(static, 1) reduction(| : failed)
     for (int64_t thread = 0; thread < p.threads; ++thread) {
@@ -142,8 +160,6 @@ template <int64_t A, class T> int backward(const Problem &p, const int64_t *boun
         failed |= !scratch.there();
         if (failed) continue;
         const Work<T> work(p, scratch);
-        for (int64_t n = 0; n < sizes.second * WIDTH<T>; ++n) work.second[n] = 0;
-        for (int64_t n = 0; n < p.heads * WIDTH<T>; ++n) work.second_bias[n] = 0;
         T *own = memory + thread * each;
         const int64_t from = bounds[thread], to = bounds[thread + 1];
         for (int64_t item = from; item < to; ++item) {
@@ -158,8 +174,7 @@ template <int64_t A, class T> int backward(const Problem &p, const int64_t *boun
             }
             backward_block<A, T>({p, sample, first, left < QUERIES ? left : QUERIES}, work, into);
         }
-        for (int64_t n = 0; n < sizes.second; ++n) own[2 * shared + n] = sum<T>(load(work.second + n * WIDTH<T>));
-        for (int64_t h = 0; h < p.heads; ++h) own[2 * shared + sizes.second + h] = sum<T>(load(work.second_bias + h * WIDTH<T>));
+        for (int64_t n = 0; n < sizes.second + p.heads; ++n) own[2 * shared + n] = T(work.total[n]);
     }
     for (int64_t thread = 0; thread < p.threads && !failed; ++thread) {
         const T *own = memory + thread * each;
@@ -177,7 +192,6 @@ template <int64_t A, class T> int backward(const Problem &p, const int64_t *boun
         add(static_cast<T *>(p.grad_second), own + 2 * shared, sizes.second);
         add(static_cast<T *>(p.grad_second_bias), own + 2 * shared + sizes.second, p.heads);
     }
-    std::free(memory);
     return failed;
 }
 

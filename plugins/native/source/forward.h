@@ -64,10 +64,11 @@ template <class T> inline T exponentiate(T *k, const T *bias, int64_t size, T &p
 }
 
 template <int64_t A, class T> void forward_block(const Blocks<T> &at, T *hidden, T *k, T *sums, T *peak, T *total) {
+    constexpr int64_t W = WIDTH<T>;
     const Problem &p = at.p;
     const int64_t row = p.heads * p.head_dim;
     const T lowest = sizeof(T) == 4 ? T(-3.4028234663852886e38) : T(-1.7976931348623157e308);
-    for (int64_t n = 0; n < QUERIES * row; ++n) sums[n] = 0;
+    for (int64_t n = 0; n < QUERIES * row * W; ++n) sums[n] = 0;
     for (int64_t n = 0; n < QUERIES * p.heads; ++n) peak[n] = lowest, total[n] = 0;
     for (int64_t number = 0; number < p.blocks; ++number) {
         const Reach reach = at.reach(number);
@@ -82,19 +83,19 @@ template <int64_t A, class T> void forward_block(const Blocks<T> &at, T *hidden,
             for (int64_t h = 0; h < p.heads; ++h) {
                 const int64_t n = q * p.heads + h;
                 const T decay = exponentiate(own + h * KEYS, bias, size, peak[n], total[n]);
-                for (int64_t d = 0; decay != 1 && d < p.head_dim; ++d) sums[n * p.head_dim + d] *= decay;
+                for (int64_t d = 0; decay != 1 && d < p.head_dim * W; ++d) sums[n * p.head_dim * W + d] *= decay;
             }
         }
         const T *values = static_cast<const T *>(p.values) + at.block(number, KEYS * row);
         for (int64_t h = 0; h < p.heads; ++h)
-            multiply<false>(
-                Product<T>{sums + h * p.head_dim, row, k + h * KEYS, p.heads * KEYS, 1, values + h * p.head_dim, row, size},
-                at.count, p.head_dim);
+            multiply_along(sums + h * p.head_dim * W, row, k + h * KEYS, p.heads * KEYS, values + h * p.head_dim * KEYS, KEYS,
+                           size, at.count, p.head_dim);
     }
     T *out = static_cast<T *>(p.out) + (at.sample * p.queries + at.first) * row;
     for (int64_t n = 0; n < at.count * p.heads; ++n) {
         const T scale = p.softmax && total[n] > 0 ? 1 / total[n] : 1;
-        for (int64_t d = 0; d < p.head_dim; ++d) out[n * p.head_dim + d] = sums[n * p.head_dim + d] * scale;
+        for (int64_t d = 0; d < p.head_dim; ++d) 
+            out[n * p.head_dim + d] = sum<T>(load(sums + (n * p.head_dim + d) * W)) * scale;
         if (p.softmax)
             static_cast<T *>(p.log_total)[(at.sample * p.queries + at.first) * p.heads + n] =
                 total[n] > 0 ? peak[n] + T(__builtin_log(double(total[n]))) : T(0);
@@ -104,7 +105,7 @@ template <int64_t A, class T> void forward_block(const Blocks<T> &at, T *hidden,
 template <int64_t A, class T> int forward(const Problem &p) {
     const int64_t in_sample = (p.queries + QUERIES - 1) / QUERIES, items = p.batch * in_sample;
     const int64_t hidden = p.hidden * KEYS, k = QUERIES * p.heads * KEYS;
-    const int64_t sums = QUERIES * p.heads * p.head_dim, rows = QUERIES * p.heads;
+    const int64_t sums = QUERIES * p.heads * p.head_dim * WIDTH<T>, rows = QUERIES * p.heads;
     int failed = 0;
 #pragma omp parallel num_threads(int(p.threads)) reduction(| : failed)
     {

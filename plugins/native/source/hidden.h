@@ -34,6 +34,61 @@ inline void additive_relu(const T *query, const T *key, const T *second, const T
     if (at < size) additive_relu_strip<H, 1>(query, key + at, second, bias, hidden, k + at);
 }
 
+// From the gradient of k: those of the query's, (hidden, W), and the keys' share of the arguments, and of the second
+// layer's weights, (heads, hidden, W), all added. The hidden layer is computed again on the way.
+template <int H, int V, class T>
+INLINE void additive_relu_back_strip(const Problem &p, const T *query, const T *key, const T *grad_k, T *grad_second, T *grad_query, T *grad_key) {
+    constexpr int64_t W = WIDTH<T>;
+    const T *second = static_cast<const T *>(p.second);
+    const int64_t hidden = p.hidden;
+    Vec<T> g[H][V];
+    for (int h = 0; h < H; ++h)
+        for (int v = 0; v < V; ++v) g[h][v] = load(grad_k + h * KEYS + v * W);
+    for (int64_t c = 0; c < hidden; ++c) {
+        const Vec<T> own = all(query[c]);
+        Vec<T> active[V], back[V];
+        for (int v = 0; v < V; ++v) active[v] = larger<T>(Vec<T>{}, own + load(key + c * KEYS + v * W)), back[v] = Vec<T>{};
+        for (int h = 0; h < H; ++h) {
+            const Vec<T> weight = all(second[h * hidden + c]);
+            T *at = grad_second + (h * hidden + c) * W;
+            Vec<T> sums = load(at);
+            for (int v = 0; v < V; ++v) {
+                back[v] += weight * g[h][v];
+                sums += active[v] * g[h][v];
+            }
+            store(at, sums);
+        }
+        Vec<T> sums = load(grad_query + c * W);
+        for (int v = 0; v < V; ++v) {
+            T *to = grad_key + c * KEYS + v * W;
+            const Vec<T> grad = kept<T>(active[v], back[v]);
+            sums += grad;
+            store(to, load(to) + grad);
+        }
+        store(grad_query + c * W, sums);
+    }
+}
+
+template <int H, class T>
+inline void additive_relu_back_heads(const Problem &p, const T *query, const T *key, int64_t size, const T *grad_k, T *grad_second, T *grad_query, T *grad_key) {
+    constexpr int64_t W = WIDTH<T>, V = REGISTERS == 32 ? 3 : 2;
+    int64_t at = 0;
+    for (; at + V * W <= size; at += V * W)
+        additive_relu_back_strip<H, V>(p, query, key + at, grad_k + at, grad_second, grad_query, grad_key + at);
+    for (; at < size; at += W)
+        additive_relu_back_strip<H, 1>(p, query, key + at, grad_k + at, grad_second, grad_query, grad_key + at);
+}
+
+template <class T>
+inline void additive_relu_back(const Problem &p, const T *query, const T *key, int64_t size, const T *grad_k, T *grad_second, T *grad_query, T *grad_key) {
+    switch (p.heads) {
+        case 1: return additive_relu_back_heads<1>(p, query, key, size, grad_k, grad_second, grad_query, grad_key);
+        case 2: return additive_relu_back_heads<2>(p, query, key, size, grad_k, grad_second, grad_query, grad_key);
+        case 3: return additive_relu_back_heads<3>(p, query, key, size, grad_k, grad_second, grad_query, grad_key);
+        default: return additive_relu_back_heads<4>(p, query, key, size, grad_k, grad_second, grad_query, grad_key);
+    }
+}
+
 // The hidden layer's arguments, (hidden, KEYS).
 template <class T> inline void arguments(const Problem &p, const T *query, const T *key, int64_t size, T *hidden) {
     if (p.rank) return multiply<true>(Product<T>{hidden, KEYS, query, p.rank, 1, key, KEYS, p.rank}, p.hidden, size);

@@ -23,8 +23,7 @@ struct Problem {
     const void *key_rows;         // (batch, blocks, KEYS, row_rank); backward with a rank
     const void *second;           // (heads, hidden)
     const void *second_bias;      // (heads)
-    const void *values;           // (batch, blocks, KEYS, heads, head_dim); forward
-    const void *values_across;    // (batch, blocks, heads, head_dim, KEYS); backward
+    const void *values;           // (batch, blocks, heads, head_dim, KEYS)
     const void *bias;             // (batch, blocks, KEYS), added to the logits; softmax
     const void *query_positions;  // (batch, queries, coordinates); with a support
     const void *key_positions;    // (batch, blocks, coordinates, KEYS); with a support
@@ -34,7 +33,7 @@ struct Problem {
     const void *delta;            // (batch, queries, heads), ⟨grad_out, out⟩; softmax
     void *grad_query;             // (batch, queries, hidden[, row_rank])
     void *grad_key;               // as key
-    void *grad_values;            // as values_across
+    void *grad_values;            // as values
     void *grad_bias;              // as bias
     void *grad_second;            // (heads, hidden)
     void *grad_second_bias;       // (heads)

@@ -8,7 +8,8 @@ namespace ITNET_ISA {
 
 class Scratch {
   public:
-    explicit Scratch(int64_t bytes) : start_(static_cast<char *>(std::malloc(size_t(bytes + LINE)))), at_(start_) {
+    explicit Scratch(int64_t bytes, bool zero = false)
+        : start_(static_cast<char *>(zero ? std::calloc(size_t(bytes + LINE), 1) : std::malloc(size_t(bytes + LINE)))), at_(start_) {
         at_ += (LINE - reinterpret_cast<uintptr_t>(start_) % LINE) % LINE;
     }
     ~Scratch() { std::free(start_); }

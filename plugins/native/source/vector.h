@@ -38,7 +38,8 @@ template <class T> INLINE Vec<T> load(const T *from) {
     return v;
 }
 template <class T> INLINE void store(T *to, Vec<T> v) { std::memcpy(to, &v, sizeof v); }
-template <class T> INLINE Vec<T> all(T x) { return Vec<T>{} + x; }
+// Subtracting 0 is folded away, which adding it is not, for -0: what is left is a broadcast, from memory without an operation.
+template <class T> INLINE Vec<T> all(T x) { return x - Vec<T>{}; }
 template <class T> INLINE T sum(Vec<T> v) {
     T total = 0;
     for (int64_t n = 0; n < WIDTH<T>; ++n) total += v[n];

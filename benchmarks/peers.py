@@ -1,0 +1,216 @@
+"""The MLP kernel's sums as others would compute them: the same numbers, from the same separation where a peer can."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from itnet_core import Evaluator, Field, MLPKernel
+from itnet_core.kernel import Points
+from itnet_core.kernels.mlp import ACTIVATIONS
+from itnet_core.testing.reference import concatenated_mlp
+
+DIM, HEADS, HIDDEN = 64, 4, 32
+WIDTH = DIM // HEADS
+ROWS = 128
+"""Queries of a chunk for gradient checkpointing: of 64, 128 and 256 the fastest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Samples of points in the plane, a kernel, and what is integrated.
+
+    Attributes:
+        kernel: the MLP kernel.
+        field: (B, N, 64); gradients reach its values.
+        values: (B, N, heads, head_dim); they reach these too, and the kernel's parameters.
+    """
+
+    kernel: MLPKernel
+    field: Field
+    values: Tensor
+
+    @classmethod
+    def of(cls, points: int, samples: int = 1, **options: Any) -> Problem:
+        """Return the problem with some options of the kernel; the peers take one sample, evaluators any number."""
+        torch.manual_seed(0)
+        kernel = MLPKernel(DIM, position_dim=2, heads=HEADS, hidden=HIDDEN, **options)
+        field = Field(torch.randn(samples, points, DIM).requires_grad_(), 2 * torch.rand(samples, points, 2) - 1)
+        return cls(kernel, field, torch.randn(samples, points, HEADS, WIDTH).requires_grad_())
+
+    def leaves(self) -> list[Tensor]:
+        """Return what gradients are taken to."""
+        return [self.field.values, self.values, *self.kernel.parameters()]
+
+    def points(self) -> tuple[Points, Points]:
+        """Return both sides of the pairs."""
+        query, key = self.kernel.project(self.field, self.field)
+        first, second = (Points(terms, self.field.positions, self.field.weights) for terms in (query, key))
+        return first, second
+
+    def separated(self) -> tuple[Tensor, Tensor]:
+        """Return a(x) and b(y), (N, hidden) each, whose sum an additive kernel's hidden layer is of."""
+        forms, (query, key) = self.kernel.inputs(self.kernel.first.weight, self.kernel.first.bias), self.points()
+        return query.terms[0] @ forms[:, :, 0], key.terms[0, :, 1:] @ forms[0, :, 1:].T
+
+    @property
+    def additive(self) -> bool:
+        """Whether the kernel is additive."""
+        return not {"product", "distance", "fourier"} & {*self.kernel.config.inputs}
+
+    @property
+    def weighted(self) -> Tensor:
+        """The values times the weights."""
+        return self.values * self.field.weights[..., None, None]
+
+
+Way = Callable[[Problem], Tensor]
+
+
+def by(evaluator: Evaluator) -> Way:
+    """Return how an evaluator computes a problem."""
+    return lambda given: evaluator(given.kernel, *given.points(), given.values)
+
+
+def _concatenated(kernel: MLPKernel, field: Field, weighted: Tensor) -> Tensor:
+    return (concatenated_mlp(kernel, field, field) @ weighted.transpose(1, 2)).transpose(1, 2)
+
+
+def concatenated(given: Problem) -> Tensor:
+    """As the definition stands: the MLP over the concatenated inputs of all pairs."""
+    return _concatenated(given.kernel, given.field, given.weighted)
+
+
+_compiled = torch.compile(_concatenated, dynamic=False)
+
+
+def compiled(given: Problem) -> Tensor:
+    """The same under `torch.compile`."""
+    return _compiled(given.kernel, given.field, given.weighted)
+
+
+def checkpointed(given: Problem) -> Tensor:
+    """By chunks of queries with the separated first layer, each computed again in the backward pass."""
+    kernel, (query, key), weighted = given.kernel, given.points(), given.weighted.transpose(1, 2)
+    activation = ACTIVATIONS[kernel.config.activation]
+
+    def additive(a: Tensor, b: Tensor) -> Tensor:
+        hidden = activation(a.T.unsqueeze(2) + b.T.unsqueeze(1)).flatten(1)
+        k = kernel.second.weight @ hidden + kernel.second.bias.unsqueeze(1)
+        return k.view(1, HEADS, len(a), len(b)) @ weighted
+
+    def chunk(query: Tensor, key: Tensor) -> Tensor:
+        return kernel.tile(query, key) @ weighted
+
+    if given.additive:
+        a, b = given.separated()
+        parts = [checkpoint(additive, rows, b, use_reentrant=False) for rows in torch.split(a, ROWS)]
+    else:
+        parts = [checkpoint(chunk, rows, key.terms, use_reentrant=False) for rows in query.terms.split(ROWS, 1)]
+    return torch.cat(parts, 2).transpose(1, 2)
+
+
+def keops(given: Problem) -> Tensor:
+    """By KeOps, from the separated first layer.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    from pykeops.torch import Genred
+
+    kernel = given.kernel
+    if given.additive:
+        a, b = given.separated()
+        first = "a+b"
+    else:
+        query, key = given.points()
+        forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
+        a, b = query.terms[0] @ forms.flatten(1), key.terms[0]
+        first = "MatVecMult(a,b)"
+    heads = [f"Elem(MatVecMult(W,ReLU({first}))+c,{h})*Extract(v,{h * WIDTH},{WIDTH})" for h in range(HEADS)]
+    pairs = [f"Concat({one},{other})" for one, other in zip(heads[::2], heads[1::2], strict=True)]
+    formula = functools.reduce(lambda one, other: f"Concat({one},{other})", pairs)
+    sizes = (f"a=Vi({a.shape[1]})", f"b=Vj({b.shape[1]})", f"W=Pm({HIDDEN * HEADS})", f"c=Pm({HEADS})", f"v=Vj({DIM})")
+    sums = Genred(formula, [*sizes], reduction_op="Sum", axis=1)
+    weighted = given.weighted[0].flatten(1)
+    found: Tensor = sums(a, b, kernel.second.weight.flatten(), kernel.second.bias, weighted, backend="CPU")
+    return found.view(1, -1, HEADS, WIDTH)
+
+
+@functools.cache
+def _all_pairs(points: int) -> Tensor:
+    """Return the edges (key, query) of all pairs, (2, N²), by queries."""
+    each = torch.arange(points)
+    return torch.stack([each.repeat(points), each.repeat_interleave(points)])
+
+
+def message_passing(given: Problem) -> Tensor:
+    """By torch_geometric, with a message for each pair.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    from torch_geometric.nn import MessagePassing
+
+    kernel, (query, key) = given.kernel, given.points()
+    forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
+
+    class Sums(MessagePassing):
+        """Sums of k v."""
+
+        def forward(self, edges: Tensor, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+            """Return the sums, (N, d)."""
+            return self.propagate(edges, a=a, b=b, values=values)
+
+        def message(self, a_i: Tensor, b_j: Tensor, values_j: Tensor) -> Tensor:
+            """Return the message of each edge, (edges, d)."""
+            first = a_i + b_j if given.additive else (a_i.view(-1, HIDDEN, b_j.shape[1]) @ b_j.unsqueeze(2)).squeeze(2)
+            k = kernel.second(ACTIVATIONS[kernel.config.activation](first))
+            return (k.unsqueeze(2) * values_j.view(-1, HEADS, WIDTH)).flatten(1)
+
+    a, b = given.separated() if given.additive else (query.terms[0] @ forms.flatten(1), key.terms[0])
+    sums = Sums(aggr="add", node_dim=0)(_all_pairs(len(b)), a, b, given.weighted[0].flatten(1))
+    return sums.view(1, -1, HEADS, WIDTH)
+
+
+def integral_transform(given: Problem) -> Tensor:
+    """By neuraloperator's layer, which cannot take u(x): an MLP of x and y for each channel, over all pairs.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    layer = _integral_transform()
+    positions, values = given.field.positions[0], given.values[0].flatten(1)
+    count = len(positions)
+    splits = torch.arange(0, count * count + 1, count)
+    neighbours = {"neighbors_index": _all_pairs(count)[0], "neighbors_row_splits": splits}
+    return layer(y=positions, neighbors=neighbours, f_y=values).view(1, count, HEADS, WIDTH)
+
+
+@functools.cache
+def _integral_transform() -> Any:
+    from neuralop.layers.integral_transform import IntegralTransform
+
+    torch.manual_seed(0)
+    return IntegralTransform(
+        channel_mlp_layers=[4, HIDDEN, DIM], channel_mlp_non_linearity=F.relu, use_torch_scatter=False, reduction="mean"
+    )
+
+
+ATTENTION_WIDTH = 26
+"""4 heads · (2 + 2) · 26 operations a pair: as many as the additive kernel's 32 + 2 · 32 · 4 + 2 · 64."""
+
+
+def attention(given: Problem) -> Tensor:
+    """By `scaled_dot_product_attention`, of the same arithmetic as the additive kernel under softmax."""
+    count = given.field.values.shape[1]
+    rows = given.field.values.repeat(1, 1, 5)[..., : 3 * HEADS * ATTENTION_WIDTH].view(1, count, 3, HEADS, -1)
+    query, key, value = rows.transpose(1, 3).unbind(2)
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)

@@ -1,0 +1,237 @@
+"""What the kit does not check: every instruction set, the functions' accuracy, chunks, threads, compiling, absence."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from itnet_core import ConfigError, DerivativeError, Field, IntegralOperator, MLPKernel
+from itnet_core.evaluate import AutoEvaluator, DenseEvaluator
+from itnet_core.hookspecs import hookimpl
+from itnet_core.kernel import Points
+from itnet_native import library, plugin, sums
+from itnet_native.evaluator import NativeEvaluator
+from itnet_native.library import Library
+
+LOADED = Library.load()
+assert LOADED is not None
+SETS = LOADED.instruction_sets
+
+
+@pytest.fixture(params=SETS)
+def instruction_set(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(LOADED, "instruction_set", request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def operator(evaluator: Any, dtype: torch.dtype = torch.float64, **kernel: Any) -> IntegralOperator:
+    torch.manual_seed(0)
+    options = {"position_dim": 2, "heads": 2, "hidden": 9, "rank": 3, "frequencies": 2, **kernel}
+    return IntegralOperator(12, MLPKernel(12, **options), evaluator=evaluator).to(dtype)
+
+
+def field(batch: int, points: int, dtype: torch.dtype = torch.float64) -> Field:
+    torch.manual_seed(1)
+    weights = torch.rand(batch, points) * (torch.rand(batch, points) > 0.2)
+    weights[:, 0] = 0.5
+    return Field(torch.randn(batch, points, 12), torch.randn(batch, points, 2), weights).to(dtype)
+
+
+def results(operator: IntegralOperator, field: Field) -> list[Tensor]:
+    values = field.values.clone().requires_grad_()
+    out = operator(field.with_values(values)).values
+    weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    return [out.detach(), *torch.autograd.grad((out * weights).sum(), [values, *operator.parameters()])]
+
+
+def close(found: list[Tensor], expected: list[Tensor], bound: float) -> None:
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).abs().max() <= bound * other.abs().max().clamp(min=1e-2)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
+@pytest.mark.parametrize("inputs", [("query", "key", "displacement"), ("product", "fourier")], ids=["additive", "full"])
+@pytest.mark.parametrize("heads", [1, 2, 3, 6])
+def test_every_instruction_set_gives_the_same(
+    instruction_set: str, activation: str, inputs: tuple[str, ...], heads: int
+) -> None:
+    for normalization in ("none", "softmax"):
+        options = {"inputs": inputs, "activation": activation, "heads": heads, "normalization": normalization}
+        fields = field(2, 131)
+        close(
+            results(operator(NativeEvaluator(), **options), fields),
+            results(operator(DenseEvaluator(), **options), fields),
+            1e-9,
+        )
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_functions_are_accurate_in_float32(instruction_set: str, number: int) -> None:
+    x = torch.cat([torch.linspace(-20, 20, 4001), torch.logspace(-6, 0, 500), -torch.logspace(-6, 0, 500)])
+    exact = x.double()
+    expected = (exact.exp(), exact.sigmoid(), 0.5 * torch.erfc(-exact / math.sqrt(2)), exact.tanh())[number]
+    assert LOADED is not None
+    found = torch.tensor(LOADED.function(number, x.tolist())).double()
+    error = (found / expected - 1).abs()
+    # The normal distribution's argument, -x²/2, is rounded before it is exponentiated; below -12 all is denormal.
+    rounding = exact.square() * 2**-23 if number == 2 else torch.zeros_like(exact)
+    assert (error <= 1e-6 + rounding)[exact > (-12 if number == 2 else -20.5)].all()
+    assert (found - expected).abs().max() <= 1e-6 * max(1.0, float(expected.abs().max()))
+
+
+def test_exponentials_of_the_extremes(instruction_set: str) -> None:
+    assert LOADED is not None
+    low, zero, nan = LOADED.function(0, [-math.inf, 0.0, math.nan])
+    assert (low, zero) == (0.0, 1.0)
+    assert math.isnan(nan)
+
+
+@pytest.mark.parametrize("support", [{}, {"causal": 0}, {"radius": 0.7}])
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+def test_chunks_and_threads_give_the_same(
+    monkeypatch: pytest.MonkeyPatch, threads: None, support: dict[str, Any], normalization: str
+) -> None:
+    options = {"normalization": normalization, "support": support}
+    for shape in ((1, 210), (5, 33)):
+        fields = field(*shape)
+        expected = results(operator(DenseEvaluator(), **options), fields)
+        for count, limit in ((1, 50_000), (2, 1 << 24), (3, 1), (40, 50_000)):
+            torch.set_num_threads(count)
+            monkeypatch.setattr(sums, "LINEAR_BYTES", limit)
+            close(results(operator(NativeEvaluator(), **options), fields), expected, 1e-9)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+def test_float32_is_as_exact_as_pytorch(instruction_set: str, activation: str, normalization: str) -> None:
+    fields, options = field(1, 300), {"normalization": normalization, "activation": activation}
+    exact = results(operator(DenseEvaluator(), **options), fields)
+    single = field(1, 300, torch.float32)
+    found = results(operator(NativeEvaluator(), torch.float32, **options), single)
+    theirs = results(operator(DenseEvaluator(), torch.float32, **options), single)
+    names = ["out", "values", *(name for name, _ in operator(NativeEvaluator(), **options).named_parameters())]
+    for name, one, other, reference in zip(names, found, theirs, exact, strict=True):
+        # The gradient of b_2 is a sum over all pairs that cancels, under softmax to 0.
+        cancelled = 2e-9 * 300**2 if name == "kernel.second.bias" else 0.0
+        error = (one - reference).abs().max()
+        assert error <= 4 * (other - reference).abs().max() + 1e-6 * reference.abs().max() + cancelled, name
+
+
+def test_it_compiles_without_a_graph_break() -> None:
+    fields, ours = field(2, 50), operator(NativeEvaluator())
+    expected = results(ours, fields)
+    torch.compiler.reset()
+    compiled = torch.compile(ours, backend="aot_eager", fullgraph=True)
+    close(results(compiled, fields), expected, 1e-9)
+
+
+def test_second_derivatives_are_refused() -> None:
+    fields, ours = field(1, 20), operator(NativeEvaluator())
+    values = fields.values.requires_grad_()
+    [first] = torch.autograd.grad(ours(fields.with_values(values)).values.sum(), values, create_graph=True)
+    with pytest.raises(DerivativeError, match="Use the evaluator 'dense'"):
+        first.sum().backward()
+
+
+def test_no_pair_tensor_is_kept() -> None:
+    def held(points: int) -> int:
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: (sizes.append(t.numel()), t)[1], lambda t: t):
+            operator(NativeEvaluator(), normalization="softmax")(field(1, points))
+        return sum(sizes)
+
+    fixed = held(192) - (held(384) - held(192))
+    assert held(1536) - fixed == 8 * (held(192) - fixed)
+
+
+def test_what_it_does_not_evaluate_is_refused_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    half = operator(NativeEvaluator(), torch.bfloat16)
+    fields = field(1, 9).to(torch.bfloat16)
+    with pytest.raises(ConfigError, match=r"bfloat16, not all float32.*Use the evaluator 'auto'"):
+        half(fields)
+    auto = AutoEvaluator()
+    auto.offer([NativeEvaluator()])
+    half.evaluator = auto
+    with caplog.at_level(logging.DEBUG):
+        assert half(fields).values.isfinite().all()
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "native leaves MLPKernel to others" in said
+    assert "DenseEvaluator for MLPKernel" in said
+
+
+def test_without_the_library_others_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    expected = operator(DenseEvaluator())(field(1, 40)).values
+    monkeypatch.setattr(library, "PATH", tmp_path / "nothing.so")
+    library._loaded.cache_clear()
+    try:
+        auto = AutoEvaluator()
+        auto.offer([NativeEvaluator()])
+        assert torch.equal(operator(auto)(field(1, 40)).values, expected)
+        with pytest.raises(ConfigError, match="install g\\+\\+"):
+            operator(NativeEvaluator())(field(1, 40))
+        [check] = plugin.itnet_doctor(1)
+        assert not check.ok
+        assert "pip install" in check.detail
+    finally:
+        monkeypatch.undo()
+        library._loaded.cache_clear()
+
+
+def test_the_doctor_says_which_instruction_set() -> None:
+    [check] = plugin.itnet_doctor(1)
+    assert check.ok
+    assert SETS[0] in check.detail
+    assert hookimpl is not None
+
+
+def test_it_pays_where_pairs_are_many() -> None:
+    for inputs, points in ((("query", "key", "displacement"), 128), (("product", "fourier"), 256)):
+        ours = operator(NativeEvaluator(), inputs=inputs)
+        for count, expected in ((points, True), (points - 1, False)):
+            given = field(1, count)
+            terms, _ = ours.kernel.project(given, given)
+            side = Points(terms, given.positions, given.weights)
+            assert NativeEvaluator().pays(ours.kernel, side, side, given.values) is expected
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_environment_chooses_an_instruction_set(name: str) -> None:
+    code = "from itnet_native.library import Library; print(Library.load().instruction_set)"
+    environment = os.environ | {library.VARIABLE: name}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == name
+
+
+def test_without_a_compiler_the_build_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    build_library = importlib.import_module("build_library")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(OSError, match=r"no C\+\+ compiler; install g\+\+ or clang\+\+, or name one in CXX"):
+        build_library.build(tmp_path, tmp_path / "library.so")
+
+
+def test_an_instruction_set_that_is_not_there_is_said() -> None:
+    code = "from itnet_native.library import Library, missing; print(Library.load(), missing())"
+    environment = os.environ | {library.VARIABLE: "abacus"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert "None ITNET_NATIVE_ISA=abacus, but this processor has" in done.stdout
