@@ -11,7 +11,7 @@ help:
 	@echo "make claims  convert real pretrained models into integral operators, and compare what they compute"
 	@echo "make test    lint, types and the whole test suite"
 	@echo "make lint    ruff and mypy"
-	@echo "make bench   measure the operator (benchmarks/)"
+	@echo "make bench   measure everything beside its peers (20 minutes), and write docs/benchmarks/ and benchmarks/results/"
 	@echo "make docs    write the reference from the code, and build the documentation in site/"
 	@echo "make clean   remove .venv and what the demo made"
 
@@ -44,7 +44,8 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/evaluators.py
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	for name in evaluators quasilinear samplers low_rank special_cases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/reference.py

@@ -1,6 +1,6 @@
 """Special cases' shortcuts beside their counterparts: each pair in one process, interleaved, medians of ratios.
 
-Run `python benchmarks/special_cases.py [NAME ...]` (6 minutes); without names it writes its page.
+Run `python benchmarks/special_cases.py [NAME ...]` (5 minutes); without names it writes its page.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def row(pair: Pair, leaves: tuple[Tensor, ...]) -> dict[str, Any]:
         expected, found = pair.theirs(), pair.ours()
     ways = {"theirs": run(pair.theirs, leaves), "ours": run(pair.ours, leaves)}
     slow = bool(leaves) and pair.slow_backward
-    times = interleaved(ways, seconds=0 if slow else 8, least=1 if slow else 5)
+    times = interleaved(ways, seconds=0 if slow else 5, least=1 if slow else 5)
     above, below = ("ours", "theirs") if pair.kind == "cost" else ("theirs", "ours")
     ratio = Ratio.of(times[above], times[below])
     return {

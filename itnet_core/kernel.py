@@ -71,6 +71,22 @@ class Kernel(Configured, nn.Module, ABC):
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
         """Return the query points' and the key points' terms; it may see the whole fields."""
 
+    def check_coordinates(self, field: Field, position_dim: int) -> None:
+        """Check that a field's positions have as many coordinates as the kernel was made for.
+
+        Raises:
+            ShapeError: they have more or fewer.
+        """
+        found = field.positions.shape[-1]
+        if found != position_dim:
+            name = type(self).__name__
+            raise ShapeError(
+                f"{name}.project(positions)",
+                found=f"{found} coordinates",
+                expected=f"position_dim = {position_dim}",
+                mend=f"Give {name} the position_dim of the fields.",
+            )
+
     @abstractmethod
     def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
         """Return k of shape (B, heads, n, m) for a block of n query and m key points, from their terms alone."""

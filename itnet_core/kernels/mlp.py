@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core.config import ComponentConfig
-from itnet_core.errors import ShapeError
 from itnet_core.field import Field
 from itnet_core.kernel import Kernel, Normalization
 from itnet_core.kernels.pair_inputs import INPUTS, Input, PairInputs
@@ -113,7 +112,7 @@ class MLPKernel(Kernel):
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
         """
-        self._check(key)
+        self.check_coordinates(key, self.config.position_dim)
         weights = key.weights.unsqueeze(-1)
         origin = ((weights * key.positions).sum(1, keepdim=True) / weights.sum(1, keepdim=True)).detach()
         key_terms = self._point_features(key, origin)
@@ -143,12 +142,3 @@ class MLPKernel(Kernel):
             "sin": lambda: phase.sin(),
         }
         return torch.cat([features[name]().to(self.first.weight.dtype) for name in self.inputs.features], dim=-1)
-
-    def _check(self, field: Field) -> None:
-        if field.positions.shape[-1] != self.config.position_dim:
-            raise ShapeError(
-                "MLPKernel.project(key.positions)",
-                found=f"{field.positions.shape[-1]} coordinates",
-                expected=f"position_dim = {self.config.position_dim}",
-                mend="Give MLPKernel the position_dim of the fields.",
-            )

@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
+from itnet_core import ComponentConfig, Field, Kernel, Support
 from itnet_core.kernel import Points
 from itnet_kernels.lattice import lattice
 from itnet_kernels.weighting import weighted
@@ -61,12 +61,7 @@ class ContinuousConvolutionKernel(Kernel):
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
         """
-        if key.positions.shape[-1] != self.config.position_dim:
-            raise ShapeError(
-                "ContinuousConvolutionKernel",
-                found=f"positions of {key.positions.shape[-1]} coordinates",
-                expected=f"position_dim = {self.config.position_dim}",
-            )
+        self.check_coordinates(key, self.config.position_dim)
         origin, dtype = key.positions[:, :1], torch.promote_types(self.last.weight.dtype, torch.float32)
         return (query.positions - origin).to(dtype), (key.positions - origin).to(dtype)
 

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
+from itnet_core import ComponentConfig, Field, Kernel, Support
 from itnet_core.kernel import Points
 
 
@@ -60,12 +60,7 @@ class LowRankKernel(Kernel):
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
         """
-        if key.positions.shape[-1] != self.config.position_dim:
-            raise ShapeError(
-                "LowRankKernel",
-                found=f"positions of {key.positions.shape[-1]} coordinates",
-                expected=f"position_dim = {self.config.position_dim}",
-            )
+        self.check_coordinates(key, self.config.position_dim)
         keys = _inputs(key)
         return self.query_factor[:2](keys if query is key else _inputs(query)), self.key_factor[:2](keys)
 

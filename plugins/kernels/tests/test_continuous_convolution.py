@@ -57,5 +57,5 @@ def test_another_resolution_is_another_discretisation() -> None:
 
 
 def test_positions_of_another_space_are_refused() -> None:
-    with pytest.raises(ShapeError, match="positions of 2 coordinates; expected position_dim = 4"):
+    with pytest.raises(ShapeError, match=r"positions\): found 2 coordinates; expected position_dim = 4"):
         IntegralOperator(8, ContinuousConvolutionKernel(8))(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 2)))

@@ -37,5 +37,5 @@ def test_no_tensor_of_pairs_is_made() -> None:
 
 
 def test_positions_of_another_space_are_refused() -> None:
-    with pytest.raises(ShapeError, match="positions of 2 coordinates; expected position_dim = 4"):
+    with pytest.raises(ShapeError, match=r"positions\): found 2 coordinates; expected position_dim = 4"):
         IntegralOperator(8, LowRankKernel(8, heads=2))(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 2)))
