@@ -96,8 +96,9 @@ class MambaKernel(ChannelwiseKernel):
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the selective scan."""
         (outputs, _), (inputs, steps, _) = query.terms, key.terms
-        driven = steps * weighted(values, key.weights).squeeze(-1)
-        return selective_scan(steps, driven, self.rates, inputs, outputs).unsqueeze(-1)
+        driven = steps.unsqueeze(-1) * weighted(values, key.weights)
+        channels = [selective_scan(steps, each, self.rates, inputs, outputs) for each in driven.unbind(-1)]
+        return torch.stack(channels, dim=-1)
 
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor | None:
         """Return the selective scan without T, which takes as long as the rest, where the points are in order."""
