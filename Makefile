@@ -15,7 +15,7 @@ help:
 	@echo "make docs    write the reference from the code, and build the documentation in site/"
 	@echo "make clean   remove .venv and what the demo made"
 
-$(INSTALLED): constraints.txt pyproject.toml $(wildcard registry/pyproject.toml tasks/pyproject.toml plugins/*/pyproject.toml)
+$(INSTALLED): constraints.txt pyproject.toml $(wildcard registry/pyproject.toml tasks/pyproject.toml plugins/*/pyproject.toml plugins/native/source/*)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python {sys.version.split()[0]} found, 3.11 or later needed: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -12,6 +12,9 @@ from itnet_core.config import Configured
 from itnet_core.errors import ShapeError
 from itnet_core.field import Field, Measure
 from itnet_core.support import Support
+
+if TYPE_CHECKING:
+    from itnet_core.evaluate import Evaluator
 
 Normalization = Literal["none", "softmax"]
 Terms = Any
@@ -57,6 +60,7 @@ class Kernel(Configured, nn.Module, ABC):
         shortcut: whether `integrate` is there, for some points at least.
         whole: whether `transform` is there, for some fields at least.
         streaming: whether `step` is there, where the support is causal.
+        evaluator: by which a kernel's own shortcut sums over pairs, if it does; the registry offers plugins' to it.
     """
 
     heads: int
@@ -66,6 +70,7 @@ class Kernel(Configured, nn.Module, ABC):
     shortcut: ClassVar[bool] = False
     whole: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
+    evaluator: Evaluator | None = None
 
     @abstractmethod
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:

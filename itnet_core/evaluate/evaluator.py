@@ -35,6 +35,10 @@ class Evaluator(Configured, ABC):
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
         self.config = self.configure(config, options)
 
+    def missing(self) -> str:
+        """Return what it lacks on this machine, so that it evaluates nothing here; nothing if it lacks nothing."""
+        return ""
+
     def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
         """Whether it can do this case; one that cannot refuses it with an `ITNetError` when it is called.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from itnet_core import Kernel
 from itnet_core.evaluate import AutoEvaluator, Evaluator
 from itnet_registry.components import Component
 from itnet_registry.registry import Registry
@@ -32,7 +33,8 @@ def ranked(registry: Registry) -> list[tuple[Component, Evaluator]]:
 
 
 def offered(registry: Registry, component: Any) -> Any:
-    """Return a component; if it is an evaluator that picks one, with those of the registry's plugins to pick from."""
-    if isinstance(component, AutoEvaluator):
-        component.offer(registry.automatic_evaluators)
+    """Return a component; if it is or has an evaluator that picks one, with the registry's plugins to pick from."""
+    picker = component.evaluator if isinstance(component, Kernel) else component
+    if isinstance(picker, AutoEvaluator):
+        picker.offer(registry.automatic_evaluators)
     return component

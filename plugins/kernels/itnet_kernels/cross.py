@@ -9,7 +9,7 @@ from pydantic import PositiveInt, field_validator
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field, Kernel, MLPKernel, ShapeError
-from itnet_core.evaluate import AutoEvaluator
+from itnet_core.evaluate import AutoEvaluator, Evaluator
 from itnet_core.kernel import Points
 
 
@@ -44,6 +44,7 @@ class CrossKernel(Kernel):
             return mlp
 
     pivot_positions: Tensor
+    evaluator: Evaluator
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class CrossKernel(Kernel):
         # Of x_p, then of y_q. One tensor, so that both have one origin in the exact kernel's terms.
         self.pivot_values = nn.Parameter(torch.randn(2 * c.pivots, dim))
         self.register_buffer("pivot_positions", 2 * torch.rand(2 * c.pivots, c.mlp.position_dim) - 1)
-        self._evaluator = AutoEvaluator()
+        self.evaluator = AutoEvaluator()
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
         """Return the exact kernel's terms of both, relative to the pivots' centre.
@@ -90,9 +91,9 @@ class CrossKernel(Kernel):
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return Σ_q k(x, y_q) Σ_p U_qp ∫ k(x_p, y) v(y) dμ(y), as two integrals by the exact kernel."""
         rows, columns = self._sides(len(values))
-        moments = self._evaluator(self.exact, rows, key, values)
+        moments = self.evaluator(self.exact, rows, key, values)
         mixed = torch.einsum("hqp,bphd->bqhd", self.core.to(moments.dtype), moments)
-        return self._evaluator(self.exact, query, columns, mixed)
+        return self.evaluator(self.exact, query, columns, mixed)
 
     def _pivots(self) -> Field:
         return Field(self.pivot_values.unsqueeze(0), self.pivot_positions.unsqueeze(0))

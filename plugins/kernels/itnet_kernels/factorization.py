@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -68,37 +69,59 @@ def factorize(
         key: fields that are integrated over; `query` by default.
         rank: at most so many pivots of each side.
         tolerance: the error of each head to stop at, as a share of the root mean square of the head.
-        fewest: at least so many, where the fields have them, whatever the tolerance.
+        fewest: at least so many, whatever the tolerance; where a kernel has no more, some stand there twice, unused.
         points: query points and key points of the fit, of all samples together.
         seed: of what is drawn.
 
     Raises:
-        FactorizationError: the kernel cannot be separated, or there are too few points.
+        FactorizationError: the kernel cannot be separated, a field does not fit it, there are too few points, or a
+            number is out of its range.
     """
     obstacle = why_not(kernel)
     if obstacle or not isinstance(kernel, MLPKernel):
         raise FactorizationError("factorize(kernel)", found=obstacle, expected=EXPECTED, mend=MEND)
-    generator = torch.Generator().manual_seed(seed)
     sides = [query] if key is None else [query, key]
+    _check(kernel, sides, rank, tolerance, points)
+    generator = torch.Generator().manual_seed(seed)
     held_out = [_held_out(side, generator) for side in sides]
     fit = [_pool(side, side.mask & ~out, points, generator) for side, out in zip(sides, held_out, strict=True)]
     matrices = _matrices(kernel, fit[0], fit[-1]).double()
     rows, columns = crosses(matrices, rank, 0.0 if fewest > 1 else tolerance)
     fitted = errors_by_rank(matrices, rows, columns)
     good = (fitted.amax(1) <= tolerance).nonzero()
-    count = max(fewest, int(good[0]) + 1) if len(good) else len(rows)
-    rows, columns = rows[:count], columns[:count]
+    used = min(len(rows), max(fewest, int(good[0]) + 1)) if len(good) else len(rows)
+    rows, columns, count = rows[:used], columns[:used], max(used, fewest)
     found = CrossKernel(kernel.content.in_features, pivots=count, mlp=kernel.config.model_dump())
     found.to(kernel.first.weight).train(kernel.training)
     found.exact.load_state_dict(kernel.state_dict())
     # Smaller singular values would bring less than their inverses magnify the kernel's own rounding by.
     cutoff = torch.finfo(kernel.first.weight.dtype).eps ** (2 / 3)
-    found.core.copy_(core(matrices, rows, columns, cutoff))
+    found.core.zero_()
+    found.core[:, : len(columns), : len(rows)] = core(matrices, rows, columns, cutoff).to(found.core)
+    rows, columns = (torch.cat([each, each[-1:].expand(count - len(each))]) for each in (rows, columns))
     for name in ("values", "positions"):
         chosen = [getattr(fit[0], name)[0, rows], getattr(fit[-1], name)[0, columns]]
         getattr(found, f"pivot_{name}").copy_(torch.cat(chosen))
     pairs = _same_field(sides, held_out, generator)
     return Factorization(found, _errors(kernel, found, pairs), tolerance, fitted)
+
+
+def _check(kernel: MLPKernel, sides: list[Field], rank: int, tolerance: float, points: int) -> None:
+    """Refuse what cannot be factorised."""
+    for name, number, low in (("rank", rank, 1), ("tolerance", tolerance, 0), ("points", points, 2)):
+        if not number >= low or number == inf:
+            raise FactorizationError(f"factorize({name})", found=f"{number}", expected=f"a number of at least {low}")
+    channels, dtype = kernel.content.in_features, kernel.first.weight.dtype
+    for name, side in zip(("query", "key"), sides, strict=False):
+        kernel.check_coordinates(side, kernel.config.position_dim)
+        if side.dim != channels or side.values.dtype != dtype or len(side.values) != len(sides[0].values):
+            raise FactorizationError(
+                f"factorize({name})",
+                found=f"{side.values.dtype} of shape {tuple(side.values.shape)}",
+                expected=f"{dtype} with the kernel's {channels} channels, and as many samples on both sides",
+            )
+        if not bool(side.without_padding().values.isfinite().all()):
+            raise FactorizationError(f"factorize({name})", found="values that are not finite", expected="finite values")
 
 
 EXPECTED = "an MLPKernel with every pair in its support and normalization 'none'"

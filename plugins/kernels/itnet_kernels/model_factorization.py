@@ -83,7 +83,10 @@ def factorize_model(
             if each.kernel.config.pivots < most:
                 found[name] = make(name, rank=most, tolerance=tolerance, fewest=most)
     for name, each in found.items():
-        operators[name].kernel = each.kernel
+        operator = operators[name]
+        each.kernel.requires_grad_(any(parameter.requires_grad for parameter in operator.kernel.parameters()))
+        each.kernel.evaluator = operator.evaluator
+        operator.kernel = each.kernel
     if isinstance(model, ITNetModel) and isinstance(model.config, Mapping) and found:
         options = next(iter(found.values())).kernel.config.model_dump(mode="json")
         model.config = {**model.config, "kernel": {"name": "itnet-kernels/cross", **options}}
@@ -116,9 +119,10 @@ def _recorded(operators: Mapping[str, IntegralOperator]) -> Iterator[Calls]:
     calls: Calls = {name: [] for name in operators}
 
     def record(name: str, operator: nn.Module, given: tuple[Field, ...], named: dict[str, Field]) -> None:
-        query, *others = (*given, *named.values())
-        key = next((each for each in others if each is not None and each is not query), None)
-        calls[name].append((query.without_padding(), None if key is None else key.without_padding()))
+        fields = dict(zip(("query", "key"), given, strict=False)) | named
+        query, key = fields["query"], fields.get("key")
+        other = None if key is None or key is query else key.without_padding()
+        calls[name].append((query.without_padding(), other))
 
     hooks = [
         each.register_forward_pre_hook(partial(record, name), with_kwargs=True) for name, each in operators.items()
@@ -132,9 +136,10 @@ def _recorded(operators: Mapping[str, IntegralOperator]) -> Iterator[Calls]:
 
 @torch.no_grad()
 def _run(model: nn.Module, inputs: tuple[Any, ...]) -> None:
-    training = model.training
+    training = {module: module.training for module in model.modules()}
     try:
         run = model.eval().features if isinstance(model, ITNetModel) else model.eval()
         run(*inputs)
     finally:
-        model.train(training)
+        for module, was in training.items():
+            module.training = was

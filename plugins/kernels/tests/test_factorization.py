@@ -255,3 +255,43 @@ def test_a_stranger_s_model_is_factorised_where_it_can_be() -> None:
     assert "called 0 times" in report.left["idle"]
     assert "TiledEvaluator takes no shortcuts" in report.left["slow"]
     assert "idle: left: called 0 times" in str(report)
+
+
+def test_of_a_kernel_with_few_crosses_some_pivots_stand_there_twice() -> None:
+    kernel, field = of_rank_eight(), fields()
+    few, many = (factorize(kernel, field, rank=32, tolerance=1e-8, fewest=fewest).kernel for fewest in (1, 40))
+    assert many.config.pivots == 40
+    torch.testing.assert_close(pairs(many, field), pairs(few, field))
+    nn.init.zeros_(kernel.second.weight)
+    assert factorize(kernel, field, fewest=5).kernel.config.pivots == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rank": 0}, r"factorize\(rank\): found 0"),
+        ({"tolerance": float("nan")}, r"factorize\(tolerance\): found nan"),
+        ({"points": 0}, r"factorize\(points\): found 0"),
+        (
+            {"key": fields(3)},
+            r"factorize\(key\): found torch.float64 of shape \(3, 60, 8\)",
+        ),
+        ({"query": fields().with_values(torch.full((4, 60, DIM), torch.nan).double())}, "values that are not finite"),
+        ({"query": scattered(4, 60, DIM)}, r"torch.float32 of shape \(4, 60, 8\); expected torch.float64"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(FactorizationError, match=message):
+        factorize(mlp(), **{"query": fields(), **options})
+
+
+def test_what_is_frozen_or_evaluated_stays_so() -> None:
+    operator = IntegralOperator(DIM, mlp()).double()
+    operator.kernel.requires_grad_(False)
+    model = nn.ModuleDict({"operator": operator, "still": nn.Dropout().eval()})
+    model.forward = lambda field, key: operator(key=key, query=field)  # type: ignore[method-assign]
+    factorize_model(model.train(), fields(points=50), fields(points=70), rank=4)
+    kernel: Any = operator.kernel
+    assert isinstance(kernel, CrossKernel)
+    assert not any(parameter.requires_grad for parameter in kernel.parameters())
+    assert kernel.evaluator is operator.evaluator

@@ -37,6 +37,10 @@ class NativeEvaluator(Evaluator):
 
     rank: ClassVar[int | None] = 500
 
+    def missing(self) -> str:
+        """Return why there is no library, if there is none."""
+        return missing()
+
     def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
         """Whether the kernel is an MLP kernel, all tensors are on the CPU, of one dtype, and the library is there."""
         obstacle = _obstacle(kernel, query, key, values)
@@ -60,31 +64,36 @@ class NativeEvaluator(Evaluator):
             raise ConfigError(
                 "NativeEvaluator", found=obstacle, expected="a case that it evaluates", mend="Use the evaluator 'auto'."
             )
-        bias, values = _measured(kernel, key, values)
-        forms: Tensor | None = kernel.inputs(kernel.first.weight, kernel.first.bias)
-        assert forms is not None
-        query_terms, key_terms = query.terms, key.terms
-        if _additive(kernel):
-            query_terms = query_terms @ forms[:, :, 0]
-            key_terms = key_terms[..., 1:] @ forms[0, :, 1:].T
-            forms = None
-        support = kernel.support
-        positions = (None, None) if support.everywhere else (query.positions.detach(), key.positions.detach())
-        out, _ = sums(
-            query_terms,
-            key_terms,
-            forms,
-            kernel.second.weight,
-            kernel.second.bias,
-            values,
-            bias,
-            *positions,
-            kernel.config.activation,
-            -1 if support.causal is None else support.causal_axis(query.positions.shape[-1]),
-            -1.0 if support.radius is None else support.radius,
-            -1.0 if support.window is None else support.window,
-        )
-        return out
+        with torch.autocast("cpu", enabled=False):  # what goes to the library is of the dtype that was looked at
+            return _sums(kernel, query, key, values)
+
+
+def _sums(kernel: MLPKernel, query: Points, key: Points, values: Tensor) -> Tensor:
+    bias, values = _measured(kernel, key, values)
+    forms: Tensor | None = kernel.inputs(kernel.first.weight, kernel.first.bias)
+    assert forms is not None
+    query_terms, key_terms = query.terms, key.terms
+    if _additive(kernel):
+        query_terms = query_terms @ forms[:, :, 0]
+        key_terms = key_terms[..., 1:] @ forms[0, :, 1:].T
+        forms = None
+    support = kernel.support
+    positions = (None, None) if support.everywhere else (query.positions.detach(), key.positions.detach())
+    out, _ = sums(
+        query_terms,
+        key_terms,
+        forms,
+        kernel.second.weight,
+        kernel.second.bias,
+        values,
+        bias,
+        *positions,
+        kernel.config.activation,
+        -1 if support.causal is None else support.causal_axis(query.positions.shape[-1]),
+        -1.0 if support.radius is None else support.radius,
+        -1.0 if support.window is None else support.window,
+    )
+    return out
 
 
 def _additive(kernel: MLPKernel) -> bool:

@@ -24,6 +24,12 @@ ARRAYS = (
 )
 
 
+MEND = (
+    "run: pip install --force-reinstall --no-deps --no-cache-dir --no-binary :all: itnet-native"
+    " (in a checkout: pip install --editable plugins/native)"
+)
+
+
 class Problem(Structure):
     """The C structure of the same name; source/problem.h says what its fields are."""
 
@@ -53,7 +59,7 @@ class Library:
         for name in ("itnet_forward", "itnet_backward"):
             getattr(library, name).argtypes = [c_int, POINTER(Problem), c_int]
         if library.itnet_problem_size() != ctypes.sizeof(Problem):
-            raise OSError(f"{PATH} is of another version than this package")
+            raise OSError(f"{PATH} is of another version than this package; {MEND}")
         numbers = [n for n in range(library.itnet_count()) if library.itnet_runs(n)]
         self._numbers = {library.itnet_name(n).decode(): n for n in numbers}
         self.instruction_sets = tuple(self._numbers)
@@ -98,8 +104,7 @@ def missing() -> str:
 @cache
 def _loaded() -> tuple[Library | None, str]:
     if not PATH.is_file():
-        mend = "install g++ or clang++, and run: pip install --force-reinstall --no-deps --no-binary :all: itnet-native"
-        return None, f"it was not compiled when itnet-native was installed; {mend}"
+        return None, f"it was not compiled when itnet-native was installed; install g++ or clang++, and {MEND}"
     try:
         return Library(), ""
     except (OSError, AttributeError) as error:

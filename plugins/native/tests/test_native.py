@@ -235,3 +235,26 @@ def test_an_instruction_set_that_is_not_there_is_said() -> None:
     environment = os.environ | {library.VARIABLE: "abacus"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert "None ITNET_NATIVE_ISA=abacus, but this processor has" in done.stdout
+
+
+@pytest.mark.parametrize("inputs", [("query", "key", "displacement"), None])
+@pytest.mark.parametrize("where", ["forward", "backward", "both"])
+def test_autocast_leaves_the_sums_alone(inputs: tuple[str, ...] | None, where: str) -> None:
+    torch.manual_seed(0)
+    kernel = MLPKernel(16, heads=2, hidden=8, position_dim=2, **({} if inputs is None else {"inputs": inputs}))
+    field = Field(torch.randn(1, 40, 16), torch.rand(1, 40, 2))
+    terms = kernel.project(field, field)
+    query, key = (Points(each.detach().requires_grad_(), field.positions, field.weights) for each in terms)
+    values = torch.randn(1, 40, 2, 8, requires_grad=True)
+    leaves = [query.terms, key.terms, values, *kernel.first.parameters(), *kernel.second.parameters()]
+
+    def run(cast: str) -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=cast in ("forward", "both")):
+            out = NativeEvaluator()(kernel, query, key, values)
+        with torch.autocast("cpu", torch.bfloat16, enabled=cast in ("backward", "both")):
+            return [out, *torch.autograd.grad(out.sum(), leaves)]
+
+    # A backward pass under autocast does what stands around the sums in bfloat16.
+    error = 1e-5 if where == "forward" else 2e-2
+    for found, expected in zip(run(where), run("none"), strict=True):
+        assert float((found - expected).norm()) <= error * float(expected.norm())

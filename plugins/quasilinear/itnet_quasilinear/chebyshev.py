@@ -75,7 +75,7 @@ class ChebyshevEvaluator(Evaluator):
         """
 
         tolerance: float = Field(1e-6, gt=0, lt=1)
-        max_nodes: PositiveInt = 256
+        max_nodes: int = Field(256, ge=4)
         rows: PositiveInt = 8
 
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
@@ -126,7 +126,7 @@ class ChebyshevEvaluator(Evaluator):
             tried = f"an error of {error:.1e} with {number} nodes"
         raise ToleranceError(
             "ChebyshevEvaluator.tolerance",
-            found=f"{tried or 'no number of nodes to try'}, for a range of {2 * float(a.half.amax()):.3g}",
+            found=f"{tried}, for a range of {2 * float(a.half.amax()):.3g}",
             expected=f"{self.tolerance:.1e} with at most max_nodes = {self.config.max_nodes}",
             mend="Raise the tolerance or max_nodes, or use the evaluator 'tiled'.",
         )

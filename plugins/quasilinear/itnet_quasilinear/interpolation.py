@@ -63,8 +63,8 @@ def coefficients(number: int, like: Tensor) -> Tensor:
 
 def value_and_slope(activation: Activation, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return σ(x) and σ′(x)."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.detach().clone().requires_grad_()  # a tensor of inference mode could not be differentiated
         value = activation(x)
         [slope] = torch.autograd.grad(value, x, torch.ones_like(value))
     return value.detach(), slope

@@ -148,8 +148,8 @@ def test_a_wide_range_takes_more_nodes_and_a_huge_one_is_refused() -> None:
 def test_the_most_nodes_are_kept_to() -> None:
     with pytest.raises(ToleranceError, match="with 8 nodes.*max_nodes = 8"):
         ChebyshevEvaluator(max_nodes=8)(*case())
-    with pytest.raises(ToleranceError, match="no number of nodes to try"):
-        ChebyshevEvaluator(max_nodes=2)(*case())
+    with pytest.raises(ConfigError, match="max_nodes: found 2; expected greater than or equal to 4"):
+        ChebyshevEvaluator(max_nodes=2)
 
 
 def test_float32_default_tolerance_is_reached_but_for_rounding() -> None:
@@ -198,3 +198,10 @@ def test_auto_never_takes_it() -> None:
     before = auto.candidates
     auto.offer([ChebyshevEvaluator(tolerance=1e-3)])
     assert auto.candidates == before
+
+
+def test_it_runs_in_inference_mode() -> None:
+    with torch.inference_mode():
+        given = case()
+        found, expected = (evaluator(*given) for evaluator in (ChebyshevEvaluator(tolerance=1e-8), DenseEvaluator()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-7 * float(expected.abs().max()))

@@ -13,6 +13,9 @@ BLOCK = 2**22
 TREE = 2**22
 """Pairs from which a tree is used on a CPU; fewer are faster all at once."""
 
+SLACK = 1 + 1e-5
+"""Searches go a little farther than asked: what lies on the bound is decided by `_within`."""
+
 
 @torch.no_grad()
 def nearest(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: float = torch.inf) -> tuple[Tensor, Tensor]:
@@ -30,6 +33,7 @@ def nearest(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: float 
     Returns:
         Indices of shape (B, N, count), and which of them are there: fewer may be.
     """
+    query, key = _precise(query), _precise(key)
     many = query.shape[1] * key.shape[1] > TREE
     find = by_tree if many and query.device.type == "cpu" else by_blocks
     return find(query, key, mask, count, radius)
@@ -42,7 +46,7 @@ def by_blocks(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: floa
         distances = distance(block, key).masked_fill(~mask.unsqueeze(1), torch.inf)
         found.append(distances.topk(count, largest=False))
     near, indices = (torch.cat([each[part] for each in found], dim=1) for part in (0, 1))
-    return indices, near.isfinite() & (near <= radius)
+    return indices, near.isfinite() & _within(query, key, indices, radius)
 
 
 def by_tree(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: float) -> tuple[Tensor, Tensor]:
@@ -55,16 +59,17 @@ def by_tree(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: float)
             continue
         k = min(count, len(points))
         tree = KDTree(key[b, points].numpy())
-        bound = radius * (1 + 1e-6) if isfinite(radius) else radius  # it leaves out what lies on the bound
+        bound = radius * SLACK if isfinite(radius) else radius  # it leaves out what lies on the bound
         near, number = tree.query(query[b].numpy(), k=list(range(1, k + 1)), distance_upper_bound=bound)
-        there[b, :, :k] = torch.as_tensor(near) <= min(radius, torch.finfo(torch.float64).max)
+        there[b, :, :k] = torch.as_tensor(near).isfinite()
         indices[b, :, :k] = points[torch.as_tensor(number).clamp(max=len(points) - 1)]
-    return indices, there
+    return indices, there & _within(query, key, indices, radius)
 
 
 @torch.no_grad()
 def most_within(query: Tensor, key: Tensor, mask: Tensor, radius: float) -> int:
-    """Return how many key points at most lie within the radius of one query point, and at least 1."""
+    """Return no fewer key points than lie within the radius of any query point, and at least 1."""
+    query, key, radius = _precise(query), _precise(key), radius * SLACK
     if query.device.type == "cpu":
         counts = [
             KDTree(k[m].numpy()).query_ball_point(q.numpy(), radius, return_length=True).max()
@@ -80,4 +85,15 @@ def most_within(query: Tensor, key: Tensor, mask: Tensor, radius: float) -> int:
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
     """Return all distances, (B, n, m), of differences: the expanded square would cancel for near points."""
-    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+    return torch.cdist(_precise(a), _precise(b), compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _precise(positions: Tensor) -> Tensor:
+    """Return positions in float32 at least: there are no distances in half precision."""
+    return positions.to(torch.promote_types(positions.dtype, torch.float32))
+
+
+def _within(query: Tensor, key: Tensor, indices: Tensor, radius: float) -> Tensor:
+    """Return which of the found points, (B, N, count), lie within the radius, to the last bit as `Support` has it."""
+    batch = torch.arange(len(key), device=key.device).view(-1, 1, 1)
+    return (key[batch, indices] - query.unsqueeze(2)).square().sum(-1) <= radius**2

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel
+from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, Support
 from itnet_core.testing.fields import on_a_picture, scattered, with_padding
 from itnet_samplers import search
+from itnet_samplers.farthest import farthest_points
 from itnet_samplers.neighbours import NeighboursSampler, kept_mass
 
 
@@ -86,3 +87,33 @@ def test_what_cannot_be_is_refused() -> None:
     other = Field(picture.values, picture.positions + 1, picture.weights, grid=picture.grid)
     with pytest.raises(ConfigError, match="one grid of 2 dimensions"):
         NeighboursSampler(8, window=[1, 1])(other, picture)
+
+
+@pytest.mark.parametrize("radius", [0.1, 0.2, 0.3, 0.5])
+@pytest.mark.parametrize("tree", [True, False])
+def test_a_radius_is_a_support_where_points_lie_on_its_bound(
+    radius: float, tree: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "TREE", 0 if tree else 1 << 40)
+    line = 0.1 * torch.arange(11, dtype=torch.float32)
+    positions = torch.cartesian_prod(line, line).unsqueeze(0)
+    mask = torch.ones(1, 121, dtype=torch.bool)
+    most = search.most_within(positions, positions, mask, radius)
+    _, there = search.nearest(positions, positions, mask, most, radius)
+    inside = Support(radius=radius).mask(positions, positions)
+    assert torch.equal(there.sum(-1), inside.sum(-1))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("tree", [True, False])
+def test_points_in_half_precision_have_neighbours(
+    dtype: torch.dtype, tree: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "TREE", 0 if tree else 1 << 40)
+    positions, mask = torch.rand(2, 30, 3).to(dtype), torch.ones(2, 30, dtype=torch.bool)
+    found, expected = (search.nearest(each, each, mask, 4, 0.5) for each in (positions, positions.float()))
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+    assert farthest_points(positions, mask, 5).shape == (2, 5)
+    most = [search.most_within(each, each, mask, 0.5) for each in (positions, positions.float())]
+    assert most[0] == most[1]

@@ -12,7 +12,7 @@ from itnet_core.errors import ConfigError
 from itnet_core.evaluate import Evaluator
 from itnet_core.kernel import Kernel, Points
 from itnet_core.kernels.mlp import MLPKernel
-from itnet_triton.surroundings import interpreted, missing_package
+from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
 GEOMETRIC = ("one", "position", "square")
 """Features of points whose products need more than half precision: a kernel may be much narrower than the domain."""
@@ -53,6 +53,10 @@ class TritonEvaluator(Evaluator):
         super().__init__(config, **options)
         self._interprets = self.config.interpret and interpreted()
         self._missing = missing_package()
+
+    def missing(self) -> str:
+        """Return why Triton is not there, or no GPU that can run the kernels."""
+        return missing_package() or ("" if interpreted() else missing_gpu()) or ""
 
     def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
         """Whether it can do this case: `obstacle` is `None`."""

@@ -33,8 +33,10 @@ def info(
     tables = ("fields", "candidates")
     rows = [(key, value) for key, value in report.items() if key not in tables and value not in (None, [])]
     print_table(report["id"], ("", ""), rows)
-    candidates = [(each["rank"], each["id"], each["summary"]) for each in report.get("candidates", ())]
-    print_table("it takes the first of these that can do the case", ("rank", "id", "what it is"), candidates)
+    candidates = report.get("candidates", ())
+    ranks = [(each["rank"], each["id"], each["missing"] or "yes", each["summary"]) for each in candidates]
+    head = ("rank", "id", "usable here", "what it is")
+    print_table("it takes the first of these that can do the case", head, ranks)
     fields = report.get("fields", ())
     print_table("options", ("name", "type", "default", "what it is"), [_row(field) for field in fields])
     return None
@@ -121,7 +123,7 @@ def _of_component(registry: Registry, component: Component) -> dict[str, Any]:
     }
     if issubclass(cls, AutoEvaluator):
         report["candidates"] = [
-            {"id": each.id, "rank": evaluator.rank, "summary": each.spec.summary}
+            {"id": each.id, "rank": evaluator.rank, "summary": each.spec.summary, "missing": evaluator.missing()}
             for each, evaluator in ranked(registry)
         ]
     return report
