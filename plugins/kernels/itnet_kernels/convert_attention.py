@@ -108,12 +108,20 @@ class FieldBertAttention(nn.Module):
 
     Args:
         module: the layer; its parameters are shared.
+
+    Raises:
+        ConversionError: its scores depend on relative positions, as they may before transformers 5.
     """
 
     def __init__(self, module: Any) -> None:
         super().__init__()
+        places = getattr(module, "position_embedding_type", "absolute")
+        if places != "absolute":
+            raise ConversionError(
+                f"{type(module).__name__}.position_embedding_type", found=repr(places), expected="'absolute'"
+            )
         dim, heads = module.query.in_features, module.num_attention_heads
-        support = Support(causal=0) if module.is_causal else Support()
+        support = Support(causal=0) if getattr(module, "is_causal", False) else Support()
         kernel = AttentionKernel(dim, heads=heads, head_dim=module.attention_head_size, bias=True, support=support)
         self.operator = IntegralOperator(dim, kernel, head_dim=module.attention_head_size, pointwise=False)
         kernel.query, kernel.key = module.query, module.key

@@ -239,3 +239,12 @@ def test_arguments_that_torch_refuses_are_refused() -> None:
         convolution(torch.randn(3, 8))
     with pytest.raises(ShapeError, match=r"found sizes \(2, 8\)"):
         convolution(torch.randn(3, 2, 8))
+
+
+def test_relative_positions_of_older_transformers_are_refused() -> None:
+    config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=9)
+    model = BertModel(config)
+    model.encoder.layer[0].attention.self.position_embedding_type = "relative_key"
+    report = convert_model(model)
+    assert not report.converted
+    assert "position_embedding_type: found 'relative_key'" in next(iter(report.left.values()))
