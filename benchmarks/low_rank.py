@@ -10,13 +10,12 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import matplotlib
 import torch
-from measuring import Ratio, Report, goal, in_environment, interleaved, peak_memory, print_memory
+from measuring import IMAGES, Ratio, Report, goal, in_environment, interleaved, peak_memory, print_memory
 from torch import Tensor
 
 from itnet_core import Field, IntegralOperator, Kernel, MLPKernel
@@ -34,7 +33,6 @@ COMPARED = LARGEST_EXACT = 65536
 REMEMBERED = 262144
 RUNS = {"low-rank": 3, "cross": 1}
 LINEAR = tuple(RUNS)
-PLOT = Path(__file__).parent.parent / "docs/images/benchmark_low_rank.svg"
 KERNELS: Mapping[str, Callable[[], Kernel]] = {
     "low-rank": lambda: LowRankKernel(DIM, rank=RANK, position_dim=2),
     "cross": lambda: CrossKernel(DIM, pivots=RANK, mlp={"position_dim": 2}),
@@ -107,8 +105,7 @@ def plot(tables: Mapping[str, list[dict[str, Any]]]) -> None:
     axis.set_ylabel("seconds")
     axis.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize=8)
-    PLOT.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(PLOT)
+    figure.savefig(IMAGES / "benchmark_low_rank.svg")
 
 
 def main() -> None:

@@ -167,7 +167,7 @@ def bars(name: str, label: str, groups: Mapping[str, Mapping[str, float]]) -> st
     axes.axvline(1, color="black", linewidth=0.5)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
-    path = PAGES.parent / "images" / f"benchmark_{name}.svg"
+    path = IMAGES / f"benchmark_{name}.svg"
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
     return f"![{label}](../images/{path.name})"
 

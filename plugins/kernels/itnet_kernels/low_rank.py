@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field, Kernel, Support
 from itnet_core.kernel import Points
+from itnet_kernels.weighting import weighted
 
 
 class LowRankKernel(Kernel):
@@ -75,10 +76,10 @@ class LowRankKernel(Kernel):
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return Σ_r a_r Σ_j w_j b_r(y_j) v_j."""
-        weighted = values * key.weights.to(values.dtype)[..., None, None]
-        hidden = (key.terms.transpose(1, 2) @ weighted.flatten(2)).unflatten(-1, values.shape[2:])
+        massed = weighted(values, key.weights)
+        hidden = (key.terms.transpose(1, 2) @ massed.flatten(2)).unflatten(-1, values.shape[2:])
         (a, a_bias), (b, b_bias) = self._last(self.query_factor), self._last(self.key_factor)
-        moments = torch.einsum("hrc,bchd->bhrd", b, hidden) + b_bias.unsqueeze(-1) * weighted.sum(1).unsqueeze(2)
+        moments = torch.einsum("hrc,bchd->bhrd", b, hidden) + b_bias.unsqueeze(-1) * massed.sum(1).unsqueeze(2)
         moments = moments / self.config.rank**0.5
         core = torch.einsum("hrc,bhrd->bchd", a, moments).flatten(2)
         constant = (a_bias.unsqueeze(-1) * moments).sum(2).flatten(1).unsqueeze(1)

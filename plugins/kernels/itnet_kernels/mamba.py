@@ -62,15 +62,10 @@ class MambaKernel(ChannelwiseKernel):
 
     def project(self, query: Field, key: Field) -> tuple[Any, Any]:
         """Return (C, T) of the query and (B, Δ, T) of the key, (B, points, state or heads), T in float64."""
-        steps = self.steps(key.values)
+        steps = self._steps(key)
         after, before = self.time(query.positions), self.time(key.positions)
         query_sums, key_sums = potentials(steps, after, before, key.weights)
-        steps = steps * (key.weights > 0).unsqueeze(-1)
         return (self.from_state(query.values), query_sums), (self.to_state(key.values), steps, key_sums)
-
-    def steps(self, values: Tensor) -> Tensor:
-        """Return Δ at points, (B, M, heads), of the field's values there."""
-        return F.softplus(self.to_step(self.to_rank(values)))
 
     def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
@@ -96,20 +91,15 @@ class MambaKernel(ChannelwiseKernel):
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the selective scan."""
         (outputs, _), (inputs, steps, _) = query.terms, key.terms
-        driven = steps.unsqueeze(-1) * weighted(values, key.weights)
-        channels = [selective_scan(steps, each, self.rates, inputs, outputs) for each in driven.unbind(-1)]
-        return torch.stack(channels, dim=-1)
+        return self._scan(outputs, inputs, steps, weighted(values, key.weights))
 
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor | None:
         """Return the selective scan without T, which takes as long as the rest, where the points are in order."""
         axis = self.support.causal_axis(key.positions.shape[-1])
         if not in_order(query.positions, key.positions, axis):
             return None
-        steps = self.steps(key.values)
-        present = steps * (key.weights > 0).unsqueeze(-1)
-        driven = steps * weighted(value_map(key.values), key.weights).squeeze(-1)
-        outputs, inputs = self.from_state(query.values), self.to_state(key.values)
-        return output_map(selective_scan(present, driven, self.rates, inputs, outputs).unsqueeze(-1))
+        outputs, inputs, steps = self.from_state(query.values), self.to_state(key.values), self._steps(key)
+        return output_map(self._scan(outputs, inputs, steps, weighted(value_map(key.values), key.weights)))
 
     def step(self, state: Tensor | None, query: Field, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the states, (B, heads, head_dim, state), and the integral."""
@@ -118,3 +108,13 @@ class MambaKernel(ChannelwiseKernel):
         driven = steps * weighted(values, query.weights).squeeze(1).unsqueeze(-1) * inputs[:, :, None]
         state = driven if state is None else (self.rates.unsqueeze(1) * steps).exp() * state + driven
         return state, (state * outputs[:, :, None]).sum(-1).unsqueeze(1)
+
+    def _steps(self, field: Field) -> Tensor:
+        """Return Δ, (B, M, heads): 0 at points of weight 0, which pass no time."""
+        return F.softplus(self.to_step(self.to_rank(field.values))) * (field.weights > 0).unsqueeze(-1)
+
+    def _scan(self, outputs: Tensor, inputs: Tensor, steps: Tensor, values: Tensor) -> Tensor:
+        """Return the selective scan of weighted values, (B, T, heads, head_dim)."""
+        driven = steps.unsqueeze(-1) * values
+        channels = [selective_scan(steps, each, self.rates, inputs, outputs) for each in driven.unbind(-1)]
+        return torch.stack(channels, dim=-1)

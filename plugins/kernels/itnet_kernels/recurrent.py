@@ -16,6 +16,7 @@ from itnet_kernels.cells import GRUCell, LSTMCell
 from itnet_kernels.newton import SolverReport, before, solve
 from itnet_kernels.scan import scan
 from itnet_kernels.timeline import in_order, potentials
+from itnet_kernels.weighting import weighted
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class RecurrentKernel(Kernel):
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the integral by a scan over the key points in the order of time."""
         potential, drive = key.terms
-        increments = (drive * key.weights.unsqueeze(-1).to(drive.dtype)).unsqueeze(-1) * values
+        increments = weighted(drive, key.weights).unsqueeze(-1) * values
         times, at = self.times(key.positions), self.times(query.positions)
         if bool((times.diff(dim=-1) < 0).any()):
             times, order = times.sort(dim=-1)

@@ -28,7 +28,7 @@ def sums(
     window: float,
 ) -> tuple[Tensor, Tensor]:
     """Return the sums and the logarithms of the total weights; the arguments are those of `Case`."""
-    return Case(
+    case = Case(
         query,
         key,
         forms,
@@ -42,7 +42,9 @@ def sums(
         causal,
         radius,
         window,
-    ).forward()
+    )
+    with torch.autocast("cpu", enabled=False):  # else products would be of another dtype than the memory that is read
+        return case.forward()
 
 
 @sums.register_fake
@@ -88,7 +90,8 @@ def gradients(
         radius,
         window,
     )
-    return case.backward(grad_out, out, log_total)
+    with torch.autocast("cpu", enabled=False):
+        return case.backward(grad_out, out, log_total)
 
 
 @gradients.register_fake

@@ -27,10 +27,6 @@ ACTIVATIONS = ("relu", "silu", "gelu", "tanh")
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-_as_it_is = torch.autocast("cpu", enabled=False)
-"""Under autocast products would be of another dtype than the memory that the library reads."""
-
-
 @dataclass(frozen=True, eq=False)
 class Case:
     """The arguments of an evaluation; all tensors are of one dtype, float32 or float64.
@@ -65,7 +61,6 @@ class Case:
     radius: float
     window: float
 
-    @_as_it_is
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the sums, (B, N, heads, head_dim), and for softmax the logs of the total weights, (B, N, heads)."""
         batch, queries = self.query.shape[:2]
@@ -78,7 +73,6 @@ class Case:
             self._call("forward", b, i, linear, {**arrays, "out": out[b, i], "log_total": logs})
         return out[..., :head_dim].contiguous() if out.shape[-1] > head_dim else out, log_total
 
-    @_as_it_is
     def backward(self, grad_out: Tensor, out: Tensor, log_total: Tensor) -> Gradients:
         """Return the gradients to query, key, forms, second, second_bias, values and bias; empty ones for no tensor."""
         head_dim, keys = self.values.shape[3], self.key.shape[1]
