@@ -57,8 +57,8 @@ class Problem:
 
     def separated(self) -> tuple[Tensor, Tensor]:
         """Return a(x) and b(y), (N, hidden) each, whose sum an additive kernel's hidden layer is of."""
-        forms, (query, key) = self.kernel.inputs(self.kernel.first.weight, self.kernel.first.bias), self.points()
-        return query.terms[0] @ forms[:, :, 0], key.terms[0, :, 1:] @ forms[0, :, 1:].T
+        a, b = self.kernel.separate(*self.points())
+        return a[0], b[0]
 
     @property
     def additive(self) -> bool:

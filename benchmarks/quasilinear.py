@@ -88,8 +88,8 @@ def exact(case: Case, sides: Sides, kernel: MLPKernel, values: Tensor, rows: Ten
 
 def gradients(case: Case, kernel: MLPKernel, side: Points, values: Tensor) -> None:
     """Compute the sums, and the gradients to the terms, the values and the kernel's parameters."""
-    terms, values = side.terms.detach().requires_grad_(), values.detach().requires_grad_()
-    points = side._replace(terms=terms)
+    terms, values = side.terms.features.detach().requires_grad_(), values.detach().requires_grad_()
+    points = side._replace(terms=side.terms._replace(features=terms))
     out = case.evaluator(kernel, points, points, values)
     torch.autograd.grad(out.sum(), (terms, values, *kernel.first.parameters(), *kernel.second.parameters()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import PositiveFloat, PositiveInt, field_validator
@@ -13,20 +13,39 @@ from torch.nn import functional as F
 
 from itnet_core.config import ComponentConfig
 from itnet_core.field import Field
-from itnet_core.kernel import Kernel, Normalization
+from itnet_core.kernel import Kernel, Normalization, Points
+from itnet_core.kernels.first_layer import pre_activation
 from itnet_core.kernels.pair_inputs import INPUTS, Input, PairInputs
 from itnet_core.support import Support
 
 Activation = Callable[[Tensor], Tensor]
 ACTIVATIONS: dict[str, Activation] = {"relu": F.relu_, "silu": F.silu, "gelu": F.gelu, "tanh": torch.tanh}
 
+ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
+"""The inputs that are a function of x plus one of y."""
+
+
+class PointTerms(NamedTuple):
+    """What the kernel knows of each point of one side.
+
+    Attributes:
+        features: χ, (B, N, R), in the dtype of the kernel's parameters.
+        positions: x, (B, N, p), in float32 at least.
+    """
+
+    features: Tensor
+    positions: Tensor
+
 
 class MLPKernel(Kernel):
     """k = W_2 σ(W_1 z + b_1) + b_2, z = [ũ(x), ũ(y), ũ(x)⊙ũ(y), x−y, ‖x−y‖², cos 2πB(x−y), sin 2πB(x−y)] (OPERATOR §2).
 
-    Here ũ = P u has `rank` channels. The vector z of a pair never exists: it is bilinear in the features of single
-    points (`PairInputs`), so that one matrix product gives a tile's whole hidden layer, as it gives attention scores.
-    Positions are taken relative to the key field's centre, so that ‖x−y‖² and the phases do not cancel far from 0.
+    Here ũ = P u has `rank` channels. The vector z of a pair never exists: its contents and phases are bilinear in the
+    features of single points (`PairInputs`), so that one matrix product gives a tile's hidden layer, as it gives
+    attention scores, and a second one of p + 1 numbers a pair adds what depends on x−y and ‖x−y‖².
+
+    Wherever points lie and however far apart, x−y is the difference of two positions in float32 at least, under
+    autocast too, and phases are reduced to a turn in float64: neither cancels.
 
     Args:
         dim: channels of the fields, d.
@@ -106,39 +125,77 @@ class MLPKernel(Kernel):
         """The hidden units: the hidden layer of a tile is its largest tensor."""
         return self.config.hidden
 
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return the point features χ of the query points, (B, N, R), and of the key points, (B, M, R).
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
+        """Return the terms of the query points and of the key points.
 
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
         """
         self.check_coordinates(key, self.config.position_dim)
-        weights = key.weights.unsqueeze(-1)
-        origin = ((weights * key.positions).sum(1, keepdim=True) / weights.sum(1, keepdim=True)).detach()
-        key_terms = self._point_features(key, origin)
-        return key_terms if query is key else self._point_features(query, origin), key_terms
+        key_terms = self._terms(key)
+        return key_terms if query is key else self._terms(query), key_terms
 
-    def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
+    def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
+        (query, query_positions), (key, key_positions) = query_terms, key_terms
+        batch, n, m = len(query), query.shape[1], key.shape[1]
         forms = self.inputs(self.first.weight, self.first.bias)
-        linear = (query_terms @ forms.flatten(1)).view(*query_terms.shape[:2], *forms.shape[1:])
+        linear = (query @ forms[..., : self.inputs.width].flatten(1)).view(batch, n, -1, self.inputs.width)
         # Hidden units first: (B, hidden·n, m) makes both layers plain matrix products, and k comes out in its order.
-        pre_activation = linear.transpose(1, 2).flatten(1, 2) @ key_terms.transpose(1, 2)
-        hidden = ACTIVATIONS[self.config.activation](pre_activation)
-        batch, n, m = len(query_terms), query_terms.shape[1], key_terms.shape[1]
+        linear = linear.transpose(1, 2).flatten(1, 2)
+        if self.inputs.geometry:
+            pairs = self.inputs.pairs(query_positions, key_positions).flatten(2)
+            pairs = pairs.to(torch.promote_types(pairs.dtype, linear.dtype))
+            hidden = pre_activation(linear, key, forms[0, :, self.inputs.width :].to(pairs.dtype), pairs)
+        else:
+            hidden = linear @ key.transpose(1, 2)
+        hidden = ACTIVATIONS[self.config.activation](hidden).view(batch, -1, n * m).to(self.second.weight.dtype)
         weight = self.second.weight.expand(batch, -1, -1)  # matmul would transpose the large factor instead
-        k = torch.baddbmm(self.second.bias.unsqueeze(1), weight, hidden.view(batch, -1, n * m))
-        return k.view(batch, -1, n, m)
+        return torch.baddbmm(self.second.bias.unsqueeze(1), weight, hidden).view(batch, -1, n, m)
 
-    def _point_features(self, field: Field, origin: Tensor) -> Tensor:
-        position = field.positions - origin
-        phase = 2 * torch.pi * position @ self.frequency_matrix.to(position.dtype).T
+    @property
+    def additive(self) -> bool:
+        """Whether the hidden layer is σ(a(x) + b(y)): no inputs but those in `ADDITIVE` (OPERATOR §2)."""
+        return ADDITIVE.issuperset(self.config.inputs)
+
+    def separate(self, query: Points, key: Points) -> tuple[Tensor, Tensor]:
+        """Return the sides of an additive kernel's hidden layer, a (B, N, hidden) and b (B, M, hidden).
+
+        They are in float32 at least. Positions are taken relative to the middle of the keys that are not padding, so
+        that the error of a + b is relative to the extent of the points, not to their distance from 0.
+        """
+        forms = self.inputs(self.first.weight, self.first.bias)
+        dtype = torch.promote_types(forms.dtype, torch.float32)
+        forms, width = forms.to(dtype), self.inputs.width
+        a = query.terms.features.to(dtype) @ forms[:, :, 0]
+        b = key.terms.features[..., 1:].to(dtype) @ forms[0, :, 1:width].T
+        if self.inputs.geometry:
+            positions, padding = key.terms.positions, (key.weights == 0).unsqueeze(-1)
+            low = positions.masked_fill(padding, torch.inf).amin(1, keepdim=True)
+            high = positions.masked_fill(padding, -torch.inf).amax(1, keepdim=True)
+            middle = (low / 2 + high / 2).detach().nan_to_num()  # without any key that has weight it is not a number
+            weight = forms[0, :, width:].T
+            a = a + (query.terms.positions - middle).to(dtype) @ weight
+            b = b - (positions - middle).to(dtype) @ weight
+        return a, b
+
+    def _terms(self, field: Field) -> PointTerms:
+        positions, dtype = field.positions, self.first.weight.dtype
         features: dict[str, Callable[[], Tensor]] = {
-            "one": lambda: torch.ones_like(position[..., :1]),
+            "one": lambda: torch.ones_like(positions[..., :1]),
             "content": lambda: self.content(field.values),
-            "position": lambda: position,
-            "square": lambda: position.square().sum(-1, keepdim=True),
             "cos": lambda: phase.cos(),
             "sin": lambda: phase.sin(),
         }
-        return torch.cat([features[name]().to(self.first.weight.dtype) for name in self.inputs.features], dim=-1)
+        if "cos" in self.inputs.features:
+            phase = 2 * torch.pi * self._turns(positions)
+        chi = torch.cat([features[name]().to(dtype) for name in self.inputs.features], dim=-1)
+        return PointTerms(chi, positions.to(torch.promote_types(positions.dtype, torch.float32)))
+
+    def _turns(self, positions: Tensor) -> Tensor:
+        """Return Bx to a whole number, (B, N, frequencies): of far points float32 would keep the whole turns alone."""
+        exact = torch.float32 if positions.device.type == "mps" else torch.float64  # which Apple's GPUs lack
+        with torch.autocast(positions.device.type, enabled=False):
+            turns = positions.to(exact) @ self.frequency_matrix.to(exact).T
+        turns = turns - turns.detach().round()
+        return turns.to(torch.promote_types(positions.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""The inputs of the paper's kernel as bilinear forms in the features of single points."""
+"""The inputs of the paper's kernel: bilinear forms in the features of single points, and differences of positions."""
 
 from __future__ import annotations
 
@@ -8,26 +8,33 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from itnet_core.transforms import differentiated
+
 Input = Literal["query", "key", "product", "displacement", "distance", "fourier"]
 INPUTS: tuple[Input, ...] = get_args(Input)
 Entry = Tensor | int
+
+SQUARE_LIMIT = 1e30
+"""The largest squared distance: wherever points lie, the first layer is finite in float32 for weights of up to 1e8."""
 
 _FEATURES_OF: dict[Input, tuple[str, ...]] = {
     "query": ("content",),
     "key": ("content",),
     "product": ("content",),
-    "displacement": ("position",),
-    "distance": ("position", "square"),
     "fourier": ("cos", "sin"),
 }
 
 
 class PairInputs(nn.Module):
-    """The vector z of a pair of points, each entry written as z_k = χ(x)ᵀ S_k χ(y) with a constant, sparse S_k.
+    """The vector z of a pair of points, each entry written as z_k = χ(x)ᵀ S_k ψ(x, y) with a constant, sparse S_k.
 
-    The point features are χ = [1, ũ, x, ‖x‖², cos 2πBx, sin 2πBx], less those that no input needs. For example
-    ‖x−y‖² = ‖x‖²·1 + 1·‖y‖² − 2 Σ_i x_i y_i, and sin(a−b) = sin a cos b − cos a sin b. A first layer W z + b is then
-    one bilinear form a hidden unit: χ(x)ᵀ T_c χ(y) with T_c = Σ_k W_ck S_k + b_c e_1 e_1ᵀ.
+    The features of a point are χ = [1, ũ, cos 2πBx, sin 2πBx], and those of a pair are ψ = [χ(y), x−y, ‖x−y‖²], both
+    without the entries that no input needs. For example sin(a−b) = sin a cos b − cos a sin b, and ‖x−y‖² = 1·‖x−y‖². A
+    first layer W z + b is then one bilinear form a hidden unit: χ(x)ᵀ T_c ψ(x, y), T_c = Σ_k W_ck S_k + b_c e_1 e_1ᵀ.
+
+    ‖x−y‖² is a bilinear form in single points too, ‖x‖² + ‖y‖² − 2⟨x, y⟩, but one that cancels: its error grows with
+    the square of the domain's extent in units of the distance. The difference of two positions is exact where they are
+    near, so x−y and ‖x−y‖² are computed for each pair: p + 1 numbers, which all hidden units share.
 
     Args:
         inputs: which of `INPUTS` there are; z holds them in that order.
@@ -36,10 +43,11 @@ class PairInputs(nn.Module):
         frequencies: rows of B.
 
     Attributes:
-        features: the names of the point features in χ, in order.
+        features: the names of the features in χ, in order.
         columns: where each input stands in z.
         count: entries of z.
         width: entries of χ, R.
+        geometry: entries of ψ behind those of χ(y), G: p for `displacement` and 1 for `distance`.
     """
 
     unit: Tensor
@@ -49,13 +57,16 @@ class PairInputs(nn.Module):
 
     def __init__(self, inputs: Sequence[Input], rank: int, position_dim: int, frequencies: int) -> None:
         super().__init__()
-        widths = {"content": rank, "position": position_dim, "square": 1, "cos": frequencies, "sin": frequencies}
-        used = {feature for name in inputs for feature in _FEATURES_OF[name]}
+        widths = {"content": rank, "cos": frequencies, "sin": frequencies}
+        used = {feature for name in inputs for feature in _FEATURES_OF.get(name, ())}
         self.features = ("one", *(name for name in widths if name in used))
         start, self.width = {}, 0
         for name in self.features:
             start[name] = self.width
             self.width += widths.get(name, 1)
+        self._displacement, self._distance = "displacement" in inputs, "distance" in inputs
+        start["displacement"], start["distance"] = self.width, self.width + self._displacement * position_dim
+        self.geometry = start["distance"] + self._distance - self.width
         sizes = {"query": rank, "key": rank, "product": rank, "displacement": position_dim, "distance": 1}
         self.columns: dict[Input, slice] = {}
         self.count = 0
@@ -69,26 +80,45 @@ class PairInputs(nn.Module):
             self.register_buffer(name, torch.cat(parts), persistent=False)
 
     def forward(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return T for a first layer, shape (R, hidden, R): row of χ(x), hidden unit, column of χ(y).
+        """Return T for a first layer, shape (R, hidden, R + G): entry of χ(x), hidden unit, entry of ψ(x, y).
+
+        The last G entries of ψ are multiplied by 1, the first entry of χ(x), alone: T[1:, :, R:] is 0.
 
         Args:
             weight: W, shape (hidden, count).
             bias: b, shape (hidden,).
         """
         columns = torch.cat([weight, bias.unsqueeze(1)], dim=1)[:, self.unit] * self.coefficient.to(weight.dtype)
-        flat = weight.new_zeros(len(weight), self.width**2)
-        forms = flat.index_add(1, self.row * self.width + self.column, columns)
-        return forms.view(-1, self.width, self.width).transpose(0, 1)
+        across = self.width + self.geometry
+        flat = weight.new_zeros(len(weight), self.width * across)
+        forms = flat.index_add(1, self.row * across + self.column, columns)
+        return forms.view(-1, self.width, across).transpose(0, 1)
+
+    def pairs(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return the last G entries of ψ for all pairs, (B, G, n, m), for positions (B, n, p) and (B, m, p)."""
+        x, y = query.transpose(1, 2).unsqueeze(3), key.transpose(1, 2).unsqueeze(2)
+        if not self._distance:
+            return x - y
+        if differentiated(query) or differentiated(key):
+            difference = x - y
+            square = difference.square().sum(1, keepdim=True).clamp(max=SQUARE_LIMIT)
+            return torch.cat([difference, square], dim=1) if self._displacement else square
+        axes = query.shape[-1]
+        out = query.new_empty(len(query), axes + 1, query.shape[1], key.shape[1])
+        difference, square = out[:, :axes], out[:, axes]
+        torch.sub(x, y, out=difference)
+        torch.mul(difference[:, 0], difference[:, 0], out=square)
+        for axis in difference.unbind(1)[1:]:
+            square.addcmul_(axis, axis)
+        square.clamp_(max=SQUARE_LIMIT)
+        return out if self._displacement else out[:, axes:]
 
 
 def _form(name: Input, at: slice, start: Mapping[str, int]) -> Iterator[tuple[Tensor, Entry, Entry, float]]:
     """Yield the non-zero entries (k, row, column, coefficient) of S_k for the entries k = `at` of z; 1 is at row 0."""
     k = torch.arange(at.start, at.stop)
-    if name == "distance":
-        axes = torch.arange(start["position"], start["square"])
-        yield k, start["square"], 0, 1.0
-        yield k, 0, start["square"], 1.0
-        yield k.expand(len(axes)), axes, axes, -2.0
+    if name in ("displacement", "distance"):
+        yield k, 0, start[name] + torch.arange(len(k)), 1.0
     elif name == "fourier":
         real, imaginary = k.chunk(2)
         cos, sin = start["cos"] + real - at.start, start["sin"] + real - at.start
@@ -96,10 +126,6 @@ def _form(name: Input, at: slice, start: Mapping[str, int]) -> Iterator[tuple[Te
         yield real, sin, sin, 1.0
         yield imaginary, sin, cos, 1.0
         yield imaginary, cos, sin, -1.0
-    elif name == "displacement":
-        axes = torch.arange(start["position"], start["position"] + len(k))
-        yield k, axes, 0, 1.0
-        yield k, 0, axes, -1.0
     else:
         content = torch.arange(start["content"], start["content"] + len(k))
         yield k, 0 if name == "key" else content, 0 if name == "query" else content, 1.0

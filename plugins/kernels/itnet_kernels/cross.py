@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from pydantic import PositiveInt, field_validator
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from itnet_core import ComponentConfig, Field, Kernel, MLPKernel, ShapeError
 from itnet_core.evaluate import AutoEvaluator, Evaluator
 from itnet_core.kernel import Points
+from itnet_core.kernels.mlp import PointTerms
 
 
 class CrossKernel(Kernel):
@@ -52,13 +54,13 @@ class CrossKernel(Kernel):
         self.heads = c.mlp.heads
         self.exact = MLPKernel(dim, c.mlp)
         self.core = nn.Parameter(torch.randn(self.heads, c.pivots, c.pivots) / c.pivots)
-        # Of x_p, then of y_q. One tensor, so that both have one origin in the exact kernel's terms.
+        # Of x_p, then of y_q.
         self.pivot_values = nn.Parameter(torch.randn(2 * c.pivots, dim))
         self.register_buffer("pivot_positions", 2 * torch.rand(2 * c.pivots, c.mlp.position_dim) - 1)
         self.evaluator = AutoEvaluator()
 
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return the exact kernel's terms of both, relative to the pivots' centre.
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
+        """Return the exact kernel's terms of both.
 
         Raises:
             ShapeError: positions have other coordinates than the exact kernel's `position_dim`.
@@ -70,11 +72,9 @@ class CrossKernel(Kernel):
                 found=f"{found} coordinates",
                 expected=f"mlp.position_dim = {expected}",
             )
-        pivots = self._pivots()
-        query_terms = self.exact.project(query, pivots)[0]
-        return query_terms, query_terms if key is query else self.exact.project(key, pivots)[0]
+        return self.exact.project(query, key)
 
-    def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
+    def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
         """Return k̃ of shape (B, heads, n, m)."""
         rows, columns = self._sides(len(query_terms))
         return self.exact(query_terms, columns.terms) @ self.core @ self.exact(rows.terms, key_terms)
@@ -101,9 +101,6 @@ class CrossKernel(Kernel):
     def _sides(self, batch: int) -> tuple[Points, Points]:
         """Return the pivots x_p and y_q, each with weight 1."""
         pivots = self._pivots().with_measure("counting")
-        terms = self.exact.project(pivots, pivots)[1]
-        terms, positions, weights = (
-            part.expand(batch, *part.shape[1:]) for part in (terms, pivots.positions, pivots.weights)
-        )
-        points = Points(terms, positions, weights)
+        parts = self.exact.project(pivots, pivots)[1], pivots.positions, pivots.weights
+        points = Points(*tree_map(lambda part: part.expand(batch, *part.shape[1:]), parts))
         return points.narrow(slice(self.config.pivots)), points.narrow(slice(self.config.pivots, None))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from itnet_core import Field, Kernel, MLPKernel
+from itnet_core.kernel import Points
 from itnet_kernels.cross import CrossKernel
 from itnet_kernels.cross_approximation import core, crosses, errors_by_rank
 from itnet_kernels.errors import FactorizationError
@@ -177,7 +178,9 @@ def _same_field(
 def _matrices(kernel: Kernel, query: Field, key: Field, rows: int = 128) -> Tensor:
     """Return k over all pairs of one sample's points, (heads, n, m), some rows at a time."""
     query_terms, key_terms = kernel.project(query, key)
-    return torch.cat([kernel.tile(part, key_terms) for part in query_terms.split(rows, dim=1)], dim=2)[0]
+    points = Points(query_terms, query.positions, query.weights)
+    parts = (points.narrow(slice(start, start + rows)) for start in range(0, query.values.shape[1], rows))
+    return torch.cat([kernel.tile(part.terms, key_terms) for part in parts], dim=2)[0]
 
 
 def _errors(exact: Kernel, found: Kernel, pairs: Iterator[tuple[Field, Field]]) -> tuple[float, ...]:

@@ -18,9 +18,6 @@ from itnet_native.sums import ACTIVATIONS
 
 logger = logging.getLogger(__name__)
 
-BILINEAR = {"product", "distance", "fourier"}
-"""The inputs that make the first layer more than a sum of what the query and the key contribute."""
-
 LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 16}
 """From how many pairs it is faster than `dense`, forward and backward together: `python benchmarks/evaluators.py`."""
 
@@ -51,7 +48,7 @@ class NativeEvaluator(Evaluator):
     def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
         """From 16384 pairs on for an additive kernel, from 65536 on for another: fewer take `dense` less time."""
         pairs = len(values) * query.positions.shape[1] * key.positions.shape[1]
-        return pairs >= LEAST_PAIRS["additive" if isinstance(kernel, MLPKernel) and _additive(kernel) else "bilinear"]
+        return pairs >= LEAST_PAIRS["additive" if isinstance(kernel, MLPKernel) and _separates(kernel) else "bilinear"]
 
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`.
@@ -70,15 +67,20 @@ class NativeEvaluator(Evaluator):
 
 def _sums(kernel: MLPKernel, query: Points, key: Points, values: Tensor) -> Tensor:
     bias, values = _measured(kernel, key, values)
-    forms: Tensor | None = kernel.inputs(kernel.first.weight, kernel.first.bias)
-    assert forms is not None
-    query_terms, key_terms = query.terms, key.terms
-    if _additive(kernel):
-        query_terms = query_terms @ forms[:, :, 0]
-        key_terms = key_terms[..., 1:] @ forms[0, :, 1:].T
-        forms = None
-    support = kernel.support
-    positions = (None, None) if support.everywhere else (query.positions.detach(), key.positions.detach())
+    forms: Tensor | None = None
+    if _separates(kernel):
+        query_terms, key_terms = kernel.separate(query, key)
+        geometry = False
+    else:
+        forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
+        query_terms, key_terms = query.terms.features, key.terms.features
+        geometry = kernel.inputs.geometry > 0
+    positions: tuple[Tensor | None, Tensor | None] = None, None
+    if geometry:
+        positions = query.terms.positions, key.terms.positions
+    elif not kernel.support.everywhere:
+        positions = query.positions.detach(), key.positions.detach()
+    support, inputs = kernel.support, kernel.config.inputs
     out, _ = sums(
         query_terms,
         key_terms,
@@ -92,13 +94,21 @@ def _sums(kernel: MLPKernel, query: Points, key: Points, values: Tensor) -> Tens
         -1 if support.causal is None else support.causal_axis(query.positions.shape[-1]),
         -1.0 if support.radius is None else support.radius,
         -1.0 if support.window is None else support.window,
+        geometry and "displacement" in inputs,
+        geometry and "distance" in inputs,
+        any(each is not None and each.requires_grad for each in positions),
     )
     return out
 
 
-def _additive(kernel: MLPKernel) -> bool:
-    """Return whether the hidden layer is σ(a(x) + b(y))."""
-    return not BILINEAR & {*kernel.config.inputs}
+def _separates(kernel: MLPKernel) -> bool:
+    """Return whether the hidden layer is summed as σ(a(x) + b(y)).
+
+    Not where only near pairs are in the support: the error of a + b is relative to the extent of all points.
+    """
+    support = kernel.support
+    near = support.radius is not None or support.window is not None
+    return kernel.additive and not (near and kernel.inputs.geometry)
 
 
 def _measured(kernel: Kernel, key: Points, values: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -118,12 +128,14 @@ def _obstacle(kernel: Kernel, query: Points, key: Points, values: Tensor) -> str
         return f"{type(kernel).__name__}, which is no MLP kernel with its own tile"
     if type(kernel).forward is not Kernel.forward or kernel.config.activation not in ACTIVATIONS:
         return f"{type(kernel).__name__} with another forward or activation"
-    tensors = [query.terms, key.terms, values, kernel.first.weight, kernel.second.weight]
-    if not kernel.support.everywhere:
-        tensors += [query.positions, key.positions]
+    sides = query.terms, key.terms
+    tensors = [*(side.features for side in sides), values, kernel.first.weight, kernel.second.weight]
     dtypes = {tensor.dtype for tensor in tensors}
     if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
         return f"tensors of {', '.join(sorted(map(str, dtypes)))}, not all float32 or all float64"
+    positions = {side.positions.dtype for side in sides}
+    if positions != dtypes:
+        return f"positions of {', '.join(sorted(map(str, positions)))} beside {dtypes.pop()}"
     if any(tensor.device.type != "cpu" for tensor in tensors):
         return "tensors that are not on the CPU"
     return ""

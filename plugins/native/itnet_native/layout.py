@@ -26,7 +26,8 @@ def down(tensor: Tensor, keys: int) -> Tensor:
     return tensor.movedim(-1, 2).flatten(1, 2)[:, :keys]
 
 
-def padded(tensor: Tensor, multiple: int = ROW, axis: int = -1) -> Tensor:
-    """Return the tensor with zeros behind an axis, up to a multiple."""
-    short = -tensor.shape[axis] % multiple
+def padded(tensor: Tensor, multiple: int = ROW, axis: int = -1, size: int = 0) -> Tensor:
+    """Return the tensor with zeros behind an axis, up to a multiple that is at least `size`."""
+    length = tensor.shape[axis]
+    short = -(-max(length, size) // multiple) * multiple - length
     return F.pad(tensor, [0, 0] * (-axis - 1) + [0, short]) if short else tensor

@@ -16,11 +16,12 @@ KEYS, ROW, HIDDEN = 96, 16, 8
 """Keys of a block; multiples that the rows and the hidden units are padded to: as in source/problem.h."""
 
 SIZES = ("batch", "queries", "keys", "blocks", "hidden", "rank", "row_rank", "heads", "head_dim", "coordinates")
-CHOICES = ("activation", "softmax", "causal", "threads")
+CHOICES = ("activation", "softmax", "causal", "displacement", "distance", "threads")
 ARRAYS = (
     *("query", "key", "key_rows", "second", "second_bias", "values", "bias"),
     *("query_positions", "key_positions", "out", "log_total", "grad_out", "delta"),
     *("grad_query", "grad_key", "grad_values", "grad_bias", "grad_second", "grad_second_bias"),
+    *("grad_query_positions", "grad_key_positions"),
 )
 
 

@@ -26,6 +26,9 @@ def sums(
     causal: int,
     radius: float,
     window: float,
+    displacement: bool,
+    distance: bool,
+    moves: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return the sums and the logarithms of the total weights; the arguments are those of `Case`."""
     case = Case(
@@ -42,6 +45,9 @@ def sums(
         causal,
         radius,
         window,
+        displacement,
+        distance,
+        moves,
     )
     with torch.autocast("cpu", enabled=False):  # else products would be of another dtype than the memory that is read
         return case.forward()
@@ -73,8 +79,11 @@ def gradients(
     causal: int,
     radius: float,
     window: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients to query, key, forms, second, second_bias, values and bias; empty ones for no tensor."""
+    displacement: bool,
+    distance: bool,
+    moves: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients to the tensors, in their order; empty ones for no tensor."""
     case = Case(
         query,
         key,
@@ -89,6 +98,9 @@ def gradients(
         causal,
         radius,
         window,
+        displacement,
+        distance,
+        moves,
     )
     with torch.autocast("cpu", enabled=False):
         return case.backward(grad_out, out, log_total)
@@ -96,9 +108,10 @@ def gradients(
 
 @gradients.register_fake
 def _(grad_out: Any, out: Any, log_total: Any, *arguments: Any) -> Any:
-    query, key, forms, second, second_bias, values, bias = arguments[:7]
-    tensors = (query, key, forms, second, second_bias, values, bias)
-    return tuple(query.new_empty(0 if each is None else each.shape) for each in tensors)
+    tensors, moves = list(arguments[:9]), arguments[-1]
+    if not moves:
+        tensors[7:] = None, None
+    return tuple(arguments[0].new_empty(0 if each is None else each.shape) for each in tensors)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -13,18 +13,18 @@ from itnet_native.layout import across, blocks, down, padded
 from itnet_native.library import HIDDEN, KEYS, ROW, Library, Problem
 
 LINEAR_BYTES = 4 << 20
-"""How much of χ(x)ᵀ T, hidden · R numbers a query, is there at a time."""
+"""How much of χ(x)ᵀ T, hidden · (R + G) numbers a query, is there at a time."""
 
 OWN = (
     *("query", "out", "log_total", "grad_out", "delta", "grad_query"),
-    *("second", "second_bias", "grad_second", "grad_second_bias"),
+    *("second", "second_bias", "grad_second", "grad_second_bias", "query_positions", "grad_query_positions"),
 )
 """Arrays that are a chunk's own already, or have no samples."""
 
 ACTIVATIONS = ("relu", "silu", "gelu", "tanh")
 
 
-Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +34,20 @@ class Case:
     Attributes:
         query: χ(x), (B, N, R); or, of the additive kernel, its share of the hidden layer's arguments, (B, N, hidden).
         key: χ(y), (B, M, R); or its share, (B, M, hidden).
-        forms: T, (R, hidden, R); `None` for the additive kernel.
+        forms: T, (R, hidden, R + G), as `PairInputs` has it; `None` for the additive kernel.
         second: W_2, (heads, hidden).
         second_bias: b_2, (heads,).
         values: (B, M, heads, head_dim).
         bias: added to the logits, (B, M), for softmax; `None` for a plain sum.
-        query_positions: (B, N, p) where there is a support, else `None`.
+        query_positions: (B, N, p) where there is a support or the forms have a geometry, else `None`.
         key_positions: (B, M, p) likewise.
         activation: one of `ACTIVATIONS`.
         causal: the axis, or −1.
         radius: or −1.
         window: or −1.
+        displacement: whether x − y stands behind the features in ψ, in p of the forms' G columns.
+        distance: whether ‖x − y‖² does, in the last one.
+        moves: whether gradients to the positions are asked for.
     """
 
     query: Tensor
@@ -60,6 +63,9 @@ class Case:
     causal: int
     radius: float
     window: float
+    displacement: bool
+    distance: bool
+    moves: bool
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Return the sums, (B, N, heads, head_dim), and for softmax the logs of the total weights, (B, N, heads)."""
@@ -74,7 +80,7 @@ class Case:
         return out[..., :head_dim].contiguous() if out.shape[-1] > head_dim else out, log_total
 
     def backward(self, grad_out: Tensor, out: Tensor, log_total: Tensor) -> Gradients:
-        """Return the gradients to query, key, forms, second, second_bias, values and bias; empty ones for no tensor."""
+        """Return the gradients to the tensors, in the order of the arguments; empty ones for no tensor."""
         head_dim, keys = self.values.shape[3], self.key.shape[1]
         hidden = self.second.shape[1]
         shared = self._shared()
@@ -85,9 +91,13 @@ class Case:
             "grad_second": torch.zeros_like(shared["second"]),
             "grad_second_bias": torch.zeros_like(self.second_bias),
         }
+        moves = self.moves and self.query_positions is not None
+        grad_query_positions = self.query.new_zeros(self.query_positions.shape if moves else 0)
+        if moves:
+            grads["grad_key_positions"] = torch.zeros_like(shared["key_positions"])
         delta = None if self.bias is None else (grad_out * out).sum(-1)
         grad_out = padded(grad_out).contiguous()
-        key_rows = None if self.forms is None else blocks(padded(self.key)).contiguous()
+        key_rows = None if self.forms is None else blocks(padded(self.key, size=self.forms.shape[-1])).contiguous()
         arrays = {**shared, **grads, "key_rows": key_rows}
         grad_query = torch.empty_like(self.query, memory_format=torch.contiguous_format)
         grad_forms = self.query.new_zeros(0 if self.forms is None else self.forms.shape)
@@ -95,9 +105,13 @@ class Case:
             rows = linear.shape[3:] and (padded(linear[:1, :1, :1]).shape[-1],)
             grad_linear = linear.new_zeros(*linear.shape[:3], *rows)
             own = {"grad_out": grad_out[b, i], "grad_query": grad_linear}
+            if moves:
+                own["grad_query_positions"] = parts = grad_query_positions[b, i].contiguous()
             if delta is not None:
                 own |= {"delta": delta[b, i].contiguous(), "log_total": log_total[b, i]}
             self._call("backward", b, i, linear, {**arrays, **own})
+            if moves:
+                grad_query_positions[b, i] = parts
             if self.forms is None:
                 grad_query[b, i] = grad_linear[:, :, :hidden]
             else:
@@ -112,6 +126,8 @@ class Case:
             grads["grad_second_bias"],
             down(grads["grad_values"], keys)[..., :head_dim].contiguous(),
             grads["grad_bias"].flatten(1)[:, :keys].contiguous() if self.bias is not None else self.query.new_empty(0),
+            grad_query_positions,
+            down(grads["grad_key_positions"], keys).contiguous() if moves else self.query.new_empty(0),
         )
 
     def _shared(self) -> dict[str, Any]:
@@ -166,7 +182,7 @@ class Case:
             keys=self.key.shape[1],
             blocks=key.shape[1],
             hidden=linear.shape[2],
-            rank=0 if self.forms is None else linear.shape[3],
+            rank=0 if self.forms is None else self.key.shape[2],
             row_rank=0 if self.forms is None else -(-linear.shape[3] // ROW) * ROW,
             heads=out.shape[2],
             head_dim=out.shape[3],
@@ -174,6 +190,8 @@ class Case:
             activation=ACTIVATIONS.index(self.activation),
             softmax=self.bias is not None,
             causal=self.causal,
+            displacement=self.displacement,
+            distance=self.distance,
             threads=torch.get_num_threads(),
             radius_squared=self.radius**2 if self.radius >= 0 else -1.0,
             window=self.window,

@@ -7,30 +7,37 @@ namespace ITNET_ISA {
 
 // Gradients of what several queries share: the arrays of one sample's keys.
 template <class T> struct Shared {
-    T *key, *values, *bias;
+    T *key, *values, *bias, *positions;
 };
 
 template <class T> struct Sizes {
-    int64_t key, values, bias, second;  // numbers of a sample's keys, and of the second layer
+    int64_t key, values, bias, positions, second;  // numbers of a sample's keys, and of the second layer
 
     explicit Sizes(const Problem &p)
         : key(p.blocks * (p.rank ? p.rank : p.hidden) * KEYS), values(p.blocks * p.heads * p.head_dim * KEYS),
-          bias(p.softmax ? p.blocks * KEYS : 0), second(p.heads * p.hidden) {}
+          bias(p.softmax ? p.blocks * KEYS : 0), positions(p.grad_key_positions ? p.blocks * p.coordinates * KEYS : 0),
+          second(p.heads * p.hidden) {}
+    int64_t shared() const { return key + values + bias + positions; }
 };
 
 // A thread's working memory. What the second layer gets from a block of queries is added up in float64 then: one running
 // sum over all pairs would lose digits.
 template <class T> struct Work {
-    T *hidden, *slope, *grad, *k, *grad_k, *query, *second, *second_bias;
+    T *pairs, *rows, *grad_pairs, *hidden, *slope, *grad, *k, *grad_k, *query, *second, *second_bias;
     double *total;  // of the second layer's weights, and its biases
 
     static int64_t query_size(const Problem &p) { return p.rank ? 0 : QUERIES * p.hidden * WIDTH<T>; }
+    static int64_t pairs_size(const Problem &p) { return p.geometry() ? p.depth() * KEYS : 0; }
+    static int64_t rows_size(const Problem &p) { return p.geometry() ? p.row_rank * KEYS : 0; }
     static int64_t bytes(const Problem &p) {
         const int64_t block = Scratch::padded<T>(p.hidden * KEYS), k = Scratch::padded<T>(QUERIES * p.heads * KEYS);
-        return 3 * block + 2 * k + Scratch::padded<T>(query_size(p)) + Scratch::padded<T>(p.heads * p.hidden * WIDTH<T>) +
+        const int64_t geometry = 2 * Scratch::padded<T>(pairs_size(p)) + Scratch::padded<T>(rows_size(p));
+        return geometry + 3 * block + 2 * k + Scratch::padded<T>(query_size(p)) + Scratch::padded<T>(p.heads * p.hidden * WIDTH<T>) +
                Scratch::padded<T>(p.heads * WIDTH<T>) + Scratch::padded<double>(p.heads * (p.hidden + 1));
     }
     Work(const Problem &p, Scratch &scratch) {
+        pairs = scratch.take<T>(pairs_size(p)), grad_pairs = scratch.take<T>(pairs_size(p));
+        rows = scratch.take<T>(rows_size(p));
         hidden = scratch.take<T>(p.hidden * KEYS), slope = scratch.take<T>(p.hidden * KEYS);
         grad = scratch.take<T>(p.hidden * KEYS);
         k = scratch.take<T>(QUERIES * p.heads * KEYS), grad_k = scratch.take<T>(QUERIES * p.heads * KEYS);
@@ -60,19 +67,32 @@ inline void through_softmax(const Blocks<T> &at, int64_t number, int64_t q, int6
     }
 }
 
-// From the gradient of the hidden layer's arguments, (hidden, KEYS): those of the query's and the keys' own.
+// From the gradient of the hidden layer's arguments, (hidden, KEYS): those of the query's and the keys' own, where the first
+// layer is a bilinear form.
 template <class T>
-inline void back_to_points(const Blocks<T> &at, int64_t number, int64_t q, int64_t size, const T *grad, T *own, T *grad_key) {
+inline void back_to_features(const Blocks<T> &at, int64_t number, int64_t q, int64_t size, const Work<T> &work, const Shared<T> &shared) {
+    const Problem &p = at.p;
+    const int64_t n = at.sample * p.queries + at.first + q, depth = p.depth(), geometry = p.geometry();
+    T *grad_query = static_cast<T *>(p.grad_query) + n * p.hidden * p.row_rank, *grad_key = shared.key + number * p.rank * KEYS;
+    const T *rows = static_cast<const T *>(p.key_rows) + at.block(number, KEYS * p.row_rank);
+    if (geometry) {  // the block's rows are in `work.rows`, less what belongs to the query
+        for (int64_t g = 0; g < geometry; ++g)
+            for (int64_t j = 0; j < size; ++j) work.rows[j * p.row_rank + p.rank + g] = work.pairs[(p.rank + g) * KEYS + j];
+        rows = work.rows;
+    }
+    multiply<false>(Product<T>{grad_query, p.row_rank, work.slope, KEYS, 1, rows, p.row_rank, size}, p.hidden, p.row_rank);
+    multiply<false>(Product<T>{grad_key, KEYS, at.query(q), 1, depth, work.slope, KEYS, p.hidden}, p.rank, size);
+    if (!p.grad_key_positions) return;
+    multiply<true>(Product<T>{work.grad_pairs, KEYS, at.query(q) + p.rank, 1, depth, work.slope, KEYS, p.hidden}, geometry, size);
+    differences_back(p, at.query_positions(q), at.key_positions(number), size, work.grad_pairs,
+                     static_cast<T *>(p.grad_query_positions) + n * p.coordinates, shared.positions + number * p.coordinates * KEYS);
+}
+
+// The same for the additive kernel, whose argument is a sum.
+template <class T>
+inline void back_to_sides(const Blocks<T> &at, int64_t q, int64_t size, const T *grad, T *own, T *grad_key) {
     constexpr int64_t W = WIDTH<T>;
     const Problem &p = at.p;
-    if (p.rank) {
-        const int64_t n = at.sample * p.queries + at.first + q;
-        T *grad_query = static_cast<T *>(p.grad_query) + n * p.hidden * p.row_rank;
-        const T *rows = static_cast<const T *>(p.key_rows) + at.block(number, KEYS * p.row_rank);
-        multiply<false>(Product<T>{grad_query, p.row_rank, grad, KEYS, 1, rows, p.row_rank, size}, p.hidden, p.row_rank);
-        multiply<false>(Product<T>{grad_key, KEYS, at.query(q), 1, p.rank, grad, KEYS, p.hidden}, p.rank, size);
-        return;
-    }
     for (int64_t c = 0; c < p.hidden; ++c) {
         Vec<T> sums = load(own + (q * p.hidden + c) * W);
         for (int64_t j = 0; j < size; j += W) {
@@ -105,13 +125,17 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
             multiply<true>(
                 Product<T>{work.grad_k + h * KEYS, k_row, grad_out + h * p.head_dim, row, 1, values + h * across, KEYS, p.head_dim},
                 at.count, size);
+        const KeySide<T> keys(p, at.key(number), work.pairs);
+        if (p.geometry())
+            std::memcpy(work.rows, static_cast<const T *>(p.key_rows) + at.block(number, KEYS * p.row_rank), size_t(KEYS * p.row_rank) * sizeof(T));
         for (int64_t q = 0; q < at.count; ++q) {
             T *k = work.k + q * k_row, *grad_k = work.grad_k + q * k_row;
+            const T *key = keys.at(at.query_positions(q), at.key_positions(number), size);
             const bool direct = A == RELU && !p.rank && p.heads <= 4;
             if (direct)
-                scores<A, T>(p, at.query(q), at.key(number), size, work.hidden, k);
+                scores<A, T>(p, at.query(q), key, size, work.hidden, k);
             else
-                scores_and_slopes<A, T>(p, at.query(q), at.key(number), size, work.hidden, work.slope, k);
+                scores_and_slopes<A, T>(p, at.query(q), key, size, work.hidden, work.slope, k);
             if (reach == SOME) {
                 at.exclude(number, q, k, p.softmax ? -__builtin_inf() : 0);
                 at.exclude(number, q, grad_k, 0);
@@ -123,11 +147,14 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
                 store(work.second_bias + h * W, sums);
             }
             if (direct) {
-                additive_relu_back(p, at.query(q), at.key(number), size, grad_k, work.second, work.query + q * p.hidden * W, grad_key);
+                additive_relu_back(p, at.query(q), key, size, grad_k, work.second, work.query + q * p.hidden * W, grad_key);
                 continue;
             }
             back_to_arguments(p, size, grad_k, work.hidden, work.slope, work.second, work.grad);
-            back_to_points(at, number, q, size, work.slope, work.query, grad_key);
+            if (p.rank)
+                back_to_features(at, number, q, size, work, shared);
+            else
+                back_to_sides(at, q, size, work.slope, work.query, grad_key);
         }
         for (int64_t h = 0; h < p.heads; ++h)
             multiply<false>(
@@ -149,7 +176,7 @@ template <class T> inline void add(T *to, const T *from, int64_t count) {
 template <int64_t A, class T> int backward(const Problem &p, const int64_t *bounds) {
     const int64_t in_sample = (p.queries + QUERIES - 1) / QUERIES;
     const Sizes<T> sizes(p);
-    const int64_t shared = sizes.key + sizes.values + sizes.bias, each = (2 * shared + sizes.second + p.heads + 15) / 16 * 16;
+    const int64_t shared = sizes.shared(), each = (2 * shared + sizes.second + p.heads + 15) / 16 * 16;
     Scratch all_threads(p.threads * each * int64_t(sizeof(T)), true);
     if (!all_threads.there()) return 1;
     T *memory = all_threads.take<T>(p.threads * each);
@@ -166,11 +193,13 @@ template <int64_t A, class T> int backward(const Problem &p, const int64_t *boun
             const int64_t sample = item / in_sample, first = item % in_sample * QUERIES, left = p.queries - first;
             const bool alone = sample * in_sample >= from && (sample + 1) * in_sample <= to;
             T *slot = own + (sample == from / in_sample ? 0 : shared);
-            Shared<T> into{slot, slot + sizes.key, slot + sizes.key + sizes.values};
+            T *of_values = slot + sizes.key, *of_bias = of_values + sizes.values;
+            Shared<T> into{slot, of_values, of_bias, of_bias + sizes.bias};
             if (alone) {
                 into.key = static_cast<T *>(p.grad_key) + sample * sizes.key;
                 into.values = static_cast<T *>(p.grad_values) + sample * sizes.values;
                 into.bias = static_cast<T *>(p.grad_bias) + sample * sizes.bias;
+                into.positions = static_cast<T *>(p.grad_key_positions) + sample * sizes.positions;
             }
             backward_block<A, T>({p, sample, first, left < QUERIES ? left : QUERIES}, work, into);
         }
@@ -185,9 +214,12 @@ template <int64_t A, class T> int backward(const Problem &p, const int64_t *boun
             const int64_t sample = samples[slot];
             if (sample * in_sample >= from && (sample + 1) * in_sample <= to) continue;
             const T *part = own + slot * shared;
-            add(static_cast<T *>(p.grad_key) + sample * sizes.key, part, sizes.key);
-            add(static_cast<T *>(p.grad_values) + sample * sizes.values, part + sizes.key, sizes.values);
-            if (sizes.bias) add(static_cast<T *>(p.grad_bias) + sample * sizes.bias, part + sizes.key + sizes.values, sizes.bias);
+            const auto add_part = [&](void *to, int64_t size) {
+                if (size) add(static_cast<T *>(to) + sample * size, part, size);
+                part += size;
+            };
+            add_part(p.grad_key, sizes.key), add_part(p.grad_values, sizes.values);
+            add_part(p.grad_bias, sizes.bias), add_part(p.grad_key_positions, sizes.positions);
         }
         add(static_cast<T *>(p.grad_second), own + 2 * shared, sizes.second);
         add(static_cast<T *>(p.grad_second_bias), own + 2 * shared + sizes.second, p.heads);

@@ -1,5 +1,6 @@
 // Sums over all keys for blocks of queries. Each block is one thread's, so that nothing depends on their number.
 #pragma once
+#include "geometry.h"
 #include "hidden.h"
 #include "scratch.h"
 #include "support.h"
@@ -12,7 +13,7 @@ template <class T> struct Blocks {
     int64_t sample, first, count;  // the queries
 
     const T *query(int64_t q) const {
-        const int64_t each = p.hidden * (p.rank ? p.rank : 1);
+        const int64_t each = p.hidden * (p.rank ? p.depth() : 1);
         return static_cast<const T *>(p.query) + (sample * p.queries + first + q) * each;
     }
     const T *query_positions(int64_t q) const {
@@ -63,7 +64,7 @@ template <class T> inline T exponentiate(T *k, const T *bias, int64_t size, T &p
     return decay;
 }
 
-template <int64_t A, class T> void forward_block(const Blocks<T> &at, T *hidden, T *k, T *sums, T *peak, T *total) {
+template <int64_t A, class T> void forward_block(const Blocks<T> &at, T *pairs, T *hidden, T *k, T *sums, T *peak, T *total) {
     constexpr int64_t W = WIDTH<T>;
     const Problem &p = at.p;
     const int64_t row = p.heads * p.head_dim;
@@ -74,9 +75,10 @@ template <int64_t A, class T> void forward_block(const Blocks<T> &at, T *hidden,
         const Reach reach = at.reach(number);
         if (reach == NONE) continue;
         const int64_t size = at.size(number);
+        const KeySide<T> keys(p, at.key(number), pairs);
         for (int64_t q = 0; q < at.count; ++q) {
             T *own = k + q * p.heads * KEYS;
-            scores<A, T>(p, at.query(q), at.key(number), size, hidden, own);
+            scores<A, T>(p, at.query(q), keys.at(at.query_positions(q), at.key_positions(number), size), size, hidden, own);
             if (reach == SOME) at.exclude(number, q, own, p.softmax ? -__builtin_inf() : 0);
             if (!p.softmax) continue;
             const T *bias = static_cast<const T *>(p.bias) + at.block(number, KEYS);
@@ -104,20 +106,21 @@ template <int64_t A, class T> void forward_block(const Blocks<T> &at, T *hidden,
 
 template <int64_t A, class T> int forward(const Problem &p) {
     const int64_t in_sample = (p.queries + QUERIES - 1) / QUERIES, items = p.batch * in_sample;
-    const int64_t hidden = p.hidden * KEYS, k = QUERIES * p.heads * KEYS;
+    const int64_t pairs = p.geometry() ? p.depth() * KEYS : 0, hidden = p.hidden * KEYS, k = QUERIES * p.heads * KEYS;
     const int64_t sums = QUERIES * p.heads * p.head_dim * WIDTH<T>, rows = QUERIES * p.heads;
     int failed = 0;
 #pragma omp parallel num_threads(int(p.threads)) reduction(| : failed)
     {
-        Scratch scratch(Scratch::padded<T>(hidden) + Scratch::padded<T>(k) + Scratch::padded<T>(sums) + 2 * Scratch::padded<T>(rows));
+        Scratch scratch(Scratch::padded<T>(pairs) + Scratch::padded<T>(hidden) + Scratch::padded<T>(k) +
+                        Scratch::padded<T>(sums) + 2 * Scratch::padded<T>(rows));
         failed |= !scratch.there();
-        T *of_hidden = scratch.take<T>(hidden), *of_k = scratch.take<T>(k), *of_sums = scratch.take<T>(sums);
+        T *of_pairs = scratch.take<T>(pairs), *of_hidden = scratch.take<T>(hidden), *of_k = scratch.take<T>(k), *of_sums = scratch.take<T>(sums);
         T *of_peak = scratch.take<T>(rows), *of_total = scratch.take<T>(rows);
 #pragma omp for schedule(dynamic)
         for (int64_t item = 0; item < items; ++item) {
             if (failed) continue;
             const int64_t first = item % in_sample * QUERIES, left = p.queries - first;
-            forward_block<A, T>({p, item / in_sample, first, left < QUERIES ? left : QUERIES}, of_hidden, of_k, of_sums, of_peak, of_total);
+            forward_block<A, T>({p, item / in_sample, first, left < QUERIES ? left : QUERIES}, of_pairs, of_hidden, of_k, of_sums, of_peak, of_total);
         }
     }
     return failed;

@@ -244,9 +244,11 @@ def test_autocast_leaves_the_sums_alone(inputs: tuple[str, ...] | None, where: s
     kernel = MLPKernel(16, heads=2, hidden=8, position_dim=2, **({} if inputs is None else {"inputs": inputs}))
     field = Field(torch.randn(1, 40, 16), torch.rand(1, 40, 2))
     terms = kernel.project(field, field)
-    query, key = (Points(each.detach().requires_grad_(), field.positions, field.weights) for each in terms)
+    terms = (each._replace(features=each.features.detach().requires_grad_()) for each in terms)
+    query, key = (Points(each, field.positions, field.weights) for each in terms)
     values = torch.randn(1, 40, 2, 8, requires_grad=True)
-    leaves = [query.terms, key.terms, values, *kernel.first.parameters(), *kernel.second.parameters()]
+    features = query.terms.features, key.terms.features
+    leaves = [*features, values, *kernel.first.parameters(), *kernel.second.parameters()]
 
     def run(cast: str) -> list[Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=cast in ("forward", "both")):

@@ -14,11 +14,7 @@ from torch import Tensor
 
 from itnet_core import ConfigError
 from itnet_core.kernel import Kernel, Points
-from itnet_core.kernels.mlp import MLPKernel
-from itnet_core.kernels.pair_inputs import Input
-
-ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
-"""The inputs that are a function of x plus one of y: every entry of their S_k is in the row or the column of 1."""
+from itnet_core.kernels.mlp import ADDITIVE, MLPKernel
 
 
 class Sides(NamedTuple):
@@ -41,8 +37,8 @@ def mismatch(kernel: Kernel, activations: tuple[str, ...]) -> str:
     """Return what keeps a kernel from being summed as an additive one, or nothing: by what it declares alone."""
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
         return f"a {type(kernel).__name__}"
-    if more := [name for name in kernel.config.inputs if name not in ADDITIVE]:
-        return f"the inputs {', '.join(more)}"
+    if not kernel.additive:
+        return f"the inputs {', '.join(name for name in kernel.config.inputs if name not in ADDITIVE)}"
     if kernel.config.activation not in activations:
         return f"the activation {kernel.config.activation}"
     if kernel.normalization != "none":
@@ -69,16 +65,10 @@ def refuse_mismatch(kernel: Kernel, activations: tuple[str, ...], place: str) ->
 
 
 def separate(kernel: MLPKernel, query: Points, key: Points, values: Tensor) -> Sides:
-    """Return the parts of the sum, in float32 at least.
-
-    The pre-activation is χ(x)ᵀ T_c χ(y) with χ = [1, …] (`PairInputs`). T_c of an additive kernel has no entries but in
-    its first row and first column, so that a_c(x) = χ(x)ᵀ T_c[:, 0] and b_c(y) = T_c[0, 1:] χ(y)[1:].
-    """
-    forms = kernel.inputs(kernel.first.weight, kernel.first.bias)  # (R, hidden, R)
-    dtype = torch.promote_types(torch.promote_types(forms.dtype, values.dtype), torch.float32)
-    forms = forms.to(dtype)
-    a = query.terms.to(dtype) @ forms[:, :, 0]
-    b = key.terms[..., 1:].to(dtype) @ forms[0, :, 1:].T
+    """Return the parts of the sum, in float32 at least; see `MLPKernel.separate`."""
+    a, b = kernel.separate(query, key)
+    dtype = torch.promote_types(a.dtype, values.dtype)
+    a, b = a.to(dtype), b.to(dtype)
     weighted = (values.to(dtype) * key.weights[..., None, None].to(dtype)).flatten(2)
     second = kernel.second.weight.to(dtype).T.repeat_interleave(values.shape[-1], dim=1)
     return Sides(a, b, second, weighted)

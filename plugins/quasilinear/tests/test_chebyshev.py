@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from itnet_core import ConfigError, DerivativeError, Field, MLPKernel
 from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, Evaluator
 from itnet_core.kernel import Kernel, Points
+from itnet_core.kernels.mlp import PointTerms
 from itnet_quasilinear import ChebyshevEvaluator, ToleranceError
 from itnet_quasilinear import smooth_sums as module
 
@@ -34,13 +36,14 @@ def case(batch: int = 2, n: int = 60, m: int = 90, scale: float = 3.0, seed: int
 def numbers(given: Case, evaluator: Evaluator) -> list[Tensor]:
     """The result, and its gradients to terms (but for the constant feature), values, weights and parameters."""
     kernel, query, key, values = given
-    leaves = [each.detach().requires_grad_() for each in (query.terms, key.terms, values, key.weights)]
-    x, y, values, weights = leaves
-    out = evaluator(kernel, query._replace(terms=x), key._replace(terms=y, weights=weights), values)
+    leaves = [each.detach().requires_grad_() for each in (*query.terms, *key.terms, values, key.weights)]
+    x, x_positions, y, y_positions, values, weights = leaves
+    query = query._replace(terms=PointTerms(x, x_positions))
+    out = evaluator(kernel, query, key._replace(terms=PointTerms(y, y_positions), weights=weights), values)
     parameters = [*kernel.first.parameters(), *kernel.second.parameters()]
     target = out.flatten() @ torch.linspace(-1, 1.5, out.numel(), dtype=out.dtype)
     found = list(torch.autograd.grad(target, [*leaves, *parameters]))
-    return [out.detach(), found[0][..., 1:], found[1][..., 1:], *found[2:]]
+    return [out.detach(), found[0][..., 1:], found[1], found[2][..., 1:], *found[3:]]
 
 
 def largest_error(given: Case, evaluator: Evaluator) -> float:
@@ -109,7 +112,7 @@ def test_hidden_units_that_cancel_get_more_nodes() -> None:
 def test_constant_a() -> None:
     """Ranges without width: all query points are one."""
     kernel, query, key, values = case(2, 5, 30)
-    query = query._replace(terms=query.terms[:, :1].expand(-1, 5, -1))
+    query = query._replace(terms=tree_map(lambda t: t[:, :1].expand(-1, 5, -1), query.terms))
     assert largest_error((kernel, query, key, values), ChebyshevEvaluator(tolerance=1e-8)) <= 1e-8
 
 
@@ -124,7 +127,7 @@ def test_points_without_weight_cost_no_nodes() -> None:
     evaluator = ChebyshevEvaluator()
     evaluator(kernel, query, key, values)
     expected = evaluator.report
-    far = torch.where((key.weights > 0).unsqueeze(-1), key.terms, 1e3 * key.terms)
+    far = tree_map(lambda t: torch.where((key.weights > 0).unsqueeze(-1), t, 1e3 * t), key.terms)
     evaluator(kernel, query, key._replace(terms=far), values)
     assert evaluator.report == expected
 
@@ -155,7 +158,7 @@ def test_the_most_nodes_are_kept_to() -> None:
 def test_float32_default_tolerance_is_reached_but_for_rounding() -> None:
     kernel, query, key, values = case(1, 500, 2000)
     exact = DenseEvaluator()(kernel, query, key, values)
-    query, key = (Points(p.terms.float(), p.positions.float(), p.weights.float()) for p in (query, key))
+    query, key = (Points(*tree_map(lambda t: t.float(), tuple(p[:3]))) for p in (query, key))
     found = ChebyshevEvaluator()(kernel.float(), query, key, values.float())
     assert found.dtype == torch.float32
     assert (found - exact).abs().max() <= 3e-6 * exact.abs().max()
