@@ -27,6 +27,7 @@ from torch.nn.attention.flex_attention import flex_attention
 from itnet_core import Field, MLPKernel, Support
 from itnet_core.evaluate import DenseEvaluator, Evaluator, TiledEvaluator
 from itnet_core.kernel import Points
+from itnet_core.kernels.mlp import PointTerms
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
@@ -54,7 +55,7 @@ class Problem:
     def leaves(self) -> list[Tensor]:
         """What gradients are taken to."""
         parameters = [each for name, each in self.kernel.named_parameters() if name != "content.weight"]
-        return [self.query.terms, self.key.terms, self.values, *parameters]
+        return [self.query.terms.features, self.key.terms.features, self.values, *parameters]
 
     @property
     def operations(self) -> int:
@@ -67,11 +68,14 @@ class Problem:
         """Return the same numbers in another dtype, as new leaves."""
         kernel = MLPKernel(self.kernel.content.in_features, self.kernel.config).to(self.values.device, dtype)
         kernel.load_state_dict(self.kernel.state_dict())
-        query, key = (
-            side._replace(terms=side.terms.detach().to(dtype, copy=True).requires_grad_())
-            for side in (self.query, self.key)
-        )
-        return Problem(kernel, query, key, self.values.detach().to(dtype, copy=True).requires_grad_())
+        wide = torch.promote_types(dtype, torch.float32)
+
+        def side(points: Points) -> Points:
+            features = points.terms.features.detach().to(dtype, copy=True).requires_grad_()
+            return points._replace(terms=PointTerms(features, points.terms.positions.to(wide)))
+
+        values = self.values.detach().to(dtype, copy=True).requires_grad_()
+        return Problem(kernel, side(self.query), side(self.key), values)
 
 
 def problem(
@@ -87,9 +91,7 @@ def problem(
         weights = weights * (torch.arange(points, device=device) % 5 != 3)
     places = 2 * torch.rand(1, points, 2, device=device) - 1
     field = Field(torch.randn(1, points, 64, device=device), places, weights)
-    query, key = (
-        Points(terms.detach(), field.positions, field.weights.to(dtype)) for terms in kernel.project(field, field)
-    )
+    query, key = (Points(terms, field.positions, field.weights.to(dtype)) for terms in kernel.project(field, field))
     return Problem(kernel, query, key, torch.randn(1, points, kernel.heads, head_dim, device=device)).to(dtype)
 
 
@@ -100,7 +102,8 @@ def solve(given: Problem, evaluator: Evaluator) -> list[Tensor]:
     grad = torch.randn(out.shape, generator=generator).bfloat16().to(out)
     found = torch.autograd.grad(out, given.leaves, grad, allow_unused=True)
     pairs = zip(given.leaves, found, strict=True)
-    return [out.detach(), *(torch.zeros_like(each) if g is None else g for each, g in pairs)]
+    grads = [torch.zeros_like(each) if g is None else g for each, g in pairs]
+    return [out.detach(), *(g[..., 1:] for g in grads[:2]), *grads[2:]]  # the first feature is the constant 1
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class CrossKernel(Kernel):
 
     def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
         """Return k̃ of shape (B, heads, n, m)."""
-        rows, columns = self._sides(len(query_terms))
+        rows, columns = self._sides(len(query_terms.features))
         return self.exact(query_terms, columns.terms) @ self.core @ self.exact(rows.terms, key_terms)
 
     @property

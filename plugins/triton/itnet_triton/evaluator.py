@@ -14,8 +14,6 @@ from itnet_core.kernel import Kernel, Points
 from itnet_core.kernels.mlp import MLPKernel
 from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
-GEOMETRIC = ("one", "position", "square")
-"""Features of points whose products need more than half precision: a kernel may be much narrower than the domain."""
 FEATURES, HEAD_DIM = 128, 256
 INT32 = 2**31
 
@@ -77,14 +75,15 @@ class TritonEvaluator(Evaluator):
             return f"{torch.cuda.get_device_name(device)}; expected an NVIDIA GPU of compute capability 8.0 or later"
         allowed = {torch.float32, torch.bfloat16, torch.float16}
         allowed |= {torch.float64} if device.type == "cpu" else set()
-        found = {query.terms.dtype, key.terms.dtype, values.dtype, kernel.first.weight.dtype}
+        found = {query.terms.features.dtype, key.terms.features.dtype, values.dtype, kernel.first.weight.dtype}
         if not found <= allowed or (torch.float64 in found and len(found) > 1):
             return f"dtypes {sorted(map(str, found))}; expected float32, bfloat16 or float16"
         if kernel.inputs.width > FEATURES or values.shape[-1] > HEAD_DIM:
             found_sizes = f"{kernel.inputs.width} features of points and values of {values.shape[-1]} channels a head"
             return f"{found_sizes}; expected up to {FEATURES} and {HEAD_DIM}"
-        if max(query.terms.shape[1], key.terms.shape[1]) * max(values[0, 0].numel(), 2 * FEATURES) >= INT32:
-            return f"{max(query.terms.shape[1], key.terms.shape[1])} points; expected fewer, as 32 bits number them"
+        points = max(query.positions.shape[1], key.positions.shape[1])
+        if points * max(values[0, 0].numel(), 2 * FEATURES) >= INT32:
+            return f"{points} points; expected fewer, as 32 bits number them"
         return None
 
     def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
@@ -105,7 +104,7 @@ class TritonEvaluator(Evaluator):
         from itnet_triton.operation import mlp_sum
 
         device = values.device.type
-        dtype = torch.promote_types(query.terms.dtype, key.terms.dtype)
+        dtype = torch.promote_types(query.terms.features.dtype, key.terms.features.dtype)
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             values = values.to(dtype)
@@ -120,31 +119,21 @@ class TritonEvaluator(Evaluator):
             axis = kernel.support.causal_axis(query.positions.shape[-1])
             times = query.positions[..., axis], key.positions[..., axis]
         out, _ = mlp_sum(
-            query.terms,
-            key.terms,
+            query.terms.features,
+            key.terms.features,
             kernel.inputs(kernel.first.weight, kernel.first.bias),
+            query.terms.positions,
+            key.terms.positions,
             kernel.second.weight,
             kernel.second.bias,
             values,
             bias,
             *times,
-            _columns_of(kernel, GEOMETRIC),
+            "displacement" in kernel.config.inputs,
+            "distance" in kernel.config.inputs,
             kernel.config.activation,
             dtype,
             self.config.precision,
             self.config.tune,
         )
         return out.to(values.dtype)
-
-
-def _columns_of(kernel: MLPKernel, names: tuple[str, ...]) -> list[int]:
-    """Return which of χ's entries are of these features."""
-    config, start = kernel.config, 0
-    found: list[int] = []
-    widths = {"content": config.rank, "position": config.position_dim, "cos": config.frequencies}
-    widths["sin"] = config.frequencies
-    for name in kernel.inputs.features:
-        stop = start + widths.get(name, 1)
-        found += range(start, stop) if name in names else ()
-        start = stop
-    return found

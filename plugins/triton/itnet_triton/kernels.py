@@ -1,9 +1,11 @@
 """The three kernels: the sums, the gradients of the queries' side, and those of the keys' side.
 
-All see the hidden layer as one matrix product a hidden unit c, φ_c(x)·ψ(y): `phi` (B, n, UNITS, WIDTH) holds a chunk of
-the queries, `psi` (B, M, WIDTH) all keys. A program owns a block of queries (or keys), walks over the others in blocks,
-and keeps the scores k of a tile for HEADS heads in registers; a pair tensor never exists. No two programs write to one
-place, so that there are no atomics, and a result is the same bit for bit whenever it is computed by the same shapes.
+The argument of a hidden unit c is own_c(x) + φ_c(x)·ψ(y) + ⟨weight_c, [x − y, ‖x − y‖²]⟩. `phi` (B, n, UNITS, WIDTH)
+and `own` (B, n, UNITS) hold a chunk of the queries, `psi` (B, M, WIDTH) all keys: a matrix product. What depends on
+x − y would cancel in it, and is added from the positions in float32; DISPLACEMENT and DISTANCE say what there is. A
+program owns a block of queries (or keys), walks over the others in blocks, and keeps the scores k of a tile for HEADS
+heads in registers; a pair tensor never exists. No two programs write to one place, so that there are no atomics, and a
+result is the same bit for bit whenever it is computed by the same shapes.
 """
 
 from __future__ import annotations
@@ -11,13 +13,27 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from itnet_triton.tiles import activated, block, derivative, filled, product
+from itnet_triton.tiles import (
+    activated,
+    add_to,
+    block,
+    derivative,
+    differences,
+    filled,
+    position_slopes,
+    product,
+    with_geometry,
+)
 
 
 @triton.jit
 def sums_kernel(
     phi,
+    own,
     psi,
+    weight,
+    query_positions,
+    key_positions,
     second,
     second_bias,
     values,
@@ -37,6 +53,9 @@ def sums_kernel(
     ACTIVATION: tl.constexpr,
     SOFTMAX: tl.constexpr,
     CAUSAL: tl.constexpr,
+    DISPLACEMENT: tl.constexpr,
+    DISTANCE: tl.constexpr,
+    AXES: tl.constexpr,
     HEADS: tl.constexpr,
     WIDTH: tl.constexpr,
     DIM: tl.constexpr,
@@ -54,7 +73,11 @@ def sums_kernel(
     head = tl.program_id(2) * HEADS
     rows = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
     width, dims = tl.arange(0, WIDTH), tl.arange(0, DIM)
+    geometry: tl.constexpr = AXES * DISPLACEMENT + DISTANCE
     phi += sample * chunk * units * WIDTH
+    own += sample * chunk * units
+    query_positions += (sample * queries + first) * AXES
+    key_positions += sample * keys * AXES
     psi += sample * keys * WIDTH
     values += sample * keys * heads * head_dim + head * head_dim
     second += head * units
@@ -68,10 +91,14 @@ def sums_kernel(
     for start in range(0, end, KEYS):
         columns = start + tl.arange(0, KEYS)
         features = tl.trans(block(psi, columns, keys, WIDTH, width, WIDTH))
+        gaps = differences(rows, chunk, query_positions, columns, keys, key_positions, AXES, DISTANCE, False)
         k = filled(0.0, HEADS, QUERIES, KEYS, ACC)
         for unit in range(units):
             form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
-            hidden = activated(product(form, features, ACC, PRECISION, WIDE), ACTIVATION)
+            before = product(form, features, ACC, PRECISION, WIDE)
+            before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[:, None]
+            before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
+            hidden = activated(before, ACTIVATION)
             new_k = ()
             for h in tl.static_range(HEADS):
                 new_k = new_k + (k[h] + tl.load(second + h * units + unit) * hidden,)
@@ -118,7 +145,11 @@ def sums_kernel(
 @triton.jit
 def query_gradients_kernel(
     phi,
+    own,
     psi,
+    weight,
+    query_positions,
+    key_positions,
     second,
     second_bias,
     values,
@@ -130,6 +161,9 @@ def query_gradients_kernel(
     log_total,
     delta,
     grad_phi,
+    grad_own,
+    grad_weight,
+    grad_query_positions,
     grad_second,
     grad_bias,
     first,
@@ -143,6 +177,10 @@ def query_gradients_kernel(
     ACTIVATION: tl.constexpr,
     SOFTMAX: tl.constexpr,
     CAUSAL: tl.constexpr,
+    DISPLACEMENT: tl.constexpr,
+    DISTANCE: tl.constexpr,
+    MOVES: tl.constexpr,
+    AXES: tl.constexpr,
     HEADS: tl.constexpr,
     WIDTH: tl.constexpr,
     DIM: tl.constexpr,
@@ -154,16 +192,24 @@ def query_gradients_kernel(
 ):
     """Add a group of heads' part to the gradients that belong to a chunk of queries.
 
-    These are `grad_phi` (B, n, UNITS, WIDTH); and, to be summed over queries and samples, `grad_second`
-    (B, UNITS, heads, n) and `grad_bias` (B, heads, n), the gradients of W_2 and b_2.
+    These are `grad_phi` (B, n, UNITS, WIDTH), `grad_own` (B, n, UNITS) and, where MOVES, `grad_query_positions`
+    (B, N, AXES); and, to be summed over queries and samples, `grad_weight` (B, UNITS, geometry, n), `grad_second`
+    (B, UNITS, heads, n) and `grad_bias` (B, heads, n), the gradients of the weights of x − y and ‖x − y‖², W_2 and b_2.
     The grid is (blocks of queries, B).
     """
     sample = tl.program_id(1).to(tl.int64)
     rows = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
     width, dims = tl.arange(0, WIDTH), tl.arange(0, DIM)
     owned = (rows[:, None] < chunk) & (width[None, :] < WIDTH)
+    geometry: tl.constexpr = AXES * DISPLACEMENT + DISTANCE
     phi += sample * chunk * units * WIDTH
+    own += sample * chunk * units
+    query_positions += (sample * queries + first) * AXES
+    key_positions += sample * keys * AXES
     grad_phi += sample * chunk * units * WIDTH
+    grad_own += sample * chunk * units
+    grad_weight += sample * units * geometry * chunk
+    grad_query_positions += (sample * queries + first) * AXES
     grad_second += sample * units * heads * chunk + head * chunk
     grad_bias += (sample * heads + head) * chunk
     psi += sample * keys * WIDTH
@@ -181,6 +227,7 @@ def query_gradients_kernel(
         tl.debug_barrier()  # what other threads of this program added for the block before is to be seen
         columns = start + tl.arange(0, KEYS)
         features = block(psi, columns, keys, WIDTH, width, WIDTH)
+        gaps = differences(rows, chunk, query_positions, columns, keys, key_positions, AXES, DISTANCE, False)
         inside = (columns < keys)[None, :]
         if CAUSAL:
             key_times = tl.load(key_time + sample * keys + columns, mask=columns < keys, other=0.0)
@@ -189,7 +236,10 @@ def query_gradients_kernel(
         if SOFTMAX:
             for unit in range(units):
                 form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
-                hidden = activated(product(form, tl.trans(features), ACC, PRECISION, WIDE), ACTIVATION)
+                before = product(form, tl.trans(features), ACC, PRECISION, WIDE)
+                before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[:, None]
+                before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
+                hidden = activated(before, ACTIVATION)
                 new_k = ()
                 for h in tl.static_range(HEADS):
                     new_k = new_k + (k[h] + tl.load(second + h * units + unit) * hidden,)
@@ -211,20 +261,34 @@ def query_gradients_kernel(
             grad_k = grad_k + (slope,)
             new_grad_k_sum = new_grad_k_sum + (grad_k_sum[h] + tl.sum(slope, 1),)
         grad_k_sum = new_grad_k_sum
+        slopes = filled(0.0, AXES * MOVES, QUERIES, KEYS, ACC)
         for unit in range(units):
             form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
             before = product(form, tl.trans(features), ACC, PRECISION, WIDE)
+            before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[:, None]
+            before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
             hidden = activated(before, ACTIVATION)
             grad_hidden = tl.full((QUERIES, KEYS), 0.0, ACC)
             for h in tl.static_range(HEADS):
                 grad_hidden += tl.load(second + h * units + unit) * grad_k[h]
-                at = grad_second + (unit * heads + h) * chunk + rows
-                old = tl.load(at, mask=rows < chunk, other=0.0)
-                tl.store(at, old + tl.sum(grad_k[h] * hidden, 1), mask=rows < chunk)
-            grad_before = (grad_hidden * derivative(before, ACTIVATION)).to(features.dtype)
-            place = grad_phi + unit * WIDTH + rows[:, None] * (units * WIDTH) + width[None, :]
-            old = tl.load(place, mask=owned, other=0.0)
-            tl.store(place, old + product(grad_before, features, ACC, PRECISION, WIDE), mask=owned)
+                add_to(grad_second + (unit * heads + h) * chunk + rows, tl.sum(grad_k[h] * hidden, 1), rows < chunk)
+            grad_before = grad_hidden * derivative(before, ACTIVATION)
+            part = product(grad_before.to(features.dtype), features, ACC, PRECISION, WIDE)
+            add_to(grad_phi + unit * WIDTH + rows[:, None] * (units * WIDTH) + width[None, :], part, owned)
+            add_to(grad_own + rows * units + unit, tl.sum(grad_before, 1), rows < chunk)
+            of_weight = grad_weight + unit * geometry * chunk + rows
+            if DISPLACEMENT:
+                for axis in tl.static_range(AXES):
+                    add_to(of_weight + axis * chunk, tl.sum(grad_before * gaps[axis], 1), rows < chunk)
+            if DISTANCE:
+                add_to(of_weight + AXES * DISPLACEMENT * chunk, tl.sum(grad_before * gaps[AXES], 1), rows < chunk)
+            if MOVES:
+                slopes = position_slopes(
+                    slopes, grad_before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE
+                )
+        if MOVES:
+            for axis in tl.static_range(AXES):
+                add_to(grad_query_positions + rows * AXES + axis, tl.sum(slopes[axis], 1), rows < chunk)
     for h in tl.static_range(HEADS):
         tl.store(grad_bias + h * chunk + rows, grad_k_sum[h], mask=rows < chunk)
 
@@ -232,7 +296,11 @@ def query_gradients_kernel(
 @triton.jit
 def key_gradients_kernel(
     phi,
+    own,
     psi,
+    weight,
+    query_positions,
+    key_positions,
     second,
     second_bias,
     values,
@@ -244,6 +312,7 @@ def key_gradients_kernel(
     log_total,
     delta,
     grad_psi,
+    grad_key_positions,
     grad_values,
     grad_shift,
     first,
@@ -257,6 +326,10 @@ def key_gradients_kernel(
     ACTIVATION: tl.constexpr,
     SOFTMAX: tl.constexpr,
     CAUSAL: tl.constexpr,
+    DISPLACEMENT: tl.constexpr,
+    DISTANCE: tl.constexpr,
+    MOVES: tl.constexpr,
+    AXES: tl.constexpr,
     HEADS: tl.constexpr,
     WIDTH: tl.constexpr,
     DIM: tl.constexpr,
@@ -268,13 +341,18 @@ def key_gradients_kernel(
 ):
     """Add a chunk of queries' and a group of heads' part to the gradients that belong to the keys.
 
-    These are `grad_psi` (B, M, WIDTH), `grad_values` (B, M, heads, head_dim) and, of the bias, `grad_shift` (B, M).
+    These are `grad_psi` (B, M, WIDTH), `grad_values` (B, M, heads, head_dim), `grad_shift` (B, M) of the bias and,
+    where MOVES, `grad_key_positions` (B, M, AXES).
     Tiles are (keys, queries) here, so that sums over queries stay within a row. The grid is (blocks of keys, B).
     """
     sample = tl.program_id(1).to(tl.int64)
     columns = tl.program_id(0) * KEYS + tl.arange(0, KEYS)
     width, dims = tl.arange(0, WIDTH), tl.arange(0, DIM)
+    geometry: tl.constexpr = AXES * DISPLACEMENT + DISTANCE
     phi += sample * chunk * units * WIDTH
+    own += sample * chunk * units
+    query_positions += (sample * queries + first) * AXES
+    key_positions += sample * keys * AXES
     values += sample * keys * heads * head_dim + head * head_dim
     grad_out += (sample * queries + first) * heads * head_dim + head * head_dim
     log_total += (sample * heads + head) * queries + first
@@ -291,9 +369,11 @@ def key_gradients_kernel(
     psi_sum = tl.full((KEYS, WIDTH), 0.0, ACC)
     shift_sum = tl.full((KEYS,), 0.0, ACC)
     values_sum = filled(0.0, HEADS, KEYS, DIM, ACC)
+    position_sum = filled(0.0, AXES * MOVES, KEYS, 0, ACC)
     for start in range(begin, chunk, QUERIES):
         rows = start + tl.arange(0, QUERIES)
         inside = (columns[:, None] < keys) & (rows[None, :] < chunk)
+        gaps = differences(rows, chunk, query_positions, columns, keys, key_positions, AXES, DISTANCE, True)
         if CAUSAL:
             time = tl.load(query_time + sample * queries + first + rows, mask=rows < chunk, other=0.0)
             inside = inside & (key_times[:, None] <= time[None, :])
@@ -306,21 +386,28 @@ def key_gradients_kernel(
                 slope = tl.where(inside, slope, 0.0)
             grad_k = grad_k + (slope,)
         k = filled(0.0, HEADS, KEYS, QUERIES, ACC)
+        slopes = filled(0.0, AXES * MOVES, KEYS, QUERIES, ACC)
         for unit in range(units):
             form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
             before = product(features, tl.trans(form), ACC, PRECISION, WIDE)
+            before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[None, :]
+            before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
             hidden = activated(before, ACTIVATION)
             new_k = ()
             grad_hidden = tl.full((KEYS, QUERIES), 0.0, ACC)
             for h in tl.static_range(HEADS):
-                weight = tl.load(second + h * units + unit)
-                new_k = new_k + (k[h] + weight * hidden,)
+                factor = tl.load(second + h * units + unit)
+                new_k = new_k + (k[h] + factor * hidden,)
                 if not SOFTMAX:
-                    grad_hidden += weight * grad_k[h]
+                    grad_hidden += factor * grad_k[h]
             k = new_k
             if not SOFTMAX:  # with it the slopes need all of k first
-                grad_before = (grad_hidden * derivative(before, ACTIVATION)).to(features.dtype)
-                psi_sum += product(grad_before, form, ACC, PRECISION, WIDE)
+                grad_before = grad_hidden * derivative(before, ACTIVATION)
+                psi_sum += product(grad_before.to(features.dtype), form, ACC, PRECISION, WIDE)
+                if MOVES:
+                    slopes = position_slopes(
+                        slopes, grad_before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE
+                    )
         new_grad_k, new_values_sum = (), ()
         for h in tl.static_range(HEADS):
             given = block(grad_out + h * head_dim, rows, chunk, heads * head_dim, dims, head_dim)
@@ -342,19 +429,30 @@ def key_gradients_kernel(
             for unit in range(units):
                 form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
                 before = product(features, tl.trans(form), ACC, PRECISION, WIDE)
+                before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[None, :]
+                before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
                 grad_hidden = tl.full((KEYS, QUERIES), 0.0, ACC)
                 for h in tl.static_range(HEADS):
                     grad_hidden += tl.load(second + h * units + unit) * new_grad_k[h]
-                grad_before = (grad_hidden * derivative(before, ACTIVATION)).to(features.dtype)
-                psi_sum += product(grad_before, form, ACC, PRECISION, WIDE)
+                grad_before = grad_hidden * derivative(before, ACTIVATION)
+                psi_sum += product(grad_before.to(features.dtype), form, ACC, PRECISION, WIDE)
+                if MOVES:
+                    slopes = position_slopes(
+                        slopes, grad_before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE
+                    )
+        if MOVES:
+            new_position_sum = ()
+            for axis in tl.static_range(AXES):
+                new_position_sum = new_position_sum + (position_sum[axis] + tl.sum(slopes[axis], 1),)
+            position_sum = new_position_sum
+    if MOVES:
+        for axis in tl.static_range(AXES):
+            add_to(grad_key_positions + (sample * keys + columns) * AXES + axis, -position_sum[axis], columns < keys)
     place = grad_psi + sample * keys * WIDTH + columns[:, None] * WIDTH + width[None, :]
-    owned = (columns[:, None] < keys) & (width[None, :] < WIDTH)
-    tl.store(place, tl.load(place, mask=owned, other=0.0) + psi_sum, mask=owned)
+    add_to(place, psi_sum, (columns[:, None] < keys) & (width[None, :] < WIDTH))
     if SOFTMAX:
-        place = grad_shift + sample * keys + columns
-        tl.store(place, tl.load(place, mask=columns < keys, other=0.0) + shift_sum, mask=columns < keys)
+        add_to(grad_shift + sample * keys + columns, shift_sum, columns < keys)
     owned = (columns[:, None] < keys) & (dims[None, :] < head_dim)
     for h in tl.static_range(HEADS):
         place = grad_values + sample * keys * heads * head_dim + (head + h) * head_dim
-        place = place + columns[:, None] * (heads * head_dim) + dims[None, :]
-        tl.store(place, tl.load(place, mask=owned, other=0.0) + values_sum[h], mask=owned)
+        add_to(place + columns[:, None] * (heads * head_dim) + dims[None, :], values_sum[h], owned)

@@ -24,8 +24,12 @@ def compiled(name: str, dtype: str, shape: Shape, capability: int, normalized: b
         "ACTIVATION": "gelu" if normalized else "relu",
         "SOFTMAX": normalized,
         "CAUSAL": normalized,
+        "DISPLACEMENT": True,
+        "DISTANCE": True,
+        "MOVES": False,
+        "AXES": 4,
         "HEADS": 4,
-        "WIDTH": 64,
+        "WIDTH": 32,
         "DIM": 16,
         "ACC": tl.float32,
         "PRECISION": "tf32x3",
@@ -33,6 +37,7 @@ def compiled(name: str, dtype: str, shape: Shape, capability: int, normalized: b
         "QUERIES": queries,
         "KEYS": keys,
     }
+    constants = {name: value for name, value in constants.items() if name in kernel.arg_names}
     signature = {
         argument: "constexpr"
         if argument in constants
