@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from math import nan
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -33,7 +34,7 @@ from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
 HERE = Path(__file__).parent
 ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
-"""Relative errors, in the 2-norm of the sums and of each gradient."""
+"""Relative errors, in the 2-norm of the sums and of each gradient; or 1.5 times those of `dense` in the same dtype."""
 ROUNDS = 10
 SECONDS = 1.5
 """Time that the rounds of one variant may take; at least three are run."""
@@ -123,17 +124,25 @@ class Case:
 
 @dataclass(frozen=True)
 class Checked:
-    """The relative error of a case's sums, the largest of its gradients, and whether two runs agree bit for bit."""
+    """The relative error of a case's sums, and the largest of its gradients; beside those of `dense` in the same dtype.
+
+    Attributes:
+        repeats: whether two runs agree bit for bit.
+    """
 
     case: Case
     sums: float
     gradients: float
+    dense_sums: float
+    dense_gradients: float
     repeats: bool
 
     @property
     def wrong(self) -> bool:
         """Whether an error is beyond `ALLOWED` (NaN too), or a second run gave something else."""
-        return not (max(self.sums, self.gradients) <= ALLOWED[self.case.dtype] and self.repeats)
+        allowed = ALLOWED[self.case.dtype]
+        pairs = (self.sums, self.dense_sums), (self.gradients, self.dense_gradients)
+        return not (self.repeats and all(ours <= max(allowed, 1.5 * dense) for ours, dense in pairs))
 
 
 CASES = [
@@ -154,11 +163,16 @@ def check(case: Case, device: str) -> Checked:
     given = problem(1000 if device == "cuda" else 20, case.dtype, device, padding=True, **options)
     expected, found, again = solve(given.to(torch.float64), DenseEvaluator()), *(solve(given, evaluator) for _ in "12")
     repeats = all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
-    if case.normalization == "softmax":  # a constant beside k changes nothing: the gradient of b_2 is 0
-        expected, found = expected[:-1], found[:-1]
-    relative = [float((f - e).norm() / e.norm()) for f, e in zip(found, expected, strict=True)]
-    # max() would pass over a NaN
-    return Checked(case, relative[0], float(torch.tensor(relative[1:]).max()), repeats)
+    ours, dense = (_errors(each, expected, case.normalization) for each in (found, solve(given, DenseEvaluator())))
+    return Checked(case, *ours, *dense, repeats)
+
+
+def _errors(found: list[Tensor], expected: list[Tensor], normalization: str) -> tuple[float, float]:
+    """Return the relative error of the sums, and the largest of a gradient."""
+    if normalization == "softmax":  # a constant beside k changes nothing: the gradient of b_2 is 0
+        found, expected = found[:-1], expected[:-1]
+    relative = torch.stack([(f - e).norm() / e.norm() for f, e in zip(found, expected, strict=True)])
+    return float(relative[0]), float(relative[1:].max())  # NaN where one is
 
 
 @dataclass(frozen=True)
@@ -339,7 +353,7 @@ def main(device: str) -> None:
                     checked.append(future.result())
                 except Exception as error:  # one case that fails to compile must not hide the others
                     print(f"{case.dtype} {case.name}: {_summary(error)}", file=sys.stderr, flush=True)
-                    checked.append(Checked(case, float("nan"), float("nan"), False))
+                    checked.append(Checked(case, nan, nan, nan, nan, repeats=False))
             print(f"checked after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
             for failed in (future.result() for future in compiling):
                 if failed:
@@ -348,7 +362,7 @@ def main(device: str) -> None:
     for each in checked:
         word = "WRONG" if each.wrong else "ok"
         again = "" if each.repeats else "  ANOTHER RESULT THE SECOND TIME"
-        errors = f"sums {each.sums:.1e}  gradients {each.gradients:.1e}{again}"
+        errors = f"sums {each.sums:.1e}  gradients {each.gradients:.1e}  dense {each.dense_gradients:.1e}{again}"
         print(f"{word:6}{each.case.dtype!s:16}{each.case.name:24}{errors}")
     size = 64 if interpreting else 8192
     rate = matrix_rate(device, size)
@@ -360,7 +374,9 @@ def main(device: str) -> None:
         if not interpreting:  # after each setting, so that what was measured is there whatever follows
             (HERE / "gpu.md").write_text("\n".join(lines) + "\n")
             data = {"device": name, "matrix_rate": rate, "rows": [asdict(row) for row in rows], "shapes": chosen()}
-            data["errors"] = [(c.case.name, str(c.case.dtype), c.sums, c.gradients, c.repeats) for c in checked]
+            data["errors"] = [
+                asdict(each) | {"case": each.case.name, "dtype": str(each.case.dtype)} for each in checked
+            ]
             (HERE / "gpu.json").write_text(json.dumps(data, indent=1) + "\n")
     print("\n".join(lines))
     print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr)
@@ -399,13 +415,19 @@ def page(device: str, size: int, rate: float, checked: list[Checked], rows: list
         " normalizations, every pair and causal, with padding); each was run twice with the same result bit for bit"
         f" in {sum(each.repeats for each in checked)}:",
         "",
-        "| dtype | of the sums | of a gradient | allowed |",
-        "|---|---|---|---|",
+        "| dtype | activation | of the sums | of a gradient | of `dense` in that dtype | allowed |",
+        "|---|---|---|---|---|---|",
     ]
     for dtype, allowed in ALLOWED.items():
-        some = [each for each in checked if each.case.dtype == dtype]
-        sums, gradients = (torch.tensor([getattr(c, n) for c in some]).max().item() for n in ("sums", "gradients"))
-        lines.append(f"| {str(dtype).removeprefix('torch.')} | {sums:.1e} | {gradients:.1e} | {allowed:.0e} |")
+        for relu in (True, False):
+            some = [each for each in checked if each.case.dtype == dtype and (each.case.activation == "relu") == relu]
+            names = "sums", "gradients", "dense_sums", "dense_gradients"
+            worst = [torch.tensor([getattr(each, name) for each in some]).max().item() for name in names]
+            lines.append(
+                f"| {str(dtype).removeprefix('torch.')} | {'ReLU' if relu else 'smooth'} | {worst[0]:.1e}"
+                f" | {worst[1]:.1e} | {worst[2]:.1e}, {worst[3]:.1e} | {allowed:.0e} |"
+            )
+    lines += ["", "ReLU's derivative jumps: where bf16 rounds an argument to the other side of 0, a gradient is off."]
     return lines
 
 

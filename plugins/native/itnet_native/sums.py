@@ -91,8 +91,9 @@ class Case:
             "grad_second": torch.zeros_like(shared["second"]),
             "grad_second_bias": torch.zeros_like(self.second_bias),
         }
-        moves = self.moves and self.query_positions is not None
-        grad_query_positions = self.query.new_zeros(self.query_positions.shape if moves else 0)
+        moves, grad_query_positions = self.moves, self.query.new_zeros(0)
+        if moves and self.query_positions is not None:
+            grad_query_positions = torch.zeros_like(self.query_positions, memory_format=torch.contiguous_format)
         if moves:
             grads["grad_key_positions"] = torch.zeros_like(shared["key_positions"])
         delta = None if self.bias is None else (grad_out * out).sum(-1)

@@ -19,20 +19,25 @@ KERNELS = {
     "key_gradients": kernels.key_gradients_kernel,
 }
 HALF: dict[str, tuple[Shape, ...]] = {
-    "sums": ((64, 64, 8, 3), (64, 64, 4, 3), (128, 64, 8, 3)),
-    "query_gradients": ((64, 32, 8, 2), (64, 64, 8, 2), (128, 32, 8, 2)),
-    "key_gradients": ((32, 64, 8, 2), (32, 32, 4, 2), (64, 64, 8, 2)),
+    "sums": ((64, 64, 8, 3), (64, 64, 4, 3), (128, 64, 8, 3), (128, 32, 4, 3), (64, 32, 4, 3)),
+    "query_gradients": ((64, 32, 8, 2), (64, 64, 8, 2), (128, 32, 8, 2), (64, 32, 4, 2), (64, 64, 4, 2)),
+    "key_gradients": ((32, 64, 8, 2), (32, 32, 4, 2), (64, 64, 8, 2), (32, 64, 4, 2), (64, 64, 4, 2)),
 }
 """For bf16 and fp16. Without tuning the first is taken: of those tried, what Triton compiles with the fewest spills."""
 SINGLE: dict[str, tuple[Shape, ...]] = {
-    "sums": ((64, 32, 8, 2), (64, 32, 4, 2)),
-    "query_gradients": ((64, 32, 8, 1), (32, 32, 4, 1)),
-    "key_gradients": ((32, 64, 8, 1), (32, 32, 4, 1)),
+    "sums": ((64, 32, 8, 2), (64, 32, 4, 2), (64, 64, 8, 2), (128, 32, 8, 2)),
+    "query_gradients": ((64, 32, 8, 1), (32, 32, 4, 1), (64, 32, 4, 1)),
+    "key_gradients": ((32, 64, 4, 1), (32, 32, 4, 1), (64, 32, 4, 1)),
 }
-"""For fp32, likewise."""
+"""For fp32, likewise. With 8 warps and 64 keys Triton 3.6 compiles wrong gradients of the keys on an H100."""
 INTERPRETED: Shape = (32, 32, 1, 1)
-KEY = ["units", "HEADS", "WIDTH", "DIM", "SOFTMAX", "CAUSAL", "ACTIVATION"]
-ADDED = {"sums": [], "query_gradients": ["grad_phi", "grad_second"], "key_gradients": ["grad_psi", "grad_values"]}
+KEY = ["units", "HEADS", "WIDTH", "DIM", "SOFTMAX", "CAUSAL", "ACTIVATION", "DISPLACEMENT", "DISTANCE", "AXES", "MOVES"]
+ADDED = {
+    "sums": [],
+    "query_gradients": ["grad_phi", "grad_own", "grad_weight", "grad_query_positions", "grad_second"],
+    "key_gradients": ["grad_psi", "grad_key_positions", "grad_values", "grad_shift"],
+}
+"""What each kernel adds to, and tuning has to restore."""
 
 
 def interpreting() -> bool:
