@@ -1,7 +1,8 @@
 """The evaluator `triton` on an NVIDIA GPU: first whether it is right, then how fast it is.
 
-Run `python benchmarks/gpu.py` on a machine with a GPU; it writes `benchmarks/gpu.md` and `gpu.json`. It
-ends with an error where the kernels are off by more than is allowed. Without a GPU it says so, and measures nothing;
+Run `python benchmarks/gpu.py` on a machine with a GPU; it takes about four minutes and writes `benchmarks/gpu.md` and
+`gpu.json`. It ends with an error where the kernels are off by more than is allowed. Compiling takes most of the time,
+so many processes share it; what is not measured by `DEADLINE` is left out. Without a GPU it measures nothing;
 `TRITON_INTERPRET=1 python benchmarks/gpu.py --interpret` then goes through all its steps on the CPU, on few points.
 """
 
@@ -12,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from math import nan
 from multiprocessing import get_context
@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from provenance import provenance
 from torch import Tensor
-from torch.nn.attention.flex_attention import flex_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from itnet_core import Field, MLPKernel, Support
 from itnet_core.evaluate import DenseEvaluator, Evaluator, TiledEvaluator
@@ -41,6 +41,8 @@ SECONDS = 1.5
 ATTENTION_DIM = 64
 WORKERS = 12
 """Processes that check and compile, each with a context of its own on the GPU."""
+DEADLINE = 200
+"""Seconds after which nothing more is measured; half of it is the most that compiling ahead may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,53 +221,51 @@ class Setting:
 
 
 def settings(device: str) -> list[Setting]:
-    """Return the settings to measure."""
+    """Return the settings to measure, the most telling first."""
     interpreting = device == "cpu"
     return [
         Setting(points, dtype, normalization, head_dim)
+        for head_dim in ((16,) if interpreting else (16, 64))
         for points in ((40,) if interpreting else (2048, 8192, 32768))
         for normalization in ("none", "softmax")
-        for head_dim in ((16,) if interpreting else (16, 64))
         for dtype in (torch.bfloat16, torch.float32)
     ]
 
 
 def variants(setting: Setting, given: Problem, device: str) -> dict[str, tuple[Callable[[], Tensor], list[Tensor]]]:
-    """Return the ways to the sums, each with what gradients are taken to; attention has the sums' operations."""
+    """Return the ways to the sums, each with what gradients are taken to; attention has the sums' operations.
+
+    What they do hardly depends on the values' channels, so tuning and the peers are measured with 16 alone.
+    """
     case = (given.kernel, given.query, given.key, given.values)
-    dense, tiled = DenseEvaluator(), TiledEvaluator()
-    backend = "inductor" if device == "cuda" else "eager"
-    compiled = torch.compile(lambda: dense(*case), backend=backend, dynamic=False)
-    pair = given.operations // setting.points**2
-    heads = max(1, round(pair / (4 * ATTENTION_DIM)))  # attention: 2·2·head_dim operations a pair and head
+    triton = TritonEvaluator(interpret=device == "cpu")
+    runs: dict[str, tuple[Callable[[], Tensor], list[Tensor]]] = {"triton": (lambda: triton(*case), given.leaves)}
+    if setting.head_dim != 16:
+        return runs
+    tuned = TritonEvaluator(tune=True, interpret=device == "cpu")
+    runs["triton, tuned"] = lambda: tuned(*case), given.leaves
+    heads = max(1, round(given.operations / setting.points**2 / (4 * ATTENTION_DIM)))  # 2·2·head_dim a pair and head
     shape = 1, heads, setting.points, ATTENTION_DIM
     q, k, v = (torch.randn(shape, dtype=given.values.dtype, device=device, requires_grad=True) for _ in range(3))
-    flex = torch.compile(flex_attention, backend=backend, dynamic=False)
-    triton = TritonEvaluator(interpret=device == "cpu")
-    tuned = TritonEvaluator(tune=True, interpret=device == "cpu")
-    runs: dict[str, tuple[Callable[[], Tensor], list[Tensor]]] = {
-        "triton": (lambda: triton(*case), given.leaves),
-        "triton, tuned": (lambda: tuned(*case), given.leaves),
-        f"FlexAttention, {heads} heads of {ATTENTION_DIM}": (lambda: flex(q, k, v), [q, k, v]),
-    }
-    if setting.head_dim == 16 and setting.points <= 8192:  # what they do hardly depends on the values
+    runs[f"attention (SDPA), {heads} heads of {ATTENTION_DIM}"] = (
+        lambda: scaled_dot_product_attention(q, k, v),
+        [q, k, v],
+    )
+    dense, tiled = DenseEvaluator(), TiledEvaluator()
+    if setting.points <= 8192:  # more pairs do not fit
         runs["eager PyTorch (dense)"] = lambda: dense(*case), given.leaves
-        runs["torch.compile (dense)"] = compiled, given.leaves
         runs["eager PyTorch (tiled)"] = lambda: tiled(*case), given.leaves
+    if setting.points <= 2048:  # compiling takes half a minute for each number of points
+        backend = "inductor" if device == "cuda" else "eager"
+        compiled = torch.compile(lambda: dense(*case), backend=backend, dynamic=False)
+        runs["torch.compile (dense)"] = compiled, given.leaves
     return runs
 
 
-def compile_variants(setting: Setting, device: str) -> str:
-    """Compile what a setting needs, so that the caches on the disk have it; return what failed."""
-    failed = []
-    for name, (run, leaves) in variants(setting, setting.problem(device), device).items():
-        if not name.startswith("eager"):
-            try:
-                torch.autograd.grad(run().sum(), leaves, allow_unused=True)
-            except (torch.OutOfMemoryError, NotImplementedError, RuntimeError) as error:
-                failed.append(f"{setting.name}, N = {setting.points}: {name}: {_summary(error)}")
-            torch.cuda.empty_cache()
-    return "\n".join(failed)
+def compile_variant(setting: Setting, name: str, device: str) -> None:
+    """Run a variant once, so that the caches on the disk have what it compiles."""
+    run, leaves = variants(setting, setting.problem(device), device)[name]
+    torch.autograd.grad(run().sum(), leaves, allow_unused=True)
 
 
 def chosen() -> dict[str, str]:
@@ -339,26 +339,37 @@ def matrix_rate(device: str, size: int) -> float:
 def main(device: str) -> None:
     """Check, measure, and write the page; a page is also written where the time runs out."""
     begin = time.perf_counter()
+
+    def left() -> float:
+        return DEADLINE - (time.perf_counter() - begin)
+
     interpreting = device == "cpu"
-    if interpreting:
-        checked = [check(case, device) for case in CASES]
-    else:  # compiling takes most of the time, so many processes share it
-        workers = min(WORKERS, os.cpu_count() or 1)
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            pending = [pool.submit(check, case, device) for case in CASES]
-            compiling = [pool.submit(compile_variants, setting, device) for setting in settings(device)]
-            checked = []
-            for case, future in zip(CASES, pending, strict=True):
-                try:
-                    checked.append(future.result())
-                except Exception as error:  # one case that fails to compile must not hide the others
-                    print(f"{case.dtype} {case.name}: {_summary(error)}", file=sys.stderr, flush=True)
-                    checked.append(Checked(case, nan, nan, nan, nan, repeats=False))
-            print(f"checked after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
-            for failed in (future.result() for future in compiling):
-                if failed:
-                    print(failed, file=sys.stderr, flush=True)
-        print(f"compiled after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+    smallest = [each for each in settings(device) if each.points == settings(device)[0].points]
+    with get_context("spawn").Pool(
+        2 if interpreting else min(WORKERS, os.cpu_count() or 1), maxtasksperchild=8
+    ) as pool:
+        checking = [pool.apply_async(check, (case, device)) for case in CASES]
+        names = "torch.compile (dense)", "triton, tuned", "triton"
+        compiling = {
+            (setting, name): pool.apply_async(compile_variant, (setting, name, device))
+            for name in names
+            for setting in smallest
+            if not interpreting and (setting.head_dim == 16) == (name != "triton")
+        }
+        checked = []
+        for case, result in zip(CASES, checking, strict=True):
+            try:
+                checked.append(result.get(timeout=max(left(), 1)))
+            except Exception as error:  # one case that fails to compile must not hide the others
+                print(f"{case.dtype} {case.name}: {_summary(error)}", file=sys.stderr, flush=True)
+                checked.append(Checked(case, nan, nan, nan, nan, repeats=False))
+        print(f"checked after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+        for (setting, name), ready in compiling.items():
+            try:
+                ready.get(timeout=max(left() - DEADLINE / 2, 0.1))
+            except Exception as error:
+                print(f"{setting.name}: compiling {name} ahead: {_summary(error)}", file=sys.stderr, flush=True)
+    print(f"compiled after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
     for each in checked:
         word = "WRONG" if each.wrong else "ok"
         again = "" if each.repeats else "  ANOTHER RESULT THE SECOND TIME"
@@ -369,6 +380,9 @@ def main(device: str) -> None:
     name = torch.cuda.get_device_name() if device == "cuda" else "Triton's interpreter: times mean nothing"
     rows: list[Measured] = []
     for setting in settings(device):
+        if left() < 0 and not interpreting:
+            print(f"{setting.name}, N = {setting.points}: left out, no time", file=sys.stderr, flush=True)
+            continue
         rows += measure(setting, device)
         lines = page(name, size, rate, checked, rows)
         if not interpreting:  # after each setting, so that what was measured is there whatever follows
