@@ -1,7 +1,7 @@
 """The evaluator `triton` on an NVIDIA GPU: first whether it is right, then how fast it is.
 
-Run `python benchmarks/gpu.py` on a machine with a GPU; it takes about four minutes and writes `benchmarks/gpu.md` and
-`gpu.json`. It ends with an error where the kernels are off by more than is allowed. Compiling takes most of the time,
+Run `python benchmarks/gpu.py` on a machine with a GPU; it takes about four minutes and writes `docs/benchmarks/gpu.md`
+and `benchmarks/results/gpu.json`. It ends with an error where the kernels are off by more than is allowed. Compiling takes most of the time,
 so many processes share it; what is not measured by `DEADLINE` is left out. Without a GPU it measures nothing;
 `TRITON_INTERPRET=1 python benchmarks/gpu.py --interpret` then goes through all its steps on the CPU, on few points.
 """
@@ -386,12 +386,12 @@ def main(device: str) -> None:
         rows += measure(setting, device)
         lines = page(name, size, rate, checked, rows)
         if not interpreting:  # after each setting, so that what was measured is there whatever follows
-            (HERE / "gpu.md").write_text("\n".join(lines) + "\n")
+            (HERE.parent / "docs" / "benchmarks" / "gpu.md").write_text("\n".join(lines) + "\n")
             data = {"device": name, "matrix_rate": rate, "rows": [asdict(row) for row in rows], "shapes": chosen()}
             data["errors"] = [
                 asdict(each) | {"case": each.case.name, "dtype": str(each.case.dtype)} for each in checked
             ]
-            (HERE / "gpu.json").write_text(json.dumps(data, indent=1) + "\n")
+            (HERE / "results" / "gpu.json").write_text(json.dumps(data, indent=1) + "\n")
     print("\n".join(lines))
     print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr)
     bad = [each for each in checked if each.wrong]

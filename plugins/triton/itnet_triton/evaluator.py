@@ -26,8 +26,8 @@ class TritonEvaluator(Evaluator):
     running maximum (Dao, "FlashAttention-2", arXiv 2307.08691). A result is the same bit for bit in every run, unless
     the shapes of blocks are tuned.
 
-    **It has not been run on a GPU yet**: what is tested is its arithmetic, by Triton's interpreter on a CPU, and that
-    it compiles for GPUs of compute capability 8.0 and 9.0.
+    On an H100 it was compared with float64 and measured (docs/benchmarks/gpu.md). The tests run its arithmetic in
+    Triton's interpreter on a CPU, and compile it for GPUs of compute capability 8.0 and 9.0.
     """
 
     class Config(ComponentConfig):

@@ -20,14 +20,14 @@ KERNELS = {
 }
 HALF: dict[str, tuple[Shape, ...]] = {
     "sums": ((64, 64, 8, 3), (64, 64, 4, 3), (128, 64, 8, 3), (128, 32, 4, 3), (64, 32, 4, 3)),
-    "query_gradients": ((64, 32, 8, 2), (64, 64, 8, 2), (128, 32, 8, 2), (64, 32, 4, 2), (64, 64, 4, 2)),
-    "key_gradients": ((32, 64, 8, 2), (32, 32, 4, 2), (64, 64, 8, 2), (32, 64, 4, 2), (64, 64, 4, 2)),
+    "query_gradients": ((64, 64, 4, 2), (64, 32, 8, 2), (64, 64, 8, 2), (128, 32, 8, 2), (64, 32, 4, 2)),
+    "key_gradients": ((32, 32, 4, 2), (32, 64, 8, 2), (64, 64, 8, 2), (32, 64, 4, 2), (64, 64, 4, 2)),
 }
-"""For bf16 and fp16. Without tuning the first is taken: of those tried, what Triton compiles with the fewest spills."""
+"""For bf16 and fp16. Without tuning the first is taken: what tuning chose on an H100 (`python benchmarks/gpu.py`)."""
 SINGLE: dict[str, tuple[Shape, ...]] = {
-    "sums": ((64, 32, 8, 2), (64, 32, 4, 2), (64, 64, 8, 2), (128, 32, 8, 2)),
-    "query_gradients": ((64, 32, 8, 1), (32, 32, 4, 1), (64, 32, 4, 1)),
-    "key_gradients": ((32, 64, 4, 1), (32, 32, 4, 1), (64, 32, 4, 1)),
+    "sums": ((64, 32, 4, 2), (64, 64, 8, 2), (64, 32, 8, 2), (128, 32, 8, 2)),
+    "query_gradients": ((64, 32, 4, 1), (32, 32, 4, 1), (64, 32, 8, 1)),
+    "key_gradients": ((32, 32, 4, 1), (64, 32, 4, 1), (32, 64, 4, 1)),
 }
 """For fp32, likewise. With 8 warps and 64 keys Triton 3.6 compiles wrong gradients of the keys on an H100."""
 INTERPRETED: Shape = (32, 32, 1, 1)
