@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, MLPKernel
+from itnet_core import Field, IntegralOperator, Kernel, MLPKernel
 from itnet_core.evaluate import DenseEvaluator, Evaluator
 from itnet_registry import create
 
@@ -51,10 +51,12 @@ def cloud(extent: float, offset: float) -> Tensor:
     return torch.cat([torch.zeros(1, 256, 1), points], -1)
 
 
-def error(kernel: MLPKernel, field: Field, evaluator: Evaluator, autocast: bool = False) -> float:
+def error(kernel: Kernel, field: Field, evaluator: Evaluator, autocast: bool = False) -> float:
     """Return the relative error of the integral against `dense` in float64, in the 2-norm."""
     operator = IntegralOperator(DIM, kernel, evaluator=evaluator, pointwise=False)
-    torch.nn.init.zeros_(operator.output[1].bias)
+    for name, parameter in operator.output.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.zeros_(parameter)
     exact = copy.deepcopy(operator).double()
     exact.evaluator = DenseEvaluator()
     with torch.no_grad():
@@ -108,6 +110,33 @@ def test_chebyshev_keeps_its_tolerance(place: str) -> None:
 def test_near_pairs_of_a_long_text(evaluator: str, options: dict[str, Any], support: dict[str, Any]) -> None:
     kernel, field = given("text of 32,768 tokens, some of them", support=support, **options)
     assert error(kernel, field, create("evaluator", evaluator)) < 1e-5
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "gaussian": {},
+    "continuous-convolution": {},
+    "attention": {"rotary": True},
+    "attention, causal": {"rotary": True, "support": {"causal": "t"}},
+    "attention, alibi": {"alibi": True, "support": {"causal": "t"}},
+    "retention": {},
+    "s4": {},
+    "s4d": {},
+    "mamba": {},
+    "mamba2": {},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize(
+    "place", ["text of 32,768 tokens, some of them", "text far from 0", "cloud of extent 1e4 at 1e5"]
+)
+def test_other_kernels_that_read_positions(name: str, place: str) -> None:
+    torch.manual_seed(0)
+    positions = FIELDS[place]()
+    field = Field(torch.randn(1, positions.shape[1], DIM), positions)
+    kernel = create("kernel", name.partition(",")[0], dim=DIM, **OTHERS[name])
+    assert error(kernel, field, create("evaluator", "auto")) < 1e-5
+    assert error(kernel, field, create("evaluator", "auto"), autocast=True) < 1e-2
 
 
 @pytest.mark.parametrize("place", FIELDS)

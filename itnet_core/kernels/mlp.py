@@ -16,6 +16,7 @@ from itnet_core.field import Field
 from itnet_core.kernel import Kernel, Normalization, Points
 from itnet_core.kernels.first_layer import pre_activation
 from itnet_core.kernels.pair_inputs import INPUTS, Input, PairInputs
+from itnet_core.precision import exact_dtype, precise
 from itnet_core.support import Support
 
 Activation = Callable[[Tensor], Tensor]
@@ -190,12 +191,11 @@ class MLPKernel(Kernel):
         if "cos" in self.inputs.features:
             phase = 2 * torch.pi * self._turns(positions)
         chi = torch.cat([features[name]().to(dtype) for name in self.inputs.features], dim=-1)
-        return PointTerms(chi, positions.to(torch.promote_types(positions.dtype, torch.float32)))
+        return PointTerms(chi, precise(positions))
 
     def _turns(self, positions: Tensor) -> Tensor:
         """Return Bx to a whole number, (B, N, frequencies): of far points float32 would keep the whole turns alone."""
-        exact = torch.float32 if positions.device.type == "mps" else torch.float64  # which Apple's GPUs lack
+        exact = exact_dtype(positions.device)
         with torch.autocast(positions.device.type, enabled=False):
             turns = positions.to(exact) @ self.frequency_matrix.to(exact).T
-        turns = turns - turns.detach().round()
-        return turns.to(torch.promote_types(positions.dtype, torch.float32))
+        return (turns - turns.detach().round()).to(precise(positions).dtype)

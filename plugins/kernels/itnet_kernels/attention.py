@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
 from itnet_core.kernel import Points
+from itnet_core.precision import exact_dtype
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
 
@@ -156,10 +157,13 @@ class AttentionKernel(Kernel):
 
 
 def rotated(heads: Tensor, places: Tensor) -> Tensor:
-    """Return (B, N, heads, d) with channels i and i + d/2 rotated by place · 10000^(−2i/d), places of shape (B, N)."""
+    """Return (B, N, heads, d) with channels i and i + d/2 rotated by place · 10000^(−2i/d), places of shape (B, N).
+
+    The angles are in float64: in float32 those of far places would be off by their own rounding.
+    """
     half = heads.shape[-1] // 2
-    steps = torch.arange(half, dtype=places.dtype, device=heads.device)
-    angles = places[..., None, None] * 10000 ** (-steps / half)
+    steps = torch.arange(half, dtype=exact_dtype(heads.device), device=heads.device)
+    angles = places[..., None, None].to(steps.dtype) * 10000 ** (-steps / half)
     cos, sin = angles.cos().to(heads.dtype), angles.sin().to(heads.dtype)
     first, second = heads.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any, Literal, cast
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field, Kernel, Support
 from itnet_core.kernel import Points
+from itnet_core.precision import exact_dtype, precise
 from itnet_kernels.lattice import lattice
 from itnet_kernels.weighting import weighted
 
@@ -56,14 +58,13 @@ class ContinuousConvolutionKernel(Kernel):
             self._start_as_siren()
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return the positions of both, relative to the first of the key's.
+        """Return the positions of both.
 
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
         """
         self.check_coordinates(key, self.config.position_dim)
-        origin, dtype = key.positions[:, :1], torch.promote_types(self.last.weight.dtype, torch.float32)
-        return (query.positions - origin).to(dtype), (key.positions - origin).to(dtype)
+        return precise(query.positions), precise(key.positions)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
@@ -73,22 +74,25 @@ class ContinuousConvolutionKernel(Kernel):
         """Return φ, (..., heads), of displacements x − y, (..., p), in the dtype of the weights.
 
         It is computed in float32 at least, under autocast too: sines of displacements in half precision would be noise.
+        Phases of a SIREN's first layer are reduced to a turn in float64, so that those of far points are none either.
         """
         dtype = self.last.weight.dtype
-        precise = torch.promote_types(dtype, torch.float32)
+        wide = torch.promote_types(torch.promote_types(dtype, displacement.dtype), torch.float32)
 
         def apply(layer: nn.Module, hidden: Tensor) -> Tensor:
             linear = cast(nn.Linear, layer)
-            return nn.functional.linear(hidden, linear.weight.to(precise), linear.bias.to(precise))
+            return nn.functional.linear(hidden, linear.weight.to(hidden.dtype), linear.bias.to(hidden.dtype))
 
         with torch.autocast(displacement.device.type, enabled=False):
-            hidden = displacement.to(precise)
+            hidden = displacement.to(wide)
             for number, layer in enumerate(self.hidden):
-                hidden = apply(layer, hidden)
                 if self.config.network == "mlp":
-                    hidden = nn.functional.gelu(hidden)
+                    hidden = nn.functional.gelu(apply(layer, hidden))
+                elif number == 0:
+                    turns = self.config.omega / (2 * math.pi) * apply(layer, hidden.to(exact_dtype(hidden.device)))
+                    hidden = torch.sin(2 * math.pi * (turns - turns.detach().round()).to(wide))
                 else:
-                    hidden = torch.sin(self.config.omega * hidden if number == 0 else hidden)
+                    hidden = torch.sin(apply(layer, hidden))
             return apply(self.last, hidden).to(dtype)
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core import Field, IntegralOperator, Kernel
+from itnet_core import Field, IntegralOperator, Kernel, MLPKernel
 from itnet_core.evaluate import AutoEvaluator, DenseEvaluator
 from itnet_kernels.attention import AttentionKernel
 from itnet_kernels.continuous_convolution import ContinuousConvolutionKernel
@@ -19,6 +19,7 @@ from itnet_kernels.s4 import S4Kernel
 from itnet_kernels.s4d import S4DKernel
 
 KERNELS: dict[str, tuple[type[Kernel], dict[str, Any]]] = {
+    "mlp": (MLPKernel, {"position_dim": 1}),
     "rotary": (AttentionKernel, {"rotary": True, "support": {"causal": 0}}),
     "alibi": (AttentionKernel, {"alibi": True, "support": {"causal": 0}}),
     "gaussian": (GaussianKernel, {}),

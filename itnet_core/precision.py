@@ -1,0 +1,16 @@
+"""The dtypes in which positions are computed with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def precise(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32 at least: in half precision neighbouring points far from the origin would meet."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def exact_dtype(device: torch.device) -> torch.dtype:
+    """Return float64, in which phases are reduced to a turn; float32 on Apple's GPUs, which lack it."""
+    return torch.float32 if device.type == "mps" else torch.float64
