@@ -2,7 +2,8 @@
 
 Run `python benchmarks/gpu.py` on a machine with a GPU; it takes about four minutes and writes `docs/benchmarks/gpu.md`
 and `benchmarks/results/gpu.json`. It ends with an error where the kernels are off by more than is allowed. Compiling
-takes most of the time, so many processes share it; what is not measured by `DEADLINE` is left out. Without a GPU it measures nothing;
+takes most of the time, so many processes share it; what is not measured by `DEADLINE` is left out. Without a GPU it
+measures nothing;
 `TRITON_INTERPRET=1 python benchmarks/gpu.py --interpret` then goes through all its steps on the CPU, on few points.
 """
 
