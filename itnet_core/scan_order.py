@@ -50,7 +50,8 @@ class ScanOrder:
             scanned = Field(field.values, field.positions + shift, field.weights, field.grid)
             return field.with_values(function(scanned).values)
         parts = (field.values, field.positions + shift, field.weights)
-        scanned = Field(*(_taken(part, order) for part in parts))
+        values, positions, weights = (_taken(part, order) for part in parts)
+        scanned = Field(values, positions, weights)
         return field.with_values(_taken(function(scanned).values, order.argsort(-1)))
 
     @torch.no_grad()

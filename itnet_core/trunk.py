@@ -72,7 +72,7 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(each, ffn_ratio=ffn_ratio, dropout=dropout) for each in operators)
-        dim = self.blocks[0].operator.dim
+        dim = cast(Block, self.blocks[0]).operator.dim
         self.norm = nn.LayerNorm(dim)
         self.position = FourierPositions(dim) if position == "fourier" else None
         self.scan = None if scan == "none" else ScanOrder(self._scanned_axis(scan), scan)

@@ -36,12 +36,13 @@ class ModelConfig(BaseModel):
         depth: blocks of the trunk.
         ffn_ratio: hidden width of a block's feed-forward part, as a multiple of the width; 4.5 by default.
         dropout: probability of dropping an element of a residual branch in training; 0 by default.
-        position: the encoding of positions that is added to the values: `fourier`, sines and cosines of the coordinates
-            through one learned map, or `none`; `auto`, the default, is `fourier` exactly where the kernel does not read
-            the positions of some encoder's points, as `attention` does not without ALiBi or rotary.
-        scan: the order in which a kernel that scans, as `mamba` or `lstm`, goes through points that time does not order,
-            as those of an image: `raster`, row by row, `z-order`, along a space-filling curve, or `none`; `auto`, the
-            default, is `z-order` for points in three dimensions, else `raster`, and `none` where it is not needed.
+        position: the position encoding that is added to the encoder's values: `fourier`, sines and cosines of the
+            coordinates through one learned map, or `none`; `auto`, the default, is `fourier` exactly where the kernel
+            does not read the positions of some encoder's points, such as `attention` without ALiBi or rotary.
+        scan: the order in which a kernel that scans, such as `mamba` or `lstm`, follows points that time does not
+            order, such as those of an image: `raster`, row by row, `z-order`, along a space-filling curve, or `none`;
+            `auto`, the default, is `z-order` for points in three dimensions, else `raster`, and `none` where time
+            orders the points of every encoder.
         kernel: the integral operators' kernel; `mlp` by default.
         sampler: their sampler; `full` by default.
         evaluator: their evaluator; `auto` by default.
@@ -61,8 +62,8 @@ class ModelConfig(BaseModel):
     depth: PositiveInt | None = None
     ffn_ratio: Ratio | None = None
     dropout: Dropout | None = None
-    position: Literal["auto"] | Position | None = None
-    scan: Literal["auto"] | Scan | None = None
+    position: Literal["auto", Position] | None = None
+    scan: Literal["auto", Scan] | None = None
     kernel: Reference | None = None
     sampler: Reference | None = None
     evaluator: Reference | None = None

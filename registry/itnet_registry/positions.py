@@ -28,9 +28,9 @@ def chosen(
     """
     unread = [each.axes for each in encoders if not kernel.reads_positions(options, each.axes)]
     position, scan = config.position, config.scan
-    if scan in (None, "auto"):
+    if scan is None or scan == "auto":
         in_space = any({"x", "y", "z"} <= set(axes) for axes in unread)
         scan = "none" if not (kernel.scans and unread) else "z-order" if in_space else "raster"
-    if position in (None, "auto"):
+    if position is None or position == "auto":
         position = "fourier" if unread and scan == "none" else "none"
     return position, scan

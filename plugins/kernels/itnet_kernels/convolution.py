@@ -79,7 +79,7 @@ class ConvolutionKernel(Kernel):
                 "ConvolutionKernel.axes",
                 found=f"{config.axes!r}, for points that differ on {axes!r} alone",
                 expected="an axis on which they differ",
-                mend=f"Give axes={axes!r}, with a kernel_size of {len(axes)} numbers and a spacing.",
+                mend=f"Give axes={axes!r} and a spacing, with one number of kernel_size for each axis.",
             )
         return True
 

@@ -248,7 +248,7 @@ class RecurrentKernel(Kernel):
                 f"{type(self).__name__}: Field.positions",
                 found=f"two points of sample {sample} at {time:g} on axis {self.config.axis!r}",
                 expected="a time of its own for each point of a path",
-                mend="Choose another axis, or a kernel that needs no order.",
+                mend="Choose another axis, a kernel that needs no order, or for a model a scan order (scan='raster').",
             )
         return order
 
