@@ -44,12 +44,12 @@ class ScanOrder:
             function: gives a field at the points that it is given.
         """
         order = self._order(field)
-        shift = torch.zeros_like(field.positions)
+        positions = field.positions.to(torch.promote_types(field.positions.dtype, torch.float32))
+        shift = torch.zeros_like(positions)
         shift[..., self.axis] = self._shift(field, order).to(shift.dtype)
+        parts = (field.values, positions + shift, field.weights)
         if torch.equal(order, torch.arange(order.shape[1], device=order.device).expand_as(order)):
-            scanned = Field(field.values, field.positions + shift, field.weights, field.grid)
-            return field.with_values(function(scanned).values)
-        parts = (field.values, field.positions + shift, field.weights)
+            return field.with_values(function(Field(*parts, field.grid)).values)
         values, positions, weights = (_taken(part, order) for part in parts)
         scanned = Field(values, positions, weights)
         return field.with_values(_taken(function(scanned).values, order.argsort(-1)))

@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import nn
 
-from itnet_core.errors import ConfigError
+from itnet_core.errors import ConfigError, ShapeError
 from itnet_core.field import AXES, Field
 from itnet_core.kernel import State
 from itnet_core.operator import IntegralOperator
@@ -78,7 +78,11 @@ class Trunk(nn.Module):
         self.scan = None if scan == "none" else ScanOrder(self._scanned_axis(scan), scan)
 
     def forward(self, field: Field) -> Field:
-        """Return the field after all blocks, at the same points."""
+        """Return the field after all blocks, at the same points.
+
+        Raises:
+            ShapeError: there is a position encoding or a scan order, and positions do not lie in R^4.
+        """
         field = self._positioned(field)
         field = self._blocks(field) if self.scan is None else self.scan(field, self._blocks)
         return field.map(self.norm)
@@ -90,6 +94,9 @@ class Trunk(nn.Module):
             states: as the step before returned them, one for each block; `None` at the first point.
             field: the new point, (B, 1, d); see `IntegralOperator.step`. It is later than all before it, so that no
                 scan order applies.
+
+        Raises:
+            ShapeError: as `forward`.
         """
         after: list[State] = []
         field = self._positioned(field)
@@ -99,6 +106,9 @@ class Trunk(nn.Module):
         return after, field.map(self.norm)
 
     def _positioned(self, field: Field) -> Field:
+        coordinates = field.positions.shape[-1]
+        if coordinates != len(AXES) and (self.position is not None or self.scan is not None):
+            raise ShapeError("Trunk(field)", found=f"{coordinates} coordinates", expected=f"{len(AXES)}, {AXES!r}")
         return field if self.position is None else self.position(field)
 
     def _blocks(self, field: Field) -> Field:

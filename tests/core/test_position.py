@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Field
+from itnet_core import Field, IntegralOperator, MLPKernel, ShapeError, Trunk
 from itnet_core.position import FourierPositions
 
 
@@ -25,6 +26,12 @@ def test_it_tells_tokens_and_patches_apart() -> None:
         found = encoding(field.positions)[0]
         near = torch.cdist(found, found).fill_diagonal_(1).min()
         assert near > 0.01 * found.norm(dim=-1).mean()
+
+
+def test_a_trunk_says_which_positions_it_needs() -> None:
+    trunk = Trunk([IntegralOperator(8, MLPKernel(8, position_dim=2))], position="fourier")
+    with pytest.raises(ShapeError, match=r"Trunk\(field\): found 2 coordinates; expected 4"):
+        trunk(Field.on_grid(torch.zeros(1, 3, 3, 8)))
 
 
 def test_it_is_exact_far_from_the_origin() -> None:

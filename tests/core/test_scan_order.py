@@ -86,6 +86,11 @@ def test_order_of_points_other_samples_and_padding_do_not_matter(order: Scan) ->
         assert torch.equal(scanned(sample(field, number), order).positions[0], expected.positions[number])
 
 
+def test_half_precision_keeps_points_apart() -> None:
+    field = Field(torch.zeros(1, 600, 1), torch.zeros(1, 600, 4).bfloat16())
+    assert torch.equal(scanned(field).positions[0, :, 0], STEP * torch.arange(600, dtype=torch.float32))
+
+
 def test_gradients_reach_positions() -> None:
     field = scattered(1, 4)
     positions = field.positions.clone().requires_grad_()
