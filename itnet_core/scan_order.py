@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from itnet_core.curve import along_curve
 from itnet_core.field import AXES, Field
 
 Scan = Literal["none", "raster", "z-order"]
-SCANS: tuple[Scan, ...] = get_args(Scan)
 
 STEP = 1 / 8
 """From point to point where none is at another time: as from token to token in a text."""

@@ -18,6 +18,7 @@ from itnet_registry.cli.app import app
 from itnet_registry.complete import complete
 
 KERNELS = [component.id for component in Registry().components("kernel")]
+SCANNING = [kernel for kernel in KERNELS if Registry().component("kernel", kernel).load().scans]
 ENCODERS: dict[str, dict[str, Any]] = {
     "patch": {"patch_size": 4},
     "token": {},
@@ -82,11 +83,11 @@ def test_a_model_is_no_bag_of_points(kernel: str, encoder: str) -> None:
         ("patch", ROTARY, "fourier", "none"),  # it rotates by time
         ("mel", {"name": "attention", "alibi": True}, "fourier", "none"),
         ("token", "s4d", "none", "none"),
-        ("patch", "s4d", "none", "raster"),
-        ("patch", {"name": "gru", "axis": "x"}, "none", "raster"),
-        ("mel", "lstm", "none", "raster"),
-        ("point", "mamba2", "none", "z-order"),
-        ("image-text", "mamba", "none", "raster"),
+        ("patch", "s4d", "fourier", "raster"),
+        ("patch", {"name": "gru", "axis": "x"}, "fourier", "raster"),
+        ("mel", "lstm", "fourier", "raster"),
+        ("point", "mamba2", "fourier", "z-order"),
+        ("image-text", "mamba", "fourier", "raster"),
         ("image-text", "attention", "fourier", "none"),
     ],
     ids=str,
@@ -99,9 +100,8 @@ def test_what_auto_chooses(encoder: str, kernel: Any, position: str, scan: str) 
 def test_what_is_said_is_kept() -> None:
     said = {"position": "none", "scan": "none"}
     assert small("patch", "attention", **said).config.items() >= said.items()
-    model = small("patch", "s4d", scan="none")
-    assert model.config.items() >= {"position": "fourier", "scan": "none"}.items()
-    assert small("point", "gru", scan="raster", position="fourier").config["scan"] == "raster"
+    said = {"position": "none", "scan": "raster"}
+    assert small("point", "gru", **said).config.items() >= said.items()
 
 
 def test_what_does_not_go_together_is_refused() -> None:
@@ -116,6 +116,16 @@ def test_what_does_not_go_together_is_refused() -> None:
     model = small("patch", "lstm", scan="none")
     with pytest.raises(FieldError, match=r"for a model a scan order \(scan='raster'\)"):
         model(torch.zeros(1, 3, 8, 8).double())
+
+
+@pytest.mark.parametrize("kernel", SCANNING)
+def test_a_scan_order_alone_tells_points_apart(kernel: str) -> None:
+    for encoder in ("patch", "mel", "point"):
+        model = small(encoder, kernel, position="none")
+        field = encoded(model)
+        order = torch.randperm(field.values.shape[1])
+        expected = logits(model, field)
+        assert (logits(model, field.with_values(field.values[:, order])) - expected).norm() > 1e-4 * expected.norm()
 
 
 @pytest.mark.parametrize("kernel", ["attention", "mamba"])
@@ -166,7 +176,7 @@ def test_the_command_shows_the_choice(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"model": {"preset": "itnet-nano", "encoder": "patch", "kernel": "s4d", "heads": {}}}))
     shown = CliRunner().invoke(app, ["validate", str(path)]).stdout
-    assert shown.endswith("for kernel itnet-kernels/s4d: position none, scan raster\n")
+    assert shown.endswith("for kernel itnet-kernels/s4d: position fourier, scan raster\n")
     report = json.loads(CliRunner().invoke(app, ["info", "s4d", "--json"]).stdout)
     assert (report["scans"], report["reads_positions"]) == (True, "t")
     report = json.loads(CliRunner().invoke(app, ["info", "attention", "--json"]).stdout)

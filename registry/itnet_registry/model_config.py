@@ -38,7 +38,8 @@ class ModelConfig(BaseModel):
         dropout: probability of dropping an element of a residual branch in training; 0 by default.
         position: the position encoding that is added to the encoder's values: `fourier`, sines and cosines of the
             coordinates through one learned map, or `none`; `auto`, the default, is `fourier` exactly where the kernel
-            does not read the positions of some encoder's points, such as `attention` without ALiBi or rotary.
+            does not read the positions of some encoder's points: `attention` without ALiBi or rotary, `mamba` where
+            points differ in more than time.
         scan: the order in which a kernel that scans, such as `mamba` or `lstm`, follows points that time does not
             order, such as those of an image: `raster`, row by row, `z-order`, along a space-filling curve, or `none`;
             `auto`, the default, is `z-order` for points in three dimensions, else `raster`, and `none` where time

@@ -32,5 +32,5 @@ def chosen(
         in_space = any({"x", "y", "z"} <= set(axes) for axes in unread)
         scan = "none" if not (kernel.scans and unread) else "z-order" if in_space else "raster"
     if position is None or position == "auto":
-        position = "fourier" if unread and scan == "none" else "none"
+        position = "fourier" if unread else "none"
     return position, scan
