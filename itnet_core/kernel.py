@@ -60,6 +60,8 @@ class Kernel(Configured, nn.Module, ABC):
         shortcut: whether `integrate` is there, for some points at least.
         whole: whether `transform` is there, for some fields at least.
         streaming: whether `step` is there, where the support is causal.
+        scans: whether it follows the points along its causal axis, as recurrences do. In a model, points that are not
+            ordered on that axis alone get such an order (`itnet_core.scan_order`).
         evaluator: by which a kernel's own shortcut sums over pairs, if it does; the registry offers plugins' to it.
     """
 
@@ -70,7 +72,24 @@ class Kernel(Configured, nn.Module, ABC):
     shortcut: ClassVar[bool] = False
     whole: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
+    scans: ClassVar[bool] = False
     evaluator: Evaluator | None = None
+
+    @classmethod
+    def reads_positions(cls, config: Any, axes: str) -> bool:
+        """Return whether k itself, apart from its support, depends on positions that differ on these axes alone.
+
+        Override it for a kernel of content alone, or of some axes. Where it is false, a model adds an encoding of
+        positions to the values (`position: auto`): without one, its output does not depend on where which value is.
+
+        Args:
+            config: the kernel's configuration, an instance of its `Config`.
+            axes: letters of `AXES`, those of an encoder's points.
+
+        Raises:
+            ConfigError: the kernel cannot integrate over such points.
+        """
+        return True
 
     @abstractmethod
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:

@@ -89,6 +89,11 @@ class MLPKernel(Kernel):
 
     frequency_matrix: Tensor
 
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return whether positions are among the inputs."""
+        return not {"displacement", "distance", "fourier"}.isdisjoint(config.inputs)
+
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)

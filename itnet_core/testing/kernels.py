@@ -123,6 +123,22 @@ class KernelConformance(ModuleConformance):
             found = operator(permuted(field, order)).values
             same(found, operator(field).values[:, order], f"{title}: results in another order", **EXACT)
 
+    def check_positions_are_read_as_declared(self) -> None:
+        """`reads_positions` says whether k changes where values stay and positions along a line or a plane change."""
+        for axes, make in (("t", on_a_line), ("xy", on_a_picture)):
+            field = make(0, self.dim)
+            order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
+            sides = [Field(field.values, positions) for positions in (field.positions, field.positions[:, order])]
+            for title, kernel in self.variants():
+                try:
+                    declared = self.cls.reads_positions(kernel.config, axes)
+                    first, second = (kernel.tile(*kernel.project(side, side)) for side in sides)
+                except ITNetError:  # other coordinates, or axes that are not the kernel's
+                    continue
+                found = not torch.allclose(first, second, rtol=1e-9, atol=1e-9)
+                told = f"reads_positions is {declared}, and k {'changes' if found else 'stays'}"
+                assert found == declared, f"{title}: {told} where positions along {axes} change"
+
     def check_weight_zero_is_absence(self) -> None:
         """Points of weight 0 change nothing, whatever their values."""
         field = self.field().to(torch.float64)

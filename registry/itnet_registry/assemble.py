@@ -79,5 +79,11 @@ def _build(registry: Registry, config: CompleteModelConfig, place: str, memory: 
         for modality, reference in config.heads.items()
     }
     with at(place):
-        trunk = Trunk(operators, ffn_ratio=config.ffn_ratio, dropout=config.dropout)
+        trunk = Trunk(
+            operators,
+            ffn_ratio=config.ffn_ratio,
+            dropout=config.dropout,
+            position=config.position,
+            scan=config.scan,
+        )
     return ITNetModel(encoders, trunk, heads, config=config.model_dump())

@@ -19,10 +19,13 @@ from itnet_registry.layers import lay, over
 from itnet_registry.modalities import mismatch, missing_encoder, named
 from itnet_registry.model_config import CompleteModelConfig, ModelConfig, Reference
 from itnet_registry.names import shortest
+from itnet_registry.positions import chosen
 from itnet_registry.registry import Registry
 from itnet_registry.targets import one_line
 
 T = TypeVar("T")
+
+_OF_OPERATORS: tuple[Kind, ...] = ("kernel", "sampler", "evaluator")
 
 
 def complete(registry: Registry, config: Mapping[str, Any], place: str = "model") -> CompleteModelConfig:
@@ -107,12 +110,16 @@ class _Completion:
                 raise mismatch(self.registry, part.place, part.component, [e.component for e in encoders.values()])
         references = {modality: self._completed(part) for modality, part in declared.items()}
         needs = {modality: self._needs(declared[modality], reference) for modality, reference in references.items()}
-        kernel, sampler, evaluator = (
-            self._completed(self._part(kind, getattr(laid, kind), f"{self.place}.{kind}"))
-            for kind in ("kernel", "sampler", "evaluator")
+        parts = [self._part(kind, getattr(laid, kind), f"{self.place}.{kind}") for kind in _OF_OPERATORS]
+        kernel, sampler, evaluator = map(self._completed, parts)
+        cls, classes = parts[0].cls, [part.cls for part in encoders.values()]
+        position, scan = built(
+            parts[0].component, lambda: chosen(laid, cls, cls.Config(**kernel.options), classes), parts[0].place
         )
         return CompleteModelConfig(
             **{field: getattr(laid, field) for field in ("width", "depth", "ffn_ratio", "dropout")},
+            position=position,
+            scan=scan,
             kernel=kernel,
             sampler=sampler,
             evaluator=evaluator,

@@ -16,6 +16,8 @@ from itnet_registry.registry import Registry
 DEFAULTS = ModelConfig(
     ffn_ratio=4.5,
     dropout=0.0,
+    position="auto",
+    scan="auto",
     kernel=Reference(name="itnet-core/mlp"),
     sampler=Reference(name="itnet-core/full"),
     evaluator=Reference(name="itnet-core/auto"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from itnet_core.config import Reference as CompleteReference
+from itnet_core.position import Position
+from itnet_core.scan_order import Scan
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -34,6 +36,14 @@ class ModelConfig(BaseModel):
         depth: blocks of the trunk.
         ffn_ratio: hidden width of a block's feed-forward part, as a multiple of the width; 4.5 by default.
         dropout: probability of dropping an element of a residual branch in training; 0 by default.
+        position: the position encoding that is added to the encoder's values: `fourier`, sines and cosines of the
+            coordinates through one learned map, or `none`; `auto`, the default, is `fourier` exactly where the kernel
+            does not read the positions of some encoder's points: `attention` without ALiBi or rotary, `mamba` where
+            points differ in more than time.
+        scan: the order in which a kernel that scans, such as `mamba` or `lstm`, follows points that time does not
+            order, such as those of an image: `raster`, row by row, `z-order`, along a space-filling curve, or `none`;
+            `auto`, the default, is `z-order` for points in three dimensions, else `raster`, and `none` where time
+            orders the points of every encoder.
         kernel: the integral operators' kernel; `mlp` by default.
         sampler: their sampler; `full` by default.
         evaluator: their evaluator; `auto` by default.
@@ -53,6 +63,8 @@ class ModelConfig(BaseModel):
     depth: PositiveInt | None = None
     ffn_ratio: Ratio | None = None
     dropout: Dropout | None = None
+    position: Literal["auto", Position] | None = None
+    scan: Literal["auto", Scan] | None = None
     kernel: Reference | None = None
     sampler: Reference | None = None
     evaluator: Reference | None = None
@@ -67,7 +79,8 @@ class ModelConfig(BaseModel):
 class CompleteModelConfig(BaseModel):
     """A model's configuration with nothing left to presets, defaults or preferences; what a model is built from.
 
-    Its `model_dump()` is JSON-native; it is what `ITNetModel.config` and checkpoints hold.
+    Its `model_dump()` is JSON-native; it is what `ITNetModel.config` and checkpoints hold. Those from before there were
+    `position` and `scan` have neither.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +89,8 @@ class CompleteModelConfig(BaseModel):
     depth: PositiveInt
     ffn_ratio: Ratio
     dropout: Dropout
+    position: Position = "none"
+    scan: Scan = "none"
     kernel: CompleteReference
     sampler: CompleteReference
     evaluator: CompleteReference

@@ -27,6 +27,8 @@ def test_the_complete_form_has_everything_and_is_json(registry):
         "depth": 1,
         "ffn_ratio": 4.5,
         "dropout": 0.0,
+        "position": "none",
+        "scan": "none",
         "kernel": {"name": "itnet-toy/constant", "heads": 1},
         "sampler": {"name": "itnet-core/full"},
         "evaluator": {"name": "itnet-core/auto"},

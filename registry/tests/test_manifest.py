@@ -13,6 +13,8 @@ CONFIG = {
     "depth": 1,
     "ffn_ratio": 4.5,
     "dropout": 0.0,
+    "position": "none",
+    "scan": "none",
     "kernel": {"name": "itnet-core/mlp", "heads": 2},
     "sampler": {"name": "itnet-core/full"},
     "evaluator": {"name": "itnet-core/auto"},
@@ -52,6 +54,11 @@ def test_what_is_written_is_read(tmp_path):
     manifest.write(tmp_path / "again.json")
     assert Manifest.read(tmp_path / "again.json") == manifest
     assert json.loads((tmp_path / "again.json").read_text()) == MANIFEST
+
+
+def test_one_from_before_there_were_positions_and_scan_orders_has_none(tmp_path):
+    before = {name: value for name, value in CONFIG.items() if name not in ("position", "scan")}
+    assert read(tmp_path, config=before) == read(tmp_path)
 
 
 def test_a_newer_format_says_what_to_upgrade(tmp_path):

@@ -39,6 +39,11 @@ class HarmonicKernel(Kernel):
         normalization: Normalization = "none"
         support: Support = Support()
 
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return whether points differ in time alone, which k depends on."""
+        return axes == "t"
+
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)

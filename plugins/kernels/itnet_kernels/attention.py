@@ -64,6 +64,11 @@ class AttentionKernel(Kernel):
                 raise ValueError(f"heads = {self.heads} is no multiple of key_heads = {self.key_heads}")
             return self
 
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return whether scores depend on time, and points differ in it alone."""
+        return (config.alibi or config.rotary) and axes == "t"
+
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from itnet_core import Kernel, ShapeError, Support
 from itnet_core.field import Measure
 from itnet_core.kernel import Points
-from itnet_kernels.timeline import in_order
+from itnet_kernels.timeline import in_order, ordered_alone
 
 
 class ChannelwiseKernel(Kernel):
@@ -25,6 +27,12 @@ class ChannelwiseKernel(Kernel):
     measure: Measure = "counting"
     shortcut = True
     streaming = True
+    scans = True
+
+    @classmethod
+    def reads_positions(cls, config: Any, axes: str) -> bool:
+        """Return whether points differ in time alone."""
+        return ordered_alone(config.axis, axes)
 
     def __init__(self, dim: int, axis: str | int) -> None:
         super().__init__()

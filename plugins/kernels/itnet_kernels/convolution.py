@@ -67,6 +67,22 @@ class ConvolutionKernel(Kernel):
                 raise ValueError(f"causal along {dimensions} axes: only one axis has an order")
             return self
 
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return `True`.
+
+        Raises:
+            ConfigError: points differ on none of the kernel's axes, so that no two of them are neighbours.
+        """
+        if set(axes).isdisjoint(config.axes):
+            raise ConfigError(
+                "ConvolutionKernel.axes",
+                found=f"{config.axes!r}, for points that differ on {axes!r} alone",
+                expected="an axis on which they differ",
+                mend=f"Give axes={axes!r} and a spacing, with one number of kernel_size for each axis.",
+            )
+        return True
+
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)

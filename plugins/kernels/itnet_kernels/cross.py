@@ -48,6 +48,11 @@ class CrossKernel(Kernel):
     pivot_positions: Tensor
     evaluator: Evaluator
 
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return whether the exact kernel does."""
+        return MLPKernel.reads_positions(config.mlp, axes)
+
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)

@@ -45,6 +45,11 @@ class LinearAttentionKernel(Kernel):
         normalization: Normalization = "softmax"
         support: Support = Support()
 
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return `False`: content alone."""
+        return False
+
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)

@@ -15,7 +15,7 @@ from itnet_core.field import Measure
 from itnet_core.kernel import Points
 from itnet_kernels.channelwise import steps_at_start
 from itnet_kernels.chunked import decayed_sums
-from itnet_kernels.timeline import in_order, potentials
+from itnet_kernels.timeline import in_order, ordered_alone, potentials
 from itnet_kernels.weighting import weighted
 
 
@@ -31,6 +31,7 @@ class Mamba2Kernel(Kernel):
     measure: Measure = "counting"
     shortcut = True
     streaming = True
+    scans = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -60,6 +61,11 @@ class Mamba2Kernel(Kernel):
             if self.heads % self.groups:
                 raise ValueError(f"heads = {self.heads} is no multiple of groups = {self.groups}")
             return self
+
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return whether points differ in time alone."""
+        return ordered_alone(config.axis, axes)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from itnet_core.kernel import Points, State
 from itnet_kernels.cells import GRUCell, LSTMCell
 from itnet_kernels.newton import SolverReport, before, solve
 from itnet_kernels.scan import scan
-from itnet_kernels.timeline import in_order, potentials
+from itnet_kernels.timeline import in_order, ordered_alone, potentials
 from itnet_kernels.weighting import weighted
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ class RecurrentKernel(Kernel):
     measure = "counting"
     shortcut = True
     streaming = True
+    scans = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -66,6 +67,11 @@ class RecurrentKernel(Kernel):
 
     recurrence: nn.LSTM | nn.GRU
     parts: ClassVar[int]
+
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return whether points differ in time alone."""
+        return ordered_alone(config.axis, axes)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
@@ -242,7 +248,7 @@ class RecurrentKernel(Kernel):
                 f"{type(self).__name__}: Field.positions",
                 found=f"two points of sample {sample} at {time:g} on axis {self.config.axis!r}",
                 expected="a time of its own for each point of a path",
-                mend="Choose another axis, or a kernel that needs no order.",
+                mend="Choose another axis, a kernel that needs no order, or for a model a scan order (scan='raster').",
             )
         return order
 

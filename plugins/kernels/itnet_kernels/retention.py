@@ -13,7 +13,7 @@ from itnet_core.field import Measure
 from itnet_core.kernel import Points
 from itnet_kernels.attention import rotated
 from itnet_kernels.chunked import decayed_sums
-from itnet_kernels.timeline import in_order
+from itnet_kernels.timeline import in_order, ordered_alone
 from itnet_kernels.weighting import weighted
 
 Terms = tuple[Tensor, Tensor]
@@ -29,6 +29,7 @@ class RetentionKernel(Kernel):
     measure: Measure = "counting"
     shortcut = True
     streaming = True
+    scans = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -46,6 +47,11 @@ class RetentionKernel(Kernel):
         rotary: bool = True
         unit: PositiveFloat = 1.0
         axis: str | int = "t"
+
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return whether points differ in time alone."""
+        return ordered_alone(config.axis, axes)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()

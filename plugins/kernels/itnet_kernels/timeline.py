@@ -5,6 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from itnet_core import Support
+from itnet_core.field import AXES
+
+
+def ordered_alone(axis: str | int, axes: str) -> bool:
+    """Return whether an axis of time is the only one of `AXES` that points differ on, so that it orders them."""
+    return axes == AXES[Support(causal=axis).causal_axis(len(AXES))]
+
 
 def in_order(query: Tensor, key: Tensor, axis: int) -> bool:
     """Whether the points of both sides are the same ones in time, each later than the one before it.

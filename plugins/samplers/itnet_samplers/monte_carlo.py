@@ -11,8 +11,8 @@ from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
 from itnet_core import ComponentConfig, Field, Nodes, Sampler, ShapeError
+from itnet_core.curve import along_curve
 from itnet_core.field import distinct
-from itnet_samplers.curve import along_curve
 from itnet_samplers.drawing import Method, draw
 from itnet_samplers.proposals import LearnedDensity, log_proposal
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from itnet_registry import load_config
+from itnet_registry.model_config import CompleteModelConfig
 from itnet_train.config import FREE_ON_RESUME
 from itnet_train.errors import RunError
 from itnet_train.files import write
@@ -95,7 +96,9 @@ class RunDirectory:
         return self.config.is_file() and self.state.parent.is_dir()
 
     def _check_same(self, config: Mapping[str, Any]) -> None:
-        before, now = _flat(load_config(self.config)), _flat(config)
+        fields = CompleteModelConfig.model_fields.items()  # those that are younger than the run have their default
+        younger = {f"model.{name}": field.default for name, field in fields if not field.is_required()}
+        before, now = younger | _flat(load_config(self.config)), _flat(config)
         free = {f"train.{name}" for name in FREE_ON_RESUME}
         changed = sorted(k for k in before.keys() | now.keys() if k not in free and before.get(k) != now.get(k))
         if changed:

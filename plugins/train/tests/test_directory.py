@@ -38,6 +38,16 @@ def test_files_that_are_not_of_a_run_are_never_touched(
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
+def test_a_run_from_before_positions_and_scan_orders_is_resumed(sections: dict[str, Any], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    sections["train"]["epochs"] = 1
+    metrics = train(sections, run)
+    config = load_config(run / "config.yaml")
+    assert (config["model"].pop("position"), config["model"].pop("scan")) == ("none", "none")
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert train(sections, run, resume=True) == metrics
+
+
 def test_a_killed_save_is_mended_when_the_run_goes_on(
     sections: dict[str, Any], tmp_path: Path, assert_same_weights: Same
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from itnet_core.component import Kind
+    from itnet_core.kernel import Kernel
     from itnet_registry.components import Component
     from itnet_registry.declared import Preset
     from itnet_registry.registry import Registry
@@ -93,6 +94,7 @@ def _of_preset(preset: Preset) -> dict[str, Any]:
 def _of_component(registry: Registry, component: Component) -> dict[str, Any]:
     import inspect
 
+    from itnet_core import Kernel
     from itnet_core.evaluate import AutoEvaluator
     from itnet_registry.automatic import ranked
     from itnet_registry.schemas import component_schema
@@ -121,12 +123,30 @@ def _of_component(registry: Registry, component: Component) -> dict[str, Any]:
             for name, field in schema.get("properties", {}).items()
         ],
     }
+    if issubclass(cls, Kernel):
+        report |= {"scans": cls.scans, "reads_positions": _reads_positions(cls)}
     if issubclass(cls, AutoEvaluator):
         report["candidates"] = [
             {"id": each.id, "rank": evaluator.rank, "summary": each.spec.summary, "missing": evaluator.missing()}
             for each, evaluator in ranked(registry)
         ]
     return report
+
+
+def _reads_positions(kernel: type[Kernel]) -> str:
+    """Return for points that differ on which axes a kernel with its default options reads positions."""
+    from itnet_core.errors import ConfigError
+
+    try:
+        config, read = kernel.configure(None, kernel.example_options), []
+    except ConfigError:
+        return "depends on its options"
+    for axes in ("t", "xy", "xyz"):
+        try:
+            read += [axes] if kernel.reads_positions(config, axes) else []
+        except ConfigError:
+            continue
+    return ", ".join(read) or "no"
 
 
 def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:

@@ -14,7 +14,8 @@ def validate(
 ) -> None:
     """Check a configuration file: the names, the options, that encoder, task and head go together, and every section.
 
-    One block of the model is built, so that widths and heads are known to fit.
+    One block of the model is built, so that widths and heads are known to fit. The position encoding and the scan order
+    that the kernel is given are shown, where there are any.
     """
     from itnet_core.config import parse
     from itnet_registry.assemble import build
@@ -38,3 +39,5 @@ def validate(
         print_json(None if model is None else model.model_dump())
     else:
         typer.echo(f"{config} is valid: {', '.join(sections)}")
+        if model is not None and (model.position, model.scan) != ("none", "none"):
+            typer.echo(f"for kernel {model.kernel.name}: position {model.position}, scan {model.scan}")

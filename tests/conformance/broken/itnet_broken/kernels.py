@@ -49,6 +49,17 @@ class OrderOfPointsIsNothing(MLPKernel):
         return first, second * torch.linspace(0, 1, second.shape[1], dtype=second.dtype).unsqueeze(-1)
 
 
+class PositionsAreReadAsDeclared(MLPKernel):
+    @classmethod
+    def reads_positions(cls, config: Any, axes: str) -> bool:
+        return False
+
+
+class PositionsAreReadAsDeclaredOfContentAlone(MLPKernel):
+    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+        return super().project(*(Field(side.values, 0 * side.positions) for side in (query, key)))
+
+
 class WeightZeroIsAbsence(MLPKernel):
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
         key = key.with_values(key.values - key.positions.mean((1, 2), keepdim=True))

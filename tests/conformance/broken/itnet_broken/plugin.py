@@ -40,6 +40,8 @@ BROKEN = {
         "ShortcutIsExact",
         "NoShortcutIsTakenUndeclared",
         "OrderOfPointsIsNothing",
+        "PositionsAreReadAsDeclared",
+        "PositionsAreReadAsDeclared/OfContentAlone",
         "WeightZeroIsAbsence",
         "EmptyNeighbourhoodIsZero",
         "SamplesAreIndependent",

@@ -1,0 +1,36 @@
+"""Choosing the position encoding and the scan order that a kernel needs for the encoders' points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from itnet_core.config import ComponentConfig
+from itnet_core.encoder import Encoder
+from itnet_core.kernel import Kernel
+from itnet_core.position import Position
+from itnet_core.scan_order import Scan
+from itnet_registry.model_config import ModelConfig
+
+
+def chosen(
+    config: ModelConfig, kernel: type[Kernel], options: ComponentConfig, encoders: Iterable[type[Encoder]]
+) -> tuple[Position, Scan]:
+    """Return the position encoding and the scan order, with `auto` replaced.
+
+    Args:
+        config: with both fields.
+        kernel: the class of the kernel.
+        options: its configuration.
+        encoders: the classes of the encoders.
+
+    Raises:
+        ConfigError: the kernel cannot integrate over the points of an encoder.
+    """
+    unread = [each.axes for each in encoders if not kernel.reads_positions(options, each.axes)]
+    position, scan = config.position, config.scan
+    if scan is None or scan == "auto":
+        in_space = any({"x", "y", "z"} <= set(axes) for axes in unread)
+        scan = "none" if not (kernel.scans and unread) else "z-order" if in_space else "raster"
+    if position is None or position == "auto":
+        position = "fourier" if unread else "none"
+    return position, scan
