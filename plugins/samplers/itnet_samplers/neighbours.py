@@ -35,7 +35,8 @@ class NeighboursSampler(Sampler):
         Attributes:
             count: as many of the nearest points, at most; 16 if nothing else is given, all with a radius.
             radius: none farther than this.
-            window: on a grid, all points up to so many steps away along each of its axes; it needs no search.
+            window: on a grid, all points up to so many steps away along each of its axes. Queries lie on points of the
+                key's grid, on all of them or on some, as on every second one.
         """
 
         count: PositiveInt | None = None
@@ -52,7 +53,7 @@ class NeighboursSampler(Sampler):
         """Return the nodes of each query, (B, N, M), padded with weight 0 where it has fewer neighbours.
 
         Raises:
-            ConfigError: a window is asked for, and query and key are not the points of one grid of its dimensions.
+            ConfigError: a window is asked for, and the key is no grid of its dimensions or queries lie off its points.
         """
         if self.config.window is not None:
             return self._window(query, key)
@@ -67,16 +68,31 @@ class NeighboursSampler(Sampler):
 
     def _window(self, query: Field, key: Field) -> Nodes:
         window, grid = self.config.window, key.grid
-        same = query is key or (query.grid == grid and torch.equal(distinct(query.positions), distinct(key.positions)))
-        if grid is None or len(grid) != len(window) or not same:
+        centres = _points_of(query, key) if grid is not None and len(grid) == len(window) else None
+        if grid is None or centres is None:
             raise ConfigError(
                 "NeighboursSampler.window",
                 found=f"{window}, a query on the grid {query.grid} and a key on the grid {grid}",
-                expected=f"one grid of {len(window)} dimensions for both",
+                expected=f"one grid of {len(window)} dimensions for both, or queries on some of the key's points",
                 mend="Give a count or a radius for points elsewhere.",
             )
-        indices, there = window_indices(grid, window, key.device)
-        return Nodes(indices.expand(len(key.values), -1, -1), key.weights[:, indices].where(there, 0.0))
+        indices, there = (each[centres] for each in window_indices(grid, window, key.device))
+        indices = indices.expand(len(key.values), -1, -1)
+        batch = torch.arange(len(indices), device=indices.device).view(-1, 1, 1)
+        return Nodes(indices, key.weights[batch, indices].where(there, 0.0))
+
+
+def _points_of(query: Field, key: Field) -> torch.Tensor | None:
+    """Return which of the key's points each query point is, (B or 1, N); `None` where one is at none."""
+    places, points = distinct(query.positions.detach()), distinct(key.positions.detach())
+    if query is key or (places.shape == points.shape and torch.equal(places, points)):
+        return torch.arange(points.shape[1], device=points.device).unsqueeze(0)
+    batch = max(len(places), len(points))
+    places, points = (each.expand(batch, -1, -1) for each in (places, points))
+    indices, _ = nearest(places, points, torch.ones_like(points[..., 0], dtype=torch.bool), 1)
+    rows = torch.arange(batch, device=indices.device).unsqueeze(-1)
+    close = torch.finfo(points.dtype).eps * 16 * points.abs().amax()
+    return indices[..., 0] if (points[rows, indices[..., 0]] - places).abs().amax() <= close else None
 
 
 def window_indices(grid: tuple[int, ...], window: tuple[int, ...], device: Any) -> tuple[torch.Tensor, torch.Tensor]:

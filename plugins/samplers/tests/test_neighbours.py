@@ -33,6 +33,18 @@ def test_a_window_on_a_grid_is_a_support() -> None:
     torch.testing.assert_close(found.values, expected.values)
 
 
+def test_queries_on_some_of_the_grid_have_the_windows_of_these_points() -> None:
+    field = on_a_picture(0)
+    every_second = (torch.arange(4).view(-1, 1) % 2 == 0) & (torch.arange(4) % 2 == 0)
+    for chosen in (every_second.flatten().nonzero().squeeze(1), torch.tensor([14, 3, 3])):
+        query = Field(field.values[:, chosen], field.positions[:, chosen])
+        windowed = operator(window=[1, 1])
+        expected = windowed(field).values[:, chosen]
+        torch.testing.assert_close(windowed(query, field).values, expected)
+        own = Field(query.values, query.positions.clone())  # positions of each sample's own
+        torch.testing.assert_close(windowed(own, field).values, expected)
+
+
 def test_all_neighbours_are_the_field() -> None:
     field = scattered(2, 30).to(torch.float64)
     torch.testing.assert_close(operator(count=50)(field).values, operator()(field).values)
