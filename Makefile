@@ -3,13 +3,14 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 DISTRIBUTIONS := $(addprefix -e ,. registry tasks $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
-.PHONY: help demo results claims test lint bench docs clean
+.PHONY: help demo results claims test test-all lint bench docs clean
 
 help:
 	@echo "make demo    train an ITNet on pictures of digits, load it again, and draw its kernels (demo/)"
 	@echo "make results fetch real data, train every modality on it, and write the table in docs/results.md (1 hour)"
 	@echo "make claims  convert real pretrained models into integral operators, and compare what they compute"
 	@echo "make test    lint, types and the whole test suite"
+	@echo "make test-all the same with the tests that take long (half an hour)"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure everything beside its peers (20 minutes), and write docs/benchmarks/ and benchmarks/results/"
 	@echo "make docs    write the reference from the code, and build the documentation in site/"
@@ -41,6 +42,9 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m 'not slow'
+
+test-all: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 bench: $(INSTALLED)
