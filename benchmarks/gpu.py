@@ -8,10 +8,13 @@ ends with an error where the kernels are off by more than is allowed. Without a 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,10 +31,14 @@ from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
 HERE = Path(__file__).parent
-ALLOWED = {torch.float32: 1e-3, torch.bfloat16: 1e-2}
+ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 """Relative errors, in the 2-norm of the sums and of each gradient."""
 ROUNDS = 10
+SECONDS = 1.5
+"""Time that the rounds of one variant may take; at least three are run."""
 ATTENTION_DIM = 64
+WORKERS = 12
+"""Processes that check and compile, each with a context of its own on the GPU."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,24 +103,59 @@ def solve(given: Problem, evaluator: Evaluator) -> list[Tensor]:
     return [out.detach(), *(torch.zeros_like(each) if g is None else g for each, g in pairs)]
 
 
-def errors(device: str, evaluator: Evaluator) -> Iterator[tuple[str, torch.dtype, float, float]]:
-    """Yield each case with the relative error of its sums, and the largest of its gradients, against float64."""
-    for dtype in ALLOWED:
-        for normalization in ("none", "softmax"):
-            for support in (Support(), Support(causal=0)):
-                for activation in ("relu", "silu", "gelu", "tanh"):
-                    options: dict[str, Any] = {
-                        "normalization": normalization,
-                        "support": support,
-                        "activation": activation,
-                    }
-                    given = problem(1000 if device == "cuda" else 20, dtype, device, padding=True, **options)
-                    expected, found = solve(given.to(torch.float64), DenseEvaluator()), solve(given, evaluator)
-                    if normalization == "softmax":  # a constant beside k changes nothing: the gradient of b_2 is 0
-                        expected, found = expected[:-1], found[:-1]
-                    relative = [float((f - e).norm() / e.norm()) for f, e in zip(found, expected, strict=True)]
-                    name = f"{activation}, {normalization}{', causal' if support.causal is not None else ''}"
-                    yield name, dtype, relative[0], max(relative[1:])
+@dataclass(frozen=True)
+class Case:
+    """A check: an activation, normalization, support and dtype."""
+
+    dtype: torch.dtype
+    normalization: str
+    causal: bool
+    activation: str
+
+    @property
+    def name(self) -> str:
+        """The case in words."""
+        return f"{self.activation}, {self.normalization}{', causal' if self.causal else ''}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The relative error of a case's sums, the largest of its gradients, and whether two runs agree bit for bit."""
+
+    case: Case
+    sums: float
+    gradients: float
+    repeats: bool
+
+    @property
+    def wrong(self) -> bool:
+        """Whether an error is beyond `ALLOWED` (NaN too), or a second run gave something else."""
+        return not (max(self.sums, self.gradients) <= ALLOWED[self.case.dtype] and self.repeats)
+
+
+CASES = [
+    Case(dtype, normalization, causal, activation)
+    for dtype in ALLOWED
+    for normalization in ("none", "softmax")
+    for causal in (False, True)
+    for activation in ("relu", "silu", "gelu", "tanh")
+]
+
+
+def check(case: Case, device: str) -> Checked:
+    """Compare a case with `dense` in float64."""
+    evaluator = TritonEvaluator(interpret=device == "cpu")
+    options: dict[str, Any] = {"normalization": case.normalization, "activation": case.activation}
+    if case.causal:
+        options["support"] = Support(causal=0)
+    given = problem(1000 if device == "cuda" else 20, case.dtype, device, padding=True, **options)
+    expected, found, again = solve(given.to(torch.float64), DenseEvaluator()), *(solve(given, evaluator) for _ in "12")
+    repeats = all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
+    if case.normalization == "softmax":  # a constant beside k changes nothing: the gradient of b_2 is 0
+        expected, found = expected[:-1], found[:-1]
+    relative = [float((f - e).norm() / e.norm()) for f, e in zip(found, expected, strict=True)]
+    # max() would pass over a NaN
+    return Checked(case, relative[0], float(torch.tensor(relative[1:]).max()), repeats)
 
 
 @dataclass(frozen=True)
@@ -140,36 +182,96 @@ def seconds(run: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def variants(given: Problem, device: str) -> dict[str, tuple[Callable[[], Tensor], list[Tensor]]]:
+@dataclass(frozen=True)
+class Setting:
+    """What is measured: a number of points, a dtype, a normalization and the channels of a head."""
+
+    points: int
+    dtype: torch.dtype
+    normalization: str
+    head_dim: int
+
+    @property
+    def name(self) -> str:
+        """The setting in words."""
+        return f"{str(self.dtype).removeprefix('torch.')}, {self.normalization}, 4 heads of {self.head_dim}"
+
+    def problem(self, device: str) -> Problem:
+        """Return the problem."""
+        return problem(self.points, self.dtype, device, head_dim=self.head_dim, normalization=self.normalization)
+
+
+def settings(device: str) -> list[Setting]:
+    """Return the settings to measure."""
+    interpreting = device == "cpu"
+    return [
+        Setting(points, dtype, normalization, head_dim)
+        for points in ((40,) if interpreting else (2048, 8192, 32768))
+        for normalization in ("none", "softmax")
+        for head_dim in ((16,) if interpreting else (16, 64))
+        for dtype in (torch.bfloat16, torch.float32)
+    ]
+
+
+def variants(setting: Setting, given: Problem, device: str) -> dict[str, tuple[Callable[[], Tensor], list[Tensor]]]:
     """Return the ways to the sums, each with what gradients are taken to; attention has the sums' operations."""
     case = (given.kernel, given.query, given.key, given.values)
-    dense = DenseEvaluator()
+    dense, tiled = DenseEvaluator(), TiledEvaluator()
     backend = "inductor" if device == "cuda" else "eager"
-    compiled = torch.compile(lambda: dense(*case), backend=backend)
-    pair = given.operations // given.query.positions.shape[1] ** 2
+    compiled = torch.compile(lambda: dense(*case), backend=backend, dynamic=False)
+    pair = given.operations // setting.points**2
     heads = max(1, round(pair / (4 * ATTENTION_DIM)))  # attention: 2·2·head_dim operations a pair and head
-    shape = 1, heads, given.query.positions.shape[1], ATTENTION_DIM
+    shape = 1, heads, setting.points, ATTENTION_DIM
     q, k, v = (torch.randn(shape, dtype=given.values.dtype, device=device, requires_grad=True) for _ in range(3))
-    flex = torch.compile(flex_attention, backend=backend)
-    triton, tiled = TritonEvaluator(tune=True, interpret=device == "cpu"), TiledEvaluator()
-    return {
+    flex = torch.compile(flex_attention, backend=backend, dynamic=False)
+    triton = TritonEvaluator(interpret=device == "cpu")
+    tuned = TritonEvaluator(tune=True, interpret=device == "cpu")
+    runs: dict[str, tuple[Callable[[], Tensor], list[Tensor]]] = {
         "triton": (lambda: triton(*case), given.leaves),
-        "eager PyTorch (dense)": (lambda: dense(*case), given.leaves),
-        "torch.compile (dense)": (compiled, given.leaves),
-        "eager PyTorch (tiled)": (lambda: tiled(*case), given.leaves),
+        "triton, tuned": (lambda: tuned(*case), given.leaves),
         f"FlexAttention, {heads} heads of {ATTENTION_DIM}": (lambda: flex(q, k, v), [q, k, v]),
     }
+    if setting.head_dim == 16 and setting.points <= 8192:  # what they do hardly depends on the values
+        runs["eager PyTorch (dense)"] = lambda: dense(*case), given.leaves
+        runs["torch.compile (dense)"] = compiled, given.leaves
+        runs["eager PyTorch (tiled)"] = lambda: tiled(*case), given.leaves
+    return runs
 
 
-def measure(what: str, given: Problem, device: str) -> list[Measured]:
+def compile_variants(setting: Setting, device: str) -> str:
+    """Compile what a setting needs, so that the caches on the disk have it; return what failed."""
+    failed = []
+    for name, (run, leaves) in variants(setting, setting.problem(device), device).items():
+        if not name.startswith("eager"):
+            try:
+                torch.autograd.grad(run().sum(), leaves, allow_unused=True)
+            except (torch.OutOfMemoryError, NotImplementedError, RuntimeError) as error:
+                failed.append(f"{setting.name}, N = {setting.points}: {name}: {_summary(error)}")
+            torch.cuda.empty_cache()
+    return "\n".join(failed)
+
+
+def chosen() -> dict[str, str]:
+    """Return the shapes of blocks that tuning chose in this process, by kernel, dtype and kind of problem."""
+    from itnet_triton.launch import KERNELS, _tuned
+
+    tuners = {f"{name} {dtype}": _tuned(name, dtype) for name in KERNELS for dtype in ALLOWED}
+    return {f"{name} {key}": str(best) for name, tuner in tuners.items() for key, best in tuner.cache.items()}
+
+
+def _summary(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+
+
+def measure(setting: Setting, device: str) -> list[Measured]:
     """Return the variants' times, interleaved, and memory; a variant that does not fit is left out of the rounds."""
-    points = given.query.positions.shape[1]
+    given = setting.problem(device)
+    runs = variants(setting, given, device)
     times: dict[str, tuple[list[float], list[float], float | None]] = {}
     missing: list[str] = []
-    runs = variants(given, device)
     for number in range(1 + ROUNDS if device == "cuda" else 2):
         for name, (run, leaves) in runs.items():
-            if name in missing:
+            if name in missing or (number > 3 and sum(map(sum, times[name][:2])) > SECONDS):
                 continue
 
             def both(run: Callable[[], Tensor] = run, leaves: list[Tensor] = leaves) -> None:
@@ -188,18 +290,16 @@ def measure(what: str, given: Problem, device: str) -> list[Measured]:
                     times[name][0].append(seconds(forward, device))
                     times[name][1].append(seconds(both, device))
             except (torch.OutOfMemoryError, NotImplementedError, RuntimeError) as error:
-                if isinstance(error, RuntimeError) and name == "triton":
-                    raise
-                print(f"{name} at N = {points}: {type(error).__name__}: {str(error).splitlines()[0]}", file=sys.stderr)
+                print(f"{setting.name}, N = {setting.points}: {name}: {_summary(error)}", file=sys.stderr)
                 missing.append(name)
                 if device == "cuda":
                     torch.cuda.empty_cache()
     rows = [
-        Measured(what, points, name, 1e3 * median(f), 1e3 * median(b), peak, given.operations)
+        Measured(setting.name, setting.points, name, 1e3 * median(f), 1e3 * median(b), peak, given.operations)
         for name, (f, b, peak) in times.items()
         if name not in missing
     ]
-    blank = Measured(what, points, "", None, None, None, given.operations)
+    blank = Measured(setting.name, setting.points, "", None, None, None, given.operations)
     return [*rows, *(replace(blank, variant=name) for name in missing)]
 
 
@@ -220,48 +320,63 @@ def matrix_rate(device: str, size: int) -> float:
 
 
 def main(device: str) -> None:
-    """Check, measure, and write the page."""
+    """Check, measure, and write the page; a page is also written where the time runs out."""
+    begin = time.perf_counter()
     interpreting = device == "cpu"
-    evaluator = TritonEvaluator(interpret=interpreting)
-    found = []
-    for name, dtype, sums, gradients in errors(device, evaluator):
-        found.append((name, dtype, sums, gradients))
-        word = "WRONG" if max(sums, gradients) > ALLOWED[dtype] else "ok"
-        print(f"{word:6}{dtype!s:16}{name:24}sums {sums:.1e}  gradients {gradients:.1e}", flush=True)
-    bad = [row for row in found if max(row[2], row[3]) > ALLOWED[row[1]]]
+    if interpreting:
+        checked = [check(case, device) for case in CASES]
+    else:  # compiling takes most of the time, so many processes share it
+        workers = min(WORKERS, os.cpu_count() or 1)
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            pending = [pool.submit(check, case, device) for case in CASES]
+            compiling = [pool.submit(compile_variants, setting, device) for setting in settings(device)]
+            checked = []
+            for case, future in zip(CASES, pending, strict=True):
+                try:
+                    checked.append(future.result())
+                except Exception as error:  # one case that fails to compile must not hide the others
+                    print(f"{case.dtype} {case.name}: {_summary(error)}", file=sys.stderr, flush=True)
+                    checked.append(Checked(case, float("nan"), float("nan"), False))
+            print(f"checked after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+            for failed in (future.result() for future in compiling):
+                if failed:
+                    print(failed, file=sys.stderr, flush=True)
+        print(f"compiled after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+    for each in checked:
+        word = "WRONG" if each.wrong else "ok"
+        again = "" if each.repeats else "  ANOTHER RESULT THE SECOND TIME"
+        print(
+            f"{word:6}{each.case.dtype!s:16}{each.case.name:24}sums {each.sums:.1e}  gradients {each.gradients:.1e}{again}"
+        )
     size = 64 if interpreting else 8192
     rate = matrix_rate(device, size)
-    rows: list[Measured] = []
-    for points in (40,) if interpreting else (2048, 8192, 32768):
-        for normalization in ("none", "softmax"):
-            for head_dim in (16,) if interpreting else (16, 64):
-                for dtype in (torch.bfloat16, torch.float32):
-                    given = problem(points, dtype, device, head_dim=head_dim, normalization=normalization)
-                    what = f"{str(dtype).removeprefix('torch.')}, {normalization}, 4 heads of {head_dim}"
-                    rows += measure(what, given, device)
     name = torch.cuda.get_device_name() if device == "cuda" else "Triton's interpreter: times mean nothing"
-    lines = page(name, size, rate, found, rows)
+    rows: list[Measured] = []
+    for setting in settings(device):
+        rows += measure(setting, device)
+        lines = page(name, size, rate, checked, rows)
+        if not interpreting:  # after each setting, so that what was measured is there whatever follows
+            (HERE / "gpu.md").write_text("\n".join(lines) + "\n")
+            data = {"device": name, "matrix_rate": rate, "rows": [asdict(row) for row in rows], "shapes": chosen()}
+            data["errors"] = [(c.case.name, str(c.case.dtype), c.sums, c.gradients, c.repeats) for c in checked]
+            (HERE / "gpu.json").write_text(json.dumps(data, indent=1) + "\n")
     print("\n".join(lines))
-    if not interpreting:
-        (HERE / "gpu.md").write_text("\n".join(lines) + "\n")
-        data = {"device": name, "matrix_rate": rate, "rows": [asdict(row) for row in rows]}
-        data["errors"] = [(case, str(dtype), sums, gradients) for case, dtype, sums, gradients in found]
-        (HERE / "gpu.json").write_text(json.dumps(data, indent=1) + "\n")
+    print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr)
+    bad = [each for each in checked if each.wrong]
     if bad:
-        sys.exit(f"{len(bad)} of {len(found)} cases are off by more than is allowed")
+        sys.exit(f"{len(bad)} of {len(checked)} cases are off by more than is allowed")
 
 
-def page(
-    device: str, size: int, rate: float, found: list[tuple[str, torch.dtype, float, float]], rows: list[Measured]
-) -> list[str]:
+def page(device: str, size: int, rate: float, checked: list[Checked], rows: list[Measured]) -> list[str]:
     """Return the page's lines."""
     lines = [
         "# The evaluator triton on a GPU",
         "",
         f"`python benchmarks/gpu.py` on {device}; {provenance()}. A product of {size}² bf16 matrices:"
         f" {rate / 1e12:.3g} TFLOP/s. One sample of N points in the plane, hidden 32, rank 16, 8 frequencies, ReLU."
-        f" Medians of {ROUNDS} interleaved runs in one process, after one that compiles. Rates count the operations"
-        " that the sums need, once forward and three times forward + backward, whatever is recomputed.",
+        f" Medians of {ROUNDS} interleaved runs in one process (of three at least where a run is long), after one that"
+        " compiles. Rates count the operations that the sums need, once forward and three times forward + backward,"
+        " whatever is recomputed.",
         "",
         "| case | N | variant | forward, ms | TFLOP/s | share | forward + backward, ms | TFLOP/s | share | MB |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -278,14 +393,17 @@ def page(
         )
     lines += [
         "",
-        "Relative errors against `dense` in float64:",
+        f"Relative errors against `dense` in float64, the largest of {len(checked)} cases (four activations, both"
+        " normalizations, every pair and causal, with padding); each was run twice with the same result bit for bit"
+        f" in {sum(each.repeats for each in checked)}:",
         "",
         "| dtype | of the sums | of a gradient | allowed |",
+        "|---|---|---|---|",
     ]
-    lines.append("|---|---|---|---|")
     for dtype, allowed in ALLOWED.items():
-        worst = [max(each) for each in zip(*(row[2:] for row in found if row[1] == dtype), strict=True)]
-        lines.append(f"| {str(dtype).removeprefix('torch.')} | {worst[0]:.1e} | {worst[1]:.1e} | {allowed:.0e} |")
+        some = [each for each in checked if each.case.dtype == dtype]
+        sums, gradients = (torch.tensor([getattr(c, n) for c in some]).max().item() for n in ("sums", "gradients"))
+        lines.append(f"| {str(dtype).removeprefix('torch.')} | {sums:.1e} | {gradients:.1e} | {allowed:.0e} |")
     return lines
 
 
