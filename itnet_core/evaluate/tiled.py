@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
-from torch.func import functional_call
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from itnet_core.config import ComponentConfig
 from itnet_core.errors import DerivativeError
 from itnet_core.evaluate.evaluator import Evaluator
 from itnet_core.kernel import Kernel, Points
+from itnet_core.stateless import with_parameters
 
 CPU_TILE_BYTES = 8 << 20
 GPU_TILE_BYTES = 256 << 20
@@ -118,7 +118,10 @@ class _Plan:
     def block(self, query: list[Tensor], key: list[Tensor], parameters: list[Tensor]) -> Tensor:
         """Return k of a tile, (b, heads, n, m)."""
         terms = tree_unflatten(query, self.query_spec), tree_unflatten(key, self.key_spec)
-        return functional_call(self.kernel, dict(zip(self.parameter_names, parameters, strict=True)), terms)
+        # A copy: the kernel may be at work in another thread.
+        kernel = with_parameters(self.kernel, dict(zip(self.parameter_names, parameters, strict=True)))
+        out: Tensor = kernel(*terms)
+        return out
 
     def outside(self, b: slice, i: slice, j: slice) -> Tensor | None:
         """Return which pairs of a tile are not in the support, (b, 1, n, m), or `None` if all are."""
