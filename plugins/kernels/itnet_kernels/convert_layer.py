@@ -1,0 +1,60 @@
+"""What converted layers have in common: they are layers of the original's own class."""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import cache
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from itnet_core import FullSampler, IntegralOperator
+
+
+class Converted(nn.Module):
+    """Base of converted layers: `Layer(module)` derives from the module's class, and shares its parameters.
+
+    Attributes, names of parameters, `state_dict` and repr are the original's. Operators own no parameter: they get the
+    layer's at each call, so that whatever replaces these is seen. Where the original's `forward` computes the same
+    number, by being the kernel's fast path or because nothing is left to do by pairs, it is called (`super().forward`);
+    while torch traces or compiles a graph it always is.
+    """
+
+    def __new__(cls, module: nn.Module | None = None, *args: Any, **options: Any) -> Self:
+        return super().__new__(cls if module is None else _derived(cls, type(module)))
+
+    def __init__(self, module: nn.Module) -> None:  # not nn.Module's: the state is the original's
+        containers = (dict, list, set)
+        state = {name: copy(value) if isinstance(value, containers) else value for name, value in vars(module).items()}
+        self.__dict__.update(state)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:  # the class is made while the program runs
+        layer, original = type(self).__bases__
+        return _blank, (layer, original), self.__getstate__()
+
+
+@cache
+def _derived(layer: type[Converted], original: type[nn.Module]) -> type[Converted]:
+    """Return the class of converted layers of an original class: `FieldConv2d` for `Conv2d`."""
+    return type(f"Field{original.__name__}", (layer, original), {"__module__": layer.__module__})
+
+
+def _blank(layer: type[Converted], original: type[nn.Module]) -> Converted:
+    return nn.Module.__new__(_derived(layer, original))
+
+
+def by_fast_path(*operators: nn.Module) -> bool:
+    """Whether operators, of kernels whose fast path is the original layer, take it: all points, no evaluator's choice."""
+    return all(
+        isinstance(each, IntegralOperator)
+        and isinstance(each.sampler, FullSampler)
+        and (each.evaluator.takes_shortcuts or torch.compiler.is_compiling())
+        for each in operators
+    )
+
+
+def without_parameters(module: nn.Module) -> None:
+    """Take a module's parameters away: it is a pattern, to be given others by `with_parameters`."""
+    for each in module.modules():
+        each._parameters.update(dict.fromkeys(each._parameters))
