@@ -20,7 +20,7 @@ def with_parameters(module: M, parameters: Mapping[str, Tensor]) -> M:
         module: left as it is.
         parameters: tensors by their dotted names, as of `named_parameters`; the others stay the module's own.
     """
-    twin: M = module._replicate_for_data_parallel()  # a shallow copy without parameters
+    twin: M = module._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # shallow, without parameters
     twin._parameters = dict(module._parameters)
     below: dict[str, dict[str, Tensor]] = {}
     for name, tensor in parameters.items():
@@ -31,5 +31,6 @@ def with_parameters(module: M, parameters: Mapping[str, Tensor]) -> M:
             twin._parameters.pop(name, None)
             setattr(twin, name, tensor)
     for child, tensors in below.items():
-        twin._modules[child] = with_parameters(module.get_submodule(child), tensors)
+        twin.__dict__.pop(child, None)
+        setattr(twin, child, with_parameters(getattr(module, child), tensors))
     return twin

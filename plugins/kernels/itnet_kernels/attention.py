@@ -78,8 +78,8 @@ class AttentionKernel(Kernel):
                 mend="Give head_dim, or another number of heads.",
             )
         self.additive: Tensor | None = None
-        self.query: nn.Module = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
-        self.key: nn.Module = nn.Linear(dim, self.key_heads * self.head_dim, bias=c.bias)
+        self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
+        self.key = nn.Linear(dim, self.key_heads * self.head_dim, bias=c.bias)
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
         """Return V: a linear map to the key heads, each given to its group."""
@@ -109,7 +109,7 @@ class AttentionKernel(Kernel):
         additive = self.additive if additive is None else additive
         if additive is None:
             return (queries, places[0]), (keys, places[1])
-        batch, points, columns = *queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
+        (batch, points), columns = queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
         rows = self._expanded(additive.to(queries.dtype), (batch, self.heads, points, len(columns))).transpose(1, 2)
         return (queries, places[0], rows), (keys, places[1], columns.expand(batch, -1))
 

@@ -18,9 +18,9 @@ from itnet_kernels.mixers import Channels
 class FieldMultiheadAttention(Converted, nn.MultiheadAttention):
     """`torch.nn.MultiheadAttention` by an integral operator.
 
-    The layer's own maps make q, k and v; keys that it adds (`bias_k`, `add_zero_attn`) are points like the others. Where
-    nothing is present, as in a sample that is all padding, the integral is 0, whatever the layer makes of it. In
-    training with dropout the original's `forward` drops weights.
+    The layer's own maps make q, k and v; keys that it adds (`bias_k`, `add_zero_attn`) are points like the others.
+    Where nothing is present, as in a sample that is all padding, the integral is 0, and where torch's layer returns
+    NaN there, this one does not. In training with dropout the original's `forward` drops weights.
 
     Args:
         module: the layer; its parameters are shared.
@@ -56,7 +56,7 @@ class FieldMultiheadAttention(Converted, nn.MultiheadAttention):
             )
         if _left_to_original(self.operator, query, key, dropout=self.training and self.dropout > 0):
             masks = key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
-            return cast(tuple[Tensor, Tensor | None], super().forward(query, key, value, *masks))
+            return super().forward(query, key, value, *masks)
         batched, itself = query.ndim == 3, query is key and key is value
         if not batched:
             query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
@@ -176,7 +176,8 @@ class _ProjectedKernel(AttentionKernel):
     def __init__(self, dim: int, **options: Any) -> None:
         with torch.device("meta"):  # the layer's own maps take these maps' place
             super().__init__(dim, **options)
-        self.query = self.key = Channels(0, dim)
+        view: Any = Channels(0, dim)
+        self.query = self.key = view
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
         """Return the view of v as heads."""
@@ -239,14 +240,13 @@ def _attend(
     # A field has some mass in every sample; what it gives is not taken where it should have none.
     masses = weights if weights is None or empty is None else weights.masked_fill(empty, 1.0)
     fields = sequence(query), sequence(key, masses)
-    given = {} if scores is None else {"additive": scores}
-    out = operator(*fields, **given).values
+    out = operator(*fields, additive=scores).values
     out = out if empty is None else out.masked_fill(empty.unsqueeze(-1), 0.0)
     if not need_weights:
         return out, None
-    k = cast(AttentionKernel, operator.kernel)(*operator.kernel.project(*fields, **given))
-    k = k if weights is None else k + weights.log()[:, None, None]
-    return out, cast(Tensor, k).softmax(-1)
+    kernel = cast(AttentionKernel, operator.kernel)
+    k = kernel.tile(*kernel.project(*fields, additive=scores))
+    return out, (k if weights is None else k + weights.log()[:, None, None]).softmax(-1)
 
 
 def sequence(values: Tensor, weights: Tensor | None = None) -> Field:

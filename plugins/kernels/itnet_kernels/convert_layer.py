@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from functools import cache
 from typing import Any, Self
 
 import torch
@@ -22,6 +21,7 @@ class Converted(nn.Module):
     """
 
     def __new__(cls, module: nn.Module | None = None, *args: Any, **options: Any) -> Self:
+        """Return a layer of a class that derives from the module's, too."""
         return super().__new__(cls if module is None else _derived(cls, type(module)))
 
     def __init__(self, module: nn.Module) -> None:  # not nn.Module's: the state is the original's
@@ -30,22 +30,25 @@ class Converted(nn.Module):
         self.__dict__.update(state)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:  # the class is made while the program runs
-        layer, original = type(self).__bases__
-        return _blank, (layer, original), self.__getstate__()
+        state: Any = self.__getstate__()  # type: ignore[no-untyped-call]
+        return _blank, type(self).__bases__, state
 
 
-@cache
-def _derived(layer: type[Converted], original: type[nn.Module]) -> type[Converted]:
+_CLASSES: dict[tuple[type, type], Any] = {}
+
+
+def _derived(layer: type[Converted], original: type[nn.Module]) -> Any:
     """Return the class of converted layers of an original class: `FieldConv2d` for `Conv2d`."""
-    return type(f"Field{original.__name__}", (layer, original), {"__module__": layer.__module__})
+    made = type(f"Field{original.__name__}", (layer, original), {"__module__": layer.__module__})
+    return _CLASSES.setdefault((layer, original), made)
 
 
-def _blank(layer: type[Converted], original: type[nn.Module]) -> Converted:
+def _blank(layer: type[Converted], original: type[nn.Module]) -> nn.Module:
     return nn.Module.__new__(_derived(layer, original))
 
 
 def by_fast_path(*operators: nn.Module) -> bool:
-    """Whether operators, of kernels whose fast path is the original layer, take it: all points, no evaluator's choice."""
+    """Whether operators of kernels whose fast path is the original layer take it: by `auto`, and over all points."""
     return all(
         isinstance(each, IntegralOperator)
         and isinstance(each.sampler, FullSampler)
@@ -55,6 +58,12 @@ def by_fast_path(*operators: nn.Module) -> bool:
 
 
 def without_parameters(module: nn.Module) -> None:
-    """Take a module's parameters away: it is a pattern, to be given others by `with_parameters`."""
-    for each in module.modules():
-        each._parameters.update(dict.fromkeys(each._parameters))
+    """Take a module's parameters away: it is a pattern, to be given others by `with_parameters`.
+
+    PyTorch's layers in it stay attributes, but no submodules, so that `modules()` lists none that has no weights.
+    """
+    for parent in [*module.modules()]:
+        parent._parameters.update(dict.fromkeys(parent._parameters))
+        for name, child in [*parent.named_children()]:
+            if isinstance(child, nn.Linear | nn.RNNBase):
+                parent.__dict__[name] = parent._modules.pop(name)

@@ -91,7 +91,7 @@ class FieldMamba(Converted):
         return torch.compiler.is_compiling() and all(isinstance(each.sampler, FullSampler) for each in operators)
 
     def _absence(self, mask: Tensor | None) -> bool:
-        """Whether to the mixer, too, padding is absence: it is after the points, or before them if `in_proj` has no bias."""
+        """Whether padding is absence to the original, too: after the points, or before them without a bias."""
         if mask is None:
             return True
         changes, before = mask.int().diff(dim=-1), mask[:, 0] == 0

@@ -21,9 +21,9 @@ from itnet_kernels.recurrent_layers import GRU, LSTM, Recurrent
 class FieldRecurrent(Converted, nn.RNNBase):
     """`torch.nn.LSTM` or `torch.nn.GRU` by integral operators.
 
-    A sequence is a field at the times 0, 1, 2, …; in a packed one, what shorter sequences lack has weight 0. The kernels'
-    fast path is torch's layer itself: the original's `forward`. By pairs, or by Newton's method, elements between layers
-    are dropped in training with the module's probability, but other ones than the module would.
+    A sequence is a field at the times 0, 1, 2, …; in a packed one, what shorter sequences lack has weight 0. The fast
+    path of the kernels is torch's layer: the original's `forward`. By pairs, or by Newton's method, elements between
+    layers are dropped in training with the module's probability, but other ones than the module would.
 
     Args:
         module: an LSTM or a GRU of any number of layers, both directions or one; its parameters are shared.
