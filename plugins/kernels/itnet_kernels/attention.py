@@ -140,13 +140,8 @@ class AttentionKernel(Kernel):
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return PyTorch's attention."""
-        (q, _, *rows), (k, _, *columns) = query.terms, key.terms
-        k = self._for_each_head(k)
-        present, mask = None, None
-        if rows and _as_they_were(columns[0], rows[0].shape[-1]):  # spare the copy
-            mask = rows[0].transpose(1, 2)
-        elif rows:
-            mask = _at_columns(rows[0], columns[0])
+        (q, _, *rows), k = query.terms, self._for_each_head(key.terms[0])
+        present, mask = None, _at_columns(rows[0], key.terms[2]) if rows else None
         if not _equal(key.weights):
             present = (key.weights > 0).any(-1)  # where nothing is, softmax would be 0 / 0
             weights = key.weights.where(present.unsqueeze(-1), torch.ones_like(key.weights))
@@ -193,14 +188,10 @@ def slopes(heads: int) -> Tensor:
 
 def _at_columns(rows: Tensor, columns: Tensor) -> Tensor:
     """Return (B, heads, n, m) of rows (B, n, heads, M) at the columns (B, m) of some keys."""
+    if columns.shape[1] == rows.shape[-1] and not torch.compiler.is_compiling():
+        if bool((columns == torch.arange(rows.shape[-1], device=columns.device)).all()):  # all of them: spare the copy
+            return rows.transpose(1, 2)
     return rows.gather(-1, columns[:, None, None].expand(*rows.shape[:3], -1)).transpose(1, 2)
-
-
-def _as_they_were(columns: Tensor, count: int) -> bool:
-    """Whether columns are 0, 1, … count − 1: whether no sampler chose among the keys."""
-    if torch.compiler.is_compiling():  # looking at numbers would break the graph
-        return False
-    return columns.shape[1] == count and bool((columns == torch.arange(count, device=columns.device)).all())
 
 
 def _equal(weights: Tensor) -> bool:
