@@ -28,7 +28,7 @@ def remembered(function: Callable[Concatenate[Tensor, P], T]) -> Callable[Concat
     answers: Any = WeakTensorKeyDictionary()
 
     def ask(tensor: Tensor, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        if _traced() or torch.is_inference_mode_enabled() or tensor.is_inference():
+        if tracing() or torch.is_inference_mode_enabled() or tensor.is_inference():
             # A tensor of inference does not count what is written to it, and as an answer it could not be trained with.
             return function(tensor, *args, **kwargs)
         version, known = answers.get(tensor, (None, None))
@@ -44,7 +44,7 @@ def remembered(function: Callable[Concatenate[Tensor, P], T]) -> Callable[Concat
     return ask
 
 
-def _traced() -> bool:
+def tracing() -> bool:
     """Whether tensors may be those of a trace or a transform: of `torch.compile`, `export`, `func`, `jit.trace`, …"""
     if torch.compiler.is_compiling():
         return True

@@ -188,9 +188,9 @@ def slopes(heads: int) -> Tensor:
 
 def _at_columns(rows: Tensor, columns: Tensor) -> Tensor:
     """Return (B, heads, n, m) of rows (B, n, heads, M) at the columns (B, m) of some keys."""
-    if columns.shape[1] == rows.shape[-1] and not torch.compiler.is_compiling():
-        if bool((columns == torch.arange(rows.shape[-1], device=columns.device)).all()):  # all of them: spare the copy
-            return rows.transpose(1, 2)
+    every = torch.arange(rows.shape[-1], device=columns.device)
+    if columns.shape[1] == len(every) and not torch.compiler.is_compiling() and bool((columns == every).all()):
+        return rows.transpose(1, 2)  # spare the copy
     return rows.gather(-1, columns[:, None, None].expand(*rows.shape[:3], -1)).transpose(1, 2)
 
 

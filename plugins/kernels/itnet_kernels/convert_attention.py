@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import Field, FullSampler, IntegralOperator, Support
+from itnet_core.remembered import tracing
 from itnet_kernels.attention import AttentionKernel
 from itnet_kernels.convert_layer import Converted
 from itnet_kernels.errors import ConversionError
@@ -200,7 +201,7 @@ def _stay(module: nn.Module, arguments: Any) -> None:
 
 
 def _left_to_original(operator: IntegralOperator, query: Tensor, key: Tensor, *, dropout: bool) -> bool:
-    """Whether the original's `forward` computes it: in graphs, where weights are dropped, and without any point.
+    """Whether the original's `forward` is called: in traces, where weights are dropped, and without any point.
 
     Raises:
         ConversionError: weights would be dropped while points are sampled.
@@ -214,7 +215,7 @@ def _left_to_original(operator: IntegralOperator, query: Tensor, key: Tensor, *,
             mend="Call .eval(), convert a layer with dropout 0, or take the sampler 'full'.",
         )
     nothing = query.is_nested or 0 in query.shape or 0 in key.shape
-    return dropout or nothing or (full and torch.compiler.is_compiling())
+    return dropout or nothing or (full and tracing())
 
 
 def _attend(

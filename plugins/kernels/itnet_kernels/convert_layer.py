@@ -5,19 +5,18 @@ from __future__ import annotations
 from copy import copy
 from typing import Any, Self
 
-import torch
 from torch import nn
 
 from itnet_core import FullSampler, IntegralOperator
+from itnet_core.remembered import tracing
 
 
 class Converted(nn.Module):
     """Base of converted layers: `Layer(module)` derives from the module's class, and shares its parameters.
 
     Attributes, names of parameters, `state_dict` and repr are the original's. Operators own no parameter: they get the
-    layer's at each call, so that whatever replaces these is seen. Where the original's `forward` computes the same
-    number, by being the kernel's fast path or because nothing is left to do by pairs, it is called (`super().forward`);
-    while torch traces or compiles a graph it always is.
+    layer's at each call, so that whatever replaces these is seen. The original's `forward` is called where it is the
+    kernel's fast path, where it computes more than the integral, and while torch traces or transforms a function.
     """
 
     def __new__(cls, module: nn.Module | None = None, *args: Any, **options: Any) -> Self:
@@ -52,7 +51,7 @@ def by_fast_path(*operators: nn.Module) -> bool:
     return all(
         isinstance(each, IntegralOperator)
         and isinstance(each.sampler, FullSampler)
-        and (each.evaluator.takes_shortcuts or torch.compiler.is_compiling())
+        and (each.evaluator.takes_shortcuts or tracing())
         for each in operators
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from itnet_core import Field, FullSampler, IntegralOperator
+from itnet_core.remembered import tracing
 from itnet_core.stateless import with_parameters
 from itnet_kernels.convert_layer import Converted, without_parameters
 from itnet_kernels.errors import ConversionError
@@ -88,7 +89,7 @@ class FieldMamba(Converted):
 
     def _traced(self) -> bool:
         operators = (each for each in self.pattern.modules() if isinstance(each, IntegralOperator))
-        return torch.compiler.is_compiling() and all(isinstance(each.sampler, FullSampler) for each in operators)
+        return tracing() and all(isinstance(each.sampler, FullSampler) for each in operators)
 
     def _absence(self, mask: Tensor | None) -> bool:
         """Whether padding is absence to the original, too: after the points, or before them without a bias."""
