@@ -119,10 +119,8 @@ def _count(model: nn.Module, example: Any, report: Report) -> None:
     for path, calls in count_mixing(model, example).items():
         names = path.split(".")
         if settled.isdisjoint(".".join(names[:end]) for end in range(len(names) + 1)):
-            which = ", ".join(f"{name} ({count})" for name, count in calls.items())
-            report.left[path] = (
-                f"{type(model.get_submodule(path)).__name__} calls {which}, outside of what was converted"
-            )
+            caller, which = model.get_submodule(path), ", ".join(f"{name} ({count})" for name, count in calls.items())
+            report.left[path] = f"{type(caller).__name__} calls {which}, outside of what was converted"
 
 
 def _convert_children(
