@@ -216,11 +216,13 @@ def test_a_bias_of_pairs_follows_the_nodes(evaluator: Any, causal: bool, per_que
     order = torch.rand(8, 8).argsort(-1)[:, :count] if per_query else torch.randperm(8)[:count]
     chosen = torch.zeros(8, 8, dtype=torch.bool).scatter(1, order.expand(8, -1), True)
     bias = torch.randn(2, 4, 8, 8, dtype=torch.float64)
-    expected = operator(field, additive=bias.masked_fill(~chosen, -math.inf)).values
-    operator.sampler = Chosen(8, order, 0.5)  # softmax divides by the mass, whatever it is
-    torch.testing.assert_close(operator(field, additive=bias).values, expected, **EXACT)
+    kernel.additive = bias.masked_fill(~chosen, -math.inf)
+    expected = operator(field).values
     kernel.additive = bias
+    operator.sampler = Chosen(8, order, 0.5)  # softmax divides by the mass, whatever it is
     torch.testing.assert_close(operator(field).values, expected, **EXACT)
+    kernel.additive = None
+    torch.testing.assert_close(operator(field, additive=bias).values, expected, **EXACT)
 
 
 def test_a_bias_of_pairs_that_are_merged_is_refused() -> None:
