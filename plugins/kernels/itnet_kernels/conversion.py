@@ -86,7 +86,11 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
             mend="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
         )
     _refuse_hooks(module)
-    return found(module).train(module.training)
+    converted, shared = found(module), {*module.modules()}
+    for each in converted.modules():
+        if each not in shared:
+            each.training = module.training
+    return converted
 
 
 def convert_model(

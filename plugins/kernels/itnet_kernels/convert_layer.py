@@ -14,7 +14,7 @@ from itnet_core.remembered import tracing
 class Converted(nn.Module):
     """Base of converted layers: `Layer(module)` derives from the module's class, and shares its parameters.
 
-    Attributes, names of parameters, `state_dict` and repr are the original's. Operators own no parameter: they get the
+    Attributes, names of parameters and `state_dict` are the original's. Operators own no parameter: they get the
     layer's at each call, so that whatever replaces these is seen. The original's `forward` is called where it is the
     kernel's fast path, where it computes more than the integral, and while torch traces or transforms a function.
     """

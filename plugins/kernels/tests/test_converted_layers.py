@@ -165,6 +165,10 @@ def test_weights_are_dropped_in_training_as_the_original_drops_them(name: str) -
     for training in (True, False):
         found, expected = ([torch.manual_seed(0), *call(each.train(training), x)][1] for each in (ours, theirs))
         torch.testing.assert_close(found, expected, **EXACT)
+    theirs.eval().get_submodule("dropout" if name == "Bert" else "out_proj").train()
+    frozen: Any = convert(theirs)  # shares its parts, which keep their modes
+    assert [each.training for each in theirs.modules()].count(True) == 1
+    assert not frozen.operator.kernel.training
     ours.operator.sampler = Half(16)
     with pytest.raises(ConversionError, match="dropped in training, and the sampler Half"):
         call(ours.train(), x)
