@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -18,19 +18,23 @@ def with_parameters(module: M, parameters: Mapping[str, Tensor]) -> M:
 
     Args:
         module: left as it is.
-        parameters: tensors by their dotted names, as of `named_parameters`; the others stay the module's own.
+        parameters: tensors by their dotted names, as of `named_parameters`; the others stay the module's own. A tied
+            parameter has several names.
     """
-    twin: M = module._replicate_for_data_parallel()  # type: ignore[no-untyped-call]  # shallow, without parameters
-    twin._parameters = dict(module._parameters)
     below: dict[str, dict[str, Tensor]] = {}
+    own: dict[str, Any] = {}
     for name, tensor in parameters.items():
         child, dot, rest = name.partition(".")
         if dot:
             below.setdefault(child, {})[rest] = tensor
         else:
-            twin._parameters.pop(name, None)
-            setattr(twin, name, tensor)
+            own[name] = tensor
+    twin: M = object.__new__(type(module))
+    parts = {"_parameters": {**module._parameters, **own}, "_modules": {**module._modules}}
+    twin.__dict__.update(vars(module) | parts)
+    if isinstance(twin, nn.RNNBase):  # which holds its weights in a list, too
+        twin._flat_weights = [getattr(twin, name) for name in twin._flat_weights_names]
     for child, tensors in below.items():
         twin.__dict__.pop(child, None)
-        setattr(twin, child, with_parameters(getattr(module, child), tensors))
+        twin._modules[child] = with_parameters(getattr(module, child), tensors)
     return twin

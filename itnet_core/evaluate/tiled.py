@@ -52,7 +52,7 @@ class TiledEvaluator(Evaluator):
             bias = torch.where(positive, torch.where(positive, key.weights, 1.0).log(), -torch.inf)
         query_leaves, query_spec = tree_flatten(query.terms)
         key_leaves, key_spec = tree_flatten(key.terms)
-        parameters = dict(kernel.named_parameters())
+        parameters = dict(kernel.named_parameters(remove_duplicate=False))  # a tied one under each of its names
         batch, queries, keys = values.shape[0], query.positions.shape[1], key.positions.shape[1]
         shape = tile_shape(batch, queries, keys, kernel.pair_width * values.element_size(), values.device)
         shape = (shape[0], self.config.query_tile or shape[1], self.config.key_tile or shape[2])
