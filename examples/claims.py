@@ -27,8 +27,7 @@ from torch.nn import functional as F
 
 from itnet_core import IntegralOperator
 from itnet_core.evaluate import TiledEvaluator
-from itnet_kernels import convert_model
-from itnet_kernels.convert_convolution import GridConvolution
+from itnet_kernels import convert, convert_model
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -153,9 +152,18 @@ def efficientnet(data: Path) -> Claim:
 
 def with_its_padding(module: Any) -> nn.Module:
     """Convert a convolution that pads by a layer of its own, as much as that does."""
-    around = getattr(module.static_padding, "padding", (0, 0, 0, 0))
-    left, right, top, bottom = around
-    return GridConvolution(module, padding=[(top, bottom), (left, right)])
+    with torch.device("meta"):
+        plain = nn.Conv2d(
+            module.in_channels,
+            module.out_channels,
+            module.kernel_size,
+            module.stride,
+            dilation=module.dilation,
+            groups=module.groups,
+            bias=module.bias is not None,
+        )
+    plain.weight, plain.bias = module.weight, module.bias
+    return nn.Sequential(module.static_padding, convert(plain))
 
 
 class SpeakerEncoder(nn.Module):

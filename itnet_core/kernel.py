@@ -116,7 +116,7 @@ class Kernel(Configured, nn.Module, ABC):
         """Return k of shape (B, heads, n, m) for a block of n query and m key points, from their terms alone."""
 
     def forward(self, query_terms: Terms, key_terms: Terms) -> Tensor:
-        """Call `tile`; evaluators do so through `torch.func.functional_call`, so that parameters may be replaced."""
+        """Call `tile`, so that `torch.func.functional_call` and hooks reach it."""
         return self.tile(query_terms, key_terms)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -53,12 +55,13 @@ class IntegralOperator(nn.Module):
         self.output = kernel.output_map(head_dim, out_dim)
         self.pointwise = nn.Linear(dim, out_dim, bias=False) if pointwise else None
 
-    def forward(self, query: Field, key: Field | None = None) -> Field:
+    def forward(self, query: Field, key: Field | None = None, **given: Any) -> Field:
         """Apply the operator.
 
         Args:
             query: the field at the points x, (B, N, dim).
             key: the field that is integrated over, (B, M, dim); `query` itself by default.
+            given: further arguments of the kernel's `project`, for this call alone, as attention's `additive`.
 
         Returns:
             The field of the result at the query's points, (B, N, out_dim).
@@ -70,7 +73,7 @@ class IntegralOperator(nn.Module):
         self._check(query, key)
         # One field for both sides of a self transform, so that a kernel sees that they are one.
         present = self._measured(query)
-        return query.with_values(self._out(present, present if key is query else self._measured(key)))
+        return query.with_values(self._out(present, present if key is query else self._measured(key), given))
 
     def step(self, state: State, query: Field) -> tuple[State, Field]:
         """Apply the operator to a stream of points, one at a time: at each the result is that over all points so far.
@@ -103,19 +106,19 @@ class IntegralOperator(nn.Module):
     def _measured(self, field: Field) -> Field:
         return field.without_padding().with_measure(self.kernel.measure)
 
-    def _out(self, query: Field, key: Field) -> Tensor:
+    def _out(self, query: Field, key: Field, given: dict[str, Any]) -> Tensor:
         sampled = self.sampler(query, key)
         field = None if isinstance(sampled, Nodes) else sampled
         out = None
-        if field is not None and self.evaluator.takes_shortcuts:
+        if field is not None and self.evaluator.takes_shortcuts and not given:
             out = self.kernel.transform(query, field, self.value, self.output)
         if out is None:
-            out = self.output(self._integral(query, key, sampled))
+            out = self.output(self._integral(query, key, sampled, given))
         return self._finish(out, query)
 
-    def _integral(self, query: Field, key: Field, sampled: Field | Nodes) -> Tensor:
+    def _integral(self, query: Field, key: Field, sampled: Field | Nodes, given: dict[str, Any]) -> Tensor:
         nodes, key = (sampled, key) if isinstance(sampled, Nodes) else (None, sampled)
-        query_terms, key_terms = self.kernel.project(query, key)
+        query_terms, key_terms = self.kernel.project(query, key, **given)
         query_points = Points(query_terms, query.positions, query.weights, query.grid)
         key_points = Points(key_terms, key.positions, key.weights, key.grid)
         values = self.value(key.values)

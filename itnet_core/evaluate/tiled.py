@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
-from torch.func import functional_call
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from itnet_core.config import ComponentConfig
 from itnet_core.errors import DerivativeError
 from itnet_core.evaluate.evaluator import Evaluator
 from itnet_core.kernel import Kernel, Points
+from itnet_core.stateless import with_parameters
 
 CPU_TILE_BYTES = 8 << 20
 GPU_TILE_BYTES = 256 << 20
@@ -52,7 +52,7 @@ class TiledEvaluator(Evaluator):
             bias = torch.where(positive, torch.where(positive, key.weights, 1.0).log(), -torch.inf)
         query_leaves, query_spec = tree_flatten(query.terms)
         key_leaves, key_spec = tree_flatten(key.terms)
-        parameters = dict(kernel.named_parameters())
+        parameters = dict(kernel.named_parameters(remove_duplicate=False))  # a tied one under each of its names
         batch, queries, keys = values.shape[0], query.positions.shape[1], key.positions.shape[1]
         shape = tile_shape(batch, queries, keys, kernel.pair_width * values.element_size(), values.device)
         shape = (shape[0], self.config.query_tile or shape[1], self.config.key_tile or shape[2])
@@ -118,7 +118,10 @@ class _Plan:
     def block(self, query: list[Tensor], key: list[Tensor], parameters: list[Tensor]) -> Tensor:
         """Return k of a tile, (b, heads, n, m)."""
         terms = tree_unflatten(query, self.query_spec), tree_unflatten(key, self.key_spec)
-        return functional_call(self.kernel, dict(zip(self.parameter_names, parameters, strict=True)), terms)
+        # A copy: the kernel may be at work in another thread.
+        kernel = with_parameters(self.kernel, dict(zip(self.parameter_names, parameters, strict=True)))
+        out: Tensor = kernel(*terms)
+        return out
 
     def outside(self, b: slice, i: slice, j: slice) -> Tensor | None:
         """Return which pairs of a tile are not in the support, (b, 1, n, m), or `None` if all are."""

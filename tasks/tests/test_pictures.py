@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,15 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     )  # more, but less than twice as many: only a warning of Pillow's
     with pytest.raises(DataError, match="10000 pixels"):
         open_picture(tmp_path / "picture.png", 1)
+
+
+def test_the_filter_of_warnings_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one for all threads, which read pictures side by side."""
+    Image.new("L", (4, 4)).save(tmp_path / "picture.png")
+    before, during = list(warnings.filters), []
+    opened = Image.open
+    monkeypatch.setattr(
+        Image, "open", lambda *args, **options: during.append(list(warnings.filters)) or opened(*args, **options)
+    )
+    open_picture(tmp_path / "picture.png", 1)
+    assert during == [before]

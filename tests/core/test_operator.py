@@ -234,3 +234,46 @@ def test_parameters_may_be_replaced_from_outside(make_field) -> None:  # type: i
     expected = torch.autograd.grad(other(field).values.sum(), list(other.parameters()))
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+class Watched(MLPKernel):
+    """Notes the parameters that the kernel itself has while some of its tiles are computed."""
+
+    def tile(self, query_terms, key_terms):  # type: ignore[no-untyped-def]
+        seen.append([id(each) for each in watched[0].parameters()])
+        return super().tile(query_terms, key_terms)
+
+
+watched: list[Watched] = []
+seen: list[list[int]] = []
+
+
+def test_a_kernels_parameters_are_its_own_while_tiles_are_computed(make_field) -> None:  # type: ignore[no-untyped-def]
+    """Another thread may be using them, or compute tiles as well."""
+    operator = IntegralOperator(8, Watched(8, position_dim=2, heads=2), evaluator=TiledEvaluator(key_tile=2))
+    own = [id(each) for each in operator.kernel.parameters()]
+    watched[:], seen[:] = [operator.kernel], []  # type: ignore[list-item]
+    operator(make_field()).values.sum().backward()
+    assert seen
+    assert all(each == own for each in seen)
+    assert all(each.grad is not None for each in operator.parameters())
+
+
+class Tied(MLPKernel):
+    """One matrix under two names."""
+
+    def __init__(self, **options):  # type: ignore[no-untyped-def]
+        super().__init__(8, **options)
+        self.again = self.second
+
+    def tile(self, query_terms, key_terms):  # type: ignore[no-untyped-def]
+        return super().tile(query_terms, key_terms) * (1 + self.again.weight.square().sum())
+
+
+def test_tied_parameters_get_their_whole_gradient_by_tiles(make_field) -> None:  # type: ignore[no-untyped-def]
+    operator, field = IntegralOperator(8, Tied(position_dim=2, heads=2)), make_field()
+    gradients = []
+    for evaluator in (DenseEvaluator(), TiledEvaluator(key_tile=2)):
+        operator.evaluator = evaluator
+        gradients.append(torch.autograd.grad(operator(field).values.square().sum(), list(operator.kernel.parameters())))
+    torch.testing.assert_close(*gradients)

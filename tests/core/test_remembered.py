@@ -3,9 +3,13 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from typing import Any
 
+import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from itnet_core import Field
 from itnet_core.remembered import remembered
@@ -84,3 +88,42 @@ def test_what_is_asked_in_inference_can_be_trained_with_later() -> None:
     measured = field.with_measure("mean")
     total = (measured.weights.unsqueeze(-1) * measured.values).sum()
     assert torch.autograd.grad(total, field.values)[0].abs().sum() == 2.0
+
+
+class Known(nn.Module):
+    """Asks for what is remembered of points that are its own, on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.points = Field(torch.randn(1, 3, 2), torch.zeros(1, 3, 1), torch.tensor([[1.0, 1.0, 0.0]]))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * self.points.with_measure("mean").weights.unsqueeze(-1)
+
+
+def fake(known: Known, values: Tensor) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        known(values)
+
+
+TRACES: dict[str, Callable[[Known, Tensor], Any]] = {
+    "fake": fake,
+    "make_fx": lambda known, values: make_fx(known)(values),
+    "export": lambda known, values: torch.export.export(known, (values,), strict=False),
+    "functionalize": lambda known, values: torch.func.functionalize(known)(values),
+    "grad": lambda known, values: torch.func.grad(lambda x: known(x).sum())(values),
+    "jvp": lambda known, values: torch.func.jvp(known, (values,), (values,)),
+    "vmap": lambda known, values: torch.func.vmap(known)(values[None]),
+    "jit": lambda known, values: torch.jit.trace(known, (values,)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("trace", TRACES)
+def test_nothing_of_a_trace_is_kept(trace: str) -> None:
+    known, values = Known(), torch.randn(1, 3, 2)
+    TRACES[trace](known, values)
+    weights = known.points.with_measure("mean").weights
+    assert type(weights) is Tensor
+    assert not torch._C._functorch.is_functorch_wrapped_tensor(weights)
+    assert weights.tolist() == [[0.5, 0.5, 0.0]]

@@ -28,7 +28,8 @@ class AttentionKernel(Kernel):
 
     Attributes:
         additive: numbers that are added to the scores of all N × M pairs, of a shape that expands to (B, heads, N, M);
-            `None` for nothing. They are no part of the kernel's state.
+            `None` for nothing. They are no part of the kernel's state. Those of one call are an argument of `project`,
+            and so of the operator: `operator(query, key, additive=scores)`. They follow the nodes of a sampler.
     """
 
     normalization = "softmax"
@@ -96,10 +97,14 @@ class AttentionKernel(Kernel):
         """Return O: one linear map of all heads."""
         return nn.Sequential(nn.Flatten(-2), nn.Linear(self.heads * head_dim, dim, bias=self.config.bias))
 
-    def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
+    def project(self, query: Field, key: Field, additive: Tensor | None = None) -> tuple[Terms, Terms]:
         """Return q / √d, (B, N, heads, d), and k, (B, M, key_heads, d), each with its places, (B, N) and (B, M).
 
-        With `additive`, also its rows, (B, N, heads, M), for the queries, and for the keys their columns, (B, M).
+        With `additive`, the kernel's own by default, also its rows, (B, N, heads, M), for the queries, and for the keys
+        their columns, (B, M).
+
+        Raises:
+            ShapeError: `additive` has another shape than the pairs, as where a sampler merges the key's points.
         """
         scaled = self.query(query.values).unflatten(-1, (self.heads, self.head_dim)) / self.head_dim**0.5
         queries, keys = scaled, self.key(key.values).unflatten(-1, (self.key_heads, self.head_dim))
@@ -107,10 +112,11 @@ class AttentionKernel(Kernel):
         places = [(f.positions[..., 0] / self.config.unit).to(precise) for f in (query, key)]
         if self.config.rotary:
             queries, keys = rotated(queries, places[0]), rotated(keys, places[1])
-        if self.additive is None:
+        additive = self.additive if additive is None else additive
+        if additive is None:
             return (queries, places[0]), (keys, places[1])
         (batch, points), columns = queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
-        rows = self.additive.to(queries.dtype).expand(batch, self.heads, points, len(columns)).transpose(1, 2)
+        rows = self._expanded(additive.to(queries.dtype), (batch, self.heads, points, len(columns))).transpose(1, 2)
         return (queries, places[0], rows), (keys, places[1], columns.expand(batch, -1))
 
     def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
@@ -118,8 +124,7 @@ class AttentionKernel(Kernel):
         (queries, query_places, *rows), (keys, key_places, *columns) = query_terms, key_terms
         scores = queries.transpose(1, 2) @ self._for_each_head(keys).permute(0, 2, 3, 1)
         if rows:
-            index = columns[0][:, None, None].expand(*rows[0].shape[:3], -1)
-            scores = scores + rows[0].gather(-1, index).transpose(1, 2)
+            scores = scores + _at_columns(rows[0], columns[0])
         if not self.config.alibi:
             return scores
         distance = (query_places.unsqueeze(2) - key_places.unsqueeze(1)).abs()
@@ -142,7 +147,7 @@ class AttentionKernel(Kernel):
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return PyTorch's attention."""
         (q, _, *rows), k = query.terms, self._for_each_head(key.terms[0])
-        present, mask = None, rows[0].transpose(1, 2) if rows else None
+        present, mask = None, _at_columns(rows[0], key.terms[2]) if rows else None
         if not _equal(key.weights):
             present = (key.weights > 0).any(-1)  # where nothing is, softmax would be 0 / 0
             weights = key.weights.where(present.unsqueeze(-1), torch.ones_like(key.weights))
@@ -156,6 +161,17 @@ class AttentionKernel(Kernel):
     def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return the integral over the keys that are kept, (terms, positions, weights, values), and the new one."""
         return step_over_all(self, state, query, values)
+
+    def _expanded(self, additive: Tensor, shape: tuple[int, ...]) -> Tensor:
+        found = additive.shape
+        if len(found) > 4 or any(n not in (1, m) for n, m in zip(found[::-1], shape[::-1], strict=False)):
+            raise ShapeError(
+                f"{type(self).__name__}.additive",
+                found=f"shape {tuple(found)}",
+                expected=f"one that expands to (B, heads, queries, keys) = {shape}",
+                mend="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
+            )
+        return additive.expand(shape)
 
     def _for_each_head(self, keys: Tensor) -> Tensor:
         return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)
@@ -177,6 +193,14 @@ def rotated(heads: Tensor, places: Tensor) -> Tensor:
 def slopes(heads: int) -> Tensor:
     """Return ALiBi's slopes, 2^(−8h/heads) for h = 1 … heads, of shape (heads,)."""
     return 2 ** (-8 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
+
+
+def _at_columns(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return (B, heads, n, m) of rows (B, n, heads, M) at the columns (B, m) of some keys."""
+    every = torch.arange(rows.shape[-1], device=columns.device)
+    if columns.shape[1] == len(every) and not torch.compiler.is_compiling() and bool((columns == every).all()):
+        return rows.transpose(1, 2)  # spare the copy
+    return rows.gather(-1, columns[:, None, None].expand(*rows.shape[:3], -1)).transpose(1, 2)
 
 
 def _equal(weights: Tensor) -> bool:

@@ -10,9 +10,11 @@ from torch import nn
 
 from itnet_kernels.convert_attention import FieldBertAttention, FieldMultiheadAttention
 from itnet_kernels.convert_convolution import GridConvolution
+from itnet_kernels.convert_layer import Converted
 from itnet_kernels.convert_mamba import FieldMamba
 from itnet_kernels.convert_recurrent import FieldRecurrent
 from itnet_kernels.errors import ConversionError
+from itnet_kernels.mixing import count_mixing
 
 Converter = Callable[[Any], nn.Module]
 
@@ -37,33 +39,44 @@ class Report:
 
     Attributes:
         converted: the class's name of each module that was converted, by its path.
-        left: why each module that mixes points, or may, was left as it was, by its path.
+        left: why each module that mixes points, or may, was left as it was, by its path; "" is the model itself.
+            Without an example these are modules of kinds that are known; with one, all that mixed points in its run.
         pointwise: how many modules with parameters were left because they are none of these: linear maps, norms, …
+        counted: whether `left` was found out by a run of an example.
     """
 
     converted: dict[str, str] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
     pointwise: dict[str, int] = field(default_factory=dict)
+    counted: bool = False
 
     def __str__(self) -> str:
-        lines = [f"{len(self.converted)} converted, {len(self.left)} left"]
+        left = f"{len(self.left)} left" if self.left or self.counted else "none known to be left"
+        lines = [f"{len(self.converted)} converted, {left}"]
         lines += [f"  {path}: {name}" for path, name in self.converted.items()]
-        lines += [f"  {path}: left: {reason}" for path, reason in self.left.items()]
+        lines += [f"  {path or 'the model itself'}: left: {reason}" for path, reason in self.left.items()]
+        if not self.counted:
+            lines.append("  not counted: what else mixes points; give convert_model an example of the model's inputs")
         return "\n".join(lines)
 
 
 def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] | None = None) -> nn.Module:
     """Return a module that computes the same from the same weights by integral operators, with the same `forward`.
 
+    It is a layer of the module's own class, with its attributes and the keys of its `state_dict`.
+
     Args:
         module: an `nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d`, `nn.MultiheadAttention`, `nn.LSTM` or `nn.GRU`, or one of
-            transformers' BERT attention layers or Mamba mixers. Parameters are shared wherever they have the same form.
+            transformers' BERT attention layers or Mamba mixers. Its parameters are shared. What is converted already is
+            returned as it is.
         converters: for further classes, what makes a converted module of one of theirs.
 
     Raises:
         ConversionError: it is none of these (a subclass may do anything else in its `forward`), or it cannot be
             converted exactly; the message names what stands in the way.
     """
+    if isinstance(module, Converted):
+        return module
     found = _converter(module, converters or {})
     if found is None:
         raise ConversionError(
@@ -73,22 +86,45 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
             mend="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
         )
     _refuse_hooks(module)
-    return found(module).train(module.training)
+    converted, shared = found(module), {*module.modules()}
+    for each in converted.modules():
+        if each not in shared:
+            each.training = module.training
+    return converted
 
 
-def convert_model(model: nn.Module, converters: Mapping[type[nn.Module], Converter] | None = None) -> Report:
+def convert_model(
+    model: nn.Module, converters: Mapping[type[nn.Module], Converter] | None = None, example: Any = None
+) -> Report:
     """Convert every module inside a model that can be converted, in place.
 
     Args:
         model: the model; itself it stays what it is.
         converters: as for `convert`.
+        example: inputs of the model: a tuple of arguments, a mapping of keyword arguments, or the one argument. The
+            converted model is run on it once, in evaluation, and what mixes points in the run outside of converted
+            modules is reported as left. Without it only modules of known kinds are.
 
     Returns:
         What was converted and what was left.
     """
     report = Report()
     _convert_children(model, "", converters or {}, report, {})
+    if example is not None:
+        _count(model, example, report)
     return report
+
+
+def _count(model: nn.Module, example: Any, report: Report) -> None:
+    """Add to a report what mixed points in a run, outside of converted modules and of those that are left already."""
+    report.counted = True
+    settled = {*report.converted, *report.left}
+    settled |= {path for path, module in model.named_modules() if isinstance(module, Converted)}
+    for path, calls in count_mixing(model, example).items():
+        names = path.split(".")
+        if settled.isdisjoint(".".join(names[:end]) for end in range(len(names) + 1)):
+            caller, which = model.get_submodule(path), ", ".join(f"{name} ({count})" for name, count in calls.items())
+            report.left[path] = f"{type(caller).__name__} calls {which}, outside of what was converted"
 
 
 def _convert_children(
@@ -97,6 +133,8 @@ def _convert_children(
     children = [(name, child) for name, child in parent._modules.items() if child is not None]
     for name, child in children:  # `named_children` would name one that stands in two places once
         place = f"{path}.{name}" if path else name
+        if isinstance(child, Converted):
+            continue
         found = _converter(child, converters)
         if found is not None:
             try:

@@ -6,51 +6,34 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from itnet_core import Field, IntegralOperator, Support
+from itnet_core import Field, FullSampler, IntegralOperator, Support
+from itnet_core.remembered import tracing
 from itnet_kernels.attention import AttentionKernel
+from itnet_kernels.convert_layer import Converted
 from itnet_kernels.errors import ConversionError
+from itnet_kernels.mixers import Channels
 
 
-class FieldMultiheadAttention(nn.Module):
-    """What `torch.nn.MultiheadAttention` does to tensors, by an integral operator; the arguments are the same.
+class FieldMultiheadAttention(Converted, nn.MultiheadAttention):
+    """`torch.nn.MultiheadAttention` by an integral operator.
+
+    The layer's own maps make q, k and v; keys that it adds (`bias_k`, `add_zero_attn`) are points like the others.
+    Where nothing is present, as in a sample that is all padding, the integral is 0, and where torch's layer returns
+    NaN there, this one does not. In training with dropout the original's `forward` drops weights.
 
     Args:
-        module: the layer; its weights are copied, since it keeps those of three maps in one tensor.
-
-    Raises:
-        ConversionError: keys or values have other channels than queries, or the layer adds keys of its own.
+        module: the layer; its parameters are shared.
     """
 
-    # What `nn.TransformerEncoderLayer` looks at before it takes a path of its own around this layer.
-    in_proj_bias = None
-    _qkv_same_embed_dim = False
+    operator: IntegralOperator
 
     def __init__(self, module: nn.MultiheadAttention) -> None:
-        super().__init__()
-        if not module._qkv_same_embed_dim:
-            raise ConversionError(
-                "MultiheadAttention",
-                found=f"kdim {module.kdim} and vdim {module.vdim}",
-                expected=f"keys and values of embed_dim = {module.embed_dim} channels",
-            )
-        if module.bias_k is not None or module.add_zero_attn:
-            raise ConversionError(
-                "MultiheadAttention", found="add_bias_kv or add_zero_attn", expected="no keys but those of the input"
-            )
-        dim, bias = module.embed_dim, module.in_proj_bias is not None
-        kernel = AttentionKernel(dim, heads=module.num_heads, bias=bias)
-        self.operator = IntegralOperator(dim, kernel, pointwise=False).to(module.in_proj_weight)
-        value, output = cast(nn.Sequential, self.operator.value), cast(nn.Sequential, self.operator.output)
-        output[1] = module.out_proj
-        linears = kernel.query, kernel.key, cast(nn.Linear, value[0])
-        with torch.no_grad():
-            for linear, weight in zip(linears, module.in_proj_weight.chunk(3), strict=True):
-                linear.weight.copy_(weight)
-            if bias:
-                for linear, offset in zip(linears, module.in_proj_bias.chunk(3), strict=True):
-                    linear.bias.copy_(offset)
-        self.batch_first, self.num_heads, self.dropout = module.batch_first, module.num_heads, module.dropout
+        super().__init__(module)
+        self.operator = _attention(self.num_heads, self.head_dim)
+        # `nn.TransformerEncoderLayer` goes a way of its own around this layer, unless something in it has a hook.
+        self.operator.register_forward_pre_hook(_stay)
 
     def forward(
         self,
@@ -66,45 +49,66 @@ class FieldMultiheadAttention(nn.Module):
         """Return what the layer would: the output, and the attention weights if they are needed.
 
         Raises:
-            ConversionError: values are not the keys themselves, weights would be dropped in training, or
-                `is_causal` comes without its mask.
+            ConversionError: `is_causal` comes without its mask, or weights would be dropped while points are sampled.
         """
-        if value is not key:
-            raise ConversionError(
-                "MultiheadAttention(value)", found="another tensor than key", expected="one field of keys and values"
-            )
         if is_causal and attn_mask is None:
             raise ConversionError(
                 "MultiheadAttention(is_causal)", found="True, without attn_mask", expected="the mask that it hints at"
             )
-        _refuse_dropout(self, "MultiheadAttention", self.dropout)
-        batched = query.ndim == 3
+        if _left_to_original(self.operator, query, key, dropout=self.training and self.dropout > 0):
+            masks = key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
+            return super().forward(query, key, value, *masks)
+        batched, itself = query.ndim == 3, query is key and key is value
         if not batched:
-            query, key = query.unsqueeze(0), key.unsqueeze(0)
+            query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
             key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
         elif not self.batch_first:
-            query, key = query.transpose(0, 1), key.transpose(0, 1)
+            query, key, value = query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1)
+        query, key = self._projected(query, query, query) if itself else self._projected(query, key, value)
+        key, added = self._with_added_keys(key)
         scores, weights = _additive(attn_mask, query.dtype), None
         if scores is not None and scores.ndim == 3:
             scores = scores.reshape(-1, self.num_heads, *scores.shape[1:])
-        if key_padding_mask is not None and key_padding_mask.dtype == torch.bool:
-            weights = (~key_padding_mask).to(query.dtype)
-        elif key_padding_mask is not None:
-            more = key_padding_mask[:, None, None, :]
+        scores = None if scores is None else F.pad(scores, (0, added))
+        if key_padding_mask is not None and key_padding_mask.is_floating_point():
+            more = F.pad(key_padding_mask, (0, added))[:, None, None, :]
             scores = more if scores is None else scores + more
-        fields = sequence(query), sequence(key, weights)
-        out = attend(self.operator, *fields, scores)
-        found = None
-        if need_weights:
-            found = attention_weights(self.operator, *fields, scores)
-            found = found.mean(1) if average_attn_weights else found
+        elif key_padding_mask is not None:
+            weights = F.pad(1 - key_padding_mask.to(query.dtype), (0, added), value=1)
+        out, found = _attend(self.operator, query, key, weights, scores, need_weights=need_weights)
+        out = self.out_proj(out)
+        if found is not None and average_attn_weights:
+            found = found.mean(1)
         if not batched:
             return out.squeeze(0), None if found is None else found.squeeze(0)
         return out if self.batch_first else out.transpose(0, 1), found
 
+    def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return q before other channels, and k before v, both (B, points, 2 · embed_dim)."""
+        bias, dim = self.in_proj_bias, self.embed_dim
+        if query is key and key is value and self.in_proj_weight is not None:
+            joined = F.linear(query, self.in_proj_weight, bias)
+            return joined[..., : 2 * dim], joined[..., dim:]
+        apart = self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
+        matrices = apart if self.in_proj_weight is None else self.in_proj_weight.chunk(3)
+        biases = (None,) * 3 if bias is None else bias.chunk(3)
+        q, k, v = (F.linear(*each) for each in zip((query, key, value), matrices, biases, strict=True))
+        return F.pad(q, (0, dim)), torch.cat([k, v], dim=-1)
 
-class FieldBertAttention(nn.Module):
-    """What transformers' `BertSelfAttention` and `BertCrossAttention` do to tensors, by an integral operator.
+    def _with_added_keys(self, key: Tensor) -> tuple[Tensor, int]:
+        """Return keys and values with those that the layer adds, and how many these are."""
+        more = []
+        if self.bias_k is not None and self.bias_v is not None:
+            more.append(torch.cat([self.bias_k, self.bias_v], dim=-1))
+        if self.add_zero_attn:
+            more.append(key.new_zeros(1, 1, key.shape[-1]))
+        return torch.cat([key, *(each.expand(len(key), -1, -1) for each in more)], dim=1) if more else key, len(more)
+
+
+class FieldBertAttention(Converted):
+    """transformers' `BertSelfAttention` or `BertCrossAttention` by an integral operator.
+
+    With a cache, and in training with dropout, the original's `forward` is called.
 
     Args:
         module: the layer; its parameters are shared.
@@ -113,39 +117,44 @@ class FieldBertAttention(nn.Module):
         ConversionError: its scores depend on relative positions, as they may before transformers 5.
     """
 
+    operator: IntegralOperator
+    query: nn.Module
+    key: nn.Module
+    value: nn.Module
+    dropout: nn.Dropout
+    config: Any
+
     def __init__(self, module: Any) -> None:
-        super().__init__()
         places = getattr(module, "position_embedding_type", "absolute")
         if places != "absolute":
             raise ConversionError(
                 f"{type(module).__name__}.position_embedding_type", found=repr(places), expected="'absolute'"
             )
-        dim, heads = module.query.in_features, module.num_attention_heads
+        super().__init__(module)
         support = Support(causal=0) if getattr(module, "is_causal", False) else Support()
-        kernel = AttentionKernel(dim, heads=heads, head_dim=module.attention_head_size, bias=True, support=support)
-        self.operator = IntegralOperator(dim, kernel, head_dim=module.attention_head_size, pointwise=False)
-        kernel.query, kernel.key = module.query, module.key
-        cast(nn.Sequential, self.operator.value)[0] = module.value
-        self.operator.output = nn.Flatten(-2)  # the layer's own output map follows it in the model
-        self.dropout = module.dropout.p
+        self.operator = _attention(module.num_attention_heads, module.attention_head_size, support)
 
     def forward(
         self,
         hidden_states: Tensor,
+        *arguments: Any,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         past_key_values: Any = None,
         **options: Any,
-    ) -> tuple[Tensor, None]:
-        """Return the output, (B, N, channels), and no attention weights.
+    ) -> tuple[Any, ...]:
+        """Return what the layer would: the output, (B, N, channels), and the attention weights where it is `eager`.
 
         Raises:
-            ConversionError: a cache is given, weights are asked for or would be dropped, or the mask is no tensor.
+            ConversionError: the mask is no tensor, or weights would be dropped while points are sampled.
         """
-        _refuse_dropout(self, "BertSelfAttention", self.dropout)
-        if past_key_values is not None or options.get("output_attentions"):
-            found = "past_key_values" if past_key_values is not None else "output_attentions"
-            raise ConversionError("BertSelfAttention", found=found, expected="neither a cache nor attention weights")
+        keys = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        unknown = bool(arguments) or past_key_values is not None or bool(options.get("output_attentions"))
+        dropout = self.training and self.dropout.p > 0
+        if unknown or _left_to_original(self.operator, hidden_states, keys, dropout=dropout):
+            options |= {"attention_mask": attention_mask, "past_key_values": past_key_values} if not arguments else {}
+            options |= {} if encoder_hidden_states is None else {"encoder_hidden_states": encoder_hidden_states}
+            return cast(tuple[Any, ...], super().forward(hidden_states, *arguments, **options))
         if attention_mask is not None and not isinstance(attention_mask, Tensor):
             raise ConversionError(
                 "BertSelfAttention(attention_mask)",
@@ -153,12 +162,92 @@ class FieldBertAttention(nn.Module):
                 expected="a tensor",
                 mend="Load the model with attn_implementation='sdpa' or 'eager'.",
             )
-        keys = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         if attention_mask is not None and attention_mask.dtype == torch.bool:
             attention_mask = ~attention_mask  # here True is a pair that counts
-        scores = _additive(attention_mask, hidden_states.dtype)
-        query = sequence(hidden_states)
-        return attend(self.operator, query, query if keys is hidden_states else sequence(keys), scores), None
+        query = self.query(hidden_states)
+        query, key = F.pad(query, (0, query.shape[-1])), torch.cat([self.key(keys), self.value(keys)], dim=-1)
+        scores = _additive(attention_mask, query.dtype)
+        eager = getattr(self.config, "_attn_implementation", None) == "eager"
+        return _attend(self.operator, query, key, None, scores, need_weights=eager)
+
+
+class _ProjectedKernel(AttentionKernel):
+    """Attention's kernel of queries whose first channels are q, and keys whose channels are k and v already."""
+
+    def __init__(self, dim: int, **options: Any) -> None:
+        with torch.device("meta"):  # the layer's own maps take these maps' place
+            super().__init__(dim, **options)
+        view: Any = Channels(0, dim)
+        self.query = self.key = view
+
+    def value_map(self, dim: int, head_dim: int) -> nn.Module:
+        """Return the view of v as heads."""
+        return nn.Sequential(Channels(dim // 2, dim), nn.Unflatten(-1, (self.heads, head_dim)))
+
+    def output_map(self, head_dim: int, dim: int) -> nn.Module:
+        """Return the view of heads as channels: the layer's own output map comes after it."""
+        return nn.Flatten(-2)
+
+
+def _attention(heads: int, head_dim: int, support: Support = Support()) -> IntegralOperator:  # noqa: B008 (frozen)
+    """Return the operator of `_ProjectedKernel`, without parameters."""
+    dim = heads * head_dim
+    kernel = _ProjectedKernel(dim, heads=heads, support=support)
+    return IntegralOperator(2 * dim, kernel, out_dim=dim, head_dim=head_dim, pointwise=False)
+
+
+def _stay(module: nn.Module, arguments: Any) -> None:
+    """Change nothing; see where it is registered."""
+
+
+def _left_to_original(operator: IntegralOperator, query: Tensor, key: Tensor, *, dropout: bool) -> bool:
+    """Whether the original's `forward` is called: in traces, where weights are dropped, and without any point.
+
+    Raises:
+        ConversionError: weights would be dropped while points are sampled.
+    """
+    full = isinstance(operator.sampler, FullSampler)
+    if dropout and not full:
+        raise ConversionError(
+            "attention.dropout",
+            found=f"attention weights dropped in training, and the sampler {type(operator.sampler).__name__}",
+            expected="one of both",
+            mend="Call .eval(), convert a layer with dropout 0, or take the sampler 'full'.",
+        )
+    nothing = query.is_nested or 0 in query.shape or 0 in key.shape
+    return dropout or nothing or (full and tracing())
+
+
+def _attend(
+    operator: IntegralOperator,
+    query: Tensor,
+    key: Tensor,
+    weights: Tensor | None,
+    scores: Tensor | None,
+    *,
+    need_weights: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Return the operator's result, and the weights with which it averages the values of all pairs, if needed.
+
+    Args:
+        operator: of `_ProjectedKernel`.
+        query: q, and more, (B, N, 2 · channels).
+        key: k and v, (B, M, 2 · channels).
+        weights: 1 where a key is present, 0 where it is padding, (B, M).
+        scores: are added to the kernel's.
+        need_weights: whether the weights are returned too, (B, heads, N, M); NaN where nothing is present, as torch's.
+    """
+    empty = None if weights is None else (weights == 0).all(-1, keepdim=True)
+    # A field has some mass in every sample; what it gives is not taken where it should have none.
+    masses = weights if weights is None or empty is None else weights.masked_fill(empty, 1.0)
+    fields = sequence(query), sequence(key, masses)
+    out = operator(*fields, additive=scores).values
+    out = out if empty is None else out.masked_fill(empty.unsqueeze(-1), 0.0)
+    if not need_weights:
+        return out, None
+    kernel = cast(AttentionKernel, operator.kernel)
+    k = kernel.tile(*kernel.project(*fields, additive=scores))
+    return out, (k if weights is None else k + weights.log()[:, None, None]).softmax(-1)
 
 
 def sequence(values: Tensor, weights: Tensor | None = None) -> Field:
@@ -169,35 +258,8 @@ def sequence(values: Tensor, weights: Tensor | None = None) -> Field:
     return Field(values, positions.expand(batch, -1, -1), weights)
 
 
-def attend(operator: IntegralOperator, query: Field, key: Field, scores: Tensor | None) -> Tensor:
-    """Return the operator's result with `scores` added to its kernel's."""
-    kernel: Any = operator.kernel
-    kernel.additive = scores
-    try:
-        return operator(query, key).values
-    finally:
-        kernel.additive = None
-
-
-def attention_weights(operator: IntegralOperator, query: Field, key: Field, scores: Tensor | None) -> Tensor:
-    """Return the weights with which `attend` averages the values of all pairs, (B, heads, N, M)."""
-    kernel: Any = operator.kernel
-    k = kernel.tile(*kernel.project(query, key)) + key.weights.log()[:, None, None].to(query.values.dtype)
-    return (k if scores is None else k + scores).softmax(-1)
-
-
 def _additive(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """Return a mask as numbers to be added to scores; a boolean one is `True` where a pair does not count."""
     if mask is None or mask.dtype != torch.bool:
         return mask
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, -torch.inf)
-
-
-def _refuse_dropout(module: nn.Module, name: str, probability: float) -> None:
-    if module.training and probability:
-        raise ConversionError(
-            f"{name}.dropout",
-            found=f"attention weights dropped in training with probability {probability}",
-            expected="none dropped",
-            mend="Call .eval(), or convert a layer with dropout 0.",
-        )

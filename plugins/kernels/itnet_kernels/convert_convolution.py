@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
 from math import prod
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from itnet_core import Field, IntegralOperator, ShapeError
-from itnet_kernels.convolution import ConvolutionKernel
+from itnet_kernels.convert_layer import Converted, by_fast_path
+from itnet_kernels.convolution import ConvolutionKernel, each_tap
 from itnet_kernels.errors import ConversionError
 
 AXES = ("x", "yx", "zyx")
 
 
-class GridConvolution(nn.Module):
-    """What a convolution of PyTorch does to a tensor, (B, C, *sizes) or (C, *sizes), by an integral operator.
+class GridConvolution(Converted, _ConvNd):
+    """A convolution of PyTorch on tensors, (B, C, *sizes) or (C, *sizes), by an integral operator.
 
-    The input is a field at the points 0, 1, 2, …; stride and padding say at which points its transform is wanted.
+    The input is a field at the points 0, 1, 2, …; stride and padding say at which points its transform is wanted. The
+    kernel's fast path on such a grid is PyTorch's convolution: the original's `forward`.
 
     Args:
         module: the convolution; its parameters are shared, not copied.
-        padding: zeros before and after the input along each dimension; the module's own by default.
 
     Raises:
         ConversionError: it pads with anything but zeros.
     """
 
-    def __init__(
-        self, module: nn.Conv1d | nn.Conv2d | nn.Conv3d, padding: Sequence[tuple[int, int]] | None = None
-    ) -> None:
-        super().__init__()
+    operator: IntegralOperator
+
+    def __init__(self, module: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> None:
         if module.padding_mode != "zeros":
             raise ConversionError(
                 f"{type(module).__name__}.padding_mode",
@@ -40,72 +40,75 @@ class GridConvolution(nn.Module):
                 expected="'zeros'",
                 mend="Pad by a layer of its own before the convolution.",
             )
-        kernel = ConvolutionKernel(
-            module.in_channels,
-            kernel_size=module.kernel_size,
-            dilation=module.dilation,
-            groups=module.groups,
-            axes=AXES[len(module.kernel_size) - 1],
-            spacing=1.0,
-            bias=module.bias is not None,
-        )
-        channels = module.out_channels
-        with torch.device("meta"):  # the weights are the module's
-            operator = IntegralOperator(
-                module.in_channels, kernel, out_dim=channels, head_dim=channels, pointwise=False
-            )
-        operator.value.weight, operator.output.bias = module.weight, module.bias  # type: ignore[assignment]
-        self.operator = operator
-        self.stride = module.stride
-        self.spans = [(size - 1) * dilation for size, dilation in zip(module.kernel_size, module.dilation, strict=True)]
-        self.padding = list(padding or self._padding(module.padding))
-        # The query point of a window lies at its centre tap.
-        offsets = zip(self.padding, kernel.centre, kernel.dilation, strict=True)
-        self.first = [centre * dilation - before for (before, _), centre, dilation in offsets]
+        super().__init__(module)
+        axes = AXES[len(module.kernel_size) - 1]
+        taps, dim = prod(module.kernel_size), module.out_channels
+        kernel = TapKernel(taps * dim, kernel_size=module.kernel_size, dilation=module.dilation, axes=axes, spacing=1.0)
+        self.operator = IntegralOperator(taps * dim, kernel, out_dim=dim, head_dim=dim, pointwise=False)
 
-    def _padding(self, said: str | tuple[int, ...]) -> list[tuple[int, int]]:
-        if said == "same":
-            return [(span // 2, span - span // 2) for span in self.spans]
-        return [(0, 0) for _ in self.spans] if said == "valid" else [(int(n), int(n)) for n in said]
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Return what the convolution would.
 
-    def forward(self, tensor: Tensor) -> Tensor:
-        """Return what the convolution would."""
-        dimensions = len(self.stride)
-        if tensor.ndim not in (dimensions + 1, dimensions + 2):
+        Raises:
+            ShapeError: the input has another number of dimensions, or is smaller than the kernel.
+        """
+        dimensions = len(self.kernel_size)
+        if input.ndim not in (dimensions + 1, dimensions + 2):
             expected = f"(C, *sizes) or (B, C, *sizes) with {dimensions} sizes"
-            raise ShapeError("GridConvolution", found=f"shape {tuple(tensor.shape)}", expected=expected)
-        batched = tensor if tensor.ndim == dimensions + 2 else tensor.unsqueeze(0)
-        sizes = tuple(batched.shape[2:])
-        windows = zip(sizes, self.padding, self.spans, self.stride, strict=True)
-        found = tuple((size + sum(padding) - span - 1) // stride + 1 for size, padding, span, stride in windows)
-        values = batched.flatten(2).transpose(1, 2)
+            raise ShapeError(type(self).__name__, found=f"shape {tuple(input.shape)}", expected=expected)
+        spans = [(size - 1) * dilation for size, dilation in zip(self.kernel_size, self.dilation, strict=True)]
+        padding, sizes = self._padding(spans), tuple(input.shape[-dimensions:])
+        windows = zip(sizes, padding, spans, self.stride, strict=True)
+        found = tuple((size + sum(around) - span - 1) // stride + 1 for size, around, span, stride in windows)
         if min(found) < 1:
             raise ShapeError(
-                "GridConvolution",
-                found=f"sizes {sizes}",
-                expected=f"more than {self.spans}, with padding {self.padding}",
+                type(self).__name__, found=f"sizes {sizes}", expected=f"more than {spans}, with padding {padding}"
             )
-        key = _grid(len(values), sizes, (0,) * dimensions, (1,) * dimensions, values.device).with_values(values)
-        nothing = values.new_zeros(1, 1, 1).expand(len(values), prod(found), values.shape[-1])
-        query = _grid(len(values), found, tuple(self.first), tuple(self.stride), values.device).with_values(nothing)
-        out = self.operator(query, key).values.transpose(1, 2).unflatten(-1, found)
-        return out if tensor.ndim == dimensions + 2 else out.squeeze(0)
+        if 0 in input.shape or by_fast_path(self.operator):
+            return cast(Tensor, super().forward(input))
+        batched = input if input.ndim == dimensions + 2 else input.unsqueeze(0)
+        taps = each_tap(batched.flatten(2).transpose(1, 2), self.weight, self.groups).flatten(2)
+        key = _field(taps, sizes, [0] * dimensions, (1,) * dimensions)
+        # The query point of a window lies at its centre tap.
+        kernel = cast(ConvolutionKernel, self.operator.kernel)
+        offsets = zip(padding, kernel.centre, self.dilation, strict=True)
+        first = [centre * dilation - before for (before, _), centre, dilation in offsets]
+        nothing = taps.new_zeros(1, 1, 1).expand(len(taps), prod(found), taps.shape[-1])
+        out = self.operator(_field(nothing, found, first, self.stride), key).values
+        out = out if self.bias is None else out + self.bias
+        out = out.transpose(1, 2).unflatten(-1, found)
+        return out if input.ndim == dimensions + 2 else out.squeeze(0)
+
+    def _padding(self, spans: list[int]) -> list[tuple[int, int]]:
+        """Return the zeros before and after the input along each dimension."""
+        if self.padding == "same":
+            return [(span // 2, span - span // 2) for span in spans]
+        return [(0, 0) for _ in spans] if self.padding == "valid" else [(int(n), int(n)) for n in self.padding]
 
 
-def _grid(
-    batch: int, sizes: tuple[int, ...], first: tuple[int, ...], steps: tuple[int, ...], device: torch.device
-) -> Field:
-    """Return `_points`, from memory where a grid is so small that to ask of its points would cost."""
-    make = _points if prod(sizes) <= 1 << 16 else _points.__wrapped__
-    return make(batch, sizes, first, steps, device)
+class TapKernel(ConvolutionKernel):
+    """The convolution's kernel for a field whose channels are V u already, tap by tap; V is the layer's own."""
+
+    def value_map(self, dim: int, head_dim: int) -> nn.Module:
+        """Return the view of channels as taps."""
+        return nn.Unflatten(-1, (self.heads, head_dim))
+
+    def output_map(self, head_dim: int, dim: int) -> nn.Module:
+        """Return the sum over taps."""
+        return _SumOfTaps()
+
+    def transform(self, *fields_and_maps: Any) -> None:
+        """Return nothing: the layer takes the fast path before there are fields."""
 
 
-@lru_cache(maxsize=64)
-def _points(
-    batch: int, sizes: tuple[int, ...], first: tuple[int, ...], steps: tuple[int, ...], device: torch.device
-) -> Field:
-    """Return the points of a grid of whole numbers, by the counting measure, as a field without channels."""
-    lines = [a + s * torch.arange(n, device=device) for n, a, s in zip(sizes, first, steps, strict=True)]
+class _SumOfTaps(nn.Module):
+    def forward(self, integral: Tensor) -> Tensor:
+        return integral.sum(2)
+
+
+def _field(values: Tensor, sizes: tuple[int, ...], first: list[int], steps: tuple[int, ...]) -> Field:
+    """Return values, (B, N, d), on a grid of whole numbers, by the counting measure."""
+    lines = [a + s * torch.arange(n, device=values.device) for n, a, s in zip(sizes, first, steps, strict=True)]
     positions = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1).flatten(0, -2).to(torch.float32)
-    points = positions.expand(batch, -1, -1)
-    return Field(points[..., :0], points, torch.ones(1, len(positions), device=device).expand(batch, -1), grid=sizes)
+    weights = positions.new_ones(1, 1).expand(values.shape[:2])
+    return Field(values, positions.expand(len(values), -1, -1), weights, grid=sizes)

@@ -265,9 +265,14 @@ class TapMaps(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Apply each tap's matrix."""
-        weight = self.weight.reshape(self.groups, -1, *self.weight.flatten(2).shape[1:])
-        grouped = values.reshape(*values.shape[:2], self.groups, -1)
-        return torch.einsum("bmgi,goit->bmtgo", grouped, weight).flatten(-2)
+        return each_tap(values, self.weight, self.groups)
+
+
+def each_tap(values: Tensor, weight: Tensor, groups: int) -> Tensor:
+    """Return values (B, M, dim) by each tap's matrix, (B, M, taps, head_dim), for the weight of a convolution."""
+    weight = weight.reshape(groups, -1, *weight.flatten(2).shape[1:])
+    grouped = values.reshape(*values.shape[:2], groups, -1)
+    return torch.einsum("bmgi,goit->bmtgo", grouped, weight).flatten(-2)
 
 
 class SumOfHeads(nn.Module):

@@ -203,20 +203,20 @@ class RecurrentKernel(Kernel):
 
     def path(self, values: Tensor, start: PathState) -> tuple[Tensor, PathState]:
         """Return h_1 … h_T, (B, T, hidden), and the state at T, for inputs (B, T, dim) in the order of time."""
-        self.report = None
         if self.config.solver == "newton":
-            states, self.report = solve(
+            states, report = solve(
                 self.cell(values),
                 torch.cat(start, dim=-1),
                 values.shape[1],
                 tolerance=self.config.tolerance,
                 max_iterations=self.config.max_iterations,
             )
-            if self.report.converged:
+            self.report = report  # another thread may write its own
+            if report.converged:
                 return states[..., : self.heads], states[:, -1].chunk(self.parts, dim=-1)
             log.warning(
                 "%s: Newton's method has a residual of %.1e after %d iterations, over the tolerance %.1e; stepping",
-                *(type(self).__name__, self.report.residual, self.report.iterations, self.config.tolerance),
+                *(type(self).__name__, report.residual, report.iterations, self.config.tolerance),
             )
         first = tuple(part.unsqueeze(0) for part in start)
         hidden, end = self.recurrence(values, first if self.parts == 2 else first[0])

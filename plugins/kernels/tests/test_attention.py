@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ConfigError, Field, IntegralOperator, ShapeError
+from itnet_core import ConfigError, Field, IntegralOperator, Nodes, Sampler, ShapeError
 from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
 from itnet_kernels.attention import AttentionKernel, rotated, slopes
 
@@ -184,3 +184,51 @@ def test_numbers_may_be_added_to_the_scores(evaluator: Any, causal: bool) -> Non
         )
         torch.testing.assert_close(ours, theirs, **EXACT)
     assert "additive" not in dict(operator.state_dict())
+
+
+class Chosen(Sampler):
+    """Some points of the key, in a given order: shared, (M,), or of each query, (N, M)."""
+
+    def __init__(self, dim: int, indices: Tensor, weight: float = 1.0) -> None:
+        super().__init__(dim)
+        self.indices, self.weight = indices, weight
+
+    def forward(self, query: Field, key: Field) -> Nodes:
+        indices = self.indices.expand(len(key.values), *self.indices.shape)
+        return Nodes(indices, torch.full(indices.shape, self.weight, dtype=key.weights.dtype))
+
+
+class Merged(Sampler):
+    """Half as many points: the means of two that follow each other."""
+
+    def forward(self, query: Field, key: Field) -> Field:
+        return Field(*(part.unflatten(1, (-1, 2)).mean(2) for part in (key.values, key.positions)))
+
+
+@pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4)])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("per_query", [False, True])
+@pytest.mark.parametrize("count", [5, 8])
+def test_a_bias_of_pairs_follows_the_nodes(evaluator: Any, causal: bool, per_query: bool, count: int) -> None:
+    kernel = AttentionKernel(8, heads=4, support={"causal": "t"} if causal else {})
+    operator = IntegralOperator(8, kernel, evaluator=evaluator, pointwise=False).double()
+    field = timeline(torch.randn(2, 8, 8, dtype=torch.float64))
+    order = torch.rand(8, 8).argsort(-1)[:, :count] if per_query else torch.randperm(8)[:count]
+    chosen = torch.zeros(8, 8, dtype=torch.bool).scatter(1, order.expand(8, -1), True)
+    bias = torch.randn(2, 4, 8, 8, dtype=torch.float64)
+    kernel.additive = bias.masked_fill(~chosen, -math.inf)
+    expected = operator(field).values
+    kernel.additive = bias
+    operator.sampler = Chosen(8, order, 0.5)  # softmax divides by the mass, whatever it is
+    torch.testing.assert_close(operator(field).values, expected, **EXACT)
+    kernel.additive = None
+    torch.testing.assert_close(operator(field, additive=bias).values, expected, **EXACT)
+
+
+def test_a_bias_of_pairs_that_are_merged_is_refused() -> None:
+    operator = IntegralOperator(8, AttentionKernel(8, heads=4), Merged(8))
+    field = timeline(torch.randn(2, 8, 8))
+    message = r"additive: found shape \(8, 8\); expected .* \(2, 4, 8, 4\)\. .* a sampler that selects some of them"
+    with pytest.raises(ShapeError, match=message):
+        operator(field, additive=torch.zeros(8, 8))
+    assert operator(field, additive=torch.zeros(8, 1)).values.isfinite().all()

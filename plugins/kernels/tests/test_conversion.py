@@ -13,6 +13,7 @@ from torch.nn.utils import prune
 from transformers import BertConfig, BertModel
 
 from itnet_core import IntegralOperator, ShapeError
+from itnet_core.evaluate import DenseEvaluator
 from itnet_kernels import ConversionError, convert, convert_model
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}
@@ -36,6 +37,9 @@ def multihead(dim: int, heads: int, **options: Any) -> nn.MultiheadAttention:
     padding=st.sampled_from([None, "bool", "float"]),
     mask=st.sampled_from([None, "bool", "float", "each head"]),
     average=st.booleans(),
+    added=st.sampled_from([{}, {"add_bias_kv": True}, {"add_zero_attn": True}, {"kdim": 3, "vdim": 5}]),
+    value=st.sampled_from(["key", "a view", "another"]),
+    by_pairs=st.booleans(),
 )
 def test_multihead_attention_with_all_its_masks(
     heads: int,
@@ -46,10 +50,14 @@ def test_multihead_attention_with_all_its_masks(
     padding: str | None,
     mask: str | None,
     average: bool,
+    added: dict[str, Any],
+    value: str,
+    by_pairs: bool,
 ) -> None:
-    reference = multihead(2 * heads, heads, bias=bias, batch_first=batch_first)
+    reference = multihead(2 * heads, heads, bias=bias, batch_first=batch_first, **added)
     queries, keys = sizes
-    x, y = (torch.randn(batch, n, 2 * heads, dtype=torch.float64) for n in sizes)
+    x = torch.randn(batch, queries, 2 * heads, dtype=torch.float64)
+    y, v = (torch.randn(batch, keys, n, dtype=torch.float64) for n in (reference.kdim, reference.vdim))
     absent = torch.rand(batch, keys) < 0.3
     absent[:, 0] = False
     masks: dict[str, Any] = {"average_attn_weights": average}
@@ -62,9 +70,19 @@ def test_multihead_attention_with_all_its_masks(
         shape = (queries, keys) if mask == "float" else (batch * heads, queries, keys)
         masks["attn_mask"] = torch.randn(shape, dtype=torch.float64)
     if not batch_first:
-        x, y = x.transpose(0, 1), y.transpose(0, 1)
-    for ours, theirs in zip(convert(reference)(x, y, y, **masks), reference(x, y, y, **masks), strict=True):
+        x, y, v = x.transpose(0, 1), y.transpose(0, 1), v.transpose(0, 1)
+    if value != "another" and not added.get("vdim"):
+        v = y if value == "key" else y.view_as(y)
+    converted: Any = convert(reference)
+    if by_pairs:
+        converted.operator.evaluator = DenseEvaluator()
+    for ours, theirs in zip(converted(x, y, v, **masks), reference(x, y, v, **masks), strict=True):
         torch.testing.assert_close(ours, theirs, **EXACT)
+    leaves = [*reference.parameters()]
+    ours, theirs = (
+        torch.autograd.grad(layer(x, y, v, **masks)[0].square().sum(), leaves) for layer in (converted, reference)
+    )
+    torch.testing.assert_close(ours, theirs, **EXACT)
 
 
 def test_multihead_attention_without_a_batch_and_without_weights() -> None:
@@ -178,20 +196,22 @@ def _plain(module: nn.Conv1d) -> nn.Conv1d:
 
 
 def test_what_cannot_be_converted_exactly_is_refused_by_name() -> None:
-    x = torch.randn(2, 5, 8)
     with pytest.raises(ConversionError, match=r"found torch\.nn\.modules\.linear\.Linear; expected one of .*Conv2d"):
         convert(nn.Linear(3, 3))
     with pytest.raises(ConversionError, match=r"found .*Doubled"):
         convert(Doubled(4, 4, 3))
-    with pytest.raises(ConversionError, match="kdim 4 and vdim 8"):
-        convert(nn.MultiheadAttention(8, 2, kdim=4))
-    with pytest.raises(ConversionError, match="add_bias_kv or add_zero_attn"):
-        convert(nn.MultiheadAttention(8, 2, add_zero_attn=True))
-    with pytest.raises(ConversionError, match="found another tensor than key"):
-        convert(nn.MultiheadAttention(8, 2, batch_first=True))(x, x, x + 1)
-    with pytest.raises(ConversionError, match=r"dropped in training with probability 0\.1.*Call \.eval"):
-        convert(nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True))(x, x, x)
-    assert convert(nn.MultiheadAttention(8, 2, dropout=0.1, batch_first=True).eval())(x, x, x)[0].shape == x.shape
+    hooked = nn.Conv1d(4, 4, 3)
+    hooked.register_forward_pre_hook(lambda module, inputs: None)
+    with pytest.raises(ConversionError, match="found hooks: .*lambda"):
+        convert(hooked)
+
+
+class Counting(DenseEvaluator):
+    calls = 0
+
+    def __call__(self, *given: Any) -> Tensor:
+        self.calls += 1
+        return super().__call__(*given)
 
 
 def test_an_encoder_with_padding_takes_the_converted_layers() -> None:
@@ -200,11 +220,16 @@ def test_an_encoder_with_padding_takes_the_converted_layers() -> None:
     encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=True).eval()
     x, padding = torch.randn(3, 7, 16), torch.zeros(3, 7, dtype=torch.bool)
     padding[1, 5:] = True
+    counting = Counting()
     with torch.no_grad():
         expected = encoder(x, src_key_padding_mask=padding)
         convert_model(encoder)
+        for module in encoder.modules():
+            if isinstance(module, IntegralOperator):
+                module.evaluator = counting
         found = encoder(x, src_key_padding_mask=padding)
     torch.testing.assert_close(found[~padding], expected[~padding], rtol=0, atol=1e-6)
+    assert counting.calls == 2
 
 
 def test_what_hooks_may_change_is_refused_by_name() -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from itnet_core import ConfigError, Field, IntegralOperator, ShapeError
 from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
-from itnet_kernels.convert_convolution import GridConvolution
+from itnet_kernels import convert
 from itnet_kernels.convolution import ConvolutionKernel
 from itnet_kernels.errors import ConversionError
 
@@ -46,16 +47,64 @@ def convolutions(draw: Any) -> tuple[nn.Module, tuple[int, ...]]:
     return module, sizes
 
 
-@pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4)])
+def on_numbers(values: Tensor, first: list[int], steps: tuple[int, ...]) -> Field:
+    """Return (B, channels, *sizes) as a field at whole numbers: from `first` on, `steps` apart, along each axis."""
+    lines = [
+        a + b * torch.arange(n, dtype=torch.float64) for a, b, n in zip(first, steps, values.shape[2:], strict=True)
+    ]
+    positions = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1).flatten(0, -2).expand(len(values), -1, -1)
+    return Field(values.flatten(2).transpose(1, 2), positions, grid=tuple(values.shape[2:]))
+
+
+def by_an_operator(module: Any, evaluator: Any, x: Tensor) -> Tensor:
+    """Return what a convolution makes of (B, channels, *sizes), by an operator with its weights."""
+    sizes, dimensions = module.kernel_size, len(module.kernel_size)
+    spans = [(size - 1) * dilation for size, dilation in zip(sizes, module.dilation, strict=True)]
+    before = {"same": [span // 2 for span in spans], "valid": [0] * dimensions}.get(module.padding, module.padding)
+    shape = [len(x), x.shape[1], *module(x).shape[2:]]
+    centres = [(size - 1) // 2 * dilation for size, dilation in zip(sizes, module.dilation, strict=True)]
+    query = on_numbers(x.new_zeros(shape), [c - n for c, n in zip(centres, before, strict=True)], module.stride)
+    options = {"kernel_size": sizes, "dilation": module.dilation, "axes": "zyx"[-dimensions:], "groups": module.groups}
+    kernel = ConvolutionKernel(module.in_channels, **options, bias=module.bias is not None, spacing=1.0)
+    channels = module.out_channels
+    operator: Any = IntegralOperator(
+        module.in_channels, kernel, evaluator=evaluator, out_dim=channels, head_dim=channels, pointwise=False
+    )
+    operator.value.weight, operator.output.bias = module.weight, module.bias
+    key = on_numbers(x, [0] * dimensions, (1,) * dimensions)
+    found: Tensor = operator(query, key).values
+    return found.transpose(1, 2).unflatten(-1, shape[2:])
+
+
+def by_its_layer(module: Any, evaluator: Any, x: Tensor) -> Tensor:
+    """Return the same by the converted layer."""
+    layer: Any = convert(module)
+    layer.operator.evaluator = evaluator
+    found: Tensor = layer(x)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("way", "evaluator"),
+    [
+        (by_an_operator, AutoEvaluator()),
+        (by_an_operator, DenseEvaluator()),
+        (by_an_operator, TiledEvaluator(query_tile=3, key_tile=4)),
+        (by_its_layer, DenseEvaluator()),  # its fast path is torch's convolution itself
+    ],
+)
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(drawn=convolutions(), batch=st.integers(1, 2))
-def test_it_is_torchs_convolution(evaluator: Any, drawn: tuple[nn.Module, tuple[int, ...]], batch: int) -> None:
+def test_it_is_torchs_convolution(
+    way: Callable[[nn.Module, Any, Tensor], Tensor],
+    evaluator: Any,
+    drawn: tuple[nn.Module, tuple[int, ...]],
+    batch: int,
+) -> None:
     torch.manual_seed(0)
     reference, sizes = drawn[0].double(), drawn[1]
-    mine = GridConvolution(reference)
-    mine.operator.evaluator = evaluator
     x = torch.randn(batch, reference.in_channels, *sizes, dtype=torch.float64, requires_grad=True)
-    expected, found = reference(x), mine(x)
+    expected, found = reference(x), way(reference, evaluator, x)
     torch.testing.assert_close(found, expected, **EXACT)
     direction, leaves = torch.randn_like(expected), [x, *reference.parameters()]
     gradients = (torch.autograd.grad((out * direction).sum(), leaves) for out in (found, expected))
@@ -64,9 +113,10 @@ def test_it_is_torchs_convolution(evaluator: Any, drawn: tuple[nn.Module, tuple[
 
 
 def test_its_shortcut_is_taken_whenever_it_stands_for_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = GridConvolution(nn.Conv2d(3, 4, (3, 4), stride=2, padding=(2, 1), dilation=(1, 2)))
+    module = nn.Conv2d(3, 4, (3, 4), stride=2, padding=(2, 1), dilation=(1, 2))
     monkeypatch.setattr(ConvolutionKernel, "tile", lambda *args: pytest.fail("a sum over pairs"))
-    assert module(torch.randn(2, 3, 9, 11)).shape == (2, 4, 6, 4)
+    for way in (by_an_operator, by_its_layer):
+        assert way(module, AutoEvaluator(), torch.randn(2, 3, 9, 11)).shape == (2, 4, 6, 4)
 
 
 def test_a_field_on_a_grid_is_convolved_with_itself() -> None:
@@ -138,4 +188,4 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ShapeError, match="head_dim 4; expected the result's channels, 8"):
         IntegralOperator(8, ConvolutionKernel(8), head_dim=4)
     with pytest.raises(ConversionError, match=r"Conv2d\.padding_mode: found 'reflect'"):
-        GridConvolution(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"))
+        convert(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"))

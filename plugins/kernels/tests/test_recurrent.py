@@ -225,3 +225,17 @@ def test_a_model_learns_with_it(name: str) -> None:
     weights = dict(model.trunk.blocks[0].operator.kernel.named_parameters())
     assert set(weights) == {f"recurrence.{each}_l0" for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights.values())
+
+
+class Overwritten(GRUKernel):
+    """Its report is always another thread's, which steps."""
+
+    report = property(lambda self: None, lambda self, report: None)
+
+
+def test_a_path_does_not_depend_on_the_report_of_another_thread() -> None:
+    values = torch.randn(2, 7, 4, dtype=torch.float64)
+    kernel, own = (each(4, solver="newton", axis=0).double() for each in (Overwritten, GRUKernel))
+    own.load_state_dict(kernel.state_dict())
+    found, expected = (each.path(values, each.begin(values)) for each in (kernel, own))
+    torch.testing.assert_close(found, expected)

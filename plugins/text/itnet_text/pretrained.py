@@ -76,7 +76,7 @@ class PretrainedEncoder(Encoder):
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
-        self.tokenizer = load(self.config.tokenizer)
+        self.tokenizer = load(self.config.tokenizer, self.config.max_length)
         self.body: Any = self._body()
         self.projection = nn.Linear(self.body.config.hidden_size, dim)
         self.body.requires_grad_(not self.config.frozen)

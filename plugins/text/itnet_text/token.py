@@ -52,7 +52,7 @@ class TokenEncoder(Encoder):
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
-        self.tokenizer = None if self.config.tokenizer is None else load(self.config.tokenizer)
+        self.tokenizer = None if self.config.tokenizer is None else load(self.config.tokenizer, self.config.max_length)
         self.embedding = nn.Embedding(size(self.config.tokenizer), dim)
         # From PyTorch's N(0, 1), the vectors of rare tokens stay noise to the end: see docs/recipes.md.
         nn.init.normal_(self.embedding.weight, std=0.02)

@@ -53,16 +53,19 @@ class Tokens(NamedTuple):
     segments: list[int]
 
 
-def load(content: dict[str, Any]) -> Tokenizer:
-    """Return a tokenizer.
+def load(content: dict[str, Any], max_length: int | None = None) -> Tokenizer:
+    """Return a tokenizer that pads nothing, and keeps the first `max_length` tokens if that is given.
 
     Raises:
         ValueError: the content is not that of a tokenizer.
     """
     try:
-        return Tokenizer.from_str(json.dumps(content))
+        tokenizer = Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # the library raises bare exceptions
         raise ValueError(f"not the content of a tokenizer.json: {error}") from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation() if max_length is None else tokenizer.enable_truncation(max_length)
+    return tokenizer
 
 
 def size(content: dict[str, Any] | None) -> int:
@@ -81,8 +84,8 @@ def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_
     if tokenizer is None:
         tokens = [_bytes([list(part.encode()) for part in each], max_length) for each in texts]
     else:
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)
+        if (tokenizer.truncation or {}).get("max_length") != max_length:  # not here: other threads may be using it
+            tokenizer = load(json.loads(tokenizer.to_str()), max_length)
         encoded = tokenizer.encode_batch([each if len(each) > 1 else each[0] for each in texts])
         # The library does not truncate where the marks that it adds leave no room for a text.
         tokens = [Tokens(each.ids[:max_length], each.type_ids[:max_length]) for each in encoded]

@@ -85,6 +85,16 @@ def test_padding_and_truncation_of_the_file_do_not_count(tokenizer: dict[str, An
     assert tokenize(load(content), text, 64) == tokenize(load(tokenizer), text, 64)
 
 
+def test_a_tokenizer_is_not_written_to(tokenizer: dict[str, Any]) -> None:
+    """Other threads may be using it."""
+    text = [("what a dull film",)]
+    for loaded in (load(tokenizer), load(tokenizer, 5)):
+        before = loaded.to_str()
+        [first], [again] = tokenize(loaded, text, 3), tokenize(loaded, text, 5)
+        assert (len(first.ids), len(again.ids)) == (3, min(5, len(loaded.encode(*text[0]).ids)))
+        assert loaded.to_str() == before
+
+
 def test_a_text_without_a_token_is_refused(tokenizer: dict[str, Any]) -> None:
     loaded = load(tokenizer)
     loaded.normalizer = normalizers.Replace("\u200b", "")
