@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from itnet_core.printable import printable
 from itnet_train.history import History
 
 
@@ -24,9 +25,10 @@ def is_first_process() -> bool:
 
 
 def say(message: str) -> None:
-    """Write a line to stderr, above the progress bar if there is one."""
+    """Write a line to stderr, above the progress bar if there is one; a stderr that is full or closed ends no run."""
     if is_first_process():
-        print(message, file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(printable(message), file=sys.stderr, flush=True)
 
 
 def shown(scores: Mapping[str, float]) -> str:

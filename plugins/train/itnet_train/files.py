@@ -27,8 +27,8 @@ def commit(part: Path, path: Path) -> None:
 
 
 def to_json(data: Mapping[str, Any], *, indent: int | None = None) -> str:
-    """Return JSON, on one line or indented; numbers that are not finite, which JSON has not, become null."""
-    return json.dumps(_finite(data), indent=indent, ensure_ascii=False, allow_nan=False)
+    """Return JSON in ASCII, on one line or indented; numbers that are not finite, which JSON has not, become null."""
+    return json.dumps(_finite(data), indent=indent, allow_nan=False)
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -29,11 +29,13 @@ def new_plugin(
     """Write a plugin: a distribution with one component, which installs and passes the conformance kit as it stands."""
     from packaging.utils import canonicalize_name
 
+    from itnet_registry.cli.output import print_line
+
     distribution = str(canonicalize_name(name))
     check_name(name, distribution)
     folder = path / distribution
     write(folder, distribution, kind, licence)
-    typer.echo(f"wrote {folder}; now: pip install -e '{folder}[test]' && pytest {folder}")
+    print_line(f"wrote {folder}; now: pip install -e '{folder}[test]' && pytest {folder}")
 
 
 def check_name(name: str, distribution: str) -> None:

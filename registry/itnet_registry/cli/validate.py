@@ -18,7 +18,7 @@ def validate(
     """
     from itnet_core.config import parse
     from itnet_registry.assemble import build
-    from itnet_registry.cli.output import print_json
+    from itnet_registry.cli.output import print_json, print_line
     from itnet_registry.complete import at, complete
     from itnet_registry.config_file import load_config
     from itnet_registry.default import default_registry
@@ -37,4 +37,4 @@ def validate(
     if json:
         print_json(None if model is None else model.model_dump())
     else:
-        typer.echo(f"{config} is valid: {', '.join(sections)}")
+        print_line(f"{config} is valid: {', '.join(sections)}")
