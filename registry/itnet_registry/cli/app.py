@@ -45,8 +45,7 @@ class PluginGroup(TyperGroup):
             command = default_registry().command(cmd_name)
         except UnknownNameError:
             return None
-        summary = printable(command.spec.summary)
-        return TyperCommand(cmd_name, help=summary, short_help=summary)
+        return TyperCommand(cmd_name, help=command.spec.summary, short_help=command.spec.summary)
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
         """Return the command that is to be called, with its function imported."""
@@ -160,4 +159,4 @@ def main() -> None:
     try:
         app()
     except Exception as error:  # a fault of the program's own
-        sys.exit(printable("".join(traceback.format_exception(error)), keep="\n"))
+        sys.exit(printable("".join(traceback.format_exception(error)).rstrip(), keep="\n"))
