@@ -294,7 +294,7 @@ def test_an_error_of_a_command_is_one_message(itnet, garden):
     [
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (OSError(errno.EDQUOT, "Disk quota exceeded", "a/b"), "a/b: Disk quota exceeded"),
-        (PermissionError(errno.EACCES, "Permission denied", b"\x1b[2J\n\xe9"), r"\x1b[2J\n\udce9: Permission denied"),
+        (PermissionError(errno.EACCES, "Permission denied", "\x1b[2J\n\udce9"), r"\x1b[2J\n\udce9: Permission denied"),
         (OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b"), "a: b: Invalid cross-device link"),
         (TimeoutError("too late"), "too late"),
     ],

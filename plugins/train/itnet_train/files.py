@@ -13,10 +13,19 @@ from typing import Any
 
 
 def write(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then give it its own."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", newline="")
-    commit(part, path)
+    """Write a text file under a temporary name, then give it its own; leave nothing if that fails."""
+    part = part_of(path)
+    try:
+        part.write_text(text, encoding="utf-8", newline="")
+        commit(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def part_of(path: Path) -> Path:
+    """Return the temporary name that a file has until it is complete."""
+    return path.with_name(f".{path.name}.part")
 
 
 def commit(part: Path, path: Path) -> None:

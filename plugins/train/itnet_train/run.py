@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,10 +21,12 @@ from itnet_core.errors import ConfigError
 from itnet_core.model import ITNetModel
 from itnet_core.task import Split, Task
 from itnet_registry import create_model, load_model
+from itnet_registry.errors import refused_as
 from itnet_train.config import TrainConfig
 from itnet_train.console import EpochLines, is_first_process, quiet, say
 from itnet_train.data import TaskData
 from itnet_train.directory import RunDirectory
+from itnet_train.errors import NonFiniteError, RunError
 from itnet_train.files import to_json, write
 from itnet_train.history import History
 from itnet_train.module import TaskModule
@@ -109,7 +113,7 @@ class Run:
 
 
 def train(
-    sections: Mapping[str, Any], output: Path, *, resume: bool = False, overwrite: bool = False
+    sections: Mapping[str, Any], output: str | PathLike[str], *, resume: bool = False, overwrite: bool = False
 ) -> dict[str, Any]:
     """Train a model and return what `metrics.json` in `output` holds at the end.
 
@@ -120,20 +124,25 @@ def train(
         overwrite: remove the run that is there.
 
     Raises:
-        ITNetError: the configuration is not sound, the directory is taken, or the loss is not finite.
+        ITNetError: the configuration is not sound, the directory is taken or cannot be written to, or the loss is not
+            finite.
         SystemExit: the process was told to terminate; the state is saved.
     """
-    run, directory = Run.of(sections), RunDirectory(output)
-    if is_first_process():  # those of further devices start here too, when the run is under way
-        directory.check(run.complete, resume=resume, overwrite=overwrite)
-        ended = _ended(directory) if resume else None
-        if ended is not None:
-            say(f"{output}: this run has ended")
-            return ended
-        run.check()
-        directory.start(run.complete, resume=resume)
-    with quiet():
-        return _fit_and_test(run, directory, directory.state if resume and directory.state.is_file() else None)
+    run, directory = Run.of(sections), RunDirectory(Path(output))
+    saved = "What was saved before is still there, and --resume goes on from it."
+    with refused_as(RunError, directory.path, saved), ExitStack() as held:
+        if is_first_process():  # those of further devices start here too, when the run is under way
+            directory.check(run.complete, resume=resume, overwrite=overwrite)
+            ended = _ended(directory) if resume else None
+            if ended is not None:
+                say(f"{output}: this run has ended")
+                return ended
+            run.check()
+            held.enter_context(directory.hold())
+            directory.check(run.complete, resume=resume, overwrite=overwrite)  # again: now no other run can come in
+            directory.start(run.complete, resume=resume)
+        with quiet():
+            return _fit_and_test(run, directory, directory.state if resume and directory.state.is_file() else None)
 
 
 def _ended(directory: RunDirectory) -> dict[str, Any] | None:
@@ -153,6 +162,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         callbacks=[history, stopping, EpochLines(history), saving],
         logger=TensorBoardLogger(directory.path, name="", version=directory.logs.name),
         root=directory.path,
+        part_unused=len(run.model.encoders) > 1,
     )
     say(f"{directory.path}: {run.parameters:,} parameters{', resumed' if state else ''}")
     module = TaskModule(run.model, run.tasks, run.config)
@@ -160,9 +170,16 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         trainer.fit(module, datamodule=run.data, ckpt_path=state, weights_only=True)
     except SIGTERMException as end:  # which would exit with 0
         raise SystemExit(128 + signal.SIGTERM) from end
+    row = history.rows[history.best]
+    if not history.has_best:
+        raise NonFiniteError(
+            f"the validation of all {len(history.rows)} epochs",
+            found="nan in each",
+            expected="a number in one of them, which would be the best",
+            mend=f"The weights of the last are in {directory.last}. Lower train.learning_rate, or raise train.warmup.",
+        )
     best = TaskModule(load_model(directory.best), run.tasks, run.config)
     trainer.test(best, datamodule=run.data, verbose=False)
-    row = history.rows[history.best]
     metrics = {
         "test": best.scores,
         "validation": {k.removeprefix("validation_"): row[k] for k in row if k.startswith("validation_")},

@@ -17,7 +17,7 @@ from itnet_core.errors import ConfigError, ITNetError
 from itnet_core.printable import printable
 from itnet_registry.cli import conformance, doctor, info, listing, new_plugin, schema, validate
 from itnet_registry.cli.output import machine_readable
-from itnet_registry.errors import AmbiguousNameError, UnknownNameError
+from itnet_registry.errors import AmbiguousNameError, UnknownNameError, refusal
 
 USAGE = (ConfigError, UnknownNameError, AmbiguousNameError)
 
@@ -67,8 +67,7 @@ class PluginGroup(TyperGroup):
         except BrokenPipeError:  # whoever read has read enough
             _end(None, 1)
         except OSError as error:
-            files = [printable(os.fsdecode(each)) for each in (error.filename, error.filename2) if each is not None]
-            _end(": ".join([*files, error.strerror or str(error)]), 1)
+            _end(printable(refusal(error)), 1)
 
 
 def _end(message: str | None, code: int) -> NoReturn:

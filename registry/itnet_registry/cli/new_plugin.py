@@ -71,7 +71,7 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
     """Write a plugin into a new folder, whole or not at all.
 
     Raises:
-        ConfigError: something stands there already, or the folder cannot be made.
+        ConfigError: something stands there already.
     """
     import shutil
     import uuid
@@ -91,9 +91,6 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             (part / name).write_text(text, encoding="utf-8")
         part.rename(folder)
-    except OSError as error:
-        found = f"{folder}: {error.strerror or error}"
-        raise ConfigError("new-plugin --path", found=found, expected="a folder that can be written to") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
