@@ -7,17 +7,25 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
 def write(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then give it its own; leave nothing if that fails."""
-    part = part_of(path)
-    try:
+    """Write a text file under a temporary name, then give it its own."""
+    with incomplete(path) as part:
         part.write_text(text, encoding="utf-8", newline="")
         commit(part, path)
+
+
+@contextmanager
+def incomplete(path: Path) -> Iterator[Path]:
+    """Yield the temporary name of a file that is being written; the file is removed if that fails."""
+    part = part_of(path)
+    try:
+        yield part
     except BaseException:
         part.unlink(missing_ok=True)
         raise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -17,11 +17,13 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from itnet_core.errors import ConfigError
+from itnet_core.errors import ConfigError, ITNetError
 from itnet_core.model import ITNetModel
 from itnet_core.task import Split, Task
 from itnet_registry import create_model, load_model
-from itnet_registry.errors import refused_as
+from itnet_registry.errors import ComponentError, refused_as
+from itnet_registry.needs import check_heads
+from itnet_registry.targets import one_line
 from itnet_train.config import TrainConfig
 from itnet_train.console import EpochLines, is_first_process, quiet, say
 from itnet_train.data import TaskData
@@ -65,6 +67,7 @@ class Run:
         seed_everything(derive(config.seed, "weights"))
         model = create_model(**sections.get("model", {}))
         tasks = tasks_of(model)
+        check_heads(tasks, (model.config or {}).get("heads", {}))
         for modality in config.tasks.keys() - tasks.keys():
             raise ConfigError(
                 f"train.tasks.{modality}", found=f"a part for {modality}", expected=f"one of {', '.join(tasks)}"
@@ -95,21 +98,35 @@ class Run:
             The number of samples of each split; of several tasks, as `image/train`.
 
         Raises:
-            ITNetError: a device or a split is missing, or a task's monitor is not among its metrics.
+            ITNetError: a device or a split is missing, a task's monitor is not among its metrics, or model, loss and
+                metrics do not go together.
         """
         with quiet():
             new_trainer(self.config)
-        for task in self.tasks.values():
-            check_monitor(task)
-        module = TaskModule(self.model, self.tasks, self.config).eval()
+        with _owned("the metrics of the tasks"):
+            for task in self.tasks.values():
+                check_monitor(task)
+            module = TaskModule(self.model, self.tasks, self.config).eval()
         sizes = {}
         for modality, split in product(self.tasks, get_args(Split)):
             samples = self.data.dataset(modality, split)
             sizes[split if len(self.tasks) == 1 else f"{modality}/{split}"] = len(samples)
-            with torch.no_grad():
+            with torch.no_grad(), _owned(f"the first samples of {modality}/{split}"):
                 module.try_out(modality, [samples[index] for index in range(min(2, len(samples)))])
         self.model.train()
         return sizes
+
+
+@contextmanager
+def _owned(place: str) -> Iterator[None]:
+    """Give what a task's code, or a model under it, raises a place."""
+    try:
+        yield
+    except (ITNetError, OSError):
+        raise
+    except Exception as error:
+        expected = "a task whose samples, loss and metrics go together with the model"
+        raise ComponentError(place, found=one_line(error), expected=expected) from error
 
 
 def train(

@@ -22,6 +22,7 @@ def validate(
     from itnet_registry.complete import at, complete
     from itnet_registry.config_file import load_config
     from itnet_registry.default import default_registry
+    from itnet_registry.needs import check_heads
     from itnet_registry.sections import section_model
 
     registry = default_registry()
@@ -34,6 +35,8 @@ def validate(
         if "model" in sections:
             model = complete(registry, sections["model"])
             build(registry, model.model_copy(update={"depth": 1}))
+            parts = model.model_dump()
+            check_heads({key: registry.create("task", **task) for key, task in parts["tasks"].items()}, parts["heads"])
     if json:
         print_json(None if model is None else model.model_dump())
     else:
