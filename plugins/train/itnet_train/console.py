@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -79,16 +80,22 @@ def progress_bars() -> list[ProgressBar]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what Lightning says of devices, workers and services; what it changes by itself it still says."""
+    """Silence what Lightning says of devices, workers and services; what it changes by itself it still says.
+
+    A thread that the operating system refuses something is silent too: TensorBoard's raises it again in the trainer's.
+    """
+    tell = threading.excepthook
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
+    threading.excepthook = lambda fault: None if issubclass(fault.exc_type, OSError) else tell(fault)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=PossibleUserWarning)
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
             yield
     finally:
+        threading.excepthook = tell
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -148,12 +148,14 @@ def train(
     run, directory = Run.of(sections), RunDirectory(Path(output))
     saved = "What was saved before is still there, and --resume goes on from it."
     with refused_as(RunError, directory.path, saved), ExitStack() as held:
-        if is_first_process():  # those of further devices start here too, when the run is under way
+        first = is_first_process()  # those of further devices start here too, when the run is under way
+        if first:
             directory.check(run.complete, resume=resume, overwrite=overwrite)
-            ended = _ended(directory) if resume else None
-            if ended is not None:
-                say(f"{output}: this run has ended")
-                return ended
+        ended = _ended(directory) if resume else None
+        if ended is not None:
+            say(f"{output}: this run has ended")
+            return ended
+        if first:
             run.check()
             held.enter_context(directory.hold())
             directory.check(run.complete, resume=resume, overwrite=overwrite)  # again: now no other run can come in

@@ -107,6 +107,20 @@ def test_a_directory_that_the_system_refuses_is_an_error_of_ours(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_full_disk_under_the_logs_is_one_error(
+    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TensorBoard writes in a thread of its own."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", refuse)
+    with pytest.raises(RunError, match="No space left on device"):
+        train(sections, tmp_path / "run")
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("call", [1, 3, 7, 8], ids=["config", "best", "state", "metrics"])
 def test_a_full_disk_is_an_error_of_ours_and_loses_nothing(
     sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same_weights: Same, call: int
