@@ -9,13 +9,12 @@ from itnet_core.errors import ConfigError
 from itnet_core.task import Task
 
 
-def check_heads(tasks: Mapping[str, Task], heads: Mapping[str, Mapping[str, Any]], place: str = "model") -> None:
+def check_heads(tasks: Mapping[str, Task], heads: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse the head that a task names where an option that the task's data fix is another one.
 
     Args:
         tasks: by modality.
-        heads: their references in a complete configuration, by modality.
-        place: of the configuration.
+        heads: their references in a model's complete configuration, by modality.
 
     Raises:
         ConfigError: an option differs.
@@ -25,7 +24,7 @@ def check_heads(tasks: Mapping[str, Task], heads: Mapping[str, Mapping[str, Any]
         for option in needed.keys() - {"name"} if head.get("name") == needed["name"] else ():
             if head[option] != needed[option]:
                 raise ConfigError(
-                    f"{place}.heads.{modality}.{option}",
+                    f"model.heads.{modality}.{option}",
                     found=repr(head[option]),
                     expected=f"{needed[option]!r}, as the task's data have it",
                     mend="Leave it out.",

@@ -145,9 +145,10 @@ def train(
             finite.
         SystemExit: the process was told to terminate; the state is saved.
     """
-    run, directory = Run.of(sections), RunDirectory(Path(output))
+    directory = RunDirectory(Path(output))
     saved = "What was saved before is still there, and --resume goes on from it."
     with refused_as(RunError, directory.path, saved), ExitStack() as held:
+        run = Run.of(sections)
         first = is_first_process()  # those of further devices start here too, when the run is under way
         if first:
             directory.check(run.complete, resume=resume, overwrite=overwrite)
