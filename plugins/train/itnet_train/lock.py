@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from itnet_train.console import say
 from itnet_train.errors import RunError
+
+if sys.platform != "win32":
+    import fcntl
 
 _held: set[int] = set()
 
@@ -18,11 +21,15 @@ _held: set[int] = set()
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock on a file, which is made if it is not there and never removed.
 
-    On a file system that has no locks, say so and go on without.
+    On a file system that has no locks, say so and go on without; on Windows, there is none.
 
     Raises:
         RunError: another process holds it, or this one does already.
     """
+    if sys.platform == "win32":
+        path.touch()
+        yield
+        return
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     _held.add(descriptor)
     try:
@@ -51,4 +58,5 @@ def _let_go() -> None:
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_let_go)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_let_go)
