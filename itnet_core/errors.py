@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itnet_core.printable import printable
+
 
 class ITNetError(Exception):
-    """Base of every error that ITNet raises on purpose.
+    """Base of every error that ITNet raises on purpose. Its message is printable, whatever its parts hold.
 
     Attributes:
         place: where it is: a JSON path (`kernel.heads`), a file, or a tensor (`Field.positions`).
@@ -18,8 +20,8 @@ class ITNetError(Exception):
         super().__init__(place, found, expected, mend)
 
     def __str__(self) -> str:
-        message = f"{self.place}: found {self.found}; expected {self.expected}."
-        return f"{message} {self.mend}" if self.mend else message
+        message = printable(f"found {self.found}; expected {self.expected}. {self.mend}".rstrip(), keep="\n\t")
+        return f"{printable(self.place)}: {message}"
 
     def __reduce__(self) -> tuple[object, ...]:  # keyword-only arguments, so that errors survive a worker process
         return _rebuild, (type(self), self.place, self.found, self.expected, self.mend)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,3 +89,20 @@ class RequirementError(ITNetError):
 
 class CheckpointError(ITNetError):
     """A checkpoint cannot be written or read."""
+
+
+def refusal(error: OSError) -> str:
+    """Return what the operating system refused: the files, and why."""
+    files = [str(file) for file in (error.filename, error.filename2) if file is not None]
+    return ": ".join([*files, error.strerror or str(error)])
+
+
+@contextmanager
+def refused_as(kind: type[ITNetError], place: object, mend: str = "") -> Iterator[None]:
+    """Raise what the operating system refuses inside as an error of this kind."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(
+            str(place), found=refusal(error), expected="files that can be read and written", mend=mend
+        ) from error

@@ -13,7 +13,7 @@ from itnet_core.errors import ConfigError
 from itnet_registry.components import TAKES_DIM, Component
 from itnet_registry.declared import Command, Declared, Preset
 from itnet_registry.discovery import Discovery, Source, discover
-from itnet_registry.errors import Fault, PluginError
+from itnet_registry.errors import CheckpointError, Fault, PluginError, refused_as
 from itnet_registry.loading import BUILT_IN_COMMANDS, Plugin, load
 from itnet_registry.names import canonical, choose, unknown
 from itnet_registry.settings import Settings
@@ -166,13 +166,15 @@ class Registry:
         """Write a checkpoint; see `itnet_registry.checkpoint.save_model`."""
         from itnet_registry.checkpoint import save_model
 
-        save_model(self, model, path)
+        with refused_as(CheckpointError, path):
+            save_model(self, model, path)
 
     def load_model(self, path: str | PathLike[str]) -> ITNetModel:
         """Read a checkpoint; see `itnet_registry.checkpoint.load_model`."""
         from itnet_registry.checkpoint import load_model
 
-        return load_model(self, path)
+        with refused_as(CheckpointError, path):
+            return load_model(self, path)
 
     def use_sampler(self, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
         """Replace a model's sampler in place; see `itnet_registry.samplers.use_sampler`."""

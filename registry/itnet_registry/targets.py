@@ -7,6 +7,8 @@ from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any
 
+from itnet_core.printable import printable
+
 
 def import_target(target: str) -> Any:
     """Return what `"package.module:name"` names. What its import prints goes to stderr.
@@ -25,5 +27,4 @@ def one_line(error: BaseException) -> str:
         message = str(error)
     except Exception:
         message = "its message cannot be told"
-    text = " ".join(f"{type(error).__name__}: {message}".split())
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").rstrip(": ")
+    return printable(" ".join(f"{type(error).__name__}: {message}".split())).rstrip(": ")

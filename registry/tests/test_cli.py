@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -209,6 +212,10 @@ def test_validate(itnet, tmp_path):
             "model.kernel.heads: found",
         ),
         ("model: {preset: toy, encoder: pixels, heads: {}, kernel: {name: mlp, heads: 3}}", "found dim 8 with 3 heads"),
+        (
+            "task: stripes\nmodel: {preset: toy, encoder: pixels, head: {classes: 7}}",
+            "model.heads.image.classes: found 7; expected 2, as the task's data have it",
+        ),
         ("task: vowels\nmodel: {preset: toy, encoder: pixels}", "expected an encoder and a task of one modality"),
         ("model: {preset: toy, encoder: pixels}", "model.head: found nothing"),
         ("greet: {nmae: you}", "greet.nmae: found a field that does not exist"),
@@ -284,3 +291,88 @@ def test_an_error_of_a_command_is_one_message(itnet, garden):
         },
     )
     assert refused(itnet("fail"), code=1) == "error: x.png: found half a picture; expected a whole one.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "a/b"), "a/b: Disk quota exceeded"),
+        (PermissionError(errno.EACCES, "Permission denied", "\x1b[2J\n\udce9"), r"\x1b[2J\n\udce9: Permission denied"),
+        (OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b"), "a: b: Invalid cross-device link"),
+        (TimeoutError("too late"), "too late"),
+    ],
+)
+def test_what_the_operating_system_refuses_is_one_line(itnet, garden, monkeypatch, error, message):
+    """To any command, of any plugin."""
+
+    def refuse(*_):
+        raise error
+
+    garden.plant(
+        "acme-a",
+        """
+        @hookimpl
+        def itnet_register_commands(api):
+            return [CommandSpec(name="fail", target="acme_a.parts:run", summary="")]
+        """,
+        modules={"parts": "import os\ndef run(): os.sync()"},
+    )
+    monkeypatch.setattr(os, "sync", refuse)
+    assert refused(itnet("fail"), code=1) == f"error: {message}\n"
+    monkeypatch.setattr("itnet_registry.cli.listing.components_report", refuse)
+    assert refused(itnet("list"), code=1) == f"error: {message}\n"
+
+
+CURSED = "\x1b[31mred\x9b\u202e\udce9"
+SHOWN = r"\x1b[31mred\x9b\u202e\udce9"
+
+
+def test_a_terminal_obeys_no_text_of_a_plugin(itnet, garden, tmp_path):
+    garden.plant(
+        "acme-a",
+        f"""
+        @hookimpl
+        def itnet_register_components(api):
+            return [ComponentSpec(kind="kernel", name="k", target="acme_a.parts:K", summary="")]
+        @hookimpl
+        def itnet_register_presets(api):
+            return [PresetSpec(name="p", summary="", config={{"a": {CURSED!r}}})]
+        @hookimpl
+        def itnet_register_commands(api):
+            return [CommandSpec(name="c", target="acme_a.parts:run", summary="")]
+        @hookimpl
+        def itnet_doctor(api):
+            return [Check(name={CURSED!r}, ok=False, detail={CURSED!r})]
+        """,
+        modules={"parts": f"raise RuntimeError({CURSED!r})"},
+    )
+    garden.plant("acme-b", f"raise RuntimeError({CURSED!r})")
+    folder = tmp_path / CURSED
+    folder.mkdir()
+    (folder / "run.yaml").write_text("task: stripes\nmodel: {preset: toy, encoder: pixels}\n")
+    (folder / "bad.yaml").write_text("model: 3")
+    for arguments in (
+        ["list"],
+        ["doctor", "--plugins"],
+        ["info", "p"],
+        ["info", "k"],
+        ["c"],
+        ["schema", "--all"],
+        ["validate", folder / "run.yaml"],
+        ["validate", folder / "bad.yaml"],
+        ["new-plugin", "itnet-new", "--kind", "head", "--path", folder],
+    ):
+        result = itnet(*arguments)
+        shown = re.sub(r"[\s│]", "", result.stdout + result.stderr)  # which tables break
+        assert SHOWN in shown, arguments
+        assert not set(result.stdout + result.stderr) & set("\x1b\x9b\u202e\udce9"), arguments
+
+
+def test_json_keeps_what_a_terminal_would_obey(itnet, garden):
+    garden.plant("acme-b", f"raise RuntimeError({CURSED!r})")
+    result = itnet("list", "--json")
+    assert result.stdout.isascii()
+    assert "\x1b" not in result.stdout
+    [fault] = answer(result)["set_aside"]
+    assert fault["error"] == f"RuntimeError: {SHOWN}"

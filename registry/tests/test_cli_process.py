@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import sys
 import time
 
 import pytest
@@ -139,3 +140,41 @@ def test_a_list_takes_less_than_half_a_second_of_cpu(garden):
         assert done.returncode == 0, done.stderr
         taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(taken) < 0.5
+
+
+FULL = "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), {fd}); sys.argv[1:] = {arguments!r}; "
+FULL += "from itnet_registry.cli.app import main; main()"
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["--version"], ["--help"]], ids=" ".join)
+def test_a_full_disk_behind_stdout_is_one_line(garden, arguments):
+    """Whether it shows in the middle of the output or when the last of it is flushed."""
+    done = garden.run("-c", FULL.format(fd=1, arguments=arguments))
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+
+
+def test_a_full_disk_behind_stderr_changes_no_exit_code(garden):
+    assert garden.run("-c", FULL.format(fd=2, arguments=["info", "nothing"])).returncode == 2
+
+
+def test_a_terminal_of_ascii_and_one_that_is_closed(garden):
+    garden.plant("acme-a", "import warnings\nwarnings.warn('caf\\xe9\\x1b')\nraise RuntimeError('caf\\xe9')")
+    done = garden.run("-m", "itnet_registry", "list", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "caf\\xe9" in done.stdout
+    assert "caf\\xe9\\x1b" in done.stderr
+    closed = "import os; os.close(1); os.close(2); os.execvp({0!r}, [{0!r}, '-m', 'itnet_registry', 'list'])"
+    assert garden.run("-c", closed.format(sys.executable)).returncode == 0
+
+
+def test_a_fault_of_the_program_is_told_in_full_and_printable(garden):
+    command = "CommandSpec(name='fail', target='acme_a.parts:run', summary='')"
+    garden.plant(
+        "acme-a",
+        f"@hookimpl\ndef itnet_register_commands(api):\n    return [{command}]",
+        modules={"parts": "def run(): raise RuntimeError('\\x1b[31m')"},
+    )
+    done = garden.run("-m", "itnet_registry", "fail")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("RuntimeError: \\x1b[31m\n")

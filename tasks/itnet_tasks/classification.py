@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
+from itnet_core import DataError
 from itnet_core.task import Metric
 from itnet_tasks.labelled_task import LabelledTask
 
@@ -38,7 +39,17 @@ class Classification(LabelledTask):
 
     @property
     def head(self) -> Mapping[str, Any]:
-        """A classification head with the task's classes."""
+        """A classification head with the task's classes.
+
+        Raises:
+            DataError: there is one class alone.
+        """
+        if len(self.classes) < 2:
+            raise DataError(
+                f"{type(self).__name__}.classes",
+                found=f"{', '.join(map(repr, self.classes))} alone" if self.classes else "none",
+                expected="at least two, to be told apart",
+            )
         return {"name": "itnet-core/classify", "classes": len(self.classes)}
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:

@@ -66,3 +66,11 @@ def test_a_batch_leaves_skipped_samples_out_and_is_never_empty() -> None:
 def test_values_out_of_range_are_refused(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"Digits.{field}"):
         Digits(**{field: value})
+
+
+@pytest.mark.parametrize(("classes", "found"), [(("one",), "'one' alone"), ((), "none")])
+def test_one_class_alone_is_refused(classes: tuple[str, ...], found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the head is asked for, so that a configuration is refused before anything is trained."""
+    monkeypatch.setattr(Digits, "classes", classes)
+    with pytest.raises(DataError, match=f"Digits.classes: found {found}; expected at least two"):
+        _ = Digits().head

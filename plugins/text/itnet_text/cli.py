@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from itnet_core.printable import printable
+
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 
 
@@ -42,10 +44,13 @@ def train(
     tokenizer = train_tokenizer(texts, vocabulary, lowercase=not case)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
-    part.write_text(tokenizer.to_str(), encoding="utf-8")
-    part.replace(output)
+    try:
+        part.write_text(tokenizer.to_str(), encoding="utf-8")
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
     result = {"output": str(output), "texts": len(texts), "tokens": tokenizer.get_vocab_size()}
-    typer.echo(json_module.dumps(result) if json else "\n".join(f"{name}: {value}" for name, value in result.items()))
+    _echo(json_module.dumps(result) if json else "\n".join(f"{name}: {value}" for name, value in result.items()))
 
 
 def average(
@@ -57,4 +62,8 @@ def average(
 
     scores = glue_average(scores_of_runs(runs))
     lines = [f"{name:<8} {value:.1f}" for name, value in scores.items()]
-    typer.echo(json_module.dumps(scores) if json else "\n".join(lines))
+    _echo(json_module.dumps(scores) if json else "\n".join(lines))
+
+
+def _echo(text: str) -> None:
+    typer.echo(printable(text, keep="\n"))

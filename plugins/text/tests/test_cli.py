@@ -95,8 +95,19 @@ def test_a_write_that_is_cut_off_leaves_the_tokenizer_that_is_there(
         raise OSError("no space left")
 
     monkeypatch.setattr(Path, "write_text", cut_off)
-    assert itnet("train-tokenizer", path, "--output", output).exit_code != 0
+    assert refused(itnet("train-tokenizer", path, "--output", output)) == "error: no space left\n"
     assert output.read_text() == "old"
+    assert {each.name for each in output.parent.iterdir()} == {"a.txt", "tokenizer.json"}
+
+
+def test_what_the_system_refuses_is_one_line_and_no_name_is_obeyed(write: Write, tmp_path: Path) -> None:
+    path = write("\x1b[2J\udce9.txt", "a film\n")
+    for output in (path / "t.json", tmp_path / ("x" * 300)):
+        message = refused(itnet("train-tokenizer", path, "--vocabulary", 300, "--output", output))
+        assert len(message.splitlines()) == 1
+        assert "\x1b" not in message
+    shown = itnet("train-tokenizer", path, "--vocabulary", 300, "--output", tmp_path / "\x1b\udce9.json").stdout
+    assert shown.startswith(f"output: {tmp_path}/\\x1b\\udce9.json\ntexts: 1\n")
 
 
 def test_a_vocabulary_without_room_is_refused(write: Write, tmp_path: Path) -> None:

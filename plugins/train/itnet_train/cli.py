@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from itnet_registry.cli.output import machine_readable, print_document
+from itnet_registry.cli.output import machine_readable, print_document, print_line
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint's directory, such as best in a run's.")]
@@ -99,9 +99,9 @@ def predict(
         _print({"predictions": told}, json)
     for each in predictions:
         if each.record is None:
-            typer.echo(f"{each.file}: {each.error}", err=True)
+            print_line(f"{each.file}: {each.error}", err=True)
         elif not json:
-            typer.echo(f"{each.file}: {_line(each.record)}")
+            print_line(f"{each.file}: {_line(each.record)}")
     if failed:
         raise typer.Exit(1)
 
@@ -114,7 +114,7 @@ def _print(result: dict[str, Any], json: bool) -> None:
         print_document(to_json(result))
     else:
         for name, value in result.items():
-            typer.echo(f"{name}: {_line(value) if isinstance(value, dict) else value}")
+            print_line(f"{name}: {_line(value) if isinstance(value, dict) else value}")
 
 
 def _line(values: dict[str, Any]) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -15,6 +16,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from itnet_core.printable import printable
 from itnet_train.history import History
 
 
@@ -24,9 +26,10 @@ def is_first_process() -> bool:
 
 
 def say(message: str) -> None:
-    """Write a line to stderr, above the progress bar if there is one."""
+    """Write a line to stderr, above the progress bar if there is one; a stderr that is full or closed ends no run."""
     if is_first_process():
-        print(message, file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(printable(message), file=sys.stderr, flush=True)
 
 
 def shown(scores: Mapping[str, float]) -> str:
@@ -77,16 +80,22 @@ def progress_bars() -> list[ProgressBar]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what Lightning says of devices, workers and services; what it changes by itself it still says."""
+    """Silence what Lightning says of devices, workers and services; what it changes by itself it still says.
+
+    A thread that the operating system refuses something is silent too: TensorBoard's raises it again in the trainer's.
+    """
+    tell = threading.excepthook
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
+    threading.excepthook = lambda fault: None if issubclass(fault.exc_type, OSError) else tell(fault)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=PossibleUserWarning)
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
             yield
     finally:
+        threading.excepthook = tell
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

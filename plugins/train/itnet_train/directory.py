@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from itnet_registry import load_config
 from itnet_registry.model_config import CompleteModelConfig
 from itnet_train.config import FREE_ON_RESUME
 from itnet_train.errors import RunError
-from itnet_train.files import write
+from itnet_train.files import part_of, write
+from itnet_train.lock import locked
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class RunDirectory:
     """
 
     path: Path
+
+    @property
+    def lock(self) -> Path:
+        """The file that a run holds a lock on while it is trained. It is the first that a run writes, and its mark."""
+        return self.path / "run.lock"
 
     @property
     def config(self) -> Path:
@@ -67,33 +74,46 @@ class RunDirectory:
 
         Raises:
             RunError: something is here and neither `resume` nor `overwrite` is asked for; or what is here is no run, or
-                to be resumed but of another configuration.
+                to be resumed but of another configuration; or its name is not one that every library can open.
         """
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:
+            raise RunError(str(self.path), found="a name that is not UTF-8", expected="one that is") from None
         if self.path.exists() and not self.path.is_dir():
             raise RunError(str(self.path), found="a file", expected="a directory, or nothing")
-        if not self.path.exists() or not any(self.path.iterdir()):
-            return
+        if not self.path.exists() or not {*self.path.iterdir()} - {self.lock, part_of(self.config)}:
+            return  # a run that was killed before its configuration was written is none yet
         expected, mend = "a new or an empty directory", "Give another --output."
         if not self._is_run():
             raise RunError(str(self.path), found="files that are not of a run", expected=expected, mend=mend)
         if not resume and not overwrite:
             mend = f"Give --resume to go on with it, or --overwrite to start again. {mend}"
             raise RunError(str(self.path), found="a run that is there already", expected=expected, mend=mend)
-        if resume:
+        if resume and (self.state.exists() or self.metrics.exists()):
             self._check_same(config)
 
+    def hold(self) -> AbstractContextManager[None]:
+        """Make the directory, and keep every other run away from it for as long as the context lasts."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return locked(self.lock)
+
     def start(self, config: Mapping[str, Any], *, resume: bool) -> None:
-        """Make the directory and write the configuration; unless `resume` is asked for, remove the run that is here."""
-        if self._is_run():
-            self._tidy()
-            if not resume:
-                self._clear()
+        """Write the configuration; unless there is a state that is to be resumed from, remove the run that is here.
+
+        A kill may come between any two of these steps. A run that has ended no longer says so once anything of it is
+        gone, and its configuration stays until the next stands in its place: so what is here is always a run.
+        """
         self.metrics.unlink(missing_ok=True)
-        self.state.parent.mkdir(parents=True, exist_ok=True)
+        if resume and self.state.exists():
+            self._tidy()
+        else:
+            self._clear()
         write(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        self.state.parent.mkdir(exist_ok=True)
 
     def _is_run(self) -> bool:
-        return self.config.is_file() and self.state.parent.is_dir()
+        return self.lock.is_file() or (self.config.is_file() and self.state.parent.is_dir())
 
     def _check_same(self, config: Mapping[str, Any]) -> None:
         fields = CompleteModelConfig.model_fields.items()  # those that are younger than the run have their default
@@ -119,11 +139,16 @@ class RunDirectory:
                 shutil.rmtree(path)
 
     def _clear(self) -> None:
-        """Remove what a run writes, and nothing else."""
-        for path in (self.best, self.last, self.state.parent, self.logs):
-            shutil.rmtree(path, ignore_errors=True)
-        for path in (self.metrics, self.history, self.config):
+        """Remove what a run writes, and nothing else: the state first, the configuration not at all."""
+        self.state.unlink(missing_ok=True)
+        for path in (self.history, part_of(self.history), part_of(self.metrics)):
             path.unlink(missing_ok=True)
+        halves = [path for checkpoint in (self.best, self.last) for path in self.path.glob(f".{checkpoint.name}.*")]
+        for path in (self.best, self.last, self.state.parent, self.logs, *halves):
+            if path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                shutil.rmtree(path)
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 from itnet_core.task import Split
@@ -17,7 +17,7 @@ from itnet_train.trainer import new_trainer
 
 
 def evaluate(
-    checkpoint: Path,
+    checkpoint: str | PathLike[str],
     split: Split = "test",
     *,
     modality: str | None = None,

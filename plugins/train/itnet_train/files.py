@@ -7,16 +7,33 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
 def write(path: Path, text: str) -> None:
     """Write a text file under a temporary name, then give it its own."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", newline="")
-    commit(part, path)
+    with incomplete(path) as part:
+        part.write_text(text, encoding="utf-8", newline="")
+        commit(part, path)
+
+
+@contextmanager
+def incomplete(path: Path) -> Iterator[Path]:
+    """Yield the temporary name of a file that is being written; the file is removed if that fails."""
+    part = part_of(path)
+    try:
+        yield part
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def part_of(path: Path) -> Path:
+    """Return the temporary name that a file has until it is complete."""
+    return path.with_name(f".{path.name}.part")
 
 
 def commit(part: Path, path: Path) -> None:
@@ -27,8 +44,8 @@ def commit(part: Path, path: Path) -> None:
 
 
 def to_json(data: Mapping[str, Any], *, indent: int | None = None) -> str:
-    """Return JSON, on one line or indented; numbers that are not finite, which JSON has not, become null."""
-    return json.dumps(_finite(data), indent=indent, ensure_ascii=False, allow_nan=False)
+    """Return JSON in ASCII, on one line or indented; numbers that are not finite, which JSON has not, become null."""
+    return json.dumps(_finite(data), indent=indent, allow_nan=False)
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:

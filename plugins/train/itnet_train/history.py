@@ -42,7 +42,12 @@ class History(Callback):
     @property
     def improved(self) -> bool:
         """Whether the last row is the best."""
-        return self.best == len(self.rows) - 1
+        return self.best == len(self.rows) - 1 and self.has_best
+
+    @property
+    def has_best(self) -> bool:
+        """Whether a row can be the best: one whose loss and monitored score are not NaN."""
+        return self._is_number(self.rows[self.best])
 
     @property
     def waiting(self) -> int:
@@ -78,10 +83,13 @@ class History(Callback):
         """Go on from what `state_dict` returned."""
         self.rows, self.best, self._before = list(state_dict["rows"]), state_dict["best"], state_dict["seconds"]
 
+    def _is_number(self, row: dict[str, float]) -> bool:
+        return not math.isnan(row[self.column]) and not math.isnan(row["validation_loss"])
+
     def _better(self, row: dict[str, float], best: dict[str, float]) -> bool:
+        if not self._is_number(row) or not self._is_number(best):
+            return self._is_number(row)
         new, old = row[self.column], best[self.column]
-        if math.isnan(old):
-            return not math.isnan(new)
         if new == old:  # as accuracies on a small validation split often are
             return row["validation_loss"] < best["validation_loss"]
         return new > old if self.mode == "max" else new < old

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,11 @@ class Prediction:
 
 
 def predict(
-    checkpoint: Path, files: Iterable[Path], *, modality: str | None = None, device: str = "cpu"
+    checkpoint: str | PathLike[str],
+    files: Iterable[str | PathLike[str]],
+    *,
+    modality: str | None = None,
+    device: str = "cpu",
 ) -> list[Prediction]:
     """Predict files one by one. A file that cannot be read or predicted does not keep others from it.
 
@@ -55,4 +60,4 @@ def predict(
             return Prediction(file, error=f"{type(error).__name__}: {error}")
         return Prediction(file, record)
 
-    return [predict_one(file) for file in files]
+    return [predict_one(file) for file in map(Path, files)]

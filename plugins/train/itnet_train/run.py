@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,14 +17,18 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from itnet_core.errors import ConfigError
+from itnet_core.errors import ConfigError, ITNetError
 from itnet_core.model import ITNetModel
 from itnet_core.task import Split, Task
 from itnet_registry import create_model, load_model
+from itnet_registry.errors import ComponentError, refused_as
+from itnet_registry.needs import check_heads
+from itnet_registry.targets import one_line
 from itnet_train.config import TrainConfig
 from itnet_train.console import EpochLines, is_first_process, quiet, say
 from itnet_train.data import TaskData
 from itnet_train.directory import RunDirectory
+from itnet_train.errors import NonFiniteError, RunError
 from itnet_train.files import to_json, write
 from itnet_train.history import History
 from itnet_train.module import TaskModule
@@ -61,6 +67,7 @@ class Run:
         seed_everything(derive(config.seed, "weights"))
         model = create_model(**sections.get("model", {}))
         tasks = tasks_of(model)
+        check_heads(tasks, (model.config or {}).get("heads", {}))
         for modality in config.tasks.keys() - tasks.keys():
             raise ConfigError(
                 f"train.tasks.{modality}", found=f"a part for {modality}", expected=f"one of {', '.join(tasks)}"
@@ -91,25 +98,39 @@ class Run:
             The number of samples of each split; of several tasks, as `image/train`.
 
         Raises:
-            ITNetError: a device or a split is missing, or a task's monitor is not among its metrics.
+            ITNetError: a device or a split is missing, a task's monitor is not among its metrics, or model, loss and
+                metrics do not go together.
         """
         with quiet():
             new_trainer(self.config)
-        for task in self.tasks.values():
-            check_monitor(task)
-        module = TaskModule(self.model, self.tasks, self.config).eval()
+        with _owned("the metrics of the tasks"):
+            for task in self.tasks.values():
+                check_monitor(task)
+            module = TaskModule(self.model, self.tasks, self.config).eval()
         sizes = {}
         for modality, split in product(self.tasks, get_args(Split)):
             samples = self.data.dataset(modality, split)
             sizes[split if len(self.tasks) == 1 else f"{modality}/{split}"] = len(samples)
-            with torch.no_grad():
+            with torch.no_grad(), _owned(f"the first samples of {modality}/{split}"):
                 module.try_out(modality, [samples[index] for index in range(min(2, len(samples)))])
         self.model.train()
         return sizes
 
 
+@contextmanager
+def _owned(place: str) -> Iterator[None]:
+    """Give what a task's code, or a model under it, raises a place."""
+    try:
+        yield
+    except (ITNetError, OSError):
+        raise
+    except Exception as error:
+        expected = "a task whose samples, loss and metrics go together with the model"
+        raise ComponentError(place, found=one_line(error), expected=expected) from error
+
+
 def train(
-    sections: Mapping[str, Any], output: Path, *, resume: bool = False, overwrite: bool = False
+    sections: Mapping[str, Any], output: str | PathLike[str], *, resume: bool = False, overwrite: bool = False
 ) -> dict[str, Any]:
     """Train a model and return what `metrics.json` in `output` holds at the end.
 
@@ -120,20 +141,28 @@ def train(
         overwrite: remove the run that is there.
 
     Raises:
-        ITNetError: the configuration is not sound, the directory is taken, or the loss is not finite.
+        ITNetError: the configuration is not sound, the directory is taken or cannot be written to, or the loss is not
+            finite.
         SystemExit: the process was told to terminate; the state is saved.
     """
-    run, directory = Run.of(sections), RunDirectory(output)
-    if is_first_process():  # those of further devices start here too, when the run is under way
-        directory.check(run.complete, resume=resume, overwrite=overwrite)
+    directory = RunDirectory(Path(output))
+    saved = "What was saved before is still there, and --resume goes on from it."
+    with refused_as(RunError, directory.path, saved), ExitStack() as held:
+        run = Run.of(sections)
+        first = is_first_process()  # those of further devices start here too, when the run is under way
+        if first:
+            directory.check(run.complete, resume=resume, overwrite=overwrite)
         ended = _ended(directory) if resume else None
         if ended is not None:
             say(f"{output}: this run has ended")
             return ended
-        run.check()
-        directory.start(run.complete, resume=resume)
-    with quiet():
-        return _fit_and_test(run, directory, directory.state if resume and directory.state.is_file() else None)
+        if first:
+            run.check()
+            held.enter_context(directory.hold())
+            directory.check(run.complete, resume=resume, overwrite=overwrite)  # again: now no other run can come in
+            directory.start(run.complete, resume=resume)
+        with quiet():
+            return _fit_and_test(run, directory, directory.state if resume and directory.state.is_file() else None)
 
 
 def _ended(directory: RunDirectory) -> dict[str, Any] | None:
@@ -153,6 +182,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         callbacks=[history, stopping, EpochLines(history), saving],
         logger=TensorBoardLogger(directory.path, name="", version=directory.logs.name),
         root=directory.path,
+        part_unused=len(run.model.encoders) > 1,
     )
     say(f"{directory.path}: {run.parameters:,} parameters{', resumed' if state else ''}")
     module = TaskModule(run.model, run.tasks, run.config)
@@ -160,9 +190,16 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         trainer.fit(module, datamodule=run.data, ckpt_path=state, weights_only=True)
     except SIGTERMException as end:  # which would exit with 0
         raise SystemExit(128 + signal.SIGTERM) from end
+    row = history.rows[history.best]
+    if not history.has_best:
+        raise NonFiniteError(
+            f"the validation of all {len(history.rows)} epochs",
+            found="nan in each",
+            expected="a number in one of them, which would be the best",
+            mend=f"The weights of the last are in {directory.last}. Lower train.learning_rate, or raise train.warmup.",
+        )
     best = TaskModule(load_model(directory.best), run.tasks, run.config)
     trainer.test(best, datamodule=run.data, verbose=False)
-    row = history.rows[history.best]
     metrics = {
         "test": best.scores,
         "validation": {k.removeprefix("validation_"): row[k] for k in row if k.startswith("validation_")},

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from itnet_registry import save_model
 from itnet_train.data import TaskData
 from itnet_train.directory import RunDirectory
-from itnet_train.files import commit
+from itnet_train.files import commit, incomplete
 from itnet_train.history import History
 from itnet_train.module import TaskModule
 from itnet_train.stopping import stepped
@@ -53,7 +53,7 @@ class Saving(Checkpoint):
     def _save_state(self, trainer: Trainer, epoch: int, batches: int) -> None:
         data: TaskData = trainer.datamodule  # type: ignore[attr-defined]
         data.position = (epoch, batches)
-        part = self.directory.state.with_suffix(".part")
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            commit(part, self.directory.state)
+        with incomplete(self.directory.state) as part:
+            trainer.save_checkpoint(part)
+            if trainer.is_global_zero:
+                commit(part, self.directory.state)

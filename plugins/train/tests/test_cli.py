@@ -70,6 +70,7 @@ def test_resume_goes_on(itnet: Itnet, config_file: Path) -> None:
         (["model.task=null", "model.head={name: classify, classes: 2}"], 2, "model.task: found no task"),
         (["train.devices=3", "train.accelerator=mps"], 2, "train.accelerator: found 'mps' with 3 devices"),
         (["--resume", "--overwrite"], 2, "exclude each other"),
+        (["model.head={classes: 5}"], 2, "model.heads.signal.classes: found 5; expected 3, as the task's data have it"),
     ],
 )
 def test_what_is_wrong_with_a_configuration_is_said(
@@ -146,3 +147,37 @@ def test_an_unknown_modality_is_refused(itnet: Itnet, run: Path) -> None:
     result = itnet("evaluate", run / "best", "--modality", "image")
     assert result.exit_code == 2
     assert "model.tasks: found tasks of signal; expected one of image" in result.stderr
+
+
+def test_what_the_system_refuses_is_one_line(itnet: Itnet, config_file: Path, run: Path) -> None:
+    for arguments, code in (
+        (["train", config_file, "--output", config_file / "run"], 1),
+        (["train", config_file, "--output", "x" * 300], 1),
+        (["train", config_file, "--dry-run", "--output", "x" * 300], 1),
+        (["train", "x" * 300 + ".yaml"], 2),
+        (["evaluate", "x" * 300], 1),
+        (["predict", run / "best" / "itnet.json" / "best", "file"], 1),
+        (["predict", run / "best", "x" * 300], 1),
+    ):
+        result = itnet(*arguments)
+        assert result.exit_code == code, result.output
+        assert len(result.stderr.splitlines()) == 1
+        assert result.stdout == ""
+
+
+def test_names_that_a_terminal_would_obey_or_cannot_show(itnet: Itnet, run: Path, tmp_path: Path) -> None:
+    name = "\x1b[2J\n\u202e\udce9"
+    shown = r"\x1b[2J\n\u202e\udce9"
+    good, missing = tmp_path / f"{name}.json", tmp_path / f"{name}.none"
+    good.write_text(json.dumps(SIGNAL))
+    result = itnet("predict", run / "best", good, missing)
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"{tmp_path}/{shown}.json: tone ")
+    assert result.stderr.startswith(f"{tmp_path}/{shown}.none: DataError: ")
+    assert len((result.stdout + result.stderr).splitlines()) == 2
+    result = itnet("predict", run / "best", good, missing, "--json")
+    assert result.stdout.isascii()
+    assert [each["file"] for each in json.loads(result.stdout)["predictions"]] == [str(good), str(missing)]
+    refused = itnet("train", tmp_path / "toy.yaml", "--output", tmp_path / f"{name}.run")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert f"{shown}.run: found a name that is not UTF-8" in refused.stderr

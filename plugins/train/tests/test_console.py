@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import suppress
 
 import pytest
 from lightning.fabric.utilities.warnings import PossibleUserWarning
@@ -20,6 +21,15 @@ def test_advice_is_silenced_and_warnings_are_not() -> None:
             warnings.warn("another precision is used", UserWarning, stacklevel=1)
     assert [str(each.message) for each in caught] == ["another precision is used"]
     assert logger.level == level
+
+
+def test_a_stderr_that_is_full_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr("sys.stderr", full)
+        say("epoch 1")
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
 
 
 def test_what_is_said_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

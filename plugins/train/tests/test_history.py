@@ -23,11 +23,11 @@ def module() -> TaskModule:
     return module
 
 
-def after(history: History, module: TaskModule, scores: list[float]) -> History:
+def after(history: History, module: TaskModule, scores: list[float], loss: float = 1.0) -> History:
     """Go through epochs with these accuracies."""
     optimizer: Any = SimpleNamespace(param_groups=[{"lr": 0.1}])
     for score in scores:
-        module.scores = {"loss": 1.0, "accuracy": score}
+        module.scores = {"loss": loss, "accuracy": score}
         epoch: Any = SimpleNamespace(
             current_epoch=len(history.rows), global_step=5, optimizers=[optimizer], is_global_zero=True
         )
@@ -53,6 +53,27 @@ def test_the_best_epoch(
     assert history.best == best
     assert history.waiting == len(scores) - 1 - best
     assert history.improved == (best == len(scores) - 1)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "improved", "best"),  # of validation loss and accuracy
+    [
+        ([(math.nan, 0.9)], [False], 0),
+        ([(math.nan, 0.9), (1.0, 0.1), (math.nan, 1.0), (1.0, 0.2)], [False, True, False, True], 3),
+        ([(1.0, math.nan), (1.0, 0.1)], [False, True], 1),
+        ([(math.inf, 0.1), (1.0, 0.2)], [True, True], 1),
+    ],
+)
+def test_a_loss_that_is_not_a_number_is_of_no_best_epoch(
+    tmp_path: Path, module: TaskModule, epochs: list[tuple[float, float]], improved: list[bool], best: int
+) -> None:
+    history, found = History(tmp_path / "history.csv", "accuracy", "max"), []
+    for loss, accuracy in epochs:
+        after(history, module, [accuracy], loss=loss)
+        found.append(history.improved)
+    assert found == improved
+    assert history.best == best
+    assert history.has_best == any(improved)
 
 
 def test_of_equal_scores_the_one_with_the_lower_loss_is_best(tmp_path: Path, module: TaskModule) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import torch
 
 from itnet_core import ConfigError, DataError
 from itnet_registry import UnknownNameError, load_config, load_model
-from itnet_train import evaluate, train
+from itnet_registry.errors import ComponentError
+from itnet_train import evaluate, predict, train
 from itnet_train.errors import NonFiniteError
 from itnet_train.run import Run
 
@@ -107,6 +109,52 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_loses_nothing(
     train(sections, tmp_path / "whole")
     train(sections, run, resume=True)
     assert_same_weights(run / "last", tmp_path / "whole/last")
+
+
+def test_a_validation_that_is_nan_is_not_the_best(
+    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = type(Run.of(sections).tasks["signal"])
+    whole = task.loss
+
+    def loss(self: Any, prediction: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return whole(self, prediction, targets) * (1 if prediction.requires_grad else math.nan)
+
+    monkeypatch.setattr(task, "loss", loss)
+    sections["train"]["epochs"] = 2
+    run = tmp_path / "run"
+    with pytest.raises(NonFiniteError, match="the validation of all 2 epochs: found nan in each; expected a number"):
+        train(sections, run)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.endswith("*") for line in lines if line.startswith("epoch")] == [False, False]
+    assert not (run / "best").exists()
+    assert not (run / "metrics.json").exists()
+    load_model(run / "last")
+
+
+def test_paths_may_be_strings(sections: dict[str, Any], tmp_path: Path) -> None:
+    sections["train"]["epochs"] = 1
+    metrics = train(sections, str(tmp_path / "run"))
+    best = str(tmp_path / "run/best")
+    assert evaluate(best) == pytest.approx(metrics["test"])
+    file = tmp_path / "signal.json"
+    file.write_text("[0.0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0, -1]")
+    [prediction] = predict(best, [str(file)])
+    assert prediction.record is not None
+    assert prediction.file == file
+
+
+@pytest.mark.parametrize("method", ["loss", "metrics", "collate"])
+def test_a_task_that_does_not_go_with_the_model_is_named_before_training(
+    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("target 9 is out of bounds")
+
+    monkeypatch.setattr(type(Run.of(sections).tasks["signal"]), method, fail)
+    with pytest.raises(ComponentError, match=r": found RuntimeError: target 9 is out of bounds; expected a task whose"):
+        train(sections, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("workers", [0, 2])

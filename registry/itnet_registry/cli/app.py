@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from typing import Annotated, Any
+import traceback
+import warnings
+from contextlib import suppress
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from itnet_core.errors import ConfigError, ITNetError
+from itnet_core.printable import printable
 from itnet_registry.cli import conformance, doctor, info, listing, new_plugin, schema, validate
 from itnet_registry.cli.output import machine_readable
-from itnet_registry.errors import AmbiguousNameError, UnknownNameError
+from itnet_registry.errors import AmbiguousNameError, UnknownNameError, refusal
 
 USAGE = (ConfigError, UnknownNameError, AmbiguousNameError)
 
@@ -48,12 +54,36 @@ class PluginGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run; errors of ours end as one message: exit code 2 for usage and configuration, 1 for the rest."""
+        """Run; errors of ours, and what the operating system refuses, end as one message: exit code 2 for usage and
+        configuration, 1 for the rest.
+        """
         try:
-            return super().main(*args, **kwargs)
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()  # here a full disk is an error of the command; later it would be one of Python's end
         except ITNetError as error:
-            typer.echo(f"error: {error}", err=True)
-            sys.exit(2 if isinstance(error, USAGE) else 1)
+            _end(str(error), 2 if isinstance(error, USAGE) else 1)
+        except BrokenPipeError:  # whoever read has read enough
+            _end(None, 1)
+        except OSError as error:
+            _end(printable(refusal(error)), 1)
+
+
+def _end(message: str | None, code: int) -> NoReturn:
+    """Exit with an error's message, even if stdout or stderr cannot be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = _nowhere()
+    if message is not None:
+        with suppress(OSError):
+            print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def _loaded(name: str) -> Any:
@@ -116,5 +146,16 @@ def itnet(
 
 
 def main() -> None:
-    """Run the command `itnet`."""
-    app()
+    """Run the command `itnet`. What its terminal cannot show is written as escapes, whoever writes it."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # the process was started without it
+            setattr(sys, name, _nowhere())
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    formatted = warnings.formatwarning
+    warnings.formatwarning = lambda *args, **options: printable(formatted(*args, **options), keep="\n")
+    try:
+        app()
+    except Exception as error:  # a fault of the program's own
+        sys.exit(printable("".join(traceback.format_exception(error)).rstrip(), keep="\n"))

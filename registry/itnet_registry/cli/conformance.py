@@ -20,7 +20,7 @@ def check_plugin(
     from dataclasses import asdict
 
     from itnet_core.errors import ConfigError
-    from itnet_registry.cli.output import print_json, print_table
+    from itnet_registry.cli.output import print_json, print_line, print_table
     from itnet_registry.config_file import load_config
 
     try:
@@ -37,7 +37,7 @@ def check_plugin(
         found[f"{component.kind} {component.id}"] = outcomes
         if not json:
             passed = sum(each.ok for each in outcomes)
-            typer.echo(f"{component.kind} {component.id}: {passed} of {len(outcomes)} checks passed")
+            print_line(f"{component.kind} {component.id}: {passed} of {len(outcomes)} checks passed")
     failures = [(name, each) for name, outcomes in found.items() for each in outcomes if not each.ok]
     if json:
         print_json({"ok": not failures, "components": {name: [asdict(o) for o in found[name]] for name in found}})

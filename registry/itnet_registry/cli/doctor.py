@@ -18,7 +18,7 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Check versions, plugins and environment variables, by metadata alone unless asked for more."""
-    from itnet_registry.cli.output import print_json, print_table
+    from itnet_registry.cli.output import print_json, print_line, print_table
     from itnet_registry.default import default_registry
 
     registry = default_registry()
@@ -32,7 +32,8 @@ def doctor(
         rows: list[tuple[Any, ...]] = [("ok" if check.ok else "WRONG", check.name, check.detail) for check in checks]
         print_table("doctor", ("", "check", "detail"), rows)
         for fault in faults:
-            typer.echo(f"{fault}\n{fault.traceback}", err=True)
+            for line in f"{fault}\n{fault.traceback}".splitlines():
+                print_line(line, err=True)
     raise typer.Exit(0 if well else 1)
 
 

@@ -29,11 +29,13 @@ def new_plugin(
     """Write a plugin: a distribution with one component, which installs and passes the conformance kit as it stands."""
     from packaging.utils import canonicalize_name
 
+    from itnet_registry.cli.output import print_line
+
     distribution = str(canonicalize_name(name))
     check_name(name, distribution)
     folder = path / distribution
     write(folder, distribution, kind, licence)
-    typer.echo(f"wrote {folder}; now: pip install -e '{folder}[test]' && pytest {folder}")
+    print_line(f"wrote {folder}; now: pip install -e '{folder}[test]' && pytest {folder}")
 
 
 def check_name(name: str, distribution: str) -> None:
@@ -69,7 +71,7 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
     """Write a plugin into a new folder, whole or not at all.
 
     Raises:
-        ConfigError: something stands there already, or the folder cannot be made.
+        ConfigError: something stands there already.
     """
     import shutil
     import uuid
@@ -89,9 +91,6 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             (part / name).write_text(text, encoding="utf-8")
         part.rename(folder)
-    except OSError as error:
-        found = f"{folder}: {error.strerror or error}"
-        raise ConfigError("new-plugin --path", found=found, expected="a folder that can be written to") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TextIO, TypeVar
 
+from itnet_core.printable import printable
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -47,17 +49,22 @@ def print_document(text: str) -> None:
     (_document.get() or sys.stdout).write(f"{text}\n")
 
 
+def print_line(text: str, *, err: bool = False) -> None:
+    """Write one line, to stdout or to stderr, in which nothing is obeyed by a terminal."""
+    print(printable(text), file=sys.stderr if err else sys.stdout, flush=True)
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table; nothing if it has no rows. The first column is never cut."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=printable(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number == 0, overflow="fold")
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*(printable(str(cell), keep="\n\t") for cell in row))
     if table.row_count:
         Console(markup=False, highlight=False, emoji=False).print(table)
 

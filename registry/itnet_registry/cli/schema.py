@@ -17,12 +17,12 @@ def schema(
     """Write the JSON Schema of a configuration file, or of a component's options."""
     from itnet_core.errors import ConfigError, ITNetError
     from itnet_registry.cli.info import look_up
-    from itnet_registry.cli.output import print_json
+    from itnet_registry.cli.output import print_json, print_line
     from itnet_registry.default import default_registry
     from itnet_registry.schemas import component_schema, config_schema
 
     def skipped(error: ITNetError) -> None:
-        typer.echo(f"left out: {error}", err=True)
+        print_line(f"left out: {error}", err=True)
 
     registry = default_registry()
     if every and name is not None:

@@ -19,10 +19,11 @@ def validate(
     """
     from itnet_core.config import parse
     from itnet_registry.assemble import build
-    from itnet_registry.cli.output import print_json
+    from itnet_registry.cli.output import print_json, print_line
     from itnet_registry.complete import at, complete
     from itnet_registry.config_file import load_config
     from itnet_registry.default import default_registry
+    from itnet_registry.needs import check_heads
     from itnet_registry.sections import section_model
 
     registry = default_registry()
@@ -35,9 +36,11 @@ def validate(
         if "model" in sections:
             model = complete(registry, sections["model"])
             build(registry, model.model_copy(update={"depth": 1}))
+            parts = model.model_dump()
+            check_heads({key: registry.create("task", **task) for key, task in parts["tasks"].items()}, parts["heads"])
     if json:
         print_json(None if model is None else model.model_dump())
     else:
-        typer.echo(f"{config} is valid: {', '.join(sections)}")
+        print_line(f"{config} is valid: {', '.join(sections)}")
         if model is not None and (model.position, model.scan) != ("none", "none"):
-            typer.echo(f"for kernel {model.kernel.name}: position {model.position}, scan {model.scan}")
+            print_line(f"for kernel {model.kernel.name}: position {model.position}, scan {model.scan}")
