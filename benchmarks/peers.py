@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from itnet_core import Evaluator, Field, MLPKernel
 from itnet_core.kernel import Points
-from itnet_core.kernels.mlp import ACTIVATIONS
+from itnet_core.kernels.mlp import ACTIVATIONS, PointTerms
 from itnet_core.testing.reference import concatenated_mlp
 
 DIM, HEADS, HIDDEN = 64, 4, 32
@@ -60,10 +60,16 @@ class Problem:
         a, b = self.kernel.separate(*self.points())
         return a[0], b[0]
 
+    def bilinear(self) -> tuple[Tensor, Tensor]:
+        """Return χ(x)ᵀ T, (N, hidden · (R + G)), and χ(y), (N, R), of a kernel with all inputs."""
+        query, key = self.points()
+        forms = self.kernel.inputs(self.kernel.first.weight, self.kernel.first.bias)
+        return query.terms.features[0] @ forms.flatten(1), key.terms.features[0]
+
     @property
     def additive(self) -> bool:
         """Whether the kernel is additive."""
-        return not {"product", "distance", "fourier"} & {*self.kernel.config.inputs}
+        return self.kernel.additive
 
     @property
     def weighted(self) -> Tensor:
@@ -106,14 +112,16 @@ def checkpointed(given: Problem) -> Tensor:
         k = kernel.second.weight @ hidden + kernel.second.bias.unsqueeze(1)
         return k.view(1, HEADS, len(a), len(b)) @ weighted
 
-    def chunk(query: Tensor, key: Tensor) -> Tensor:
+    def chunk(query: PointTerms, key: PointTerms) -> Tensor:
         return kernel.tile(query, key) @ weighted
 
     if given.additive:
         a, b = given.separated()
         parts = [checkpoint(additive, rows, b, use_reentrant=False) for rows in torch.split(a, ROWS)]
     else:
-        parts = [checkpoint(chunk, rows, key.terms, use_reentrant=False) for rows in query.terms.split(ROWS, 1)]
+        starts = range(0, query.positions.shape[1], ROWS)
+        rows = (query.narrow(slice(start, start + ROWS)).terms for start in starts)
+        parts = [checkpoint(chunk, each, key.terms, use_reentrant=False) for each in rows]
     return torch.cat(parts, 2).transpose(1, 2)
 
 
@@ -125,22 +133,21 @@ def keops(given: Problem) -> Tensor:
     """
     from pykeops.torch import Genred
 
-    kernel = given.kernel
+    kernel, positions = given.kernel, given.field.positions[0]
     if given.additive:
         a, b = given.separated()
-        first = "a+b"
+        first, places = "a+b", ()
     else:
-        query, key = given.points()
-        forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
-        a, b = query.terms[0] @ forms.flatten(1), key.terms[0]
-        first = "MatVecMult(a,b)"
+        a, b = given.bilinear()
+        first, places = "MatVecMult(a,Concat(b,Concat(x-y,SqNorm2(x-y))))", (positions, positions)
     heads = [f"Elem(MatVecMult(W,ReLU({first}))+c,{h})*Extract(v,{h * WIDTH},{WIDTH})" for h in range(HEADS)]
     pairs = [f"Concat({one},{other})" for one, other in zip(heads[::2], heads[1::2], strict=True)]
     formula = functools.reduce(lambda one, other: f"Concat({one},{other})", pairs)
-    sizes = (f"a=Vi({a.shape[1]})", f"b=Vj({b.shape[1]})", f"W=Pm({HIDDEN * HEADS})", f"c=Pm({HEADS})", f"v=Vj({DIM})")
-    sums = Genred(formula, [*sizes], reduction_op="Sum", axis=1)
+    sizes = [f"a=Vi({a.shape[1]})", f"b=Vj({b.shape[1]})", f"W=Pm({HIDDEN * HEADS})", f"c=Pm({HEADS})", f"v=Vj({DIM})"]
+    sizes += ["x=Vi(2)", "y=Vj(2)"] if places else []
+    sums = Genred(formula, sizes, reduction_op="Sum", axis=1)
     weighted = given.weighted[0].flatten(1)
-    found: Tensor = sums(a, b, kernel.second.weight.flatten(), kernel.second.bias, weighted, backend="CPU")
+    found: Tensor = sums(a, b, kernel.second.weight.flatten(), kernel.second.bias, weighted, *places, backend="CPU")
     return found.view(1, -1, HEADS, WIDTH)
 
 
@@ -159,24 +166,28 @@ def message_passing(given: Problem) -> Tensor:
     """
     from torch_geometric.nn import MessagePassing
 
-    kernel, (query, key) = given.kernel, given.points()
-    forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
+    kernel, positions = given.kernel, given.field.positions[0]
 
     class Sums(MessagePassing):
         """Sums of k v."""
 
-        def forward(self, edges: Tensor, a: Tensor, b: Tensor, values: Tensor) -> Tensor:
+        def forward(self, edges: Tensor, a: Tensor, b: Tensor, places: Tensor, values: Tensor) -> Tensor:
             """Return the sums, (N, d)."""
-            return self.propagate(edges, a=a, b=b, values=values)
+            return self.propagate(edges, a=a, b=b, places=places, values=values)
 
-        def message(self, a_i: Tensor, b_j: Tensor, values_j: Tensor) -> Tensor:
+        def message(self, a_i: Tensor, b_j: Tensor, places_i: Tensor, places_j: Tensor, values_j: Tensor) -> Tensor:
             """Return the message of each edge, (edges, d)."""
-            first = a_i + b_j if given.additive else (a_i.view(-1, HIDDEN, b_j.shape[1]) @ b_j.unsqueeze(2)).squeeze(2)
+            if given.additive:
+                first = a_i + b_j
+            else:
+                gap = places_i - places_j
+                psi = torch.cat([b_j, gap, gap.square().sum(1, keepdim=True)], 1)
+                first = (a_i.view(-1, HIDDEN, psi.shape[1]) @ psi.unsqueeze(2)).squeeze(2)
             k = kernel.second(ACTIVATIONS[kernel.config.activation](first))
             return (k.unsqueeze(2) * values_j.view(-1, HEADS, WIDTH)).flatten(1)
 
-    a, b = given.separated() if given.additive else (query.terms[0] @ forms.flatten(1), key.terms[0])
-    sums = Sums(aggr="add", node_dim=0)(_all_pairs(len(b)), a, b, given.weighted[0].flatten(1))
+    a, b = given.separated() if given.additive else given.bilinear()
+    sums = Sums(aggr="add", node_dim=0)(_all_pairs(len(b)), a, b, positions, given.weighted[0].flatten(1))
     return sums.view(1, -1, HEADS, WIDTH)
 
 
