@@ -27,6 +27,7 @@ from itnet_registry.manifest import FORMAT, MANIFEST, WEIGHTS, Manifest, Record,
 from itnet_registry.memory import MemoryLimit, machine_bytes
 from itnet_registry.model_config import CompleteModelConfig
 from itnet_registry.registry import Registry
+from itnet_registry.replacing import aside, put
 
 TIMES, SPARE = 8, 2**28
 """A model may take this many times the bytes of its weights, which may be of a shorter type, and this much more, for
@@ -36,8 +37,7 @@ what it does not store: a checkpoint does not decide how much memory is taken.""
 def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str]) -> None:
     """Write a model's weights and configuration as the directory `path`.
 
-    It is written beside `path` under a temporary name and then renamed; a checkpoint that is there already stays until
-    the new one is complete, and is put back if the last step fails.
+    It is written beside `path` under a temporary name and then put in place; see `itnet_registry.replacing.put`.
 
     Raises:
         CheckpointError: the model was not assembled from a configuration, its weights cannot be stored, or `path` is
@@ -69,7 +69,7 @@ def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str])
         (written / WEIGHTS).chmod((written / MANIFEST).stat().st_mode)
         for name in (WEIGHTS, MANIFEST):
             _to_disk(written / name)
-        _replace(written, path)
+        put(written, path)
     finally:
         shutil.rmtree(written, ignore_errors=True)
 
@@ -149,7 +149,10 @@ def _config_of(model: ITNetModel) -> CompleteModelConfig:
 
 def _check_replaceable(path: Path) -> None:
     if path.is_dir():
-        others = sorted(each.name for each in path.iterdir() if each.name not in (MANIFEST, WEIGHTS))
+        try:
+            others = sorted(each.name for each in path.iterdir() if each.name not in (MANIFEST, WEIGHTS))
+        except FileNotFoundError:  # another thread is replacing it
+            return
         if not others:
             return
         found = f"a directory that holds {', '.join(others[:3])}"
@@ -160,29 +163,9 @@ def _check_replaceable(path: Path) -> None:
     raise CheckpointError(str(path), found=found, expected="a new path, or a checkpoint to replace")
 
 
-def _replace(new: Path, path: Path) -> None:
-    if not path.exists():
-        new.rename(path)
-        return
-    old = _previous(path)
-    shutil.rmtree(old, ignore_errors=True)
-    path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _previous(path: Path) -> Path:
-    """Return where the checkpoint that is being replaced stands for a moment."""
-    return path.with_name(f".{path.name}.previous")
-
-
 def _missing(path: Path, name: str) -> CheckpointError:
     found = f"no {name} in it" if path.is_dir() else "a file" if path.exists() else "nothing"
-    previous = _previous(path.resolve())
+    previous = aside(path.resolve())
     saved = found == "nothing" and previous.is_dir()
     return CheckpointError(
         str(path),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from itnet_core.component import Kind
 from itnet_registry.components import Component
+from itnet_registry.plugin_code import LOADING
 from itnet_registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
 
 
 @cache
+def _registry() -> Registry:
+    return Registry()
+
+
 def default_registry() -> Registry:
     """Return the registry that the functions below use, made on first use from the environment as it is then."""
-    return Registry()
+    with LOADING:
+        return _registry()
 
 
 def available(kind: Kind | None = None) -> list[str]:

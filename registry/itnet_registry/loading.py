@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint
@@ -23,6 +22,7 @@ from itnet_registry.components import Component
 from itnet_registry.declared import Command, Preset
 from itnet_registry.discovery import Source
 from itnet_registry.errors import Fault, PluginError, Stage
+from itnet_registry.plugin_code import plugin_code
 from itnet_registry.requirements import core_range, pip_install
 from itnet_registry.settings import CORE
 from itnet_registry.targets import one_line
@@ -33,6 +33,7 @@ HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("itnet_"))
 SERVED = (itnet_core.API - 1, itnet_core.API)
 BUILT_IN_COMMANDS = ("list", "info", "doctor", "new-plugin", "schema", "test-plugin", "validate")
 OWN_SECTIONS = ("model", "task")
+_DOING: dict[Stage, str] = {"import": "importing", "register": "calling the hooks of"}
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,14 @@ class Plugin:
 
     def migrate(self, component: str, config: Mapping[str, Any], from_version: int) -> Mapping[str, Any] | None:
         """Return a component's configuration in its present form; `None` if the plugin cannot."""
-        with redirect_stdout(sys.stderr):
+        with plugin_code(self.source, "migrating a configuration of"):
             found = self.hook.itnet_migrate_config(component=component, config=config, from_version=from_version)
         return found[0] if found else None
 
     def doctor(self) -> list[Check]:
         """Return what the plugin says of its surroundings; a hook that fails is a failed check."""
         try:
-            with redirect_stdout(sys.stderr):
+            with plugin_code(self.source, "asking itnet_doctor of"):
                 told = _declarations(self.hook.itnet_doctor, Check)
                 return [Check(name=str(c.name), ok=bool(c.ok), detail=str(c.detail)) for c in told]
         except KeyboardInterrupt:
@@ -100,7 +101,7 @@ def load(source: Source) -> Plugin:
 @contextmanager
 def _stage(source: Source, stage: Stage) -> Iterator[None]:
     try:
-        with redirect_stdout(sys.stderr):
+        with plugin_code(source, _DOING.get(stage, "checking")):
             yield
     except KeyboardInterrupt:
         raise

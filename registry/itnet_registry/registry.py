@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.utils import canonicalize_name
@@ -16,6 +15,7 @@ from itnet_registry.discovery import Discovery, Source, discover
 from itnet_registry.errors import Fault, PluginError
 from itnet_registry.loading import BUILT_IN_COMMANDS, Plugin, load
 from itnet_registry.names import canonical, choose, unknown
+from itnet_registry.plugin_code import LOADING
 from itnet_registry.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Registry:
     """The plugins of this environment. Nothing is looked for before something is asked.
 
     A plugin that fails is set aside with its fault, and everything else goes on; what needs it fails, and quotes the
-    fault.
+    fault. A registry may be used from several threads.
 
     Args:
         prefer: canonical ids that their bare names stand for; by default those of `ITNET_PREFER`.
@@ -41,21 +41,27 @@ class Registry:
     def __init__(self, *, prefer: Iterable[str] = (), settings: Settings | None = None) -> None:
         self.settings = Settings.from_environment() if settings is None else settings
         self.prefer = tuple(prefer) or self.settings.prefer
+        self._discovery: Discovery | None = None
         self._plugins: dict[Source, Plugin | None] = {}
         self._faults: dict[Source, Fault] = {}
+        self._automatic: tuple[Evaluator, ...] | None = None
 
-    @cached_property
+    @property
     def discovery(self) -> Discovery:
         """What the metadata of the installed distributions tell; imports no plugin."""
-        found = discover(self.settings)
-        if self.settings.strict and found.faults:
-            raise PluginError.of(found.faults[0])
-        return found
+        with LOADING:
+            if self._discovery is None:
+                found = discover(self.settings)
+                if self.settings.strict and found.faults:
+                    raise PluginError.of(found.faults[0])
+                self._discovery = found
+            return self._discovery
 
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The plugins that were set aside so far."""
-        return (*self.discovery.faults, *(self._faults[source] for source in sorted(self._faults)))
+        with LOADING:
+            return (*self.discovery.faults, *(self._faults[source] for source in sorted(self._faults)))
 
     def plugins(self, distribution: str | None = None) -> list[Plugin]:
         """Return the plugins that load, of one distribution or of all, importing those that were not asked before."""
@@ -149,12 +155,15 @@ class Registry:
 
         return offered(self, component.load()(**config))
 
-    @cached_property
+    @property
     def automatic_evaluators(self) -> tuple[Evaluator, ...]:
         """The evaluators that `auto` chooses from, in the order of preference."""
         from itnet_registry.automatic import ranked
 
-        return tuple(evaluator for _, evaluator in ranked(self))
+        with LOADING:
+            if self._automatic is None:
+                self._automatic = tuple(evaluator for _, evaluator in ranked(self))
+            return self._automatic
 
     def create_model(self, preset: str | None = None, **overrides: Any) -> ITNetModel:
         """Return a new model; see `itnet_registry.assemble.create_model`."""
@@ -190,16 +199,17 @@ class Registry:
         return [(plugin, plugin.doctor()) for plugin in self.plugins()]
 
     def _plugin(self, source: Source) -> Plugin | None:
-        if source not in self._plugins:
-            self._plugins[source] = None  # a plugin that lists plugins while it is imported does not see itself
-            try:
-                self._plugins[source] = load(source)
-            except PluginError as error:
-                if self.settings.strict or error.fault is None:
-                    del self._plugins[source]
-                    raise
-                self._faults[source] = error.fault
-        return self._plugins[source]
+        with LOADING:  # a thread that asks for a plugin which another one loads waits for it
+            if source not in self._plugins:
+                self._plugins[source] = None  # a plugin that lists plugins while it is imported does not see itself
+                try:
+                    self._plugins[source] = load(source)
+                except BaseException as error:
+                    if self.settings.strict or not isinstance(error, PluginError) or error.fault is None:
+                        del self._plugins[source]  # an interrupt is no fault of the plugin's
+                        raise
+                    self._faults[source] = error.fault
+            return self._plugins[source]
 
 
 def _distinct(declared: Iterable[D]) -> list[D]:

@@ -46,7 +46,7 @@ def section_model(registry: Registry, section: str, place: str) -> type[BaseMode
     [(target, command)] = declared.items()
     owner = f"section {section} of {command.source.title}"
     try:
-        model = import_target(target)
+        model = import_target(target, command.source)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -192,6 +192,18 @@ def test_an_interrupt_is_not_a_fault(garden):
         garden.registry().available()
 
 
+def test_a_plugin_whose_import_was_interrupted_is_imported_when_it_is_asked_for_again(garden, monkeypatch):
+    garden.plant_kernel("acme-thing", "k")
+    plugin = garden.root / "acme_thing" / "plugin.py"
+    plugin.write_text("import sys\nif hasattr(sys, 'acme_stop'): raise KeyboardInterrupt\n" + plugin.read_text())
+    registry = garden.registry()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "acme_stop", True, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            registry.available()
+    assert "acme-thing/k" in registry.available()
+
+
 def test_what_plugins_print_goes_to_stderr(garden, capsys):
     garden.plant(
         "acme-loud",
