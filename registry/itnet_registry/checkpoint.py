@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,18 @@ from safetensors.torch import save_model as save_weights
 
 import itnet_core
 from itnet_core.component import Kind
-from itnet_core.config import Reference, parse, referring, restoring
+from itnet_core.config import Reference, referring
 from itnet_core.errors import ConfigError
 from itnet_core.model import ITNetModel
-from itnet_registry.assemble import build
+from itnet_registry.agreement import check_agreement
+from itnet_registry.assemble import build_bare, config_of
 from itnet_registry.compatibility import present_config
 from itnet_registry.errors import CheckpointError
+from itnet_registry.exchange import aside, put
 from itnet_registry.manifest import FORMAT, MANIFEST, WEIGHTS, Manifest, Record, references
 from itnet_registry.memory import MemoryLimit, machine_bytes
 from itnet_registry.model_config import CompleteModelConfig
 from itnet_registry.registry import Registry
-from itnet_registry.replacing import aside, put
 
 TIMES, SPARE = 8, 2**28
 """A model may take this many times the bytes of its weights, which may be of a shorter type, and this much more, for
@@ -37,16 +38,17 @@ what it does not store: a checkpoint does not decide how much memory is taken.""
 def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str]) -> None:
     """Write a model's weights and configuration as the directory `path`.
 
-    It is written beside `path` under a temporary name and then put in place; see `itnet_registry.replacing.put`.
+    It is written beside `path` under a temporary name and then put in place; see `itnet_registry.exchange.put`.
 
     Raises:
-        CheckpointError: the model was not assembled from a configuration, its weights cannot be stored, or `path` is
-            something other than a checkpoint.
+        CheckpointError: the model was not assembled from a configuration, or is no longer what that says; its weights
+            cannot be stored; or `path` is something other than a checkpoint.
         UnknownNameError: one of its components is no longer there.
     """
     path = Path(path).resolve()
     _check_replaceable(path)
     config = _config_of(model)
+    check_agreement(registry, model, config)
     records = dict(each for part in references(config) for each in _records(registry, *part))
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
@@ -97,11 +99,7 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             mend="The file is truncated or was changed; take it from a copy.",
         )
     limit = min(machine_bytes(), SPARE + TIMES * weights.stat().st_size)
-    token = restoring.set(True)
-    try:
-        model = build(registry, config, f"{path}: config", MemoryLimit(limit, f"for the {WEIGHTS} beside it"))
-    finally:
-        restoring.reset(token)
+    model = build_bare(registry, config, f"{path}: config", MemoryLimit(limit, f"for the {WEIGHTS} beside it"))
     try:
         _take_dtypes(model, weights)
         load_weights(model, weights, strict=True)
@@ -134,15 +132,8 @@ def _records(registry: Registry, where: str, kind: Kind, reference: Reference) -
 
 
 def _config_of(model: ITNetModel) -> CompleteModelConfig:
-    if not isinstance(model.config, Mapping):
-        raise CheckpointError(
-            "ITNetModel.config",
-            found=repr(model.config),
-            expected="the configuration that it was assembled from",
-            mend="Models from create_model and load_model have one.",
-        )
     try:
-        return parse(CompleteModelConfig, model.config, "ITNetModel.config")
+        return config_of(model)
     except ConfigError as error:
         raise CheckpointError(error.place, found=error.found, expected=error.expected, mend=error.mend) from error
 

@@ -61,3 +61,13 @@ def load_model(path: str | PathLike[str]) -> ITNetModel:
 def use_sampler(model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
     """Have a model integrate by another sampler, in place; see `itnet_registry.samplers.use_sampler`."""
     default_registry().use_sampler(model, sampler)
+
+
+def replace_head(model: ITNetModel, head: str | Mapping[str, Any], modality: str | None = None) -> None:
+    """Give a model another head, in place; see `itnet_registry.replacing.replace_head`."""
+    default_registry().replace_head(model, head, modality)
+
+
+def replace_operator(model: ITNetModel, **parts: str | Mapping[str, Any] | None) -> None:
+    """Give a model's blocks another kernel, sampler or evaluator; see `itnet_registry.replacing.replace_operator`."""
+    default_registry().replace_operator(model, **parts)

@@ -189,6 +189,18 @@ class Registry:
 
         use_sampler(self, model, sampler)
 
+    def replace_head(self, model: ITNetModel, head: str | Mapping[str, Any], modality: str | None = None) -> None:
+        """Replace a model's head in place; see `itnet_registry.replacing.replace_head`."""
+        from itnet_registry.replacing import replace_head
+
+        replace_head(self, model, head, modality)
+
+    def replace_operator(self, model: ITNetModel, **parts: str | Mapping[str, Any] | None) -> None:
+        """Replace the operators of a model's blocks in place; see `itnet_registry.replacing.replace_operator`."""
+        from itnet_registry.replacing import replace_operator
+
+        replace_operator(self, model, **parts)
+
     def migrate(self, component: Component, config: Mapping[str, Any], from_version: int) -> Mapping[str, Any] | None:
         """Have a component's plugin bring an older configuration to its present form; `None` if it cannot."""
         plugin = self._plugin(component.source)
