@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,11 +17,26 @@ from itnet_core.errors import ConfigError
 M = TypeVar("M", bound=BaseModel)
 
 restoring: ContextVar[bool] = ContextVar("restoring", default=False)
-"""Whether a checkpoint's weights will be loaded over what is being built: pretrained ones are not looked for then."""
+"""Whether a checkpoint is being loaded. Its configuration is complete, and its weights are loaded over what is built:
+no file is read for a field, and no pretrained weights are looked for."""
+
+
+@contextmanager
+def restoring_checkpoint() -> Iterator[None]:
+    """Parse configurations and build components as those of a checkpoint; see `restoring`."""
+    token = restoring.set(True)
+    try:
+        yield
+    finally:
+        restoring.reset(token)
 
 
 class ComponentConfig(BaseModel):
-    """Base of every component's nested `Config`: an unknown field is refused, and fields hold JSON-native values."""
+    """Base of every component's nested `Config`: an unknown field is refused, and fields hold JSON-native values.
+
+    A validator that reads a file, so that the configuration is complete without it, leaves it alone while a checkpoint
+    is loaded (`restoring`): what a checkpoint names is never opened.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

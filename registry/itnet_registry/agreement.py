@@ -11,9 +11,9 @@ import torch
 from torch import Size, nn
 
 from itnet_core.component import Kind
-from itnet_core.config import ComponentConfig, Reference, parse
+from itnet_core.config import ComponentConfig, Reference, parse, restoring_checkpoint
 from itnet_core.model import ITNetModel
-from itnet_registry.assemble import build_bare
+from itnet_registry.assemble import build
 from itnet_registry.errors import CheckpointError
 from itnet_registry.model_config import CompleteModelConfig
 from itnet_registry.registry import Registry
@@ -90,8 +90,8 @@ def _shapes(registry: Registry, config: str) -> Mapping[str, Size]:
     Blocks are alike, so one is built; and what is built draws nothing from the random numbers of whoever saves.
     """
     whole = CompleteModelConfig.model_validate_json(config)
-    with torch.random.fork_rng(devices=[]):
-        state = build_bare(registry, whole.model_copy(update={"depth": 1})).state_dict()
+    with torch.random.fork_rng(devices=[]), restoring_checkpoint():
+        state = build(registry, whole.model_copy(update={"depth": 1})).state_dict()
     block = "trunk.blocks.0."
     return {
         name.replace(block, f"trunk.blocks.{number}.", 1): tensor.shape

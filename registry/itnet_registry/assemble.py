@@ -8,7 +8,7 @@ from typing import Any
 
 from itnet_core.component import Kind
 from itnet_core.config import Reference as CompleteReference
-from itnet_core.config import parse, restoring
+from itnet_core.config import parse
 from itnet_core.encoder import Encoder
 from itnet_core.errors import ConfigError, ShapeError
 from itnet_core.head import Head
@@ -42,17 +42,6 @@ def build(
     """Return a new model of exactly this configuration, within a limit, by default the machine's memory."""
     with memory or MemoryLimit.of_the_machine() as memory:
         return Builder(registry, config, place).model(memory)
-
-
-def build_bare(
-    registry: Registry, config: CompleteModelConfig, place: str = "model", memory: MemoryLimit | None = None
-) -> ITNetModel:
-    """Return a model of this configuration whose weights are to be loaded: no pretrained ones are looked for."""
-    token = restoring.set(True)
-    try:
-        return build(registry, config, place, memory)
-    finally:
-        restoring.reset(token)
 
 
 def config_of(model: ITNetModel) -> CompleteModelConfig:

@@ -17,11 +17,11 @@ from safetensors.torch import save_model as save_weights
 
 import itnet_core
 from itnet_core.component import Kind
-from itnet_core.config import Reference, referring
+from itnet_core.config import Reference, referring, restoring_checkpoint
 from itnet_core.errors import ConfigError
 from itnet_core.model import ITNetModel
 from itnet_registry.agreement import check_agreement
-from itnet_registry.assemble import build_bare, config_of
+from itnet_registry.assemble import build, config_of
 from itnet_registry.compatibility import present_config
 from itnet_registry.errors import CheckpointError
 from itnet_registry.exchange import aside, put
@@ -79,6 +79,8 @@ def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str])
 def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
     """Return the model of the checkpoint `path`, on the CPU and in evaluation mode, bit by bit as it was saved.
 
+    It opens no other file: what the configuration names is not read.
+
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of an unknown format; or plugins are missing, too old or
             incompatible: all of them are named at once, with one pip command.
@@ -88,7 +90,8 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
         if not (path / name).is_file():
             raise _missing(path, name)
     manifest = Manifest.read(path / MANIFEST)
-    config = present_config(registry, manifest, str(path))
+    with restoring_checkpoint():
+        config = present_config(registry, manifest, str(path))
     weights = path / WEIGHTS
     found = _sha256(weights)
     if found != manifest.sha256:
@@ -99,7 +102,8 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             mend="The file is truncated or was changed; take it from a copy.",
         )
     limit = min(machine_bytes(), SPARE + TIMES * weights.stat().st_size)
-    model = build_bare(registry, config, f"{path}: config", MemoryLimit(limit, f"for the {WEIGHTS} beside it"))
+    with restoring_checkpoint():
+        model = build(registry, config, f"{path}: config", MemoryLimit(limit, f"for the {WEIGHTS} beside it"))
     try:
         _take_dtypes(model, weights)
         load_weights(model, weights, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from itnet_core import ConfigError, DataError
 
 SUFFIX = ".safetensors"
+
+TOKENIZER_OPTIONS = frozenset({"clean", "context_length", "strip_sep_token"})
+"""What open_clip's own models say to their tokenizers; other options name files, or let the hub's code run."""
 
 
 def unknown(architecture: str) -> ConfigError:
@@ -39,6 +42,7 @@ def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
     """
     text = definition.get("text_cfg", {})
     names = [text[key] for key in ("hf_model_name", "hf_tokenizer_name") if text.get(key)]
+    _check_named(definition, names)
     distant = sorted({name for name in names if not Path(name).is_dir()})
     if distant and not download:
         raise ConfigError(
@@ -62,6 +66,26 @@ def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
         raise ConfigError(
             "OpenCLIPEncoder.definition", found=found, expected="embed_dim, vision_cfg and text_cfg of a model"
         ) from error
+
+
+def _check_named(definition: Mapping[str, Any], folders: Sequence[str]) -> None:
+    """Check that a definition, which may be that of a checkpoint, opens nothing but the regular files of folders.
+
+    Raises:
+        ConfigError: it names something else.
+    """
+    vision = str(definition.get("vision_cfg", {}).get("timm_model_name") or "")
+    options = set(definition.get("text_cfg", {}).get("tokenizer_kwargs") or {}) - TOKENIZER_OPTIONS
+    wrong = [each for each in [vision] if ":" in each or "/" in each] + sorted(map(str, options))
+    for folder in filter(Path.is_dir, map(Path, folders)):
+        wrong += [str(path) for path in folder.iterdir() if not path.is_file() and not path.is_dir()]
+    if wrong:
+        raise ConfigError(
+            "OpenCLIPEncoder.definition",
+            found=f"{wrong[0]!r:.200}",
+            expected=f"names of timm's models, folders of regular files, and of tokenizer_kwargs "
+            f"{', '.join(sorted(TOKENIZER_OPTIONS))}",
+        )
 
 
 def tokenizer_of(definition: Mapping[str, Any]) -> Callable[[list[str]], Tensor]:
