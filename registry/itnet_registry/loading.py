@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from packaging.requirements import Requirement
 import itnet_core
 from itnet_core import hookspecs
 from itnet_core.component import Check, CommandSpec, ComponentSpec, PresetSpec
+from itnet_core.errors import closest
 from itnet_registry.components import Component
 from itnet_registry.declared import Command, Preset
 from itnet_registry.discovery import Source
@@ -147,8 +147,8 @@ def _hooks(module: Any) -> pluggy.HookRelay:
         options = manager.parse_hookimpl_opts(module, name)
         hook = (options and options.get("specname")) or name
         if hook not in HOOKS and (options or name.startswith("itnet_")):
-            close = get_close_matches(hook, HOOKS, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"The hooks are {', '.join(HOOKS)}."
+            close = closest(hook, HOOKS)
+            hint = f"Did you mean {close!r}?" if close else f"The hooks are {', '.join(HOOKS)}."
             raise AttributeError(f"{hook!r} is no hook of itnet_core.hookspecs. {hint}")
         if hook in HOOKS and not options:
             raise AttributeError(f"{name!r} is not marked as a hook. Decorate it with itnet_core.hookimpl.")

@@ -80,7 +80,7 @@ def replace_operator(
     """
     config = config_of(model)
     said: dict[Kind, Said | None] = {"kernel": kernel, "sampler": sampler, "evaluator": evaluator}
-    others = {
+    others: dict[str, Any] = {
         kind: _over(registry, kind, getattr(config, kind), each) for kind, each in said.items() if each is not None
     }
     new = complete(registry, {**_written(config), **others})

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from itnet_registry import load_config
+from itnet_registry.yaml_text import to_yaml
 from itnet_train.config import FREE_ON_RESUME
 from itnet_train.errors import RunError
 from itnet_train.files import write
@@ -89,7 +88,7 @@ class RunDirectory:
                 self._clear()
         self.metrics.unlink(missing_ok=True)
         self.state.parent.mkdir(parents=True, exist_ok=True)
-        write(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        write(self.config, to_yaml(config))
 
     def _is_run(self) -> bool:
         return self.config.is_file() and self.state.parent.is_dir()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
-from itnet_core.errors import ConfigError
+from itnet_core.errors import ConfigError, shown
+from itnet_registry.yaml_text import read_yaml
 
 
 def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -32,9 +31,9 @@ def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
 
 def _value(assignment: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(repr(assignment), found=" ".join(str(error).split()), expected="a value in YAML") from None
+        return read_yaml(text)
+    except ValueError as error:
+        raise ConfigError(f"{assignment!r:.200}", found=str(error), expected="a value in YAML") from None
 
 
 def _set(mapping: Mapping[str, Any], path: list[str], value: Any, assignment: str) -> dict[str, Any]:
@@ -45,5 +44,5 @@ def _set(mapping: Mapping[str, Any], path: list[str], value: Any, assignment: st
     if isinstance(below, str):
         below = {"name": below}
     if below is not None and not isinstance(below, Mapping):
-        raise ConfigError(repr(assignment), found=f"{below!r} at {first}", expected="something with fields")
+        raise ConfigError(repr(assignment), found=f"{shown(below)} at {first}", expected="something with fields")
     return {**mapping, first: _set(below or {}, rest, value, assignment)}

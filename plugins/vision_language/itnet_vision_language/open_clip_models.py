@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from itnet_core import ConfigError, DataError
+from itnet_core.errors import shown
 
 SUFFIX = ".safetensors"
 
@@ -25,10 +26,10 @@ TOKENIZER_OPTIONS = frozenset({"clean", "context_length", "strip_sep_token"})
 def unknown(architecture: str) -> ConfigError:
     """Return the error for a name that open_clip does not know."""
     known = open_clip.list_models()
-    close = get_close_matches(architecture, known)
+    close = get_close_matches(architecture[:100], known)
     return ConfigError(
         "OpenCLIPEncoder.architecture",
-        found=repr(architecture),
+        found=shown(architecture),
         expected=f"one of open_clip's {len(known)} models (open_clip.list_models())",
         mend=f"Did you mean {', '.join(close)}? Or write its definition." if close else "Or write its definition.",
     )
