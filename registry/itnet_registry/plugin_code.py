@@ -16,11 +16,14 @@ LOADING = RLock()
 changed by one thread at a time. One for all registries of the process, as the modules and `sys.stdout` are."""
 
 PATIENCE = 10.0
-"""Seconds after which a plugin that has not returned is named."""
+"""Seconds after which a plugin that has not returned is named: its module imports little."""
+
+PATIENCE_WITH_TORCH = 60.0
+"""The same of the imports of its components, which may be the first to import torch."""
 
 
 @contextmanager
-def plugin_code(source: Source, doing: str) -> Iterator[None]:
+def plugin_code(source: Source, doing: str, patience: float | None = None) -> Iterator[None]:
     """Run a plugin's code inside: what it prints goes to stderr, and no other thread runs any plugin's.
 
     If it has not returned after a while, or is interrupted, a line on stderr says which plugin it is, and the variable
@@ -29,9 +32,11 @@ def plugin_code(source: Source, doing: str) -> Iterator[None]:
     Args:
         source: the plugin.
         doing: what is done with it, such as `"importing"`.
+        patience: seconds after which it is named; `PATIENCE` by default.
     """
+    patience = PATIENCE if patience is None else patience
     what = f"{doing} {source.title} ({source.module})"
-    late = Timer(PATIENCE, _say, (f"{what} has not returned after {PATIENCE:g} s", source))
+    late = Timer(patience, _say, (f"{what} has not returned after {patience:g} s", source))
     late.daemon = True
     with LOADING, redirect_stdout(sys.stderr):
         late.start()

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from itnet_registry.discovery import Source
-from itnet_registry.plugin_code import plugin_code
+from itnet_registry.plugin_code import PATIENCE_WITH_TORCH, plugin_code
 
 
 def import_target(target: str, source: Source) -> Any:
@@ -16,7 +16,7 @@ def import_target(target: str, source: Source) -> Any:
         BaseException: whatever the import raises; AttributeError if the module has no such name.
     """
     module, _, name = target.partition(":")
-    with plugin_code(source, f"importing {module} of"):
+    with plugin_code(source, f"importing {module} of", PATIENCE_WITH_TORCH):
         return getattr(import_module(module), name)
 
 

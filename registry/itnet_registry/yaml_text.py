@@ -60,7 +60,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _name, (_form, _) in _SCALARS.items():
-    _Dumper.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_form.pattern})$"), None)  # type: ignore[no-untyped-call]
+    _Dumper.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_form.pattern})$"), None)
 
 
 def to_yaml(data: Mapping[str, Any]) -> str:
@@ -161,7 +161,8 @@ class _Builder:
             self._take(event)
         except ValueError as error:
             mark = event.start_mark
-            raise ValueError(f"{error}, in line {mark.line + 1}, column {mark.column + 1}") from None
+            place = f", in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            raise ValueError(f"{error}{place}") from None
 
     def _take(self, event: Event) -> None:
         if isinstance(event, DocumentStartEvent):

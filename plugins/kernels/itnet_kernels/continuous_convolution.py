@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, Literal, cast
 
 import torch
+from pydantic import Field as Option
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 

@@ -35,7 +35,7 @@ class S4Kernel(ChannelwiseKernel):
         """Configuration.
 
         Attributes:
-            state: states of a channel, N. The start is an eigenvalue problem of N × N, which takes a second at the most.
+            state: states of a channel, N. They begin with an eigenvalue problem of N × N, so there is a limit.
             unit: the length of time of a step.
             step_min: Δ at the start is drawn between this and `step_max`, evenly on a logarithmic scale.
             step_max: see `step_min`.
