@@ -148,7 +148,7 @@ class _Completion:
             json.dumps(options, allow_nan=False)
         except ValueError as error:
             raise ConfigError(
-                part.place, found=f"{shown(options)} ({error})", expected="options that JSON can hold"
+                part.place, found=f"{shown(options, 1000)} ({error})", expected="options that JSON can hold"
             ) from None
         return CompleteReference(name=part.component.id, **options)
 

@@ -7,7 +7,7 @@ import json
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
@@ -27,13 +27,12 @@ from itnet_registry.requirements import core_range, pip_install
 from itnet_registry.settings import CORE
 from itnet_registry.targets import one_line
 
-T = TypeVar("T")
+S = TypeVar("S", ComponentSpec, PresetSpec, CommandSpec, Check)
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("itnet_"))
 SERVED = (itnet_core.API - 1, itnet_core.API)
 BUILT_IN_COMMANDS = ("list", "info", "doctor", "new-plugin", "schema", "test-plugin", "validate")
 OWN_SECTIONS = ("model", "task")
-_DOING: dict[Stage, str] = {"import": "importing", "register": "calling the hooks of"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,11 @@ def load(source: Source) -> Plugin:
         PluginError: a stage failed; its `fault` says which.
     """
     check_core(source)
+    with plugin_code(source, "loading"):
+        return _load(source)
+
+
+def _load(source: Source) -> Plugin:
     with _stage(source, "import"):
         module = EntryPoint(source.entry_point, source.module, hookspecs.ENTRY_POINT_GROUP).load()
     with _stage(source, "api"):
@@ -101,8 +105,7 @@ def load(source: Source) -> Plugin:
 @contextmanager
 def _stage(source: Source, stage: Stage) -> Iterator[None]:
     try:
-        with plugin_code(source, _DOING.get(stage, "checking")):
-            yield
+        yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program that lists it
@@ -157,12 +160,12 @@ def _hooks(module: Any) -> pluggy.HookRelay:
     return manager.hook
 
 
-def _declarations(hook: pluggy.HookCaller, kind: type[T]) -> list[T]:
+def _declarations(hook: pluggy.HookCaller, kind: type[S]) -> list[S]:
     """Call a hook that returns declarations, and check that they are."""
     if not hook.get_hookimpls():
         return []
-    returned: list[Iterable[T] | None] = hook(api=itnet_core.API) or [None]
-    declarations: list[T] = []
+    returned: list[Iterable[S] | None] = hook(api=itnet_core.API) or [None]
+    declarations: list[S] = []
     for found in returned:
         if not isinstance(found, Iterable) or isinstance(found, (str, Mapping)):
             raise TypeError(f"{hook.name} returned {found!r}; expected an iterable of {kind.__name__}")
@@ -170,7 +173,8 @@ def _declarations(hook: pluggy.HookCaller, kind: type[T]) -> list[T]:
     for each in declarations:
         if not isinstance(each, kind):
             raise TypeError(f"{hook.name} returned an iterable with {each!r}; expected {kind.__name__} alone")
-    return declarations
+    # Made again, so that what is checked when one is made holds for a subclass too, and for what was changed since.
+    return [kind(**{field.name: getattr(each, field.name) for field in fields(kind)}) for each in declarations]
 
 
 def _check_declarations(plugin: Plugin) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -55,8 +56,8 @@ def choose(place: str, name: str, declared: Iterable[D], preferences: Sequence[S
 def shortest(declared: Iterable[D]) -> list[str]:
     """Return a name for each that stands for it alone: the bare one where it is unique, else the canonical id."""
     declared = list(declared)
-    bare = [each.name for each in declared]
-    return sorted({each.name if bare.count(each.name) == 1 else each.id for each in declared})
+    bare = Counter(each.name for each in declared)
+    return sorted({each.name if bare[each.name] == 1 else each.id for each in declared})
 
 
 def unknown(

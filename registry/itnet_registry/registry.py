@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.utils import canonicalize_name
 
 from itnet_core.component import KINDS, Check, Kind
 from itnet_core.errors import ConfigError
+from itnet_registry.collected import Collected
 from itnet_registry.components import TAKES_DIM, Component
-from itnet_registry.declared import Command, Declared, Preset
+from itnet_registry.declared import Command, Preset
 from itnet_registry.discovery import Discovery, Source, discover
 from itnet_registry.errors import Fault, PluginError
 from itnet_registry.loading import BUILT_IN_COMMANDS, Plugin, load
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from itnet_core.evaluate import Evaluator
     from itnet_core.model import ITNetModel
-
-D = TypeVar("D", bound=Declared[Any])
 
 
 class Registry:
@@ -44,6 +43,7 @@ class Registry:
         self._discovery: Discovery | None = None
         self._plugins: dict[Source, Plugin | None] = {}
         self._faults: dict[Source, Fault] = {}
+        self._known: dict[str, Collected[Any]] = {}
         self._automatic: tuple[Evaluator, ...] | None = None
 
     @property
@@ -77,17 +77,16 @@ class Registry:
         """
         if kind is not None and kind not in KINDS:
             raise ConfigError("kind", found=repr(kind), expected=f"one of {', '.join(KINDS)}")
-        kinds = KINDS if kind is None else (kind,)
-        found = _distinct(component for plugin in self.plugins() for component in plugin.components)
-        return sorted((c for c in found if c.kind in kinds), key=lambda c: (KINDS.index(c.kind), c.id))
+        found = [c for c in self._collected("components").every if kind in (None, c.kind)]
+        return sorted(found, key=lambda c: (KINDS.index(c.kind), c.id))
 
     def presets(self) -> list[Preset]:
         """Return the model presets in the order of their plugins."""
-        return _distinct(preset for plugin in self.plugins() for preset in plugin.presets)
+        return list(self._collected("presets").every)
 
     def commands(self) -> list[Command]:
         """Return the plugins' commands in the order of their plugins."""
-        return _distinct(command for plugin in self.plugins() for command in plugin.commands)
+        return list(self._collected("commands").every)
 
     def available(self, kind: Kind | None = None) -> list[str]:
         """Return the canonical ids of the components of a kind, or of all."""
@@ -113,26 +112,24 @@ class Registry:
             chosen = choose(place, name, (c for c in own if c.id == canonical(name)), ())
             if chosen is not None:
                 return chosen
-        components = self.components(kind)
-        chosen = choose(place, name, components, (prefer, self.prefer))
+        named = [c for c in self._collected("components").named(name) if c.kind == kind]
+        chosen = choose(place, name, named, (prefer, self.prefer))
         if chosen is None:
-            raise unknown(place, kind, name, components, self.discovery, self.faults)
+            raise unknown(place, kind, name, self.components(kind), self.discovery, self.faults)
         return chosen
 
     def preset(self, name: str, *, place: str = "preset", prefer: Sequence[str] = ()) -> Preset:
         """Return the preset that a name stands for; raises as `component` does."""
-        presets = self.presets()
-        chosen = choose(place, name, presets, (prefer, self.prefer))
+        chosen = choose(place, name, self._collected("presets").named(name), (prefer, self.prefer))
         if chosen is None:
-            raise unknown(place, "preset", name, presets, self.discovery, self.faults)
+            raise unknown(place, "preset", name, self.presets(), self.discovery, self.faults)
         return chosen
 
     def command(self, name: str) -> Command:
         """Return the plugins' command that a name stands for; raises as `component` does."""
-        commands = self.commands()
-        chosen = choose("itnet", name, commands, (self.prefer,))
+        chosen = choose("itnet", name, self._collected("commands").named(name), (self.prefer,))
         if chosen is None:
-            raise unknown("itnet", "command", name, commands, self.discovery, self.faults, BUILT_IN_COMMANDS)
+            raise unknown("itnet", "command", name, self.commands(), self.discovery, self.faults, BUILT_IN_COMMANDS)
         return chosen
 
     def create(self, kind: Kind, /, name: str, **config: Any) -> Any:
@@ -210,6 +207,16 @@ class Registry:
         """Return what each plugin says of its surroundings."""
         return [(plugin, plugin.doctor()) for plugin in self.plugins()]
 
+    def _collected(self, what: Literal["components", "presets", "commands"]) -> Collected[Any]:
+        """Return what all plugins declare, put together once; a plugin that is being imported is not there yet."""
+        with LOADING:
+            plugins = self.plugins()
+            known = self._known.get(what)
+            if known is None or known.plugins != plugins:
+                declared = [each for plugin in plugins for each in getattr(plugin, what)]
+                known = self._known[what] = Collected.of(plugins, declared)
+            return known
+
     def _plugin(self, source: Source) -> Plugin | None:
         with LOADING:  # a thread that asks for a plugin which another one loads waits for it
             if source not in self._plugins:
@@ -222,12 +229,3 @@ class Registry:
                         raise
                     self._faults[source] = error.fault
             return self._plugins[source]
-
-
-def _distinct(declared: Iterable[D]) -> list[D]:
-    """Leave out what is declared again with the same id and identity, as two entry points of a distribution may do."""
-    seen: list[D] = []
-    for each in declared:
-        if not any(each.id == other.id and each.identity == other.identity for other in seen):
-            seen.append(each)
-    return seen
