@@ -49,7 +49,7 @@ def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str])
     _check_replaceable(path)
     config = _config_of(model)
     check_agreement(registry, model, config)
-    records = dict(each for part in references(config) for each in _records(registry, *part))
+    records = records_of(registry, config)
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     written.mkdir()
@@ -115,6 +115,15 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             mend="A plugin changed its modules but not its config_version; install the versions in itnet.json.",
         ) from error
     return model.eval()
+
+
+def records_of(registry: Registry, config: CompleteModelConfig) -> dict[str, Record]:
+    """Return where each component of a model comes from, by its path, those that others refer to among them.
+
+    Raises:
+        UnknownNameError: one of them is not installed.
+    """
+    return dict(each for part in references(config) for each in _records(registry, *part))
 
 
 def _records(registry: Registry, where: str, kind: Kind, reference: Reference) -> Iterator[tuple[str, Record]]:
