@@ -22,7 +22,7 @@ from itnet_registry.components import Component
 from itnet_registry.declared import Command, Preset
 from itnet_registry.discovery import Source
 from itnet_registry.errors import Fault, PluginError, Stage
-from itnet_registry.plugin_code import plugin_code
+from itnet_registry.plugin_code import PATIENCE_WITH_TORCH, plugin_code
 from itnet_registry.requirements import core_range, pip_install
 from itnet_registry.settings import CORE
 from itnet_registry.targets import one_line
@@ -52,14 +52,14 @@ class Plugin:
 
     def migrate(self, component: str, config: Mapping[str, Any], from_version: int) -> Mapping[str, Any] | None:
         """Return a component's configuration in its present form; `None` if the plugin cannot."""
-        with plugin_code(self.source, "migrating a configuration of"):
+        with plugin_code(self.source, "migrating a configuration of", PATIENCE_WITH_TORCH):
             found = self.hook.itnet_migrate_config(component=component, config=config, from_version=from_version)
         return found[0] if found else None
 
     def doctor(self) -> list[Check]:
         """Return what the plugin says of its surroundings; a hook that fails is a failed check."""
         try:
-            with plugin_code(self.source, "asking itnet_doctor of"):
+            with plugin_code(self.source, "asking itnet_doctor of", PATIENCE_WITH_TORCH):
                 told = _declarations(self.hook.itnet_doctor, Check)
                 return [Check(name=str(c.name), ok=bool(c.ok), detail=str(c.detail)) for c in told]
         except KeyboardInterrupt:

@@ -19,7 +19,7 @@ PATIENCE = 10.0
 """Seconds after which a plugin that has not returned is named: its module imports little."""
 
 PATIENCE_WITH_TORCH = 60.0
-"""The same of the imports of its components, which may be the first to import torch."""
+"""The same of what may be the first to import torch: its components, and its hooks that are called later."""
 
 
 @contextmanager
