@@ -42,7 +42,7 @@ class S4Kernel(ChannelwiseKernel):
             axis: of the positions, that is time.
         """
 
-        state: int = Option(default=64, ge=1, le=1024)
+        state: int = Option(default=64, ge=1, le=512)
         unit: PositiveFloat = 1.0
         step_min: PositiveFloat = 1e-3
         step_max: PositiveFloat = 0.1

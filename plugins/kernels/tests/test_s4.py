@@ -107,8 +107,8 @@ def test_sixteen_thousand_steps_in_float32() -> None:
 
 
 def test_more_states_than_can_begin_in_a_second_are_refused() -> None:
-    """Their eigenvalue problem would take minutes, and matrices that no limit on a model's memory counts."""
+    """Their eigenvalue problem takes most of a minute, and matrices that no limit on a model's memory counts."""
     start = time.process_time()
-    with pytest.raises(ConfigError, match=r"S4Kernel\.state: found 4096; expected less than or equal to 1024"):
+    with pytest.raises(ConfigError, match=r"S4Kernel\.state: found 4096; expected less than or equal to 512"):
         S4Kernel(8, state=4096)
     assert time.process_time() - start < 1

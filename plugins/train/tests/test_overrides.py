@@ -45,6 +45,7 @@ def test_the_later_goes_over_the_earlier_and_the_original_stays() -> None:
         ("train.epochs=!!int ''", "as a value of !!int"),
         ("train.betas=" + "[" * 3000, "more than 100"),
         ("train.betas=[&a [1], *b]", "the alias"),
+        ("train." * 3000 + "epochs=3", "a path of 3001 parts"),
         ("train.epochs.more=3", "3 at epochs"),
     ],
 )
