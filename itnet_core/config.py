@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from itnet_core.component import Kind
-from itnet_core.errors import ConfigError
+from itnet_core.errors import ConfigError, closest, shown
 
 M = TypeVar("M", bound=BaseModel)
 
 restoring: ContextVar[bool] = ContextVar("restoring", default=False)
-"""Whether a checkpoint's weights will be loaded over what is being built: pretrained ones are not looked for then."""
+"""Whether a checkpoint is being loaded. Its configuration is complete, and its weights are loaded over what is built:
+no file is read for a field, and no pretrained weights are looked for."""
+
+
+@contextmanager
+def restoring_checkpoint() -> Iterator[None]:
+    """Parse configurations and build components as those of a checkpoint; see `restoring`."""
+    token = restoring.set(True)
+    try:
+        yield
+    finally:
+        restoring.reset(token)
 
 
 class ComponentConfig(BaseModel):
-    """Base of every component's nested `Config`: an unknown field is refused, and fields hold JSON-native values."""
+    """Base of every component's nested `Config`: an unknown field is refused, and fields hold JSON-native values.
+
+    A validator that reads a file, so that the configuration is complete without it, leaves it alone while a checkpoint
+    is loaded (`restoring`): what a checkpoint names is never opened.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -101,27 +116,45 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
             goes before one that is missing, since it may be the same one misspelt. Or a validator of the model fails.
     """
     try:
-        return model.model_validate(data)
+        parsed = model.model_validate(data)
     except ValidationError as error:
         first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
         *outer, last = first["loc"] or ("",)
-        path = ".".join([place, *map(str, first["loc"])])
+        path = ".".join([place, *(f"{part!s:.100}" for part in first["loc"])])
         fields = _fields(model, outer)
         if first["type"] == "extra_forbidden" and fields is not None:
-            close = get_close_matches(str(last), fields, n=1)
+            close = closest(str(last), fields)
             raise ConfigError(
                 path,
                 found="a field that does not exist",
                 expected=f"one of {', '.join(fields) or 'no field at all'}",
-                mend=f"Did you mean {close[0]!r}?" if close else "",
+                mend=f"Did you mean {close!r}?" if close else "",
             ) from None
         if first["type"] == "missing":
             raise ConfigError(path, found="nothing", expected="a value") from None
         expected = first["msg"].removeprefix("Input should be ")
-        raise ConfigError(path, found=repr(first["input"]), expected=expected) from None
+        raise ConfigError(path, found=shown(first["input"]), expected=expected) from None
     except Exception as error:  # a validator's own, such as the overflow of a number with too many digits
         found = f"{type(error).__name__}: {error}, when they were checked"
         raise ConfigError(place, found=found, expected="values that can be checked") from error
+    for path in _booleans_as_numbers(data, parsed, place):
+        raise ConfigError(path, found="true or false", expected="a number")
+    return parsed
+
+
+def _booleans_as_numbers(given: Any, parsed: Any, path: str) -> Iterator[str]:
+    """Yield the places of booleans that were taken for numbers, as pydantic does."""
+    if isinstance(given, bool) and type(parsed) in (int, float):
+        yield path
+    elif parsed is given:
+        return
+    elif isinstance(given, Mapping):
+        inner = dict(parsed) if isinstance(parsed, BaseModel | Mapping) else {}
+        for name in given.keys() & inner.keys():
+            yield from _booleans_as_numbers(given[name], inner[name], f"{path}.{name!s:.100}")
+    elif isinstance(given, list | tuple) and isinstance(parsed, list | tuple):
+        for number, (each, other) in enumerate(zip(given, parsed, strict=False)):
+            yield from _booleans_as_numbers(each, other, f"{path}.{number}")
 
 
 def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 from itnet_core.printable import printable
 
 
@@ -25,6 +28,21 @@ class ITNetError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:  # keyword-only arguments, so that errors survive a worker process
         return _rebuild, (type(self), self.place, self.found, self.expected, self.mend)
+
+
+def shown(value: object, length: int = 200) -> str:
+    """Return what was found, as an error tells it: its beginning, where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more digits than Python writes, or a class that has no sound `__repr__`
+        text = f"a value of type {type(value).__name__} that cannot be written out"
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return which of the known names was perhaps meant; none where a name is too long to be one misspelt."""
+    close = get_close_matches(name, known, n=1) if len(name) <= 100 else []
+    return close[0] if close else None
 
 
 def _rebuild(cls: type[ITNetError], place: str, found: str, expected: str, mend: str) -> ITNetError:

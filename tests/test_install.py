@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -162,3 +163,16 @@ def test_what_is_not_installed_is_named_with_its_mend(image_only: Path) -> None:
     done = run(image_only, "-c", code)
     assert done.returncode == 1
     assert "pip install itnet-text" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "dependency", "wrong"),
+    [
+        ("itnet-registry", "packaging", ["23.0", "23.1"]),  # without `is_normalized_name`
+        ("itnet-train", "lightning", ["2.6.2", "2.6.3"]),  # malicious releases
+    ],
+)
+def test_versions_that_must_not_be_installed_are_excluded(name: str, dependency: str, wrong: list[str]) -> None:
+    declared = tomllib.loads((FOLDERS[name] / "pyproject.toml").read_text())["project"]["dependencies"]
+    [requirement] = [each for each in map(Requirement, declared) if each.name == dependency]
+    assert not [version for version in wrong if requirement.specifier.contains(version)]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
         create_model,
         default_registry,
         load_model,
+        replace_head,
+        replace_operator,
         save_model,
         use_sampler,
     )
@@ -46,6 +48,8 @@ _HOME = {
         "create_model",
         "default_registry",
         "load_model",
+        "replace_head",
+        "replace_operator",
         "save_model",
         "use_sampler",
     ),
@@ -83,6 +87,8 @@ __all__ = [
     "default_registry",
     "load_config",
     "load_model",
+    "replace_head",
+    "replace_operator",
     "save_model",
     "use_sampler",
 ]

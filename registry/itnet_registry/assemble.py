@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from itnet_core.component import Kind
 from itnet_core.config import Reference as CompleteReference
+from itnet_core.config import parse
 from itnet_core.encoder import Encoder
 from itnet_core.errors import ConfigError, ShapeError
 from itnet_core.head import Head
@@ -15,7 +17,7 @@ from itnet_core.operator import IntegralOperator
 from itnet_core.trunk import Trunk
 from itnet_registry.automatic import offered
 from itnet_registry.complete import at, built, complete
-from itnet_registry.memory import MemoryLimit, machine_bytes
+from itnet_registry.memory import MemoryLimit
 from itnet_registry.model_config import CompleteModelConfig
 from itnet_registry.registry import Registry
 
@@ -38,52 +40,82 @@ def build(
     registry: Registry, config: CompleteModelConfig, place: str = "model", memory: MemoryLimit | None = None
 ) -> ITNetModel:
     """Return a new model of exactly this configuration, within a limit, by default the machine's memory."""
-    with memory or MemoryLimit(machine_bytes(), "this machine's memory") as memory:
-        return _build(registry, config, place, memory)
+    with memory or MemoryLimit.of_the_machine() as memory:
+        return Builder(registry, config, place).model(memory)
 
 
-def _build(registry: Registry, config: CompleteModelConfig, place: str, memory: MemoryLimit) -> ITNetModel:
+def config_of(model: ITNetModel) -> CompleteModelConfig:
+    """Return the configuration that a model was assembled from.
 
-    def new(kind: Kind, reference: CompleteReference, where: str, *channels: int) -> Any:
-        component = registry.component(kind, reference.name, place=f"{place}.{where}")
-        with at(f"{place}.{where}"):
-            cls = component.load()
-        return built(component, lambda: cls(*channels, **reference.options), f"{place}.{where}")
+    Raises:
+        ConfigError: it has none, or not a complete one.
+    """
+    if not isinstance(model.config, Mapping):
+        raise ConfigError(
+            "ITNetModel.config",
+            found=repr(model.config),
+            expected="the configuration that it was assembled from",
+            mend="Models from create_model and load_model have one.",
+        )
+    return parse(CompleteModelConfig, model.config, "ITNetModel.config")
 
-    def operator() -> IntegralOperator:
-        kernel = new("kernel", config.kernel, "kernel", config.width)
-        sampler = new("sampler", config.sampler, "sampler", config.width)
-        evaluator = offered(registry, new("evaluator", config.evaluator, "evaluator"))
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds the parts of a model of a complete configuration; `place` is how errors call the configuration."""
+
+    registry: Registry
+    config: CompleteModelConfig
+    place: str = "model"
+
+    def model(self, memory: MemoryLimit) -> ITNetModel:
+        """Return the whole model."""
+        config = self.config
+        encoders: dict[str, Encoder] = {
+            modality: self._new("encoder", reference, f"encoders.{modality}", config.width)
+            for modality, reference in config.encoders.items()
+        }
+        before = memory.spent
+        operators = [self.operator()]
+        with at(f"{self.place}.depth"):  # refused here, not when so many are there that the next does not fit
+            memory.afford(memory.spent - before, config.depth - 1)
+        operators += [self.operator() for _ in range(config.depth - 1)]
+        heads = {modality: self.head(modality) for modality in config.heads}
+        with at(self.place):
+            trunk = Trunk(
+                operators,
+                ffn_ratio=config.ffn_ratio,
+                dropout=config.dropout,
+                position=config.position,
+                scan=config.scan,
+            )
+        return ITNetModel(encoders, trunk, heads, config=config.model_dump())
+
+    def operator(self) -> IntegralOperator:
+        """Return the operator of one block."""
+        config = self.config
+        kernel = self._new("kernel", config.kernel, "kernel", config.width)
+        sampler = self._new("sampler", config.sampler, "sampler", config.width)
+        evaluator = offered(self.registry, self._new("evaluator", config.evaluator, "evaluator"))
         try:
-            with at(f"{place}.width"):
+            with at(f"{self.place}.width"):
                 return IntegralOperator(config.width, kernel, sampler, evaluator)
         except ShapeError as error:
             raise ConfigError(
-                f"{place}.kernel",
+                f"{self.place}.kernel",
                 found=error.found,
                 expected=error.expected,
                 mend="Choose another width, or other heads.",
             ) from error
 
-    encoders: dict[str, Encoder] = {
-        modality: new("encoder", reference, f"encoders.{modality}", config.width)
-        for modality, reference in config.encoders.items()
-    }
-    before = memory.spent
-    operators = [operator()]
-    with at(f"{place}.depth"):  # refused here, not when so many are there that the next does not fit
-        memory.afford(memory.spent - before, config.depth - 1)
-    operators += [operator() for _ in range(config.depth - 1)]
-    heads: dict[str, Head] = {
-        modality: new("head", reference, f"heads.{modality}", config.width)
-        for modality, reference in config.heads.items()
-    }
-    with at(place):
-        trunk = Trunk(
-            operators,
-            ffn_ratio=config.ffn_ratio,
-            dropout=config.dropout,
-            position=config.position,
-            scan=config.scan,
-        )
-    return ITNetModel(encoders, trunk, heads, config=config.model_dump())
+    def head(self, modality: str) -> Head:
+        """Return the head of a modality."""
+        head: Head = self._new("head", self.config.heads[modality], f"heads.{modality}", self.config.width)
+        return head
+
+    def _new(self, kind: Kind, reference: CompleteReference, where: str, *channels: int) -> Any:
+        place = f"{self.place}.{where}"
+        component = self.registry.component(kind, reference.name, place=place)
+        with at(place):
+            cls = component.load()
+        return built(component, lambda: cls(*channels, **reference.options), place)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from safetensors.torch import save_model as save_weights
 
 import itnet_core
 from itnet_core.component import Kind
-from itnet_core.config import Reference, parse, referring, restoring
+from itnet_core.config import Reference, referring, restoring_checkpoint
 from itnet_core.errors import ConfigError
 from itnet_core.model import ITNetModel
-from itnet_registry.assemble import build
+from itnet_registry.agreement import check_agreement
+from itnet_registry.assemble import build, config_of
 from itnet_registry.compatibility import present_config
 from itnet_registry.errors import CheckpointError
+from itnet_registry.exchange import aside, put
 from itnet_registry.manifest import FORMAT, MANIFEST, WEIGHTS, Manifest, Record, references
 from itnet_registry.memory import MemoryLimit, machine_bytes
 from itnet_registry.model_config import CompleteModelConfig
@@ -36,18 +38,18 @@ what it does not store: a checkpoint does not decide how much memory is taken.""
 def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str]) -> None:
     """Write a model's weights and configuration as the directory `path`.
 
-    It is written beside `path` under a temporary name and then renamed; a checkpoint that is there already stays until
-    the new one is complete, and is put back if the last step fails.
+    It is written beside `path` under a temporary name and then put in place; see `itnet_registry.exchange.put`.
 
     Raises:
-        CheckpointError: the model was not assembled from a configuration, its weights cannot be stored, or `path` is
-            something other than a checkpoint.
+        CheckpointError: the model was not assembled from a configuration, or is no longer what that says; its weights
+            cannot be stored; or `path` is something other than a checkpoint.
         UnknownNameError: one of its components is no longer there.
     """
     path = Path(path).resolve()
     _check_replaceable(path)
     config = _config_of(model)
-    records = dict(each for part in references(config) for each in _records(registry, *part))
+    check_agreement(registry, model, config)
+    records = records_of(registry, config)
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     written.mkdir()
@@ -69,13 +71,15 @@ def save_model(registry: Registry, model: ITNetModel, path: str | PathLike[str])
         (written / WEIGHTS).chmod((written / MANIFEST).stat().st_mode)
         for name in (WEIGHTS, MANIFEST):
             _to_disk(written / name)
-        _replace(written, path)
+        put(written, path)
     finally:
         shutil.rmtree(written, ignore_errors=True)
 
 
 def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
     """Return the model of the checkpoint `path`, on the CPU and in evaluation mode, bit by bit as it was saved.
+
+    It opens no other file: what the configuration names is not read.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of an unknown format; or plugins are missing, too old or
@@ -86,7 +90,8 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
         if not (path / name).is_file():
             raise _missing(path, name)
     manifest = Manifest.read(path / MANIFEST)
-    config = present_config(registry, manifest, str(path))
+    with restoring_checkpoint():
+        config = present_config(registry, manifest, str(path))
     weights = path / WEIGHTS
     found = _sha256(weights)
     if found != manifest.sha256:
@@ -97,11 +102,8 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             mend="The file is truncated or was changed; take it from a copy.",
         )
     limit = min(machine_bytes(), SPARE + TIMES * weights.stat().st_size)
-    token = restoring.set(True)
-    try:
+    with restoring_checkpoint():
         model = build(registry, config, f"{path}: config", MemoryLimit(limit, f"for the {WEIGHTS} beside it"))
-    finally:
-        restoring.reset(token)
     try:
         _take_dtypes(model, weights)
         load_weights(model, weights, strict=True)
@@ -113,6 +115,15 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             mend="A plugin changed its modules but not its config_version; install the versions in itnet.json.",
         ) from error
     return model.eval()
+
+
+def records_of(registry: Registry, config: CompleteModelConfig) -> dict[str, Record]:
+    """Return where each component of a model comes from, by its path, those that others refer to among them.
+
+    Raises:
+        UnknownNameError: one of them is not installed.
+    """
+    return dict(each for part in references(config) for each in _records(registry, *part))
 
 
 def _records(registry: Registry, where: str, kind: Kind, reference: Reference) -> Iterator[tuple[str, Record]]:
@@ -134,22 +145,18 @@ def _records(registry: Registry, where: str, kind: Kind, reference: Reference) -
 
 
 def _config_of(model: ITNetModel) -> CompleteModelConfig:
-    if not isinstance(model.config, Mapping):
-        raise CheckpointError(
-            "ITNetModel.config",
-            found=repr(model.config),
-            expected="the configuration that it was assembled from",
-            mend="Models from create_model and load_model have one.",
-        )
     try:
-        return parse(CompleteModelConfig, model.config, "ITNetModel.config")
+        return config_of(model)
     except ConfigError as error:
         raise CheckpointError(error.place, found=error.found, expected=error.expected, mend=error.mend) from error
 
 
 def _check_replaceable(path: Path) -> None:
     if path.is_dir():
-        others = sorted(each.name for each in path.iterdir() if each.name not in (MANIFEST, WEIGHTS))
+        try:
+            others = sorted(each.name for each in path.iterdir() if each.name not in (MANIFEST, WEIGHTS))
+        except FileNotFoundError:  # another thread is replacing it
+            return
         if not others:
             return
         found = f"a directory that holds {', '.join(others[:3])}"
@@ -160,29 +167,9 @@ def _check_replaceable(path: Path) -> None:
     raise CheckpointError(str(path), found=found, expected="a new path, or a checkpoint to replace")
 
 
-def _replace(new: Path, path: Path) -> None:
-    if not path.exists():
-        new.rename(path)
-        return
-    old = _previous(path)
-    shutil.rmtree(old, ignore_errors=True)
-    path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _previous(path: Path) -> Path:
-    """Return where the checkpoint that is being replaced stands for a moment."""
-    return path.with_name(f".{path.name}.previous")
-
-
 def _missing(path: Path, name: str) -> CheckpointError:
     found = f"no {name} in it" if path.is_dir() else "a file" if path.exists() else "nothing"
-    previous = _previous(path.resolve())
+    previous = aside(path.resolve())
     saved = found == "nothing" and previous.is_dir()
     return CheckpointError(
         str(path),

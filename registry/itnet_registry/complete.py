@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from itnet_core.component import Kind
 from itnet_core.config import ComponentConfig, Refers, parse, referring
 from itnet_core.config import Reference as CompleteReference
-from itnet_core.errors import ConfigError, ITNetError
+from itnet_core.errors import ConfigError, ITNetError, shown
 from itnet_core.task import Task
 from itnet_registry.components import Component
 from itnet_registry.errors import ComponentError
@@ -154,7 +154,9 @@ class _Completion:
         try:
             json.dumps(options, allow_nan=False)
         except ValueError as error:
-            raise ConfigError(part.place, found=f"{options} ({error})", expected="options that JSON can hold") from None
+            raise ConfigError(
+                part.place, found=f"{shown(options, 1000)} ({error})", expected="options that JSON can hold"
+            ) from None
         return CompleteReference(name=part.component.id, **options)
 
     def _referred(self, part: _Part, field: str, refers: Refers, below: Any) -> dict[str, Any]:

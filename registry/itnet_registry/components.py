@@ -62,7 +62,7 @@ class Component(Declared[ComponentSpec]):
             error.requirements = missing
             raise error
         try:
-            target = import_target(self.spec.target)
+            target = import_target(self.spec.target, self.source)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import yaml
+from itnet_core.errors import ConfigError, shown
+from itnet_core.files import read_regular
+from itnet_registry.yaml_text import read_yaml
 
-from itnet_core.errors import ConfigError
+MOST = 2**26
+"""Bytes of a configuration file; complete ones hold vocabularies, of which the largest take a quarter of it."""
 
 
 def load_config(path: str | PathLike[str]) -> dict[str, Any]:
     """Return the sections of a configuration file by name; a `task` at the top is moved into `model`.
 
     Raises:
-        ConfigError: the file is missing, is no YAML or JSON, is not a mapping of sections, or says something twice.
+        ConfigError: the file is missing, no regular one or too large, is no YAML or JSON, is not a mapping of sections,
+            or says something twice.
     """
     path = Path(path)
     sections = _read(path)
@@ -41,31 +45,19 @@ def _read(path: Path) -> Any:
     if suffix not in (".yaml", ".yml", ".json"):
         raise ConfigError(str(path), found=f"the suffix {path.suffix!r}", expected=".yaml, .yml or .json")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, MOST).decode("utf-8")
         if suffix == ".json":
             return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
-        return _Loader(text).get_single_data()
+        return read_yaml(text)
     except OSError as error:
         raise ConfigError(str(path), found=error.strerror or str(error), expected="a file that can be read") from None
     except UnicodeDecodeError as error:
         raise ConfigError(
             str(path), found=f"bytes that are not UTF-8, at {error.start}", expected="UTF-8 text"
         ) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         language = "JSON" if suffix == ".json" else "YAML"
         raise ConfigError(str(path), found=" ".join(str(error).split()), expected=f"valid {language}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """A SafeLoader that refuses a key which is there already."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return the mapping; its keys are told apart before `<<` merges others in, which it may override."""
-        try:
-            _once([(key.value, None) for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
-        except ValueError as error:
-            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
-        return super().construct_mapping(node, deep)
 
 
 def _once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -82,4 +74,4 @@ def _no_constant(name: str) -> Any:
 
 
 def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"{value!r}"[:80]
+    return "nothing" if value is None else shown(value, 80)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from itnet_core.component import Kind
 from itnet_registry.components import Component
+from itnet_registry.plugin_code import LOADING
 from itnet_registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
 
 
 @cache
+def _registry() -> Registry:
+    return Registry()
+
+
 def default_registry() -> Registry:
     """Return the registry that the functions below use, made on first use from the environment as it is then."""
-    return Registry()
+    with LOADING:
+        return _registry()
 
 
 def available(kind: Kind | None = None) -> list[str]:
@@ -55,3 +61,13 @@ def load_model(path: str | PathLike[str]) -> ITNetModel:
 def use_sampler(model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
     """Have a model integrate by another sampler, in place; see `itnet_registry.samplers.use_sampler`."""
     default_registry().use_sampler(model, sampler)
+
+
+def replace_head(model: ITNetModel, head: str | Mapping[str, Any], modality: str | None = None) -> None:
+    """Give a model another head, in place; see `itnet_registry.replacing.replace_head`."""
+    default_registry().replace_head(model, head, modality)
+
+
+def replace_operator(model: ITNetModel, **parts: str | Mapping[str, Any] | None) -> None:
+    """Give a model's blocks another kernel, sampler or evaluator; see `itnet_registry.replacing.replace_operator`."""
+    default_registry().replace_operator(model, **parts)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
-from difflib import get_close_matches
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
@@ -19,15 +17,17 @@ from packaging.requirements import Requirement
 import itnet_core
 from itnet_core import hookspecs
 from itnet_core.component import Check, CommandSpec, ComponentSpec, PresetSpec
+from itnet_core.errors import closest
 from itnet_registry.components import Component
 from itnet_registry.declared import Command, Preset
 from itnet_registry.discovery import Source
 from itnet_registry.errors import Fault, PluginError, Stage
+from itnet_registry.plugin_code import PATIENCE_WITH_TORCH, plugin_code
 from itnet_registry.requirements import core_range, pip_install
 from itnet_registry.settings import CORE
 from itnet_registry.targets import one_line
 
-T = TypeVar("T")
+S = TypeVar("S", ComponentSpec, PresetSpec, CommandSpec, Check)
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("itnet_"))
 SERVED = (itnet_core.API - 1, itnet_core.API)
@@ -52,14 +52,14 @@ class Plugin:
 
     def migrate(self, component: str, config: Mapping[str, Any], from_version: int) -> Mapping[str, Any] | None:
         """Return a component's configuration in its present form; `None` if the plugin cannot."""
-        with redirect_stdout(sys.stderr):
+        with plugin_code(self.source, "migrating a configuration of", PATIENCE_WITH_TORCH):
             found = self.hook.itnet_migrate_config(component=component, config=config, from_version=from_version)
         return found[0] if found else None
 
     def doctor(self) -> list[Check]:
         """Return what the plugin says of its surroundings; a hook that fails is a failed check."""
         try:
-            with redirect_stdout(sys.stderr):
+            with plugin_code(self.source, "asking itnet_doctor of", PATIENCE_WITH_TORCH):
                 told = _declarations(self.hook.itnet_doctor, Check)
                 return [Check(name=str(c.name), ok=bool(c.ok), detail=str(c.detail)) for c in told]
         except KeyboardInterrupt:
@@ -77,6 +77,11 @@ def load(source: Source) -> Plugin:
         PluginError: a stage failed; its `fault` says which.
     """
     check_core(source)
+    with plugin_code(source, "loading"):
+        return _load(source)
+
+
+def _load(source: Source) -> Plugin:
     with _stage(source, "import"):
         module = EntryPoint(source.entry_point, source.module, hookspecs.ENTRY_POINT_GROUP).load()
     with _stage(source, "api"):
@@ -100,8 +105,7 @@ def load(source: Source) -> Plugin:
 @contextmanager
 def _stage(source: Source, stage: Stage) -> Iterator[None]:
     try:
-        with redirect_stdout(sys.stderr):
-            yield
+        yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program that lists it
@@ -146,8 +150,8 @@ def _hooks(module: Any) -> pluggy.HookRelay:
         options = manager.parse_hookimpl_opts(module, name)
         hook = (options and options.get("specname")) or name
         if hook not in HOOKS and (options or name.startswith("itnet_")):
-            close = get_close_matches(hook, HOOKS, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"The hooks are {', '.join(HOOKS)}."
+            close = closest(hook, HOOKS)
+            hint = f"Did you mean {close!r}?" if close else f"The hooks are {', '.join(HOOKS)}."
             raise AttributeError(f"{hook!r} is no hook of itnet_core.hookspecs. {hint}")
         if hook in HOOKS and not options:
             raise AttributeError(f"{name!r} is not marked as a hook. Decorate it with itnet_core.hookimpl.")
@@ -156,12 +160,12 @@ def _hooks(module: Any) -> pluggy.HookRelay:
     return manager.hook
 
 
-def _declarations(hook: pluggy.HookCaller, kind: type[T]) -> list[T]:
+def _declarations(hook: pluggy.HookCaller, kind: type[S]) -> list[S]:
     """Call a hook that returns declarations, and check that they are."""
     if not hook.get_hookimpls():
         return []
-    returned: list[Iterable[T] | None] = hook(api=itnet_core.API) or [None]
-    declarations: list[T] = []
+    returned: list[Iterable[S] | None] = hook(api=itnet_core.API) or [None]
+    declarations: list[S] = []
     for found in returned:
         if not isinstance(found, Iterable) or isinstance(found, (str, Mapping)):
             raise TypeError(f"{hook.name} returned {found!r}; expected an iterable of {kind.__name__}")
@@ -169,7 +173,8 @@ def _declarations(hook: pluggy.HookCaller, kind: type[T]) -> list[T]:
     for each in declarations:
         if not isinstance(each, kind):
             raise TypeError(f"{hook.name} returned an iterable with {each!r}; expected {kind.__name__} alone")
-    return declarations
+    # Made again, so that what is checked when one is made holds for a subclass too, and for what was changed since.
+    return [kind(**{field.name: getattr(each, field.name) for field in fields(kind)}) for each in declarations]
 
 
 def _check_declarations(plugin: Plugin) -> None:

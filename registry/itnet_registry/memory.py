@@ -55,6 +55,11 @@ class MemoryLimit(TorchFunctionMode):
         super().__init__()
         self.limit, self.why, self.spent = limit, why, 0
 
+    @classmethod
+    def of_the_machine(cls) -> MemoryLimit:
+        """Return the limit that is the machine's memory."""
+        return cls(machine_bytes(), "this machine's memory")
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from packaging.utils import canonicalize_name
 
+from itnet_core.errors import closest, shown
 from itnet_registry import first_party
 from itnet_registry.declared import Declared
 from itnet_registry.discovery import Discovery
@@ -55,8 +56,8 @@ def choose(place: str, name: str, declared: Iterable[D], preferences: Sequence[S
 def shortest(declared: Iterable[D]) -> list[str]:
     """Return a name for each that stands for it alone: the bare one where it is unique, else the canonical id."""
     declared = list(declared)
-    bare = [each.name for each in declared]
-    return sorted({each.name if bare.count(each.name) == 1 else each.id for each in declared})
+    bare = Counter(each.name for each in declared)
+    return sorted({each.name if bare[each.name] == 1 else each.id for each in declared})
 
 
 def unknown(
@@ -81,7 +82,7 @@ def unknown(
         hints.append(f"{variable} leaves out {left_out}.")
     return UnknownNameError(
         place,
-        found=f"{name!r}, which no installed plugin provides",
+        found=f"{shown(name)}, which no installed plugin provides",
         expected=f"one of the installed {kind}s: {', '.join(installed)}"
         if installed
         else f"a {kind}; none is installed",
@@ -107,8 +108,8 @@ def _installation(kind: str, name: str, found: Discovery, faults: Sequence[Fault
 
 def _close(kind: str, name: str, installed: Sequence[str], ids: Sequence[str]) -> str:
     """Say which name was perhaps meant."""
-    close = get_close_matches(name.lower(), [*installed, *ids, *first_party.names(kind)], n=1)
-    if not close or close[0] == name:
+    close = closest(name.lower(), [*installed, *ids, *first_party.names(kind)])
+    if close is None or close == name:
         return ""
-    owner = None if close[0] in installed or close[0] in ids else first_party.bringer(kind, close[0])
-    return f"Did you mean {close[0]!r}{f' of {owner} ({pip_install([owner])})' if owner else ''}?"
+    owner = None if close in installed or close in ids else first_party.bringer(kind, close)
+    return f"Did you mean {close!r}{f' of {owner} ({pip_install([owner])})' if owner else ''}?"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.utils import canonicalize_name
 
 from itnet_core.component import KINDS, Check, Kind
 from itnet_core.errors import ConfigError
+from itnet_registry.collected import Collected
 from itnet_registry.components import TAKES_DIM, Component
-from itnet_registry.declared import Command, Declared, Preset
+from itnet_registry.declared import Command, Preset
 from itnet_registry.discovery import Discovery, Source, discover
 from itnet_registry.errors import CheckpointError, Fault, PluginError, refused_as
 from itnet_registry.loading import BUILT_IN_COMMANDS, Plugin, load
 from itnet_registry.names import canonical, choose, unknown
+from itnet_registry.plugin_code import LOADING
 from itnet_registry.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,14 +25,12 @@ if TYPE_CHECKING:
     from itnet_core.evaluate import Evaluator
     from itnet_core.model import ITNetModel
 
-D = TypeVar("D", bound=Declared[Any])
-
 
 class Registry:
     """The plugins of this environment. Nothing is looked for before something is asked.
 
     A plugin that fails is set aside with its fault, and everything else goes on; what needs it fails, and quotes the
-    fault.
+    fault. A registry may be used from several threads.
 
     Args:
         prefer: canonical ids that their bare names stand for; by default those of `ITNET_PREFER`.
@@ -41,21 +40,28 @@ class Registry:
     def __init__(self, *, prefer: Iterable[str] = (), settings: Settings | None = None) -> None:
         self.settings = Settings.from_environment() if settings is None else settings
         self.prefer = tuple(prefer) or self.settings.prefer
+        self._discovery: Discovery | None = None
         self._plugins: dict[Source, Plugin | None] = {}
         self._faults: dict[Source, Fault] = {}
+        self._known: dict[str, Collected[Any]] = {}
+        self._automatic: tuple[Evaluator, ...] | None = None
 
-    @cached_property
+    @property
     def discovery(self) -> Discovery:
         """What the metadata of the installed distributions tell; imports no plugin."""
-        found = discover(self.settings)
-        if self.settings.strict and found.faults:
-            raise PluginError.of(found.faults[0])
-        return found
+        with LOADING:
+            if self._discovery is None:
+                found = discover(self.settings)
+                if self.settings.strict and found.faults:
+                    raise PluginError.of(found.faults[0])
+                self._discovery = found
+            return self._discovery
 
     @property
     def faults(self) -> tuple[Fault, ...]:
         """The plugins that were set aside so far."""
-        return (*self.discovery.faults, *(self._faults[source] for source in sorted(self._faults)))
+        with LOADING:
+            return (*self.discovery.faults, *(self._faults[source] for source in sorted(self._faults)))
 
     def plugins(self, distribution: str | None = None) -> list[Plugin]:
         """Return the plugins that load, of one distribution or of all, importing those that were not asked before."""
@@ -71,17 +77,16 @@ class Registry:
         """
         if kind is not None and kind not in KINDS:
             raise ConfigError("kind", found=repr(kind), expected=f"one of {', '.join(KINDS)}")
-        kinds = KINDS if kind is None else (kind,)
-        found = _distinct(component for plugin in self.plugins() for component in plugin.components)
-        return sorted((c for c in found if c.kind in kinds), key=lambda c: (KINDS.index(c.kind), c.id))
+        found = [c for c in self._collected("components").every if kind in (None, c.kind)]
+        return sorted(found, key=lambda c: (KINDS.index(c.kind), c.id))
 
     def presets(self) -> list[Preset]:
         """Return the model presets in the order of their plugins."""
-        return _distinct(preset for plugin in self.plugins() for preset in plugin.presets)
+        return list(self._collected("presets").every)
 
     def commands(self) -> list[Command]:
         """Return the plugins' commands in the order of their plugins."""
-        return _distinct(command for plugin in self.plugins() for command in plugin.commands)
+        return list(self._collected("commands").every)
 
     def available(self, kind: Kind | None = None) -> list[str]:
         """Return the canonical ids of the components of a kind, or of all."""
@@ -107,26 +112,24 @@ class Registry:
             chosen = choose(place, name, (c for c in own if c.id == canonical(name)), ())
             if chosen is not None:
                 return chosen
-        components = self.components(kind)
-        chosen = choose(place, name, components, (prefer, self.prefer))
+        named = [c for c in self._collected("components").named(name) if c.kind == kind]
+        chosen = choose(place, name, named, (prefer, self.prefer))
         if chosen is None:
-            raise unknown(place, kind, name, components, self.discovery, self.faults)
+            raise unknown(place, kind, name, self.components(kind), self.discovery, self.faults)
         return chosen
 
     def preset(self, name: str, *, place: str = "preset", prefer: Sequence[str] = ()) -> Preset:
         """Return the preset that a name stands for; raises as `component` does."""
-        presets = self.presets()
-        chosen = choose(place, name, presets, (prefer, self.prefer))
+        chosen = choose(place, name, self._collected("presets").named(name), (prefer, self.prefer))
         if chosen is None:
-            raise unknown(place, "preset", name, presets, self.discovery, self.faults)
+            raise unknown(place, "preset", name, self.presets(), self.discovery, self.faults)
         return chosen
 
     def command(self, name: str) -> Command:
         """Return the plugins' command that a name stands for; raises as `component` does."""
-        commands = self.commands()
-        chosen = choose("itnet", name, commands, (self.prefer,))
+        chosen = choose("itnet", name, self._collected("commands").named(name), (self.prefer,))
         if chosen is None:
-            raise unknown("itnet", "command", name, commands, self.discovery, self.faults, BUILT_IN_COMMANDS)
+            raise unknown("itnet", "command", name, self.commands(), self.discovery, self.faults, BUILT_IN_COMMANDS)
         return chosen
 
     def create(self, kind: Kind, /, name: str, **config: Any) -> Any:
@@ -149,12 +152,15 @@ class Registry:
 
         return offered(self, component.load()(**config))
 
-    @cached_property
+    @property
     def automatic_evaluators(self) -> tuple[Evaluator, ...]:
         """The evaluators that `auto` chooses from, in the order of preference."""
         from itnet_registry.automatic import ranked
 
-        return tuple(evaluator for _, evaluator in ranked(self))
+        with LOADING:
+            if self._automatic is None:
+                self._automatic = tuple(evaluator for _, evaluator in ranked(self))
+            return self._automatic
 
     def create_model(self, preset: str | None = None, **overrides: Any) -> ITNetModel:
         """Return a new model; see `itnet_registry.assemble.create_model`."""
@@ -182,6 +188,18 @@ class Registry:
 
         use_sampler(self, model, sampler)
 
+    def replace_head(self, model: ITNetModel, head: str | Mapping[str, Any], modality: str | None = None) -> None:
+        """Replace a model's head in place; see `itnet_registry.replacing.replace_head`."""
+        from itnet_registry.replacing import replace_head
+
+        replace_head(self, model, head, modality)
+
+    def replace_operator(self, model: ITNetModel, **parts: str | Mapping[str, Any] | None) -> None:
+        """Replace the operators of a model's blocks in place; see `itnet_registry.replacing.replace_operator`."""
+        from itnet_registry.replacing import replace_operator
+
+        replace_operator(self, model, **parts)
+
     def migrate(self, component: Component, config: Mapping[str, Any], from_version: int) -> Mapping[str, Any] | None:
         """Have a component's plugin bring an older configuration to its present form; `None` if it cannot."""
         plugin = self._plugin(component.source)
@@ -191,23 +209,25 @@ class Registry:
         """Return what each plugin says of its surroundings."""
         return [(plugin, plugin.doctor()) for plugin in self.plugins()]
 
+    def _collected(self, what: Literal["components", "presets", "commands"]) -> Collected[Any]:
+        """Return what all plugins declare, put together once; a plugin that is being imported is not there yet."""
+        with LOADING:
+            plugins = self.plugins()
+            known = self._known.get(what)
+            if known is None or known.plugins != plugins:
+                declared = [each for plugin in plugins for each in getattr(plugin, what)]
+                known = self._known[what] = Collected.of(plugins, declared)
+            return known
+
     def _plugin(self, source: Source) -> Plugin | None:
-        if source not in self._plugins:
-            self._plugins[source] = None  # a plugin that lists plugins while it is imported does not see itself
-            try:
-                self._plugins[source] = load(source)
-            except PluginError as error:
-                if self.settings.strict or error.fault is None:
-                    del self._plugins[source]
-                    raise
-                self._faults[source] = error.fault
-        return self._plugins[source]
-
-
-def _distinct(declared: Iterable[D]) -> list[D]:
-    """Leave out what is declared again with the same id and identity, as two entry points of a distribution may do."""
-    seen: list[D] = []
-    for each in declared:
-        if not any(each.id == other.id and each.identity == other.identity for other in seen):
-            seen.append(each)
-    return seen
+        with LOADING:  # a thread that asks for a plugin which another one loads waits for it
+            if source not in self._plugins:
+                self._plugins[source] = None  # a plugin that lists plugins while it is imported does not see itself
+                try:
+                    self._plugins[source] = load(source)
+                except BaseException as error:
+                    if self.settings.strict or not isinstance(error, PluginError) or error.fault is None:
+                        del self._plugins[source]  # an interrupt is no fault of the plugin's
+                        raise
+                    self._faults[source] = error.fault
+            return self._plugins[source]

@@ -10,11 +10,11 @@ from itnet_core.config import Reference as CompleteReference
 from itnet_core.config import parse
 from itnet_core.model import ITNetModel
 from itnet_core.operator import IntegralOperator
-from itnet_core.sampler import Sampler
 from itnet_registry.complete import at, built
 from itnet_registry.layers import over
 from itnet_registry.model_config import Reference
 from itnet_registry.registry import Registry
+from itnet_registry.replacing import keep
 
 
 def use_sampler(registry: Registry, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
@@ -42,15 +42,8 @@ def use_sampler(registry: Registry, model: ITNetModel, sampler: str | Mapping[st
     for operator in model.modules():
         if isinstance(operator, IntegralOperator):
             new = built(component, partial(cls, operator.dim, **options), "sampler")
-            operator.sampler = _like(new, operator)
+            keep(new, operator.sampler)
+            operator.sampler = new.to(next(operator.parameters())).train(operator.training)
     if model.config is not None:
         complete = CompleteReference(name=component.id, **options).model_dump()
         model.config = {**model.config, "sampler": complete}
-
-
-def _like(sampler: Sampler, operator: IntegralOperator) -> Sampler:
-    """Put a new sampler where the operator is, with what its present one has learned if they are alike."""
-    learned = operator.sampler.state_dict()
-    if {k: v.shape for k, v in learned.items()} == {k: v.shape for k, v in sampler.state_dict().items()}:
-        sampler.load_state_dict(learned)
-    return sampler.to(next(operator.parameters())).train(operator.training)

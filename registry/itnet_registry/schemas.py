@@ -68,8 +68,8 @@ def _any_of(
 ) -> dict[str, Any]:
     """Return the schema of a reference to a component of a kind, and add its components' schemas to `definitions`."""
     components = registry.components(kind)
-    names = sorted({*shortest(components), *(component.id for component in components)})
-    forms: list[dict[str, Any]] = [{"enum": names}, {"type": "object", "not": {"required": ["name"]}}]
+    names = {*shortest(components), *(component.id for component in components)}
+    forms: list[dict[str, Any]] = [{"enum": sorted(names)}, {"type": "object", "not": {"required": ["name"]}}]
     for component in components:
         try:
             config = component.load().Config
@@ -78,7 +78,7 @@ def _any_of(
             continue
         key = f"{kind}.{component.id}".replace("/", ".")
         schema = _moved(config, key, definitions)
-        own = [name for name in names if name in (component.name, component.id)]
+        own = sorted({component.name, component.id} & names)
         schema["properties"] = {"name": {"enum": own}, **schema.get("properties", {})}
         schema["required"] = ["name"]  # what else is required may come from a preset or a task
         definitions[key] = {**schema, "description": component.spec.summary}

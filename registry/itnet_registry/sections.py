@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
 
-from itnet_core.errors import ConfigError
+from itnet_core.errors import ConfigError, closest
 from itnet_registry import first_party
 from itnet_registry.errors import AmbiguousNameError, ComponentError
 from itnet_registry.loading import OWN_SECTIONS
@@ -46,7 +45,7 @@ def section_model(registry: Registry, section: str, place: str) -> type[BaseMode
     [(target, command)] = declared.items()
     owner = f"section {section} of {command.source.title}"
     try:
-        model = import_target(target)
+        model = import_target(target, command.source)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -68,9 +67,9 @@ def _unknown(registry: Registry, section: str, place: str) -> ConfigError:
     hints: list[Any] = [f"{fault}." for fault in registry.faults]
     if brings and not any(source.distribution == brings for source in registry.discovery.sources):
         hints.insert(0, f"{brings} reads it: {pip_install([brings])}.")
-    close = get_close_matches(section, known, n=1)
+    close = closest(section, known)
     if close:
-        hints.insert(0, f"Did you mean {close[0]!r}?")
+        hints.insert(0, f"Did you mean {close!r}?")
     return ConfigError(
         place, found="a section that nothing reads", expected=f"one of {', '.join(known)}", mend=" ".join(hints)
     )

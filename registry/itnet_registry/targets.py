@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any
 
 from itnet_core.printable import printable
+from itnet_registry.discovery import Source
+from itnet_registry.plugin_code import PATIENCE_WITH_TORCH, plugin_code
 
 
-def import_target(target: str) -> Any:
-    """Return what `"package.module:name"` names. What its import prints goes to stderr.
+def import_target(target: str, source: Source) -> Any:
+    """Return what `"package.module:name"` of a plugin names.
 
     Raises:
         BaseException: whatever the import raises; AttributeError if the module has no such name.
     """
     module, _, name = target.partition(":")
-    with redirect_stdout(sys.stderr):
+    with plugin_code(source, f"importing {module} of", PATIENCE_WITH_TORCH):
         return getattr(import_module(module), name)
 
 

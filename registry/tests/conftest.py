@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from itnet_registry import Registry, Settings, default_registry
+from itnet_registry import Registry, Settings
+from itnet_registry.default import _registry
 
 VARIABLES = ("ITNET_PLUGINS", "ITNET_DISABLE", "ITNET_PREFER", "ITNET_STRICT")
 COMPATIBLE = ("itnet-core>=0.1,<0.2",)
@@ -107,7 +108,7 @@ class Garden:
             if module.partition(".")[0] in self.planted:
                 del sys.modules[module]
         importlib.invalidate_caches()
-        default_registry.cache_clear()
+        _registry.cache_clear()
 
     def distributions(self) -> Iterator[Distribution]:
         yield from distributions(path=[str(folder) for folder in self.folders])
@@ -135,6 +136,6 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Garden]:
     garden = Garden(root)
     monkeypatch.syspath_prepend(str(root))
     monkeypatch.setattr("itnet_registry.discovery.distributions", garden.distributions)
-    default_registry.cache_clear()
+    _registry.cache_clear()
     yield garden
     garden.forget()

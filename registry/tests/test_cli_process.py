@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import signal
+import subprocess
 import sys
 import time
 
@@ -178,3 +181,21 @@ def test_a_fault_of_the_program_is_told_in_full_and_printable(garden):
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("RuntimeError: \\x1b[31m\n")
+
+
+@pytest.mark.parametrize("command", [["list"], ["info", "acme-good/fine"]], ids=" ".join)
+def test_ctrl_c_names_the_plugin_that_does_not_return(garden, tmp_path, command):
+    garden.plant("acme-stuck", f"import time\nopen({str(tmp_path / 'here')!r}, 'w').close()\ntime.sleep(60)")
+    garden.plant_kernel("acme-good", "fine")
+    environment = {**os.environ, "PYTHONPATH": str(garden.root), "ITNET_PLUGINS": "acme-stuck,acme-good"}
+    arguments = [sys.executable, "-m", "itnet_registry", *command]
+    with subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        end = time.monotonic() + 60
+        while not (tmp_path / "here").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        _, told = run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert "itnet: interrupted while loading acme-stuck 1.0" in told
+    assert "ITNET_DISABLE=acme-stuck" in told
+    assert "Traceback" not in told

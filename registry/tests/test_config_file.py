@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -44,6 +45,9 @@ def test_what_a_merge_brings_may_be_overridden(tmp_path):
         ("run.yaml", "model: {}\nmodel: {}", "'model' is there twice"),
         ("run.json", '{"model": {"width": 1, "width": 2}}', "'width' is there twice"),
         ("run.yaml", "model: [", "expected valid YAML"),
+        ("run.yaml", "model: !!timestamp foo", "expected valid YAML"),
+        ("run.yaml", "model: {width: !!int ''}", "'' as a value of !!int, in line 1, column 16; expected valid YAML"),
+        ("run.yaml", "model: 0x" + "f" * 4000, "a value of type int that cannot be written out"),
         ("run.yaml", "model: !!python/object/apply:os.system ['true']", "expected valid YAML"),
         ("run.yaml", "a: {}\n---\nb: {}", "expected valid YAML"),
         ("run.json", '{"model": ', "expected valid JSON"),
@@ -72,3 +76,24 @@ def test_a_file_that_is_missing(tmp_path):
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(ConfigError, match="a file that can be read"):
         load_config(tmp_path / "folder.yaml")
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo.yaml")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="FIFO"):
+        load_config(tmp_path / "fifo.yaml")
+    with pytest.raises(ConfigError, match="a device"):
+        load_config(tmp_path / "zero.json")
+
+
+def test_a_file_of_absurd_size_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("itnet_registry.config_file.MOST", 10)
+    with pytest.raises(ConfigError, match="more than 10 bytes"):
+        load_config(write(tmp_path, "model: {width: 3}"))
+
+
+def test_a_section_that_an_alias_repeats_is_one_of_its_own(tmp_path):
+    text = "model: &a {preset: p}\nother: *a\ntask: digits\n"
+    found = load_config(write(tmp_path, text))
+    assert found == {"model": {"preset": "p", "task": "digits"}, "other": {"preset": "p"}}

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 
 import itnet_core
+from itnet_core.component import ComponentSpec
 from itnet_registry import PluginError, UnknownNameError
+from itnet_registry.names import shortest
 
 COMPONENTS = """
     @hookimpl
@@ -190,6 +193,116 @@ def test_an_interrupt_is_not_a_fault(garden):
     garden.plant("acme-thing", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         garden.registry().available()
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        "import time\ntime.sleep(0.5)",
+        "import time\n@hookimpl\ndef itnet_register_components(api):\n    time.sleep(0.5)\n    return []",
+    ],
+    ids=["import", "hook"],
+)
+def test_a_plugin_that_does_not_return_is_named_with_what_disables_it(garden, monkeypatch, capsys, plugin):
+    monkeypatch.setattr("itnet_registry.plugin_code.PATIENCE", 0.05)
+    garden.plant("acme-stuck", plugin)
+    garden.registry().available()
+    told = capsys.readouterr().err
+    assert "itnet: loading acme-stuck 1.0 (acme_stuck.plugin) has not returned after 0.05 s" in told
+    assert "ITNET_DISABLE=acme-stuck goes on without it" in told
+    assert "itnet-core" not in told
+
+
+def test_a_component_that_does_not_return_is_named(garden, monkeypatch, capsys):
+    monkeypatch.setattr("itnet_registry.targets.PATIENCE_WITH_TORCH", 0.05)
+    parts = "import time\ntime.sleep(0.5)\nfrom itnet_core import MLPKernel as K"
+    garden.plant_kernel("acme-stuck", "k", "acme_stuck.parts:K", modules={"parts": parts})
+    garden.registry().component("kernel", "k").load()
+    assert "importing acme_stuck.parts of acme-stuck 1.0 (acme_stuck.plugin) has not" in capsys.readouterr().err
+
+
+def test_an_interrupt_names_the_plugin(garden, capsys):
+    garden.plant("acme-stuck", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        garden.registry().available()
+    assert "itnet: interrupted while loading acme-stuck 1.0 (acme_stuck.plugin)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["ComponentSpec", "PresetSpec", "CommandSpec"])
+@pytest.mark.parametrize("way", ["a subclass that checks nothing", "a name that was changed since"])
+def test_no_spec_escapes_its_check(garden, kind, way):
+    hook = {"ComponentSpec": "components", "PresetSpec": "presets", "CommandSpec": "commands"}[kind]
+    options = {"ComponentSpec": "kind='kernel', target='a.b:C', ", "CommandSpec": "target='a.b:c', "}.get(kind, "")
+    plugin = f"""
+class Mine({kind}):
+    def __post_init__(self): pass
+
+@hookimpl
+def itnet_register_{hook}(api):
+    if {way.startswith("a subclass")}:
+        return [Mine({options}name='Not A Name', summary='')]
+    spec = {kind}({options}name='k', summary='')
+    object.__setattr__(spec, 'name', 'Not A Name')
+    return [spec]
+"""
+    garden.plant("acme-bad", plugin)
+    registry = garden.registry()
+    registry.available()
+    [fault] = registry.faults
+    assert fault.stage == "register"
+    assert fault.error.startswith(f"ValueError: {kind}.name: found 'Not A Name'; expected something like ")
+
+
+def test_a_subclass_that_holds_is_its_spec(garden):
+    plugin = """
+class Mine(ComponentSpec):
+    pass
+
+@hookimpl
+def itnet_register_components(api):
+    return [Mine(kind='kernel', name='k', target='a.b:C', summary='')]
+"""
+    garden.plant("acme-good", plugin)
+    assert type(garden.registry().component("kernel", "acme-good/k").spec) is ComponentSpec
+
+
+MANY = 20_000
+
+
+def test_many_declarations_take_time_in_proportion(garden):
+    """In proportion to their number, that is: it was to its square."""
+    garden.plant(
+        "acme-many",
+        f"""
+        @hookimpl
+        def itnet_register_components(api):
+            return [
+                ComponentSpec(kind="kernel", name=f"k{{i}}", target="a.b:C", summary="") for i in range({MANY})
+            ]
+        @hookimpl
+        def itnet_register_commands(api):
+            return [CommandSpec(name=f"c{{i}}", target="a.b:c", summary="") for i in range({MANY})]
+        """,
+    )
+    registry = garden.registry()
+    start = time.process_time()
+    assert len(registry.components("kernel")) == MANY + 1
+    assert len(shortest(registry.commands())) == MANY
+    assert [registry.command(f"c{i}").name for i in range(0, MANY, 10)] == [f"c{i}" for i in range(0, MANY, 10)]
+    assert registry.component("kernel", "k123").id == "acme-many/k123"
+    assert time.process_time() - start < 5
+
+
+def test_a_plugin_whose_import_was_interrupted_is_imported_when_it_is_asked_for_again(garden, monkeypatch):
+    garden.plant_kernel("acme-thing", "k")
+    plugin = garden.root / "acme_thing" / "plugin.py"
+    plugin.write_text("import sys\nif hasattr(sys, 'acme_stop'): raise KeyboardInterrupt\n" + plugin.read_text())
+    registry = garden.registry()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "acme_stop", True, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            registry.available()
+    assert "acme-thing/k" in registry.available()
 
 
 def test_what_plugins_print_goes_to_stderr(garden, capsys):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 
+from itnet_core import ITNetError
 from itnet_registry import AmbiguousNameError, UnknownNameError
 from itnet_registry.names import canonical, choose
+from itnet_registry.sections import section_model
 
 OTHER = "itnet_core.sampler:FullSampler"
 
@@ -202,3 +205,27 @@ def test_a_plugin_that_takes_our_names_breaks_nothing_that_is_said_in_full(garde
     for preset in ("itnet-toy/toy", "itnet-core/itnet-nano"):
         model = registry.create_model(preset, encoder="itnet-toy/pixels", task="itnet-toy/stripes")
         assert "acme" not in str(model.config)
+
+
+LONG = "x" * 10_000_000
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda registry: registry.component("kernel", LONG),
+        lambda registry: registry.component("kernel", f"acme/{LONG}"),
+        lambda registry: registry.preset(LONG),
+        lambda registry: registry.command(LONG),
+        lambda registry: registry.create_model("toy", encoder="pixels", heads={}, kernel=LONG),
+        lambda registry: section_model(registry, LONG, "section"),
+    ],
+    ids=["bare", "canonical", "preset", "command", "model", "section"],
+)
+def test_a_name_that_is_too_long_to_be_one_is_refused_at_once(garden, ask):
+    garden.toy()
+    start = time.process_time()
+    with pytest.raises(ITNetError) as caught:
+        ask(garden.registry())
+    assert time.process_time() - start < 1.5  # comparing it with every name took seconds
+    assert len(str(caught.value)) < 5000

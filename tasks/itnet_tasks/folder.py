@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 
 from itnet_core import DataError
+from itnet_core.config import restoring
 from itnet_tasks.class_folders import class_files, class_names
 from itnet_tasks.classification import Classification
 from itnet_tasks.dataset import Labelled
@@ -42,7 +43,7 @@ class FolderClassification(Classification):
         @classmethod
         def _look_for_classes(cls, data: Any) -> Any:
             said = isinstance(data, Mapping) and data.get("classes") is not None
-            if said or not isinstance(data, Mapping) or not isinstance(data.get("root"), str):
+            if restoring.get() or said or not isinstance(data, Mapping) or not isinstance(data.get("root"), str):
                 return data
             try:
                 return {**data, "classes": class_names(_training_folder(data["root"]))}

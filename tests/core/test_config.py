@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from itnet_core import ComponentConfig, ConfigError
 from itnet_core.config import parse
@@ -30,3 +30,56 @@ class Clip(ComponentConfig):
 def test_what_is_wrong_is_an_error_of_ours(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         parse(Clip, options, "clip")
+
+
+class Part(ComponentConfig):
+    size: int = 1
+    on: bool = True
+    flag_or_number: bool | int = 1
+
+
+class Whole(ComponentConfig):
+    sizes: tuple[float, ...] = ()
+    parts: dict[str, Part] = Field(default_factory=dict)
+    part: Part = Part()
+    axis: str | int = "t"
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"axis": True}, "whole.axis"),
+        ({"sizes": [1.0, False]}, "whole.sizes.1"),
+        ({"part": {"size": True}}, "whole.part.size"),
+        ({"parts": {"a": {"size": 3}, "b": {"size": False}}}, "whole.parts.b.size"),
+    ],
+)
+def test_a_boolean_is_no_number(options: dict[str, Any], place: str) -> None:
+    """As pydantic has it, `true` is 1."""
+    with pytest.raises(ConfigError, match=rf"^{place}: found true or false; expected a number"):
+        parse(Whole, options, "whole")
+
+
+def test_a_boolean_is_a_boolean() -> None:
+    parts = {"a": {"on": False, "flag_or_number": True}}
+    assert parse(Whole, {"parts": parts}, "whole").model_dump()["parts"]["a"] == {"size": 1, **parts["a"]}
+
+
+LONG = "x" * 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({LONG: 1}, "a field that does not exist"),
+        ({"sizes": LONG}, "'xxx"),
+        ({"part": {LONG: 1}}, "a field that does not exist"),
+        ({"parts": {LONG: 1}}, "1"),
+        ({"axis": [10**5000]}, "a value of type list that cannot be written out"),
+    ],
+)
+def test_what_is_too_long_is_cut_off(options: dict[str, Any], found: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(Whole, options, "whole")
+    assert caught.value.found.startswith(found)
+    assert len(str(caught.value)) < 1000

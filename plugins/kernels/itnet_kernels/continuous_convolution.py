@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, Literal, cast
 
 import torch
+from pydantic import Field as Option
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -42,7 +43,7 @@ class ContinuousConvolutionKernel(Kernel):
         heads: PositiveInt = 4
         network: Literal["mlp", "siren"] = "siren"
         hidden: PositiveInt = 32
-        layers: PositiveInt = 2
+        layers: int = Option(default=2, ge=1, le=100)
         omega: PositiveFloat = 10.0
         position_dim: PositiveInt = 4
         support: Support = Support()

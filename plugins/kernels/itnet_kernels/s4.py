@@ -6,7 +6,8 @@ from math import isqrt
 from typing import Any
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field as Option
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -34,14 +35,14 @@ class S4Kernel(ChannelwiseKernel):
         """Configuration.
 
         Attributes:
-            state: states of a channel, N.
+            state: states of a channel, N. They begin with an eigenvalue problem of N × N, so there is a limit.
             unit: the length of time of a step.
             step_min: Δ at the start is drawn between this and `step_max`, evenly on a logarithmic scale.
             step_max: see `step_min`.
             axis: of the positions, that is time.
         """
 
-        state: PositiveInt = 64
+        state: int = Option(default=64, ge=1, le=512)
         unit: PositiveFloat = 1.0
         step_min: PositiveFloat = 1e-3
         step_max: PositiveFloat = 0.1

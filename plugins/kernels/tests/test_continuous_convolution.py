@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from itnet_core import Field, IntegralOperator, ShapeError
+from itnet_core import ConfigError, Field, IntegralOperator, ShapeError
 from itnet_core.evaluate import DenseEvaluator
 from itnet_kernels.continuous_convolution import ContinuousConvolutionKernel
 
@@ -59,3 +59,8 @@ def test_another_resolution_is_another_discretisation() -> None:
 def test_positions_of_another_space_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"positions\): found 2 coordinates; expected position_dim = 4"):
         IntegralOperator(8, ContinuousConvolutionKernel(8))(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 2)))
+
+
+def test_more_layers_than_a_network_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"layers: found 1000000000; expected less than or equal to 100"):
+        ContinuousConvolutionKernel(8, layers=10**9)

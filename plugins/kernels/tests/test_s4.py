@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator
+from itnet_core import ConfigError, Field, IntegralOperator
 from itnet_core.evaluate import AutoEvaluator, DenseEvaluator
 from itnet_kernels.s4 import S4Kernel, legs
 
@@ -103,3 +104,11 @@ def test_sixteen_thousand_steps_in_float32() -> None:
     expected = operator.double()(timeline(inputs.double())).values
     assert found.isfinite().all()
     assert (found.double() - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_more_states_than_can_begin_in_a_second_are_refused() -> None:
+    """Their eigenvalue problem takes most of a minute, and matrices that no limit on a model's memory counts."""
+    start = time.process_time()
+    with pytest.raises(ConfigError, match=r"S4Kernel\.state: found 4096; expected less than or equal to 512"):
+        S4Kernel(8, state=4096)
+    assert time.process_time() - start < 1

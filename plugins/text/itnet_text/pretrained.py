@@ -15,8 +15,9 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
 from itnet_core.config import restoring
+from itnet_core.files import read_regular
 from itnet_text.texts import EXAMPLE, Text, check_texts, padded, text_field
-from itnet_text.tokenizer import TokenizerContent, load, tokenize
+from itnet_text.tokenizer import MOST, TokenizerContent, load, tokenize
 
 
 class PretrainedEncoder(Encoder):
@@ -57,7 +58,7 @@ class PretrainedEncoder(Encoder):
         @classmethod
         def _look_into_the_model(cls, data: Any) -> Any:
             complete = isinstance(data, Mapping) and data.get("architecture") and data.get("tokenizer")
-            if not isinstance(data, Mapping) or not isinstance(data.get("model"), str) or complete:
+            if restoring.get() or not isinstance(data, Mapping) or not isinstance(data.get("model"), str) or complete:
                 return data
             folder = Path(data["model"]).expanduser()
             given = {name: value for name, value in data.items() if value is not None}
@@ -141,8 +142,8 @@ def _of_folder(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field, name in (("architecture", "config.json"), ("tokenizer", "tokenizer.json")):
         try:
-            found[field] = json.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            found[field] = json.loads(read_regular(folder / name, MOST))
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{folder / name}: {error}") from None
     return found
 

@@ -12,6 +12,7 @@ import torch
 from pydantic import model_validator
 
 from itnet_core import DataError
+from itnet_core.config import restoring
 from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, held_out
 from itnet_text.reading import text_loader
 from itnet_text.rows import Columns, Row, labelled, read_table, texts_of
@@ -132,6 +133,8 @@ class TextTable(Table, Classification):
                 return data
             if data.get("threshold") is not None:
                 return {**data, "classes": ("low", "high")}
+            if restoring.get():
+                return data
             try:
                 return {**data, "classes": _values(cls.model_construct(**data))}
             except (DataError, AttributeError, TypeError):  # a configuration may be written before the data are there

@@ -12,21 +12,26 @@ from pydantic import BeforeValidator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from itnet_core import ShapeError
+from itnet_core.config import restoring
+from itnet_core.files import read_regular
 
 BYTES = 256
 
+MOST = 2**27
+"""Bytes of a file that is read into a configuration; the largest tokenizers in use take a quarter of it."""
+
 
 def _read(value: Any) -> Any:
-    """Return the content of a file, if a path is given."""
-    if not isinstance(value, str):
+    """Return the content of a file, if a path is given; not while a checkpoint is loaded."""
+    if not isinstance(value, str) or restoring.get():
         return value
     path = Path(value).expanduser()
     path = path / "tokenizer.json" if path.is_dir() else path
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path, MOST))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}; expected a tokenizer.json") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: no valid JSON ({error}); expected a tokenizer.json") from None
     return content
 

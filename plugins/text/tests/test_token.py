@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, ShapeError
-from itnet_registry import create_model, load_model, save_model
+from itnet_registry import CheckpointError, create_model, load_model, save_model
 from itnet_text.token import TokenEncoder
 
 
@@ -141,3 +141,22 @@ def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
 def test_what_is_no_batch_of_texts_is_refused(inputs: Any) -> None:
     with pytest.raises(ShapeError, match=r"TokenEncoder\(inputs\)"):
         TokenEncoder(8)(inputs)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_device_is_no_tokenizer(device: str) -> None:
+    with pytest.raises(ConfigError, match="a device, not a regular file; expected a "):
+        TokenEncoder(8, tokenizer=device)
+
+
+def test_a_checkpoint_cannot_have_a_file_read(tokenizer: dict[str, Any], write: Callable[..., Path]) -> None:
+    """Not even one that would do."""
+    path = write("other.json", json.dumps(tokenizer))
+    model = create_model(width=8, depth=1, encoder="token", kernel={"heads": 2}, heads={})
+    save_model(model, path.parent / "c")
+    manifest = path.parent / "c" / "itnet.json"
+    content = json.loads(manifest.read_text())
+    content["config"]["encoders"]["text"]["tokenizer"] = str(path)
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"itnet-text/token\.tokenizer: found .*other\.json'"):
+        load_model(path.parent / "c")

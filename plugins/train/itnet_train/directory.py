@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from itnet_registry import load_config
 from itnet_registry.model_config import CompleteModelConfig
+from itnet_registry.yaml_text import to_yaml
 from itnet_train.config import FREE_ON_RESUME
 from itnet_train.errors import RunError
 from itnet_train.files import part_of, write
@@ -109,7 +108,7 @@ class RunDirectory:
             self._tidy()
         else:
             self._clear()
-        write(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        write(self.config, to_yaml(config))
         self.state.parent.mkdir(exist_ok=True)
 
     def _is_run(self) -> bool:

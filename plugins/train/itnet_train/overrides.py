@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
-from itnet_core.errors import ConfigError
+from itnet_core.errors import ConfigError, shown
+from itnet_registry.yaml_text import DEPTH, read_yaml
 
 
 def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -24,17 +23,18 @@ def override(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         path = key.split(".")
-        if not equals or not all(path):
-            raise ConfigError(repr(assignment), found="no assignment", expected="key=value, like train.epochs=3")
+        if not equals or not all(path) or len(path) > DEPTH:
+            found = "no assignment" if len(path) <= DEPTH else f"a path of {len(path)} parts"
+            raise ConfigError(shown(assignment), found=found, expected="key=value, like train.epochs=3")
         laid = _set(laid, path, _value(assignment, value), assignment)
     return laid
 
 
 def _value(assignment: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(repr(assignment), found=" ".join(str(error).split()), expected="a value in YAML") from None
+        return read_yaml(text)
+    except ValueError as error:
+        raise ConfigError(shown(assignment), found=str(error), expected="a value in YAML") from None
 
 
 def _set(mapping: Mapping[str, Any], path: list[str], value: Any, assignment: str) -> dict[str, Any]:
@@ -45,5 +45,5 @@ def _set(mapping: Mapping[str, Any], path: list[str], value: Any, assignment: st
     if isinstance(below, str):
         below = {"name": below}
     if below is not None and not isinstance(below, Mapping):
-        raise ConfigError(repr(assignment), found=f"{below!r} at {first}", expected="something with fields")
+        raise ConfigError(shown(assignment), found=f"{shown(below)} at {first}", expected="something with fields")
     return {**mapping, first: _set(below or {}, rest, value, assignment)}

@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
+from itnet_core.errors import ConfigError
 from itnet_registry import load_model
+from itnet_registry.targets import one_line
 from itnet_train.batches import collate
 from itnet_train.selection import task_of
 
@@ -46,14 +48,15 @@ def predict(
         device: where to compute.
 
     Raises:
-        ITNetError: the checkpoint or its task cannot be used.
+        ITNetError: the checkpoint, its task or the device cannot be used.
     """
-    model = load_model(checkpoint).to(device)
+    place = _device(device)
+    model = load_model(checkpoint).to(place)
     task = task_of(model, modality)
 
     def predict_one(file: Path) -> Prediction:
         try:
-            batch = collate(task, [task.read(file)]).to(torch.device(device)).batch
+            batch = collate(task, [task.read(file)]).to(place).batch
             with torch.inference_mode():
                 [record] = task.describe(model(batch.inputs, task.modality))
         except Exception as error:  # whatever a file makes a task, an encoder or a decoder raise, it is that file's
@@ -61,3 +64,13 @@ def predict(
         return Prediction(file, record)
 
     return [predict_one(file) for file in map(Path, files)]
+
+
+def _device(name: str) -> torch.device:
+    """Return a device of this machine by its name."""
+    try:
+        torch.zeros(1, device=name).item()  # which `meta`, for one, does not have
+        return torch.device(name)
+    except Exception as error:  # of many kinds: of a name that is none, and of a device that is not there
+        found = f"{name!r:.200} ({one_line(error):.200})"
+        raise ConfigError("--device", found=found, expected="cpu, or cuda or mps of this machine") from None

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from itnet_registry.cli.app import app
-from itnet_registry.default import default_registry
+from itnet_registry.default import _registry
 from itnet_train import train
 
 TOY = Path(__file__).parent / "toy"
@@ -55,9 +55,9 @@ def _toy_is_installed(site: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(site)
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])))
-        default_registry.cache_clear()
+        _registry.cache_clear()
         yield
-    default_registry.cache_clear()
+    _registry.cache_clear()
 
 
 @contextmanager

@@ -143,6 +143,14 @@ def test_a_checkpoint_that_is_not_there(itnet: Itnet, tmp_path: Path) -> None:
         assert f"{tmp_path / 'none'}: found nothing" in result.stderr
 
 
+@pytest.mark.parametrize("device", ["nonsense", "meta", "cuda:99", "x" * 10_000])
+def test_a_device_that_is_not_there_is_refused(itnet: Itnet, run: Path, device: str) -> None:
+    result = itnet("predict", run / "best", "file", "--device", device)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: --device: found '{device[:100]}")
+    assert len(result.stderr) < 1000
+
+
 def test_an_unknown_modality_is_refused(itnet: Itnet, run: Path) -> None:
     result = itnet("evaluate", run / "best", "--modality", "image")
     assert result.exit_code == 2

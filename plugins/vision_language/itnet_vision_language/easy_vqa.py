@@ -11,6 +11,7 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveInt, ValidationInfo, field_validator
 
 from itnet_core import DataError
+from itnet_core.config import restoring
 from itnet_tasks import Classification, Labelled
 from itnet_vision_language.json_files import read_json, read_text
 from itnet_vision_language.pictures_with_texts import PicturesWithTexts, Source, checked_text
@@ -40,7 +41,7 @@ class EasyVQA(PicturesWithTexts, Classification):
         @field_validator("answers")
         @classmethod
         def _look_for_answers(cls, said: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-            if said is not None or "root" not in info.data:
+            if restoring.get() or said is not None or "root" not in info.data:
                 return said
             try:
                 return _answers(Path(info.data["root"]).expanduser())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,17 +15,21 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from itnet_core import ConfigError, DataError
+from itnet_core.errors import shown
 
 SUFFIX = ".safetensors"
+
+TOKENIZER_OPTIONS = frozenset({"clean", "context_length", "strip_sep_token"})
+"""What open_clip's own models say to their tokenizers; other options name files, or let the hub's code run."""
 
 
 def unknown(architecture: str) -> ConfigError:
     """Return the error for a name that open_clip does not know."""
     known = open_clip.list_models()
-    close = get_close_matches(architecture, known)
+    close = get_close_matches(architecture[:100], known)
     return ConfigError(
         "OpenCLIPEncoder.architecture",
-        found=repr(architecture),
+        found=shown(architecture),
         expected=f"one of open_clip's {len(known)} models (open_clip.list_models())",
         mend=f"Did you mean {', '.join(close)}? Or write its definition." if close else "Or write its definition.",
     )
@@ -39,6 +43,7 @@ def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
     """
     text = definition.get("text_cfg", {})
     names = [text[key] for key in ("hf_model_name", "hf_tokenizer_name") if text.get(key)]
+    _check_named(definition, names)
     distant = sorted({name for name in names if not Path(name).is_dir()})
     if distant and not download:
         raise ConfigError(
@@ -62,6 +67,26 @@ def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
         raise ConfigError(
             "OpenCLIPEncoder.definition", found=found, expected="embed_dim, vision_cfg and text_cfg of a model"
         ) from error
+
+
+def _check_named(definition: Mapping[str, Any], folders: Sequence[str]) -> None:
+    """Check that a definition, which may be that of a checkpoint, opens nothing but the regular files of folders.
+
+    Raises:
+        ConfigError: it names something else.
+    """
+    vision = str(definition.get("vision_cfg", {}).get("timm_model_name") or "")
+    options = set(definition.get("text_cfg", {}).get("tokenizer_kwargs") or {}) - TOKENIZER_OPTIONS
+    wrong = [each for each in [vision] if ":" in each or "/" in each] + sorted(map(str, options))
+    for folder in filter(Path.is_dir, map(Path, folders)):
+        wrong += [str(path) for path in folder.iterdir() if not path.is_file() and not path.is_dir()]
+    if wrong:
+        raise ConfigError(
+            "OpenCLIPEncoder.definition",
+            found=f"{wrong[0]!r:.200}",
+            expected=f"names of timm's models, folders of regular files, and of tokenizer_kwargs "
+            f"{', '.join(sorted(TOKENIZER_OPTIONS))}",
+        )
 
 
 def tokenizer_of(definition: Mapping[str, Any]) -> Callable[[list[str]], Tensor]:

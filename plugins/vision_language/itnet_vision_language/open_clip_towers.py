@@ -71,7 +71,9 @@ class OpenCLIPEncoder(Encoder):
         @classmethod
         def _of_the_name(cls, said: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
             name = info.data.get("architecture")
-            return said if said is not None or name is None else open_clip.get_model_config(name)
+            # `get_model_config` would fetch hf-hub:… and open local-dir:….
+            known = said is None and name in open_clip.list_models()
+            return open_clip.get_model_config(name) if known else said
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

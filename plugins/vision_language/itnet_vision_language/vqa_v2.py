@@ -16,6 +16,7 @@ from torchmetrics import Metric as TorchMetric
 from typing_extensions import TypedDict
 
 from itnet_core import DataError
+from itnet_core.config import restoring
 from itnet_core.task import Metric
 from itnet_tasks import Labelled
 from itnet_vision_language.json_files import read_json
@@ -110,7 +111,7 @@ class VQAv2(PicturesWithTexts):
         @field_validator("vocabulary")
         @classmethod
         def _look_for_vocabulary(cls, said: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-            if said is not None or not {"root", "answers"} <= set(info.data):
+            if restoring.get() or said is not None or not {"root", "answers"} <= set(info.data):
                 return said
             try:
                 return _vocabulary(Path(info.data["root"]).expanduser(), info.data["answers"])

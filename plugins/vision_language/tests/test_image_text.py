@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,17 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         create_model("itnet-nano", encoder={"name": "image-text", "image": "token"}, heads={})
     with pytest.raises(UnknownNameError, match="model.encoder.text: found 'tokn'"):
         create_model("itnet-nano", encoder={"name": "image-text", "text": "tokn"}, heads={})
+
+
+def test_a_checkpoint_that_hides_a_part_cannot_have_a_file_read_for_it(tmp_path: Path) -> None:
+    """The part's own record is what would be checked first; without it the part is still built as a checkpoint's."""
+    encoder = {"name": "image-text", "image": PATCH}
+    save_model(create_model(width=8, depth=1, encoder=encoder, kernel={"heads": 2}, heads={}), tmp_path / "c")
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_text('{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}')
+    manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
+    manifest["config"]["encoders"]["image-text"]["text"]["tokenizer"] = str(tokenizer)
+    del manifest["components"]["encoders.image-text.text"]
+    (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError, match=r"tokenizer: found .*tokenizer\.json'"):
+        load_model(tmp_path / "c")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,3 +236,35 @@ def test_a_checkpoint_looks_for_no_published_weights(
     again = load_model(tmp_path / "checkpoint")
     for found, expected in zip(again.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vision_cfg": {"timm_model_name": "local-dir:/dev", "image_size": 224}}, "found 'local-dir:/dev'"),
+        (
+            {"vision_cfg": {"timm_model_name": "hf-hub:timm/resnet18", "image_size": 224}},
+            "found 'hf-hub:timm/resnet18'",
+        ),
+        ({"text_cfg": {"tokenizer_kwargs": {"bpe_path": "/dev/zero"}}}, "found 'bpe_path'"),
+        ({"text_cfg": {"tokenizer_kwargs": {"trust_remote_code": True}}}, "found 'trust_remote_code'"),
+        ({"text_cfg": {"hf_tokenizer_name": "{folder}"}}, "found '.*fifo'"),
+    ],
+    ids=["folder", "hub", "vocabulary", "code", "fifo"],
+)
+def test_a_definition_names_no_file(
+    make: Make, tiny_clip: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    parts = {name: {**tiny_clip[name], **part} for name, part in change.items()}
+    if "hf_tokenizer_name" in change.get("text_cfg", {}):
+        parts["text_cfg"]["hf_tokenizer_name"] = str(tmp_path)
+    with pytest.raises(ConfigError, match=f"OpenCLIPEncoder.definition: {message}"):
+        make(definition={**tiny_clip, **parts})
+
+
+@pytest.mark.parametrize("architecture", ["local-dir:{folder}", "hf-hub:timm/clip"])
+def test_an_architecture_is_a_name_and_no_place(make: Make, tmp_path: Path, architecture: str) -> None:
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"architecture: found '(local-dir|hf-hub):"):
+        OpenCLIPEncoder(8, architecture=architecture.format(folder=tmp_path))

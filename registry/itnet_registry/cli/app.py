@@ -94,7 +94,7 @@ def _loaded(name: str) -> Any:
 
     command = default_registry().command(name)
     try:
-        function = import_target(command.spec.target)
+        function = import_target(command.spec.target, command.source)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
