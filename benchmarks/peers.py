@@ -134,12 +134,13 @@ def keops(given: Problem) -> Tensor:
     from pykeops.torch import Genred
 
     kernel, positions = given.kernel, given.field.positions[0]
+    places = [] if given.additive else [positions, positions]
     if given.additive:
         a, b = given.separated()
-        first, places = "a+b", ()
+        first = "a+b"
     else:
         a, b = given.bilinear()
-        first, places = "MatVecMult(a,Concat(b,Concat(x-y,SqNorm2(x-y))))", (positions, positions)
+        first = "MatVecMult(a,Concat(b,Concat(x-y,SqNorm2(x-y))))"
     heads = [f"Elem(MatVecMult(W,ReLU({first}))+c,{h})*Extract(v,{h * WIDTH},{WIDTH})" for h in range(HEADS)]
     pairs = [f"Concat({one},{other})" for one, other in zip(heads[::2], heads[1::2], strict=True)]
     formula = functools.reduce(lambda one, other: f"Concat({one},{other})", pairs)

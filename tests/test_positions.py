@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from itnet_core import ConfigError, Field, FieldError, ITNetModel
 from itnet_core.testing.fields import permuted
-from itnet_registry import Registry, create_model, load_model, save_model
+from itnet_registry import Registry, create_model, load_model, replace_operator, save_model
 from itnet_registry.cli.app import app
 from itnet_registry.complete import complete
 
@@ -181,3 +181,18 @@ def test_the_command_shows_the_choice(tmp_path: Path) -> None:
     assert (report["scans"], report["reads_positions"]) == (True, "t")
     report = json.loads(CliRunner().invoke(app, ["info", "attention", "--json"]).stdout)
     assert (report["scans"], report["reads_positions"]) == (False, "no")
+
+
+def test_a_kernel_that_is_replaced_gets_what_the_new_one_needs(tmp_path: Path) -> None:
+    model = small("patch", "mlp")
+    assert (model.trunk.position, model.trunk.scan) == (None, None)
+    for kernel, scan in (
+        ("mamba", "raster"),
+        ("attention", "none"),
+        ("mlp", "none"),
+    ):  # the encoding has learned: it stays
+        replace_operator(model, kernel=kernel)
+        assert (model.config["position"], model.config["scan"]) == ("fourier", scan)
+        assert (model.trunk.position is not None, model.trunk.scan is not None) == (True, scan != "none")
+        save_model(model, tmp_path / kernel)
+        torch.testing.assert_close(load_model(tmp_path / kernel)(IMAGE), model(IMAGE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,15 +81,19 @@ class Builder:
             memory.afford(memory.spent - before, config.depth - 1)
         operators += [self.operator() for _ in range(config.depth - 1)]
         heads = {modality: self.head(modality) for modality in config.heads}
+        return ITNetModel(encoders, self.trunk(operators), heads, config=config.model_dump())
+
+    def trunk(self, operators: Sequence[IntegralOperator]) -> Trunk:
+        """Return the trunk of these operators."""
+        config = self.config
         with at(self.place):
-            trunk = Trunk(
+            return Trunk(
                 operators,
                 ffn_ratio=config.ffn_ratio,
                 dropout=config.dropout,
                 position=config.position,
                 scan=config.scan,
             )
-        return ITNetModel(encoders, trunk, heads, config=config.model_dump())
 
     def operator(self) -> IntegralOperator:
         """Return the operator of one block."""

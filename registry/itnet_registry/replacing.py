@@ -65,7 +65,8 @@ def replace_operator(
 
     `replace_operator(registry, model, kernel={"support": {"radius": 0.5}})`. Options of a component that the model has
     already are laid over its own. Each part of an operator whose class and shapes stay keeps what it has learned (the
-    kernel, the sampler, the maps V, O and W_o); the others are new.
+    kernel, the sampler, the maps V, O and W_o); the others are new. Another kernel gets the position encoding and the
+    scan order that it needs, as in a new model; an encoding that is there stays.
 
     Args:
         registry: where components are looked up.
@@ -83,13 +84,22 @@ def replace_operator(
     others: dict[str, Any] = {
         kind: _over(registry, kind, getattr(config, kind), each) for kind, each in said.items() if each is not None
     }
-    new = complete(registry, {**_written(config), **others})
+    written = {**_written(config), **others}
+    new = complete(registry, written)
+    if new.kernel.name != config.kernel.name:
+        position = "auto" if config.position == "none" else config.position
+        new = complete(registry, {**written, "position": position, "scan": "auto"})
     blocks: list[Any] = list(model.trunk.blocks)
     with MemoryLimit.of_the_machine():
-        operators = [Builder(registry, new).operator() for _ in blocks]
+        builder = Builder(registry, new)
+        operators = [builder.operator() for _ in blocks]
+        trunk = builder.trunk(operators)
     for block, operator in zip(blocks, operators, strict=True):
         _keep(operator, block.operator)
         block.operator = _at_home(operator, model)
+    if model.trunk.position is None and trunk.position is not None:
+        model.trunk.position = _at_home(trunk.position, model)
+    model.trunk.scan = trunk.scan
     model.config = new.model_dump()
 
 
