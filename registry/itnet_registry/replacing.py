@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -21,6 +21,7 @@ from itnet_registry.model_config import CompleteModelConfig, Reference
 from itnet_registry.registry import Registry
 
 Said = str | Mapping[str, Any]
+M = TypeVar("M", bound=nn.Module)
 
 
 def replace_head(registry: Registry, model: ITNetModel, head: Said, modality: str | None = None) -> None:
@@ -130,5 +131,5 @@ def keep(new: nn.Module, old: nn.Module) -> None:
         new.load_state_dict(learned)
 
 
-def _at_home(module: nn.Module, model: ITNetModel) -> nn.Module:
+def _at_home(module: M, model: ITNetModel) -> M:
     return module.to(next(model.trunk.parameters())).train(model.training)
