@@ -35,17 +35,18 @@ def read_data(path: Path, expected: str, mend: str = "") -> bytes:
         return file.read()
 
 
-def path_inside(folder: Path, name: str, place: str) -> Path:
-    """Return the path of a file that a data set names relative to a folder of its own.
+def inside(name: str, place: str) -> str:
+    """Return a file's name as a data set has it, if it does not leave the folder that it is relative to.
+
+    Links below the folder may lead anywhere: whoever has the folder made them.
 
     Args:
-        folder: the folder.
-        name: the file's name as the data set has it. Links below the folder may lead anywhere.
-        place: where the name stands, for the error.
+        name: the name.
+        place: where it stands, for the error.
 
     Raises:
-        DataError: the name is absolute, or leads out of the folder.
+        DataError: it is absolute, or has `..` in it.
     """
     if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise DataError(place, found=f"the file name {name!r}", expected=f"a name of a file below {folder}")
-    return folder / name
+        raise DataError(place, found=f"the file name {name!r}", expected="a name below the data set's own folder")
+    return name

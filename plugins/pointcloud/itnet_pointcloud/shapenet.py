@@ -12,7 +12,7 @@ from torch_geometric.datasets import ShapeNet
 
 from itnet_core import DataError
 from itnet_pointcloud.points import Cloud
-from itnet_tasks import Labelled, path_inside, read_data
+from itnet_tasks import Labelled, inside, read_data
 
 CATEGORIES = tuple(ShapeNet.category_ids)
 """The 16 names, in the order of their numbers."""
@@ -42,7 +42,7 @@ def shapes(root: Path, split: str) -> Labelled:
     content = read_data(listing, "the split's list", f"Set root to the unpacked {ARCHIVE}.")
     try:
         names = [f"{name.partition('/')[2]}.txt" for name in json.loads(content)]  # shape_data/02691156/1a04e3ea...
-        files = [path_inside(folder, name, str(listing)) for name in names]
+        files = [folder / inside(name, str(listing)) for name in names]
         numbers = [IDENTIFIERS.index(file.parent.name) for file in files]
     except DataError:
         raise
