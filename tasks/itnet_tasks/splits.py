@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import torch
@@ -86,7 +87,8 @@ def _units(labelled: Labelled, seed: int) -> tuple[Tensor, list[Tensor]]:
         unit = torch.tensor([numbers[name] for name in groups], dtype=torch.int64)
         strata = [torch.arange(len(numbers))]
     elif isinstance(labels, Tensor) and not labels.is_floating_point():
-        strata = list(labels.argsort(stable=True).split(labels.unique(return_counts=True)[1].tolist()))
+        sizes = [size for _, size in sorted(Counter(labels.tolist()).items())]
+        strata = list(torch.split(labels.argsort(stable=True), sizes))
     else:
         strata = [unit]
     random = torch.Generator().manual_seed(seed)

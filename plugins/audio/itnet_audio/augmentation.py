@@ -38,7 +38,7 @@ class Augmentation:
 
     def at_a_speed(self, clip: Tensor) -> Tensor:
         """Return a clip (T,) at one of the speeds; its length changes."""
-        rate = self._rates[_below(len(self._rates))]
+        rate = self._rates[_below(len(self._rates))] if len(self._rates) > 1 else self._rates[0]
         return clip if rate == self.sample_rate else torch.from_numpy(resampled(clip.numpy(), rate, self.sample_rate))
 
     def longest_at_any_speed(self, length: int) -> int:
@@ -72,7 +72,7 @@ class Augmentation:
 def cropped(clip: Tensor, length: int, *, at_random: bool) -> Tensor:
     """Return `length` samples of a clip (T,), from its middle or from anywhere; all of it if it is no longer."""
     spare = max(0, len(clip) - length)
-    start = _below(spare + 1) if at_random else spare // 2
+    start = _below(spare + 1) if at_random and spare else spare // 2
     return clip[start : start + length]
 
 

@@ -61,7 +61,7 @@ class Parcel:
         return self._map(lambda leaf: leaf.pin_memory() if isinstance(leaf, Tensor) else leaf)
 
     def _map(self, function: Any) -> Parcel:
-        if not isinstance(self.content, Batch):
+        if isinstance(self.content, ITNetError):
             return self
         return Parcel(self.modality, tree_map(function, self.content))
 
