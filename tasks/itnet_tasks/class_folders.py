@@ -82,10 +82,10 @@ def class_files(root: Path, classes: Sequence[str], suffixes: Sequence[str], *, 
 
 
 def _files_below(folder: str, above: Set[tuple[int, int]]) -> list[str]:
-    """Return what is no folder, at any depth, sorted by the parts of its path.
+    """Return the files in a folder at any depth, sorted by the parts of their paths.
 
-    Each folder is looked into once, by its own path rather than by that of a link, and none of those above, so that
-    links make no circle.
+    Each folder is read once, under its own path rather than under a link to it, and those in `above` are not read, so
+    that links cannot form a cycle.
     """
     found: list[str] = []
     seen = set(above)
@@ -110,12 +110,12 @@ def _identity(folder: Path) -> tuple[int, int]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself, or where one may not look
+    except OSError:  # a link to itself, or into a folder without permission
         return False
 
 
 class _Within(NamedTuple):
-    """The paths of what is in a folder and not hidden: files, folders, and links to folders."""
+    """Paths of the entries of a folder that are not hidden. Whatever is not a folder counts as a file."""
 
     files: list[str]
     folders: list[str]
@@ -123,10 +123,10 @@ class _Within(NamedTuple):
 
 
 def _look_into(folder: str) -> _Within:
-    """Return what is in a folder.
+    """Read a folder.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the folder cannot be read.
     """
     within = _Within([], [], [])
     try:

@@ -36,16 +36,16 @@ def read_data(path: Path, expected: str, mend: str = "") -> bytes:
 
 
 def inside(name: str, place: str) -> str:
-    """Return a file's name as a data set has it, if it does not leave the folder that it is relative to.
+    """Return a file name that a data set contains, checked to stay below the folder that it is relative to.
 
-    Links below the folder may lead anywhere: whoever has the folder made them.
+    Links below the folder may lead anywhere.
 
     Args:
         name: the name.
-        place: where it stands, for the error.
+        place: where the data set contains it, for the error.
 
     Raises:
-        DataError: it is absolute, or has `..` in it.
+        DataError: the name is absolute, or contains `..`.
     """
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise DataError(place, found=f"the file name {name!r}", expected="a name below the data set's own folder")

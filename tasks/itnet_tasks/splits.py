@@ -76,9 +76,10 @@ def split(labelled: Labelled, share: float, seed: int) -> tuple[Labelled, Labell
 
 
 def _units(labelled: Labelled, seed: int) -> tuple[Tensor, list[Tensor]]:
-    """Return each sample's unit, shape (N,), and the units of each class, or of all at once, shuffled.
+    """Return each sample's unit, shape (N,), and the shuffled units of each stratum.
 
-    A unit is what may not be divided: a group's samples where there are groups, else a sample.
+    A unit stays on one side of a split: a group if the samples have groups, else a single sample. The strata are the
+    classes; groups and labels that are not classes form one stratum.
     """
     labels, groups = labelled.labels, labelled.groups
     unit = torch.arange(len(labels))

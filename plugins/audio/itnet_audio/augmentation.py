@@ -42,7 +42,7 @@ class Augmentation:
         return clip if rate == self.sample_rate else torch.from_numpy(resampled(clip.numpy(), rate, self.sample_rate))
 
     def longest_at_any_speed(self, length: int) -> int:
-        """Return how many samples of a clip make `length` at the highest speed."""
+        """Return the number of samples that the highest speed turns into `length`."""
         return -(-length * max(self._rates) // self.sample_rate)
 
     def __call__(self, clip: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Augmentation:
 
     @property
     def _rates(self) -> list[int]:
-        """The rates that a clip at each of the speeds would have to be played at."""
+        """The sample rate at which playing a clip gives each speed, in Hz."""
         return [max(1, round(speed * self.sample_rate)) for speed in self.speeds]
 
 

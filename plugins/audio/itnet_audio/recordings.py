@@ -31,7 +31,7 @@ class Sound(NamedTuple):
     Attributes:
         rate: in Hz.
         length: in samples.
-        read: makes of a start and a stop the samples between, shape (stop − start, channels).
+        read: returns the samples from a start to a stop, shape (stop − start, channels).
     """
 
     rate: int

@@ -1,4 +1,4 @@
-"""Band-limited interpolation of any part of a recording, for any two rates."""
+"""Resample any part of a recording between any two rates."""
 
 from __future__ import annotations
 
@@ -18,38 +18,42 @@ ROLLOFF = 0.99
 
 @dataclass(frozen=True)
 class Resampling:
-    """The samples of `torchaudio.functional.resample`, of which any may be computed alone.
+    """Band-limited interpolation as in `torchaudio.functional.resample`, of any range of output samples.
 
-    torchaudio's filter has as many numbers as the product of the two rates, where they have no common factor. In each
-    of its rows all are 0 but those within the window, which alone are computed here.
+    Between rates without a common factor, torchaudio's filter bank has rate × sample_rate entries, nearly all of them
+    0. This computes the entries within the window alone: about 12 for each phase, times the ratio when downsampling.
 
     Attributes:
-        rate: that there is, in Hz.
-        sample_rate: that is wanted, in Hz.
+        rate: of the input, in Hz.
+        sample_rate: of the output, in Hz.
     """
 
     rate: int
     sample_rate: int
 
     def length(self, samples: int) -> int:
-        """Return how many samples become of so many."""
+        """Return the number of output samples for a number of input samples."""
         return -(-samples * self.sample_rate // self.rate)
 
     def needed(self, start: int, stop: int) -> tuple[int, int]:
-        """Return the first and the end of the samples that those from `start` to `stop` depend on."""
+        """Return the range of input samples that the output samples from `start` to `stop` depend on.
+
+        It may begin before 0 and end after the last input sample.
+        """
         first, last = (n * self.rate // self.sample_rate for n in (start, stop - 1))
         return first - self._width, last + self._width + 2
 
     def __call__(self, samples: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
-        """Return the samples from `start` to `stop` at the new rate, shape (stop − start,).
+        """Return the output samples from `start` to `stop`, shape (stop − start,).
 
         Args:
-            samples: those that are `needed`, with zeros for those before the recording's first and behind its last.
-            start, stop: at the new rate.
+            samples: the input samples of the range `needed`, 0 outside the recording.
+            start: index of the first output sample.
+            stop: index after the last one.
         """
         common = math.gcd(self.rate, self.sample_rate)
         rate, sample_rate = self.rate // common, self.sample_rate // common
-        numbers = np.arange(start, min(stop, start + sample_rate))  # from here on, the same weights come again
+        numbers = np.arange(start, min(stop, start + sample_rate))  # later ones have the same phases
         places, phases = np.divmod(numbers * rate, sample_rate)
         weights = self._weights(phases / sample_rate)
         windows = sliding_window_view(samples, weights.shape[1])
@@ -68,7 +72,7 @@ class Resampling:
         return ROLLOFF * min(self.rate, self.sample_rate)
 
     def _weights(self, phases: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return what the samples around a place weigh, for its distances from a sample, shape (phases, window)."""
+        """Return the filter's weights for each phase, the distance past an input sample; shape (phases, window)."""
         steps = np.arange(-self._width, self._width + 2)
         scale = self._band / self.rate
         times = ((steps - phases[:, None]) * scale).clip(-ZEROS, ZEROS)

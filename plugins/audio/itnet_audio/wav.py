@@ -1,4 +1,4 @@
-"""WAV files of which any part may be read, written by programs that could not know how long they would be, too."""
+"""Read any part of a WAV file, whatever sizes its header announces."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from numpy.typing import NDArray
 from scipy.io import wavfile
 
 FORMS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<"}
-"""What a WAV file begins with, and the order of its bytes."""
+"""The first four bytes of a WAV file, and the byte order that they imply."""
 
 LINEAR = (1, 3)
 """Format tags of whole numbers and of floats."""
 
 OTHERS = {2: "ADPCM", 6: "A-law", 7: "mu-law", 17: "ADPCM"}
-"""Some of the other tags."""
+"""Names of some other tags, for errors."""
 
 UNKNOWN = 0x7FFF0000
-"""Sizes from here on may stand for an unknown one. To a pipe, sox writes 0x7FFFF000 less what is no whole frame,
-arecord 0x80000000, and ffmpeg 0xFFFFFFFF."""
+"""A size from here on may mean that it was unknown. Writing to a pipe, sox announces 0x7FFFF000 rounded down to a whole
+frame, arecord 0x80000000, and ffmpeg 0xFFFFFFFF."""
 
 
 class Format(NamedTuple):
-    """What the chunk `fmt ` says.
+    """Content of the chunk `fmt `.
 
     Attributes:
-        tag: how samples are coded; of the extensible format, what stands in its place.
+        tag: how samples are coded; for the extensible format, the tag in its GUID.
         rate: in Hz.
         frame: bytes of one sample of all channels.
     """
@@ -43,13 +43,14 @@ class Format(NamedTuple):
 
 @dataclass(frozen=True)
 class Wav:
-    """A WAV file's place and kind of samples.
+    """Location and format of the samples in an open WAV file.
 
     Attributes:
-        file: the file.
-        order: of its bytes.
-        head: the chunk `fmt `, as it stands.
-        start, size: of the samples, in bytes.
+        file: the open file.
+        order: byte order, as `struct` writes it.
+        head: the whole chunk `fmt `.
+        start: offset of the samples in the file, in bytes.
+        size: size of the samples, in bytes.
     """
 
     file: BinaryIO
@@ -60,17 +61,17 @@ class Wav:
 
     @classmethod
     def of(cls, file: BinaryIO) -> Wav:
-        """Find the samples. The size of the whole, which many programs get wrong, is not looked at.
+        """Find the samples. The size of the whole file in the header is ignored, as many programs get it wrong.
 
         Raises:
-            ValueError: it is no WAV file, or it is cut off.
+            ValueError: the file is not WAV, has no samples, or is cut off.
             struct.error: a chunk is too short.
         """
         end = os.fstat(file.fileno()).st_size
         file.seek(0)
         form, _, kind = struct.unpack("4s4s4s", file.read(12))
         if kind != b"WAVE":
-            raise ValueError(f"no WAVE but {kind!r}")
+            raise ValueError(f"the form type {kind!r}, not WAVE")
         order, head, long_size = FORMS[form], b"", None
         while len(header := file.read(8)) == 8:
             name, size = struct.unpack(f"{order}4sI", header)
@@ -88,7 +89,7 @@ class Wav:
                     )
                 return cls(file, order, head, start, min(size, end - start))
             file.seek(start + size + size % 2)
-        raise ValueError("no samples in it")
+        raise ValueError("no chunk of samples")
 
     @property
     def format(self) -> Format:

@@ -54,7 +54,7 @@ def open_mesh(path: Path) -> trimesh.Trimesh:
 
 
 def _plain(data: bytes, kind: str) -> bytes:
-    """Return a file of text without what trimesh misreads: comments, and OBJ's corners relative to their line."""
+    """Remove from a text file what trimesh misreads: comments, and corners of OBJ that are relative to their line."""
     if kind not in ("off", "obj"):
         return data
     data = re.sub(rb"#[^\r\n]*", b"", data)
@@ -75,10 +75,10 @@ def _plain(data: bytes, kind: str) -> bytes:
 
 
 def _absolute(corner: int, before: int) -> int:
-    """Return an OBJ corner's number from 1; a negative one counts back from the corners before its line."""
+    """Return the number of an OBJ corner, from 1. A negative one counts back from the corners before its line."""
     absolute = corner + before + 1 if corner < 0 else corner
     if absolute < 1:
-        raise ValueError(f"the corner {corner} behind {before} corners")
+        raise ValueError(f"the corner {corner} after {before} corners")
     return absolute
 
 
@@ -98,7 +98,7 @@ def _announced(data: bytes, kind: str, mesh: trimesh.Trimesh) -> int:
 
 
 def _polygons_of_ply(data: bytes, elements: Mapping[str, Any]) -> tuple[Sequence[int], int]:
-    """Return the sizes of the polygons in a PLY file's body, and how many polygons its header announces."""
+    """Return the sizes of the polygons in the body of a PLY file, and the number of polygons in its header."""
     polygons = elements["face"]["length"] if "face" in elements else 0
     if not polygons:
         return [], 0
@@ -117,7 +117,7 @@ def _polygons_of_ply(data: bytes, elements: Mapping[str, Any]) -> tuple[Sequence
 
 
 def _size(cells: Sequence[bytes], properties: Mapping[str, str], name: str) -> int:
-    """Return the length of one of the lists in a row of an element with these properties."""
+    """Return the length of the list `name` in a row of an ASCII PLY file with these properties."""
     place = 0
     for key in takewhile(lambda key: key != name, properties):
         place += 1 + (int(cells[place]) if "$LIST" in properties[key] else 0)

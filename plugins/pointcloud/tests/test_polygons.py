@@ -133,7 +133,7 @@ def test_relative_corners_of_obj_count_back_from_their_own_line(corner: str, bet
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf -4 -2 -1\nv 1 1 1\n", "the corner -4 behind 3 corners"),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf -4 -2 -1\nv 1 1 1\n", "the corner -4 after 3 corners"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 0 1 2\n", "the corner 0"),
         ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\nf 1", "1 triangles of 2 or more"),
         ("a.ply", ply([*QUADS[:5], (3, 0, 4, -1)]), "the corner -1"),

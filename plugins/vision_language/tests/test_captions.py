@@ -90,7 +90,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str, content: bytes, me
 
 
 @pytest.mark.parametrize("name", ["/etc/a.png", "../a.png", "train/../../a.png"])
-def test_a_picture_outside_the_folder_is_a_bad_sample(name: str, tmp_path: Path, write_json: Any) -> None:
+def test_an_image_outside_the_folder_is_a_bad_sample(name: str, tmp_path: Path, write_json: Any) -> None:
     folder, _, file = name.rpartition("/")
     image = {"filename": file, "filepath": folder, "split": "test", "sentences": [{"raw": "A man."}]}
     paths = [tmp_path / "a.csv", tmp_path / "a.jsonl", write_json(tmp_path / "a.json", {"images": [image]})]
