@@ -68,7 +68,9 @@ class Task(Configured, ABC):
 
     @abstractmethod
     def dataset(self, split: Split) -> Dataset[Any]:
-        """Return the samples of a split. Augmentation belongs to the training split alone.
+        """Return the samples of a split, by index. Augmentation belongs to the training split alone.
+
+        A sample that is `None` is left out, and so is a batch that has no other.
 
         Raises:
             DataError: the data is not where the configuration says, or not in its published layout.

@@ -6,6 +6,7 @@ from itnet_tasks.class_folders import class_files, class_names
 from itnet_tasks.classification import Classification, Smoothing
 from itnet_tasks.dataset import Labelled, LabelledDataset, OnBadSample, Sample, warn_skipped
 from itnet_tasks.errors import SkippedSampleWarning
+from itnet_tasks.files import inside, open_data, read_data
 from itnet_tasks.folder import FolderClassification
 from itnet_tasks.labelled_task import LabelledTask
 from itnet_tasks.regression import Regression
@@ -28,6 +29,9 @@ __all__ = [
     "class_names",
     "folds",
     "held_out",
+    "inside",
+    "open_data",
+    "read_data",
     "split",
     "warn_skipped",
 ]

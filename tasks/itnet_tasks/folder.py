@@ -21,7 +21,7 @@ class FolderClassification(Classification):
     """Base of tasks on files in `root/train/<class>/`, and, if there, `root/val/<class>/` and `root/test/<class>/`.
 
     Without a folder `train`, the classes' folders lie in `root` itself. Without a folder `test`, one of the folds of
-    the samples, dealt once and for all, is the test split.
+    the samples, dealt once and for all, is the test split. Links to folders are followed; what is hidden is left out.
 
     Attributes:
         suffixes: of the samples' files, in lower case: `.png`.

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from itnet_core import DataError
+from itnet_core.files import open_regular
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is decoded. Pillow would hand others (EPS) to outside programs that run what stands in the file."""
@@ -26,7 +27,7 @@ def open_picture(path: Path, channels: int) -> Image.Image:
     """
     expected = f"a whole picture, one of {', '.join(FORMATS)}"
     try:
-        with Image.open(path, formats=FORMATS) as opened:
+        with open_regular(path) as file, Image.open(file, formats=FORMATS) as opened:
             pixels, most = opened.width * opened.height, Image.MAX_IMAGE_PIXELS
             if most is not None and pixels > most:  # of up to twice as many Pillow only warns
                 raise Image.DecompressionBombError(f"{pixels} pixels; at most {most} are read")
@@ -38,7 +39,8 @@ def open_picture(path: Path, channels: int) -> Image.Image:
         found = "an empty file" if path.stat().st_size == 0 else "a file of no such format"
         raise DataError(str(path), found=found, expected=expected, mend="Remove it, or convert it to PNG.") from None
     except Exception as error:  # a damaged file makes decoders raise anything, struct.error and IndexError among them
-        found = f"a damaged or unreadable file ({str(error) or type(error).__name__})"
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        found = f"a damaged or unreadable file ({reason})"
         raise DataError(str(path), found=found, expected=expected, mend="Replace or remove it.") from error
     return _as_mode(picture, MODES[channels], path)
 

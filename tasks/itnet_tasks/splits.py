@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
 from typing import Annotated
 
 import torch
@@ -47,13 +47,13 @@ def folds(labelled: Labelled, count: int, seed: int) -> Tensor:
 
     Each class is dealt evenly too. Where there are groups, whole groups are dealt, whatever their classes and sizes.
     """
-    dealt = torch.empty(len(labelled.labels), dtype=torch.int64)
+    unit, strata = _units(labelled, seed)
+    dealt = torch.empty(len(unit), dtype=torch.int64)
     turn = 0
-    for stratum in _strata(labelled, seed):
-        for members in stratum:
-            dealt[members] = turn % count
-            turn += 1
-    return dealt
+    for members in strata:
+        dealt[members] = (turn + torch.arange(len(members))) % count
+        turn += len(members)
+    return dealt[unit]
 
 
 def split(labelled: Labelled, share: float, seed: int) -> tuple[Labelled, Labelled]:
@@ -67,33 +67,30 @@ def split(labelled: Labelled, share: float, seed: int) -> tuple[Labelled, Labell
         share: between 0 and 1.
         seed: of the choice; the same labels, groups and seed give the same part.
     """
-    part = torch.zeros(len(labelled.labels), dtype=torch.bool)
-    for stratum in _strata(labelled, seed):
-        for members in stratum[: min(len(stratum) - 1, max(1, round(share * len(stratum))))]:
-            part[members] = True
+    unit, strata = _units(labelled, seed)
+    chosen = torch.zeros(len(unit), dtype=torch.bool)
+    for members in strata:
+        chosen[members[: min(len(members) - 1, max(1, round(share * len(members))))]] = True
+    part = chosen[unit]
     return labelled.select((~part).nonzero().squeeze(1)), labelled.select(part.nonzero().squeeze(1))
 
 
-def _strata(labelled: Labelled, seed: int) -> Iterator[list[Tensor]]:
-    """Return for each class, or for all at once, what may not be divided, shuffled, as indices of samples."""
-    random = torch.Generator().manual_seed(seed)
+def _units(labelled: Labelled, seed: int) -> tuple[Tensor, list[Tensor]]:
+    """Return each sample's unit, shape (N,), and the shuffled units of each stratum.
+
+    A unit stays on one side of a split: a group if the samples have groups, else a single sample. The strata are the
+    classes; groups and labels that are not classes form one stratum.
+    """
     labels, groups = labelled.labels, labelled.groups
+    unit = torch.arange(len(labels))
     if groups is not None:
-        yield _shuffled(_members(groups), random)
+        numbers = {name: number for number, name in enumerate(sorted(set(groups)))}
+        unit = torch.tensor([numbers[name] for name in groups], dtype=torch.int64)
+        strata = [torch.arange(len(numbers))]
     elif isinstance(labels, Tensor) and not labels.is_floating_point():
-        for members in _members(labels.tolist()):
-            yield _shuffled(list(members), random)
+        sizes = [size for _, size in sorted(Counter(labels.tolist()).items())]
+        strata = list(torch.split(labels.argsort(stable=True), sizes))
     else:
-        yield _shuffled(list(torch.arange(len(labels))), random)
-
-
-def _members(keys: Sequence[int | str]) -> list[Tensor]:
-    """Return the indices of each key's samples, by sorted key."""
-    members: dict[int | str, list[int]] = {}
-    for index, key in enumerate(keys):
-        members.setdefault(key, []).append(index)
-    return [torch.tensor(indices) for _, indices in sorted(members.items())]
-
-
-def _shuffled(units: list[Tensor], random: torch.Generator) -> list[Tensor]:
-    return [units[i] for i in torch.randperm(len(units), generator=random).tolist()]
+        strata = [unit]
+    random = torch.Generator().manual_seed(seed)
+    return unit, [members[torch.randperm(len(members), generator=random)] for members in strata]

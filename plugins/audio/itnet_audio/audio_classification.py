@@ -95,7 +95,9 @@ class ClipLoader:
         Raises:
             DataError: it is no sound recording.
         """
-        recording = read_recording(path, self.sample_rate)
-        if self.augmentation is None:
-            return cropped(recording, self.length, at_random=False)
-        return self.augmentation(cropped(self.augmentation.at_a_speed(recording), self.length, at_random=True))
+        augmentation = self.augmentation
+        if augmentation is None:
+            return read_recording(path, self.sample_rate, self.length)
+        longest = augmentation.longest_at_any_speed(self.length)
+        part = augmentation.at_a_speed(read_recording(path, self.sample_rate, longest, at_random=True))
+        return augmentation(cropped(part, self.length, at_random=True))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torchaudio.functional import add_noise
-from torchaudio.transforms import SpeedPerturbation
 
 from itnet_audio.recordings import read_recording
+from itnet_audio.resampling import resampled
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,12 @@ class Augmentation:
 
     def at_a_speed(self, clip: Tensor) -> Tensor:
         """Return a clip (T,) at one of the speeds; its length changes."""
-        return clip if self.speeds == (1.0,) else self._speed(clip)[0]
+        rate = self._rates[_below(len(self._rates))] if len(self._rates) > 1 else self._rates[0]
+        return clip if rate == self.sample_rate else torch.from_numpy(resampled(clip.numpy(), rate, self.sample_rate))
+
+    def longest_at_any_speed(self, length: int) -> int:
+        """Return the number of samples that the highest speed turns into `length`."""
+        return -(-length * max(self._rates) // self.sample_rate)
 
     def __call__(self, clip: Tensor) -> Tensor:
         """Return a clip (T,) with all other changes; its length stays."""
@@ -54,23 +58,21 @@ class Augmentation:
     def _noise(self, length: int) -> Tensor:
         if not self.backgrounds:
             return torch.randn(length)
-        background = self._recordings[_below(len(self._recordings))]
+        path = self.backgrounds[_below(len(self.backgrounds))]
+        background = read_recording(path, self.sample_rate, length, at_random=True)
         background = background.repeat(-(-length // len(background)))
         return cropped(background, length, at_random=True)
 
-    @cached_property
-    def _speed(self) -> SpeedPerturbation:
-        return SpeedPerturbation(self.sample_rate, list(self.speeds))
-
-    @cached_property
-    def _recordings(self) -> list[Tensor]:
-        return [read_recording(path, self.sample_rate) for path in self.backgrounds]
+    @property
+    def _rates(self) -> list[int]:
+        """The sample rate at which playing a clip gives each speed, in Hz."""
+        return [max(1, round(speed * self.sample_rate)) for speed in self.speeds]
 
 
 def cropped(clip: Tensor, length: int, *, at_random: bool) -> Tensor:
     """Return `length` samples of a clip (T,), from its middle or from anywhere; all of it if it is no longer."""
     spare = max(0, len(clip) - length)
-    start = _below(spare + 1) if at_random else spare // 2
+    start = _below(spare + 1) if at_random and spare else spare // 2
     return clip[start : start + length]
 
 

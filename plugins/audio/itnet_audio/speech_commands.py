@@ -61,13 +61,13 @@ class SpeechCommands(AudioClassification):
 
     def backgrounds(self) -> list[Path]:
         """Return the data set's recordings of noise."""
-        return sorted((self._folder / BACKGROUNDS).glob("*.wav"))
+        return sorted((self._folder / BACKGROUNDS).glob("[!.]*.wav"))
 
     def _labelled(self, files: list[Path]) -> Labelled:
         return Labelled(files, torch.tensor([self.classes.index(file.parent.name) for file in files]))
 
     def _of(self, word: str) -> list[Path]:
-        files = sorted((self._folder / word).glob("*_nohash_*.wav"))
+        files = sorted((self._folder / word).glob("[!.]*_nohash_*.wav"))
         if not files:
             found = "no recording" if (self._folder / word).is_dir() else "no such folder"
             raise DataError(

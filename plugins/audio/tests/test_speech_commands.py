@@ -53,6 +53,14 @@ def test_its_splits_are_torchaudios(root: Path) -> None:
         assert len(dataset) == 36
 
 
+def test_hidden_files_are_no_recordings(root: Path) -> None:
+    for path in ("yes/._0a7c2a8d_nohash_0.wav", "_background_noise_/._white_noise.wav"):
+        (root / FOLDER / path).write_bytes(b"\0\5\x16\7")
+    task = SpeechCommands(root=str(root))
+    assert len(task.dataset("train")) == 36
+    assert len(task.backgrounds()) == 2
+
+
 def test_a_batch(root: Path) -> None:
     task = SpeechCommands(root=str(root))
     batch = task.collate([task.dataset("test")[i] for i in range(36)])

@@ -13,7 +13,7 @@ from torchvision.datasets.utils import download_url
 
 from itnet_core import DataError
 from itnet_image.small_pictures import SmallPictures
-from itnet_tasks import Labelled
+from itnet_tasks import Labelled, read_data
 
 FOLDER = "cifar-10-batches-bin"
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -87,10 +87,7 @@ def _download(root: Path) -> None:
 
 
 def _from_folder(folder: Path, names: Sequence[str]) -> list[bytes]:
-    for name in names:
-        if not (folder / name).is_file():
-            raise DataError(str(folder / name), found="no such file", expected="it beside the others")
-    return [(folder / name).read_bytes() for name in names]
+    return [read_data(folder / name, "it beside the others") for name in names]
 
 
 def _from(archive: Path, names: Sequence[str]) -> list[bytes]:

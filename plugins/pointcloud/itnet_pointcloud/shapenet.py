@@ -12,7 +12,7 @@ from torch_geometric.datasets import ShapeNet
 
 from itnet_core import DataError
 from itnet_pointcloud.points import Cloud
-from itnet_tasks import Labelled
+from itnet_tasks import Labelled, inside, read_data
 
 CATEGORIES = tuple(ShapeNet.category_ids)
 """The 16 names, in the order of their numbers."""
@@ -39,14 +39,14 @@ def shapes(root: Path, split: str) -> Labelled:
     folders = [root, root / "raw", root / ARCHIVE]
     folder = next((each for each in folders if (each / "train_test_split").is_dir()), root)
     listing = folder / "train_test_split" / f"shuffled_{split}_file_list.json"
+    content = read_data(listing, "the split's list", f"Set root to the unpacked {ARCHIVE}.")
     try:
-        names = json.loads(listing.read_text(encoding="utf-8"))
-        files = [folder / f"{name.partition('/')[2]}.txt" for name in names]  # shape_data/02691156/1a04e3ea...
+        names = [f"{name.partition('/')[2]}.txt" for name in json.loads(content)]  # shape_data/02691156/1a04e3ea...
+        files = [folder / inside(name, str(listing)) for name in names]
         numbers = [IDENTIFIERS.index(file.parent.name) for file in files]
-    except FileNotFoundError:
-        mend = f"Set root to the unpacked {ARCHIVE}."
-        raise DataError(str(listing), found="no such file", expected="the split's list", mend=mend) from None
-    except (ValueError, AttributeError, TypeError) as error:
+    except DataError:
+        raise
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         expected = 'a list of "shape_data/<category id>/<name>"'
         raise DataError(str(listing), found=f"something else ({error})", expected=expected) from error
     missing = [file for file in files if not file.is_file()]
@@ -67,20 +67,20 @@ def read_shape(file: Path, *, labelled: bool = True) -> tuple[Cloud, Tensor | No
     Each line of a file has x, y, z, the normal, and the part; the last may be missing where it is not `labelled`.
 
     Raises:
-        DataError: there is no such file, it is no table of such lines, is empty, a number is not finite, or
+        DataError: there is no such file, it is no table of such lines, is empty, a number is not finite in float32, or
             a part is none of the category's.
     """
     expected = "lines of x y z nx ny nz part"
+    content = read_data(file, expected)
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = content.decode("utf-8").splitlines()
         table = np.loadtxt(lines, dtype=np.float64, ndmin=2) if any(lines) else np.empty((0, 7))
-    except FileNotFoundError:
-        raise DataError(str(file), found="no such file", expected=expected) from None
     except ValueError as error:
         found = f"something else ({error})"
         raise DataError(str(file), found=found, expected=expected, mend="Replace or remove it.") from error
-    if not table.size or table.shape[1] not in ((7,) if labelled else (6, 7)) or not np.isfinite(table).all():
-        what = "" if np.isfinite(table).all() else ", some NaN or infinite"
+    finite = (np.abs(table) <= np.finfo(np.float32).max).all()
+    if not table.size or table.shape[1] not in ((7,) if labelled else (6, 7)) or not finite:
+        what = "" if finite else ", some NaN or infinite in float32"
         raise DataError(str(file), found=f"numbers of shape {table.shape}{what}", expected=expected)
     numbers = torch.as_tensor(table, dtype=torch.float32)
     cloud = Cloud(numbers[:, :3], numbers[:, 3:6])

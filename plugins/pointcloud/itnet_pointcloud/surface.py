@@ -41,7 +41,9 @@ def to_unit_sphere(cloud: Cloud) -> Cloud:
     This is what the field does with ModelNet and ShapeNet. Sizes and places are lost, on purpose: those of meshes from
     different hands are in different units.
     """
-    centred = cloud.positions - cloud.positions.mean(0)
+    largest = cloud.positions.abs().max()
+    positions = cloud.positions / largest if largest > 0 else cloud.positions  # whose squares stay within float32
+    centred = positions - positions.mean(0)
     radius = centred.norm(dim=-1).max()
     return cloud._replace(positions=centred / radius if radius > 0 else centred)
 

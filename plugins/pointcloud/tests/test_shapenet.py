@@ -60,6 +60,8 @@ SHAPE = f"{IDENTIFIERS[0]}/test1a04.txt"
         (lambda root: (root / LISTING).write_text('["shape_data/02691156'), f"{LISTING}: found something else"),
         (lambda root: (root / LISTING).write_text('["shape_data/999/a"]'), f"{LISTING}: found something else"),
         (lambda root: (root / LISTING).write_text("[]"), "found 0 of the 0 files"),
+        (lambda root: (root / LISTING).write_text('["shape_data/../far/02691156/a"]'), "the file name '../far/0269"),
+        (lambda root: (root / LISTING).write_text("[" * 100_000), f"{LISTING}: found something else"),
         (lambda root: (root / SHAPE).unlink(), f"{SHAPE}: found 1 of the 16 files of .* missing"),
     ],
 )
@@ -81,6 +83,7 @@ LINE = "0.1 0.2 0.3 0 0 1"
         (f"{LINE} 1 1\n", r"numbers of shape \(1, 8\)"),
         ("x y z a b c d\n", "something else"),
         (f"{LINE} 0\nnan 0 0 0 0 1 0\n", "some NaN or infinite"),
+        (f"{LINE} 0\n1e39 0 0 0 0 1 0\n", "some NaN or infinite in float32"),
         (f"{LINE} 0\n{LINE} 4\n", "the part 4 in line 2; expected one of 0 to 3"),
         (f"{LINE} 0.5\n", "the part 0.5 in line 1"),
         ("é".encode("latin-1"), "something else"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 from itnet_core import DataError
+from itnet_tasks import read_data
 
 METRICS: Mapping[str, tuple[str, ...]] = {
     "cola": ("matthews",),
@@ -58,9 +59,9 @@ def scores_of_runs(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
     scores: dict[str, dict[str, float]] = {}
     for run in runs:
         try:
-            metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["test"]
-            tasks = json.loads((run / "best/itnet.json").read_text(encoding="utf-8"))["config"]["tasks"]
-        except (OSError, ValueError, KeyError, TypeError):
+            metrics = json.loads(read_data(run / "metrics.json", "a run's scores"))["test"]
+            tasks = json.loads(read_data(run / "best/itnet.json", "a checkpoint"))["config"]["tasks"]
+        except (ValueError, KeyError, TypeError):
             found = "no metrics.json, or no best/itnet.json"
             raise DataError(str(run), found=found, expected="the directory of a run that has ended") from None
         task = tasks.get("text", {}).get("name", "")

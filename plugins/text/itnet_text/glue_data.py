@@ -10,6 +10,7 @@ from pathlib import Path
 from datasets import Dataset, load_dataset
 
 from itnet_core import DataError
+from itnet_tasks import open_data
 from itnet_text.rows import Columns, read_tsv
 
 HUB = "nyu-mll/glue"
@@ -91,6 +92,8 @@ class Files:
 
 
 def _parquet(paths: list[Path]) -> Dataset:
+    for path in paths:
+        open_data(path, "a Parquet file").close()
     try:
         return Dataset.from_parquet([glob.escape(str(path)) for path in paths])  # which it takes for patterns
     except Exception as error:  # pyarrow and datasets raise many kinds for a damaged file

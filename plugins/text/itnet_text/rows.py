@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from itnet_core import DataError
+from itnet_core.files import open_regular
 from itnet_tasks import Labelled
 from itnet_text.texts import fault_of
 
@@ -54,7 +55,8 @@ def read_file(path: Path, encoding: str = "utf-8") -> str:
         DataError: there is no such file, or it is not of this encoding; the line is named.
     """
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except OSError as error:
         raise DataError(str(path), found=error.strerror or str(error), expected="a file that can be read") from None
     try:
@@ -127,7 +129,7 @@ def _read_jsonl(path: Path, encoding: str) -> Iterator[tuple[str, Columns]]:
         place = f"{path}, line {number}"
         try:
             columns: Any = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(place, found=f"no valid JSON ({error})", expected="an object in each line") from None
         if not isinstance(columns, dict):
             raise DataError(place, found=type(columns).__name__, expected="an object in each line")

@@ -158,9 +158,13 @@ class TextTable(Table, Classification):
     def label_of(self, value: Any) -> int | None:
         """Return the number of a class."""
         if self.config.threshold is None:
-            return None if value is None or str(value) not in self.classes else self.classes.index(str(value))
+            return None if value is None else self._numbers.get(str(value))
         number = _number(value)
         return None if number is None else int(number > self.config.threshold)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.classes)}
 
 
 class TextTableRegression(Table, Regression):
@@ -188,8 +192,9 @@ class TextTableRegression(Table, Regression):
         return self.config.scale
 
     def label_of(self, value: Any) -> float | None:
-        """Return a number."""
-        return _number(value)
+        """Return a number of float32, in which the model computes."""
+        number = _number(value)
+        return None if number is None or abs(number) > torch.finfo(torch.float32).max else number
 
 
 def _values(config: Any) -> tuple[str, ...]:

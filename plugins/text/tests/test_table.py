@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,16 @@ def test_classes_may_be_said(table: str) -> None:
     assert [label for _, label in samples(task, "test")[:3]] == [1, 2, 0]
     with pytest.raises(DataError, match=r"reviews.csv, line 4: found the label 'long' in column 'label'"):
         samples(TextTable(train=table, test=table, classes=["fine", "dull"]), "test")
+
+
+def test_tens_of_thousands_of_classes_take_time_by_their_number(write: Write) -> None:
+    rows = "".join(f"text {number},class {number}\n" for number in range(30_000))
+    path = str(write("a.csv", f"text,label\n{rows}"))
+    task = TextTable(train=path, test=path)
+    start = time.process_time()
+    labels = task.test().labels
+    assert time.process_time() - start < 6
+    assert [task.classes[int(label)] for label in labels[:3]] == ["class 0", "class 1", "class 2"]
 
 
 def test_a_checkpoint_knows_its_classes_without_the_table(table: str, tmp_path: Path) -> None:
@@ -160,6 +171,13 @@ def test_a_label_that_is_no_number_is_refused(value: str, write: Write) -> None:
     for task in (TextTableRegression(train=path, test=path), TextTable(train=path, test=path, threshold=1)):
         with pytest.raises(DataError, match=f"a.csv, line 2: found the label '{value}' in column 'label'"):
             task.dataset("test")[0]
+
+
+def test_a_number_beyond_float32_is_refused(write: Write) -> None:
+    path = str(write("a.csv", "text,label\nfine,1e39\n"))
+    with pytest.raises(DataError, match="a.csv, line 2: found the label '1e39'"):
+        TextTableRegression(train=path, test=path).dataset("test")[0]
+    assert TextTable(train=path, test=path, threshold=1).dataset("test")[0].label == 1
 
 
 def test_a_missing_column_is_named_with_those_there_are(table: str) -> None:

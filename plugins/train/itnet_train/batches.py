@@ -23,7 +23,7 @@ class Movable(Protocol):
 
 
 class Parcel:
-    """A task's batch, of any pytree, or the error that was met instead of it.
+    """A task's batch, of any pytree, or the error that was met instead of it, or nothing: all samples were left out.
 
     It is opaque to Lightning, which would take containers apart in ways that not all of them bear; and it carries an
     error whole out of the process that loads data, where torch would leave of it a text.
@@ -32,8 +32,13 @@ class Parcel:
         modality: the task's.
     """
 
-    def __init__(self, modality: str, content: Batch | ITNetError) -> None:
+    def __init__(self, modality: str, content: Batch | ITNetError | None) -> None:
         self.modality, self.content = modality, content
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is neither a batch nor an error."""
+        return self.content is None
 
     @property
     def batch(self) -> Batch:
@@ -44,6 +49,7 @@ class Parcel:
         """
         if isinstance(self.content, ITNetError):
             raise self.content
+        assert self.content is not None, "an empty parcel has no batch"
         return self.content
 
     def to(self, device: torch.device) -> Parcel:
@@ -61,10 +67,12 @@ class Parcel:
 
 
 def collate(task: Task, samples: Sequence[Any]) -> Parcel:
-    """Return the task's batch of samples; where one of them is an error, that error."""
+    """Return the task's batch of samples; where one of them is an error, that error; nothing where all are `None`."""
     for sample in samples:
         if isinstance(sample, ITNetError):
             return Parcel(task.modality, sample)
+    if all(sample is None for sample in samples):
+        return Parcel(task.modality, None)
     try:
         return Parcel(task.modality, task.collate(samples))
     except ITNetError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
+from itertools import islice
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
@@ -71,6 +72,20 @@ class TaskData(LightningDataModule):
             self._datasets[modality, split] = samples
         return self._datasets[modality, split]
 
+    def readable(self, modality: str, split: Split, count: int) -> list[Any]:
+        """Return the first samples of a task's split that are not left out, as many as `count` if there are so many.
+
+        Raises:
+            DataError: there is none.
+        """
+        samples = self.dataset(modality, split)
+        read = (samples[index] for index in range(len(samples)))
+        found = list(islice((sample for sample in read if sample is not None), count))
+        if not found:
+            task, bad = self.tasks[modality], f"{len(samples)} samples, none of which can be read"
+            raise _unfit(task, split, bad, "at least one that can; the warnings name them")
+        return found
+
     def state_dict(self) -> dict[str, Any]:
         """Return the position."""
         return {"position": list(self.position)}
@@ -106,6 +121,7 @@ class TaskData(LightningDataModule):
         place = {"rank": trainer.global_rank, "world": trainer.world_size}
         batches = []
         for modality in self.tasks:
+            self.readable(modality, split, 1)
             size = self.config.of(modality).batch_size or self.config.batch_size
             batches += in_order(modality, len(self.dataset(modality, split)), size, **place)
         return self._loader(split, batches)

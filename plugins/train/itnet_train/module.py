@@ -64,12 +64,16 @@ class TaskModule(LightningModule):
         """Seed what the batch will draw: dropout, and samplers of the quadrature."""
         self._seed("step", self.current_epoch, batch_idx, self.global_rank)
 
-    def training_step(self, parcel: Parcel, batch_idx: int) -> Tensor:
+    def training_step(self, parcel: Parcel, batch_idx: int) -> Tensor | None:
         """Return the loss of a batch, the task's and what parts of the model want minimised beside it.
+
+        An empty batch changes nothing. On several devices it has a loss of 0, as the others wait for its gradients.
 
         Raises:
             NonFiniteError: it is not finite.
         """
+        if parcel.empty:
+            return None if self.trainer.world_size == 1 else self._zero()
         with auxiliary_losses() as beside:
             prediction = self._predict(parcel)
         loss = self.tasks[parcel.modality].loss(prediction, parcel.batch.targets)
@@ -139,7 +143,14 @@ class TaskModule(LightningModule):
         for measured in self.measured.values():
             measured.reset()
 
+    def _zero(self) -> Tensor:
+        return sum(
+            (0 * p.sum() for p in self.model.parameters() if p.requires_grad), torch.zeros((), device=self.device)
+        )
+
     def _evaluate(self, parcel: Parcel) -> None:
+        if parcel.empty:
+            return
         self.measured[parcel.modality].update(self._predict(parcel), parcel.batch.targets)
 
     def _finish_evaluation(self, split: str) -> None:

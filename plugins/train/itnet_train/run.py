@@ -112,7 +112,7 @@ class Run:
             samples = self.data.dataset(modality, split)
             sizes[split if len(self.tasks) == 1 else f"{modality}/{split}"] = len(samples)
             with torch.no_grad(), _owned(f"the first samples of {modality}/{split}"):
-                module.try_out(modality, [samples[index] for index in range(min(2, len(samples)))])
+                module.try_out(modality, self.data.readable(modality, split, 2))
         self.model.train()
         return sizes
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, NotRequired
 from typing_extensions import TypedDict
 
 from itnet_core import DataError
+from itnet_tasks import inside
 from itnet_vision_language.json_files import read_json, read_json_lines, read_text
 from itnet_vision_language.pictures_with_texts import checked_text
 
@@ -109,6 +110,7 @@ def _lines(lines: list[tuple[str, Line]]) -> Iterator[Caption | DataError]:
 
 def _caption(picture: str, text: str, split: str | None, place: str) -> Caption | DataError:
     try:
+        inside(picture, f"{place}: the filename")
         checked_text(text, f"{place}: the caption of {picture}")
         if split is not None and split not in SPLITS:
             raise DataError(f"{place}.split", found=repr(split), expected=f"one of {', '.join(SPLITS)}")

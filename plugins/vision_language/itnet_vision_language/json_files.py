@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from itnet_core import DataError
+from itnet_tasks import read_data
 
 T = TypeVar("T")
 
@@ -16,14 +17,11 @@ def read_text(path: Path, expected: str) -> str:
     """Return the text of a UTF-8 file.
 
     Raises:
-        DataError: there is no such file, or it is of another encoding.
+        DataError: there is no such file, it is none, or it is of another encoding.
     """
+    content = read_data(path, expected, mend="Set root to where the data are.")
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError):
-        raise DataError(
-            str(path), found="no such file", expected=expected, mend="Set root to where the data are."
-        ) from None
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         found = f"bytes that are not UTF-8, at {error.start}"
         raise DataError(str(path), found=found, expected=expected, mend="Convert it to UTF-8.") from None

@@ -89,6 +89,19 @@ def test_a_damaged_file_is_refused(tmp_path: Path, name: str, content: bytes, me
         list(read_captions(tmp_path / name))
 
 
+@pytest.mark.parametrize("name", ["/etc/a.png", "../a.png", "train/../../a.png"])
+def test_an_image_outside_the_folder_is_a_bad_sample(name: str, tmp_path: Path, write_json: Any) -> None:
+    folder, _, file = name.rpartition("/")
+    image = {"filename": file, "filepath": folder, "split": "test", "sentences": [{"raw": "A man."}]}
+    paths = [tmp_path / "a.csv", tmp_path / "a.jsonl", write_json(tmp_path / "a.json", {"images": [image]})]
+    paths[0].write_text(f"filename,caption\n{name},red\n")
+    paths[1].write_text(f'{{"filename": "{name}", "caption": "red"}}\n')
+    for path in paths:
+        [error] = read_captions(path)
+        assert isinstance(error, DataError)
+        assert f"the filename: found the file name {name!r}" in str(error)
+
+
 def test_bad_captions_are_named_one_by_one(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("filename,caption,split\na.png, ,train\nb.png,red,learn\nc.png,blue,test\n")
     empty, unknown, good = (each for each in read_captions(tmp_path / "a.csv"))
