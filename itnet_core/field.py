@@ -13,6 +13,7 @@ from torch.utils._pytree import register_pytree_node
 
 from itnet_core.errors import FieldError
 from itnet_core.remembered import remembered
+from itnet_core.transforms import under_functorch
 
 AXES = "txyz"
 """The space-time that all modalities share: text and audio use t, images x and y, point clouds x, y and z."""
@@ -54,7 +55,7 @@ class Field:
             object.__setattr__(self, "weights", weights)
         else:
             _check_weights_shape(self)
-        if not torch.compiler.is_compiling():  # looking at numbers would break the graph
+        if _readable():
             _check_numbers(self)
 
     @classmethod
@@ -136,7 +137,7 @@ class Field:
 
     def without_padding(self) -> Field:
         """Return the field with 0 for the values of padding, whatever (NaN too) stands there."""
-        if not torch.compiler.is_compiling() and _all_there(self.weights):  # spare the copy
+        if _readable() and _all_there(self.weights):  # spare the copy
             return self
         return self.map(lambda values: values.masked_fill(~self.mask.unsqueeze(-1), 0.0))
 
@@ -265,6 +266,11 @@ def _check_numbers(field: Field) -> None:
         )
 
 
+def _readable() -> bool:
+    """Whether numbers may be looked at: it would break a compiled graph, and vmap hides them."""
+    return not (torch.compiler.is_compiling() or under_functorch())
+
+
 @remembered
 def _all_there(weights: Tensor) -> bool:
     return bool((distinct(weights) > 0).all())
@@ -276,6 +282,13 @@ def _measured(weights: Tensor, measure: Measure) -> Tensor:
     if measure == "mean":
         there = there / there.sum(-1, keepdim=True)
     return there.expand_as(weights)
+
+
+def log_weights(weights: Tensor) -> Tensor:
+    """Return log w in float32 at least, −∞ for padding, to which no gradient goes: softmax adds it to its logits."""
+    there = weights > 0
+    precise = weights.to(torch.promote_types(weights.dtype, torch.float32))
+    return torch.where(there, torch.where(there, precise, 1.0).log(), -torch.inf)
 
 
 def distinct(tensor: Tensor) -> Tensor:

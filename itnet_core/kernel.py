@@ -60,6 +60,8 @@ class Kernel(Configured, nn.Module, ABC):
         shortcut: whether `integrate` is there, for some points at least.
         whole: whether `transform` is there, for some fields at least.
         streaming: whether `step` is there, where the support is causal.
+        transformable: whether `integrate` and `transform` are made of PyTorch's own operations, so that `torch.func`,
+            forward-mode derivatives and DTensors go through them; `auto` leaves them out there if they are not.
         evaluator: by which a kernel's own shortcut sums over pairs, if it does; the registry offers plugins' to it.
     """
 
@@ -70,6 +72,7 @@ class Kernel(Configured, nn.Module, ABC):
     shortcut: ClassVar[bool] = False
     whole: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
+    transformable: bool = False
     evaluator: Evaluator | None = None
 
     @abstractmethod

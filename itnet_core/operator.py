@@ -13,6 +13,7 @@ from itnet_core.field import Field
 from itnet_core.kernel import Kernel, Points, State
 from itnet_core.proposal_loss import proposal_loss
 from itnet_core.sampler import FullSampler, Nodes, Sampler
+from itnet_core.transforms import transform_of
 
 
 class IntegralOperator(nn.Module):
@@ -107,7 +108,8 @@ class IntegralOperator(nn.Module):
         sampled = self.sampler(query, key)
         field = None if isinstance(sampled, Nodes) else sampled
         out = None
-        if field is not None and self.evaluator.takes_shortcuts:
+        passes = self.kernel.transformable or not transform_of(query.values)
+        if field is not None and self.evaluator.takes_shortcuts and passes:
             out = self.kernel.transform(query, field, self.value, self.output)
         if out is None:
             out = self.output(self._integral(query, key, sampled))

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from itnet_core.transforms import under_functorch
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -28,7 +30,9 @@ def remembered(function: Callable[Concatenate[Tensor, P], T]) -> Callable[Concat
 
     def ask(tensor: Tensor, /, *args: P.args, **kwargs: P.kwargs) -> T:
         # A tensor of inference does not count what is written to it, and as an answer it could not be trained with.
-        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or tensor.is_inference():
+        # Under torch.func an answer belongs to the transform, and ends with it.
+        unsteady = torch.is_inference_mode_enabled() or tensor.is_inference() or under_functorch()
+        if torch.compiler.is_compiling() or unsteady:
             return function(tensor, *args, **kwargs)
         version, known = answers.get(tensor, (None, None))
         if version != tensor._version:

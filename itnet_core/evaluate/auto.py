@@ -14,6 +14,7 @@ from itnet_core.evaluate.dense import DenseEvaluator
 from itnet_core.evaluate.evaluator import Evaluator
 from itnet_core.evaluate.tiled import TiledEvaluator
 from itnet_core.kernel import Kernel, Points
+from itnet_core.transforms import transform_of
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +47,16 @@ class AutoEvaluator(Evaluator):
 
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`."""
-        if kernel.integrates(query, key):
+        if (kernel.transformable or not transform_of(values)) and kernel.integrates(query, key):
             return kernel.integrate(query, key, values)
         return self.choice(kernel, query, key, values)(kernel, query, key, values)
 
     def choice(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Evaluator:
         """Return the evaluator for a case that the kernel has no shortcut for."""
         case = (kernel, query, key, values)
-        chosen = next(each for each in self._candidates if each.evaluates(*case) and each.pays(*case))
+        transformed = bool(transform_of(values))
+        able = [e for e in self._candidates if (e.transformable or not transformed) and e.evaluates(*case)]
+        chosen = next((each for each in able if each.pays(*case)), able[-1])
         if not torch.compiler.is_compiling() and logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "%s for %s (%s) of %d x %d points, batch %d, %s",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from itnet_core.evaluate.evaluator import Evaluator
+from itnet_core.field import log_weights
 from itnet_core.kernel import Kernel, Points
 
 DENSE_BYTES = 64 << 20
@@ -17,6 +18,7 @@ class DenseEvaluator(Evaluator):
     """All pairs at once, in O(N·M) memory: the reference, and the fastest where few points make a pair tensor small."""
 
     rank: ClassVar[int | None] = 900
+    transformable: ClassVar[bool] = True
 
     def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
         """Up to a pair tensor of 64 MiB; for a larger one, computing it again in the backward pass costs less."""
@@ -27,7 +29,7 @@ class DenseEvaluator(Evaluator):
         """Return the sums; see `Evaluator`."""
         matrix = pair_matrix(kernel, query, key)
         if kernel.normalization == "none":
-            values = values * key.weights[..., None, None].to(values.dtype)
+            values = (values * key.weights[..., None, None]).to(values.dtype)
         return (matrix.to(values.dtype) @ values.transpose(1, 2)).transpose(1, 2)
 
 
@@ -43,8 +45,7 @@ def pair_matrix(kernel: Kernel, query: Points, key: Points) -> Tensor:
         return k if inside is None else torch.where(inside, k, 0.0)
     present = (key.weights > 0)[:, None, None, :]
     inside = present if inside is None else inside & present
-    log_weights = torch.where(key.weights > 0, key.weights, 1.0).log()[:, None, None, :]
-    logits = torch.where(inside, k + log_weights, -torch.inf)
+    logits = torch.where(inside, k + log_weights(key.weights)[:, None, None, :], -torch.inf)
     peak = logits.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)
     matrix = (logits - peak).exp()
     total = matrix.sum(-1, keepdim=True)

@@ -13,9 +13,10 @@ from torch.func import functional_call
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from itnet_core.config import ComponentConfig
-from itnet_core.errors import DerivativeError
 from itnet_core.evaluate.evaluator import Evaluator
+from itnet_core.field import log_weights
 from itnet_core.kernel import Kernel, Points
+from itnet_core.transforms import refuse_second_derivatives, refuse_transform
 
 CPU_TILE_BYTES = 8 << 20
 GPU_TILE_BYTES = 256 << 20
@@ -44,12 +45,17 @@ class TiledEvaluator(Evaluator):
 
     @torch.compiler.disable  # the backward pass differentiates tiles, which graphs cannot hold
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the sums; see `Evaluator`. Gradients reach terms, values, weights and the kernel's own parameters."""
-        positive = key.weights > 0
+        """Return the sums; see `Evaluator`. Gradients reach terms, values, weights and the kernel's own parameters.
+
+        Raises:
+            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
+            ConfigError: the values are a DTensor.
+        """
+        refuse_transform("TiledEvaluator", values)
         if kernel.normalization == "none":
-            values, bias = values * key.weights[..., None, None].to(values.dtype), None
+            values, bias = (values * key.weights[..., None, None]).to(values.dtype), None
         else:
-            bias = torch.where(positive, torch.where(positive, key.weights, 1.0).log(), -torch.inf)
+            bias = log_weights(key.weights)
         query_leaves, query_spec = tree_flatten(query.terms)
         key_leaves, key_spec = tree_flatten(key.terms)
         parameters = dict(kernel.named_parameters())
@@ -153,14 +159,7 @@ class _TiledSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        # PyTorch's own `once_differentiable` would let `autograd.grad` give wrong numbers instead.
-        if torch.is_grad_enabled():
-            raise DerivativeError(
-                "TiledEvaluator",
-                found="a backward pass with create_graph=True",
-                expected="first derivatives alone",
-                mend="Use the evaluator 'dense' for second derivatives.",
-            )
+        refuse_second_derivatives("TiledEvaluator", grad_out, "Use the evaluator 'dense' for second derivatives.")
         plan: _Plan = ctx.plan
         values, bias, out, log_total, *tensors = ctx.saved_tensors
         needed = ctx.needs_input_grad[3:]

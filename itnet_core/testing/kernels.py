@@ -18,6 +18,13 @@ from itnet_core.operator import IntegralOperator
 from itnet_core.testing.conformance import ModuleConformance, due_when, same
 from itnet_core.testing.fields import on_a_line, on_a_picture, permuted, sample, scattered, with_padding
 
+WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "any weights": lambda weights: weights,
+    "equal weights": torch.ones_like,
+    "equal weights and padding": lambda weights: (torch.arange(weights.shape[1]) % 3 != 1).to(weights).expand_as(weights),
+}
+"""Those that gradients are asked for."""
+
 SUPPORTS: tuple[Mapping[str, Any], ...] = (
     {},
     {"causal": "t"},
@@ -114,6 +121,30 @@ class KernelConformance(ModuleConformance):
             assert not kernel.integrates(*self.points(kernel)), (
                 f"{title}: integrates() is True; declare shortcut = True"
             )
+
+    @due_when(lambda case: case.cls.shortcut or case.cls.whole)
+    def check_gradient_reaches_the_weights(self) -> None:
+        """Gradients to weights, equal ones and those of padding too, are those of the sum over all pairs."""
+        for title, kernel in self.variants():
+            for make in self.fields(kernel):
+                for name, change in WEIGHTS.items():
+                    key = make(1).to(torch.float64)
+                    weights = change(key.weights).clone().requires_grad_()
+                    query = Field(make(0).values.double(), key.positions, weights.detach(), grid=key.grid)
+                    key = Field(key.values, key.positions, weights, grid=key.grid)
+                    operator = self.operator(kernel, DenseEvaluator())
+                    terms = kernel.project(query, key)
+                    sides = [Points(t, f.positions, f.weights, f.grid) for t, f in zip(terms, (query, key), strict=True)]
+                    values = operator.value(key.values).detach()
+                    pairs = DenseEvaluator()(kernel, *sides, values)
+                    what = f"{title}, {name}: the gradient to weights through"
+                    if kernel.integrates(*sides):
+                        found = gradients(kernel.integrate(*sides, values), [weights])
+                        same(found, gradients(pairs, [weights]), f"{what} integrate and the sum over all pairs", **EXACT)
+                    whole = kernel.transform(query, key, operator.value, operator.output)
+                    if whole is not None:
+                        found, expected = (gradients(each, [weights]) for each in (whole, operator.output(pairs)))
+                        same(found, expected, f"{what} transform and the sum over all pairs", **EXACT)
 
     def check_order_of_points_is_nothing(self) -> None:
         """Points in another order give the same results, in that order."""
@@ -248,7 +279,7 @@ def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:
 def gradients(result: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     """Return the gradients of a fixed linear function of `result`, 0 where it does not depend on an input."""
     target = result.flatten() @ torch.linspace(-1, 1, result.numel(), dtype=result.dtype)
-    found = torch.autograd.grad(target, inputs, allow_unused=True)
+    found = torch.autograd.grad(target, inputs, allow_unused=True, retain_graph=True)
     return [torch.zeros_like(each) if g is None else g for each, g in zip(inputs, found, strict=True)]
 
 

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
+from itnet_core.field import distinct, log_weights
 from itnet_core.kernel import Points
+from itnet_core.remembered import remembered
+from itnet_core.transforms import differentiated
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
 
@@ -123,7 +126,7 @@ class AttentionKernel(Kernel):
         """Whether PyTorch's attention computes it without a matrix of masks or biases.
 
         Not with ALiBi, nor with a radius or window; causal, where both sides have the same points, in their order, with
-        equal weights and without `additive`.
+        equal weights that no gradient is asked for and without `additive`.
         """
         causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
         if self.config.alibi or bounded:
@@ -131,16 +134,17 @@ class AttentionKernel(Kernel):
         if not causal:
             return True
         axis = self.support.causal_axis(key.positions.shape[-1])
-        return len(query.terms) == 2 and _equal(key.weights) and in_order(query.positions, key.positions, axis)
+        return len(query.terms) == 2 and _count_alike(key.weights) and in_order(query.positions, key.positions, axis)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return PyTorch's attention."""
         (q, _, *rows), k = query.terms, self._for_each_head(key.terms[0])
         present, mask = None, rows[0].transpose(1, 2) if rows else None
-        if not _equal(key.weights):
+        if not _count_alike(key.weights):
             present = (key.weights > 0).any(-1)  # where nothing is, softmax would be 0 / 0
-            weights = key.weights.where(present.unsqueeze(-1), torch.ones_like(key.weights))
-            bias = weights.to(q.dtype).log()[:, None, None]
+            logs = log_weights(key.weights)
+            logs = logs - logs.detach().amax(-1, keepdim=True)  # small numbers, which half precision rounds less
+            bias = logs.where(present.unsqueeze(-1), 0.0).to(q.dtype)[:, None, None]
             mask = bias if mask is None else mask + bias
         q, k, v = (side.transpose(1, 2) for side in (q, k, values))
         causal = self.support.causal is not None
@@ -170,8 +174,14 @@ def slopes(heads: int) -> Tensor:
     return 2 ** (-8 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
 
 
+def _count_alike(weights: Tensor) -> bool:
+    """Whether softmax may do without weights: all points have one, above 0, by which no derivative is taken."""
+    return not differentiated(weights) and _equal(weights)
+
+
+@remembered
 def _equal(weights: Tensor) -> bool:
-    """Whether all points have one weight, and one above 0."""
+    weights = distinct(weights)
     return bool(((weights == weights[:1, :1]) & (weights > 0)).all())
 
 

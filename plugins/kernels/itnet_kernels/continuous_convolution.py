@@ -23,6 +23,7 @@ class ContinuousConvolutionKernel(Kernel):
     """
 
     shortcut = True
+    transformable = True
 
     class Config(ComponentConfig):
         """Configuration.

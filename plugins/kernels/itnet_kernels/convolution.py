@@ -31,6 +31,7 @@ class ConvolutionKernel(Kernel):
     measure: Measure = "counting"
     whole = True
     streaming = True
+    transformable = True
     example_options: ClassVar[Mapping[str, Any]] = {"spacing": 0.5}
 
     class Config(ComponentConfig):

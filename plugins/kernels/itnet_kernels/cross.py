@@ -24,6 +24,7 @@ class CrossKernel(Kernel):
     """
 
     shortcut = True
+    transformable = True
 
     class Config(ComponentConfig):
         """Configuration.

@@ -14,7 +14,7 @@ from itnet_core.kernel import Normalization, Points
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
-from itnet_kernels.weighting import weighted
+from itnet_kernels.weighting import shares, weighted
 
 
 class LinearAttentionKernel(Kernel):
@@ -87,7 +87,7 @@ class LinearAttentionKernel(Kernel):
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums, and divide them by those of the weights under softmax."""
-        values = self._extended(values, key.weights)
+        values = self._extended(values, shares(key.weights) if self.normalization == "softmax" else key.weights)
         if self.support.causal is not None:
             return self._finished(decayed_sums(query.terms, key.terms, values))
         moments = key.terms.permute(0, 2, 3, 1) @ values.transpose(1, 2)  # (B, heads, head_dim, channels)

@@ -23,6 +23,7 @@ class LowRankKernel(Kernel):
     """
 
     shortcut = True
+    transformable = True
 
     class Config(ComponentConfig):
         """Configuration.

@@ -12,6 +12,7 @@ from itnet_core.errors import ConfigError
 from itnet_core.evaluate import Evaluator
 from itnet_core.kernel import Kernel, Points
 from itnet_core.kernels.mlp import MLPKernel
+from itnet_core.transforms import refuse_transform
 from itnet_native.library import missing
 from itnet_native.operators import sums
 from itnet_native.sums import ACTIVATIONS
@@ -58,7 +59,9 @@ class NativeEvaluator(Evaluator):
 
         Raises:
             ConfigError: it does not evaluate the case.
+            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
         """
+        refuse_transform("NativeEvaluator", values)
         obstacle = _obstacle(kernel, query, key, values)
         if obstacle or not isinstance(kernel, MLPKernel):
             raise ConfigError(

@@ -13,6 +13,7 @@ from torch import Tensor
 from itnet_core import ComponentConfig, Evaluator
 from itnet_core.kernel import Kernel, Points
 from itnet_core.kernels.mlp import ACTIVATIONS as ALL
+from itnet_core.transforms import refuse_transform
 from itnet_quasilinear.additive import Sides, constant_part, mismatch, refuse_mismatch, separate
 from itnet_quasilinear.errors import ToleranceError
 from itnet_quasilinear.interpolation import LEAST_HALF_WIDTH, STEPS, Activation, Ranges, sup_errors
@@ -93,9 +94,11 @@ class ChebyshevEvaluator(Evaluator):
 
         Raises:
             ConfigError: the kernel is not additive and smooth.
+            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
             ToleranceError: the tolerance is not reached with `max_nodes`.
         """
         refuse_mismatch(kernel, ACTIVATIONS, type(self).__name__)
+        refuse_transform(type(self).__name__, values)
         additive: Any = kernel
         with torch.autocast(values.device.type, enabled=False):
             sides = separate(additive, query, key, values)

@@ -12,6 +12,7 @@ from itnet_core.errors import ConfigError
 from itnet_core.evaluate import Evaluator
 from itnet_core.kernel import Kernel, Points
 from itnet_core.kernels.mlp import MLPKernel
+from itnet_core.transforms import refuse_transform
 from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
 GEOMETRIC = ("one", "position", "square")
@@ -96,7 +97,9 @@ class TritonEvaluator(Evaluator):
 
         Raises:
             ConfigError: it cannot do this case.
+            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
         """
+        refuse_transform("TritonEvaluator", values)
         obstacle = self.obstacle(kernel, query, key, values)
         if obstacle is not None or not isinstance(kernel, MLPKernel):
             found, _, expected = str(obstacle).partition("; expected ")
