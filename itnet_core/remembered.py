@@ -29,10 +29,11 @@ def remembered(function: Callable[Concatenate[Tensor, P], T]) -> Callable[Concat
     answers: Any = WeakTensorKeyDictionary()
 
     def ask(tensor: Tensor, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        # A graph holds no memory, and under torch.func an answer belongs to the transform and ends with it.
+        if torch.compiler.is_compiling() or under_functorch():
+            return function(tensor, *args, **kwargs)
         # A tensor of inference does not count what is written to it, and as an answer it could not be trained with.
-        # Under torch.func an answer belongs to the transform, and ends with it.
-        unsteady = torch.is_inference_mode_enabled() or tensor.is_inference() or under_functorch()
-        if torch.compiler.is_compiling() or unsteady:
+        if torch.is_inference_mode_enabled() or tensor.is_inference():
             return function(tensor, *args, **kwargs)
         version, known = answers.get(tensor, (None, None))
         if version != tensor._version:

@@ -16,12 +16,15 @@ from itnet_core.field import Field
 from itnet_core.kernel import Kernel, Points
 from itnet_core.operator import IntegralOperator
 from itnet_core.testing.conformance import ModuleConformance, due_when, same
+from itnet_core.testing.derivatives import transforms
 from itnet_core.testing.fields import on_a_line, on_a_picture, permuted, sample, scattered, with_padding
 
 WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "any weights": lambda weights: weights,
     "equal weights": torch.ones_like,
-    "equal weights and padding": lambda weights: (torch.arange(weights.shape[1]) % 3 != 1).to(weights).expand_as(weights),
+    "equal weights and padding": lambda weights: (
+        (torch.arange(weights.shape[1]) % 3 != 1).to(weights).expand_as(weights)
+    ),
 }
 """Those that gradients are asked for."""
 
@@ -133,18 +136,34 @@ class KernelConformance(ModuleConformance):
                     query = Field(make(0).values.double(), key.positions, weights.detach(), grid=key.grid)
                     key = Field(key.values, key.positions, weights, grid=key.grid)
                     operator = self.operator(kernel, DenseEvaluator())
-                    terms = kernel.project(query, key)
-                    sides = [Points(t, f.positions, f.weights, f.grid) for t, f in zip(terms, (query, key), strict=True)]
+                    sides = sides_of(kernel, query, key)
                     values = operator.value(key.values).detach()
                     pairs = DenseEvaluator()(kernel, *sides, values)
-                    what = f"{title}, {name}: the gradient to weights through"
+                    ways = {"transform": kernel.transform(query, key, operator.value, operator.output)}
                     if kernel.integrates(*sides):
-                        found = gradients(kernel.integrate(*sides, values), [weights])
-                        same(found, gradients(pairs, [weights]), f"{what} integrate and the sum over all pairs", **EXACT)
-                    whole = kernel.transform(query, key, operator.value, operator.output)
-                    if whole is not None:
-                        found, expected = (gradients(each, [weights]) for each in (whole, operator.output(pairs)))
-                        same(found, expected, f"{what} transform and the sum over all pairs", **EXACT)
+                        ways["integrate"] = kernel.integrate(*sides, values)
+                    for way, result in ways.items():
+                        if result is None:
+                            continue
+                        found = gradients(result, [weights])
+                        expected = gradients(pairs if way == "integrate" else operator.output(pairs), [weights])
+                        what = f"{title}, {name}: the gradient to weights through {way} and the sum over all pairs"
+                        same(found, expected, what, **EXACT)
+
+    def check_transforms_are_not_wrong(self) -> None:
+        """Forward-mode derivatives and transforms of `torch.func` give what is right, or an `ITNetError`."""
+        title, kernel = next(self.variants())
+        for make in self.fields(kernel):
+            field = make(0).to(torch.float64)
+            for evaluator in (DenseEvaluator(), AutoEvaluator()):
+                operator = self.operator(kernel, evaluator)
+                function = partial(_values, operator, field)
+                for name, transformed, expected in transforms(function, field.values):
+                    try:
+                        found = transformed()
+                    except ITNetError:
+                        continue
+                    same(found, expected(), f"{title}: {name} and the derivative", tolerance=1e-5)
 
     def check_order_of_points_is_nothing(self) -> None:
         """Points in another order give the same results, in that order."""
@@ -244,12 +263,7 @@ class KernelConformance(ModuleConformance):
         """Return both sides of the pairs: those of one field with those of another of the same grid."""
         query, key = ((make or self.field)(seed).to(torch.float64) for seed in (0, 1))
         query = Field(query.values, key.positions, key.weights, grid=key.grid)
-        terms = kernel.project(query, key)
-        first, second = (
-            Points(term, field.positions, field.weights, field.grid)
-            for term, field in zip(terms, (query, key), strict=True)
-        )
-        return first, second
+        return sides_of(kernel, query, key)
 
     def values(self, kernel: Kernel, key: Points) -> Tensor:
         """Return values to integrate, (B, M, heads, 3)."""
@@ -267,6 +281,19 @@ class KernelConformance(ModuleConformance):
         values = self.values(kernel, key)
         result = evaluate(kernel, query, key, values)
         return [result.detach(), *gradients(result, [values, *kernel.parameters()])]
+
+
+def sides_of(kernel: Kernel, query: Field, key: Field) -> tuple[Points, Points]:
+    """Return both sides of the pairs."""
+    first, second = (
+        Points(terms, field.positions, field.weights, field.grid)
+        for terms, field in zip(kernel.project(query, key), (query, key), strict=True)
+    )
+    return first, second
+
+
+def _values(operator: IntegralOperator, field: Field, values: Tensor) -> Tensor:
+    return operator(field.with_values(values)).values
 
 
 def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:

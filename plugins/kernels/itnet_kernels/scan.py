@@ -56,7 +56,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Return adjoints λ_t = grad_t + a*_{t+1} λ_{t+1}, times what each was multiplied with."""
-        refuse_transform("scan", grad)  # batched, as by autograd.grad(is_grads_batched=True)
+        refuse_transform("scan", grad)
         factors, start, states = ctx.saved_tensors
         first, later, earlier = slice(0, 1), slice(1, None), slice(None, -1)
         if ctx.reverse:

@@ -44,6 +44,8 @@ BROKEN = {
         "EmptyNeighbourhoodIsZero",
         "SamplesAreIndependent",
         "WholeIsExact",
+        "GradientReachesTheWeights",
+        "TransformsAreNotWrong",
         "StepsGiveTheWhole",
     ],
     "sampler": [
@@ -75,6 +77,7 @@ BROKEN = {
         "ArgumentsStay",
         "LayoutsAreNothing",
         "SecondDerivativesAreNotWrong",
+        "TransformsAreNotWrong",
         "RefusesWhatItDoesNotEvaluate",
         "Compiles",
     ],
