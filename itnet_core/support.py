@@ -53,11 +53,11 @@ class Support(ComponentConfig):
         inside = torch.ones(gap.shape[:-1], dtype=torch.bool, device=gap.device)
         if self.causal is not None:
             axis = self.causal_axis(gap.shape[-1])
-            inside &= key_low[..., axis] <= query_high[..., axis]
+            inside = inside & (key_low[..., axis] <= query_high[..., axis])
         if self.radius is not None:
-            inside &= gap.square().sum(-1) <= self.radius**2
+            inside = inside & (gap.square().sum(-1) <= self.radius**2)
         if self.window is not None:
-            inside &= (gap <= self.window).all(-1)
+            inside = inside & (gap <= self.window).all(-1)
         return inside
 
     def causal_axis(self, coordinates: int) -> int:
