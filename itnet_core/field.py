@@ -34,8 +34,10 @@ class Field:
         values: u_i, shape (B, N, d), floating.
         positions: x_i, shape (B, N, p), floating and finite. Encoders of models use p = 4, the axes of `AXES`.
         weights: w_i ≥ 0, shape (B, N), with some mass in every sample; by default the mean measure, 1/N each.
-        grid: the sizes of a regular row-major grid with N points, if the points are one; kernels may use algorithms
-            that need it.
+        grid: the sizes of a row-major grid with N points, if the points are one. A kernel that has a faster algorithm
+            for regular grids looks at all positions once, and takes another way where they are not evenly spaced.
+        sampled_from: the field that this one stands for, where a sampler made it of fewer points. A kernel that takes a
+            length or an origin from its points takes them from there: a sampler changes the quadrature, not the kernel.
 
     Raises:
         FieldError: a tensor has another rank, shape or dtype, a position is not finite, a weight is negative or not
@@ -46,6 +48,7 @@ class Field:
     positions: Tensor
     weights: Tensor = None  # type: ignore[assignment]  # replaced by the mean measure in __post_init__
     grid: tuple[int, ...] | None = None
+    sampled_from: Field | None = None
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -141,6 +144,10 @@ class Field:
             return self
         return self.map(lambda values: values.masked_fill(~self.mask.unsqueeze(-1), 0.0))
 
+    def standing_for(self, field: Field) -> Field:
+        """Return the field as one that a sampler made of another."""
+        return _unchecked(self.values, self.positions, self.weights, grid=self.grid, sampled_from=field)
+
     def with_measure(self, measure: Measure) -> Field:
         """Return the field under another measure: `mean` (1/n each), `counting` (1 each); padding keeps weight 0."""
         if measure == "given":
@@ -202,10 +209,13 @@ def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
     return joined if measure == "balanced" else joined.with_measure(measure)
 
 
-def _unchecked(values: Any, positions: Any, weights: Any, *, grid: tuple[int, ...] | None) -> Field:
+def _unchecked(
+    values: Any, positions: Any, weights: Any, *, grid: tuple[int, ...] | None, sampled_from: Field | None = None
+) -> Field:
     """Build a field from parts that are known to fit."""
     field = object.__new__(Field)
-    for name, part in (("values", values), ("positions", positions), ("weights", weights), ("grid", grid)):
+    parts = {"values": values, "positions": positions, "weights": weights, "grid": grid, "sampled_from": sampled_from}
+    for name, part in parts.items():
         object.__setattr__(field, name, part)
     return field
 

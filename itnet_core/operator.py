@@ -106,6 +106,8 @@ class IntegralOperator(nn.Module):
 
     def _out(self, query: Field, key: Field) -> Tensor:
         sampled = self.sampler(query, key)
+        if isinstance(sampled, Field) and sampled is not key:
+            sampled = sampled.standing_for(key)
         field = None if isinstance(sampled, Nodes) else sampled
         out = None
         passes = self.kernel.transformable or not transform_of(query.values)

@@ -98,9 +98,9 @@ class ContinuousConvolutionKernel(Kernel):
         return 2 * self.config.hidden
 
     def integrates(self, query: Points, key: Points) -> bool:
-        """Whether both are the same grid."""
+        """Whether both are the same regular grid."""
         ours = lattice(query)
-        return ours is not None and ours == lattice(key)
+        return ours is not None and ours.even and ours == lattice(key)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the convolution by FFT; supports look at displacements alone, so they cut φ."""

@@ -127,7 +127,8 @@ class RecurrentKernel(Kernel):
         log_decay, drive = self.cell(values).integrand(before(hidden, start[0]))
         if order is not None:
             log_decay, drive = (taken(order.argsort(-1), tensor) for tensor in (log_decay, drive))
-        at_query, at_key = potentials(log_decay, self.times(query.positions), times, key.weights)
+        there = (key.weights > 0).to(key.weights.dtype)  # a gate is passed once, whatever the point weighs
+        at_query, at_key = potentials(log_decay, self.times(query.positions), times, there)
         return at_query, (at_key, drive)
 
     def tile(self, query_terms: Tensor, key_terms: tuple[Tensor, Tensor]) -> Tensor:
