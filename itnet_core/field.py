@@ -32,7 +32,7 @@ class Field:
 
     Attributes:
         values: u_i, shape (B, N, d), floating.
-        positions: x_i, shape (B, N, p), floating and finite. Encoders of models use p = 4, the axes of `AXES`.
+        positions: x_i, shape (B, N, p), floating, of finite squares. Encoders of models use p = 4, the axes of `AXES`.
         weights: w_i ≥ 0, shape (B, N), with some mass in every sample; by default the mean measure, 1/N each.
         grid: the sizes of a row-major grid with N points, if the points are one. A kernel that has a faster algorithm
             for regular grids looks at all positions once, and takes another way where they are not evenly spaced.
@@ -40,8 +40,8 @@ class Field:
             length or an origin from its points takes them from there: a sampler changes the quadrature, not the kernel.
 
     Raises:
-        FieldError: a tensor has another rank, shape or dtype, a position is not finite, a weight is negative or not
-            finite, or a sample has no mass.
+        FieldError: a tensor has another rank, shape or dtype, a position is not finite or has no finite square, a
+            weight is negative or not finite, or a sample has no mass.
     """
 
     values: Tensor
@@ -157,9 +157,16 @@ class Field:
         return _unchecked(self.values, self.positions, _measured(self.weights, measure), grid=self.grid)
 
     def to(self, *args: Any, **kwargs: Any) -> Field:
-        """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`."""
+        """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`.
+
+        Raises:
+            FieldError: its positions or its mass are beyond the range of that dtype.
+        """
         values, positions, weights = (t.to(*args, **kwargs) for t in (self.values, self.positions, self.weights))
-        return _unchecked(values, positions, weights, grid=self.grid)
+        field = _unchecked(values, positions, weights, grid=self.grid)
+        if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and _readable():
+            _check_numbers(field)
+        return field
 
 
 def grid_positions(
@@ -250,7 +257,9 @@ def _check_numbers(field: Field) -> None:
     """Look at all numbers at once, and for the place only where something is wrong."""
     positions, weights = distinct(field.positions), distinct(field.weights)
     mass = weights.sum(-1)
-    if positions.isfinite().all() and weights.amin() >= 0 and ((mass > 0) & mass.isfinite()).all():
+    largest = torch.finfo(torch.promote_types(positions.dtype, torch.float32)).max ** 0.5 / 16
+    largest = min(largest, torch.finfo(positions.dtype).max)
+    if (positions.abs() <= largest).all() and weights.amin() >= 0 and ((mass > 0) & mass.isfinite()).all():
         return
     bad = ~field.positions.isfinite().all(-1)
     if bad.any():
@@ -258,6 +267,14 @@ def _check_numbers(field: Field) -> None:
             "Field.positions",
             found=f"{int(bad.sum())} points that are not finite, the first at {_first(bad)}",
             expected="finite numbers, for padding too",
+        )
+    bad = (field.positions.abs() > largest).any(-1)
+    if bad.any():
+        raise FieldError(
+            "Field.positions",
+            found=f"{int(bad.sum())} points farther than {largest:.1e} from 0, the first at {_first(bad)}",
+            expected=f"distances with a square in the range of {field.positions.dtype}, for padding too",
+            mend="Measure positions in another unit.",
         )
     bad = ~(field.weights.isfinite() & (field.weights >= 0))
     if bad.any():
@@ -292,6 +309,17 @@ def _measured(weights: Tensor, measure: Measure) -> Tensor:
     if measure == "mean":
         there = there / there.sum(-1, keepdim=True)
     return there.expand_as(weights)
+
+
+def center(field: Field) -> Tensor:
+    """Return the mean of the positions by the measure, (B, 1, p), without gradients, for any weights that a field has.
+
+    A kernel that is computed from ‖x‖² or from phases takes positions from there, or they cancel far from 0.
+    """
+    weights = field.weights.detach().to(field.positions.dtype)
+    shares = weights / weights.amax(-1, keepdim=True)  # weights of 1e30 times positions of 1e9 are no number of float32
+    shares = shares / shares.sum(-1, keepdim=True)
+    return (shares.unsqueeze(-1) * field.positions.detach()).sum(1, keepdim=True)
 
 
 def log_weights(weights: Tensor) -> Tensor:

@@ -30,7 +30,10 @@ class DenseEvaluator(Evaluator):
         matrix = pair_matrix(kernel, query, key)
         if kernel.normalization == "none":
             values = (values * key.weights[..., None, None]).to(values.dtype)
-        return (matrix.to(values.dtype) @ values.transpose(1, 2)).transpose(1, 2)
+        # A plain sum is made in the dtype of k, which may be wider for its range; weights of softmax fit into any.
+        dtype = values.dtype if kernel.normalization == "softmax" else torch.promote_types(matrix.dtype, values.dtype)
+        sums = matrix.to(dtype) @ values.to(dtype).transpose(1, 2)
+        return sums.to(values.dtype).transpose(1, 2)
 
 
 def pair_matrix(kernel: Kernel, query: Points, key: Points) -> Tensor:

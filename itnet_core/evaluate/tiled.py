@@ -148,7 +148,8 @@ class _TiledSum(torch.autograd.Function):
             blocks = ((j, plan.block(query_tile, [leaf[b, j] for leaf in key], parameters)) for j in row)
             if bias is None:
                 for j, k in blocks:
-                    out[b, :, i] += _masked(k, plan.outside(b, i, j), 0.0).to(values.dtype) @ values[b, :, j]
+                    wide = torch.promote_types(k.dtype, values.dtype)  # of k, for its range
+                    out[b, :, i] += _masked(k, plan.outside(b, i, j), 0.0).to(wide) @ values[b, :, j].to(wide)
             else:
                 logits = ((j, _logits(k, bias[b, j], plan.outside(b, i, j))) for j, k in blocks)
                 out[b, :, i], log_total[b, :, i] = _softmax_row(logits, values[b], out[b, :, i], log_total[b, :, i])

@@ -22,8 +22,8 @@ class Lattice(NamedTuple):
         sizes: points along each of its dimensions.
         origin: the first point, p numbers.
         steps: from a point to the next along each dimension, p numbers each; 0 along one of size 1.
-        deviation: how far a point lies beside its place, at most, in any coordinate and sample: `Field.grid` is a claim,
-            and Chebyshev points, too, may be called a grid. A kernel says how much it allows.
+        deviation: how far a point lies beside its place, at most, in any coordinate and sample: `Field.grid` is a
+            claim, and Chebyshev points, too, may be called a grid. A kernel says how much it allows.
         even: whether it is rounding: a few units in the last place of the lengths between points.
     """
 
@@ -35,18 +35,18 @@ class Lattice(NamedTuple):
 
 
 def lattice(points: Field | Points) -> Lattice | None:
-    """Return where a grid's points lie and how far beside it, or `None` if they are no grid; all points are looked at."""
+    """Return where a grid's points lie, and how far beside it, or `None` if they are none. All points are looked at."""
     return None if points.grid is None else _lattice(points.positions, points.grid)
 
 
 @remembered
 def _lattice(positions: Tensor, grid: tuple[int, ...]) -> Lattice:
-    points = distinct(positions).detach().double().unflatten(1, grid)
+    points = torch.unflatten(distinct(positions).detach().double(), 1, grid)
     corner = (0,) * len(grid)
     origin = expected = points[0][corner]
     steps = []
     for axis, size in enumerate(grid):
-        last = points[0][corner[:axis] + (size - 1,) + corner[axis + 1 :]]
+        last = points[0][(*corner[:axis], size - 1, *corner[axis + 1 :])]
         steps.append((last - origin) / max(size - 1, 1))
         along = torch.arange(size, device=points.device).view(-1, *[1] * (len(grid) - axis))
         expected = expected + along * steps[-1]
