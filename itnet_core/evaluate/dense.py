@@ -41,8 +41,8 @@ def pair_matrix(kernel: Kernel, query: Points, key: Points) -> Tensor:
 
     That is k, to which the weights w_j are still to come, or, with `softmax`, w_j e^k / Σ_j w_j e^k.
     """
-    k = kernel(query.terms, key.terms)
     support = kernel.support
+    k = at_edge(kernel, kernel(query.terms, key.terms), query.positions, key.positions)
     inside = None if support.everywhere else support.mask(query.positions, key.positions).unsqueeze(1)
     if kernel.normalization == "none":
         return k if inside is None else torch.where(inside, k, 0.0)
@@ -53,3 +53,11 @@ def pair_matrix(kernel: Kernel, query: Points, key: Points) -> Tensor:
     matrix = (logits - peak).exp()
     total = matrix.sum(-1, keepdim=True)
     return matrix / torch.where(total > 0, total, 1.0)
+
+
+def at_edge(kernel: Kernel, k: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """Return k, (B, heads, n, m), as pairs count with their share at the edge of the support, given their positions."""
+    if not kernel.support.edge:
+        return k
+    share = kernel.support.share(query, key).unsqueeze(1)
+    return k * share.to(k.dtype) if kernel.normalization == "none" else k + log_weights(share)

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from itnet_core.config import ComponentConfig
+from itnet_core.evaluate.dense import at_edge
 from itnet_core.evaluate.evaluator import Evaluator
 from itnet_core.field import log_weights
 from itnet_core.kernel import Kernel, Points
@@ -56,8 +57,8 @@ class TiledEvaluator(Evaluator):
             values, bias = (values * key.weights[..., None, None]).to(values.dtype), None
         else:
             bias = log_weights(key.weights)
-        query_leaves, query_spec = tree_flatten(query.terms)
-        key_leaves, key_spec = tree_flatten(key.terms)
+        sides = ((side.terms, side.positions if kernel.support.edge else ()) for side in (query, key))
+        (query_leaves, query_spec), (key_leaves, key_spec) = map(tree_flatten, sides)
         parameters = dict(kernel.named_parameters())
         batch, queries, keys = values.shape[0], query.positions.shape[1], key.positions.shape[1]
         shape = tile_shape(batch, queries, keys, kernel.pair_width * values.element_size(), values.device)
@@ -123,8 +124,9 @@ class _Plan:
 
     def block(self, query: list[Tensor], key: list[Tensor], parameters: list[Tensor]) -> Tensor:
         """Return k of a tile, (b, heads, n, m)."""
-        terms = tree_unflatten(query, self.query_spec), tree_unflatten(key, self.key_spec)
-        return functional_call(self.kernel, dict(zip(self.parameter_names, parameters, strict=True)), terms)
+        (query_terms, x), (key_terms, y) = tree_unflatten(query, self.query_spec), tree_unflatten(key, self.key_spec)
+        named = dict(zip(self.parameter_names, parameters, strict=True))
+        return at_edge(self.kernel, functional_call(self.kernel, named, (query_terms, key_terms)), x, y)
 
     def outside(self, b: slice, i: slice, j: slice) -> Tensor | None:
         """Return which pairs of a tile are not in the support, (b, 1, n, m), or `None` if all are."""

@@ -34,6 +34,7 @@ SUPPORTS: tuple[Mapping[str, Any], ...] = (
     {"radius": 0.9},
     {"window": 0.8},
     {"causal": "t", "radius": 0.9},
+    {"causal": "t", "radius": 0.9, "window": 0.8, "edge": 0.3},
 )
 """Those that are tried, of a kernel whose options have a `support`."""
 

@@ -125,11 +125,11 @@ class AttentionKernel(Kernel):
     def integrates(self, query: Points, key: Points) -> bool:
         """Whether PyTorch's attention computes it without a matrix of masks or biases.
 
-        Not with ALiBi, nor with a radius or window; causal, where both sides have the same points, in their order, with
-        equal weights that no gradient is asked for and without `additive`.
+        Not with ALiBi, nor with a radius, window or edge; causal, where both sides have the same points, in their
+        order, with equal weights that no gradient is asked for and without `additive`.
         """
         causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
-        if self.config.alibi or bounded:
+        if self.config.alibi or bounded or self.support.edge:
             return False
         if not causal:
             return True

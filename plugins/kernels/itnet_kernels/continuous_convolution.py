@@ -111,8 +111,8 @@ class ContinuousConvolutionKernel(Kernel):
         profile = self.profile(displacements).to(precise)
         if not self.support.everywhere:
             origin = displacements.new_zeros(1, 1, displacements.shape[-1])
-            inside = self.support.mask(displacements.flatten(0, -2).unsqueeze(0), origin)
-            profile = profile.where(inside.view(*profile.shape[:-1], 1), torch.zeros_like(profile))
+            share = self.support.share(displacements.flatten(0, -2).unsqueeze(0), origin)
+            profile = profile * share.view(*profile.shape[:-1], 1)
         along = weighted(values, key.weights).permute(0, 2, 3, 1).to(precise)
         fields = along.reshape(*along.shape[:3], *grid.sizes)
         padded = [2 * size for size in grid.sizes]

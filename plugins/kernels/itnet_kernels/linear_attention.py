@@ -96,7 +96,7 @@ class LinearAttentionKernel(Kernel):
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return Σ φ(k) vᵀ so far, (B, heads, head_dim, channels), under softmax with 1 as a channel of v; and the sum.
 
-        With a radius or window, points leave the sum again, and all of them are kept.
+        With a radius, a window or an edge, points count less or more later on, and all of them are kept.
         """
         if self._bounded:
             return step_over_all(self, state, query, values)
@@ -107,7 +107,7 @@ class LinearAttentionKernel(Kernel):
 
     @property
     def _bounded(self) -> bool:
-        return (self.support.radius, self.support.window) != (None, None)
+        return (self.support.radius, self.support.window) != (None, None) or self.support.edge > 0
 
     def _features(self, linear: nn.Module, field: Field) -> Tensor:
         return torch.unflatten(F.elu(linear(field.values)) + 1, -1, (self.heads, self.head_dim))

@@ -121,6 +121,8 @@ def _obstacle(kernel: Kernel, query: Points, key: Points, values: Tensor) -> str
         return f"{type(kernel).__name__}, which is no MLP kernel with its own tile"
     if type(kernel).forward is not Kernel.forward or kernel.config.activation not in ACTIVATIONS:
         return f"{type(kernel).__name__} with another forward or activation"
+    if kernel.support.edge:
+        return f"{kernel.support!r}, whose edge it does not know"
     tensors = [query.terms, key.terms, values, kernel.first.weight, kernel.second.weight]
     if not kernel.support.everywhere:
         tensors += [query.positions, key.positions]

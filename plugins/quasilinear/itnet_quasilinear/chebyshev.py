@@ -23,8 +23,10 @@ logger = logging.getLogger(__name__)
 
 ACTIVATIONS = ("silu", "gelu", "tanh")
 MARGIN = 0.25
-"""The part of the tolerance that the activation's error may take: the errors of hidden units add up. It is less where the
-units' parts cancel, being more than 1 / MARGIN times their sum."""
+"""The part of the tolerance that the activation's error may take: the errors of hidden units add up.
+
+It is less where the units' parts cancel, being more than 1 / MARGIN times their sum.
+"""
 
 ROUNDING = 64
 """Times the dtype's rounding unit: what sums in that dtype may differ by, whatever the nodes."""

@@ -68,7 +68,7 @@ class TritonEvaluator(Evaluator):
         device = values.device
         if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
             return f"the kernel {type(kernel).__name__}; expected an MLPKernel, with its own tile"
-        if kernel.support.radius is not None or kernel.support.window is not None:
+        if (kernel.support.radius, kernel.support.window) != (None, None) or kernel.support.edge:
             return f"{kernel.support!r}; expected a support of every pair, or a causal one"
         if device.type != "cuda" and not (device.type == "cpu" and self._interprets):
             return f"tensors on {device}; expected an NVIDIA GPU"
