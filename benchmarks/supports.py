@@ -127,7 +127,7 @@ def orders() -> list[str]:
                 errors = [error(support, dimensions, size, edge, normalization) for size in sizes]
                 slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
                 cells.append(f"{-slope:.1f} ({errors[-1]:.0e})")
-            cells += ["–"] * (len(EDGES) - len(cells))
+            cells += [""] * (len(EDGES) - len(cells))
             lines.append(f"| {name} | {dimensions} | {normalization} | " + " | ".join(cells) + " |")
             print(lines[-1], flush=True)
     return lines
