@@ -116,3 +116,13 @@ def test_a_landmark_passes_the_time_of_the_points_that_it_stands_for() -> None:
         kernel = create("kernel", name, dim=4).double()
         fine_sums, coarse_sums = (kernel.project(field, key)[1][-1] for key in (field, coarse))
         torch.testing.assert_close(coarse_sums[:, -1], fine_sums[:, -1])
+
+
+def test_means_are_finite_for_any_weights() -> None:
+    field = scattered(2, 12)
+    for scale in (1e-30, 1e30):
+        large = Field(field.values, 1e9 * field.positions, scale * field.weights)
+        coarse = LandmarksSampler(8, count=3)(large, large)
+        expected = LandmarksSampler(8, count=3)(field, field)
+        torch.testing.assert_close(coarse.positions / 1e9, expected.positions)
+        torch.testing.assert_close(coarse.weights / scale, expected.weights)
