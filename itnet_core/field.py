@@ -13,6 +13,7 @@ from torch.utils._pytree import register_pytree_node
 
 from itnet_core.errors import FieldError
 from itnet_core.remembered import remembered
+from itnet_core.transforms import under_functorch
 
 AXES = "txyz"
 """The space-time that all modalities share: text and audio use t, images x and y, point clouds x, y and z."""
@@ -31,20 +32,23 @@ class Field:
 
     Attributes:
         values: u_i, shape (B, N, d), floating.
-        positions: x_i, shape (B, N, p), floating and finite. Encoders of models use p = 4, the axes of `AXES`.
+        positions: x_i, shape (B, N, p), floating, of finite squares. Encoders of models use p = 4, the axes of `AXES`.
         weights: w_i ≥ 0, shape (B, N), with some mass in every sample; by default the mean measure, 1/N each.
-        grid: the sizes of a regular row-major grid with N points, if the points are one; kernels may use algorithms
-            that need it.
+        grid: the sizes of a row-major grid with N points, if the points are one. A kernel that has a faster algorithm
+            for regular grids looks at all positions once, and takes another way where they are not evenly spaced.
+        sampled_from: the field that this one stands for, where a sampler made it of fewer points. A kernel that takes a
+            length or an origin from its points takes them from there: a sampler changes the quadrature, not the kernel.
 
     Raises:
-        FieldError: a tensor has another rank, shape or dtype, a position is not finite, a weight is negative or not
-            finite, or a sample has no mass.
+        FieldError: a tensor has another rank, shape or dtype, a position is not finite or has no finite square, a
+            weight is negative or not finite, or a sample has no mass.
     """
 
     values: Tensor
     positions: Tensor
     weights: Tensor = None  # type: ignore[assignment]  # replaced by the mean measure in __post_init__
     grid: tuple[int, ...] | None = None
+    sampled_from: Field | None = None
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -54,7 +58,7 @@ class Field:
             object.__setattr__(self, "weights", weights)
         else:
             _check_weights_shape(self)
-        if not torch.compiler.is_compiling():  # looking at numbers would break the graph
+        if _readable():
             _check_numbers(self)
 
     @classmethod
@@ -136,9 +140,13 @@ class Field:
 
     def without_padding(self) -> Field:
         """Return the field with 0 for the values of padding, whatever (NaN too) stands there."""
-        if not torch.compiler.is_compiling() and _all_there(self.weights):  # spare the copy
+        if _readable() and _all_there(self.weights):  # spare the copy
             return self
         return self.map(lambda values: values.masked_fill(~self.mask.unsqueeze(-1), 0.0))
+
+    def standing_for(self, field: Field) -> Field:
+        """Return the field as one that a sampler made of another."""
+        return _unchecked(self.values, self.positions, self.weights, grid=self.grid, sampled_from=field)
 
     def with_measure(self, measure: Measure) -> Field:
         """Return the field under another measure: `mean` (1/n each), `counting` (1 each); padding keeps weight 0."""
@@ -149,9 +157,16 @@ class Field:
         return _unchecked(self.values, self.positions, _measured(self.weights, measure), grid=self.grid)
 
     def to(self, *args: Any, **kwargs: Any) -> Field:
-        """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`."""
+        """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`.
+
+        Raises:
+            FieldError: its positions or its mass are beyond the range of that dtype.
+        """
         values, positions, weights = (t.to(*args, **kwargs) for t in (self.values, self.positions, self.weights))
-        return _unchecked(values, positions, weights, grid=self.grid)
+        field = _unchecked(values, positions, weights, grid=self.grid)
+        if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and _readable():
+            _check_numbers(field)
+        return field
 
 
 def grid_positions(
@@ -201,10 +216,13 @@ def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
     return joined if measure == "balanced" else joined.with_measure(measure)
 
 
-def _unchecked(values: Any, positions: Any, weights: Any, *, grid: tuple[int, ...] | None) -> Field:
+def _unchecked(
+    values: Any, positions: Any, weights: Any, *, grid: tuple[int, ...] | None, sampled_from: Field | None = None
+) -> Field:
     """Build a field from parts that are known to fit."""
     field = object.__new__(Field)
-    for name, part in (("values", values), ("positions", positions), ("weights", weights), ("grid", grid)):
+    parts = {"values": values, "positions": positions, "weights": weights, "grid": grid, "sampled_from": sampled_from}
+    for name, part in parts.items():
         object.__setattr__(field, name, part)
     return field
 
@@ -239,7 +257,9 @@ def _check_numbers(field: Field) -> None:
     """Look at all numbers at once, and for the place only where something is wrong."""
     positions, weights = distinct(field.positions), distinct(field.weights)
     mass = weights.sum(-1)
-    if positions.isfinite().all() and weights.amin() >= 0 and ((mass > 0) & mass.isfinite()).all():
+    largest = torch.finfo(torch.promote_types(positions.dtype, torch.float32)).max ** 0.5 / 16
+    largest = min(largest, torch.finfo(positions.dtype).max)
+    if (positions.abs() <= largest).all() and weights.amin() >= 0 and ((mass > 0) & mass.isfinite()).all():
         return
     bad = ~field.positions.isfinite().all(-1)
     if bad.any():
@@ -247,6 +267,14 @@ def _check_numbers(field: Field) -> None:
             "Field.positions",
             found=f"{int(bad.sum())} points that are not finite, the first at {_first(bad)}",
             expected="finite numbers, for padding too",
+        )
+    bad = (field.positions.abs() > largest).any(-1)
+    if bad.any():
+        raise FieldError(
+            "Field.positions",
+            found=f"{int(bad.sum())} points farther than {largest:.1e} from 0, the first at {_first(bad)}",
+            expected=f"distances with a square in the range of {field.positions.dtype}, for padding too",
+            mend="Measure positions in another unit.",
         )
     bad = ~(field.weights.isfinite() & (field.weights >= 0))
     if bad.any():
@@ -265,6 +293,11 @@ def _check_numbers(field: Field) -> None:
         )
 
 
+def _readable() -> bool:
+    """Whether numbers may be looked at: it would break a compiled graph, and vmap hides them."""
+    return not (torch.compiler.is_compiling() or under_functorch())
+
+
 @remembered
 def _all_there(weights: Tensor) -> bool:
     return bool((distinct(weights) > 0).all())
@@ -276,6 +309,24 @@ def _measured(weights: Tensor, measure: Measure) -> Tensor:
     if measure == "mean":
         there = there / there.sum(-1, keepdim=True)
     return there.expand_as(weights)
+
+
+def center(field: Field) -> Tensor:
+    """Return the mean of the positions by the measure, (B, 1, p), without gradients, for any weights that a field has.
+
+    A kernel that is computed from ‖x‖² or from phases takes positions from there, or they cancel far from 0.
+    """
+    weights = field.weights.detach().to(field.positions.dtype)
+    shares = weights / weights.amax(-1, keepdim=True)  # weights of 1e30 times positions of 1e9 are no number of float32
+    shares = shares / shares.sum(-1, keepdim=True)
+    return (shares.unsqueeze(-1) * field.positions.detach()).sum(1, keepdim=True)
+
+
+def log_weights(weights: Tensor) -> Tensor:
+    """Return log w in float32 at least, −∞ for padding, to which no gradient goes: softmax adds it to its logits."""
+    there = weights > 0
+    precise = weights.to(torch.promote_types(weights.dtype, torch.float32))
+    return torch.where(there, torch.where(there, precise, 1.0).log(), -torch.inf)
 
 
 def distinct(tensor: Tensor) -> Tensor:

@@ -62,6 +62,8 @@ class Kernel(Configured, nn.Module, ABC):
         streaming: whether `step` is there, where the support is causal.
         scans: whether it follows the points along its causal axis, as recurrences do. In a model, points that are not
             ordered on that axis alone get such an order (`itnet_core.scan_order`).
+        transformable: whether `integrate` and `transform` are made of PyTorch's own operations, so that `torch.func`,
+            forward-mode derivatives and DTensors go through them; `auto` leaves them out there if they are not.
         evaluator: by which a kernel's own shortcut sums over pairs, if it does; the registry offers plugins' to it.
     """
 
@@ -73,6 +75,7 @@ class Kernel(Configured, nn.Module, ABC):
     whole: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
     scans: ClassVar[bool] = False
+    transformable: bool = False
     evaluator: Evaluator | None = None
 
     @classmethod

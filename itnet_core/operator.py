@@ -15,6 +15,7 @@ from itnet_core.field import Field
 from itnet_core.kernel import Kernel, Points, State
 from itnet_core.proposal_loss import proposal_loss
 from itnet_core.sampler import FullSampler, Nodes, Sampler
+from itnet_core.transforms import transform_of
 
 
 class IntegralOperator(nn.Module):
@@ -108,9 +109,12 @@ class IntegralOperator(nn.Module):
 
     def _out(self, query: Field, key: Field, given: dict[str, Any]) -> Tensor:
         sampled = self.sampler(query, key)
+        if isinstance(sampled, Field) and sampled is not key:
+            sampled = sampled.standing_for(key)
         field = None if isinstance(sampled, Nodes) else sampled
         out = None
-        if field is not None and self.evaluator.takes_shortcuts and not given:
+        passes = self.kernel.transformable or not transform_of(query.values)
+        if field is not None and self.evaluator.takes_shortcuts and not given and passes:
             out = self.kernel.transform(query, field, self.value, self.output)
         if out is None:
             out = self.output(self._integral(query, key, sampled, given))

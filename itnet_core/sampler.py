@@ -53,7 +53,10 @@ class Sampler(Configured, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, query: Field, key: Field) -> Field | Nodes:
-        """Return a field to integrate over in the key's place (before `project`), or nodes of it (gathered after)."""
+        """Return a field to integrate over in the key's place (before `project`), or nodes of it (gathered after).
+
+        The kernel sees a field as `Field.sampled_from` the key, so that lengths that it takes from points stay.
+        """
 
 
 class FullSampler(Sampler):

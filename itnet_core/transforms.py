@@ -23,7 +23,11 @@ def transform_of(tensor: Tensor) -> str:
         return "a transform of torch.func"
     if forward_ad._current_level >= 0:
         return "a forward-mode derivative"
-    distributed = None if torch.compiler.is_compiling() else sys.modules.get("torch.distributed.tensor")
+    if torch.compiler.is_compiling():
+        return ""
+    if torch._C._functorch.is_legacy_batchedtensor(tensor):  # by autograd.grad(is_grads_batched=True)
+        return "a batch of gradients"
+    distributed = sys.modules.get("torch.distributed.tensor")
     if distributed is not None and isinstance(tensor, distributed.DTensor):
         return "a DTensor"
     return ""

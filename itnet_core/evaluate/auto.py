@@ -14,6 +14,7 @@ from itnet_core.evaluate.dense import DenseEvaluator
 from itnet_core.evaluate.evaluator import Evaluator
 from itnet_core.evaluate.tiled import TiledEvaluator
 from itnet_core.kernel import Kernel, Points
+from itnet_core.transforms import transform_of
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +23,9 @@ class AutoEvaluator(Evaluator):
     """The kernel's shortcut where it applies, else the first evaluator, by rank, that can do the case and pays.
 
     The core's are `dense`, up to a pair tensor of 64 MiB, and `tiled`. The registry offers those of the installed
-    plugins that have a rank to every `auto` that it builds; `itnet info auto` shows them in their order. Which one is
-    taken is logged at debug level.
+    plugins that have a rank to every `auto` that it builds; `itnet info auto` shows them in their order. Under
+    `torch.func`, forward-mode derivatives and with DTensors only those that are `transformable` are taken, which is
+    `dense` unless a plugin brings another. Which one is taken is logged at debug level.
     """
 
     takes_shortcuts: ClassVar[bool] = True
@@ -46,14 +48,16 @@ class AutoEvaluator(Evaluator):
 
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums; see `Evaluator`."""
-        if kernel.integrates(query, key):
+        if (kernel.transformable or not transform_of(values)) and kernel.integrates(query, key):
             return kernel.integrate(query, key, values)
         return self.choice(kernel, query, key, values)(kernel, query, key, values)
 
     def choice(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Evaluator:
         """Return the evaluator for a case that the kernel has no shortcut for."""
         case = (kernel, query, key, values)
-        chosen = next(each for each in self._candidates if each.evaluates(*case) and each.pays(*case))
+        candidates = [e for e in self._candidates if e.transformable] if transform_of(values) else self._candidates
+        able = (each for each in candidates if each.evaluates(*case))
+        chosen = next((each for each in able if each.pays(*case)), candidates[-1])
         if not torch.compiler.is_compiling() and logger.isEnabledFor(logging.DEBUG):
             logger.debug(
                 "%s for %s (%s) of %d x %d points, batch %d, %s",

@@ -24,12 +24,15 @@ class Evaluator(Configured, ABC):
         takes_shortcuts: whether the kernel's own `integrate` and `transform` are taken where they apply.
         rank: the place in `auto`'s order, the lowest first; `None` for one that is taken by its name alone. The core's
             `dense` has 900 and `tiled`, which evaluates everything, 1000.
+        transformable: whether `torch.func`, forward-mode derivatives and DTensors go through it, as they go through
+            PyTorch's own operations; else it refuses them (`itnet_core.transforms.refuse_transform`).
         tolerance: the relative error that it allows itself, of the largest number of a result or a gradient; 0 for an
             exact one. `auto` is exact, so that one with a tolerance has no rank.
     """
 
     takes_shortcuts: ClassVar[bool] = False
     rank: ClassVar[int | None] = None
+    transformable: ClassVar[bool] = False
     tolerance: float = 0.0
 
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:

@@ -12,10 +12,12 @@ from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from itnet_core.config import ComponentConfig
-from itnet_core.errors import DerivativeError
+from itnet_core.evaluate.dense import at_edge
 from itnet_core.evaluate.evaluator import Evaluator
+from itnet_core.field import log_weights
 from itnet_core.kernel import Kernel, Points
 from itnet_core.stateless import with_parameters
+from itnet_core.transforms import refuse_second_derivatives, refuse_transform
 
 CPU_TILE_BYTES = 8 << 20
 GPU_TILE_BYTES = 256 << 20
@@ -44,14 +46,19 @@ class TiledEvaluator(Evaluator):
 
     @torch.compiler.disable  # the backward pass differentiates tiles, which graphs cannot hold
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the sums; see `Evaluator`. Gradients reach terms, values, weights and the kernel's own parameters."""
-        positive = key.weights > 0
+        """Return the sums; see `Evaluator`. Gradients reach terms, values, weights and the kernel's own parameters.
+
+        Raises:
+            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
+            ConfigError: the values are a DTensor.
+        """
+        refuse_transform("TiledEvaluator", values)
         if kernel.normalization == "none":
-            values, bias = values * key.weights[..., None, None].to(values.dtype), None
+            values, bias = (values * key.weights[..., None, None]).to(values.dtype), None
         else:
-            bias = torch.where(positive, torch.where(positive, key.weights, 1.0).log(), -torch.inf)
-        query_leaves, query_spec = tree_flatten(query.terms)
-        key_leaves, key_spec = tree_flatten(key.terms)
+            bias = log_weights(key.weights)
+        sides = ((side.terms, side.positions if kernel.support.edge else ()) for side in (query, key))
+        (query_leaves, query_spec), (key_leaves, key_spec) = map(tree_flatten, sides)
         parameters = dict(kernel.named_parameters(remove_duplicate=False))  # a tied one under each of its names
         batch, queries, keys = values.shape[0], query.positions.shape[1], key.positions.shape[1]
         shape = tile_shape(batch, queries, keys, kernel.pair_width * values.element_size(), values.device)
@@ -117,11 +124,10 @@ class _Plan:
 
     def block(self, query: list[Tensor], key: list[Tensor], parameters: list[Tensor]) -> Tensor:
         """Return k of a tile, (b, heads, n, m)."""
-        terms = tree_unflatten(query, self.query_spec), tree_unflatten(key, self.key_spec)
+        (query_terms, x), (key_terms, y) = tree_unflatten(query, self.query_spec), tree_unflatten(key, self.key_spec)
         # A copy: the kernel may be at work in another thread.
         kernel = with_parameters(self.kernel, dict(zip(self.parameter_names, parameters, strict=True)))
-        out: Tensor = kernel(*terms)
-        return out
+        return at_edge(self.kernel, kernel(query_terms, key_terms), x, y)
 
     def outside(self, b: slice, i: slice, j: slice) -> Tensor | None:
         """Return which pairs of a tile are not in the support, (b, 1, n, m), or `None` if all are."""
@@ -145,7 +151,8 @@ class _TiledSum(torch.autograd.Function):
             blocks = ((j, plan.block(query_tile, [leaf[b, j] for leaf in key], parameters)) for j in row)
             if bias is None:
                 for j, k in blocks:
-                    out[b, :, i] += _masked(k, plan.outside(b, i, j), 0.0).to(values.dtype) @ values[b, :, j]
+                    wide = torch.promote_types(k.dtype, values.dtype)  # of k, for its range
+                    out[b, :, i] += _masked(k, plan.outside(b, i, j), 0.0).to(wide) @ values[b, :, j].to(wide)
             else:
                 logits = ((j, _logits(k, bias[b, j], plan.outside(b, i, j))) for j, k in blocks)
                 out[b, :, i], log_total[b, :, i] = _softmax_row(logits, values[b], out[b, :, i], log_total[b, :, i])
@@ -156,14 +163,7 @@ class _TiledSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        # PyTorch's own `once_differentiable` would let `autograd.grad` give wrong numbers instead.
-        if torch.is_grad_enabled():
-            raise DerivativeError(
-                "TiledEvaluator",
-                found="a backward pass with create_graph=True",
-                expected="first derivatives alone",
-                mend="Use the evaluator 'dense' for second derivatives.",
-            )
+        refuse_second_derivatives("TiledEvaluator", grad_out, "Use the evaluator 'dense' for second derivatives.")
         plan: _Plan = ctx.plan
         values, bias, out, log_total, *tensors = ctx.saved_tensors
         needed = ctx.needs_input_grad[3:]

@@ -22,6 +22,7 @@ from itnet_core.kernels.mlp import ACTIVATIONS, MLPKernel
 from itnet_core.operator import IntegralOperator
 from itnet_core.support import Support
 from itnet_core.testing.conformance import Conformance, call, due_when, same
+from itnet_core.testing.derivatives import transforms
 from itnet_core.testing.fields import scattered
 from itnet_core.testing.kernels import SUPPORTS
 
@@ -301,6 +302,24 @@ class EvaluatorConformance(Conformance):
             return
         self.compare([found], [expected], f"{case.title}: the second derivative and that of dense")
 
+    def check_transforms_are_not_wrong(self) -> None:
+        """Forward-mode derivatives and transforms of `torch.func` give what is right, or an `ITNetError`."""
+        for case in islice(self.evaluated(), 2):
+            for name in ("values", "positions", "sums"):
+                point = case.values if name == "sums" else getattr(case.key, name)
+                exact = transforms(partial(_replaced, case, DenseEvaluator(), name), point)
+                expected = [(title, right()) for title, _, right in exact]
+                given = case.to(self.dtype, self.device)
+                found = transforms(partial(_replaced, given, self.evaluator, name), point.to(self.device, self.dtype))
+                for (title, right), (_, transformed, _) in zip(expected, found, strict=True):
+                    try:
+                        result = transformed()
+                    except ITNetError:
+                        continue
+                    what = f"{case.title}: {title} of a function of the {name} and the derivative"
+                    same(result, right, what, tolerance=1e-5 if self.dtype == torch.float64 else 2e-2)
+                case.kernel.to("cpu", torch.float64)
+
     def check_refuses_what_it_does_not_evaluate(self) -> None:
         """Called for a case that it does not evaluate, it raises an `ITNetError`."""
         for case in self.cases():
@@ -336,6 +355,14 @@ def with_gradients(case: Case) -> tuple[Case, list[Tensor]]:
     query = Field(inputs[0], inputs[1], case.query.weights)
     key = Field(inputs[2], inputs[3], inputs[5])
     return replace(case, query=query, key=key, values=inputs[4]), [*inputs, *case.kernel.parameters()]
+
+
+def _replaced(case: Case, evaluator: Evaluator, name: str, tensor: Tensor) -> Tensor:
+    """Return the evaluator's result with other values that are summed, or with another tensor of the key's."""
+    if name == "sums":
+        return evaluator(*replace(case, values=tensor).arguments)
+    other: Any = {name: tensor}
+    return evaluator(*replace(case, key=replace(case.key, **other)).arguments)
 
 
 def linear(result: Tensor) -> Tensor:

@@ -16,7 +16,17 @@ from itnet_core.field import Field
 from itnet_core.kernel import Kernel, Points
 from itnet_core.operator import IntegralOperator
 from itnet_core.testing.conformance import ModuleConformance, due_when, same
+from itnet_core.testing.derivatives import transforms
 from itnet_core.testing.fields import on_a_line, on_a_picture, permuted, sample, scattered, with_padding
+
+WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "any weights": lambda weights: weights,
+    "equal weights": torch.ones_like,
+    "equal weights and padding": lambda weights: (
+        (torch.arange(weights.shape[1]) % 3 != 1).to(weights).expand_as(weights)
+    ),
+}
+"""Those that gradients are asked for."""
 
 SUPPORTS: tuple[Mapping[str, Any], ...] = (
     {},
@@ -24,6 +34,7 @@ SUPPORTS: tuple[Mapping[str, Any], ...] = (
     {"radius": 0.9},
     {"window": 0.8},
     {"causal": "t", "radius": 0.9},
+    {"causal": "t", "radius": 0.9, "window": 0.8, "edge": 0.3},
 )
 """Those that are tried, of a kernel whose options have a `support`."""
 
@@ -114,6 +125,46 @@ class KernelConformance(ModuleConformance):
             assert not kernel.integrates(*self.points(kernel)), (
                 f"{title}: integrates() is True; declare shortcut = True"
             )
+
+    @due_when(lambda case: case.cls.shortcut or case.cls.whole)
+    def check_gradient_reaches_the_weights(self) -> None:
+        """Gradients to weights, equal ones and those of padding too, are those of the sum over all pairs."""
+        for title, kernel in self.variants():
+            for make in self.fields(kernel):
+                for name, change in WEIGHTS.items():
+                    key = make(1).to(torch.float64)
+                    weights = change(key.weights).clone().requires_grad_()
+                    query = Field(make(0).values.double(), key.positions, weights.detach(), grid=key.grid)
+                    key = Field(key.values, key.positions, weights, grid=key.grid)
+                    operator = self.operator(kernel, DenseEvaluator())
+                    sides = sides_of(kernel, query, key)
+                    values = operator.value(key.values).detach()
+                    pairs = DenseEvaluator()(kernel, *sides, values)
+                    ways = {"transform": kernel.transform(query, key, operator.value, operator.output)}
+                    if kernel.integrates(*sides):
+                        ways["integrate"] = kernel.integrate(*sides, values)
+                    for way, result in ways.items():
+                        if result is None:
+                            continue
+                        found = gradients(result, [weights])
+                        expected = gradients(pairs if way == "integrate" else operator.output(pairs), [weights])
+                        what = f"{title}, {name}: the gradient to weights through {way} and the sum over all pairs"
+                        same(found, expected, what, **EXACT)
+
+    def check_transforms_are_not_wrong(self) -> None:
+        """Forward-mode derivatives and transforms of `torch.func` give what is right, or an `ITNetError`."""
+        title, kernel = next(self.variants())
+        for make in self.fields(kernel):
+            field = make(0).to(torch.float64)
+            for evaluator in (DenseEvaluator(), AutoEvaluator()):
+                operator = self.operator(kernel, evaluator)
+                function = partial(_values, operator, field)
+                for name, transformed, expected in transforms(function, field.values):
+                    try:
+                        found = transformed()
+                    except ITNetError:
+                        continue
+                    same(found, expected(), f"{title}: {name} and the derivative", tolerance=1e-5)
 
     def check_order_of_points_is_nothing(self) -> None:
         """Points in another order give the same results, in that order."""
@@ -229,12 +280,7 @@ class KernelConformance(ModuleConformance):
         """Return both sides of the pairs: those of one field with those of another of the same grid."""
         query, key = ((make or self.field)(seed).to(torch.float64) for seed in (0, 1))
         query = Field(query.values, key.positions, key.weights, grid=key.grid)
-        terms = kernel.project(query, key)
-        first, second = (
-            Points(term, field.positions, field.weights, field.grid)
-            for term, field in zip(terms, (query, key), strict=True)
-        )
-        return first, second
+        return sides_of(kernel, query, key)
 
     def values(self, kernel: Kernel, key: Points) -> Tensor:
         """Return values to integrate, (B, M, heads, 3)."""
@@ -254,6 +300,19 @@ class KernelConformance(ModuleConformance):
         return [result.detach(), *gradients(result, [values, *kernel.parameters()])]
 
 
+def sides_of(kernel: Kernel, query: Field, key: Field) -> tuple[Points, Points]:
+    """Return both sides of the pairs."""
+    first, second = (
+        Points(terms, field.positions, field.weights, field.grid)
+        for terms, field in zip(kernel.project(query, key), (query, key), strict=True)
+    )
+    return first, second
+
+
+def _values(operator: IntegralOperator, field: Field, values: Tensor) -> Tensor:
+    return operator(field.with_values(values)).values
+
+
 def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:
     """Return the operator's result for a field, and the gradients of a function of it to values and weights."""
     values = field.values.clone().requires_grad_()
@@ -264,7 +323,7 @@ def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:
 def gradients(result: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     """Return the gradients of a fixed linear function of `result`, 0 where it does not depend on an input."""
     target = result.flatten() @ torch.linspace(-1, 1, result.numel(), dtype=result.dtype)
-    found = torch.autograd.grad(target, inputs, allow_unused=True)
+    found = torch.autograd.grad(target, inputs, allow_unused=True, retain_graph=True)
     return [torch.zeros_like(each) if g is None else g for each, g in zip(inputs, found, strict=True)]
 
 

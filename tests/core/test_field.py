@@ -5,6 +5,7 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from itnet_core import Field, FieldError, union
+from itnet_core.field import center
 
 
 def test_default_weights_are_the_mean_measure() -> None:
@@ -113,3 +114,29 @@ def test_works_under_compile(make_field) -> None:  # type: ignore[no-untyped-def
     result = double(field)
     torch.testing.assert_close(result.values, torch.cat([field.values] * 2, 1) * 2)
     torch.testing.assert_close(result.weights.sum(-1), torch.ones(2))
+
+
+def test_positions_without_a_finite_square_are_refused() -> None:
+    values, far = torch.zeros(2, 3, 1), torch.full((2, 3, 2), 1e20, dtype=torch.float64)
+    Field(values, far)
+    Field(values, (far / 100).float())
+    with pytest.raises(FieldError, match=r"6 points farther than 1\.2e\+18 from 0, the first at \(0, 0\)"):
+        Field(values, far.float())
+
+
+def test_a_field_is_not_moved_to_a_dtype_that_does_not_hold_it() -> None:
+    field = Field(torch.zeros(1, 3, 1), torch.full((1, 3, 2), 1e6))
+    assert field.to(torch.bfloat16).positions.dtype == torch.bfloat16
+    with pytest.raises(FieldError, match=r"Field\.positions: found 3 points that are not finite"):
+        field.to(torch.float16)
+    light = Field(torch.zeros(1, 3, 1), torch.zeros(1, 3, 2), torch.full((1, 3), 1e-30))
+    with pytest.raises(FieldError, match="no mass in sample 0"):
+        light.to(torch.float16)
+
+
+def test_the_centre_is_the_mean_for_any_weights() -> None:
+    positions = torch.tensor([[[0.0, 1e9], [2.0, 3e9], [7.0, 7e9]]])
+    for scale in (1e-36, 1.0, 1e30):
+        weights = scale * torch.tensor([[1.0, 1.0, 0.0]])
+        found = center(Field(torch.zeros(1, 3, 1), positions, weights))
+        torch.testing.assert_close(found, torch.tensor([[[1.0, 2e9]]]))

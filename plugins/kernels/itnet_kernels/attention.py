@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
+from itnet_core.field import distinct, log_weights
 from itnet_core.kernel import Points
 from itnet_core.precision import exact_dtype
+from itnet_core.remembered import remembered
+from itnet_core.transforms import differentiated
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
 
@@ -133,25 +136,26 @@ class AttentionKernel(Kernel):
     def integrates(self, query: Points, key: Points) -> bool:
         """Whether PyTorch's attention computes it without a matrix of masks or biases.
 
-        Not with ALiBi, nor with a radius or window; causal, where both sides have the same points, in their order, with
-        equal weights and without `additive`.
+        Not with ALiBi, nor with a radius, window or edge; causal, where both sides have the same points, in their
+        order, with equal weights that no gradient is asked for and without `additive`.
         """
         causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
-        if self.config.alibi or bounded:
+        if self.config.alibi or bounded or self.support.edge:
             return False
         if not causal:
             return True
         axis = self.support.causal_axis(key.positions.shape[-1])
-        return len(query.terms) == 2 and _equal(key.weights) and in_order(query.positions, key.positions, axis)
+        return len(query.terms) == 2 and _count_alike(key.weights) and in_order(query.positions, key.positions, axis)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return PyTorch's attention."""
         (q, _, *rows), k = query.terms, self._for_each_head(key.terms[0])
         present, mask = None, _at_columns(rows[0], key.terms[2]) if rows else None
-        if not _equal(key.weights):
+        if not _count_alike(key.weights):
             present = (key.weights > 0).any(-1)  # where nothing is, softmax would be 0 / 0
-            weights = key.weights.where(present.unsqueeze(-1), torch.ones_like(key.weights))
-            bias = weights.to(q.dtype).log()[:, None, None]
+            logs = log_weights(key.weights)
+            logs = logs - logs.detach().amax(-1, keepdim=True)  # small numbers, which half precision rounds less
+            bias = logs.where(present.unsqueeze(-1), 0.0).to(q.dtype)[:, None, None]
             mask = bias if mask is None else mask + bias
         q, k, v = (side.transpose(1, 2) for side in (q, k, values))
         causal = self.support.causal is not None
@@ -203,8 +207,14 @@ def _at_columns(rows: Tensor, columns: Tensor) -> Tensor:
     return rows.gather(-1, columns[:, None, None].expand(*rows.shape[:3], -1)).transpose(1, 2)
 
 
+def _count_alike(weights: Tensor) -> bool:
+    """Whether softmax may do without weights: all points have one, above 0, by which no derivative is taken."""
+    return not differentiated(weights) and _equal(weights)
+
+
+@remembered
 def _equal(weights: Tensor) -> bool:
-    """Whether all points have one weight, and one above 0."""
+    weights = distinct(weights)
     return bool(((weights == weights[:1, :1]) & (weights > 0)).all())
 
 

@@ -26,6 +26,7 @@ class ContinuousConvolutionKernel(Kernel):
     """
 
     shortcut = True
+    transformable = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -102,9 +103,9 @@ class ContinuousConvolutionKernel(Kernel):
         return 2 * self.config.hidden
 
     def integrates(self, query: Points, key: Points) -> bool:
-        """Whether both are the same grid."""
+        """Whether both are the same regular grid."""
         ours = lattice(query)
-        return ours is not None and ours == lattice(key)
+        return ours is not None and ours.even and ours == lattice(key)
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the convolution by FFT; supports look at displacements alone, so they cut φ."""
@@ -115,8 +116,8 @@ class ContinuousConvolutionKernel(Kernel):
         profile = self.profile(displacements).to(precise)
         if not self.support.everywhere:
             origin = displacements.new_zeros(1, 1, displacements.shape[-1])
-            inside = self.support.mask(displacements.flatten(0, -2).unsqueeze(0), origin)
-            profile = profile.where(inside.view(*profile.shape[:-1], 1), torch.zeros_like(profile))
+            share = self.support.share(displacements.flatten(0, -2).unsqueeze(0), origin)
+            profile = profile * share.view(*profile.shape[:-1], 1)
         along = weighted(values, key.weights).permute(0, 2, 3, 1).to(precise)
         fields = along.reshape(*along.shape[:3], *grid.sizes)
         padded = [2 * size for size in grid.sizes]

@@ -31,6 +31,7 @@ class ConvolutionKernel(Kernel):
     measure: Measure = "counting"
     whole = True
     streaming = True
+    transformable = True
     example_options: ClassVar[Mapping[str, Any]] = {"spacing": 0.5}
 
     class Config(ComponentConfig):
@@ -42,7 +43,8 @@ class ConvolutionKernel(Kernel):
             axes: the coordinate that each dimension runs along, letters of t, x, y, z where positions lie in R^4; those
                 of positions with one coordinate a dimension are taken in their order. In the other coordinates points
                 must agree to half a spacing.
-            spacing: the length between taps that are 1 apart; by default between the key grid's neighbours.
+            spacing: the length between taps that are 1 apart; by default between the key grid's neighbours, before a
+                sampler makes it coarser.
             groups: parts of the channels that do not mix; as many as channels for a depthwise convolution.
             bias: whether there is one.
             causal: whether the last tap lies at x, not the middle one; for one axis.
@@ -191,21 +193,23 @@ class ConvolutionKernel(Kernel):
         )
 
     def _spacing(self, query: Field, key: Field) -> list[float]:
-        """Return the length that is 1 in each coordinate."""
+        """Return the length that is 1 in each coordinate: of the key's own points, whichever of them are sampled."""
+        key = key.sampled_from or key
         count = key.positions.shape[-1]
         if self.config.spacing is not None:
             return [self.config.spacing] * count
-        along, found = self._coordinates(count), lattice(key)
-        if found is None or len(found.sizes) != len(along):
+        along = self._coordinates(count)
+        found, of_query = _regular(key, len(along)), _regular(query, len(along))
+        if found is None:
+            points = lattice(key)
+            beside = f", whose points lie up to {points.deviation:.3g} beside a regular one" if points else ""
             raise ConfigError(
                 "ConvolutionKernel.spacing",
-                found=f"none, and a key field whose grid is {key.grid}",
+                found=f"none, and a key field on the grid {key.grid}{beside}",
                 expected=f"a grid of {len(along)} dimensions, or a spacing",
                 mend="Give the kernel a spacing, the length between two taps.",
             )
-        of_query = lattice(query)
-        if of_query is None or len(of_query.sizes) != len(along):
-            of_query = found
+        of_query = of_query or found
         # Along a dimension of one point the query's grid says the step, or nothing does.
         steps = [found.steps[d][a] or of_query.steps[d][a] or 1.0 for d, a in enumerate(along)]
         spacing = [min(abs(step) for step in steps)] * count
@@ -215,9 +219,9 @@ class ConvolutionKernel(Kernel):
 
     def _geometry(self, query: Field, key: Field) -> tuple[list[int], list[int], list[int]] | None:
         """Return, along each axis, the first query point's index in the key's grid, the stride and the query points."""
-        ours, theirs = lattice(query), lattice(key)
         along = self._coordinates(key.positions.shape[-1])
-        if ours is None or theirs is None or not len(ours.sizes) == len(theirs.sizes) == len(along):
+        ours, theirs = _regular(query, len(along)), _regular(key, len(along))
+        if ours is None or theirs is None:
             return None
         spacing = self._spacing(query, key)
         if _cells(theirs, spacing, along) != [(1 if size > 1 else 0) for size in theirs.sizes]:
@@ -233,6 +237,15 @@ class ConvolutionKernel(Kernel):
 
 TOLERANCE = 1e-2
 """How far, in spacings, points may lie beside a grid's: rounding of positions in float32."""
+
+
+def _regular(points: Field, dimensions: int) -> Lattice | None:
+    """Return where the points of a field lie, or `None` if they are no regular grid of so many dimensions."""
+    found = lattice(points)
+    if found is None or len(found.sizes) != dimensions:
+        return None
+    lengths = [max(map(abs, step)) for step, size in zip(found.steps, found.sizes, strict=True) if size > 1]
+    return found if found.deviation <= TOLERANCE * min(lengths, default=0.0) else None
 
 
 def _cells(points: Lattice, spacing: list[float], along: list[int]) -> list[int] | None:

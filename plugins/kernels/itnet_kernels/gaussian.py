@@ -50,8 +50,9 @@ class GaussianKernel(Kernel):
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
         squares = (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).square().sum(-1)
+        squares = squares.clamp(max=torch.finfo(squares.dtype).max ** 0.75)  # room for what they are multiplied by
         lengths = self.log_length.to(squares.dtype).exp().view(-1, 1, 1)
-        return (-squares.unsqueeze(1) / (2 * lengths.square())).exp().to(self.log_length.dtype)
+        return (squares.unsqueeze(1) * (-0.5 / lengths.square())).exp().to(self.log_length.dtype)
 
     @property
     def pair_width(self) -> int:

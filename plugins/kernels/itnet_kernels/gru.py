@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from itnet_core import ComponentConfig, Field
 from itnet_core.field import distinct
 from itnet_core.kernel import Points
+from itnet_core.transforms import differentiated
 from itnet_kernels.cells import GRUCell
 from itnet_kernels.recurrent import RecurrentKernel
 
@@ -39,7 +40,7 @@ class GRUKernel(RecurrentKernel):
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
         """Return h by the solver itself, or by a scan where a point's weight is neither 0 nor 1."""
         weights = distinct(key.weights)
-        if bool(((weights == 0) | (weights == 1)).all()):
+        if not differentiated(weights) and bool(((weights == 0) | (weights == 1)).all()):
             return self.states(query, key)[0]
         query_terms, key_terms = self.project(query, key)
         sides = Points(query_terms, query.positions, query.weights), Points(key_terms, key.positions, key.weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from itnet_core import Field
@@ -21,27 +22,37 @@ class Lattice(NamedTuple):
         sizes: points along each of its dimensions.
         origin: the first point, p numbers.
         steps: from a point to the next along each dimension, p numbers each; 0 along one of size 1.
+        deviation: how far a point lies beside its place, at most, in any coordinate and sample: `Field.grid` is a
+            claim, and Chebyshev points, too, may be called a grid. A kernel says how much it allows.
+        even: whether it is rounding: a few units in the last place of the lengths between points.
     """
 
     sizes: tuple[int, ...]
     origin: Vector
     steps: tuple[Vector, ...]
+    deviation: float
+    even: bool
 
 
 def lattice(points: Field | Points) -> Lattice | None:
-    """Return where a grid's points lie, or `None` if they are no grid or not the same in all samples."""
+    """Return where a grid's points lie, and how far beside it, or `None` if they are none. All points are looked at."""
     return None if points.grid is None else _lattice(points.positions, points.grid)
 
 
 @remembered
-def _lattice(positions: Tensor, grid: tuple[int, ...]) -> Lattice | None:
-    strides = [1]
-    for size in reversed(grid[1:]):
-        strides.insert(0, strides[0] * size)
-    next_along = [stride if size > 1 else 0 for stride, size in zip(strides, grid, strict=True)]
-    corners = distinct(positions).detach()[:, [0, *next_along, -1]].tolist()
-    if any(sample != corners[0] for sample in corners):
-        return None
-    origin, *others, _ = corners[0]
-    steps = tuple(tuple(b - a for a, b in zip(origin, other, strict=True)) for other in others)
-    return Lattice(grid, tuple(origin), steps)
+def _lattice(positions: Tensor, grid: tuple[int, ...]) -> Lattice:
+    points = torch.unflatten(distinct(positions).detach().double(), 1, grid)
+    corner = (0,) * len(grid)
+    origin = expected = points[0][corner]
+    steps = []
+    for axis, size in enumerate(grid):
+        last = points[0][(*corner[:axis], size - 1, *corner[axis + 1 :])]
+        steps.append((last - origin) / max(size - 1, 1))
+        along = torch.arange(size, device=points.device).view(-1, *[1] * (len(grid) - axis))
+        expected = expected + along * steps[-1]
+    deviation = (points - expected).abs().amax()
+    numbers = torch.cat([*steps, origin, deviation.view(1)]).tolist()  # all at once: a GPU is waited for
+    *vectors, first = (tuple(numbers[n : n + len(origin)]) for n in range(0, len(numbers) - 1, len(origin)))
+    rounding = 4 * min(torch.finfo(positions.dtype).eps, torch.finfo(torch.float32).eps)
+    extent = max(abs(x) * (size - 1) for size, step in zip(grid, vectors, strict=True) for x in step)
+    return Lattice(grid, first, tuple(vectors), numbers[-1], even=numbers[-1] <= rounding * extent)

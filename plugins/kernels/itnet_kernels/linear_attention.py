@@ -14,7 +14,7 @@ from itnet_core.kernel import Normalization, Points
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
-from itnet_kernels.weighting import weighted
+from itnet_kernels.weighting import shares, weighted
 
 
 class LinearAttentionKernel(Kernel):
@@ -92,7 +92,7 @@ class LinearAttentionKernel(Kernel):
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums, and divide them by those of the weights under softmax."""
-        values = self._extended(values, key.weights)
+        values = self._extended(values, shares(key.weights) if self.normalization == "softmax" else key.weights)
         if self.support.causal is not None:
             return self._finished(decayed_sums(query.terms, key.terms, values))
         moments = key.terms.permute(0, 2, 3, 1) @ values.transpose(1, 2)  # (B, heads, head_dim, channels)
@@ -101,7 +101,7 @@ class LinearAttentionKernel(Kernel):
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return Σ φ(k) vᵀ so far, (B, heads, head_dim, channels), under softmax with 1 as a channel of v; and the sum.
 
-        With a radius or window, points leave the sum again, and all of them are kept.
+        With a radius, a window or an edge, points count less or more later on, and all of them are kept.
         """
         if self._bounded:
             return step_over_all(self, state, query, values)
@@ -112,7 +112,7 @@ class LinearAttentionKernel(Kernel):
 
     @property
     def _bounded(self) -> bool:
-        return (self.support.radius, self.support.window) != (None, None)
+        return (self.support.radius, self.support.window) != (None, None) or self.support.edge > 0
 
     def _features(self, linear: nn.Module, field: Field) -> Tensor:
         return torch.unflatten(F.elu(linear(field.values)) + 1, -1, (self.heads, self.head_dim))

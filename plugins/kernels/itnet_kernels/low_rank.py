@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Kernel, Support
 from itnet_core.kernel import Points
@@ -23,6 +24,7 @@ class LowRankKernel(Kernel):
     """
 
     shortcut = True
+    transformable = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -56,19 +58,22 @@ class LowRankKernel(Kernel):
         )
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return the hidden units of a, (B, N, hidden), and of b, (B, M, hidden).
+        """Return the hidden units of a, (B, N, hidden), and of b, (B, M, hidden), in float32 at least.
+
+        Half precision has no room for positions, nor for what is learned of them.
 
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
         """
         self.check_coordinates(key, self.config.position_dim)
-        keys = _inputs(key)
-        return self.query_factor[:2](keys if query is key else _inputs(query)), self.key_factor[:2](keys)
+        return _hidden(self.query_factor, query), _hidden(self.key_factor, key)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
-        a, b = self.query_factor[2:](query_terms), self.key_factor[2:](key_terms) / self.config.rank**0.5
-        return a.transpose(1, 2) @ b.permute(0, 2, 3, 1)
+        (first, first_bias), (second, second_bias) = self._last(self.query_factor), self._last(self.key_factor)
+        a = torch.einsum("hrc,bnc->bhnr", first, query_terms) + first_bias.unsqueeze(1)
+        b = torch.einsum("hrc,bmc->bhmr", second, key_terms) + second_bias.unsqueeze(1)
+        return a @ b.transpose(-1, -2) / self.config.rank**0.5
 
     def integrates(self, query: Points, key: Points) -> bool:
         """Whether the pairs can be separated: where the integral runs over all of them."""
@@ -76,20 +81,29 @@ class LowRankKernel(Kernel):
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return Σ_r a_r Σ_j w_j b_r(y_j) v_j."""
-        massed = weighted(values, key.weights)
+        massed = weighted(values, key.weights).to(key.terms.dtype)
         hidden = (key.terms.transpose(1, 2) @ massed.flatten(2)).unflatten(-1, values.shape[2:])
         (a, a_bias), (b, b_bias) = self._last(self.query_factor), self._last(self.key_factor)
         moments = torch.einsum("hrc,bchd->bhrd", b, hidden) + b_bias.unsqueeze(-1) * massed.sum(1).unsqueeze(2)
         moments = moments / self.config.rank**0.5
         core = torch.einsum("hrc,bhrd->bchd", a, moments).flatten(2)
         constant = (a_bias.unsqueeze(-1) * moments).sum(2).flatten(1).unsqueeze(1)
-        return (query.terms @ core + constant).unflatten(-1, values.shape[2:])
+        return (query.terms @ core + constant).unflatten(-1, values.shape[2:]).to(values.dtype)
 
     def _last(self, factor: nn.Sequential) -> tuple[Tensor, Tensor]:
         """Return the weight, (heads, rank, hidden), and the bias, (heads, rank), of a factor's last layer."""
         last = cast(nn.Linear, factor[2])
-        return last.weight.view(self.heads, -1, last.in_features), last.bias.view(self.heads, -1)
+        weight, bias = _precise(last.weight), _precise(last.bias)
+        return weight.view(self.heads, -1, last.in_features), bias.view(self.heads, -1)
 
 
-def _inputs(field: Field) -> Tensor:
-    return torch.cat([field.values, field.positions.to(field.values.dtype)], dim=-1)
+def _hidden(factor: nn.Sequential, field: Field) -> Tensor:
+    first = cast(nn.Linear, factor[0])
+    weight, bias = _precise(first.weight), _precise(first.bias)
+    with torch.autocast(field.device.type, enabled=False):
+        inputs = torch.cat([field.values.to(weight.dtype), field.positions.to(weight.dtype)], dim=-1)
+        return F.gelu(F.linear(inputs, weight, bias))
+
+
+def _precise(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

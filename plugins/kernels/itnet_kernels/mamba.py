@@ -61,15 +61,20 @@ class MambaKernel(ChannelwiseKernel):
             nn.init.uniform_(self.to_step.weight, -(rank**-0.5), rank**-0.5)
 
     def project(self, query: Field, key: Field) -> tuple[Any, Any]:
-        """Return (C, T) of the query and (B, Δ, T) of the key, (B, points, state or heads), T in float64."""
+        """Return (C, T) of the query and (B, Δ, w Δ, T) of the key, (B, points, state or heads), T in float64."""
         steps = self._steps(key)
         after, before = self.time(query.positions), self.time(key.positions)
         query_sums, key_sums = potentials(steps, after, before, key.weights)
-        return (self.from_state(query.values), query_sums), (self.to_state(key.values), steps, key_sums)
+        return (self.from_state(query.values), query_sums), (
+            self.to_state(key.values),
+            steps,
+            weighted(steps, key.weights),
+            key_sums,
+        )
 
     def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
-        (outputs, later), (inputs, steps, earlier) = query_terms, key_terms
+        (outputs, later), (inputs, steps, _, earlier) = query_terms, key_terms
         passed = later.transpose(1, 2).unsqueeze(-1) - earlier.transpose(1, 2).unsqueeze(-2)  # (B, heads, n, m)
         passed = passed.clamp(min=0).to(outputs.dtype)
         k = torch.zeros_like(passed)
@@ -90,8 +95,8 @@ class MambaKernel(ChannelwiseKernel):
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the selective scan."""
-        (outputs, _), (inputs, steps, _) = query.terms, key.terms
-        return self._scan(outputs, inputs, steps, weighted(values, key.weights))
+        (outputs, _), (inputs, steps, passed, _) = query.terms, key.terms
+        return self._scan(outputs, inputs, passed, steps.unsqueeze(-1) * weighted(values, key.weights))
 
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor | None:
         """Return the selective scan without T, which takes as long as the rest, where the points are in order."""
@@ -99,22 +104,22 @@ class MambaKernel(ChannelwiseKernel):
         if not in_order(query.positions, key.positions, axis):
             return None
         outputs, inputs, steps = self.from_state(query.values), self.to_state(key.values), self._steps(key)
-        return output_map(self._scan(outputs, inputs, steps, weighted(value_map(key.values), key.weights)))
+        driven = steps.unsqueeze(-1) * weighted(value_map(key.values), key.weights)
+        return output_map(self._scan(outputs, inputs, weighted(steps, key.weights), driven))
 
     def step(self, state: Tensor | None, query: Field, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the states, (B, heads, head_dim, state), and the integral."""
-        (outputs, _), (inputs, steps, _) = self.project(query, query)
-        steps = steps.transpose(1, 2).unsqueeze(-1)  # (B, heads, 1, 1)
+        (outputs, _), (inputs, steps, passed, _) = self.project(query, query)
+        steps, passed = (each.transpose(1, 2).unsqueeze(-1) for each in (steps, passed))  # (B, heads, 1, 1)
         driven = steps * weighted(values, query.weights).squeeze(1).unsqueeze(-1) * inputs[:, :, None]
-        state = driven if state is None else (self.rates.unsqueeze(1) * steps).exp() * state + driven
+        state = driven if state is None else (self.rates.unsqueeze(1) * passed).exp() * state + driven
         return state, (state * outputs[:, :, None]).sum(-1).unsqueeze(1)
 
     def _steps(self, field: Field) -> Tensor:
         """Return Δ, (B, M, heads): 0 at points of weight 0, which pass no time."""
         return F.softplus(self.to_step(self.to_rank(field.values))) * (field.weights > 0).unsqueeze(-1)
 
-    def _scan(self, outputs: Tensor, inputs: Tensor, steps: Tensor, values: Tensor) -> Tensor:
-        """Return the selective scan of weighted values, (B, T, heads, head_dim)."""
-        driven = steps.unsqueeze(-1) * values
-        channels = [selective_scan(steps, each, self.rates, inputs, outputs) for each in driven.unbind(-1)]
+    def _scan(self, outputs: Tensor, inputs: Tensor, passed: Tensor, driven: Tensor) -> Tensor:
+        """Return the selective scan of w Δ v, (B, T, heads, head_dim), with w Δ for the time that passes."""
+        channels = [selective_scan(passed, each, self.rates, inputs, outputs) for each in driven.unbind(-1)]
         return torch.stack(channels, dim=-1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core.errors import DerivativeError
+from itnet_core.transforms import refuse_second_derivatives, refuse_transform
 
 SLACK = 1e-3
 """How far over the edge of what a path can reach a corrected state still counts as rounding."""
@@ -71,6 +71,7 @@ def solve(
     Returns:
         (B, T, n); where the report says that it did not converge, the last guess, without gradients.
     """
+    refuse_transform("newton.solve", start, 'Use solver="step".')
     with torch.no_grad():
         states, report = _iterate(cell, start, steps, tolerance, max_iterations)
     if not (report.converged and torch.is_grad_enabled()):
@@ -146,13 +147,7 @@ class _Implicit(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        if torch.is_grad_enabled():
-            raise DerivativeError(
-                "newton.solve",
-                found="a backward pass with create_graph=True",
-                expected="first derivatives alone",
-                mend='Use solver="step" for second derivatives.',
-            )
+        refuse_second_derivatives("newton.solve", grad, 'Use solver="step" for second derivatives.')
         (jacobian,) = ctx.saved_tensors
         # Backwards in time, λ_t = J_{t+1}ᵀ λ_{t+1} + g_t; the last has no successor.
         after = F.pad(jacobian[:, 1:], (0, 0, 0, 0, 0, 1)).mT

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field, FieldError, Kernel, ShapeError, Support
 from itnet_core.kernel import Points, State
+from itnet_core.transforms import transform_of
 from itnet_kernels.cells import GRUCell, LSTMCell
 from itnet_kernels.newton import SolverReport, before, solve
 from itnet_kernels.scan import scan
@@ -132,7 +133,8 @@ class RecurrentKernel(Kernel):
         log_decay, drive = self.cell(values).integrand(before(hidden, start[0]))
         if order is not None:
             log_decay, drive = (taken(order.argsort(-1), tensor) for tensor in (log_decay, drive))
-        at_query, at_key = potentials(log_decay, self.times(query.positions), times, key.weights)
+        there = (key.weights > 0).to(key.weights.dtype)  # a gate is passed once, whatever the point weighs
+        at_query, at_key = potentials(log_decay, self.times(query.positions), times, there)
         return at_query, (at_key, drive)
 
     def tile(self, query_terms: Tensor, key_terms: tuple[Tensor, Tensor]) -> Tensor:
@@ -203,6 +205,8 @@ class RecurrentKernel(Kernel):
 
     def path(self, values: Tensor, start: PathState) -> tuple[Tensor, PathState]:
         """Return h_1 … h_T, (B, T, hidden), and the state at T, for inputs (B, T, dim) in the order of time."""
+        if transform_of(values):
+            return self._stepped(values, start)
         if self.config.solver == "newton":
             states, report = solve(
                 self.cell(values),
@@ -221,6 +225,14 @@ class RecurrentKernel(Kernel):
         first = tuple(part.unsqueeze(0) for part in start)
         hidden, end = self.recurrence(values, first if self.parts == 2 else first[0])
         return hidden, tuple(part[0] for part in (end if self.parts == 2 else (end,)))
+
+    def _stepped(self, values: Tensor, start: PathState) -> tuple[Tensor, PathState]:
+        """As `path`, by the cell alone, which every transform of PyTorch goes through."""
+        state, steps = torch.cat(start, dim=-1).unsqueeze(1), []
+        for time in range(values.shape[1]):
+            state = self.cell(values[:, time : time + 1])(state)
+            steps.append(state[..., : self.heads])
+        return torch.cat(steps, dim=1), state[:, 0].chunk(self.parts, dim=-1)
 
     def begin(self, values: Tensor) -> PathState:
         """Return the state 0 for inputs (B, ...)."""

@@ -64,7 +64,8 @@ class S4Kernel(ChannelwiseKernel):
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
         """Return the numbers of steps after the first key, (B, N) and (B, M), whole numbers in float64."""
         query_time, key_time = (self.time(field.positions).double() for field in (query, key))
-        first = key_time.masked_fill(~key.mask, torch.inf).amin(-1, keepdim=True)
+        whole = key.sampled_from or key  # steps are counted from the same time, whatever a sampler makes of the key
+        first = self.time(whole.positions).double().masked_fill(~whole.mask, torch.inf).amin(-1, keepdim=True)
         return self._steps(query_time, first), self._steps(key_time, first)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from itnet_core.transforms import refuse_transform
+
 CPU_WIDTH = 1 << 17
 """Numbers of a vector operation on a CPU above which it costs more to compute than to start."""
 
@@ -28,6 +30,7 @@ def scan(factors: Tensor, increments: Tensor, initial: Tensor | None = None) -> 
     Returns:
         The states h_1, …, h_T, (B, T, ...).
     """
+    refuse_transform("scan", increments)
     dtype = torch.promote_types(factors.dtype, increments.dtype)
     shape = torch.broadcast_shapes(factors.shape, increments.shape)  # type: ignore[no-untyped-call]
     factors, increments = factors.to(dtype), increments.to(dtype).expand(shape)
@@ -53,6 +56,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Return adjoints λ_t = grad_t + a*_{t+1} λ_{t+1}, times what each was multiplied with."""
+        refuse_transform("scan", grad)
         factors, start, states = ctx.saved_tensors
         first, later, earlier = slice(0, 1), slice(1, None), slice(None, -1)
         if ctx.reverse:

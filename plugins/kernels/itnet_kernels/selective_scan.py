@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core import DerivativeError
+from itnet_core.transforms import refuse_second_derivatives, refuse_transform
 from itnet_kernels.scan import overwrite_with_states
 
 BLOCK = 1 << 20
@@ -32,6 +32,7 @@ def selective_scan(steps: Tensor, inputs: Tensor, rates: Tensor, to_state: Tenso
     Returns:
         Shape (B, T, channels), in the dtype of the inputs; computed in float32 at least.
     """
+    refuse_transform("selective_scan", inputs)
     dtype = inputs.dtype
     precise = torch.promote_types(torch.promote_types(dtype, rates.dtype), torch.float32)
     steps, inputs, rates, to_state, from_state = (
@@ -60,13 +61,7 @@ class _SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        if torch.is_grad_enabled():
-            raise DerivativeError(
-                "selective_scan",
-                found="a backward pass with create_graph=True",
-                expected="first derivatives alone",
-                mend="Use the evaluator 'dense' for second derivatives.",
-            )
+        refuse_second_derivatives("selective_scan", grad, "Use the evaluator 'dense' for second derivatives.")
         steps, inputs, to_state, from_state, rates, *starts = ctx.saved_tensors
         grad = grad.contiguous()
         g_steps, g_inputs, g_to, g_from = (torch.empty_like(each) for each in (steps, inputs, to_state, from_state))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from itnet_core import Support
 from itnet_core.field import AXES
+from itnet_kernels.weighting import weighted
 
 
 def ordered_alone(axis: str | int, axes: str) -> bool:
@@ -39,10 +40,11 @@ def equidistant(time: Tensor) -> bool:
 
 
 def potentials(increments: Tensor, query: Tensor, key: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return T(t) = Σ_{s: t_s ≤ t, w_s > 0} increment_s at the query's and at the key's times.
+    """Return T(t) = Σ_{s: t_s ≤ t} w_s increment_s at the query's and at the key's times.
 
     A product of gates over a path, ∏_{s < r ≤ t} a_r, is then exp(T(t) − T(s)) with increments log a. Points of equal
-    time share one potential, so that their order is nothing; points of weight 0 add nothing. The sums are made and
+    time share one potential, so that their order is nothing; points of weight 0 add nothing, and one that stands for
+    several, as a sampler's landmark does, passes the time of all. The sums are made and
     returned in float64, whatever the increments' dtype: a tile subtracts two of them, and the difference of sums of
     thousands of logarithms of gates near 0 would be lost otherwise.
 
@@ -56,7 +58,7 @@ def potentials(increments: Tensor, query: Tensor, key: Tensor, weights: Tensor) 
         Shapes (B, N, ...) and (B, M, ...), in float64.
     """
     present = (weights > 0).view(*weights.shape, *[1] * (increments.ndim - 2))
-    increments = increments.double().masked_fill(~present, 0.0)
+    increments = weighted(increments.double().masked_fill(~present, 0.0), weights)
     if query.shape == key.shape and torch.equal(query, key):
         if bool((key.diff(dim=-1) > 0).all()):
             sums = increments.cumsum(1)

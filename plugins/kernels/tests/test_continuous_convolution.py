@@ -7,6 +7,7 @@ import torch
 
 from itnet_core import ConfigError, Field, IntegralOperator, ShapeError
 from itnet_core.evaluate import DenseEvaluator
+from itnet_core.kernel import Points
 from itnet_kernels.continuous_convolution import ContinuousConvolutionKernel
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}
@@ -22,6 +23,29 @@ def test_the_fft_is_the_sum_over_pairs(network: str, grid: tuple[int, ...]) -> N
     slow = IntegralOperator(6, kernel, evaluator=DenseEvaluator()).double()
     slow.load_state_dict(fast.state_dict())
     torch.testing.assert_close(fast(field).values, slow(field).values, **EXACT)
+
+
+@pytest.mark.parametrize("moved", ["all points", "one point of one sample", "the points of one sample"])
+def test_points_that_are_no_regular_grid_are_summed_pair_by_pair(moved: str) -> None:
+    torch.manual_seed(0)
+    field = Field.on_grid(torch.randn(2, 5, 6, 4).double())
+    positions = field.positions.clone()
+    if moved == "all points":
+        positions = (torch.pi / 2 * positions).sin()
+    else:
+        positions[1, 13 if "one point" in moved else slice(None), 0] += 1e-3
+    field = Field(field.values, positions, grid=field.grid)
+    fast = IntegralOperator(4, ContinuousConvolutionKernel(4, hidden=5, position_dim=2)).double()
+    slow = IntegralOperator(4, fast.kernel, evaluator=DenseEvaluator()).double()
+    slow.load_state_dict(fast.state_dict())
+    torch.testing.assert_close(fast(field).values, slow(field).values, **EXACT)
+
+
+def test_rounding_of_a_grid_is_told_from_the_points_being_elsewhere() -> None:
+    for low, even in ((-1.0, True), (0.0, True), (1000.0, False)):
+        field = Field.on_grid(torch.randn(1, 301, 4), bounds=[(low, low + 3.0)])
+        kernel = ContinuousConvolutionKernel(4, position_dim=1)
+        assert kernel.integrates(*(Points(None, f.positions, f.weights, f.grid) for f in (field, field))) == even
 
 
 def test_no_pairs_are_made_on_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:

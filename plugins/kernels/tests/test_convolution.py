@@ -171,6 +171,34 @@ def test_a_causal_convolution_sees_the_last_taps() -> None:
         torch.testing.assert_close(out.values[:, 0], expected[:, time], **EXACT)
 
 
+def chebyshev(values: torch.Tensor) -> Field:
+    """Return a field whose points are as many as a grid's, but denser towards the ends."""
+    regular = Field.on_grid(values)
+    return Field(values.flatten(1, -2), (torch.pi / 2 * regular.positions).sin(), grid=regular.grid)
+
+
+def test_points_that_are_no_regular_grid_are_summed_pair_by_pair() -> None:
+    field = chebyshev(torch.randn(2, 9, 8, 4).double())
+    operator = IntegralOperator(4, ConvolutionKernel(4, spacing=0.2)).double()
+    dense = IntegralOperator(4, operator.kernel, evaluator=DenseEvaluator()).double()
+    dense.load_state_dict(operator.state_dict())
+    assert operator.kernel.transform(field, field, operator.value, operator.output) is None
+    torch.testing.assert_close(operator(field).values, dense(field).values, **EXACT)
+    with pytest.raises(ConfigError, match=r"the grid \(9, 8\), whose points lie up to 0\.\d+ beside a regular one"):
+        IntegralOperator(4, ConvolutionKernel(4)).double()(field)
+
+
+def test_one_point_beside_the_grid_is_seen() -> None:
+    """In any sample, and where a shortcut looked at the points before they were moved."""
+    operator = IntegralOperator(4, ConvolutionKernel(4)).double()
+    field = Field.on_grid(torch.randn(2, 6, 6, 4).double())
+    field = Field(field.values, field.positions.clone(), field.weights, grid=field.grid)
+    assert operator.kernel.transform(field, field, operator.value, operator.output) is not None
+    field.positions[1, 20, 0] += 0.05
+    with pytest.raises(ConfigError, match="beside a regular one"):
+        operator(field)
+
+
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match="axes = 'yx' are not 1 different letters"):
         ConvolutionKernel(8, kernel_size=[3])

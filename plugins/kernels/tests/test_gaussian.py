@@ -25,3 +25,10 @@ def test_softmax_of_narrow_bumps_is_nearly_the_point_itself() -> None:
     matrix = (torch.e - 1) * torch.eye(5) + 1
     integral = matrix @ operator.value(field.values)[:, :, 0] / (4 + torch.e)
     torch.testing.assert_close(operator(field).values, operator.output(integral.unsqueeze(2)))
+
+
+def test_points_too_far_apart_for_a_square_have_no_nan_in_their_gradients() -> None:
+    field = Field(torch.randn(1, 3, 4), torch.tensor([[[0.0], [1e18], [-1e18]]]))
+    operator = IntegralOperator(4, GaussianKernel(4, shortest=1e-3))
+    gradients = torch.autograd.grad(operator(field).values.sum(), list(operator.parameters()))
+    assert all(bool(each.isfinite().all()) for each in gradients)

@@ -12,6 +12,7 @@ from itnet_core.errors import ConfigError
 from itnet_core.evaluate import Evaluator
 from itnet_core.kernel import Kernel, Points
 from itnet_core.kernels.mlp import MLPKernel
+from itnet_core.transforms import refuse_transform
 from itnet_native.library import missing
 from itnet_native.operators import sums
 from itnet_native.sums import ACTIVATIONS
@@ -55,7 +56,9 @@ class NativeEvaluator(Evaluator):
 
         Raises:
             ConfigError: it does not evaluate the case.
+            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
         """
+        refuse_transform("NativeEvaluator", values)
         obstacle = _obstacle(kernel, query, key, values)
         if obstacle or not isinstance(kernel, MLPKernel):
             raise ConfigError(
@@ -128,6 +131,8 @@ def _obstacle(kernel: Kernel, query: Points, key: Points, values: Tensor) -> str
         return f"{type(kernel).__name__}, which is no MLP kernel with its own tile"
     if type(kernel).forward is not Kernel.forward or kernel.config.activation not in ACTIVATIONS:
         return f"{type(kernel).__name__} with another forward or activation"
+    if kernel.support.edge:
+        return f"{kernel.support!r}, whose edge it does not know"
     sides = query.terms, key.terms
     tensors = [*(side.features for side in sides), values, kernel.first.weight, kernel.second.weight]
     dtypes = {tensor.dtype for tensor in tensors}

@@ -44,7 +44,7 @@ def mismatch(kernel: Kernel, activations: tuple[str, ...]) -> str:
     if kernel.normalization != "none":
         return f"the normalization {kernel.normalization}"
     if not kernel.support.everywhere:
-        return f"the support {kernel.support.model_dump(exclude_none=True)}"
+        return f"the support {kernel.support.model_dump(exclude_defaults=True)}"
     return ""
 
 

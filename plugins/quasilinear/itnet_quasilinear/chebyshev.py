@@ -13,6 +13,7 @@ from torch import Tensor
 from itnet_core import ComponentConfig, Evaluator
 from itnet_core.kernel import Kernel, Points
 from itnet_core.kernels.mlp import ACTIVATIONS as ALL
+from itnet_core.transforms import refuse_transform
 from itnet_quasilinear.additive import Sides, constant_part, mismatch, refuse_mismatch, separate
 from itnet_quasilinear.errors import ToleranceError
 from itnet_quasilinear.interpolation import LEAST_HALF_WIDTH, STEPS, Activation, Ranges, sup_errors
@@ -22,7 +23,10 @@ logger = logging.getLogger(__name__)
 
 ACTIVATIONS = ("silu", "gelu", "tanh")
 MARGIN = 0.25
-"""The part of the tolerance that the activation's error may take: the errors of hidden units add up."""
+"""The part of the tolerance that the activation's error may take: the errors of hidden units add up.
+
+It is less where the units' parts cancel, being more than 1 / MARGIN times their sum.
+"""
 
 ROUNDING = 64
 """Times the dtype's rounding unit: what sums in that dtype may differ by, whatever the nodes."""
@@ -93,9 +97,11 @@ class ChebyshevEvaluator(Evaluator):
 
         Raises:
             ConfigError: the kernel is not additive and smooth.
+            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
             ToleranceError: the tolerance is not reached with `max_nodes`.
         """
         refuse_mismatch(kernel, ACTIVATIONS, type(self).__name__)
+        refuse_transform(type(self).__name__, values)
         additive: Any = kernel
         with torch.autocast(values.device.type, enabled=False):
             sides = separate(additive, query, key, values)
@@ -106,7 +112,9 @@ class ChebyshevEvaluator(Evaluator):
     def _sums(self, activation: Activation, sides: Sides, present: Tensor) -> Tensor:
         a, b = Ranges.of(sides.a, least=LEAST_HALF_WIDTH), Ranges.of(sides.b, present)
         rows = torch.linspace(0, sides.a.shape[1] - 1, min(self.config.rows, sides.a.shape[1])).long()
-        exact = direct_sums(activation, sides, rows)
+        exact, cancelled = direct_sums(activation, sides, rows)
+        most = MARGIN * self.tolerance
+        allowed = max(most / max(1.0, MARGIN * cancelled), min(most, torch.finfo(sides.a.dtype).eps))
         slopes_count = torch.is_grad_enabled() and any(side.requires_grad for side in sides)
         rounding = ROUNDING * torch.finfo(sides.a.dtype).eps
         tried = ""
@@ -114,7 +122,7 @@ class ChebyshevEvaluator(Evaluator):
             errors = sup_errors(activation, a, b, number)
             bound = max(errors) if slopes_count else errors[0]
             tried = f"an error of {bound:.1e} with {number} nodes"
-            if bound > max(MARGIN * self.tolerance, 16 * torch.finfo(torch.float64).eps):
+            if bound > max(allowed, 16 * torch.finfo(torch.float64).eps):
                 continue
             sums = smooth_sums(Interpolation(activation, a, number), *sides)
             largest = exact.abs().amax().clamp(min=torch.finfo(exact.dtype).tiny)
@@ -133,7 +141,13 @@ class ChebyshevEvaluator(Evaluator):
 
 
 @torch.no_grad()
-def direct_sums(activation: Activation, sides: Sides, rows: Tensor) -> Tensor:
-    """Return Σ_c W_c ∘ Σ_j σ(a_ci + b_cj) u_j for some of the query points, by all pairs, (B, rows, d)."""
+def direct_sums(activation: Activation, sides: Sides, rows: Tensor) -> tuple[Tensor, float]:
+    """Return Σ_c W_c ∘ Σ_j σ(a_ci + b_cj) u_j for some of the query points, by all pairs, (B, rows, d).
+
+    And how many times larger the hidden units' parts are together than what is left of them, of which gradients, too,
+    have a like share: what the units' errors are multiplied by.
+    """
     out = torch.stack([activation(sides.a[:, i, None] + sides.b).transpose(1, 2) @ sides.weighted for i in rows], dim=1)
-    return (out * sides.second).sum(2)
+    parts = out * sides.second
+    sums = parts.sum(2)
+    return sums, float(parts.abs().sum(2).amax() / sums.abs().amax().clamp(min=torch.finfo(sums.dtype).tiny))

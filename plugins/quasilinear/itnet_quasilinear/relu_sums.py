@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import DerivativeError
+from itnet_core.transforms import refuse_second_derivatives
 
 CHUNK = 32
 """Points of a chunk: more make more operations a point, fewer make the products inefficient and the carries many."""
@@ -109,13 +109,7 @@ class _ReluSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise DerivativeError(
-                "SortedEvaluator",
-                found="a backward pass with create_graph=True",
-                expected="first derivatives alone",
-                mend="Use the evaluator 'dense' for second derivatives.",
-            )
+        refuse_second_derivatives("SortedEvaluator", grad, "Use the evaluator 'dense' for second derivatives.")
         line, order, second, u = ctx.saved_tensors
         keys, d = u.shape[1:]
         table = F.pad(torch.cat([u, grad], dim=1), (0, 0, 0, 1))

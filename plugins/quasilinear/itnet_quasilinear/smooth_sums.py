@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core import DerivativeError
+from itnet_core.transforms import refuse_second_derivatives
 from itnet_quasilinear.interpolation import Activation, Ranges, coefficients, nodes, polynomials, value_and_slope
 
 CPU_NUMBERS = 1 << 20
@@ -103,13 +103,7 @@ class _SmoothSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():
-            raise DerivativeError(
-                "ChebyshevEvaluator",
-                found="a backward pass with create_graph=True",
-                expected="first derivatives alone",
-                mend="Use the evaluator 'dense' for second derivatives.",
-            )
+        refuse_second_derivatives("ChebyshevEvaluator", grad, "Use the evaluator 'dense' for second derivatives.")
         how: Interpolation = ctx.how
         a, b, second, u, series, slopes = ctx.saved_tensors
         grad_a = None

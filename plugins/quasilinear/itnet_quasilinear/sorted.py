@@ -9,6 +9,7 @@ from torch import Tensor
 
 from itnet_core import Evaluator
 from itnet_core.kernel import Kernel, Points
+from itnet_core.transforms import refuse_transform
 from itnet_quasilinear.additive import constant_part, mismatch, refuse_mismatch, separate
 from itnet_quasilinear.relu_sums import relu_sums
 
@@ -43,8 +44,10 @@ class SortedEvaluator(Evaluator):
 
         Raises:
             ConfigError: the kernel is not additive with ReLU.
+            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
         """
         refuse_mismatch(kernel, ACTIVATIONS, type(self).__name__)
+        refuse_transform(type(self).__name__, values)
         additive: Any = kernel
         with torch.autocast(values.device.type, enabled=False):
             sides = separate(additive, query, key, values)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import product
 from typing import Any
 
 import pytest
@@ -59,6 +60,21 @@ def test_values_and_gradients_are_as_good_as_asked_for(tolerance: float, activat
         evaluator = ChebyshevEvaluator(tolerance=tolerance)
         found = largest_error(case(2, n, m, seed=seed, activation=activation), evaluator)
         assert found <= tolerance, f"{n} x {m}: {found:.2g}"
+
+
+@pytest.mark.parametrize("apart", [1e-1, 1e-2, 1e-3])
+def test_gradients_are_as_good_where_hidden_units_cancel(apart: float) -> None:
+    for seed, scale, activation in product(range(3), (1.0, 3.0, 10.0), ("silu", "gelu", "tanh")):
+        given = case(n=60, m=90, scale=scale, seed=seed, activation=activation)
+        kernel: Any = given[0]
+        with torch.no_grad():
+            noise = apart * torch.randn_like(kernel.first.weight[:3])
+            kernel.first.weight[3:] = kernel.first.weight[:3] + noise
+            kernel.first.bias[3:] = kernel.first.bias[:3]
+            kernel.second.weight[:, 3:] = -kernel.second.weight[:, :3]
+            kernel.second.bias.zero_()
+        found = largest_error(given, ChebyshevEvaluator(tolerance=1e-6))
+        assert found <= 1e-6, f"{activation}, {scale}, {seed}: {found:.2g}"
 
 
 def test_a_tolerance_costs_no_more_nodes_than_it_needs() -> None:

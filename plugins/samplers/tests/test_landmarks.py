@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel
+from itnet_core.evaluate import DenseEvaluator
+from itnet_core.sampler import FullSampler
 from itnet_core.testing.fields import on_a_picture, scattered, with_padding
+from itnet_registry import create
 from itnet_samplers.farthest import farthest_points
 from itnet_samplers.landmarks import LandmarksSampler
 
@@ -81,3 +84,45 @@ def test_what_cannot_be_is_refused() -> None:
         LandmarksSampler(8, pool=[2], count=3)
     with pytest.raises(ConfigError, match="a grid of 1 dimensions"):
         LandmarksSampler(8, pool=[2])(scattered(), scattered())
+
+
+def test_the_taps_of_a_convolution_are_as_far_apart_over_landmarks() -> None:
+    """A kernel without `spacing` takes it from the field, not from what a sampler makes of it."""
+    field = Field.on_grid(torch.randn(2, 8, 8, 4).double())
+    results = []
+    for spacing in (None, 0.25):
+        torch.manual_seed(0)
+        kernel = create("kernel", "convolution", dim=4, spacing=spacing)
+        results.append(IntegralOperator(4, kernel, LandmarksSampler(4, pool=(2, 2))).double()(field).values)
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+
+
+def test_steps_are_counted_from_the_first_point_and_not_from_the_first_landmark() -> None:
+    seen = {}
+    kernel = create("kernel", "s4", dim=4, state=4, unit=0.25, axis=0).double()
+    kernel.register_forward_pre_hook(lambda _, terms: seen.update(query=terms[0]))
+    field = Field.on_grid(torch.randn(1, 8, 4).double())
+    for sampler in (FullSampler(4), LandmarksSampler(4, pool=(4,))):
+        IntegralOperator(4, kernel, sampler, DenseEvaluator()).double()(field)
+        assert seen["query"].tolist() == [[0, 1, 2, 3, 4, 5, 6, 7]]
+
+
+def test_a_landmark_passes_the_time_of_the_points_that_it_stands_for() -> None:
+    """Equal points, of which four become one: Mamba-2's decay from the first to the last stays."""
+    torch.manual_seed(0)
+    field = Field.on_grid(torch.ones(1, 16, 4).double(), axes="t", measure="counting")
+    coarse = LandmarksSampler(4, pool=(4,))(field, field)
+    for name in ("mamba", "mamba2"):
+        kernel = create("kernel", name, dim=4).double()
+        fine_sums, coarse_sums = (kernel.project(field, key)[1][-1] for key in (field, coarse))
+        torch.testing.assert_close(coarse_sums[:, -1], fine_sums[:, -1])
+
+
+def test_means_are_finite_for_any_weights() -> None:
+    field = scattered(2, 12)
+    for scale in (1e-30, 1e30):
+        large = Field(field.values, 1e9 * field.positions, scale * field.weights)
+        coarse = LandmarksSampler(8, count=3)(large, large)
+        expected = LandmarksSampler(8, count=3)(field, field)
+        torch.testing.assert_close(coarse.positions / 1e9, expected.positions)
+        torch.testing.assert_close(coarse.weights / scale, expected.weights)

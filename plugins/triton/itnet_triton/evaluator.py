@@ -12,6 +12,7 @@ from itnet_core.errors import ConfigError
 from itnet_core.evaluate import Evaluator
 from itnet_core.kernel import Kernel, Points
 from itnet_core.kernels.mlp import MLPKernel
+from itnet_core.transforms import refuse_transform
 from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
 FEATURES, HEAD_DIM = 128, 256
@@ -65,7 +66,7 @@ class TritonEvaluator(Evaluator):
         device = values.device
         if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
             return f"the kernel {type(kernel).__name__}; expected an MLPKernel, with its own tile"
-        if kernel.support.radius is not None or kernel.support.window is not None:
+        if (kernel.support.radius, kernel.support.window) != (None, None) or kernel.support.edge:
             return f"{kernel.support!r}; expected a support of every pair, or a causal one"
         if device.type != "cuda" and not (device.type == "cpu" and self._interprets):
             return f"tensors on {device}; expected an NVIDIA GPU"
@@ -95,7 +96,9 @@ class TritonEvaluator(Evaluator):
 
         Raises:
             ConfigError: it cannot do this case.
+            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
         """
+        refuse_transform("TritonEvaluator", values)
         obstacle = self.obstacle(kernel, query, key, values)
         if obstacle is not None or not isinstance(kernel, MLPKernel):
             found, _, expected = str(obstacle).partition("; expected ")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from itnet_core import Kernel
 from itnet_core.evaluate import DenseEvaluator
@@ -90,6 +91,12 @@ class SecondDerivativesAreNotWrong(DenseEvaluator):
             return super().__call__(kernel, query, key, values)
         ones = key._replace(weights=torch.ones_like(key.weights))
         return super().__call__(kernel, query, ones, _Weighted.apply(values, key.weights))
+
+
+class TransformsAreNotWrong(DenseEvaluator):
+    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return the sums, as a custom operator does: without a tangent."""
+        return forward_ad.unpack_dual(super().__call__(kernel, query, key, values)).primal
 
 
 class RefusesWhatItDoesNotEvaluate(DenseEvaluator):

@@ -11,6 +11,7 @@ from itnet_core import ComponentConfig, ConfigError, Field
 from itnet_core.evaluate import DenseEvaluator
 from itnet_core.kernel import Points
 from itnet_core.kernels.mlp import MLPKernel
+from itnet_core.transforms import under_functorch
 
 
 class SomeVariantIsThere(MLPKernel):
@@ -76,6 +77,20 @@ class SamplesAreIndependent(MLPKernel):
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
         first, second = super().project(query, key)
         return first, second - second.mean(0)
+
+
+class GradientReachesTheWeights(ShortcutIsExact):
+    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+        return DenseEvaluator()(self, query, key._replace(weights=key.weights.detach()), values)
+
+
+class TransformsAreNotWrong(ShortcutIsExact):
+    transformable = True
+
+    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+        """Return the sums without what a transform asks for."""
+        found = DenseEvaluator()(self, query, key, values)
+        return found.detach() if under_functorch() else found
 
 
 class WholeIsExact(MLPKernel):

@@ -46,6 +46,8 @@ BROKEN = {
         "EmptyNeighbourhoodIsZero",
         "SamplesAreIndependent",
         "WholeIsExact",
+        "GradientReachesTheWeights",
+        "TransformsAreNotWrong",
         "StepsGiveTheWhole",
     ],
     "sampler": [
@@ -77,6 +79,7 @@ BROKEN = {
         "ArgumentsStay",
         "LayoutsAreNothing",
         "SecondDerivativesAreNotWrong",
+        "TransformsAreNotWrong",
         "RefusesWhatItDoesNotEvaluate",
         "Compiles",
     ],

@@ -1,0 +1,101 @@
+"""Every installed evaluator under torch.func, forward-mode derivatives and DTensors: right, or refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, distribute_module, distribute_tensor
+
+from itnet_core import DerivativeError, Evaluator, Field, IntegralOperator, MLPKernel
+from itnet_core.errors import ConfigError, ITNetError
+from itnet_core.evaluate import DenseEvaluator
+from itnet_core.testing.derivatives import transforms
+from itnet_registry import Registry
+
+EVALUATORS = [component.id for component in Registry().components() if component.kind == "evaluator"]
+POINTS = 300
+"""More pairs than `native` needs to be taken by `auto`."""
+
+
+def operator_with(evaluator: Evaluator, activation: str = "tanh") -> IntegralOperator:
+    torch.manual_seed(0)
+    options = {"activation": activation, "inputs": ("key", "displacement"), "position_dim": 2}
+    kernel = MLPKernel(4, heads=2, hidden=4, rank=2, **options)
+    return IntegralOperator(4, kernel, evaluator=evaluator).double()
+
+
+def activation_for(evaluator: str) -> str:
+    return "relu" if evaluator.endswith("/sorted") else "tanh"
+
+
+@pytest.fixture
+def field() -> Field:
+    torch.manual_seed(1)
+    return Field(torch.randn(1, POINTS, 4).double(), torch.rand(1, POINTS, 2).double())
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_transforms_are_right_or_refused(name: str, field: Field) -> None:
+    operator = operator_with(Registry().create("evaluator", name), activation_for(name))
+    dense = operator_with(DenseEvaluator(), activation_for(name))
+    refused = []
+    for what, transformed, _ in transforms(lambda u: operator(field.with_values(u)).values, field.values):
+        try:
+            found = transformed()
+        except DerivativeError:
+            refused.append(what)
+        except ITNetError:
+            assert Registry().create("evaluator", name).missing() or name == "itnet-triton/triton"
+        else:
+            expected = {
+                each: right for each, _, right in transforms(lambda u: dense(field.with_values(u)).values, field.values)
+            }
+            torch.testing.assert_close(found, expected[what](), rtol=1e-5, atol=1e-5)
+    assert not (refused and name in ("itnet-core/auto", "itnet-core/dense"))  # these always know a way
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_a_batched_backward_pass_is_right_or_refused(name: str, field: Field) -> None:
+    """`torch.autograd.functional.jacobian(vectorize=True)` batches it."""
+    operator = operator_with(Registry().create("evaluator", name), activation_for(name))
+    values = field.values.clone().requires_grad_()
+    directions = torch.stack([torch.linspace(-1, 1, values.numel()).view_as(values).double(), values.detach()])
+    try:
+        out = operator(field.with_values(values)).values
+        [found] = torch.autograd.grad(out, values, directions, is_grads_batched=True)
+    except ITNetError:
+        return
+    out = operator_with(DenseEvaluator(), activation_for(name))(field.with_values(values)).values
+    expected = [torch.autograd.grad(out, values, each, retain_graph=True)[0] for each in directions]
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-9, atol=1e-9)
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[dist.DeviceMesh]:
+    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.FileStore(str(tmp_path / "store"), 1))
+    yield init_device_mesh("cpu", (1,))
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_distributed_fields_are_summed_densely_or_refused(mesh: dist.DeviceMesh, field: Field) -> None:
+    def spread(tensor: torch.Tensor) -> DTensor:
+        return distribute_tensor(tensor, mesh, [Replicate()])
+
+    distributed = Field(spread(field.values), spread(field.positions), spread(field.weights))
+    for name in EVALUATORS:
+        expected = operator_with(DenseEvaluator(), activation_for(name))(field).values
+        operator = operator_with(Registry().create("evaluator", name), activation_for(name))
+        distribute_module(operator, mesh)
+        if name in ("itnet-core/auto", "itnet-core/dense"):
+            found = operator(distributed).values
+            assert isinstance(found, DTensor)
+            torch.testing.assert_close(found.full_tensor(), expected)
+        else:
+            with pytest.raises(ConfigError, match="found a DTensor; expected plain tensors"):
+                operator(distributed)
