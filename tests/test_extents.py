@@ -163,7 +163,7 @@ def gradients(kernel: MLPKernel, field: Field, evaluator: Evaluator) -> dict[str
     return dict(zip(leaves, found, strict=True))
 
 
-@pytest.mark.parametrize("extent", [1e10, 1e16, 1e20, 1e30])
+@pytest.mark.parametrize("extent", [1e10, 1e15, 1e17])
 @pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
 def test_however_far_the_integral_is_a_number(activation: str, extent: float) -> None:
     torch.manual_seed(0)

@@ -36,7 +36,7 @@ def test_a_trunk_says_which_positions_it_needs() -> None:
 
 def test_it_is_exact_far_from_the_origin() -> None:
     """In float32, for a text of 32,768 tokens and for clouds at offsets up to 10^6."""
-    for offset in (0.0, 4096.0, 1e6, -1e6, 1e38):
+    for offset in (0.0, 4096.0, 1e6, -1e6, 1e18):
         positions = offset + torch.arange(16, dtype=torch.float64).view(1, 4, 4) / 16
         found = encoding(positions.float())
         torch.testing.assert_close(found.double(), encoding(positions), rtol=0, atol=1e-6)
