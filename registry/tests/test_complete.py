@@ -273,7 +273,7 @@ def test_what_json_has_not_becomes_what_it_has(garden):
     garden.toy()
     config = completed(garden.registry(), preset="itnet-nano", encoder="pixels", heads={})
     assert isinstance(config["kernel"]["inputs"], list)
-    assert config["kernel"]["support"] == {"causal": None, "radius": None, "window": None}
+    assert config["kernel"]["support"] == {"causal": None, "radius": None, "window": None, "edge": 0.0}
 
 
 def test_what_json_cannot_hold_is_refused(garden):

@@ -46,8 +46,9 @@ def test_options_of_the_same_component_are_laid_over(kernel, name):
 
 
 def test_mappings_are_laid_over_mappings_and_null_replaces(kernel):
-    assert kernel({"support": {"radius": 0.1}})["support"] == {"causal": "t", "radius": 0.1, "window": None}
-    assert kernel({"support": {"radius": None}})["support"] == {"causal": "t", "radius": None, "window": None}
+    for radius in (0.1, None):
+        expected = {"causal": "t", "radius": radius, "window": None, "edge": 0.0}
+        assert kernel({"support": {"radius": radius}})["support"] == expected
 
 
 def test_another_component_keeps_nothing(kernel):
