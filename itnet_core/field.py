@@ -311,17 +311,6 @@ def _measured(weights: Tensor, measure: Measure) -> Tensor:
     return there.expand_as(weights)
 
 
-def center(field: Field) -> Tensor:
-    """Return the mean of the positions by the measure, (B, 1, p), without gradients, for any weights that a field has.
-
-    A kernel that is computed from ‖x‖² or from phases takes positions from there, or they cancel far from 0.
-    """
-    weights = field.weights.detach().to(field.positions.dtype)
-    shares = weights / weights.amax(-1, keepdim=True)  # weights of 1e30 times positions of 1e9 are no number of float32
-    shares = shares / shares.sum(-1, keepdim=True)
-    return (shares.unsqueeze(-1) * field.positions.detach()).sum(1, keepdim=True)
-
-
 def log_weights(weights: Tensor) -> Tensor:
     """Return log w in float32 at least, −∞ for padding, to which no gradient goes: softmax adds it to its logits."""
     there = weights > 0

@@ -101,12 +101,12 @@ def combinations(kernel: str) -> Iterator[Combination]:
                     yield Combination(kernel, tuple(options.items()), sampler, evaluator, name)
 
 
-def independent_sum(operator: IntegralOperator, query: Field, key: Field, sampled: Field | Nodes) -> Tensor:
+def independent_sum(operator: IntegralOperator, query: Field, key: Field, sampled: Field | Nodes | None) -> Tensor:
     """Return the operator's result from k of all pairs, with everything else written down again."""
     kernel = operator.kernel
     query, key = (f.without_padding().with_measure(kernel.measure) for f in (query, key))
     if isinstance(sampled, Field):
-        key = sampled
+        key = sampled.standing_for(key)
     k = kernel.tile(*kernel.project(query, key))
     batch, heads, n, m = k.shape
     inside = inside_of(kernel, query.positions, key.positions)
@@ -195,11 +195,7 @@ def outcome(given: Combination) -> str:
         )
         first = moved if query is key else query
         if plain:
-            sampled = (
-                operator.sampler.sampled
-                if isinstance(operator.sampler, Fixed)
-                else moved.without_padding().with_measure(kernel.measure)
-            )
+            sampled = operator.sampler.sampled if isinstance(operator.sampler, Fixed) else None
             out = independent_sum(operator, first, moved, sampled)
         else:
             out = operator(first, moved).values

@@ -5,7 +5,6 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from itnet_core import Field, FieldError, union
-from itnet_core.field import center
 
 
 def test_default_weights_are_the_mean_measure() -> None:
@@ -132,11 +131,3 @@ def test_a_field_is_not_moved_to_a_dtype_that_does_not_hold_it() -> None:
     light = Field(torch.zeros(1, 3, 1), torch.zeros(1, 3, 2), torch.full((1, 3), 1e-30))
     with pytest.raises(FieldError, match="no mass in sample 0"):
         light.to(torch.float16)
-
-
-def test_the_centre_is_the_mean_for_any_weights() -> None:
-    positions = torch.tensor([[[0.0, 1e9], [2.0, 3e9], [7.0, 7e9]]])
-    for scale in (1e-36, 1.0, 1e30):
-        weights = scale * torch.tensor([[1.0, 1.0, 0.0]])
-        found = center(Field(torch.zeros(1, 3, 1), positions, weights))
-        torch.testing.assert_close(found, torch.tensor([[[1.0, 2e9]]]))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from itnet_core import ComponentConfig, Field, Kernel, Support
 from itnet_core.kernel import Points
 from itnet_core.precision import exact_dtype, precise
+from itnet_core.transforms import differentiated
 from itnet_kernels.lattice import lattice
 from itnet_kernels.weighting import weighted
 
@@ -103,7 +104,9 @@ class ContinuousConvolutionKernel(Kernel):
         return 2 * self.config.hidden
 
     def integrates(self, query: Points, key: Points) -> bool:
-        """Whether both are the same regular grid."""
+        """Whether both are the same regular grid, and no derivative is taken by its points."""
+        if differentiated(query.positions) or differentiated(key.positions):
+            return False
         ours = lattice(query)
         return ours is not None and ours.even and ours == lattice(key)
 

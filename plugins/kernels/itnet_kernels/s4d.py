@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field
 from itnet_core.kernel import Points
+from itnet_core.transforms import differentiated
 from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
 from itnet_kernels.diagonal import exponential_sums
 from itnet_kernels.scan import scan
@@ -79,7 +80,7 @@ class S4DKernel(ChannelwiseKernel):
         """Return the convolution with k chunk by chunk, or scan where steps of time differ."""
         values, time = weighted(values, key.weights), key.terms
         rates, residues = self._modes()
-        if equidistant(self.time(key.positions)):
+        if equidistant(self.time(key.positions)) and not differentiated(time):
             step = (time[0, -1] - time[0, 0]) / max(time.shape[1] - 1, 1)
             return exponential_sums(rates * step, residues, values)
         steps = time.diff(dim=-1, prepend=time[:, :1])
