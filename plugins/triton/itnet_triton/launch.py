@@ -8,15 +8,15 @@ from typing import Any
 import torch
 import triton
 
-from itnet_triton import kernels
+from itnet_triton import gradients, kernels
 
 Shape = tuple[int, int, int, int]
 """Queries, keys, warps and stages of a program."""
 
 KERNELS = {
     "sums": kernels.sums_kernel,
-    "query_gradients": kernels.query_gradients_kernel,
-    "key_gradients": kernels.key_gradients_kernel,
+    "query_gradients": gradients.query_gradients_kernel,
+    "key_gradients": gradients.key_gradients_kernel,
 }
 HALF: dict[str, tuple[Shape, ...]] = {
     "sums": ((64, 64, 8, 3), (64, 64, 4, 3), (128, 64, 8, 3), (128, 32, 4, 3), (64, 32, 4, 3)),
