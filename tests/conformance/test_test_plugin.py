@@ -91,8 +91,8 @@ def test_a_distribution_that_is_well(tmp_path: Path) -> None:
     options.write_text("patch: {patch_size: 4}\n")
     done = itnet("itnet-core")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "kernel itnet-core/mlp: 19 of 19 checks passed" in done.stdout
-    assert "evaluator itnet-core/tiled: 18 of 18 checks passed" in done.stdout
+    assert "kernel itnet-core/mlp: 21 of 21 checks passed" in done.stdout
+    assert "evaluator itnet-core/tiled: 19 of 19 checks passed" in done.stdout
     done = itnet("itnet-core", "--options", str(options))
     assert done.returncode == 2
     assert "options: found 'patch'; expected names of its components: field, mlp" in done.stderr

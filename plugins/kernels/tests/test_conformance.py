@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import pytest
+
 from itnet_core.field import Field
 from itnet_core.testing import KernelConformance
 from itnet_core.testing.fields import scattered
@@ -61,6 +63,7 @@ class TestLSTM(KernelConformance):
     component = "itnet-kernels/lstm"
 
 
+@pytest.mark.slow
 class TestLSTMByNewton(KernelConformance):
     component = "itnet-kernels/lstm"
     dim = 2
@@ -71,6 +74,7 @@ class TestGRU(KernelConformance):
     component = "itnet-kernels/gru"
 
 
+@pytest.mark.slow
 class TestGRUByNewton(KernelConformance):
     component = "itnet-kernels/gru"
     dim = 2
