@@ -148,7 +148,13 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize(
-    "place", ["text of 32,768 tokens, some of them", "text far from 0", "cloud of extent 1e4 at 1e5"]
+    "place",
+    [
+        "text of 32,768 tokens, some of them",
+        "text far from 0",
+        "cloud of extent 1e4 at 1e5",
+        "cloud of extent 1e6 at -1e6",
+    ],
 )
 def test_other_kernels_that_read_positions(name: str, place: str) -> None:
     torch.manual_seed(0)
