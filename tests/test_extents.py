@@ -95,6 +95,26 @@ def test_additive_kernels_are_near_to_float64(evaluator: str, activation: str, p
     assert error(kernel, field, create("evaluator", evaluator)) < 1e-5
 
 
+@pytest.mark.parametrize("extent", [1e3, 1e4, 1e6])
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+def test_near_pairs_of_an_additive_kernel_that_is_bounded(normalization: str, extent: float) -> None:
+    """Two clusters far apart, where far pairs weigh no more than near ones."""
+    kernel, _ = given("text of 512 tokens", activation="tanh", normalization=normalization, **ADDITIVE)
+    positions = torch.rand(1, 300, 4) + extent * (torch.arange(300) < 150).view(1, -1, 1)
+    field = Field(torch.randn(1, 300, DIM), positions)
+    for name in ("dense", "tiled", "native"):
+        assert error(kernel, field, create("evaluator", name)) < 1e-5, name
+
+
+@pytest.mark.parametrize("evaluator", ["dense", "tiled"])
+@pytest.mark.parametrize("tokens", [2048, 32_768])
+def test_bfloat16_keeps_large_logits(evaluator: str, tokens: int) -> None:
+    """Without the squared distance the logits of an additive kernel grow with the distance."""
+    kernel, field = given("text of 512 tokens", normalization="softmax", **ADDITIVE)
+    field = Field(field.values, text(tokens)[:, :: tokens // 512])
+    assert error(kernel, field, create("evaluator", evaluator), autocast=True) < 1e-2
+
+
 @pytest.mark.parametrize("place", [name for name in FIELDS if "1e4" not in name and "extent 1e6" not in name])
 def test_chebyshev_keeps_its_tolerance(place: str) -> None:
     """Extents for which the range of the activation's argument takes no more nodes than the most."""
@@ -128,7 +148,13 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize(
-    "place", ["text of 32,768 tokens, some of them", "text far from 0", "cloud of extent 1e4 at 1e5"]
+    "place",
+    [
+        "text of 32,768 tokens, some of them",
+        "text far from 0",
+        "cloud of extent 1e4 at 1e5",
+        "cloud of extent 1e6 at -1e6",
+    ],
 )
 def test_other_kernels_that_read_positions(name: str, place: str) -> None:
     torch.manual_seed(0)

@@ -47,7 +47,7 @@ class _PreActivation(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         linear, key, weight, pairs = ctx.saved_tensors
         of_linear, of_key, of_weight, of_pairs = ctx.needs_input_grad
-        rows, grad = grad.to(key.dtype), grad.view(len(key), len(weight), -1)
+        rows, grad = grad.to(key.dtype), grad.reshape(len(key), len(weight), -1)
         return (
             rows @ key if of_linear else None,
             rows.transpose(1, 2) @ linear if of_key else None,

@@ -155,9 +155,19 @@ class MLPKernel(Kernel):
             hidden = pre_activation(linear, key, forms[0, :, self.inputs.width :].to(pairs.dtype), pairs)
         else:
             hidden = linear @ key.transpose(1, 2)
-        hidden = ACTIVATIONS[self.config.activation](hidden).view(batch, -1, n * m).to(self.second.weight.dtype)
-        weight = self.second.weight.expand(batch, -1, -1)  # matmul would transpose the large factor instead
-        return torch.baddbmm(self.second.bias.unsqueeze(1), weight, hidden).view(batch, -1, n, m)
+        hidden = ACTIVATIONS[self.config.activation](hidden).view(batch, -1, n * m)
+        dtype = self.second.weight.dtype
+        if self.normalization == "none":
+            return self._second_layer(hidden.to(dtype)).view(batch, -1, n, m)
+        # The error of a logit is a relative error of its weight: large ones have to be in float32.
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self._second_layer(hidden.to(torch.promote_types(hidden.dtype, dtype))).view(batch, -1, n, m)
+
+    def _second_layer(self, hidden: Tensor) -> Tensor:
+        """Return W_2 hidden + b_2, (B, heads, pairs), in the dtype of hidden, (B, hidden, pairs)."""
+        weight, bias = self.second.weight.to(hidden.dtype), self.second.bias.to(hidden.dtype).unsqueeze(1)
+        # Batched, because matmul would transpose the large factor instead.
+        return torch.baddbmm(bias, weight.expand(len(hidden), -1, -1), hidden)
 
     @property
     def additive(self) -> bool:

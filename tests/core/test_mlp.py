@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._pytree import tree_map
 
-from itnet_core import ConfigError, Field, MLPKernel, ShapeError
+from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, ShapeError
+from itnet_core.evaluate import DenseEvaluator
 from itnet_core.kernels.pair_inputs import INPUTS
 from itnet_core.testing.reference import concatenated_mlp
 
@@ -115,3 +118,15 @@ def test_config_round_trip() -> None:
     again = MLPKernel(6, MLPKernel.Config.model_validate_json(kernel.config.model_dump_json()))
     assert again.config == kernel.config
     again.load_state_dict(kernel.state_dict())
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize("inputs", [INPUTS, ("query", "key", "displacement")])
+def test_second_derivatives(normalization: str, inputs: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"normalization": normalization, "inputs": inputs, "position_dim": 2}
+    kernel = MLPKernel(4, heads=2, hidden=4, rank=2, frequencies=2, activation="tanh", **options)
+    operator = IntegralOperator(4, kernel, evaluator=DenseEvaluator()).double()
+    parts = torch.randn(2, 4, 4), torch.randn(2, 4, 2), torch.rand(2, 4) + 0.1
+    tensors = [part.double().requires_grad_() for part in parts]
+    assert torch.autograd.gradgradcheck(lambda *given: operator(Field(*given)).values, tensors)

@@ -71,6 +71,9 @@ class ContinuousConvolutionKernel(Kernel):
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return k of shape (B, heads, n, m)."""
+        if self.config.network == "siren":  # a phase is as far off as the difference of two far points is rounded
+            exact = exact_dtype(query_terms.device)
+            query_terms, key_terms = query_terms.to(exact), key_terms.to(exact)
         return self.profile(query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).permute(0, 3, 1, 2)
 
     def profile(self, displacement: Tensor) -> Tensor:
@@ -80,17 +83,17 @@ class ContinuousConvolutionKernel(Kernel):
         Phases of a SIREN's first layer are reduced to a turn in float64, so that those of far points are none either.
         """
         dtype = self.last.weight.dtype
-        wide = torch.promote_types(torch.promote_types(dtype, displacement.dtype), torch.float32)
+        wide = torch.promote_types(dtype, torch.float32)
 
         def apply(layer: nn.Module, hidden: Tensor) -> Tensor:
             linear = cast(nn.Linear, layer)
             return nn.functional.linear(hidden, linear.weight.to(hidden.dtype), linear.bias.to(hidden.dtype))
 
         with torch.autocast(displacement.device.type, enabled=False):
-            hidden = displacement.to(wide)
+            hidden = displacement
             for number, layer in enumerate(self.hidden):
                 if self.config.network == "mlp":
-                    hidden = nn.functional.gelu(apply(layer, hidden))
+                    hidden = nn.functional.gelu(apply(layer, hidden.to(wide)))
                 elif number == 0:
                     turns = self.config.omega / (2 * math.pi) * apply(layer, hidden.to(exact_dtype(hidden.device)))
                     hidden = torch.sin(2 * math.pi * (turns - turns.detach().round()).to(wide))

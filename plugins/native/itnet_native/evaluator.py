@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 16}
 """From how many pairs it is faster than `dense`, forward and backward together: `python benchmarks/evaluators.py`."""
 
+ROUNDING = 2.0**-16
+"""The largest rounding of the sides of an additive kernel, a + b, that are summed apart: that of 128 in float32."""
+
 
 class NativeEvaluator(Evaluator):
     """Exact sums of the MLP kernel on CPUs: both layers, support, normalisation and sums in one pass in C++.
@@ -71,10 +74,12 @@ class NativeEvaluator(Evaluator):
 def _sums(kernel: MLPKernel, query: Points, key: Points, values: Tensor) -> Tensor:
     bias, values = _measured(kernel, key, values)
     forms: Tensor | None = None
-    if _separates(kernel):
+    separate = _separates(kernel)
+    if separate:
         query_terms, key_terms = kernel.separate(query, key)
-        geometry = False
-    else:
+        separate = not _cancels(kernel, key_terms, key.weights)
+    geometry = False
+    if not separate:
         forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
         query_terms, key_terms = query.terms.features, key.terms.features
         geometry = kernel.inputs.geometry > 0
@@ -112,6 +117,20 @@ def _separates(kernel: MLPKernel) -> bool:
     support = kernel.support
     near = support.radius is not None or support.window is not None
     return kernel.additive and not (near and kernel.inputs.geometry)
+
+
+def _cancels(kernel: MLPKernel, b: Tensor, weights: Tensor) -> bool:
+    """Return whether k of near pairs would be lost in the rounding of a + b, b of shape (B, M, hidden).
+
+    Without softmax the other activations grow, so that far pairs outweigh it. A compiled graph looks at no numbers, and
+    takes the way that is right for all.
+    """
+    if not kernel.inputs.geometry or (kernel.normalization == "none" and kernel.config.activation != "tanh"):
+        return False
+    if torch.compiler.is_compiling():
+        return True
+    largest = b.detach().masked_fill((weights == 0).unsqueeze(-1), 0.0).abs().amax()
+    return bool(largest * torch.finfo(b.dtype).eps > ROUNDING)
 
 
 def _measured(kernel: Kernel, key: Points, values: Tensor) -> tuple[Tensor | None, Tensor]:

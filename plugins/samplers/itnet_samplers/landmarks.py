@@ -103,9 +103,10 @@ def merged(key: Field, owner: Tensor, centres: Tensor) -> Field:
 
 def _mean(points: Tensor, weights: Tensor, owner: Tensor, count: int) -> Tensor:
     """Return Σ w x / Σ w over the shares, (B, count, d), 0 for those without mass."""
-    weights = weights.to(points.dtype)
+    precise = torch.promote_types(points.dtype, torch.float32)  # sums of half precision, and weights beyond its range
     weights = weights / weights.detach().amax(-1, keepdim=True)  # weights of 1e30 times points of 1e9 overflow
+    weights, values = weights.to(precise), points.to(precise)
     total = torch.zeros_like(weights[:, :1]).expand(-1, count).scatter_add(1, owner, weights)
-    sums = torch.zeros_like(points[:, :1]).expand(-1, count, -1)
-    sums = sums.scatter_add(1, owner.unsqueeze(-1).expand_as(points), points * weights.unsqueeze(-1))
-    return sums / torch.where(total > 0, total, 1.0).unsqueeze(-1)
+    sums = torch.zeros_like(values[:, :1]).expand(-1, count, -1)
+    sums = sums.scatter_add(1, owner.unsqueeze(-1).expand_as(values), values * weights.unsqueeze(-1))
+    return (sums / torch.where(total > 0, total, 1.0).unsqueeze(-1)).to(points.dtype)

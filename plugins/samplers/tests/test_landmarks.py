@@ -126,3 +126,15 @@ def test_means_are_finite_for_any_weights() -> None:
         expected = LandmarksSampler(8, count=3)(field, field)
         torch.testing.assert_close(coarse.positions / 1e9, expected.positions)
         torch.testing.assert_close(coarse.weights / scale, expected.weights)
+
+
+@pytest.mark.parametrize("weight", [1e-30, 1e30])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_beyond_the_range_of_half_precision(dtype: torch.dtype, weight: float) -> None:
+    torch.manual_seed(0)
+    values, positions = torch.randn(2, 10, 3).to(dtype), torch.rand(2, 10, 4)
+    sampler = LandmarksSampler(3, count=4)
+    one, other = (
+        sampler(f, f).values for f in (Field(values, positions, torch.full((2, 10), w)) for w in (1.0, weight))
+    )
+    torch.testing.assert_close(other, one)
