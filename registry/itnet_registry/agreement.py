@@ -89,7 +89,7 @@ def _shapes(registry: Registry, config: str) -> Mapping[str, Size]:
 
     Blocks are alike, so one is built; and what is built draws nothing from the random numbers of whoever saves.
     """
-    whole = CompleteModelConfig.model_validate_json(config)
+    whole = parse(CompleteModelConfig, json.loads(config), "ITNetModel.config")  # as from a checkpoint's manifest
     with torch.random.fork_rng(devices=[]), restoring_checkpoint():
         state = build(registry, whole.model_copy(update={"depth": 1})).state_dict()
     block = "trunk.blocks.0."

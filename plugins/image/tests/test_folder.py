@@ -10,6 +10,7 @@ import torch
 from itnet_core import ConfigError, DataError
 from itnet_core.testing import TaskConformance
 from itnet_image.folder import ImageFolder
+from itnet_registry import create_model, load_model, save_model
 
 
 def test_its_own_splits(write_folders, check_task, tmp_path: Path) -> None:
@@ -51,6 +52,13 @@ def test_the_order_of_classes_may_be_given(write_folders, tmp_path: Path) -> Non
     assert task.dataset("test").labels == [0, 1]
     with pytest.raises(DataError, match="unknown class folders, dog the first"):
         ImageFolder(root=str(tmp_path), classes=["cat"]).dataset("train")
+
+
+def test_a_model_of_classes_whose_names_are_not_utf8_is_saved(tmp_path: Path) -> None:
+    task = {"name": "image-folder", "root": "there", "classes": ["caf\udce9", "dog"]}
+    model = create_model("itnet-nano", width=16, depth=1, encoder={"name": "patch", "patch_size": 8}, task=task)
+    save_model(model, tmp_path / "saved")
+    assert load_model(tmp_path / "saved").config == model.config
 
 
 def test_without_data_and_classes_the_head_cannot_be_known(tmp_path: Path) -> None:

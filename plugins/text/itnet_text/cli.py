@@ -29,6 +29,8 @@ def train(
     from itnet_text.rows import read_file, read_table
     from itnet_text.tokenizer import train_tokenizer
 
+    if output.exists() and not output.is_file():  # to put a file in the place of a device would take it away
+        raise DataError(str(output), found="something other than a file", expected="a file, or nothing")
     texts: list[str] = []
     for file in files:
         if column is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,16 @@ def test_no_texts_leave_the_tokenizer_that_is_there(
     output = write("tokenizer.json", "old")
     assert message in refused(itnet("train-tokenizer", path, *options, "--output", output))
     assert output.read_text() == "old"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_an_output_that_is_no_file_stays(make: Callable[[Path], None], write: Write, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    make(output)
+    kind = stat.S_IFMT(output.stat().st_mode)
+    message = refused(itnet("train-tokenizer", write("a.txt", "a film\n"), "--vocabulary", 300, "--output", output))
+    assert "output: found something other than a file" in message
+    assert stat.S_IFMT(output.stat().st_mode) == kind
 
 
 def test_a_write_that_is_cut_off_leaves_the_tokenizer_that_is_there(
