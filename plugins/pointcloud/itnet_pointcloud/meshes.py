@@ -61,6 +61,7 @@ def _plain(data: bytes, kind: str) -> bytes:
     if kind == "off":
         return data
     corners, lines = 0, []
+    data = data.replace(b"\t", b" ")  # trimesh looks for a space behind the key
     for line in data.replace(b"\\\n", b" ").replace(b"\\\r\n", b" ").splitlines():
         key, *cells = line.split() or [b""]
         if key == b"v":
@@ -87,7 +88,8 @@ def _announced(data: bytes, kind: str, mesh: trimesh.Trimesh) -> int:
     if kind == "stl":
         return len(re.findall(rb"facet\s+normal", data, re.IGNORECASE))  # a binary file has its size checked
     if kind == "obj":  # which does not say how many polygons there are
-        return sum(max(1, line.count(b" ") - 2) for line in data.splitlines() if line.startswith(b"f "))
+        faces = (line.split() for line in data.splitlines() if line.lstrip().startswith(b"f "))
+        return sum(max(1, len(face) - 3) for face in faces)
     if kind == "ply":
         sizes, polygons = _polygons_of_ply(data, mesh.metadata["_ply_raw"])
     else:

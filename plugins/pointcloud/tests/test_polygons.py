@@ -168,3 +168,12 @@ def test_a_cloud_of_any_size_in_float32_fills_the_unit_sphere(size: float, tmp_p
     cloud = to_unit_sphere(sample_surface(tmp_path / "a.off", 500))
     torch.testing.assert_close(cloud.positions.norm(dim=1).max(), torch.tensor(1.0))
     assert cloud.positions.abs().mean().item() == pytest.approx(0.37, abs=0.05)
+
+
+@pytest.mark.parametrize("space", [b"\t", b"  ", b" \t "])
+def test_any_white_space_separates_what_obj_has_on_a_line(space: bytes, tmp_path: Path) -> None:
+    plain = obj("{0}", between=False).encode()
+    for name, data in (("plain", plain), ("other", plain.replace(b" ", space).replace(b"\n", b" \n"))):
+        (tmp_path / f"{name}.obj").write_bytes(data)
+    found, expected = (open_mesh(tmp_path / f"{name}.obj") for name in ("other", "plain"))
+    assert (found.area, len(found.faces)) == (expected.area, len(expected.faces))
