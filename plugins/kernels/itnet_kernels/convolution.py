@@ -20,6 +20,11 @@ from itnet_kernels.weighting import weighted
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
+HALF = 0.5 + 2.0**-10
+"""A cell reaches from half a spacing before its middle to half a spacing behind it, the lower end included. Points on
+the border, as pooled landmarks are, lie in one cell, whatever the rounding of their positions."""
+
+
 class ConvolutionKernel(Kernel):
     """k_δ(x, y) = 1 where y lies in the cell around x + (δ − centre)·dilation·spacing, else 0 (OPERATOR §4).
 
@@ -125,7 +130,7 @@ class ConvolutionKernel(Kernel):
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return k of shape (B, taps, n, m)."""
-        cells = (key_terms.unsqueeze(1) - query_terms.unsqueeze(2)).round()
+        cells = (key_terms.unsqueeze(1) - query_terms.unsqueeze(2) + HALF).floor()
         tap, inside = torch.zeros_like(cells[..., 0]), torch.ones_like(cells[..., 0], dtype=torch.bool)
         along = self._coordinates(cells.shape[-1])
         for a, size, dilation, centre in zip(along, self.config.kernel_size, self.dilation, self.centre, strict=True):

@@ -217,3 +217,15 @@ def test_what_cannot_be_is_refused() -> None:
         IntegralOperator(8, ConvolutionKernel(8), head_dim=4)
     with pytest.raises(ConversionError, match=r"Conv2d\.padding_mode: found 'reflect'"):
         convert(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"))
+
+
+def test_points_on_the_border_of_cells_lie_in_one_cell_whatever_their_rounding() -> None:
+    """As the means of two neighbours on a grid do: rounding half to even would put both of ±1/2 in the middle one."""
+    middles = torch.arange(-3.5, 4.0).view(1, -1, 1) / 10
+    places = torch.zeros(1, 1, 1)
+    for offset in (0.0, 3e-9, -3e-9):
+        kernel = ConvolutionKernel(2, kernel_size=[5], axes="x", spacing=0.1 + offset)
+        query, key = Field(torch.zeros(1, 1, 2), places), Field(torch.zeros(1, 8, 2), middles)
+        k = kernel.tile(*kernel.project(query, key))[0, :, 0]
+        assert k.sum(0).tolist() == [0, 1, 1, 1, 1, 1, 0, 0]
+        assert k.sum(1).tolist() == [1, 1, 1, 1, 1]
