@@ -74,7 +74,8 @@ class ContinuousConvolutionKernel(Kernel):
         if self.config.network == "siren":  # a phase is as far off as the difference of two far points is rounded
             exact = exact_dtype(query_terms.device)
             query_terms, key_terms = query_terms.to(exact), key_terms.to(exact)
-        return self.profile(query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).permute(0, 3, 1, 2)
+        k = self.profile(query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).permute(0, 3, 1, 2)
+        return k.to(self.last.weight.dtype)  # a subclass may have multiplied the profile by what is float64 here
 
     def profile(self, displacement: Tensor) -> Tensor:
         """Return φ, (..., heads), of displacements x − y, (..., p), in the dtype of the weights.
