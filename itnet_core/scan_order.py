@@ -10,6 +10,7 @@ from torch import Tensor
 
 from itnet_core.curve import along_curve
 from itnet_core.field import AXES, Field
+from itnet_core.precision import precise
 
 Scan = Literal["none", "raster", "z-order"]
 
@@ -43,7 +44,7 @@ class ScanOrder:
             function: gives a field at the points that it is given.
         """
         order = self._order(field)
-        positions = field.positions.to(torch.promote_types(field.positions.dtype, torch.float32))
+        positions = precise(field.positions)
         shift = torch.zeros_like(positions)
         shift[..., self.axis] = self._shift(field, order).to(shift.dtype)
         parts = (field.values, positions + shift, field.weights)

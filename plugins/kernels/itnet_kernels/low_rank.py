@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Kernel, Support
 from itnet_core.kernel import Points
+from itnet_core.precision import precise
 from itnet_kernels.weighting import weighted
 
 
@@ -93,17 +94,13 @@ class LowRankKernel(Kernel):
     def _last(self, factor: nn.Sequential) -> tuple[Tensor, Tensor]:
         """Return the weight, (heads, rank, hidden), and the bias, (heads, rank), of a factor's last layer."""
         last = cast(nn.Linear, factor[2])
-        weight, bias = _precise(last.weight), _precise(last.bias)
+        weight, bias = precise(last.weight), precise(last.bias)
         return weight.view(self.heads, -1, last.in_features), bias.view(self.heads, -1)
 
 
 def _hidden(factor: nn.Sequential, field: Field) -> Tensor:
     first = cast(nn.Linear, factor[0])
-    weight, bias = _precise(first.weight), _precise(first.bias)
+    weight, bias = precise(first.weight), precise(first.bias)
     with torch.autocast(field.device.type, enabled=False):
         inputs = torch.cat([field.values.to(weight.dtype), field.positions.to(weight.dtype)], dim=-1)
         return F.gelu(F.linear(inputs, weight, bias))
-
-
-def _precise(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

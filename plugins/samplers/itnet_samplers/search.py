@@ -8,6 +8,8 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
+from itnet_core.precision import precise
+
 BLOCK = 2**22
 """Pairs in a block, at most: 16 MB of distances in float32."""
 TREE = 2**22
@@ -33,7 +35,7 @@ def nearest(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: float 
     Returns:
         Indices of shape (B, N, count), and which of them are there: fewer may be.
     """
-    query, key = _precise(query), _precise(key)
+    query, key = precise(query), precise(key)
     many = query.shape[1] * key.shape[1] > TREE
     find = by_tree if many and query.device.type == "cpu" else by_blocks
     return find(query, key, mask, count, radius)
@@ -69,7 +71,7 @@ def by_tree(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: float)
 @torch.no_grad()
 def most_within(query: Tensor, key: Tensor, mask: Tensor, radius: float) -> int:
     """Return no fewer key points than lie within the radius of any query point, and at least 1."""
-    query, key, radius = _precise(query), _precise(key), radius * SLACK
+    query, key, radius = precise(query), precise(key), radius * SLACK
     if query.device.type == "cpu":
         counts = [
             KDTree(k[m].numpy()).query_ball_point(q.numpy(), radius, return_length=True).max()
@@ -85,12 +87,7 @@ def most_within(query: Tensor, key: Tensor, mask: Tensor, radius: float) -> int:
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
     """Return all distances, (B, n, m), of differences: the expanded square would cancel for near points."""
-    return torch.cdist(_precise(a), _precise(b), compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _precise(positions: Tensor) -> Tensor:
-    """Return positions in float32 at least: there are no distances in half precision."""
-    return positions.to(torch.promote_types(positions.dtype, torch.float32))
+    return torch.cdist(precise(a), precise(b), compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _within(query: Tensor, key: Tensor, indices: Tensor, radius: float) -> Tensor:
