@@ -19,7 +19,7 @@ from machine import Rates, operations
 from measuring import Ratio, Report, bars, goal, in_environment, interleaved, peak_memory, print_memory
 from peers import Problem
 
-from itnet_core.evaluate import DenseEvaluator, TiledEvaluator
+from itnet_core import DenseEvaluator, TiledEvaluator
 from itnet_native.evaluator import NativeEvaluator
 
 ADDITIVE = ("query", "key", "displacement")

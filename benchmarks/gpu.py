@@ -26,10 +26,8 @@ from provenance import provenance
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from itnet_core import Field, MLPKernel, Support
-from itnet_core.evaluate import DenseEvaluator, Evaluator, TiledEvaluator
-from itnet_core.kernel import Points
-from itnet_core.kernels.mlp import PointTerms
+from itnet_core import DenseEvaluator, Evaluator, Field, MLPKernel, Points, Support, TiledEvaluator
+from itnet_core.operator.mlp import PointTerms
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 

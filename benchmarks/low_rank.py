@@ -18,8 +18,7 @@ import torch
 from measuring import IMAGES, Ratio, Report, goal, in_environment, interleaved, peak_memory, print_memory
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, Kernel, MLPKernel
-from itnet_core.evaluate import Evaluator, TiledEvaluator
+from itnet_core import Evaluator, Field, IntegralOperator, Kernel, MLPKernel, TiledEvaluator
 from itnet_kernels.cross import CrossKernel
 from itnet_kernels.low_rank import LowRankKernel
 from itnet_native.evaluator import NativeEvaluator

@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from itnet_core import Evaluator, Field, MLPKernel
-from itnet_core.kernel import Points
-from itnet_core.kernels.mlp import ACTIVATIONS, PointTerms
-from itnet_core.testing.reference import concatenated_mlp
+from itnet_core import Evaluator, Field, MLPKernel, Points
+from itnet_core.operator.mlp import ACTIVATIONS, PointTerms
+from itnet_testing.reference import concatenated_mlp
 
 DIM, HEADS, HIDDEN = 64, 4, 32
 WIDTH = DIM // HEADS

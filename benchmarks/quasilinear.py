@@ -16,8 +16,7 @@ from measuring import Ratio, Report, goal, in_environment, interleaved, timed
 from pykeops.torch import Genred
 from torch import Tensor
 
-from itnet_core import Evaluator, Field, MLPKernel
-from itnet_core.kernel import Points
+from itnet_core import Evaluator, Field, MLPKernel, Points
 from itnet_quasilinear import ChebyshevEvaluator, SortedEvaluator
 from itnet_quasilinear.additive import Sides, constant_part, separate
 

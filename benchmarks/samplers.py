@@ -19,8 +19,7 @@ from matplotlib import pyplot
 from measuring import IMAGES, Ratio, Report, goal, in_environment, interleaved
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, MLPKernel, auxiliary_losses
-from itnet_core.evaluate import TiledEvaluator
+from itnet_core import Field, IntegralOperator, MLPKernel, TiledEvaluator, auxiliary_losses
 from itnet_registry import create
 
 SIDE, QUERIES, DIM = 128, 64, 16

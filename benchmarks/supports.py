@@ -16,9 +16,7 @@ import torch
 from provenance import provenance
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, MLPKernel, Support
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.kernel import Points
+from itnet_core import DenseEvaluator, Field, IntegralOperator, MLPKernel, Points, Support
 from itnet_kernels.gaussian import GaussianKernel
 from itnet_registry import create
 

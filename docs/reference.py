@@ -18,20 +18,9 @@ import torch
 import typer
 
 import itnet_core
-from itnet_core import Field, IntegralOperator, MLPKernel
+from itnet_core import ComponentSpec, Field, IntegralOperator, ITNetError, MLPKernel, TiledEvaluator
 from itnet_core import errors as core
-from itnet_core.component import KINDS, ComponentSpec, Kind
-from itnet_core.errors import ITNetError
-from itnet_core.evaluate.tiled import TiledEvaluator
-from itnet_core.testing import (
-    Conformance,
-    EncoderConformance,
-    EvaluatorConformance,
-    HeadConformance,
-    KernelConformance,
-    SamplerConformance,
-    TaskConformance,
-)
+from itnet_core.plugin.specs import KINDS, Kind
 from itnet_kernels import convert, factorize
 from itnet_kernels import errors as conversion
 from itnet_quasilinear import ChebyshevEvaluator
@@ -44,6 +33,15 @@ from itnet_registry.discovery import Source
 from itnet_registry.errors import Fault, Stage
 from itnet_registry.loading import check_core
 from itnet_registry.names import choose
+from itnet_testing import (
+    Conformance,
+    EncoderConformance,
+    EvaluatorConformance,
+    HeadConformance,
+    KernelConformance,
+    SamplerConformance,
+    TaskConformance,
+)
 from itnet_train import errors as training
 from itnet_train import train
 from itnet_train.directory import RunDirectory
@@ -160,7 +158,7 @@ def errors() -> Iterator[str]:
     """Yield the catalogue of errors."""
     yield "# Errors\n"
     yield "Every error that ITNet raises on purpose is an `ITNetError`. Its message says the place, what was found,"
-    yield "what was expected and, where there is one, the mend: its attributes `place`, `found`, `expected`, `mend`."
+    yield "what was expected and, where there is one, the hint: its attributes `place`, `found`, `expected`, `hint`."
     yield "Each example is what the code says to a mistake of that sort.\n"
     for cls, cause in EXAMPLES.items():
         bases = [

@@ -25,8 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import IntegralOperator
-from itnet_core.evaluate import TiledEvaluator
+from itnet_core import IntegralOperator, TiledEvaluator
 from itnet_kernels import convert, convert_model
 
 DATA = Path(__file__).parent.parent / "data"

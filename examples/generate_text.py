@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
-from itnet_core import Field, IntegralOperator, Trunk
-from itnet_core.kernel import State
+from itnet_core import Field, IntegralOperator, State, Trunk
 from itnet_registry import create
 
 ROOT = Path(__file__).parent.parent

@@ -26,8 +26,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, Kernel, MLPKernel
-from itnet_core.kernel import Normalization
+from itnet_core import Field, IntegralOperator, Kernel, MLPKernel, Normalization
 from itnet_kernels.attention import AttentionKernel
 from itnet_kernels.continuous_convolution import ContinuousConvolutionKernel
 from itnet_kernels.s4d import S4DKernel

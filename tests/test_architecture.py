@@ -11,14 +11,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = {
     "itnet_core": ROOT / "itnet_core",
-    "itnet_core.testing": ROOT / "itnet_core/testing",
     "itnet_registry": ROOT / "registry/itnet_registry",
     "itnet_tasks": ROOT / "tasks/itnet_tasks",
     **{path.name: path for path in sorted(ROOT.glob("plugins/*/itnet_*"))},
 }
 MAY_IMPORT = {
     "itnet_core": set(),
-    "itnet_core.testing": {"itnet_core", "itnet_registry"},  # it assembles, saves and loads models
+    "itnet_testing": {"itnet_core", "itnet_registry"},  # it assembles, saves and loads models
     "itnet_registry": {"itnet_core"},
     "itnet_tasks": {"itnet_core"},
     "itnet_train": {"itnet_core", "itnet_registry"},

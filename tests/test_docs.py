@@ -13,8 +13,8 @@ from types import ModuleType
 import pytest
 
 import itnet_core
-import itnet_core.testing
 import itnet_registry
+import itnet_testing
 from itnet_registry.loading import HOOKS
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ def test_everything_public_is_documented() -> None:
     text = "".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
     documented = {target.rpartition(".")[2] for target in re.findall(r"^::: (\S+)", text, re.MULTILINE)}
     documented |= set(re.findall(r"^## (\w+Error)$", text, re.MULTILINE))
-    public = {*itnet_core.__all__, *itnet_registry.__all__, *itnet_core.testing.__all__}
+    public = {*itnet_core.__all__, *itnet_registry.__all__, *itnet_testing.__all__}
     assert public - documented == {"API", "hookimpl", "ITNetError"}  # told in prose
 
 
@@ -66,7 +66,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     hooks = (tmp_path / "reference/hooks/index.html").read_text()
-    assert all(f'id="itnet_core.hookspecs.{hook}"' in hooks for hook in HOOKS)
+    assert all(f'id="itnet_core.plugin.hookspecs.{hook}"' in hooks for hook in HOOKS)
 
 
 def test_the_tutorial_runs(tmp_path: Path) -> None:

@@ -11,11 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, Kernel
-from itnet_core.errors import ITNetError
-from itnet_core.sampler import Nodes, Sampler
-from itnet_core.testing.fields import on_a_line, on_a_picture, scattered
+from itnet_core import Field, IntegralOperator, ITNetError, Kernel, Nodes, Sampler
 from itnet_registry import Registry, create
+from itnet_testing.fields import on_a_line, on_a_picture, scattered
 
 REGISTRY = Registry()
 KERNELS = [component.id for component in REGISTRY.components() if component.kind == "kernel"]

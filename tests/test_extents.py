@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, Kernel, MLPKernel
-from itnet_core.evaluate import DenseEvaluator, Evaluator
+from itnet_core import DenseEvaluator, Evaluator, Field, IntegralOperator, Kernel, MLPKernel
 from itnet_registry import create
 
 DIM = 16

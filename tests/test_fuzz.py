@@ -15,8 +15,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from itnet_core.config import parse
-from itnet_core.errors import ITNetError
+from itnet_core import ITNetError
+from itnet_core.plugin.config import parse
 from itnet_registry import create_model, load_model, save_model
 from itnet_registry.assemble import build
 from itnet_registry.complete import complete

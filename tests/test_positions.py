@@ -12,10 +12,10 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from itnet_core import ConfigError, Field, FieldError, ITNetModel
-from itnet_core.testing.fields import permuted
 from itnet_registry import Registry, create_model, load_model, replace_operator, save_model
 from itnet_registry.cli.app import app
 from itnet_registry.complete import complete
+from itnet_testing.fields import permuted
 
 KERNELS = [component.id for component in Registry().components("kernel")]
 SCANNING = [kernel for kernel in KERNELS if Registry().component("kernel", kernel).load().scans]

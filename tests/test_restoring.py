@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from itnet_core import ConfigError
-from itnet_core.component import KINDS
-from itnet_core.config import parse, restoring_checkpoint
+from itnet_core.plugin.config import parse, restoring_checkpoint
+from itnet_core.plugin.specs import KINDS
 from itnet_registry import Registry
 from itnet_registry.components import Component
 from itnet_registry.schemas import component_schema

@@ -11,11 +11,18 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, distribute_module, distribute_tensor
 
-from itnet_core import DerivativeError, Evaluator, Field, IntegralOperator, MLPKernel
-from itnet_core.errors import ConfigError, ITNetError
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.testing.derivatives import transforms
+from itnet_core import (
+    ConfigError,
+    DenseEvaluator,
+    DerivativeError,
+    Evaluator,
+    Field,
+    IntegralOperator,
+    ITNetError,
+    MLPKernel,
+)
 from itnet_registry import Registry
+from itnet_testing.derivatives import transforms
 
 EVALUATORS = [component.id for component in Registry().components() if component.kind == "evaluator"]
 POINTS = 300

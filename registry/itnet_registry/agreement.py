@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Size, nn
 
-from itnet_core.component import Kind
-from itnet_core.config import ComponentConfig, Reference, parse, restoring_checkpoint
-from itnet_core.model import ITNetModel
+from itnet_core import ComponentConfig, ComponentRef, ITNetModel
+from itnet_core.plugin.config import parse, restoring_checkpoint
+from itnet_core.plugin.specs import Kind
 from itnet_registry.assemble import build
 from itnet_registry.errors import CheckpointError
 from itnet_registry.model_config import CompleteModelConfig
@@ -44,11 +44,13 @@ def check_agreement(registry: Registry, model: ITNetModel, config: CompleteModel
             "ITNetModel.state_dict()",
             found="; ".join(f"{name} {_shape(found.get(name))}" for name in wrong[:3]) + ("; …" if wrong[3:] else ""),
             expected="as its config describes it, " + "; ".join(_shape(described.get(name)) for name in wrong[:3]),
-            mend="Change a model by replace_head and replace_operator, which change its config too.",
+            hint="Change a model by replace_head and replace_operator, which change its config too.",
         )
 
 
-def _parts(model: ITNetModel, config: CompleteModelConfig) -> Iterator[tuple[str, Kind, Reference, nn.Module | None]]:
+def _parts(
+    model: ITNetModel, config: CompleteModelConfig
+) -> Iterator[tuple[str, Kind, ComponentRef, nn.Module | None]]:
     """Yield each part with a state or a meaning of its own: its place, its kind, what it should be, and what it is."""
     encoders: Mapping[str, nn.Module] = dict(model.encoders.items())
     heads: Mapping[str, nn.Module] = dict(model.heads.items())
@@ -62,11 +64,11 @@ def _parts(model: ITNetModel, config: CompleteModelConfig) -> Iterator[tuple[str
         yield f"ITNetModel.trunk.blocks[{number}].operator.sampler", "sampler", config.sampler, operator.sampler
 
 
-def _check_part(registry: Registry, place: str, kind: Kind, reference: Reference, module: nn.Module | None) -> None:
+def _check_part(registry: Registry, place: str, kind: Kind, reference: ComponentRef, module: nn.Module | None) -> None:
     cls = registry.component(kind, reference.name, place=place).load()
     if not isinstance(module, cls):
         found = "nothing" if module is None else type(module).__name__
-        raise CheckpointError(place, found=found, expected=f"{reference.name}, as in its config", mend=_MENDS[kind])
+        raise CheckpointError(place, found=found, expected=f"{reference.name}, as in its config", hint=_MENDS[kind])
     own = getattr(module, "config", None)
     if not isinstance(own, ComponentConfig):
         return
@@ -79,7 +81,7 @@ def _check_part(registry: Registry, place: str, kind: Kind, reference: Reference
             place,
             found=", ".join(f"{name}={has.get(name)!r:.60}" for name in wrong),
             expected=f"{', '.join(f'{name}={said.get(name)!r:.60}' for name in wrong)}, as in its config",
-            mend=_MENDS[kind],
+            hint=_MENDS[kind],
         )
 
 

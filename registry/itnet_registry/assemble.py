@@ -6,15 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from itnet_core.component import Kind
-from itnet_core.config import Reference as CompleteReference
-from itnet_core.config import parse
-from itnet_core.encoder import Encoder
-from itnet_core.errors import ConfigError, ShapeError
-from itnet_core.head import Head
-from itnet_core.model import ITNetModel
-from itnet_core.operator import IntegralOperator
-from itnet_core.trunk import Trunk
+from itnet_core import ComponentRef as CompleteReference
+from itnet_core import ConfigError, Encoder, Head, IntegralOperator, ITNetModel, ShapeError, Trunk
+from itnet_core.plugin.config import parse
+from itnet_core.plugin.specs import Kind
 from itnet_registry.automatic import offered
 from itnet_registry.complete import at, built, complete
 from itnet_registry.memory import MemoryLimit
@@ -55,7 +50,7 @@ def config_of(model: ITNetModel) -> CompleteModelConfig:
             "ITNetModel.config",
             found=repr(model.config),
             expected="the configuration that it was assembled from",
-            mend="Models from create_model and load_model have one.",
+            hint="Models from create_model and load_model have one.",
         )
     return parse(CompleteModelConfig, model.config, "ITNetModel.config")
 
@@ -109,7 +104,7 @@ class Builder:
                 f"{self.place}.kernel",
                 found=error.found,
                 expected=error.expected,
-                mend="Choose another width, or other heads.",
+                hint="Choose another width, or other heads.",
             ) from error
 
     def head(self, modality: str) -> Head:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from itnet_core import Kernel
-from itnet_core.evaluate import AutoEvaluator, Evaluator
+from itnet_core import AutoEvaluator, Evaluator, Kernel
 from itnet_registry.components import Component
 from itnet_registry.registry import Registry
 from itnet_registry.targets import one_line

@@ -16,10 +16,9 @@ from safetensors.torch import load_model as load_weights
 from safetensors.torch import save_model as save_weights
 
 import itnet_core
-from itnet_core.component import Kind
-from itnet_core.config import Reference, referring, restoring_checkpoint
-from itnet_core.errors import ConfigError
-from itnet_core.model import ITNetModel
+from itnet_core import ComponentRef, ConfigError, ITNetModel
+from itnet_core.plugin.config import referring, restoring_checkpoint
+from itnet_core.plugin.specs import Kind
 from itnet_registry.agreement import check_agreement
 from itnet_registry.assemble import build, config_of
 from itnet_registry.compatibility import present_config
@@ -99,7 +98,7 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             str(weights),
             found=f"sha256 {found[:12]}…",
             expected=f"{manifest.sha256[:12]}…, as in {MANIFEST}",
-            mend="The file is truncated or was changed; take it from a copy.",
+            hint="The file is truncated or was changed; take it from a copy.",
         )
     limit = min(machine_bytes(), SPARE + TIMES * weights.stat().st_size)
     with restoring_checkpoint():
@@ -112,7 +111,7 @@ def load_model(registry: Registry, path: str | PathLike[str]) -> ITNetModel:
             str(weights),
             found=str(error),
             expected="the weights of the model that its config describes",
-            mend="A plugin changed its modules but not its config_version; install the versions in itnet.json.",
+            hint="A plugin changed its modules but not its config_version; install the versions in itnet.json.",
         ) from error
     return model.eval()
 
@@ -126,7 +125,7 @@ def records_of(registry: Registry, config: CompleteModelConfig) -> dict[str, Rec
     return dict(each for part in references(config) for each in _records(registry, *part))
 
 
-def _records(registry: Registry, where: str, kind: Kind, reference: Reference) -> Iterator[tuple[str, Record]]:
+def _records(registry: Registry, where: str, kind: Kind, reference: ComponentRef) -> Iterator[tuple[str, Record]]:
     """Yield the records of a component and of those that it refers to, by their paths."""
     component = registry.component(kind, reference.name, place=f"model.{where}")
     yield (
@@ -140,7 +139,7 @@ def _records(registry: Registry, where: str, kind: Kind, reference: Reference) -
         ),
     )
     for field, refers in referring(component.load().Config).items():
-        inner = Reference(**reference.options[field])
+        inner = ComponentRef(**reference.options[field])
         yield from _records(registry, f"{where}.{field}", refers.kind, inner)
 
 
@@ -148,7 +147,7 @@ def _config_of(model: ITNetModel) -> CompleteModelConfig:
     try:
         return config_of(model)
     except ConfigError as error:
-        raise CheckpointError(error.place, found=error.found, expected=error.expected, mend=error.mend) from error
+        raise CheckpointError(error.place, found=error.found, expected=error.expected, hint=error.hint) from error
 
 
 def _check_replaceable(path: Path) -> None:
@@ -175,7 +174,7 @@ def _missing(path: Path, name: str) -> CheckpointError:
         str(path),
         found=found,
         expected=f"a directory with {MANIFEST} and {WEIGHTS}",
-        mend=f"A save was cut off; rename {previous} to get the last checkpoint back." if saved else "",
+        hint=f"A save was cut off; rename {previous} to get the last checkpoint back." if saved else "",
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from itnet_core.config import parse
-from itnet_core.errors import ITNetError
+from itnet_core import ITNetError
+from itnet_core.plugin.config import parse
 from itnet_registry.components import Component
 from itnet_registry.errors import CheckpointError, RequirementError, UnknownNameError
 from itnet_registry.manifest import Manifest, Record, reference_at
@@ -46,7 +46,7 @@ def present_config(registry: Registry, manifest: Manifest, place: str) -> Comple
             place,
             found="".join(f"\n  - {text}" for text in dict.fromkeys(problems.texts)),
             expected="\n  every component that it was saved with, in a version that can read it",
-            mend=f"Run: {pip_install(problems.installs, upgrade=True)}" if problems.installs else "",
+            hint=f"Run: {pip_install(problems.installs, upgrade=True)}" if problems.installs else "",
         )
     return CompleteModelConfig.model_validate(config)
 

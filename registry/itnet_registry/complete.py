@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from itnet_core.component import Kind
-from itnet_core.config import ComponentConfig, Refers, parse, referring
-from itnet_core.config import Reference as CompleteReference
-from itnet_core.errors import ConfigError, ITNetError, shown
-from itnet_core.task import Task
+from itnet_core import ComponentConfig, ConfigError, ITNetError, RefersTo, Task
+from itnet_core import ComponentRef as CompleteReference
+from itnet_core.plugin.config import parse, referring
+from itnet_core.plugin.errors import shown
+from itnet_core.plugin.specs import Kind
 from itnet_registry.components import Component
 from itnet_registry.errors import ComponentError
 from itnet_registry.layers import lay, over
 from itnet_registry.modalities import mismatch, missing_encoder, named
-from itnet_registry.model_config import CompleteModelConfig, ModelConfig, Reference
+from itnet_registry.model_config import CompleteModelConfig, ComponentRef, ModelConfig
 from itnet_registry.names import shortest
 from itnet_registry.positions import chosen
 from itnet_registry.registry import Registry
@@ -43,7 +43,7 @@ def complete(registry: Registry, config: Mapping[str, Any], place: str = "model"
     for field in ("width", "depth"):
         if getattr(laid, field) is None:
             presets = ", ".join(shortest(registry.presets()))
-            raise ConfigError(f"{place}.{field}", found="nothing", expected="a number", mend=f"Or a preset: {presets}.")
+            raise ConfigError(f"{place}.{field}", found="nothing", expected="a number", hint=f"Or a preset: {presets}.")
     return _Completion(registry, laid, place).complete()
 
 
@@ -75,7 +75,7 @@ class _Part:
     """A component of the model: where it stands in the configuration, what was said of it, and its class."""
 
     component: Component
-    reference: Reference
+    reference: ComponentRef
     place: str
     cls: type[Any]
 
@@ -89,7 +89,7 @@ class _Needs:
         encoder_options: options of the encoder that the data fix.
     """
 
-    head: Reference
+    head: ComponentRef
     encoder_options: Mapping[str, Any]
 
 
@@ -131,7 +131,7 @@ class _Completion:
             tasks=references,
         )
 
-    def _part(self, kind: Kind, reference: Reference, place: str) -> _Part:
+    def _part(self, kind: Kind, reference: ComponentRef, place: str) -> _Part:
         if reference.name is None:
             raise ConfigError(
                 f"{place}.name", found="nothing", expected=f"the name of the {kind} that these options are of"
@@ -159,15 +159,15 @@ class _Completion:
             ) from None
         return CompleteReference(name=part.component.id, **options)
 
-    def _referred(self, part: _Part, field: str, refers: Refers, below: Any) -> dict[str, Any]:
+    def _referred(self, part: _Part, field: str, refers: RefersTo, below: Any) -> dict[str, Any]:
         """Return the complete form of a reference inside a component's options, over the field's default."""
         place, said = f"{part.place}.{field}", part.reference.options.get(field, {})
         default = part.cls.Config.model_fields[field].default
         reference = over(
             self.registry,
             refers.kind,
-            Reference(**default.model_dump()) if isinstance(default, CompleteReference) else None,
-            parse(Reference, {"name": said} if isinstance(said, str) else said, place),
+            ComponentRef(**default.model_dump()) if isinstance(default, CompleteReference) else None,
+            parse(ComponentRef, {"name": said} if isinstance(said, str) else said, place),
             self.laid.prefer,
         )
         inner = self._part(refers.kind, reference, place)
@@ -176,12 +176,12 @@ class _Completion:
                 place,
                 found=f"{inner.component.id}, which is of {inner.component.spec.modality}",
                 expected=f"one of the {refers.kind}s of {refers.modality}",
-                mend=f"Installed are: {named(self.registry, refers.kind, refers.modality)}.",
+                hint=f"Installed are: {named(self.registry, refers.kind, refers.modality)}.",
             )
         return self._completed(inner, below if isinstance(below, Mapping) else {}).model_dump()
 
     def _by_modality(
-        self, kind: Kind, one: Reference | None, several: Mapping[str, Reference] | None
+        self, kind: Kind, one: ComponentRef | None, several: Mapping[str, ComponentRef] | None
     ) -> dict[str, _Part]:
         if one is not None:
             part = self._part(kind, one, f"{self.place}.{kind}")
@@ -194,7 +194,7 @@ class _Completion:
                     part.place,
                     found=f"{part.component.id}, which is of {modality}",
                     expected=f"{'an encoder' if kind == 'encoder' else 'a task'} of {key}",
-                    mend=f"The keys of {kind}s are modalities: write {self.place}.{kind}s.{modality}.",
+                    hint=f"The keys of {kind}s are modalities: write {self.place}.{kind}s.{modality}.",
                 )
         return parts
 
@@ -208,7 +208,7 @@ class _Completion:
                 expected="a mapping with the head's name and options, and a mapping of options",
             )
         self.registry.component("head", head["name"], place=f"{part.place}: the head of {part.component.id}")
-        return _Needs(Reference(**head), options)
+        return _Needs(ComponentRef(**head), options)
 
     def _heads(self, modalities: list[str], needs: Mapping[str, _Needs]) -> dict[str, CompleteReference]:
         said, places = self._said_heads(modalities)
@@ -225,12 +225,12 @@ class _Completion:
                     place if len(modalities) == 1 else f"{self.place}.heads.{modality}",
                     found="nothing",
                     expected="a head, or a task that says which it needs",
-                    mend="Write heads: {} for a model that gives features alone.",
+                    hint="Write heads: {} for a model that gives features alone.",
                 )
             heads[modality] = self._completed(self._part("head", head, place))
         return heads
 
-    def _said_heads(self, modalities: list[str]) -> tuple[Mapping[str, Reference | None], dict[str, str]]:
+    def _said_heads(self, modalities: list[str]) -> tuple[Mapping[str, ComponentRef | None], dict[str, str]]:
         """Return the heads that were written, by modality, and where they stand."""
         laid = self.laid
         if laid.head is not None:

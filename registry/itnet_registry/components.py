@@ -6,7 +6,8 @@ import inspect
 from typing import Any
 
 import itnet_core
-from itnet_core.component import ComponentSpec, Kind
+from itnet_core import ComponentSpec
+from itnet_core.plugin.specs import Kind
 from itnet_registry.declared import Declared
 from itnet_registry.errors import ComponentError, RequirementError
 from itnet_registry.requirements import pip_install, unmet
@@ -31,7 +32,7 @@ class Component(Declared[ComponentSpec]):
 
     @property
     def kind(self) -> Kind:
-        """One of `itnet_core.component.KINDS`."""
+        """One of `itnet_core.plugin.specs.KINDS`."""
         return self.spec.kind
 
     @property
@@ -48,7 +49,7 @@ class Component(Declared[ComponentSpec]):
         """Import the target and return it: a class of the kind's base, with a nested `Config`.
 
         Raises:
-            RequirementError: something that it needs is not installed; one pip command mends it.
+            RequirementError: something that it needs is not installed; one pip command hints it.
             ComponentError: the import fails, or the target is not what its declaration says.
         """
         missing = unmet(self.spec.requires)
@@ -57,7 +58,7 @@ class Component(Declared[ComponentSpec]):
                 self.place,
                 found=f"no installed distribution for {', '.join(missing)}",
                 expected="all that it requires",
-                mend=f"Run: {pip_install(missing)}",
+                hint=f"Run: {pip_install(missing)}",
             )
             error.requirements = missing
             raise error
@@ -88,7 +89,7 @@ class Component(Declared[ComponentSpec]):
             raise self._error(
                 found=f"a field 'name' in {target.__name__}.Config",
                 expected="another name for it",
-                mend="In configurations, 'name' says which component it is.",
+                hint="In configurations, 'name' says which component it is.",
             )
         modality = getattr(target, "modality", None)
         if self.spec.modality is not None and modality != self.spec.modality:
@@ -97,6 +98,6 @@ class Component(Declared[ComponentSpec]):
                 expected=f"{self.spec.modality!r}, as in its ComponentSpec",
             )
 
-    def _error(self, *, found: str, expected: str, mend: str = "") -> ComponentError:
-        mend = mend or f"This is a fault of {self.source.title}; tell its authors, or install another version."
-        return ComponentError(self.place, found=found, expected=expected, mend=mend)
+    def _error(self, *, found: str, expected: str, hint: str = "") -> ComponentError:
+        hint = hint or f"This is a fault of {self.source.title}; tell its authors, or install another version."
+        return ComponentError(self.place, found=found, expected=expected, hint=hint)

@@ -8,8 +8,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from itnet_core.errors import ConfigError, shown
-from itnet_core.files import read_regular
+from itnet_core import ConfigError
+from itnet_core.plugin.errors import shown
+from itnet_core.plugin.files import read_regular
 from itnet_registry.yaml_text import read_yaml
 
 MOST = 2**26

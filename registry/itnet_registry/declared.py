@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from itnet_core.component import CommandSpec, PresetSpec
+from itnet_core import CommandSpec, PresetSpec
 from itnet_registry.discovery import Source
 
 S = TypeVar("S")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from itnet_core.component import Kind
+from itnet_core.plugin.specs import Kind
 from itnet_registry.components import Component
 from itnet_registry.plugin_code import LOADING
 from itnet_registry.registry import Registry
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from os import PathLike
 
-    from itnet_core.model import ITNetModel
+    from itnet_core import ITNetModel
 
 
 @cache

@@ -10,7 +10,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from itnet_core.hookspecs import ENTRY_POINT_GROUP
+from itnet_core.plugin.hookspecs import ENTRY_POINT_GROUP
 from itnet_registry.errors import Fault
 from itnet_registry.settings import Settings
 

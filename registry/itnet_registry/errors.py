@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from itnet_core.errors import ITNetError
+from itnet_core import ITNetError
 
 Stage = Literal["discover", "version", "import", "api", "hooks", "register"]
 
@@ -53,7 +53,7 @@ class PluginError(ITNetError):
             f"plugin {fault.distribution} {fault.version} ({fault.module})",
             found=f"a failure at stage {fault.stage!r}: {fault.error}",
             expected="a plugin that loads",
-            mend=f"Set ITNET_DISABLE={fault.distribution} to go on without it.",
+            hint=f"Set ITNET_DISABLE={fault.distribution} to go on without it.",
         )
         error.fault = fault
         return error
@@ -98,11 +98,11 @@ def refusal(error: OSError) -> str:
 
 
 @contextmanager
-def refused_as(kind: type[ITNetError], place: object, mend: str = "") -> Iterator[None]:
+def refused_as(kind: type[ITNetError], place: object, hint: str = "") -> Iterator[None]:
     """Raise what the operating system refuses inside as an error of this kind."""
     try:
         yield
     except OSError as error:
         raise kind(
-            str(place), found=refusal(error), expected="files that can be read and written", mend=mend
+            str(place), found=refusal(error), expected="files that can be read and written", hint=hint
         ) from error

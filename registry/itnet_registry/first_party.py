@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from itnet_core.component import KINDS
+from itnet_core.plugin.specs import KINDS
 
 _BRINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "itnet-image": {

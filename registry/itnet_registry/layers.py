@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from itnet_core.component import Kind
-from itnet_core.config import parse
-from itnet_core.errors import ConfigError, ITNetError
+from itnet_core import ConfigError, ITNetError
+from itnet_core.plugin.config import parse
+from itnet_core.plugin.specs import Kind
 from itnet_registry.errors import AmbiguousNameError, PluginError, UnknownNameError
-from itnet_registry.model_config import ModelConfig, Reference
+from itnet_registry.model_config import ComponentRef, ModelConfig
 from itnet_registry.names import canonical
 from itnet_registry.registry import Registry
 
@@ -18,9 +18,9 @@ DEFAULTS = ModelConfig(
     dropout=0.0,
     position="auto",
     scan="auto",
-    kernel=Reference(name="itnet-core/mlp"),
-    sampler=Reference(name="itnet-core/full"),
-    evaluator=Reference(name="itnet-core/auto"),
+    kernel=ComponentRef(name="itnet-core/mlp"),
+    sampler=ComponentRef(name="itnet-core/full"),
+    evaluator=ComponentRef(name="itnet-core/auto"),
 )
 
 _KINDS: dict[str, Kind] = {
@@ -101,7 +101,7 @@ def _lay_over(registry: Registry, fields: dict[str, Any], layer: ModelConfig, pr
             continue
         if field in _OTHER_FORM:
             fields.pop(_OTHER_FORM[field], None)
-        if isinstance(value, Reference):
+        if isinstance(value, ComponentRef):
             value = over(registry, _KINDS[field], below, value, prefer)
         elif isinstance(value, dict):
             below = below or {}
@@ -113,11 +113,13 @@ def _lay_over(registry: Registry, fields: dict[str, Any], layer: ModelConfig, pr
         fields[field] = value
 
 
-def over(registry: Registry, kind: Kind, below: Reference | None, above: Reference, prefer: Sequence[str]) -> Reference:
+def over(
+    registry: Registry, kind: Kind, below: ComponentRef | None, above: ComponentRef, prefer: Sequence[str]
+) -> ComponentRef:
     """Return `above` laid over `below` by the rule for references in `lay`."""
     if below is None or (above.name is not None and not _same(registry, kind, below.name, above.name, prefer)):
         return above
-    return Reference(**{**deep(below.options, above.options), "name": above.name or below.name})
+    return ComponentRef(**{**deep(below.options, above.options), "name": above.name or below.name})
 
 
 def deep(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

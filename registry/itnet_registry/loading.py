@@ -15,9 +15,8 @@ import pluggy
 from packaging.requirements import Requirement
 
 import itnet_core
-from itnet_core import hookspecs
-from itnet_core.component import Check, CommandSpec, ComponentSpec, PresetSpec
-from itnet_core.errors import closest
+from itnet_core import Check, CommandSpec, ComponentSpec, PresetSpec, hookspecs
+from itnet_core.plugin.errors import closest
 from itnet_registry.components import Component
 from itnet_registry.declared import Command, Preset
 from itnet_registry.discovery import Source
@@ -31,7 +30,7 @@ S = TypeVar("S", ComponentSpec, PresetSpec, CommandSpec, Check)
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("itnet_"))
 SERVED = (itnet_core.API - 1, itnet_core.API)
-BUILT_IN_COMMANDS = ("list", "info", "doctor", "new-plugin", "schema", "test-plugin", "validate")
+BUILT_IN_COMMANDS = ("list", "info", "doctor", "new-plugin", "schema", "validate")
 OWN_SECTIONS = ("model", "task")
 
 
@@ -152,7 +151,7 @@ def _hooks(module: Any) -> pluggy.HookRelay:
         if hook not in HOOKS and (options or name.startswith("itnet_")):
             close = closest(hook, HOOKS)
             hint = f"Did you mean {close!r}?" if close else f"The hooks are {', '.join(HOOKS)}."
-            raise AttributeError(f"{hook!r} is no hook of itnet_core.hookspecs. {hint}")
+            raise AttributeError(f"{hook!r} is no hook of itnet_core.plugin.hookspecs. {hint}")
         if hook in HOOKS and not options:
             raise AttributeError(f"{name!r} is not marked as a hook. Decorate it with itnet_core.hookimpl.")
     manager.register(module)

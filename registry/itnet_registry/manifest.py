@@ -11,10 +11,10 @@ from packaging.utils import is_normalized_name
 from packaging.version import Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from itnet_core.component import Kind
-from itnet_core.config import Reference as CompleteReference
-from itnet_core.config import parse
-from itnet_core.errors import ConfigError
+from itnet_core import ComponentRef as CompleteReference
+from itnet_core import ConfigError
+from itnet_core.plugin.config import parse
+from itnet_core.plugin.specs import Kind
 from itnet_registry.errors import CheckpointError
 from itnet_registry.model_config import CompleteModelConfig
 
@@ -109,7 +109,7 @@ class Manifest(BaseModel):
             ) from error
         except (ValueError, RecursionError) as error:
             raise CheckpointError(
-                str(path), found=f"no valid JSON ({error})", expected="a manifest", mend="The file is damaged."
+                str(path), found=f"no valid JSON ({error})", expected="a manifest", hint="The file is damaged."
             ) from error
         version = data.get("format") if isinstance(data, dict) else None
         if version != FORMAT:
@@ -118,12 +118,12 @@ class Manifest(BaseModel):
                 str(path),
                 found=f"checkpoint format {version!r}",
                 expected=f"format {FORMAT}",
-                mend="A newer itnet-registry wrote it: pip install --upgrade itnet-registry." if newer else "",
+                hint="A newer itnet-registry wrote it: pip install --upgrade itnet-registry." if newer else "",
             )
         try:
             manifest = parse(cls, data, str(path))
         except ConfigError as error:
-            raise CheckpointError(error.place, found=error.found, expected=error.expected, mend=error.mend) from error
+            raise CheckpointError(error.place, found=error.found, expected=error.expected, hint=error.hint) from error
         wrong = manifest._wrong_records()
         if wrong:
             raise CheckpointError(

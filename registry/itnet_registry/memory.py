@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from itnet_core.errors import ConfigError
+from itnet_core import ConfigError
 
 FACTORIES = frozenset(
     {
@@ -87,7 +87,7 @@ class MemoryLimit(TorchFunctionMode):
 
     def _refused(self, found: str) -> ConfigError:
         expected = f"at most {_readable(self.limit)}, {self.why}"
-        return ConfigError("memory", found=found, expected=expected, mend="Look for a size with too many digits.")
+        return ConfigError("memory", found=found, expected=expected, hint="Look for a size with too many digits.")
 
 
 def _readable(size: float) -> str:

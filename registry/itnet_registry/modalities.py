@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from itnet_core.component import Kind
-from itnet_core.errors import ConfigError
+from itnet_core import ConfigError
+from itnet_core.plugin.specs import Kind
 from itnet_registry.components import Component
 from itnet_registry.names import shortest
 from itnet_registry.registry import Registry
@@ -15,7 +15,7 @@ _KINDS: tuple[Kind, ...] = ("encoder", "task")
 
 def missing_encoder(registry: Registry, place: str) -> ConfigError:
     """Return the error for a model without an encoder."""
-    return ConfigError(f"{place}.encoder", found="nothing", expected="an encoder", mend=_possible(registry))
+    return ConfigError(f"{place}.encoder", found="nothing", expected="an encoder", hint=_possible(registry))
 
 
 def mismatch(registry: Registry, place: str, task: Component, encoders: Sequence[Component]) -> ConfigError:
@@ -25,7 +25,7 @@ def mismatch(registry: Registry, place: str, task: Component, encoders: Sequence
         place,
         found=f"{task.id}, a task of {task.spec.modality}, with {found}",
         expected="an encoder and a task of one modality",
-        mend=_possible(registry),
+        hint=_possible(registry),
     )
 
 

@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from itnet_core.config import Reference as CompleteReference
-from itnet_core.position import Position
-from itnet_core.scan_order import Scan
+from itnet_core import ComponentRef as CompleteReference
+from itnet_core.models.position import Position
+from itnet_core.models.scan_order import Scan
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Reference(CompleteReference):
+class ComponentRef(CompleteReference):
     """A component and its options as people write them.
 
     Attributes:
@@ -65,15 +65,15 @@ class ModelConfig(BaseModel):
     dropout: Dropout | None = None
     position: Literal["auto", Position] | None = None
     scan: Literal["auto", Scan] | None = None
-    kernel: Reference | None = None
-    sampler: Reference | None = None
-    evaluator: Reference | None = None
-    encoder: Reference | None = None
-    head: Reference | None = None
-    task: Reference | None = None
-    encoders: dict[str, Reference] | None = None
-    heads: dict[str, Reference | None] | None = None
-    tasks: dict[str, Reference] | None = None
+    kernel: ComponentRef | None = None
+    sampler: ComponentRef | None = None
+    evaluator: ComponentRef | None = None
+    encoder: ComponentRef | None = None
+    head: ComponentRef | None = None
+    task: ComponentRef | None = None
+    encoders: dict[str, ComponentRef] | None = None
+    heads: dict[str, ComponentRef | None] | None = None
+    tasks: dict[str, ComponentRef] | None = None
 
 
 class CompleteModelConfig(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from packaging.utils import canonicalize_name
 
-from itnet_core.errors import closest, shown
+from itnet_core.plugin.errors import closest, shown
 from itnet_registry import first_party
 from itnet_registry.declared import Declared
 from itnet_registry.discovery import Discovery
@@ -48,7 +48,7 @@ def choose(place: str, name: str, declared: Iterable[D], preferences: Sequence[S
             place,
             found=f"{name!r}, which {len(candidates)} plugins provide: {listed}",
             expected="a name that stands for one of them",
-            mend=f"Write it in full, or pin one: prefer=[{candidates[0].id!r}], or ITNET_PREFER={candidates[0].id}.",
+            hint=f"Write it in full, or pin one: prefer=[{candidates[0].id!r}], or ITNET_PREFER={candidates[0].id}.",
         )
     return candidates[0] if candidates else None
 
@@ -86,7 +86,7 @@ def unknown(
         expected=f"one of the installed {kind}s: {', '.join(installed)}"
         if installed
         else f"a {kind}; none is installed",
-        mend=" ".join(hint for hint in hints if hint),
+        hint=" ".join(hint for hint in hints if hint),
     )
 
 

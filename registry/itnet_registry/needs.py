@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from itnet_core.errors import ConfigError
-from itnet_core.task import Task
+from itnet_core import ConfigError, Task
 
 
 def check_heads(tasks: Mapping[str, Task], heads: Mapping[str, Mapping[str, Any]]) -> None:
@@ -27,5 +26,5 @@ def check_heads(tasks: Mapping[str, Task], heads: Mapping[str, Mapping[str, Any]
                     f"model.heads.{modality}.{option}",
                     found=repr(head[option]),
                     expected=f"{needed[option]!r}, as the task's data have it",
-                    mend="Leave it out.",
+                    hint="Leave it out.",
                 )

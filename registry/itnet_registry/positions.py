@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from itnet_core.config import ComponentConfig
-from itnet_core.encoder import Encoder
-from itnet_core.kernel import Kernel
-from itnet_core.position import Position
-from itnet_core.scan_order import Scan
+from itnet_core import ComponentConfig, Encoder, Kernel
+from itnet_core.models.position import Position
+from itnet_core.models.scan_order import Scan
 from itnet_registry.model_config import ModelConfig
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from packaging.utils import canonicalize_name
 
-from itnet_core.component import KINDS, Check, Kind
-from itnet_core.errors import ConfigError
+from itnet_core import Check, ConfigError
+from itnet_core.plugin.specs import KINDS, Kind
 from itnet_registry.collected import Collected
 from itnet_registry.components import TAKES_DIM, Component
 from itnet_registry.declared import Command, Preset
@@ -22,8 +22,7 @@ from itnet_registry.settings import Settings
 if TYPE_CHECKING:
     from os import PathLike
 
-    from itnet_core.evaluate import Evaluator
-    from itnet_core.model import ITNetModel
+    from itnet_core import Evaluator, ITNetModel
 
 
 class Registry:
@@ -96,7 +95,7 @@ class Registry:
         """Return the component that a name stands for. A canonical id imports no plugin but its own.
 
         Args:
-            kind: one of `itnet_core.component.KINDS`.
+            kind: one of `itnet_core.plugin.specs.KINDS`.
             name: bare (`patch`) or canonical (`itnet-image/patch`).
             place: how errors call the place where the name stands.
             prefer: preferences that go before the registry's own.
@@ -146,7 +145,7 @@ class Registry:
                 f"create({kind!r}, {name!r})",
                 found="no dim",
                 expected="dim, the number of channels",
-                mend=f"Write create({kind!r}, {name!r}, dim=64).",
+                hint=f"Write create({kind!r}, {name!r}, dim=64).",
             )
         from itnet_registry.automatic import offered
 

@@ -7,17 +7,15 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from itnet_core.component import Kind
-from itnet_core.config import Reference as CompleteReference
-from itnet_core.config import parse
-from itnet_core.errors import ConfigError
-from itnet_core.model import ITNetModel
-from itnet_core.operator import IntegralOperator
+from itnet_core import ComponentRef as CompleteReference
+from itnet_core import ConfigError, IntegralOperator, ITNetModel
+from itnet_core.plugin.config import parse
+from itnet_core.plugin.specs import Kind
 from itnet_registry.assemble import Builder, config_of
 from itnet_registry.complete import complete
 from itnet_registry.layers import over
 from itnet_registry.memory import MemoryLimit
-from itnet_registry.model_config import CompleteModelConfig, Reference
+from itnet_registry.model_config import CompleteModelConfig, ComponentRef
 from itnet_registry.registry import Registry
 
 Said = str | Mapping[str, Any]
@@ -111,8 +109,8 @@ def _written(config: CompleteModelConfig) -> dict[str, Any]:
 
 
 def _over(registry: Registry, kind: Kind, there: CompleteReference | None, said: Said) -> dict[str, Any]:
-    below = None if there is None else Reference(**there.model_dump())
-    above = parse(Reference, {"name": said} if isinstance(said, str) else said, kind)
+    below = None if there is None else ComponentRef(**there.model_dump())
+    above = parse(ComponentRef, {"name": said} if isinstance(said, str) else said, kind)
     return over(registry, kind, below, above, ()).model_dump()
 
 

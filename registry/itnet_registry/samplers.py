@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from itnet_core.config import Reference as CompleteReference
-from itnet_core.config import parse
-from itnet_core.model import ITNetModel
-from itnet_core.operator import IntegralOperator
+from itnet_core import ComponentRef as CompleteReference
+from itnet_core import IntegralOperator, ITNetModel
+from itnet_core.plugin.config import parse
 from itnet_registry.complete import at, built
 from itnet_registry.layers import over
-from itnet_registry.model_config import Reference
+from itnet_registry.model_config import ComponentRef
 from itnet_registry.registry import Registry
 from itnet_registry.replacing import keep
 
@@ -32,8 +31,8 @@ def use_sampler(registry: Registry, model: ITNetModel, sampler: str | Mapping[st
         UnknownNameError, AmbiguousNameError, RequirementError, ComponentError: the sampler cannot be had.
         ConfigError: its options do not fit.
     """
-    said = parse(Reference, {"name": sampler} if isinstance(sampler, str) else sampler, "sampler")
-    there = Reference(**model.config["sampler"]) if model.config is not None else None
+    said = parse(ComponentRef, {"name": sampler} if isinstance(sampler, str) else sampler, "sampler")
+    there = ComponentRef(**model.config["sampler"]) if model.config is not None else None
     reference = over(registry, "sampler", there, said, ())
     component = registry.component("sampler", reference.name or "")
     with at("sampler"):

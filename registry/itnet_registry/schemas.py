@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from itnet_core.component import KINDS, Kind
-from itnet_core.errors import ITNetError
+from itnet_core import ITNetError
+from itnet_core.plugin.specs import KINDS, Kind
 from itnet_registry.components import Component
 from itnet_registry.docstrings import field_docs
 from itnet_registry.model_config import ModelConfig

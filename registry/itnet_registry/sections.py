@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from itnet_core.errors import ConfigError, closest
+from itnet_core import ConfigError
+from itnet_core.plugin.errors import closest
 from itnet_registry import first_party
 from itnet_registry.errors import AmbiguousNameError, ComponentError
 from itnet_registry.loading import OWN_SECTIONS
@@ -40,7 +41,7 @@ def section_model(registry: Registry, section: str, place: str) -> type[BaseMode
             place,
             found=f"a section that several commands check: {listed}",
             expected="one",
-            mend="Leave one plugin out with ITNET_DISABLE.",
+            hint="Leave one plugin out with ITNET_DISABLE.",
         )
     [(target, command)] = declared.items()
     owner = f"section {section} of {command.source.title}"
@@ -71,5 +72,5 @@ def _unknown(registry: Registry, section: str, place: str) -> ConfigError:
     if close:
         hints.insert(0, f"Did you mean {close!r}?")
     return ConfigError(
-        place, found="a section that nothing reads", expected=f"one of {', '.join(known)}", mend=" ".join(hints)
+        place, found="a section that nothing reads", expected=f"one of {', '.join(known)}", hint=" ".join(hints)
     )

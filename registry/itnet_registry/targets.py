@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from itnet_core.printable import printable
+from itnet_core.plugin.printable import printable
 from itnet_registry.discovery import Source
 from itnet_registry.plugin_code import PATIENCE_WITH_TORCH, plugin_code
 

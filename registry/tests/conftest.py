@@ -22,8 +22,8 @@ VARIABLES = ("ITNET_PLUGINS", "ITNET_DISABLE", "ITNET_PREFER", "ITNET_STRICT")
 COMPATIBLE = ("itnet-core>=0.1,<0.2",)
 
 HEADER = """
-from itnet_core.component import Check, CommandSpec, ComponentSpec, PresetSpec
-from itnet_core.hookspecs import hookimpl
+from itnet_core import Check, CommandSpec, ComponentSpec, PresetSpec
+from itnet_core import hookimpl
 """
 
 KERNEL = """
@@ -72,7 +72,7 @@ class Garden:
         importlib.invalidate_caches()
 
     def plant_kernel(
-        self, name: str, kernel: str, target: str = "itnet_core.kernels.mlp:MLPKernel", **more: Any
+        self, name: str, kernel: str, target: str = "itnet_core.operator.mlp.kernel:MLPKernel", **more: Any
     ) -> None:
         """Install a distribution whose plugin declares one kernel."""
         self.plant(name, KERNEL.format(name=kernel, target=target), **more)

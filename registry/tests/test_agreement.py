@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from itnet_core import FullSampler, MLPKernel, Sampler
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.head import ClassificationHead
+from itnet_core import DenseEvaluator, FullSampler, MLPKernel, Sampler
+from itnet_core.models.head import ClassificationHead
 from itnet_registry import CheckpointError
 
 

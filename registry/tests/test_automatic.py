@@ -58,7 +58,7 @@ def chosen(model, points, caplog):
     from itnet_core import Field
 
     caplog.clear()
-    with caplog.at_level(logging.DEBUG, logger="itnet_core.evaluate.auto"):
+    with caplog.at_level(logging.DEBUG, logger="itnet_core.operator.evaluators.auto"):
         model.features(Field(torch.randn(2, points, 8), torch.rand(2, points, 4)))
     return [record.getMessage().partition(" ")[0] for record in caplog.records]
 

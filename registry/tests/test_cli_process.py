@@ -33,7 +33,7 @@ def imported(garden, *arguments, names):
 @pytest.mark.parametrize("arguments", [["--version"], ["doctor"], ["doctor", "--json"], ["list", "--metadata-only"]])
 def test_no_plugin_is_imported(garden, arguments):
     garden.toy()
-    assert imported(garden, *arguments, names=["itnet_toy", "itnet_core.plugin", "torch"]) == []
+    assert imported(garden, *arguments, names=["itnet_toy", "itnet_core.plugin.builtin", "torch"]) == []
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["doctor"], ["list", "--metadata-only"]])

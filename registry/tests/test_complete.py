@@ -151,13 +151,13 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("config", "place", "mend"), WRONG.values(), ids=WRONG.keys())
-def test_an_error_names_the_path_and_the_mend(registry, config, place, mend):
+@pytest.mark.parametrize(("config", "place", "hint"), WRONG.values(), ids=WRONG.keys())
+def test_an_error_names_the_path_and_the_mend(registry, config, place, hint):
     config = {"preset": "toy", "encoder": "pixels", **config}
     with pytest.raises(ConfigError) as caught:
         completed(registry, **{key: value for key, value in config.items() if value is not None})
     assert str(caught.value).startswith(place)
-    assert mend in str(caught.value)
+    assert hint in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from itnet_core import MLPKernel
-from itnet_core.evaluate import TiledEvaluator
+from itnet_core import MLPKernel, TiledEvaluator
 from itnet_registry.docstrings import field_docs
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from itnet_core.component import KINDS
+from itnet_core.plugin.specs import KINDS
 from itnet_registry import Registry, Settings
 from itnet_registry.first_party import bringer, names
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 import itnet_core
-from itnet_core.component import ComponentSpec
+from itnet_core import ComponentSpec
 from itnet_registry import PluginError, UnknownNameError
 from itnet_registry.names import shortest
 

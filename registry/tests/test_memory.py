@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from itnet_core.errors import ConfigError
+from itnet_core import ConfigError
 from itnet_registry import CheckpointError
 from itnet_registry.manifest import MAX_BYTES
 from itnet_registry.memory import FACTORIES, OVERHEAD, MemoryLimit

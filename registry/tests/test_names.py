@@ -10,7 +10,7 @@ from itnet_registry import AmbiguousNameError, UnknownNameError
 from itnet_registry.names import canonical, choose
 from itnet_registry.sections import section_model
 
-OTHER = "itnet_core.sampler:FullSampler"
+OTHER = "itnet_core.operator.sampler:FullSampler"
 
 
 def test_a_bare_name_stands_for_the_one_that_has_it(garden):

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from itnet_core.errors import ITNetError
+from itnet_core import ITNetError
 from itnet_registry import CheckpointError
 
 PLUGIN = """
@@ -21,7 +21,7 @@ PLUGIN = """
 PARTS = """
     from typing import Annotated
     from itnet_core import ComponentConfig, Encoder, union
-    from itnet_core.config import Reference, Refers
+    from itnet_core import ComponentRef, RefersTo
     from itnet_registry import create
     from itnet_toy.parts import Stripes
 
@@ -29,8 +29,8 @@ PARTS = """
         modality = "pair"
 
         class Config(ComponentConfig):
-            picture: Annotated[Reference, Refers("encoder", "image")] = Reference(name="pixels", bias=False)
-            words: Annotated[Reference, Refers("encoder", "text")] = Reference(name="letters")
+            picture: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="pixels", bias=False)
+            words: Annotated[ComponentRef, RefersTo("encoder", "text")] = ComponentRef(name="letters")
 
         def __init__(self, dim, config=None, **options):
             super().__init__(dim, config, **options)

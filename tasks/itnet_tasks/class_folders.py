@@ -23,8 +23,8 @@ def class_names(root: Path) -> list[str]:
         DataError: there is no such folder, it cannot be read, or there is none in it.
     """
     if not root.is_dir():
-        mend = "Set root to the folder that holds it."
-        raise DataError(str(root), found="no such folder", expected="a folder with one for each class", mend=mend)
+        hint = "Set root to the folder that holds it."
+        raise DataError(str(root), found="no such folder", expected="a folder with one for each class", hint=hint)
     within = _look_into(str(root))
     names = sorted(Path(path).name for path in within.folders + within.links)
     if not names:
@@ -54,7 +54,7 @@ def class_files(root: Path, classes: Sequence[str], suffixes: Sequence[str], *, 
             str(root),
             found=f"{len(unknown)} unknown class folders, {unknown[0]} the first",
             expected=f"some of the {len(classes)} classes, {classes[0]} to {classes[-1]}",
-            mend="Splits have classes of the same names.",
+            hint="Splits have classes of the same names.",
         )
     files: list[Path] = []
     numbers: list[int] = []

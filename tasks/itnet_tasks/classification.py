@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from itnet_core import DataError
-from itnet_core.task import Metric
+from itnet_core import DataError, Metric
 from itnet_tasks.labelled_task import LabelledTask
 
 Smoothing = Annotated[float, ConfigField(ge=0, lt=1)]

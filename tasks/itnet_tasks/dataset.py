@@ -70,7 +70,7 @@ class LabelledDataset(Dataset[Sample | None]):
             return Sample(self.load(self.sources[index]), self.labels[index])
         except DataError as error:
             if self.on_bad_sample == "refuse":
-                error.mend = f"{error.mend} Or leave such samples out with on_bad_sample: skip.".strip()
+                error.hint = f"{error.hint} Or leave such samples out with on_bad_sample: skip.".strip()
                 raise
             if index not in self._skipped:  # once each, not once an epoch
                 self._skipped.add(index)

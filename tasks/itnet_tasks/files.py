@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from itnet_core import DataError
-from itnet_core.files import open_regular
+from itnet_core.plugin.files import open_regular
 
 
-def open_data(path: Path, expected: str, mend: str = "") -> BinaryIO:
+def open_data(path: Path, expected: str, hint: str = "") -> BinaryIO:
     """Open a regular file for reading bytes.
 
     Args:
         path: the file; links are followed.
         expected: what it should hold.
-        mend: what to do if there is no such file.
+        hint: what to do if there is no such file.
 
     Raises:
         DataError: there is no such file, it is a folder, a FIFO or a device, or it cannot be opened.
@@ -23,15 +23,15 @@ def open_data(path: Path, expected: str, mend: str = "") -> BinaryIO:
     try:
         return open_regular(path)
     except FileNotFoundError:
-        raise DataError(str(path), found="no such file", expected=expected, mend=mend) from None
+        raise DataError(str(path), found="no such file", expected=expected, hint=hint) from None
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         found = getattr(error, "strerror", None) or str(error)
         raise DataError(str(path), found=found, expected=expected) from None
 
 
-def read_data(path: Path, expected: str, mend: str = "") -> bytes:
+def read_data(path: Path, expected: str, hint: str = "") -> bytes:
     """Return the bytes of a regular file; see `open_data`."""
-    with open_data(path, expected, mend) as file:
+    with open_data(path, expected, hint) as file:
         return file.read()
 
 

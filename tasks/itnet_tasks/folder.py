@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 
 from itnet_core import DataError
-from itnet_core.config import restoring
+from itnet_core.plugin.config import restoring
 from itnet_tasks.class_folders import class_files, class_names
 from itnet_tasks.classification import Classification
 from itnet_tasks.dataset import Labelled

@@ -12,8 +12,7 @@ import torch
 from pydantic import NonNegativeInt
 from torch.utils.data import default_collate
 
-from itnet_core import Batch, ComponentConfig, DataError, Task
-from itnet_core.task import Split
+from itnet_core import Batch, ComponentConfig, DataError, Split, Task
 from itnet_tasks.dataset import Labelled, LabelledDataset, OnBadSample, Sample
 from itnet_tasks.splits import Share, split
 
@@ -86,7 +85,7 @@ class LabelledTask(Task):
                 f"{type(self).__name__}.collate",
                 found=f"a batch of {len(samples)} samples that cannot be read",
                 expected="at least one that can",
-                mend="The warnings name them; mend the data, or take larger batches.",
+                hint="The warnings name them; hint the data, or take larger batches.",
             )
         labels = [sample.label for sample in kept]
         targets = None if any(label is None for label in labels) else self.collate_targets(labels)

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from itnet_core import DataError
-from itnet_core.files import open_regular
+from itnet_core.plugin.files import open_regular
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is decoded. Pillow would hand others (EPS) to outside programs that run what stands in the file."""
@@ -37,11 +37,11 @@ def open_picture(path: Path, channels: int) -> Image.Image:
         raise DataError(str(path), found="no such file", expected=expected) from None
     except UnidentifiedImageError:
         found = "an empty file" if path.stat().st_size == 0 else "a file of no such format"
-        raise DataError(str(path), found=found, expected=expected, mend="Remove it, or convert it to PNG.") from None
+        raise DataError(str(path), found=found, expected=expected, hint="Remove it, or convert it to PNG.") from None
     except Exception as error:  # a damaged file makes decoders raise anything, struct.error and IndexError among them
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         found = f"a damaged or unreadable file ({reason})"
-        raise DataError(str(path), found=found, expected=expected, mend="Replace or remove it.") from error
+        raise DataError(str(path), found=found, expected=expected, hint="Replace or remove it.") from error
     return _as_mode(picture, MODES[channels], path)
 
 
@@ -64,6 +64,6 @@ def _eight_bits(picture: Image.Image, path: Path) -> Image.Image:
             str(path),
             found=f"numbers from {extrema[0]} to {extrema[1]} (Pillow's mode {picture.mode})",
             expected="levels of grey of 8 or 16 bits",
-            mend="Say which numbers are black and white by converting it to 8 bits.",
+            hint="Say which numbers are black and white by converting it to 8 bits.",
         )
     return whole.point(lambda level: level / 256).convert("L")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import PearsonCorrCoef, SpearmanCorrCoef
 
-from itnet_core.task import Metric
+from itnet_core import Metric
 from itnet_tasks.labelled_task import LabelledTask
 
 

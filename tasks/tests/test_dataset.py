@@ -13,7 +13,7 @@ from itnet_tasks import Labelled, LabelledDataset, SkippedSampleWarning
 
 def load(source: str) -> str:
     if source.startswith("bad"):
-        raise DataError(source, found="nonsense", expected="sense", mend="Mend it.")
+        raise DataError(source, found="nonsense", expected="sense", hint="Mend it.")
     return source.upper()
 
 

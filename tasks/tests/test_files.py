@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from itnet_core import DataError
-from itnet_core.files import open_regular
+from itnet_core.plugin.files import open_regular
 from itnet_tasks import inside, open_data, read_data
 
 

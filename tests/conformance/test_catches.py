@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core.field import Field
-from itnet_core.testing import (
+from itnet_core import Field
+from itnet_testing import (
     Conformance,
     EncoderConformance,
     EvaluatorConformance,
@@ -23,8 +23,8 @@ from itnet_core.testing import (
     SamplerConformance,
     TaskConformance,
 )
-from itnet_core.testing.conformance import ModuleConformance
-from itnet_core.testing.fields import scattered
+from itnet_testing.conformance import ModuleConformance
+from itnet_testing.fields import scattered
 
 BROKEN = Path(__file__).parent / "broken"
 

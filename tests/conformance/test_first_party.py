@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from itnet_core.testing import (
+from itnet_registry import Registry
+from itnet_testing import (
     EncoderConformance,
     EvaluatorConformance,
     HeadConformance,
     KernelConformance,
     SamplerConformance,
 )
-from itnet_registry import Registry
 from itnet_text.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).parent.parent.parent

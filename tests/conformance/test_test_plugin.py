@@ -13,8 +13,8 @@ BROKEN = Path(__file__).parent / "broken"
 
 
 PLUGIN = """
-from itnet_core.component import ComponentSpec
-from itnet_core.hookspecs import hookimpl
+from itnet_core import ComponentSpec
+from itnet_core import hookimpl
 
 @hookimpl
 def itnet_register_components(api):

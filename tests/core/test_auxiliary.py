@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, MLPKernel, Nodes, Sampler, auxiliary_losses
-from itnet_core.auxiliary import add_loss, collecting
-from itnet_core.evaluate.dense import pair_matrix
-from itnet_core.kernel import Points
+from itnet_core import Field, IntegralOperator, MLPKernel, Nodes, Points, Sampler, auxiliary_losses
+from itnet_core.operator.auxiliary import add_loss, collecting
+from itnet_core.operator.evaluators.dense import pair_matrix
 
 
 def test_losses_are_collected_inside_and_nowhere_else() -> None:

@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from itnet_core import CommandSpec, ComponentSpec, PresetSpec
-from itnet_core.plugin import itnet_register_components
+from itnet_core.plugin.builtin import itnet_register_components
 
 
 def test_declarations_import_no_torch() -> None:
     code = (
-        "import sys, itnet_core, itnet_core.hookspecs, itnet_core.component, itnet_core.plugin;"
+        "import sys, itnet_core, itnet_core.plugin.hookspecs, itnet_core.plugin.specs, itnet_core.plugin.builtin;"
         "sys.exit('torch' in sys.modules or 'pydantic' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -22,7 +22,7 @@ def test_declarations_import_no_torch() -> None:
     [
         {"kind": "kernels"},
         {"name": "My Kernel"},
-        {"target": "itnet_core.kernels.mlp"},
+        {"target": "itnet_core.operator.mlp.kernel"},
         {"config_version": 0},
         {"modality": "image"},
         {"kind": "encoder"},

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, field_validator
 
 from itnet_core import ComponentConfig, ConfigError
-from itnet_core.config import parse
+from itnet_core.plugin.config import parse
 
 
 class Clip(ComponentConfig):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from itnet_core import Field
-from itnet_core.curve import along_curve
+from itnet_core.models.z_order import along_curve
 
 
 def test_an_order_has_each_point_once() -> None:

@@ -6,7 +6,7 @@ from itnet_core import ITNetError, ShapeError
 
 
 def test_an_error_says_where_what_and_how_to_mend() -> None:
-    error = ShapeError("a.b", found="3", expected="4", mend="Give 4.")
+    error = ShapeError("a.b", found="3", expected="4", hint="Give 4.")
     assert str(error) == "a.b: found 3; expected 4. Give 4."
     assert isinstance(error, ITNetError)
     assert isinstance(error, ValueError)

@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from itnet_core import DerivativeError, Field, IntegralOperator, MLPKernel
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, Evaluator, TiledEvaluator
-from itnet_core.evaluate.tiled import CPU_TILE_BYTES, tile_shape
-from itnet_core.kernel import Points
+from itnet_core import (
+    AutoEvaluator,
+    DenseEvaluator,
+    DerivativeError,
+    Evaluator,
+    Field,
+    IntegralOperator,
+    MLPKernel,
+    Points,
+    TiledEvaluator,
+)
+from itnet_core.operator.evaluators.tiled import CPU_TILE_BYTES, tile_shape
 
 SUPPORTS: list[dict[str, Any]] = [{}, {"causal": 0}, {"radius": 0.9}, {"window": 0.6}, {"causal": 1, "radius": 1.0}]
 NORMALIZATIONS = ["none", "softmax"]
@@ -201,7 +209,7 @@ def test_auto_gives_the_same_as_dense_on_both_sides_of_its_threshold(make_field,
     assert isinstance(operator.evaluator, AutoEvaluator)
     field = make_field()
     expected = operator(field).values
-    monkeypatch.setattr("itnet_core.evaluate.dense.DENSE_BYTES", 0)
+    monkeypatch.setattr("itnet_core.operator.evaluators.dense.DENSE_BYTES", 0)
     torch.testing.assert_close(operator(field).values, expected)
 
 

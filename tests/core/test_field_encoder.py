@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from itnet_core import Field, ShapeError
-from itnet_core.encoder import FieldEncoder
+from itnet_core.models.encoder import FieldEncoder
 
 
 def test_positions_and_weights_stay_as_they_are() -> None:

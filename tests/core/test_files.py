@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from itnet_core.files import read_regular
+from itnet_core.plugin.files import read_regular
 
 
 def test_a_regular_file_is_read_up_to_a_size(tmp_path: Path) -> None:

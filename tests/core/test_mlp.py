@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._pytree import tree_map
 
-from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, ShapeError
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.kernels.pair_inputs import INPUTS
-from itnet_core.testing.reference import concatenated_mlp
+from itnet_core import ConfigError, DenseEvaluator, Field, IntegralOperator, MLPKernel, ShapeError
+from itnet_core.operator.mlp import INPUTS
+from itnet_testing.reference import concatenated_mlp
 
 
 def fields(batch: int, n: int, m: int, coordinates: int, offset: float = 0.0) -> tuple[Field, Field]:

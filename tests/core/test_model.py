@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from itnet_core import ConfigError, Encoder, Field, IntegralOperator, ITNetModel, MLPKernel, Trunk
-from itnet_core.head import ClassificationHead, PerPointHead, RegressionHead, mean
-from itnet_core.plugin import itnet_register_presets
+from itnet_core.models.head import ClassificationHead, PerPointHead, RegressionHead, mean
+from itnet_core.plugin.builtin import itnet_register_presets
 
 
 class Pointwise(Encoder):

@@ -6,18 +6,20 @@ from torch import nn
 
 from itnet_core import (
     ConfigError,
+    DenseEvaluator,
     Field,
     FullSampler,
     IntegralOperator,
+    Kernel,
     MLPKernel,
     Nodes,
+    Points,
     Sampler,
     ShapeError,
     Support,
+    TiledEvaluator,
     Trunk,
 )
-from itnet_core.evaluate import DenseEvaluator, TiledEvaluator
-from itnet_core.kernel import Kernel, Points
 
 
 def operator_of(**options: object) -> IntegralOperator:

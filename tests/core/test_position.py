@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from itnet_core import Field, IntegralOperator, MLPKernel, ShapeError, Trunk
-from itnet_core.position import FourierPositions
+from itnet_core.models.position import FourierPositions
 
 
 def encoding(positions: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from itnet_core import ConfigError
-from itnet_core.printable import printable
+from itnet_core.plugin.printable import printable
 
 
 def test_nothing_is_left_that_a_terminal_would_obey() -> None:
@@ -34,6 +34,6 @@ def test_lines_are_kept_where_they_are_meant() -> None:
 
 
 def test_the_message_of_an_error_is_printable() -> None:
-    error = ConfigError("\x1b[2J\nb.yaml", found="caf\udce9", expected="one of\n  - \x07", mend="\x1b")
+    error = ConfigError("\x1b[2J\nb.yaml", found="caf\udce9", expected="one of\n  - \x07", hint="\x1b")
     assert str(error) == "\\x1b[2J\\nb.yaml: found caf\\udce9; expected one of\n  - \\x07. \\x1b"
     assert error.place == "\x1b[2J\nb.yaml"

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from itnet_core import Field
-from itnet_core.remembered import remembered
+from itnet_core.operator.remembered import remembered
 
 
 def counted() -> tuple[Callable[..., float], list[int]]:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, Trunk
-from itnet_core.scan_order import STEP, Scan, ScanOrder
-from itnet_core.testing.fields import permuted, sample, scattered, with_padding
+from itnet_core.models.scan_order import STEP, Scan, ScanOrder
+from itnet_testing.fields import permuted, sample, scattered, with_padding
 
 ORDERS = [order for order in get_args(Scan) if order != "none"]
 

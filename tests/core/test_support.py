@@ -8,9 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from itnet_core import ConfigError, Evaluator, Field, Kernel, MLPKernel, Support
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
-from itnet_core.kernel import Points
+from itnet_core import (
+    AutoEvaluator,
+    ConfigError,
+    DenseEvaluator,
+    Evaluator,
+    Field,
+    Kernel,
+    MLPKernel,
+    Points,
+    Support,
+    TiledEvaluator,
+)
 
 SUPPORTS = st.builds(
     Support,

@@ -8,7 +8,7 @@ from spectrum_for_itnet.kernel import HarmonicKernel
 from torch import Tensor
 
 from itnet_core import Field
-from itnet_core.testing import EncoderConformance, KernelConformance
+from itnet_testing import EncoderConformance, KernelConformance
 
 
 class TestSpectrum(EncoderConformance):

@@ -38,8 +38,8 @@ def check_audio(inputs: Audio, place: str) -> Audio:
     """
     expected = "Audio(waveform (B, T) floating, lengths (B,) of whole numbers)"
     if not isinstance(inputs, tuple) or len(inputs) != 2 or not all(isinstance(each, Tensor) for each in inputs):
-        mend = "Audio.of([clip, ...]) makes a batch of clips."
-        raise ShapeError(place, found=type(inputs).__name__, expected=expected, mend=mend)
+        hint = "Audio.of([clip, ...]) makes a batch of clips."
+        raise ShapeError(place, found=type(inputs).__name__, expected=expected, hint=hint)
     waveform, lengths = inputs
     sound = waveform.ndim == 2 and waveform.is_floating_point() and 0 not in waveform.shape
     if not sound or lengths.shape != waveform.shape[:1] or lengths.dtype not in (torch.int32, torch.int64):

@@ -112,7 +112,7 @@ class MelEncoder(Encoder):
                 found=f"{c.n_mels} bands, {empty} or more of which lie between two frequencies of a window of "
                 f"{c.window_ms} ms",
                 expected="bands that hold at least one",
-                mend="Take fewer bands, or a longer window.",
+                hint="Take fewer bands, or a longer window.",
             )
         # They follow from the configuration, so a checkpoint does not hold them.
         self.register_buffer("window", torch.hann_window(c.window), persistent=False)

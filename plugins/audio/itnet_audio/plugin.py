@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itnet_core.component import ComponentSpec, Kind, PresetSpec
-from itnet_core.hookspecs import hookimpl
+from itnet_core import ComponentSpec, PresetSpec, hookimpl
+from itnet_core.plugin.specs import Kind
 
 
 @hookimpl

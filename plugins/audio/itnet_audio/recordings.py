@@ -14,7 +14,7 @@ from torch import Tensor
 from itnet_audio.resampling import Resampling
 from itnet_audio.wav import FORMS, LINEAR, OTHERS, Wav
 from itnet_core import DataError
-from itnet_core.files import open_regular
+from itnet_core.plugin.files import open_regular
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 """Of the files that are taken for recordings; what they hold decides how they are decoded."""
@@ -65,7 +65,7 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
     except Exception as error:  # a damaged file makes decoders raise anything, struct.error and KeyError among them
         reason = getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__
         found = f"a damaged or unreadable file ({reason})"
-        raise DataError(str(path), found=found, expected=EXPECTED, mend="Replace or remove it.") from error
+        raise DataError(str(path), found=found, expected=EXPECTED, hint="Replace or remove it.") from error
     if not np.isfinite(samples).all():
         raise DataError(str(path), found="samples that are NaN or infinite", expected="numbers, 1 being full scale")
     return torch.from_numpy(samples)
@@ -73,7 +73,7 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
 
 def _part(sound: Sound, sample_rate: int, length: int | None, path: Path, *, at_random: bool) -> NDArray[np.float32]:
     if not sound.length:
-        raise DataError(str(path), found="no samples", expected="at least one", mend="Replace or remove it.")
+        raise DataError(str(path), found="no samples", expected="at least one", hint="Replace or remove it.")
     resampling = Resampling(sound.rate, sample_rate)
     whole = resampling.length(sound.length)
     length = whole if length is None else min(length, whole)
@@ -104,7 +104,7 @@ def _opened(file: BinaryIO, path: Path) -> Sound:
         return _by_soundfile(file, path, f"WAV in {OTHERS.get(tag, f'the format {tag}')}")
     if kind not in COMPRESSED:
         found = "a file of no such format" if kind else "an empty file"
-        raise DataError(str(path), found=found, expected=EXPECTED, mend="Remove it, or convert it to WAV.")
+        raise DataError(str(path), found=found, expected=EXPECTED, hint="Remove it, or convert it to WAV.")
     sound = _by_soundfile(file, path, COMPRESSED[kind])
     if kind == b"OggS":  # of which soundfile would read what is there
         _check_last_page(file)
@@ -121,7 +121,7 @@ def _by_soundfile(file: BinaryIO, path: Path, what: str) -> Sound:
             str(path),
             found=f"{what}, and soundfile is not installed",
             expected="WAV of whole numbers or floats, which needs nothing else",
-            mend="Run: pip install 'itnet-audio[compressed]'. Or convert it to WAV.",
+            hint="Run: pip install 'itnet-audio[compressed]'. Or convert it to WAV.",
         ) from None
     file.seek(0)
     opened: Any = soundfile.SoundFile(file)

@@ -71,7 +71,7 @@ class SpeechCommands(AudioClassification):
         if not files:
             found = "no recording" if (self._folder / word).is_dir() else "no such folder"
             raise DataError(
-                str(self._folder / word), found=found, expected="<speaker>_nohash_<number>.wav", mend="Fetch it again."
+                str(self._folder / word), found=found, expected="<speaker>_nohash_<number>.wav", hint="Fetch it again."
             )
         return files
 
@@ -82,13 +82,13 @@ class SpeechCommands(AudioClassification):
         except UnicodeDecodeError:
             raise DataError(str(path), found="bytes that are no UTF-8", expected="a list of files") from None
         if not lines:
-            raise DataError(str(path), found="no file in it", expected="a list of files", mend="Fetch it again.")
+            raise DataError(str(path), found="no file in it", expected="a list of files", hint="Fetch it again.")
         for number, line in enumerate(lines, 1):
             word, _, name = line.partition("/")
             if word not in self.classes or "/" in name or not (self._folder / line).is_file():
                 found = f"{line!r} in line {number}"
-                mend = "Fetch the data set again."
-                raise DataError(str(path), found=found, expected="<word>/<file> of a file that is there", mend=mend)
+                hint = "Fetch the data set again."
+                raise DataError(str(path), found=found, expected="<word>/<file> of a file that is there", hint=hint)
         return [self._folder / line for line in lines]
 
     @cached_property
@@ -104,14 +104,14 @@ class SpeechCommands(AudioClassification):
                         str(folder),
                         found=f"{len(unknown)} folders of other words, {min(unknown)} the first",
                         expected=f"the {len(self.classes)} words of version 0.02",
-                        mend="For other words, take the task audio-folder.",
+                        hint="For other words, take the task audio-folder.",
                     )
                 return folder
         raise DataError(
             str(root / FOLDER),
             found=f"no {' and '.join(LISTS.values())}",
             expected="the data set's folder with both lists",
-            mend=f"Set root to the folder that holds {FOLDER}, or download: true.",
+            hint=f"Set root to the folder that holds {FOLDER}, or download: true.",
         )
 
 

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from itnet_audio.folder import AudioFolder
-from itnet_core import ConfigError
-from itnet_core.task import Split
-from itnet_core.testing import TaskConformance
+from itnet_core import ConfigError, Split
 from itnet_tasks import SkippedSampleWarning
+from itnet_testing import TaskConformance
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 LANGUAGES = ("en", "fr", "ru")

@@ -12,9 +12,8 @@ import torch
 from torchaudio.datasets import SPEECHCOMMANDS
 
 from itnet_audio.speech_commands import SpeechCommands
-from itnet_core import DataError
-from itnet_core.task import Split
-from itnet_core.testing import TaskConformance
+from itnet_core import DataError, Split
+from itnet_testing import TaskConformance
 
 FOLDER = "SpeechCommands/speech_commands_v0.02"
 WORDS = SpeechCommands.classes

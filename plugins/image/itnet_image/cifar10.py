@@ -65,13 +65,13 @@ class CIFAR10(SmallPictures):
                 str(root / FOLDER / names[0]),
                 found="no such file, nor an archive",
                 expected=f"the folder {FOLDER} or the archive {ARCHIVE} in root",
-                mend="Take the binary version, not the Python one (it is pickled), or set download: true.",
+                hint="Take the binary version, not the Python one (it is pickled), or set download: true.",
             )
         place, batches = (folders[0], _from_folder(folders[0], names)) if folders else (archive, _from(archive, names))
         if len(set(map(len, batches))) > 1:
             sizes = ", ".join(f"{name} {len(data)}" for name, data in zip(names, batches, strict=True))
             raise DataError(
-                str(place), found=f"batches of {sizes} bytes", expected="equal sizes", mend="Fetch them again."
+                str(place), found=f"batches of {sizes} bytes", expected="equal sizes", hint="Fetch them again."
             )
         records = np.concatenate([_records(f"{place}/{name}", data) for name, data in zip(names, batches, strict=True)])
         pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
@@ -104,7 +104,7 @@ def _from(archive: Path, names: Sequence[str]) -> list[bytes]:
             str(archive),
             found=f"a damaged archive ({error})",
             expected=f"a whole {ARCHIVE}",
-            mend=f"Fetch it again; its MD5 is {MD5}.",
+            hint=f"Fetch it again; its MD5 is {MD5}.",
         ) from error
     missing = set(names) - set(found)
     if missing:
@@ -116,6 +116,6 @@ def _records(place: str, data: bytes) -> np.ndarray[tuple[int, int], np.dtype[np
     """Return a batch's records, shape (N, 3073): a label, then the three planes of a picture."""
     if not data or len(data) % RECORD:
         raise DataError(
-            place, found=f"{len(data)} bytes", expected=f"whole records of {RECORD} bytes", mend="Fetch it again."
+            place, found=f"{len(data)} bytes", expected=f"whole records of {RECORD} bytes", hint="Fetch it again."
         )
     return np.frombuffer(data, dtype=np.uint8).reshape(-1, RECORD)

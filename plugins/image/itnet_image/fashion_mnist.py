@@ -68,7 +68,7 @@ class FashionMNIST(SmallPictures):
                 str(root / name),
                 found="no such file, nor with .gz, nor in FashionMNIST/raw",
                 expected="Fashion-MNIST's four IDX files",
-                mend="Set root to where they are (Debian's dataset-fashion-mnist: /usr/share/datasets/fashion-mnist), "
+                hint="Set root to where they are (Debian's dataset-fashion-mnist: /usr/share/datasets/fashion-mnist), "
                 "or download: true.",
             )
         return path
@@ -99,5 +99,5 @@ def _read(path: Path, read: Callable[[str], Tensor]) -> Tensor:
     except (OSError, EOFError, zlib.error, ValueError, TypeError, AssertionError, RuntimeError, KeyError) as error:
         found = f"a damaged file ({str(error).partition(chr(10))[0] or type(error).__name__})"
         raise DataError(
-            str(path), found=found, expected="a whole IDX file of unsigned bytes", mend="Fetch it again."
+            str(path), found=found, expected="a whole IDX file of unsigned bytes", hint="Fetch it again."
         ) from error

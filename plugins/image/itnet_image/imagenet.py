@@ -9,8 +9,7 @@ from pathlib import Path
 from torchmetrics.classification import MulticlassAccuracy
 from torchvision.models import ResNet18_Weights
 
-from itnet_core import DataError
-from itnet_core.task import Metric
+from itnet_core import DataError, Metric
 from itnet_image.photographs import SUFFIXES, Photographs
 from itnet_tasks import Labelled, Share, Smoothing, class_files, class_names
 
@@ -57,7 +56,7 @@ class ImageNet1k(Photographs):
                 str(self._folder(split)),
                 found=f"{len(wnids)} class folders",
                 expected=f"{len(self.classes)}, one for each wnid",
-                mend="For a part of ImageNet, or other classes, take the task image-folder.",
+                hint="For a part of ImageNet, or other classes, take the task image-folder.",
             )
         return wnids
 

@@ -21,8 +21,8 @@ def check_pictures(pictures: Tensor, channels: int, place: str) -> None:
     if pictures.ndim != 4 or not pictures.is_floating_point() or 0 in pictures.shape:
         raise ShapeError(place, found=found, expected=expected)
     if pictures.shape[1] != channels:
-        mend = f"Configure the encoder with channels={pictures.shape[1]}, or convert the pictures."
-        raise ShapeError(place, found=found, expected=expected, mend=mend)
+        hint = f"Configure the encoder with channels={pictures.shape[1]}, or convert the pictures."
+        raise ShapeError(place, found=found, expected=expected, hint=hint)
     if not torch.compiler.is_compiling() and not pictures.isfinite().all():
         raise ShapeError(place, found="pixels that are NaN or infinite", expected=expected)
 

@@ -53,7 +53,7 @@ class SmallPictures(ImageClassification):
                 place,
                 found=f"{len(pixels)} pictures and {len(numbers)} labels",
                 expected="as many labels as pictures, and at least one",
-                mend="Fetch the files again.",
+                hint="Fetch the files again.",
             )
         good = (numbers >= 0) & (numbers < len(self.classes))
         if good.all():
@@ -62,7 +62,7 @@ class SmallPictures(ImageClassification):
             place,
             found=f"the label {int(numbers[~good][0])} in record {int((~good).nonzero()[0])}",
             expected=f"labels from 0 to {len(self.classes) - 1}",
-            mend="Fetch the files again, or leave such records out with on_bad_sample: skip.",
+            hint="Fetch the files again, or leave such records out with on_bad_sample: skip.",
         )
         if self.config.on_bad_sample == "refuse" or not good.any():
             raise error

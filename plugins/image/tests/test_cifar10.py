@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from itnet_core import DataError
-from itnet_core.testing import TaskConformance
 from itnet_image import cifar10
 from itnet_image.cifar10 import ARCHIVE, CIFAR10, FOLDER
+from itnet_testing import TaskConformance
 
 
 def write_cifar(folder: Path) -> Path:

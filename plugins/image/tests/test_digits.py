@@ -7,8 +7,8 @@ from typing import ClassVar
 import pytest
 import torch
 
-from itnet_core.testing import TaskConformance
 from itnet_image.digits import Digits
+from itnet_testing import TaskConformance
 
 
 def test_digits(check_task) -> None:

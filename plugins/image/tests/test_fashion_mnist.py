@@ -13,8 +13,8 @@ import pytest
 from torchvision import datasets
 
 from itnet_core import DataError
-from itnet_core.testing import TaskConformance
 from itnet_image.fashion_mnist import FashionMNIST
+from itnet_testing import TaskConformance
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 ToIdx = Callable[[np.ndarray], bytes]

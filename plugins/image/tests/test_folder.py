@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
-from itnet_core.testing import TaskConformance
 from itnet_image.folder import ImageFolder
 from itnet_registry import create_model, load_model, save_model
+from itnet_testing import TaskConformance
 
 
 def test_its_own_splits(write_folders, check_task, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
-from itnet_core.testing import TaskConformance
 from itnet_image.imagenet import ImageNet1k
+from itnet_testing import TaskConformance
 
 WNIDS = [f"n{1440764 + 7919 * i:08d}" for i in range(1000)]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from itnet_core import Field, IntegralOperator, MLPKernel, Trunk
-from itnet_core.head import mean
+from itnet_core.models.head import mean
 from itnet_image.patch import PatchEncoder
 
 

@@ -9,12 +9,11 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
-from itnet_core.field import distinct, log_weights
-from itnet_core.kernel import Points
-from itnet_core.precision import exact_dtype
-from itnet_core.remembered import remembered
-from itnet_core.transforms import differentiated
+from itnet_core import ComponentConfig, Field, Kernel, Points, ShapeError, Support
+from itnet_core.operator.field import distinct, log_weights
+from itnet_core.operator.precision import exact_dtype
+from itnet_core.operator.remembered import remembered
+from itnet_core.operator.transforms import differentiated
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
 
@@ -84,7 +83,7 @@ class AttentionKernel(Kernel):
                 "AttentionKernel",
                 found=f"head_dim {self.head_dim}, of dim {dim} and {c.heads} heads",
                 expected="a positive number, and an even one with rotary",
-                mend="Give head_dim, or another number of heads.",
+                hint="Give head_dim, or another number of heads.",
             )
         self.additive: Tensor | None = None
         self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
@@ -173,7 +172,7 @@ class AttentionKernel(Kernel):
                 f"{type(self).__name__}.additive",
                 found=f"shape {tuple(found)}",
                 expected=f"one that expands to (B, heads, queries, keys) = {shape}",
-                mend="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
+                hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
             )
         return additive.expand(shape)
 

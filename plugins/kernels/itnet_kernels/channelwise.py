@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itnet_core import Kernel, ShapeError, Support
-from itnet_core.field import Measure
-from itnet_core.kernel import Points
+from itnet_core import Kernel, Measure, Points, ShapeError, Support
 from itnet_kernels.timeline import in_order, ordered_alone
 
 
@@ -74,7 +72,7 @@ class ChannelwiseKernel(Kernel):
                 type(self).__name__,
                 found=f"{dim} channels in heads of {head_dim}",
                 expected=f"{self.heads} channels, each a head",
-                mend="A map before or after the operator may change the number of channels.",
+                hint="A map before or after the operator may change the number of channels.",
             )
 
 

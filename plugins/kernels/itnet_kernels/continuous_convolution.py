@@ -11,10 +11,9 @@ from pydantic import Field as Option
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Support
-from itnet_core.kernel import Points
-from itnet_core.precision import exact_dtype, precise
-from itnet_core.transforms import differentiated
+from itnet_core import ComponentConfig, Field, Kernel, Points, Support
+from itnet_core.operator.precision import exact_dtype, precise
+from itnet_core.operator.transforms import differentiated
 from itnet_kernels.lattice import lattice
 from itnet_kernels.weighting import weighted
 

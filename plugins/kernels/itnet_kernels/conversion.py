@@ -83,7 +83,7 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
             "convert",
             found=_name(type(module)),
             expected=f"one of {', '.join(sorted(name.rpartition('.')[2] for name in CONVERTERS))}",
-            mend="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
+            hint="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
         )
     _refuse_hooks(module)
     converted, shared = found(module), {*module.modules()}
@@ -165,7 +165,7 @@ def _refuse_hooks(module: nn.Module) -> None:
             type(module).__name__,
             found=f"hooks: {names}",
             expected="a module without hooks",
-            mend="Remove them: prune.remove, remove_weight_norm, or the handle's own remove().",
+            hint="Remove them: prune.remove, remove_weight_norm, or the handle's own remove().",
         )
 
 

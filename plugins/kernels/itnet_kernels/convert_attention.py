@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import Field, FullSampler, IntegralOperator, Support
-from itnet_core.remembered import tracing
+from itnet_core.operator.remembered import tracing
 from itnet_kernels.attention import AttentionKernel
 from itnet_kernels.convert_layer import Converted
 from itnet_kernels.errors import ConversionError
@@ -160,7 +160,7 @@ class FieldBertAttention(Converted):
                 "BertSelfAttention(attention_mask)",
                 found=type(attention_mask).__name__,
                 expected="a tensor",
-                mend="Load the model with attn_implementation='sdpa' or 'eager'.",
+                hint="Load the model with attn_implementation='sdpa' or 'eager'.",
             )
         if attention_mask is not None and attention_mask.dtype == torch.bool:
             attention_mask = ~attention_mask  # here True is a pair that counts
@@ -212,7 +212,7 @@ def _left_to_original(operator: IntegralOperator, query: Tensor, key: Tensor, *,
             "attention.dropout",
             found=f"attention weights dropped in training, and the sampler {type(operator.sampler).__name__}",
             expected="one of both",
-            mend="Call .eval(), convert a layer with dropout 0, or take the sampler 'full'.",
+            hint="Call .eval(), convert a layer with dropout 0, or take the sampler 'full'.",
         )
     nothing = query.is_nested or 0 in query.shape or 0 in key.shape
     return dropout or nothing or (full and tracing())

@@ -38,7 +38,7 @@ class GridConvolution(Converted, _ConvNd):
                 f"{type(module).__name__}.padding_mode",
                 found=repr(module.padding_mode),
                 expected="'zeros'",
-                mend="Pad by a layer of its own before the convolution.",
+                hint="Pad by a layer of its own before the convolution.",
             )
         super().__init__(module)
         axes = AXES[len(module.kernel_size) - 1]

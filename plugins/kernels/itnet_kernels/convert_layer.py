@@ -8,7 +8,7 @@ from typing import Any, Self
 from torch import nn
 
 from itnet_core import FullSampler, IntegralOperator
-from itnet_core.remembered import tracing
+from itnet_core.operator.remembered import tracing
 
 
 class Converted(nn.Module):

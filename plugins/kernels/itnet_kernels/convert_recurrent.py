@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from itnet_core import ShapeError
-from itnet_core.evaluate import Evaluator
-from itnet_core.stateless import with_parameters
+from itnet_core import Evaluator, ShapeError
+from itnet_core.operator.stateless import with_parameters
 from itnet_kernels.convert_attention import sequence
 from itnet_kernels.convert_layer import Converted, by_fast_path, without_parameters
 from itnet_kernels.errors import ConversionError

@@ -12,8 +12,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, ConfigError, Field, Kernel, ShapeError, Support
-from itnet_core.field import AXES, Measure
+from itnet_core import AXES, ComponentConfig, ConfigError, Field, Kernel, Measure, ShapeError, Support
 from itnet_kernels.lattice import Lattice, lattice
 from itnet_kernels.weighting import weighted
 
@@ -86,7 +85,7 @@ class ConvolutionKernel(Kernel):
                 "ConvolutionKernel.axes",
                 found=f"{config.axes!r}, for points that differ on {axes!r} alone",
                 expected="an axis on which they differ",
-                mend=f"Give axes={axes!r} and a spacing, with one number of kernel_size for each axis.",
+                hint=f"Give axes={axes!r} and a spacing, with one number of kernel_size for each axis.",
             )
         return True
 
@@ -212,7 +211,7 @@ class ConvolutionKernel(Kernel):
                 "ConvolutionKernel.spacing",
                 found=f"none, and a key field on the grid {key.grid}{beside}",
                 expected=f"a grid of {len(along)} dimensions, or a spacing",
-                mend="Give the kernel a spacing, the length between two taps.",
+                hint="Give the kernel a spacing, the length between two taps.",
             )
         of_query = of_query or found
         # Along a dimension of one point the query's grid says the step, or nothing does.

@@ -9,10 +9,8 @@ from pydantic import PositiveInt, field_validator
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from itnet_core import ComponentConfig, Field, Kernel, MLPKernel, ShapeError
-from itnet_core.evaluate import AutoEvaluator, Evaluator
-from itnet_core.kernel import Points
-from itnet_core.kernels.mlp import PointTerms
+from itnet_core import AutoEvaluator, ComponentConfig, Evaluator, Field, Kernel, MLPKernel, Points, ShapeError
+from itnet_core.operator.mlp import PointTerms
 
 
 class CrossKernel(Kernel):

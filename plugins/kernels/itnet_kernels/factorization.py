@@ -9,8 +9,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from itnet_core import Field, Kernel, MLPKernel
-from itnet_core.kernel import Points
+from itnet_core import Field, Kernel, MLPKernel, Points
 from itnet_kernels.cross import CrossKernel
 from itnet_kernels.cross_approximation import core, crosses, errors_by_rank
 from itnet_kernels.errors import FactorizationError
@@ -80,7 +79,7 @@ def factorize(
     """
     obstacle = why_not(kernel)
     if obstacle or not isinstance(kernel, MLPKernel):
-        raise FactorizationError("factorize(kernel)", found=obstacle, expected=EXPECTED, mend=MEND)
+        raise FactorizationError("factorize(kernel)", found=obstacle, expected=EXPECTED, hint=HINT)
     sides = [query] if key is None else [query, key]
     _check(kernel, sides, rank, tolerance, points)
     generator = torch.Generator().manual_seed(seed)
@@ -126,7 +125,7 @@ def _check(kernel: MLPKernel, sides: list[Field], rank: int, tolerance: float, p
 
 
 EXPECTED = "an MLPKernel with every pair in its support and normalization 'none'"
-MEND = "Leave it exact, or train a model with the kernel 'low-rank' instead."
+HINT = "Leave it exact, or train a model with the kernel 'low-rank' instead."
 
 
 def why_not(kernel: Kernel) -> str:

@@ -9,8 +9,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Support
-from itnet_core.kernel import Normalization
+from itnet_core import ComponentConfig, Field, Kernel, Normalization, Support
 
 
 class GaussianKernel(Kernel):

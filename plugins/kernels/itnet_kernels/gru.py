@@ -7,10 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field
-from itnet_core.field import distinct
-from itnet_core.kernel import Points
-from itnet_core.transforms import differentiated
+from itnet_core import ComponentConfig, Field, Points
+from itnet_core.operator.field import distinct
+from itnet_core.operator.transforms import differentiated
 from itnet_kernels.cells import GRUCell
 from itnet_kernels.recurrent import RecurrentKernel
 

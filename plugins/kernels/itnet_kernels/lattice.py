@@ -7,10 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itnet_core import Field
-from itnet_core.field import distinct
-from itnet_core.kernel import Points
-from itnet_core.remembered import remembered
+from itnet_core import Field, Points
+from itnet_core.operator.field import distinct
+from itnet_core.operator.remembered import remembered
 
 Vector = tuple[float, ...]
 

@@ -9,8 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
-from itnet_core.kernel import Normalization, Points
+from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, ShapeError, Support
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
@@ -61,7 +60,7 @@ class LinearAttentionKernel(Kernel):
                 "LinearAttentionKernel",
                 found=f"head_dim 0, of dim {dim} and {c.heads} heads",
                 expected="a positive number",
-                mend="Give head_dim, or another number of heads.",
+                hint="Give head_dim, or another number of heads.",
             )
         self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
         self.key = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)

@@ -9,9 +9,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Support
-from itnet_core.kernel import Points
-from itnet_core.precision import precise
+from itnet_core import ComponentConfig, Field, Kernel, Points, Support
+from itnet_core.operator.precision import precise
 from itnet_kernels.weighting import weighted
 
 

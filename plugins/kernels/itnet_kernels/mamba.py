@@ -10,8 +10,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field
-from itnet_core.kernel import Points
+from itnet_core import ComponentConfig, Field, Points
 from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
 from itnet_kernels.selective_scan import selective_scan
 from itnet_kernels.timeline import in_order, potentials

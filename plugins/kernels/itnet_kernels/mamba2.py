@@ -10,9 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Support
-from itnet_core.field import Measure
-from itnet_core.kernel import Points
+from itnet_core import ComponentConfig, Field, Kernel, Measure, Points, Support
 from itnet_kernels.channelwise import steps_at_start
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.timeline import in_order, ordered_alone, potentials

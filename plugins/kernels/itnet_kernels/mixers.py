@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import Field, IntegralOperator
-from itnet_core.kernel import State
+from itnet_core import Field, IntegralOperator, State
 from itnet_kernels.convolution import ConvolutionKernel
 from itnet_kernels.mamba import MambaKernel
 from itnet_kernels.mamba2 import Mamba2Kernel

@@ -99,7 +99,7 @@ def _factorized(operators: Mapping[str, IntegralOperator], calls: Calls, name: s
     try:
         return factorize(operators[name].kernel, query, key, **options)
     except FactorizationError as error:
-        raise FactorizationError(name, found=error.found, expected=error.expected, mend=error.mend) from error
+        raise FactorizationError(name, found=error.found, expected=error.expected, hint=error.hint) from error
 
 
 def _left(operator: IntegralOperator, calls: list[Any]) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core.transforms import refuse_second_derivatives, refuse_transform
+from itnet_core.operator.transforms import refuse_second_derivatives, refuse_transform
 
 SLACK = 1e-3
 """How far over the edge of what a path can reach a corrected state still counts as rounding."""

@@ -10,9 +10,8 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, FieldError, Kernel, ShapeError, Support
-from itnet_core.kernel import Points, State
-from itnet_core.transforms import transform_of
+from itnet_core import ComponentConfig, Field, FieldError, Kernel, Points, ShapeError, State, Support
+from itnet_core.operator.transforms import transform_of
 from itnet_kernels.cells import GRUCell, LSTMCell
 from itnet_kernels.newton import SolverReport, before, solve
 from itnet_kernels.scan import scan
@@ -104,7 +103,7 @@ class RecurrentKernel(Kernel):
                 type(self).__name__,
                 found=f"a result of {dim} channels",
                 expected=f"hidden = {self.heads}",
-                mend=f"Give the operator out_dim={self.heads}, or the kernel hidden={dim}.",
+                hint=f"Give the operator out_dim={self.heads}, or the kernel hidden={dim}.",
             )
         return nn.Flatten(-2)
 
@@ -260,7 +259,7 @@ class RecurrentKernel(Kernel):
                 f"{type(self).__name__}: Field.positions",
                 found=f"two points of sample {sample} at {time:g} on axis {self.config.axis!r}",
                 expected="a time of its own for each point of a path",
-                mend="Choose another axis, a kernel that needs no order, or for a model a scan order (scan='raster').",
+                hint="Choose another axis, a kernel that needs no order, or for a model a scan order (scan='raster').",
             )
         return order
 

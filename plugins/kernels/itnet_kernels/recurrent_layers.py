@@ -10,9 +10,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ConfigError, Field, IntegralOperator
-from itnet_core.evaluate import Evaluator
-from itnet_core.kernel import Points
+from itnet_core import ConfigError, Evaluator, Field, IntegralOperator, Points
 from itnet_kernels.gru import GRUKernel
 from itnet_kernels.lstm import LSTMKernel
 from itnet_kernels.recurrent import PathState, RecurrentKernel

@@ -8,9 +8,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, ShapeError, Support
-from itnet_core.field import Measure
-from itnet_core.kernel import Points
+from itnet_core import ComponentConfig, Field, Kernel, Measure, Points, ShapeError, Support
 from itnet_kernels.attention import rotated
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.timeline import in_order, ordered_alone
@@ -63,7 +61,7 @@ class RetentionKernel(Kernel):
                 "RetentionKernel",
                 found=f"head_dim {self.head_dim}, of dim {dim} and {c.heads} heads",
                 expected="a positive number, and an even one with rotary",
-                mend="Give head_dim, or another number of heads.",
+                hint="Give head_dim, or another number of heads.",
             )
         self.query = nn.Linear(dim, c.heads * self.head_dim, bias=False)
         self.key = nn.Linear(dim, c.heads * self.head_dim, bias=False)

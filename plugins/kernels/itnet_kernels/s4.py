@@ -11,8 +11,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from itnet_core import ComponentConfig, Field
-from itnet_core.kernel import Points
+from itnet_core import ComponentConfig, Field, Points
 from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
 from itnet_kernels.fourier import convolved_with_past
 from itnet_kernels.weighting import weighted

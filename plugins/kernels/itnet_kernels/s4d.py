@@ -10,9 +10,8 @@ from pydantic import Field as Option
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field
-from itnet_core.kernel import Points
-from itnet_core.transforms import differentiated
+from itnet_core import ComponentConfig, Field, Points
+from itnet_core.operator.transforms import differentiated
 from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
 from itnet_kernels.diagonal import exponential_sums
 from itnet_kernels.scan import scan

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core.transforms import refuse_transform
+from itnet_core.operator.transforms import refuse_transform
 
 CPU_WIDTH = 1 << 17
 """Numbers of a vector operation on a CPU above which it costs more to compute than to start."""

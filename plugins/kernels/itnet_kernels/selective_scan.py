@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core.transforms import refuse_second_derivatives, refuse_transform
+from itnet_core.operator.transforms import refuse_second_derivatives, refuse_transform
 from itnet_kernels.scan import overwrite_with_states
 
 BLOCK = 1 << 20

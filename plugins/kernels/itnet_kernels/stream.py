@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from itnet_core import Field, Kernel
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.kernel import Points
+from itnet_core import DenseEvaluator, Field, Kernel, Points
 
 
 def step_over_all(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itnet_core import Support
-from itnet_core.field import AXES
+from itnet_core import AXES, Support
 from itnet_kernels.weighting import weighted
 
 

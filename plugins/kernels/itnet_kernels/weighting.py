@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itnet_core.field import distinct
-from itnet_core.remembered import remembered
-from itnet_core.transforms import differentiated
+from itnet_core.operator.field import distinct
+from itnet_core.operator.remembered import remembered
+from itnet_core.operator.transforms import differentiated
 
 
 def weighted(values: Tensor, weights: Tensor) -> Tensor:

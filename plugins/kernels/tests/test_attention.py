@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ConfigError, Field, IntegralOperator, Nodes, Sampler, ShapeError
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
+from itnet_core import (
+    AutoEvaluator,
+    ConfigError,
+    DenseEvaluator,
+    Field,
+    IntegralOperator,
+    Nodes,
+    Sampler,
+    ShapeError,
+    TiledEvaluator,
+)
 from itnet_kernels.attention import AttentionKernel, rotated, slopes
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}

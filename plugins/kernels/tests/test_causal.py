@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, Kernel
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.kernel import Points
+from itnet_core import DenseEvaluator, Field, IntegralOperator, Kernel, Points
 from itnet_kernels.linear_attention import LinearAttentionKernel
 from itnet_kernels.mamba import MambaKernel
 from itnet_kernels.mamba2 import Mamba2Kernel

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import pytest
 
-from itnet_core.field import Field
-from itnet_core.testing import KernelConformance
-from itnet_core.testing.fields import scattered
+from itnet_core import Field
+from itnet_testing import KernelConformance
+from itnet_testing.fields import scattered
 
 
 def on_time(case: KernelConformance, seed: int = 0) -> Field:

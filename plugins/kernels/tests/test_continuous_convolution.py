@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from itnet_core import ConfigError, Field, IntegralOperator, ShapeError
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.kernel import Points
+from itnet_core import ConfigError, DenseEvaluator, Field, IntegralOperator, Points, ShapeError
 from itnet_kernels.continuous_convolution import ContinuousConvolutionKernel
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 from transformers import BertConfig, BertModel
 
-from itnet_core import IntegralOperator, ShapeError
-from itnet_core.evaluate import DenseEvaluator
+from itnet_core import DenseEvaluator, IntegralOperator, ShapeError
 from itnet_kernels import ConversionError, convert, convert_model
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 from torch.utils._pytree import tree_leaves
 
-from itnet_core.evaluate import DenseEvaluator, Evaluator, TiledEvaluator
+from itnet_core import DenseEvaluator, Evaluator, TiledEvaluator
 from itnet_kernels import ConversionError, convert, convert_model
 from itnet_kernels.convert_recurrent import FieldRecurrent
 

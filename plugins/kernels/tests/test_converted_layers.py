@@ -18,8 +18,7 @@ from transformers.models.bert.modeling_bert import BertSelfAttention
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
 
-from itnet_core import Field, IntegralOperator, Nodes, Sampler
-from itnet_core.evaluate import DenseEvaluator
+from itnet_core import DenseEvaluator, Field, IntegralOperator, Nodes, Sampler
 from itnet_kernels import ConversionError, convert, convert_model
 
 MAMBA: dict[str, Any] = {"hidden_size": 8, "state_size": 3}

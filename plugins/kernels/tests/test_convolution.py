@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from itnet_core import ConfigError, Field, IntegralOperator, ShapeError
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
+from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator, ShapeError, TiledEvaluator
 from itnet_kernels import convert
 from itnet_kernels.convolution import ConvolutionKernel
 from itnet_kernels.errors import ConversionError

@@ -9,14 +9,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, ShapeError
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
-from itnet_core.testing.fields import scattered
+from itnet_core import (
+    AutoEvaluator,
+    ConfigError,
+    DenseEvaluator,
+    Field,
+    IntegralOperator,
+    MLPKernel,
+    ShapeError,
+    TiledEvaluator,
+)
 from itnet_kernels import FactorizationError, factorize, factorize_model
 from itnet_kernels.cross import CrossKernel
 from itnet_kernels.cross_approximation import core, crosses, errors_by_rank
 from itnet_kernels.gaussian import GaussianKernel
 from itnet_registry import create_model, load_model, save_model
+from itnet_testing.fields import scattered
 
 DIM = 8
 

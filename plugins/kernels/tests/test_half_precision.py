@@ -8,8 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Evaluator, Field, IntegralOperator, Kernel, MLPKernel
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
+from itnet_core import (
+    AutoEvaluator,
+    DenseEvaluator,
+    Evaluator,
+    Field,
+    IntegralOperator,
+    Kernel,
+    MLPKernel,
+    TiledEvaluator,
+)
 from itnet_kernels.attention import AttentionKernel
 from itnet_kernels.continuous_convolution import ContinuousConvolutionKernel
 from itnet_kernels.gaussian import GaussianKernel

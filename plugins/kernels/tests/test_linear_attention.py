@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import Field, IntegralOperator, ShapeError
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator
+from itnet_core import AutoEvaluator, DenseEvaluator, Field, IntegralOperator, ShapeError
 from itnet_kernels.linear_attention import LinearAttentionKernel
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from itnet_core import Field, IntegralOperator, ShapeError
-from itnet_core.evaluate import DenseEvaluator
+from itnet_core import DenseEvaluator, Field, IntegralOperator, ShapeError
 from itnet_kernels.low_rank import LowRankKernel
 
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import DerivativeError, Field, IntegralOperator
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator
+from itnet_core import AutoEvaluator, DenseEvaluator, DerivativeError, Field, IntegralOperator
 from itnet_kernels import selective_scan as blocks
 from itnet_kernels.mamba import MambaKernel
 from itnet_kernels.selective_scan import selective_scan

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import ConfigError, Field, IntegralOperator
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator
+from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator
 from itnet_kernels.mamba2 import Mamba2Kernel
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}

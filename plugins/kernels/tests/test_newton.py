@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from itnet_core.errors import DerivativeError
+from itnet_core import DerivativeError
 from itnet_kernels.cells import GRUCell, LSTMCell
 from itnet_kernels.newton import Cell, linear_recurrence, solve
 

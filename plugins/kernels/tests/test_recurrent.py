@@ -11,10 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from itnet_core import ConfigError, Field, FieldError, IntegralOperator, ShapeError
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, Evaluator, TiledEvaluator
-from itnet_core.kernel import Points
-from itnet_core.sampler import Nodes, Sampler
+from itnet_core import (
+    AutoEvaluator,
+    ConfigError,
+    DenseEvaluator,
+    Evaluator,
+    Field,
+    FieldError,
+    IntegralOperator,
+    Nodes,
+    Points,
+    Sampler,
+    ShapeError,
+    TiledEvaluator,
+)
 from itnet_kernels.gru import GRUKernel
 from itnet_kernels.lstm import LSTMKernel
 from itnet_kernels.recurrent import RecurrentKernel

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, ShapeError
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator
+from itnet_core import AutoEvaluator, DenseEvaluator, Field, IntegralOperator, ShapeError
 from itnet_kernels.retention import RetentionKernel
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from itnet_core import ConfigError, Field, IntegralOperator
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator
+from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator
 from itnet_kernels.s4 import S4Kernel, legs
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}

@@ -8,11 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from itnet_core.errors import ConfigError
-from itnet_core.evaluate import Evaluator
-from itnet_core.kernel import Kernel, Points
-from itnet_core.kernels.mlp import MLPKernel
-from itnet_core.transforms import refuse_transform
+from itnet_core import ConfigError, Evaluator, Kernel, MLPKernel, Points
+from itnet_core.operator.transforms import refuse_transform
 from itnet_native.library import missing
 from itnet_native.operators import sums
 from itnet_native.sums import ACTIVATIONS
@@ -65,7 +62,7 @@ class NativeEvaluator(Evaluator):
         obstacle = _obstacle(kernel, query, key, values)
         if obstacle or not isinstance(kernel, MLPKernel):
             raise ConfigError(
-                "NativeEvaluator", found=obstacle, expected="a case that it evaluates", mend="Use the evaluator 'auto'."
+                "NativeEvaluator", found=obstacle, expected="a case that it evaluates", hint="Use the evaluator 'auto'."
             )
         with torch.autocast("cpu", enabled=False):  # what goes to the library is of the dtype that was looked at
             return _sums(kernel, query, key, values)

@@ -25,7 +25,7 @@ ARRAYS = (
 )
 
 
-MEND = (
+HINT = (
     "run: pip install --force-reinstall --no-deps --no-cache-dir --no-binary :all: itnet-native"
     " (in a checkout: pip install --editable plugins/native)"
 )
@@ -60,7 +60,7 @@ class Library:
         for name in ("itnet_forward", "itnet_backward"):
             getattr(library, name).argtypes = [c_int, POINTER(Problem), c_int]
         if library.itnet_problem_size() != ctypes.sizeof(Problem):
-            raise OSError(f"{PATH} is of another version than this package; {MEND}")
+            raise OSError(f"{PATH} is of another version than this package; {HINT}")
         numbers = [n for n in range(library.itnet_count()) if library.itnet_runs(n)]
         self._numbers = {library.itnet_name(n).decode(): n for n in numbers}
         self.instruction_sets = tuple(self._numbers)
@@ -105,7 +105,7 @@ def missing() -> str:
 @cache
 def _loaded() -> tuple[Library | None, str]:
     if not PATH.is_file():
-        return None, f"it was not compiled when itnet-native was installed; install g++ or clang++, and {MEND}"
+        return None, f"it was not compiled when itnet-native was installed; install g++ or clang++, and {HINT}"
     try:
         return Library(), ""
     except (OSError, AttributeError) as error:

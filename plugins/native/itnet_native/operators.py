@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core.errors import DerivativeError
+from itnet_core import DerivativeError
 from itnet_native.sums import Case
 
 
@@ -131,7 +131,7 @@ def _refuse(ctx: Any, *grads: Any) -> Any:
         "NativeEvaluator",
         found="a backward pass through its gradients",
         expected="first derivatives alone",
-        mend="Use the evaluator 'dense' for second derivatives.",
+        hint="Use the evaluator 'dense' for second derivatives.",
     )
 
 

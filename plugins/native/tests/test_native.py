@@ -16,10 +16,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import ConfigError, DerivativeError, Field, IntegralOperator, MLPKernel
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator
-from itnet_core.hookspecs import hookimpl
-from itnet_core.kernel import Points
+from itnet_core import (
+    AutoEvaluator,
+    ConfigError,
+    DenseEvaluator,
+    DerivativeError,
+    Field,
+    IntegralOperator,
+    MLPKernel,
+    Points,
+    hookimpl,
+)
 from itnet_native import library, plugin, sums
 from itnet_native.evaluator import NativeEvaluator
 from itnet_native.library import Library

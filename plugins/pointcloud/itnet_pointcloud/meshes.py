@@ -35,7 +35,7 @@ def open_mesh(path: Path) -> trimesh.Trimesh:
         raise DataError(str(path), found=f"a file ending in {path.suffix!r}", expected=expected)
     data = read_data(path, expected)
     if not data.strip():
-        raise DataError(str(path), found="an empty file", expected=expected, mend="Replace or remove it.")
+        raise DataError(str(path), found="an empty file", expected=expected, hint="Replace or remove it.")
     try:
         data = _plain(data, kind)
         mesh = trimesh.load_mesh(io.BytesIO(data), file_type=kind, process=False, skip_materials=True)
@@ -45,10 +45,10 @@ def open_mesh(path: Path) -> trimesh.Trimesh:
             raise ValueError(f"a triangle with the corner {mesh.faces.min()}")
     except Exception as error:  # a damaged file makes readers raise anything, IndexError and NameError among them
         found = f"a damaged or unreadable file ({str(error) or type(error).__name__})"
-        raise DataError(str(path), found=found, expected=expected, mend="Replace or remove it.") from error
+        raise DataError(str(path), found=found, expected=expected, hint="Replace or remove it.") from error
     if len(triangles) < announced:
         found = f"{len(triangles)} triangles of {announced} or more that it announces"
-        raise DataError(str(path), found=found, expected=expected, mend="It is cut off: replace or remove it.")
+        raise DataError(str(path), found=found, expected=expected, hint="It is cut off: replace or remove it.")
     _check_triangles(triangles, path)
     return mesh
 
@@ -132,10 +132,10 @@ def _check_triangles(triangles: np.ndarray, path: Path) -> None:
             str(path),
             found="no triangle",
             expected="a surface",
-            mend="Points without faces are no mesh; if there should be faces, the file is cut off.",
+            hint="Points without faces are no mesh; if there should be faces, the file is cut off.",
         )
     if not np.abs(triangles).max() <= np.finfo(np.float32).max:
         raise DataError(str(path), found="corners that are NaN or infinite in float32", expected="finite numbers")
     edges = triangles[:, 1:] - triangles[:, :1]
     if not np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=-1).sum() > 0:
-        raise DataError(str(path), found="triangles of no area", expected="a surface", mend="Replace or remove it.")
+        raise DataError(str(path), found="triangles of no area", expected="a surface", hint="Replace or remove it.")

@@ -81,7 +81,7 @@ class ModelNet40(ShapeClassification):
                 str(root),
                 found=f"no folder {self.classes[0]}, nor in raw or ModelNet{self.number}",
                 expected=f"ModelNet{self.number}'s folders of classes",
-                mend="Set root to where they are, or download: true.",
+                hint="Set root to where they are, or download: true.",
             )
         return found
 

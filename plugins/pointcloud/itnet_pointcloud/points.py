@@ -69,8 +69,8 @@ def check_points(inputs: Points, features: int, place: str) -> Points:
     """
     expected = f"Points(positions (B, N, 3), features (B, N, {features}), weights (B, N)), all floating"
     if not isinstance(inputs, tuple) or len(inputs) != 3 or not all(isinstance(each, Tensor) for each in inputs):
-        mend = "Points.of([Cloud(positions, features), ...]) makes a batch of clouds."
-        raise ShapeError(place, found=type(inputs).__name__, expected=expected, mend=mend)
+        hint = "Points.of([Cloud(positions, features), ...]) makes a batch of clouds."
+        raise ShapeError(place, found=type(inputs).__name__, expected=expected, hint=hint)
     positions, channels, weights = inputs
     found = ", ".join(f"{each.dtype} of shape {tuple(each.shape)}" for each in inputs)
     shape = weights.shape
@@ -78,8 +78,8 @@ def check_points(inputs: Points, features: int, place: str) -> Points:
     if not fit or 0 in shape or not all(each.is_floating_point() for each in inputs):
         raise ShapeError(place, found=found, expected=expected)
     if channels.shape[-1] != features:
-        mend = f"Configure the encoder with features={channels.shape[-1]}, or give the points that many."
-        raise ShapeError(place, found=found, expected=expected, mend=mend)
+        hint = f"Configure the encoder with features={channels.shape[-1]}, or give the points that many."
+        raise ShapeError(place, found=found, expected=expected, hint=hint)
     there = (weights > 0).unsqueeze(-1)
     points = Points(positions.masked_fill(~there, 0.0), channels.masked_fill(~there, 0.0), weights)
     if not torch.compiler.is_compiling():

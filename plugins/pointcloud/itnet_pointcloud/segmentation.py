@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from itnet_core import Batch, DataError, ShapeError
-from itnet_core.task import Metric
+from itnet_core import Batch, DataError, Metric, ShapeError
 from itnet_pointcloud.augmentation import Augmentation, AugmentationConfig, Axis, Factor, Rotation
 from itnet_pointcloud.part_metrics import (
     OF_CATEGORY,
@@ -127,7 +126,7 @@ class PartSegmentation(LabelledTask):
                 "PartSegmentation.loss(prediction)",
                 found=f"shape {tuple(prediction.shape)}",
                 expected=f"a prediction for each of the points, {tuple(targets.shape)}",
-                mend="Take the encoder point: the field of local-group lies at other points.",
+                hint="Take the encoder point: the field of local-group lies at other points.",
             )
         return F.cross_entropy(prediction.flatten(0, 1), targets.flatten(), ignore_index=PADDING)
 
@@ -182,7 +181,7 @@ class PartLoader:
                 str(file),
                 found=f"a folder {file.parent.name!r}",
                 expected=f"one of {', '.join(IDENTIFIERS)}, as the model was given the category",
-                mend="Put it in the folder of its category, or train with category: false.",
+                hint="Put it in the folder of its category, or train with category: false.",
             )
         category = F.one_hot(torch.tensor(number), len(CATEGORIES)).to(cloud.features)
         features = torch.cat([cloud.features, category.expand(len(cloud.features), -1)], dim=-1)

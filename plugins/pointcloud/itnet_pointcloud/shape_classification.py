@@ -10,7 +10,7 @@ import torch
 from pydantic import PositiveInt, model_validator
 from torchmetrics.classification import MulticlassAccuracy
 
-from itnet_core.task import Metric
+from itnet_core import Metric
 from itnet_pointcloud.augmentation import Augmentation, AugmentationConfig
 from itnet_pointcloud.points import Cloud, Points
 from itnet_pointcloud.surface import sample_surface, to_unit_sphere

@@ -77,7 +77,7 @@ def read_shape(file: Path, *, labelled: bool = True) -> tuple[Cloud, Tensor | No
         table = np.loadtxt(lines, dtype=np.float64, ndmin=2) if any(lines) else np.empty((0, 7))
     except ValueError as error:
         found = f"something else ({error})"
-        raise DataError(str(file), found=found, expected=expected, mend="Replace or remove it.") from error
+        raise DataError(str(file), found=found, expected=expected, hint="Replace or remove it.") from error
     finite = (np.abs(table) <= np.finfo(np.float32).max).all()
     if not table.size or table.shape[1] not in ((7,) if labelled else (6, 7)) or not finite:
         what = "" if finite else ", some NaN or infinite in float32"

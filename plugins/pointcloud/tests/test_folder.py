@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from itnet_core import ConfigError, DataError
-from itnet_core.testing import TaskConformance
 from itnet_pointcloud.folder import MeshFolder
 from itnet_tasks import SkippedSampleWarning
+from itnet_testing import TaskConformance
 
 
 def test_its_own_splits(write_folders, tmp_path: Path) -> None:

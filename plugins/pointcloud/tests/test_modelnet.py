@@ -14,8 +14,8 @@ from torch_geometric.datasets import ModelNet
 from torch_geometric.io import read_off
 
 from itnet_core import DataError
-from itnet_core.testing import TaskConformance
 from itnet_pointcloud.modelnet import ModelNet10, ModelNet40
+from itnet_testing import TaskConformance
 
 
 def write_modelnet(root: Path, task: type[ModelNet40], *, train: int = 2, test: int = 1) -> None:

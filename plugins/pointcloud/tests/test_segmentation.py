@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from itnet_core import DataError, ShapeError
-from itnet_core.testing import TaskConformance
 from itnet_pointcloud.part_metrics import PADDING
 from itnet_pointcloud.point import PointEncoder
 from itnet_pointcloud.segmentation import PartSegmentation
 from itnet_pointcloud.shapenet import IDENTIFIERS
 from itnet_registry import create_model
 from itnet_tasks import SkippedSampleWarning
+from itnet_testing import TaskConformance
 
 
 @pytest.fixture

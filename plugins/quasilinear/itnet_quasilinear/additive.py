@@ -12,9 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from itnet_core import ConfigError
-from itnet_core.kernel import Kernel, Points
-from itnet_core.kernels.mlp import ADDITIVE, MLPKernel
+from itnet_core import ConfigError, Kernel, MLPKernel, Points
+from itnet_core.operator.mlp import ADDITIVE
 
 
 class Sides(NamedTuple):
@@ -60,7 +59,7 @@ def refuse_mismatch(kernel: Kernel, activations: tuple[str, ...], place: str) ->
             found=found,
             expected=f"an MLPKernel with inputs among {', '.join(sorted(ADDITIVE))}, an activation among"
             f" {', '.join(activations)}, normalization none and no support",
-            mend="Use the evaluator 'auto' or 'tiled'.",
+            hint="Use the evaluator 'auto' or 'tiled'.",
         )
 
 

@@ -10,10 +10,9 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from itnet_core import ComponentConfig, Evaluator
-from itnet_core.kernel import Kernel, Points
-from itnet_core.kernels.mlp import ACTIVATIONS as ALL
-from itnet_core.transforms import refuse_transform
+from itnet_core import ComponentConfig, Evaluator, Kernel, Points
+from itnet_core.operator.mlp import ACTIVATIONS as ALL
+from itnet_core.operator.transforms import refuse_transform
 from itnet_quasilinear.additive import Sides, constant_part, mismatch, refuse_mismatch, separate
 from itnet_quasilinear.errors import ToleranceError
 from itnet_quasilinear.interpolation import LEAST_HALF_WIDTH, STEPS, Activation, Ranges, sup_errors
@@ -136,7 +135,7 @@ class ChebyshevEvaluator(Evaluator):
             "ChebyshevEvaluator.tolerance",
             found=f"{tried}, for a range of {2 * float(a.half.amax()):.3g}",
             expected=f"{self.tolerance:.1e} with at most max_nodes = {self.config.max_nodes}",
-            mend="Raise the tolerance or max_nodes, or use the evaluator 'tiled'.",
+            hint="Raise the tolerance or max_nodes, or use the evaluator 'tiled'.",
         )
 
 

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core.transforms import refuse_second_derivatives
+from itnet_core.operator.transforms import refuse_second_derivatives
 
 CHUNK = 32
 """Points of a chunk: more make more operations a point, fewer make the products inefficient and the carries many."""

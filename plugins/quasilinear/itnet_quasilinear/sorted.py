@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from itnet_core import Evaluator
-from itnet_core.kernel import Kernel, Points
-from itnet_core.transforms import refuse_transform
+from itnet_core import Evaluator, Kernel, Points
+from itnet_core.operator.transforms import refuse_transform
 from itnet_quasilinear.additive import constant_part, mismatch, refuse_mismatch, separate
 from itnet_quasilinear.relu_sums import relu_sums
 

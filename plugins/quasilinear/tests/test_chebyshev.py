@@ -9,10 +9,18 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from itnet_core import ConfigError, DerivativeError, Field, MLPKernel
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, Evaluator
-from itnet_core.kernel import Kernel, Points
-from itnet_core.kernels.mlp import PointTerms
+from itnet_core import (
+    AutoEvaluator,
+    ConfigError,
+    DenseEvaluator,
+    DerivativeError,
+    Evaluator,
+    Field,
+    Kernel,
+    MLPKernel,
+    Points,
+)
+from itnet_core.operator.mlp import PointTerms
 from itnet_quasilinear import ChebyshevEvaluator, ToleranceError
 from itnet_quasilinear import smooth_sums as module
 
@@ -161,7 +169,7 @@ def test_a_wide_range_takes_more_nodes_and_a_huge_one_is_refused() -> None:
         evaluator(*huge)
     assert "with 256 nodes, for a range of" in raised.value.found
     assert raised.value.expected == "1.0e-06 with at most max_nodes = 256"
-    assert "Raise the tolerance or max_nodes" in raised.value.mend
+    assert "Raise the tolerance or max_nodes" in raised.value.hint
 
 
 def test_the_most_nodes_are_kept_to() -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from itnet_core.testing import EvaluatorConformance
+from itnet_testing import EvaluatorConformance
 
 
 class TestSorted(EvaluatorConformance):

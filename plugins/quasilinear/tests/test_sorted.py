@@ -6,9 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
-from itnet_core.kernel import Kernel, Points
+from itnet_core import (
+    AutoEvaluator,
+    ConfigError,
+    DenseEvaluator,
+    Field,
+    IntegralOperator,
+    Kernel,
+    MLPKernel,
+    Points,
+    TiledEvaluator,
+)
 from itnet_quasilinear import SortedEvaluator
 
 ADDITIVE: dict[str, Any] = {"inputs": ("query", "key", "displacement")}
@@ -54,7 +62,7 @@ def test_what_is_not_additive_is_refused(kernel: Kernel, found: str) -> None:
     assert raised.value.found == found
     assert "SortedEvaluator(kernel)" in str(raised.value)
     assert "relu" in raised.value.expected
-    assert "'tiled'" in raised.value.mend
+    assert "'tiled'" in raised.value.hint
 
 
 def test_inputs_are_declared_and_not_probed() -> None:

@@ -72,7 +72,7 @@ class LandmarksSampler(Sampler):
                 "LandmarksSampler.pool",
                 found=f"{pool}, and a key on the grid {grid}",
                 expected=f"a grid of {len(pool)} dimensions",
-                mend="Give a count for points that are no grid.",
+                hint="Give a count for points that are no grid.",
             )
         sizes = [-(-size // by) for size, by in zip(grid, pool, strict=True)]
         owner = torch.zeros(grid, dtype=torch.long, device=key.device)

@@ -11,8 +11,8 @@ from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
 from itnet_core import ComponentConfig, Field, Nodes, Sampler, ShapeError
-from itnet_core.curve import along_curve
-from itnet_core.field import distinct
+from itnet_core.models.z_order import along_curve
+from itnet_core.operator.field import distinct
 from itnet_samplers.drawing import Method, draw
 from itnet_samplers.proposals import LearnedDensity, log_proposal
 
@@ -24,7 +24,7 @@ class MonteCarloSampler(Sampler):
     consistent: its bias falls as 1/M, faster than its error, which falls as M^{−1/2}. `itnet_samplers.drawing.draw` has
     the methods and their weights. A field of no more than M points is taken as it is.
 
-    A learned p is trained by `itnet_core.proposal_loss.proposal_loss`, which training collects
+    A learned p is trained by `itnet_core.operator.proposal_loss.proposal_loss`, which training collects
     (`itnet_core.auxiliary_losses`); its optimum is p* ∝ w_j ‖k(·, y_j) V u(y_j)‖. No other gradient reaches it: weights
     are constants of p. Under a causal support, mind that p is normalised over all points, those to come too.
 

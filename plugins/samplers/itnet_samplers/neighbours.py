@@ -10,7 +10,7 @@ from pydantic import Field as Option
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from itnet_core import ComponentConfig, ConfigError, Field, Nodes, Sampler
-from itnet_core.field import distinct
+from itnet_core.operator.field import distinct
 from itnet_samplers.search import most_within, nearest
 
 
@@ -74,7 +74,7 @@ class NeighboursSampler(Sampler):
                 "NeighboursSampler.window",
                 found=f"{window}, a query on the grid {query.grid} and a key on the grid {grid}",
                 expected=f"one grid of {len(window)} dimensions for both, or queries on some of the key's points",
-                mend="Give a count or a radius for points elsewhere.",
+                hint="Give a count or a radius for points elsewhere.",
             )
         indices, there = (each[centres] for each in window_indices(grid, window, key.device))
         indices = indices.expand(len(key.values), -1, -1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itnet_core.component import ComponentSpec
-from itnet_core.hookspecs import hookimpl
+from itnet_core import ComponentSpec, hookimpl
 
 
 @hookimpl

@@ -38,7 +38,7 @@ class LearnedDensity(nn.Module):
                 "MonteCarloSampler",
                 found=f"positions of {key.positions.shape[-1]} coordinates",
                 expected=f"position_dim = {self.position_dim}",
-                mend="Give the sampler the position_dim of the fields.",
+                hint="Give the sampler the position_dim of the fields.",
             )
         weights = key.weights.unsqueeze(-1)
         centre = (weights * key.positions).sum(1, keepdim=True) / weights.sum(1, keepdim=True)

@@ -8,7 +8,7 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from itnet_core.precision import precise
+from itnet_core.operator.precision import precise
 
 BLOCK = 2**22
 """Pairs in a block, at most: 16 MB of distances in float32."""

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import torch
 
-from itnet_core.field import Field
-from itnet_core.testing import SamplerConformance
-from itnet_core.testing.fields import on_a_picture
+from itnet_core import Field
+from itnet_testing import SamplerConformance
+from itnet_testing.fields import on_a_picture
 
 
 class TestMonteCarlo(SamplerConformance):

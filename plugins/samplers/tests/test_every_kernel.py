@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core import Field, IntegralOperator
-from itnet_core.errors import ITNetError
-from itnet_core.evaluate import AutoEvaluator, DenseEvaluator, TiledEvaluator
-from itnet_core.sampler import Nodes, Sampler
-from itnet_core.testing.fields import on_a_line, on_a_picture, scattered
+from itnet_core import (
+    AutoEvaluator,
+    DenseEvaluator,
+    Field,
+    IntegralOperator,
+    ITNetError,
+    Nodes,
+    Sampler,
+    TiledEvaluator,
+)
 from itnet_registry import Registry, create
+from itnet_testing.fields import on_a_line, on_a_picture, scattered
 
 KERNELS = [component.id for component in Registry().components() if component.kind == "kernel"]
 SAMPLERS: dict[str, dict[str, Any]] = {

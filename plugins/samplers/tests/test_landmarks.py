@@ -7,13 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.sampler import FullSampler
-from itnet_core.testing.fields import on_a_picture, scattered, with_padding
+from itnet_core import ConfigError, DenseEvaluator, Field, FullSampler, IntegralOperator, MLPKernel
 from itnet_registry import create
 from itnet_samplers.farthest import farthest_points
 from itnet_samplers.landmarks import LandmarksSampler
+from itnet_testing.fields import on_a_picture, scattered, with_padding
 
 
 @settings(deadline=None)

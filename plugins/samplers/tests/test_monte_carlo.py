@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, ShapeError, auxiliary_losses
-from itnet_core.testing.fields import scattered, with_padding
 from itnet_samplers.monte_carlo import MonteCarloSampler
+from itnet_testing.fields import scattered, with_padding
 
 DIM = 8
 UNIFORM = {"proposal": "uniform", "method": "independent"}

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, Support
-from itnet_core.testing.fields import on_a_picture, scattered, with_padding
 from itnet_samplers import search
 from itnet_samplers.farthest import farthest_points
 from itnet_samplers.neighbours import NeighboursSampler, kept_mass
+from itnet_testing.fields import on_a_picture, scattered, with_padding
 
 
 def operator(support: dict[str, Any] | None = None, **options: Any) -> IntegralOperator:

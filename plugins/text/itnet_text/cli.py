@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from itnet_core.printable import printable
+from itnet_core.plugin.printable import printable
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 

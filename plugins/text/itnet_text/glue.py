@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, MulticlassMatthewsCorrCoef
 
-from itnet_core import ComponentConfig
-from itnet_core.task import Metric
+from itnet_core import ComponentConfig, Metric
 from itnet_tasks import Classification, Labelled, LabelledTask, Regression
 from itnet_text.glue_data import HUB, Files
 from itnet_text.reading import text_loader

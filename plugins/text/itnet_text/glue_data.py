@@ -64,7 +64,7 @@ class Files:
             str(homes[0]),
             found=f"neither {split}-*.parquet nor {self._names(split)[0]}, nor a folder {self.hub} or {self.folder}",
             expected=f"GLUE's {self.folder}, as Parquet files or in its original form",
-            mend="Set root to where it is, or download: true.",
+            hint="Set root to where it is, or download: true.",
         )
 
     def _names(self, split: str) -> list[str]:
@@ -99,7 +99,7 @@ def _parquet(paths: list[Path]) -> Dataset:
     except Exception as error:  # pyarrow and datasets raise many kinds for a damaged file
         cause = error.__cause__ or error
         raise DataError(
-            str(paths[0]), found=f"a damaged file ({cause})", expected="a Parquet file", mend="Fetch it again."
+            str(paths[0]), found=f"a damaged file ({cause})", expected="a Parquet file", hint="Fetch it again."
         ) from error
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from itnet_core.component import CommandSpec, ComponentSpec, Kind, PresetSpec
-from itnet_core.hookspecs import hookimpl
+from itnet_core import CommandSpec, ComponentSpec, PresetSpec, hookimpl
+from itnet_core.plugin.specs import Kind
 
 GLUE = {
     "cola": ("CoLA", "whether a sentence is acceptable English"),

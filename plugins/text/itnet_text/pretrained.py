@@ -14,8 +14,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
-from itnet_core.config import restoring
-from itnet_core.files import read_regular
+from itnet_core.plugin.config import restoring
+from itnet_core.plugin.files import read_regular
 from itnet_text.texts import EXAMPLE, Text, check_texts, padded, text_field
 from itnet_text.tokenizer import MOST, TokenizerContent, load, tokenize
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from itnet_core import DataError
-from itnet_core.files import open_regular
+from itnet_core.plugin.files import open_regular
 from itnet_tasks import Labelled
 from itnet_text.texts import fault_of
 
@@ -66,7 +66,7 @@ def read_file(path: Path, encoding: str = "utf-8") -> str:
             f"{path}, line {content.count(10, 0, error.start) + 1}",
             found=f"bytes that are not {encoding} ({content[error.start : error.start + 4]!r})",
             expected=f"a text in {encoding}",
-            mend="Set encoding to the file's (latin-1, utf-16, …), or convert it.",
+            hint="Set encoding to the file's (latin-1, utf-16, …), or convert it.",
         ) from None
     except LookupError:
         raise DataError(str(path), found=f"the encoding {encoding!r}", expected="one that Python knows") from None

@@ -12,7 +12,7 @@ import torch
 from pydantic import model_validator
 
 from itnet_core import DataError
-from itnet_core.config import restoring
+from itnet_core.plugin.config import restoring
 from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, held_out
 from itnet_text.reading import text_loader
 from itnet_text.rows import Columns, Row, labelled, read_table, texts_of
@@ -106,7 +106,7 @@ def columns_of(path: str, config: Any) -> list[tuple[str, Columns]]:
             path,
             found=f"no column {missing[0]!r}",
             expected=f"one of {', '.join(map(repr, sorted(map(str, known))))}",
-            mend="Say text, second_text and label; for a file without a header, header: false, and numbers from 0.",
+            hint="Say text, second_text and label; for a file without a header, header: false, and numbers from 0.",
         )
     return rows
 

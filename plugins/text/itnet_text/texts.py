@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core import Field, ShapeError
-from itnet_core.field import AXES
+from itnet_core import AXES, Field, ShapeError
 from itnet_text.tokenizer import Tokens
 
 Text = str | tuple[str, str]
@@ -27,8 +26,8 @@ def check_texts(inputs: Any, place: str) -> list[tuple[str, ...]]:
     expected = "a list of texts, each a string or a pair of strings, none of them empty"
     if isinstance(inputs, str) or not isinstance(inputs, list | tuple) or not inputs:
         found = "no text" if isinstance(inputs, list | tuple) else type(inputs).__name__
-        mend = "Put it into a list." if isinstance(inputs, str) else ""
-        raise ShapeError(place, found=found, expected=expected, mend=mend)
+        hint = "Put it into a list." if isinstance(inputs, str) else ""
+        raise ShapeError(place, found=found, expected=expected, hint=hint)
     texts = []
     for index, text in enumerate(inputs):
         parts = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, list | tuple) else ()

@@ -12,8 +12,8 @@ from pydantic import BeforeValidator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from itnet_core import ShapeError
-from itnet_core.config import restoring
-from itnet_core.files import read_regular
+from itnet_core.plugin.config import restoring
+from itnet_core.plugin.files import read_regular
 
 BYTES = 256
 

@@ -12,9 +12,9 @@ from datasets import Dataset
 from pyarrow import parquet
 
 from itnet_core import DataError
-from itnet_core.testing import TaskConformance
 from itnet_registry import component
 from itnet_tasks import LabelledTask, SkippedSampleWarning
+from itnet_testing import TaskConformance
 from itnet_text.glue import MNLI, MRPC, QQP, SST2, CoLA, MNLIMismatched
 from itnet_text.glue_data import HUB
 

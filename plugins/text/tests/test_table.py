@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
-from itnet_core.testing import TaskConformance
 from itnet_registry import create_model, load_model, save_model
 from itnet_tasks import SkippedSampleWarning
+from itnet_testing import TaskConformance
 from itnet_text.table import TextTable, TextTableRegression
 
 Write = Callable[..., Path]

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from itnet_core.errors import ITNetError
-from itnet_core.task import Batch, Task
+from itnet_core import Batch, ITNetError, Task
 
 
 @runtime_checkable

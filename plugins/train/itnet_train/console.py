@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from itnet_core.printable import printable
+from itnet_core.plugin.printable import printable
 from itnet_train.history import History
 
 

@@ -9,8 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from itnet_core.errors import DataError, ITNetError
-from itnet_core.task import Split, Task
+from itnet_core import DataError, ITNetError, Split, Task
 from itnet_train.batches import Parcel, collate
 from itnet_train.config import TrainConfig
 from itnet_train.schedule import Key, Portion, Schedule, in_order

@@ -83,12 +83,12 @@ class RunDirectory:
             raise RunError(str(self.path), found="a file", expected="a directory, or nothing")
         if not self.path.exists() or not {*self.path.iterdir()} - {self.lock, part_of(self.config)}:
             return  # a run that was killed before its configuration was written is none yet
-        expected, mend = "a new or an empty directory", "Give another --output."
+        expected, hint = "a new or an empty directory", "Give another --output."
         if not self._is_run():
-            raise RunError(str(self.path), found="files that are not of a run", expected=expected, mend=mend)
+            raise RunError(str(self.path), found="files that are not of a run", expected=expected, hint=hint)
         if not resume and not overwrite:
-            mend = f"Give --resume to go on with it, or --overwrite to start again. {mend}"
-            raise RunError(str(self.path), found="a run that is there already", expected=expected, mend=mend)
+            hint = f"Give --resume to go on with it, or --overwrite to start again. {hint}"
+            raise RunError(str(self.path), found="a run that is there already", expected=expected, hint=hint)
         if resume and (self.state.exists() or self.metrics.exists()):
             self._check_same(config)
 
@@ -125,7 +125,7 @@ class RunDirectory:
                 f"--resume {self.path}",
                 found="; ".join(f"{key} = {now.get(key)!r}, which was {before.get(key)!r}" for key in changed),
                 expected="the configuration that the run was started with",
-                mend=f"Only {', '.join(sorted(free))} may change. Give another --output for another run.",
+                hint=f"Only {', '.join(sorted(free))} may change. Give another --output for another run.",
             )
 
     def _tidy(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itnet_core.errors import ITNetError
+from itnet_core import ITNetError
 
 
 class RunError(ITNetError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-from itnet_core.task import Split
+from itnet_core import Split
 from itnet_registry import load_model, use_sampler
 from itnet_train.config import TrainConfig
 from itnet_train.console import quiet

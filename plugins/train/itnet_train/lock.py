@@ -40,7 +40,7 @@ def locked(path: Path) -> Iterator[None]:
                 str(path.parent),
                 found="a run that is being written to now",
                 expected="a directory that no other process uses",
-                mend="Wait for it or end it, or give another --output.",
+                hint="Wait for it or end it, or give another --output.",
             ) from None
         except OSError as error:
             say(f"{path}: nothing keeps a second run away from this directory: {error.strerror}")

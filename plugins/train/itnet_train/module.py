@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from itnet_core.auxiliary import auxiliary_losses
-from itnet_core.model import ITNetModel
-from itnet_core.task import Task
+from itnet_core import ITNetModel, Task, auxiliary_losses
 from itnet_train.batches import Parcel, collate
 from itnet_train.config import TrainConfig
 from itnet_train.errors import NonFiniteError
@@ -166,5 +164,5 @@ class TaskModule(LightningModule):
             f"the {what} of epoch {self.current_epoch + 1}, batch {batch_idx + 1} (step {self.global_step + 1})",
             found=str(found),
             expected="a finite number",
-            mend="Nothing that was saved is lost. Lower train.learning_rate, or raise train.warmup.",
+            hint="Nothing that was saved is lost. Lower train.learning_rate, or raise train.warmup.",
         )

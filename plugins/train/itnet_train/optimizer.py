@@ -8,8 +8,7 @@ from typing import Any
 from torch import nn
 from torch.optim import AdamW
 
-from itnet_core import Encoder
-from itnet_core.kernel import Kernel
+from itnet_core import Encoder, Kernel
 from itnet_train.config import TrainConfig
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from itnet_core.errors import ConfigError, shown
+from itnet_core import ConfigError
+from itnet_core.plugin.errors import shown
 from itnet_registry.yaml_text import DEPTH, read_yaml
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from itnet_core.errors import ConfigError
+from itnet_core import ConfigError
 from itnet_registry import load_model
 from itnet_registry.targets import one_line
 from itnet_train.batches import collate

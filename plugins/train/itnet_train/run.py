@@ -17,9 +17,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from itnet_core.errors import ConfigError, ITNetError
-from itnet_core.model import ITNetModel
-from itnet_core.task import Split, Task
+from itnet_core import ConfigError, ITNetError, ITNetModel, Split, Task
 from itnet_registry import create_model, load_model
 from itnet_registry.errors import ComponentError, refused_as
 from itnet_registry.needs import check_heads
@@ -196,7 +194,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
             f"the validation of all {len(history.rows)} epochs",
             found="nan in each",
             expected="a number in one of them, which would be the best",
-            mend=f"The weights of the last are in {directory.last}. Lower train.learning_rate, or raise train.warmup.",
+            hint=f"The weights of the last are in {directory.last}. Lower train.learning_rate, or raise train.warmup.",
         )
     best = TaskModule(load_model(directory.best), run.tasks, run.config)
     trainer.test(best, datamodule=run.data, verbose=False)

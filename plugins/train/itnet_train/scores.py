@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from itnet_core.errors import ConfigError
-from itnet_core.task import Task
+from itnet_core import ConfigError, Task
 from itnet_train.mean_loss import MeanLoss
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from itnet_core.config import parse
+from itnet_core.plugin.config import parse
 from itnet_registry import load_config
 from itnet_registry.default import default_registry
 from itnet_registry.sections import OWN, section_model

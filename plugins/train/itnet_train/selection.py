@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from itnet_core.errors import ConfigError
-from itnet_core.model import ITNetModel
-from itnet_core.task import Task
+from itnet_core import ConfigError, ITNetModel, Task
 from itnet_registry import create
 
 
@@ -25,8 +23,8 @@ def tasks_of(model: ITNetModel, modality: str | None = None, **options: Any) -> 
     """
     tasks: dict[str, dict[str, Any]] = dict((model.config or {}).get("tasks", {}))
     if not tasks:
-        mend = "Write task: and a name that `itnet list` shows."
-        raise ConfigError("model.task", found="no task", expected="one that says what is learned", mend=mend)
+        hint = "Write task: and a name that `itnet list` shows."
+        raise ConfigError("model.task", found="no task", expected="one that says what is learned", hint=hint)
     if modality is not None and modality not in tasks:
         raise _other(tasks, modality)
     if options and modality is None and len(tasks) > 1:
@@ -49,5 +47,5 @@ def _other(tasks: Iterable[str], modality: str | None) -> ConfigError:
         "model.tasks",
         found=f"tasks of {', '.join(tasks)}",
         expected=f"one of {modality}" if modality else "one task",
-        mend="" if modality else "Say which with --modality.",
+        hint="" if modality else "Say which with --modality.",
     )

@@ -12,7 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from itnet_core.errors import ConfigError
+from itnet_core import ConfigError
 from itnet_train.config import TrainConfig
 from itnet_train.console import progress_bars
 
@@ -69,7 +69,7 @@ def new_trainer(
             "train.devices",
             found=f"{processes} processes, started by torchrun or a cluster, for devices = {config.devices}",
             expected="one process for each device",
-            mend=f"Set train.devices={processes}, or start one process alone: it starts those of the other devices.",
+            hint=f"Set train.devices={processes}, or start one process alone: it starts those of the other devices.",
         )
     return trainer
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from itnet_core import DataError, Task
-from itnet_core.task import Split
+from itnet_core import DataError, Split, Task
 from itnet_registry import create, create_model
 from itnet_train import TrainConfig, train
 from itnet_train.batches import Parcel, collate

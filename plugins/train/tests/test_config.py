@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from itnet_core.config import parse
-from itnet_core.errors import ConfigError
+from itnet_core import ConfigError
+from itnet_core.plugin.config import parse
 from itnet_train import TrainConfig
 from itnet_train.config import FREE_ON_RESUME
 

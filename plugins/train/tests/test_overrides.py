@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from itnet_core.errors import ConfigError
+from itnet_core import ConfigError
 from itnet_train.overrides import override
 
 

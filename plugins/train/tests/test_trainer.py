@@ -37,7 +37,7 @@ def test_processes_that_are_not_one_for_each_device_are_refused(
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=r"train\.devices: found 3 processes") as caught:
         new_trainer(TrainConfig(accelerator="cpu", devices=devices))
-    assert "train.devices=3" in caught.value.mend
+    assert "train.devices=3" in caught.value.hint
     assert new_trainer(TrainConfig(accelerator="cpu", devices=3)).world_size == 3
 
 

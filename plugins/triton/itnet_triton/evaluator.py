@@ -7,12 +7,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from itnet_core.config import ComponentConfig
-from itnet_core.errors import ConfigError
-from itnet_core.evaluate import Evaluator
-from itnet_core.kernel import Kernel, Points
-from itnet_core.kernels.mlp import MLPKernel
-from itnet_core.transforms import refuse_transform
+from itnet_core import ComponentConfig, ConfigError, Evaluator, Kernel, MLPKernel, Points
+from itnet_core.operator.transforms import refuse_transform
 from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
 FEATURES, HEAD_DIM = 128, 256
@@ -102,8 +98,8 @@ class TritonEvaluator(Evaluator):
         obstacle = self.obstacle(kernel, query, key, values)
         if obstacle is not None or not isinstance(kernel, MLPKernel):
             found, _, expected = str(obstacle).partition("; expected ")
-            mend = "Use the evaluator 'auto' or 'tiled'."
-            raise ConfigError("TritonEvaluator", found=found, expected=expected or "Triton", mend=mend)
+            hint = "Use the evaluator 'auto' or 'tiled'."
+            raise ConfigError("TritonEvaluator", found=found, expected=expected or "Triton", hint=hint)
         from itnet_triton.operation import mlp_sum
 
         device = values.device.type

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core.errors import DerivativeError
+from itnet_core import DerivativeError
 from itnet_triton.launch import interpreting, launch
 
 P = ParamSpec("P")
@@ -336,7 +336,7 @@ def _backward(ctx: Any, grad_out: Tensor, _: Tensor | None) -> tuple[Tensor | No
             "TritonEvaluator",
             found="a backward pass with create_graph=True",
             expected="first derivatives alone",
-            mend="Use the evaluator 'dense' for second derivatives.",
+            hint="Use the evaluator 'dense' for second derivatives.",
         )
     out, log_total, *inputs = ctx.saved_tensors
     moves = any(ctx.needs_input_grad[3:5])

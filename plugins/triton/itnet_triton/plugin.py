@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itnet_core.component import Check, ComponentSpec
-from itnet_core.hookspecs import hookimpl
+from itnet_core import Check, ComponentSpec, hookimpl
 
 
 @hookimpl
@@ -21,7 +20,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
 
 @hookimpl
 def itnet_doctor(api: int) -> list[Check]:
-    """Say whether the evaluator can run here; without a GPU there is nothing to mend, and `auto` takes another."""
+    """Say whether the evaluator can run here; without a GPU there is nothing to hint, and `auto` takes another."""
     from itnet_triton.surroundings import missing_gpu, missing_package
 
     gpu, package = missing_gpu(), missing_package()

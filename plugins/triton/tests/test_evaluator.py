@@ -5,10 +5,9 @@ from typing import ClassVar
 
 import torch
 
-from itnet_core.kernels.mlp import MLPKernel
-from itnet_core.support import Support
-from itnet_core.testing import EvaluatorConformance
-from itnet_core.testing.evaluators import ADDITIVE, Case
+from itnet_core import MLPKernel, Support
+from itnet_testing import EvaluatorConformance
+from itnet_testing.evaluators import ADDITIVE, Case
 
 
 class TestTriton(EvaluatorConformance):

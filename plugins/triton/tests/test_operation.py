@@ -9,12 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Field
-from itnet_core.errors import DerivativeError
-from itnet_core.evaluate import DenseEvaluator, Evaluator
-from itnet_core.kernel import Points
-from itnet_core.kernels.mlp import MLPKernel, PointTerms
-from itnet_core.support import Support
+from itnet_core import DenseEvaluator, DerivativeError, Evaluator, Field, MLPKernel, Points, Support
+from itnet_core.operator.mlp import PointTerms
 from itnet_triton import operation
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.launch import interpreting

@@ -8,12 +8,7 @@ import sys
 import pytest
 import torch
 
-from itnet_core import API, Field, IntegralOperator
-from itnet_core.errors import ConfigError
-from itnet_core.evaluate import AutoEvaluator
-from itnet_core.kernel import Points
-from itnet_core.kernels.mlp import MLPKernel
-from itnet_core.support import Support
+from itnet_core import API, AutoEvaluator, ConfigError, Field, IntegralOperator, MLPKernel, Points, Support
 from itnet_triton import surroundings
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.plugin import itnet_doctor

@@ -94,8 +94,8 @@ def _rows(path: Path) -> list[tuple[str, Line]]:
         for row in table:
             place = f"{path}:{table.line_num}"
             if None in row or None in row.values():
-                mend = "Quote captions that hold the separator."
-                raise DataError(place, found="another number of cells", expected="those of the header", mend=mend)
+                hint = "Quote captions that hold the separator."
+                raise DataError(place, found="another number of cells", expected="those of the header", hint=hint)
             split = row.get("split") or None
             rows.append((place, Line(filename=row["filename"], caption=row["caption"], split=split)))
     except csv.Error as error:

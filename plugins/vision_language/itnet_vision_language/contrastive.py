@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Head
-from itnet_core.head import mean
+from itnet_core.models.head import mean
 
 COLDEST = 0.01
 """The least temperature, as in CLIP: a colder one makes training unstable."""

@@ -11,7 +11,7 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveInt, ValidationInfo, field_validator
 
 from itnet_core import DataError
-from itnet_core.config import restoring
+from itnet_core.plugin.config import restoring
 from itnet_tasks import Classification, Labelled
 from itnet_vision_language.json_files import read_json, read_text
 from itnet_vision_language.pictures_with_texts import PicturesWithTexts, Source, checked_text

@@ -7,8 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from itnet_core import Field, union
-from itnet_core.field import AXES
+from itnet_core import AXES, Field, union
 from itnet_vision_language.inputs import ImageText, check_inputs
 from itnet_vision_language.pictures_and_texts import PicturesAndTexts
 

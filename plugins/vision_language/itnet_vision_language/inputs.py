@@ -34,7 +34,7 @@ def check_inputs(inputs: Any, rank: int, place: str) -> ImageText:
     expected = f"pictures of shape {shape} and a list of B texts"
     if not isinstance(inputs, tuple) or len(inputs) != 2 or not isinstance(inputs[0], Tensor):
         found = type(inputs).__name__
-        raise ShapeError(place, found=found, expected=expected, mend="Give it an ImageText(pictures, texts).")
+        raise ShapeError(place, found=found, expected=expected, hint="Give it an ImageText(pictures, texts).")
     pictures, texts = inputs
     if isinstance(texts, str) or not isinstance(texts, Sequence):
         raise ShapeError(place, found=f"texts that are {type(texts).__name__}", expected=expected)

@@ -19,12 +19,12 @@ def read_text(path: Path, expected: str) -> str:
     Raises:
         DataError: there is no such file, it is none, or it is of another encoding.
     """
-    content = read_data(path, expected, mend="Set root to where the data are.")
+    content = read_data(path, expected, hint="Set root to where the data are.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         found = f"bytes that are not UTF-8, at {error.start}"
-        raise DataError(str(path), found=found, expected=expected, mend="Convert it to UTF-8.") from None
+        raise DataError(str(path), found=found, expected=expected, hint="Convert it to UTF-8.") from None
 
 
 def read_json(path: Path, layout: type[T], expected: str) -> T:

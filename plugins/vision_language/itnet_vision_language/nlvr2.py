@@ -13,8 +13,7 @@ from torchmetrics import Metric as TorchMetric
 from torchmetrics.utilities import dim_zero_cat
 from typing_extensions import TypedDict
 
-from itnet_core import DataError
-from itnet_core.task import Metric
+from itnet_core import DataError, Metric
 from itnet_tasks import Classification, Labelled
 from itnet_vision_language.json_files import read_json_lines
 from itnet_vision_language.pictures_with_texts import PicturesWithTexts, Source, checked_text

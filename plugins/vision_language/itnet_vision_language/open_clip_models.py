@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from itnet_core import ConfigError, DataError
-from itnet_core.errors import shown
+from itnet_core.plugin.errors import shown
 
 SUFFIX = ".safetensors"
 
@@ -31,7 +31,7 @@ def unknown(architecture: str) -> ConfigError:
         "OpenCLIPEncoder.architecture",
         found=shown(architecture),
         expected=f"one of open_clip's {len(known)} models (open_clip.list_models())",
-        mend=f"Did you mean {', '.join(close)}? Or write its definition." if close else "Or write its definition.",
+        hint=f"Did you mean {', '.join(close)}? Or write its definition." if close else "Or write its definition.",
     )
 
 
@@ -50,7 +50,7 @@ def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
             "OpenCLIPEncoder.download",
             found=f"false, and a text tower that needs the hub's {', '.join(distant)}",
             expected="true for such architectures",
-            mend="Or name folders that hold them in the definition's text_cfg.",
+            hint="Or name folders that hold them in the definition's text_cfg.",
         )
     # As open_clip.create_model does, which knows names alone and would fetch the weights of some towers.
     own_text = definition.get("custom_text", False) or "hf_model_name" in text
@@ -115,7 +115,7 @@ def load_weights(model: nn.Module, architecture: str, weights: str, *, download:
                 "OpenCLIPEncoder.weights",
                 found=repr(weights),
                 expected=f"a file ending in {SUFFIX}",
-                mend="Others (.pt, .bin) are pickles, which can run code: convert it with safetensors. Or set "
+                hint="Others (.pt, .bin) are pickles, which can run code: convert it with safetensors. Or set "
                 "download: true for the name of published weights.",
             )
         published = _published(architecture, weights)

@@ -11,9 +11,8 @@ from pydantic import PositiveFloat, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, DataError, Encoder, Field, ShapeError, union
-from itnet_core.config import restoring
-from itnet_core.field import AXES, UnionMeasure
+from itnet_core import AXES, ComponentConfig, DataError, Encoder, Field, ShapeError, UnionMeasure, union
+from itnet_core.plugin.config import restoring
 from itnet_vision_language.inputs import ImageText, check_inputs
 from itnet_vision_language.open_clip_models import build, last_tokens, load_weights, tokenizer_of, unknown
 from itnet_vision_language.stacked import stacked

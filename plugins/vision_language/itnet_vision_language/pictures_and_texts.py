@@ -7,9 +7,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Encoder, Field
-from itnet_core.config import Reference, Refers
-from itnet_core.field import UnionMeasure
+from itnet_core import ComponentConfig, ComponentRef, Encoder, Field, RefersTo, UnionMeasure
 from itnet_registry import create
 
 
@@ -33,8 +31,8 @@ class PicturesAndTexts(Encoder):
                 `counting` give each point the same; `given` keeps the parts' own weights.
         """
 
-        image: Annotated[Reference, Refers("encoder", "image")] = Reference(name="itnet-image/patch")
-        text: Annotated[Reference, Refers("encoder", "text")] = Reference(name="itnet-text/token")
+        image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="itnet-image/patch")
+        text: Annotated[ComponentRef, RefersTo("encoder", "text")] = ComponentRef(name="itnet-text/token")
         measure: UnionMeasure = "balanced"
 
     parts: ClassVar[int]

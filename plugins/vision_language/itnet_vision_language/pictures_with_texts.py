@@ -100,7 +100,7 @@ class PicturesWithTexts(LabelledTask):
             else:
                 good.append(sample)
         if errors and (self.config.on_bad_sample == "refuse" or not good):
-            errors[0].mend = f"{errors[0].mend} Or leave such samples out with on_bad_sample: skip.".strip()
+            errors[0].hint = f"{errors[0].hint} Or leave such samples out with on_bad_sample: skip.".strip()
             raise errors[0]
         if errors:
             warn_skipped(len(errors), len(errors) + len(good), str(errors[0]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from itnet_core.component import ComponentSpec, Kind, PresetSpec
-from itnet_core.hookspecs import hookimpl
+from itnet_core import ComponentSpec, PresetSpec, hookimpl
+from itnet_core.plugin.specs import Kind
 
 OPEN_CLIP = "open-clip-torch>=3.0"
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric as TorchMetric
 from torchmetrics.utilities import dim_zero_cat
 
-from itnet_core.task import Metric
+from itnet_core import Metric
 
 FIRST = (1, 5, 10)
 ROWS = 512

@@ -12,8 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import DataError, ShapeError
-from itnet_core.task import Metric
+from itnet_core import DataError, Metric, ShapeError
 from itnet_tasks import HeldOut, Labelled, held_out
 from itnet_vision_language.captions import Caption, read_captions
 from itnet_vision_language.pictures_with_texts import PicturesWithTexts, Source
@@ -83,7 +82,7 @@ class ImageTextRetrieval(PicturesWithTexts):
                 "ImageTextRetrieval.loss(prediction)",
                 found=f"{len(prediction)} embeddings for {len(targets)} pictures with captions",
                 expected="one of each picture, and one of each caption",
-                mend="Configure the encoder with union: false.",
+                hint="Configure the encoder with union: false.",
             )
         pictures, texts = prediction.chunk(2)
         logits = pictures @ texts.T

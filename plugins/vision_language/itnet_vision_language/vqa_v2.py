@@ -15,9 +15,8 @@ from torch.nn import functional as F
 from torchmetrics import Metric as TorchMetric
 from typing_extensions import TypedDict
 
-from itnet_core import DataError
-from itnet_core.config import restoring
-from itnet_core.task import Metric
+from itnet_core import DataError, Metric
+from itnet_core.plugin.config import restoring
 from itnet_tasks import Labelled
 from itnet_vision_language.json_files import read_json
 from itnet_vision_language.pictures_with_texts import PicturesWithTexts, Source, checked_text

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from itnet_core import Field
-from itnet_core.head import mean
+from itnet_core.models.head import mean
 from itnet_vision_language.contrastive import ContrastiveHead
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from itnet_core import DataError
-from itnet_core.testing import TaskConformance
 from itnet_tasks import SkippedSampleWarning
+from itnet_testing import TaskConformance
 from itnet_vision_language.easy_vqa import EasyVQA
 
 

@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from itnet_core import DataError
-from itnet_core.testing import TaskConformance
 from itnet_tasks import SkippedSampleWarning
+from itnet_testing import TaskConformance
 from itnet_vision_language.nlvr2 import NLVR2
 
 

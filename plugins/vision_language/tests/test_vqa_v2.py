@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from itnet_core import ConfigError, DataError
-from itnet_core.testing import TaskConformance
 from itnet_tasks import SkippedSampleWarning
+from itnet_testing import TaskConformance
 from itnet_vision_language.vqa_v2 import Targets, VQAv2
 
 ANNOTATIONS = "v2_mscoco_train2014_annotations.json"

@@ -13,9 +13,9 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from itnet_core.errors import ConfigError, ITNetError
-from itnet_core.printable import printable
-from itnet_registry.cli import conformance, doctor, info, listing, new_plugin, schema, validate
+from itnet_core import ConfigError, ITNetError
+from itnet_core.plugin.printable import printable
+from itnet_registry.cli import doctor, info, listing, new_plugin, schema, validate
 from itnet_registry.cli.output import machine_readable
 from itnet_registry.errors import AmbiguousNameError, UnknownNameError, refusal
 
@@ -121,7 +121,6 @@ app.command("info")(machine_readable(info.info))
 app.command("doctor")(machine_readable(doctor.doctor))
 app.command("new-plugin")(new_plugin.new_plugin)
 app.command("schema")(machine_readable(schema.schema))
-app.command("test-plugin")(machine_readable(conformance.check_plugin))
 app.command("validate")(machine_readable(validate.validate))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from itnet_core.component import Check
+    from itnet_core import Check
     from itnet_registry.errors import Fault
     from itnet_registry.registry import Registry
 
@@ -43,7 +43,7 @@ def _surroundings(registry: Registry) -> list[Check]:
 
     import itnet_core
     import itnet_registry
-    from itnet_core.component import Check
+    from itnet_core import Check
 
     checks = [
         Check(name="python", ok=True, detail=platform.python_version()),
@@ -61,7 +61,7 @@ def _variables(registry: Registry) -> list[Check]:
     """Check that the environment's names are names of plugins that are installed."""
     from packaging.utils import canonicalize_name
 
-    from itnet_core.component import Check
+    from itnet_core import Check
 
     found = registry.discovery
     known = {
@@ -81,7 +81,7 @@ def _variables(registry: Registry) -> list[Check]:
 
 def _metadata(registry: Registry) -> tuple[list[Check], list[Fault]]:
     """Look at the plugins' metadata."""
-    from itnet_core.component import Check
+    from itnet_core import Check
     from itnet_registry.cli.listing import compatible
 
     sources, faults = compatible(registry)
@@ -90,7 +90,7 @@ def _metadata(registry: Registry) -> tuple[list[Check], list[Fault]]:
 
 def _asked(registry: Registry) -> tuple[list[Check], list[Fault]]:
     """Import the plugins and call `itnet_doctor`."""
-    from itnet_core.component import Check
+    from itnet_core import Check
 
     checks = []
     for plugin, found in registry.doctor():
@@ -104,14 +104,14 @@ def _asked(registry: Registry) -> tuple[list[Check], list[Fault]]:
 
 
 def _failed(fault: Fault) -> Check:
-    from itnet_core.component import Check
+    from itnet_core import Check
 
     return Check(name=fault.distribution, ok=False, detail=f"{fault.version}, stage {fault.stage}: {fault.error}")
 
 
 def _shadowed(registry: Registry) -> list[Check]:
     """Tell of distributions that stand twice on `sys.path` and differ."""
-    from itnet_core.component import Check
+    from itnet_core import Check
 
     return [
         Check(name=source.distribution, ok=False, detail=f"another copy, {source.version}, hidden in {source.location}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from itnet_core.component import Kind
-    from itnet_core.kernel import Kernel
+    from itnet_core import Kernel
+    from itnet_core.plugin.specs import Kind
     from itnet_registry.components import Component
     from itnet_registry.declared import Preset
     from itnet_registry.registry import Registry
@@ -49,7 +49,7 @@ def look_up(registry: Registry, name: str, kind: Any = None) -> Component:
     Raises:
         UnknownNameError, AmbiguousNameError: no component has the name, or several have.
     """
-    from itnet_core.component import KINDS
+    from itnet_core.plugin.specs import KINDS
     from itnet_registry.errors import AmbiguousNameError, UnknownNameError
     from itnet_registry.names import unknown
 
@@ -66,7 +66,7 @@ def look_up(registry: Registry, name: str, kind: Any = None) -> Component:
     if len(found) > 1:
         kinds: list[Kind] = [component.kind for component in found]
         raise AmbiguousNameError(
-            "name", found=f"{name!r}, of kinds {', '.join(kinds)}", expected="one kind", mend=f"Add --kind {kinds[0]}."
+            "name", found=f"{name!r}, of kinds {', '.join(kinds)}", expected="one kind", hint=f"Add --kind {kinds[0]}."
         )
     return found[0]
 
@@ -94,8 +94,7 @@ def _of_preset(preset: Preset) -> dict[str, Any]:
 def _of_component(registry: Registry, component: Component) -> dict[str, Any]:
     import inspect
 
-    from itnet_core import Kernel
-    from itnet_core.evaluate import AutoEvaluator
+    from itnet_core import AutoEvaluator, Kernel
     from itnet_registry.automatic import ranked
     from itnet_registry.schemas import component_schema
 
@@ -135,7 +134,7 @@ def _of_component(registry: Registry, component: Component) -> dict[str, Any]:
 
 def _reads_positions(kernel: type[Kernel]) -> str:
     """Return for points that differ on which axes a kernel with its default options reads positions."""
-    from itnet_core.errors import ConfigError
+    from itnet_core import ConfigError
 
     try:
         config, read = kernel.configure(None, kernel.example_options), []

@@ -49,7 +49,7 @@ def check_name(name: str, distribution: str) -> None:
     from importlib.metadata import packages_distributions
     from importlib.util import find_spec
 
-    from itnet_core.errors import ConfigError
+    from itnet_core import ConfigError
     from itnet_registry.requirements import unmet
 
     expected = "letters, digits and single hyphens, beginning with a letter, such as itnet-spectrum"
@@ -76,7 +76,7 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
     import shutil
     import uuid
 
-    from itnet_core.errors import ConfigError
+    from itnet_core import ConfigError
 
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -85,7 +85,7 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
                 "new-plugin --path",
                 found=f"{folder}, which exists",
                 expected="a folder that is to be made",
-                mend="Move it.",
+                hint="Move it.",
             )
         for name, text in files(distribution, kind, licence).items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)

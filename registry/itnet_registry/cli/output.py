@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TextIO, TypeVar
 
-from itnet_core.printable import printable
+from itnet_core.plugin.printable import printable
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,7 +15,7 @@ def schema(
     every: Annotated[bool, typer.Option("--all", help="The schemas of all components, by kind and id.")] = False,
 ) -> None:
     """Write the JSON Schema of a configuration file, or of a component's options."""
-    from itnet_core.errors import ConfigError, ITNetError
+    from itnet_core import ConfigError, ITNetError
     from itnet_registry.cli.info import look_up
     from itnet_registry.cli.output import print_json, print_line
     from itnet_registry.default import default_registry

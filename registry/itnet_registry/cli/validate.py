@@ -17,7 +17,7 @@ def validate(
     One block of the model is built, so that widths and heads are known to fit. The position encoding and the scan order
     that the kernel is given are shown, where there are any.
     """
-    from itnet_core.config import parse
+    from itnet_core.plugin.config import parse
     from itnet_registry.assemble import build
     from itnet_registry.cli.output import print_json, print_line
     from itnet_registry.complete import at, complete

@@ -2,8 +2,7 @@ import torch
 from pydantic import PositiveInt
 from torch import nn
 
-from itnet_core import ComponentConfig, DataError, Encoder, Field, Kernel, Task
-from itnet_core.task import Batch
+from itnet_core import Batch, ComponentConfig, DataError, Encoder, Field, Kernel, Task
 
 
 class Pixels(Encoder):

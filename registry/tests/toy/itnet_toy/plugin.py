@@ -1,7 +1,6 @@
 """A small real plugin: two modalities, each with an encoder and a task."""
 
-from itnet_core.component import Check, CommandSpec, ComponentSpec, PresetSpec
-from itnet_core.hookspecs import hookimpl
+from itnet_core import Check, CommandSpec, ComponentSpec, PresetSpec, hookimpl
 
 
 @hookimpl

@@ -10,8 +10,8 @@ import torch
 from pydantic import ConfigDict, WithJsonSchema, field_serializer
 
 from itnet_core import ComponentConfig, Field
-from itnet_core.encoder import FieldEncoder
-from itnet_core.testing.fields import sample
+from itnet_core.models.encoder import FieldEncoder
+from itnet_testing.fields import sample
 
 
 class SchemaIsValid(FieldEncoder):

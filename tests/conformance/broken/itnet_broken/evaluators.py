@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from itnet_core import Kernel
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.kernel import Points
+from itnet_core import DenseEvaluator, Kernel, Points
 
 
 class RankIsForExactOnes(DenseEvaluator):

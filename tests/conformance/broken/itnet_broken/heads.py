@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from itnet_core import Field
-from itnet_core.head import ClassificationHead
+from itnet_core.models.head import ClassificationHead
 
 
 class DeclarationsAreLight(ClassificationHead):

@@ -7,11 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, ConfigError, Field
-from itnet_core.evaluate import DenseEvaluator
-from itnet_core.kernel import Points
-from itnet_core.kernels.mlp import MLPKernel
-from itnet_core.transforms import under_functorch
+from itnet_core import ComponentConfig, ConfigError, DenseEvaluator, Field, MLPKernel, Points
+from itnet_core.operator.transforms import under_functorch
 
 
 class SomeVariantIsThere(MLPKernel):

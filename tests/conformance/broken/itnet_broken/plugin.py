@@ -6,8 +6,7 @@ import re
 
 import torch  # noqa: F401
 
-from itnet_core.component import ComponentSpec
-from itnet_core.hookspecs import hookimpl
+from itnet_core import ComponentSpec, hookimpl
 
 BROKEN = {
     "encoder": [

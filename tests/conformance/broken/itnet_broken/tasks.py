@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchmetrics.classification import MulticlassAccuracy
 
-from itnet_core.task import Batch, Metric, Split, Task
-from itnet_core.testing.fields import scattered
+from itnet_core import Batch, Metric, Split, Task
+from itnet_testing.fields import scattered
 
 
 class Sum(Task):

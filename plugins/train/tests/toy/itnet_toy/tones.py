@@ -17,8 +17,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchmetrics.classification import MulticlassAccuracy
 
-from itnet_core import Batch, ComponentConfig, DataError, Encoder, Field, Task
-from itnet_core.task import Split
+from itnet_core import Batch, ComponentConfig, DataError, Encoder, Field, Split, Task
 
 LENGTH, TONES = 12, 3
 SEEDS: dict[Split, int] = {"train": 1, "validation": 2, "test": 3}

@@ -1,1 +1,0 @@
-"""Kernels of the core. All others are plugins."""

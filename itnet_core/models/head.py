@@ -1,0 +1,88 @@
+"""Heads turn the trunk's field into a prediction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from itnet_core.operator.field import Field
+from itnet_core.plugin.config import ComponentConfig, Configured
+
+
+class Head(Configured, nn.Module, ABC):
+    """Base of heads: `Head(dim, config)` maps a field of `dim` channels to a prediction."""
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.dim = dim
+        self.config = self.configure(config, options)
+
+    @abstractmethod
+    def forward(self, field: Field) -> Tensor:
+        """Return the prediction for each sample, or for each point."""
+
+
+class ClassificationHead(Head):
+    """Logits of a sample: a linear map of the field's mean under its measure."""
+
+    class Config(ComponentConfig):
+        """Attributes: classes: how many there are."""
+
+        classes: PositiveInt
+
+    example_options: ClassVar[Mapping[str, Any]] = {"classes": 3}
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.linear = nn.Linear(dim, self.config.classes)
+
+    def forward(self, field: Field) -> Tensor:
+        """Return logits of shape (B, classes)."""
+        return self.linear(mean(field))
+
+
+class RegressionHead(Head):
+    """Numbers of a sample: a linear map of the field's mean under its measure."""
+
+    class Config(ComponentConfig):
+        """Attributes: outputs: how many numbers are predicted."""
+
+        outputs: PositiveInt = 1
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.linear = nn.Linear(dim, self.config.outputs)
+
+    def forward(self, field: Field) -> Tensor:
+        """Return numbers of shape (B, outputs)."""
+        return self.linear(mean(field))
+
+
+class PerPointHead(Head):
+    """Logits or numbers at every point: a linear map of the values."""
+
+    class Config(ComponentConfig):
+        """Attributes: outputs: how many a point."""
+
+        outputs: PositiveInt
+
+    example_options: ClassVar[Mapping[str, Any]] = {"outputs": 3}
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.linear = nn.Linear(dim, self.config.outputs)
+
+    def forward(self, field: Field) -> Tensor:
+        """Return an output at every point, shape (B, N, outputs)."""
+        return self.linear(field.values)
+
+
+def mean(field: Field) -> Tensor:
+    """Return ∫ u dμ / ∫ dμ, shape (B, d)."""
+    weights = field.weights.to(field.values.dtype)
+    values = field.values.masked_fill(~field.mask.unsqueeze(-1), 0.0)
+    return (weights.unsqueeze(1) @ values).squeeze(1) / weights.sum(-1, keepdim=True)

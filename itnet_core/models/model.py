@@ -1,0 +1,81 @@
+"""The model: an encoder and a head for each modality, around one trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from itnet_core.models.encoder import Encoder
+from itnet_core.models.head import Head
+from itnet_core.models.trunk import Trunk
+from itnet_core.operator.field import Field
+from itnet_core.plugin.errors import ConfigError
+
+
+class ITNetModel(nn.Module):
+    """Encoders and heads by modality, around one trunk that all modalities share.
+
+    Args:
+        encoders: by modality name.
+        trunk: the blocks.
+        heads: by modality name, the same names as `encoders`; may be empty for a model that only gives features.
+        config: the JSON-native configuration that it was assembled from, if it was; saved with its weights.
+
+    Raises:
+        ConfigError: there is no encoder, a head has no encoder of its name, or torch takes no module of that name.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        trunk: Trunk,
+        heads: Mapping[str, Head],
+        *,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not encoders or not set(heads) <= set(encoders):
+            raise ConfigError(
+                "ITNetModel",
+                found=f"encoders {sorted(encoders)} and heads {sorted(heads)}",
+                expected="at least one encoder, and an encoder for each head",
+            )
+        try:
+            self.encoders = nn.ModuleDict(encoders)
+            self.trunk = trunk
+            self.heads = nn.ModuleDict(heads)
+        except KeyError as error:
+            found = f"a modality that cannot be a module's name ({error.args[0]})"
+            raise ConfigError("ITNetModel.encoders", found=found, expected="another name for it") from error
+        self.config = config
+
+    def forward(self, inputs: Any, modality: str | None = None) -> Tensor:
+        """Return the head's prediction for a batch of one modality.
+
+        Args:
+            inputs: what the modality's encoder reads.
+            modality: which encoder and head; may be left out where the model has one.
+
+        Raises:
+            ConfigError: the modality is not one of the model's, or has no head.
+        """
+        modality = self._modality(modality)
+        if modality not in self.heads:
+            raise ConfigError(
+                f"ITNetModel.heads[{modality!r}]", found="no head", expected="a head", hint="Call `features` instead."
+            )
+        return self.heads[modality](self.features(inputs, modality))
+
+    def features(self, inputs: Any, modality: str | None = None) -> Field:
+        """Return the trunk's field for a batch of one modality."""
+        return self.trunk(self.encoders[self._modality(modality)](inputs))
+
+    def _modality(self, modality: str | None) -> str:
+        names = list(self.encoders)
+        if modality is None and len(names) == 1:
+            return names[0]
+        if modality not in names:
+            raise ConfigError("ITNetModel(modality)", found=repr(modality), expected=f"one of {', '.join(names)}")
+        return modality

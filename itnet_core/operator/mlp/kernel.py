@@ -1,0 +1,216 @@
+"""The paper's kernel: an MLP over pairs of positions and features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import PositiveFloat, PositiveInt, field_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_core.operator.field import Field
+from itnet_core.operator.kernel import Kernel, Normalization, Points
+from itnet_core.operator.mlp.first_layer import pre_activation
+from itnet_core.operator.mlp.pair_inputs import INPUTS, Input, PairInputs
+from itnet_core.operator.precision import exact_dtype, precise
+from itnet_core.operator.support import Support
+from itnet_core.plugin.config import ComponentConfig
+
+Activation = Callable[[Tensor], Tensor]
+ACTIVATIONS: dict[str, Activation] = {"relu": F.relu_, "silu": F.silu, "gelu": F.gelu, "tanh": torch.tanh}
+
+ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
+"""The inputs that are a function of x plus one of y."""
+
+
+class PointTerms(NamedTuple):
+    """What the kernel knows of each point of one side.
+
+    Attributes:
+        features: χ, (B, N, R), in the dtype of the kernel's parameters.
+        positions: x, (B, N, p), in float32 at least.
+    """
+
+    features: Tensor
+    positions: Tensor
+
+
+class MLPKernel(Kernel):
+    """k = W_2 σ(W_1 z + b_1) + b_2, z = [ũ(x), ũ(y), ũ(x)⊙ũ(y), x−y, ‖x−y‖², cos 2πB(x−y), sin 2πB(x−y)] (OPERATOR §2).
+
+    Here ũ = P u has `rank` channels. The vector z of a pair never exists: its contents and phases are bilinear in the
+    features of single points (`PairInputs`), so that one matrix product gives a tile's hidden layer, as it gives
+    attention scores, and a second one of p + 1 numbers a pair adds what depends on x−y and ‖x−y‖².
+
+    Wherever points lie and however far apart, x−y is the difference of two positions in float32 at least, under
+    autocast too, and phases are reduced to a turn in float64: neither cancels.
+
+    Args:
+        dim: channels of the fields, d.
+        config: see `Config`; its fields may also be given as keyword arguments.
+    """
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            heads: scalar kernels.
+            hidden: hidden units of the MLP.
+            rank: channels of ũ = P u.
+            position_dim: coordinates of a position, p; 4 in models, where positions are (t, x, y, z).
+            frequencies: rows of B, drawn once from a normal distribution.
+            frequency_scale: its standard deviation, in cycles for each unit of length.
+            inputs: the inputs of the MLP; leave some out for an ablation.
+            activation: σ.
+            normalization: `none` or `softmax`.
+            support: the pairs that the integral runs over.
+        """
+
+        heads: PositiveInt = 4
+        hidden: PositiveInt = 32
+        rank: PositiveInt = 16
+        position_dim: PositiveInt = 4
+        frequencies: PositiveInt = 8
+        frequency_scale: PositiveFloat = 1.0
+        inputs: tuple[Input, ...] = INPUTS
+        activation: Literal["relu", "silu", "gelu", "tanh"] = "relu"
+        normalization: Normalization = "none"
+        support: Support = Support()
+
+        @field_validator("inputs")
+        @classmethod
+        def _in_order(cls, inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+            if not inputs or len(set(inputs)) < len(inputs):
+                raise ValueError("at least one input, each at most once")
+            return tuple(name for name in INPUTS if name in inputs)
+
+    frequency_matrix: Tensor
+
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Return whether positions are among the inputs."""
+        return not {"displacement", "distance", "fourier"}.isdisjoint(config.inputs)
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.config = c = self.configure(config, options)
+        self.heads, self.normalization, self.support = c.heads, c.normalization, c.support
+        self.inputs = PairInputs(c.inputs, c.rank, c.position_dim, c.frequencies)
+        self.content = nn.Linear(dim, c.rank, bias=False)
+        self.first = nn.Linear(self.inputs.count, c.hidden)
+        self.second = nn.Linear(c.hidden, c.heads)
+        self.register_buffer("frequency_matrix", torch.randn(c.frequencies, c.position_dim) * c.frequency_scale)
+        self._start_local()
+
+    @torch.no_grad()
+    def _start_local(self) -> None:
+        """Start hidden unit c as a bump of radius about ℓ_c around x−y = δ_c, that content and phases modulate.
+
+        With ReLU, σ(1 + ⟨2δ/ℓ², x−y⟩ − ‖x−y‖²/ℓ²) is such a bump, so that the kernel starts as a random convolution
+        with compact filters. ℓ is spread over lengths from a fraction of the domain [−1, 1] to all of it, and
+        W_2 ∝ 1/ℓ gives wide and narrow units a like share. From PyTorch's default, where the kernel is nearly constant
+        and the integral of a normalised field nearly 0, training is several times slower (docs/initialisation.md).
+        """
+        columns = self.inputs.columns
+        length = torch.empty(self.config.hidden, 1).uniform_(math.log(0.25), math.log(1.5)).exp()
+        if "distance" in columns:
+            self.first.weight[:, columns["distance"]] = -1 / length**2
+            self.first.bias.fill_(1.0)
+            if "displacement" in columns:
+                offset = 0.7 * length * torch.randn(self.config.hidden, self.config.position_dim)
+                self.first.weight[:, columns["displacement"]] = 2 * offset / length**2
+        gain = 3.0 if self.normalization == "none" else 1.0
+        self.second.weight.normal_(std=gain / self.config.hidden**0.5).div_(length.T)
+        self.second.bias.zero_()
+
+    @property
+    def pair_width(self) -> int:
+        """The hidden units: the hidden layer of a tile is its largest tensor."""
+        return self.config.hidden
+
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
+        """Return the terms of the query points and of the key points.
+
+        Raises:
+            ShapeError: positions have other coordinates than `position_dim`.
+        """
+        self.check_coordinates(key, self.config.position_dim)
+        key_terms = self._terms(key)
+        return key_terms if query is key else self._terms(query), key_terms
+
+    def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
+        """Return k of shape (B, heads, n, m)."""
+        (query, query_positions), (key, key_positions) = query_terms, key_terms
+        batch, n, m = len(query), query.shape[1], key.shape[1]
+        forms = self.inputs(self.first.weight, self.first.bias)
+        linear = (query @ forms[..., : self.inputs.width].flatten(1)).view(batch, n, -1, self.inputs.width)
+        # Hidden units first: (B, hidden·n, m) makes both layers plain matrix products, and k comes out in its order.
+        linear = linear.transpose(1, 2).flatten(1, 2)
+        if self.inputs.geometry:
+            pairs = self.inputs.pairs(query_positions, key_positions).flatten(2)
+            pairs = pairs.to(torch.promote_types(pairs.dtype, linear.dtype))
+            hidden = pre_activation(linear, key, forms[0, :, self.inputs.width :].to(pairs.dtype), pairs)
+        else:
+            hidden = linear @ key.transpose(1, 2)
+        hidden = ACTIVATIONS[self.config.activation](hidden).view(batch, -1, n * m)
+        dtype = self.second.weight.dtype
+        if self.normalization == "none":
+            return self._second_layer(hidden.to(dtype)).view(batch, -1, n, m)
+        # The error of a logit is a relative error of its weight: large ones have to be in float32.
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self._second_layer(hidden.to(torch.promote_types(hidden.dtype, dtype))).view(batch, -1, n, m)
+
+    def _second_layer(self, hidden: Tensor) -> Tensor:
+        """Return W_2 hidden + b_2, (B, heads, pairs), in the dtype of hidden, (B, hidden, pairs)."""
+        weight, bias = self.second.weight.to(hidden.dtype), self.second.bias.to(hidden.dtype).unsqueeze(1)
+        # Batched, because matmul would transpose the large factor instead.
+        return torch.baddbmm(bias, weight.expand(len(hidden), -1, -1), hidden)
+
+    @property
+    def additive(self) -> bool:
+        """Whether the hidden layer is σ(a(x) + b(y)): no inputs but those in `ADDITIVE` (OPERATOR §2)."""
+        return ADDITIVE.issuperset(self.config.inputs)
+
+    def separate(self, query: Points, key: Points) -> tuple[Tensor, Tensor]:
+        """Return the sides of an additive kernel's hidden layer, a (B, N, hidden) and b (B, M, hidden).
+
+        They are in float32 at least. Positions are taken relative to the middle of the keys that are not padding, so
+        that the error of a + b is relative to the extent of the points, not to their distance from 0.
+        """
+        forms = self.inputs(self.first.weight, self.first.bias)
+        dtype = torch.promote_types(forms.dtype, torch.float32)
+        forms, width = forms.to(dtype), self.inputs.width
+        a = query.terms.features.to(dtype) @ forms[:, :, 0]
+        b = key.terms.features[..., 1:].to(dtype) @ forms[0, :, 1:width].T
+        if self.inputs.geometry:
+            positions, padding = key.terms.positions, (key.weights == 0).unsqueeze(-1)
+            low = positions.masked_fill(padding, torch.inf).amin(1, keepdim=True)
+            high = positions.masked_fill(padding, -torch.inf).amax(1, keepdim=True)
+            middle = (low / 2 + high / 2).detach().nan_to_num()  # without any key that has weight it is not a number
+            weight = forms[0, :, width:].T
+            a = a + (query.terms.positions - middle).to(dtype) @ weight
+            b = b - (positions - middle).to(dtype) @ weight
+        return a, b
+
+    def _terms(self, field: Field) -> PointTerms:
+        positions, dtype = field.positions, self.first.weight.dtype
+        features: dict[str, Callable[[], Tensor]] = {
+            "one": lambda: torch.ones_like(positions[..., :1]),
+            "content": lambda: self.content(field.values),
+            "cos": lambda: phase.cos(),
+            "sin": lambda: phase.sin(),
+        }
+        if "cos" in self.inputs.features:
+            phase = 2 * torch.pi * self._turns(positions)
+        chi = torch.cat([features[name]().to(dtype) for name in self.inputs.features], dim=-1)
+        return PointTerms(chi, precise(positions))
+
+    def _turns(self, positions: Tensor) -> Tensor:
+        """Return Bx to a whole number, (B, N, frequencies): of far points float32 would keep the whole turns alone."""
+        exact = exact_dtype(positions.device)
+        with torch.autocast(positions.device.type, enabled=False):
+            turns = positions.to(exact) @ self.frequency_matrix.to(exact).T
+        return (turns - turns.detach().round()).to(precise(positions).dtype)

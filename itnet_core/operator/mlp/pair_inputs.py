@@ -1,0 +1,131 @@
+"""The inputs of the paper's kernel: bilinear forms in the features of single points, and differences of positions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from itnet_core.operator.transforms import differentiated
+
+Input = Literal["query", "key", "product", "displacement", "distance", "fourier"]
+INPUTS: tuple[Input, ...] = get_args(Input)
+Entry = Tensor | int
+
+SQUARE_LIMIT = 1e30
+"""The largest squared distance: wherever points lie, the first layer is finite in float32 for weights of up to 1e8."""
+
+_FEATURES_OF: dict[Input, tuple[str, ...]] = {
+    "query": ("content",),
+    "key": ("content",),
+    "product": ("content",),
+    "fourier": ("cos", "sin"),
+}
+
+
+class PairInputs(nn.Module):
+    """The vector z of a pair of points, each entry written as z_k = χ(x)ᵀ S_k ψ(x, y) with a constant, sparse S_k.
+
+    The features of a point are χ = [1, ũ, cos 2πBx, sin 2πBx], and those of a pair are ψ = [χ(y), x−y, ‖x−y‖²], both
+    without the entries that no input needs. For example sin(a−b) = sin a cos b − cos a sin b, and ‖x−y‖² = 1·‖x−y‖². A
+    first layer W z + b is then one bilinear form a hidden unit: χ(x)ᵀ T_c ψ(x, y), T_c = Σ_k W_ck S_k + b_c e_1 e_1ᵀ.
+
+    ‖x−y‖² is a bilinear form in single points too, ‖x‖² + ‖y‖² − 2⟨x, y⟩, but one that cancels: its error grows with
+    the square of the domain's extent in units of the distance. The difference of two positions is exact where they are
+    near, so x−y and ‖x−y‖² are computed for each pair: p + 1 numbers, which all hidden units share.
+
+    Args:
+        inputs: which of `INPUTS` there are; z holds them in that order.
+        rank: channels of ũ.
+        position_dim: coordinates of x.
+        frequencies: rows of B.
+
+    Attributes:
+        features: the names of the features in χ, in order.
+        columns: where each input stands in z.
+        count: entries of z.
+        width: entries of χ, R.
+        geometry: entries of ψ behind those of χ(y), G: p for `displacement` and 1 for `distance`.
+    """
+
+    unit: Tensor
+    row: Tensor
+    column: Tensor
+    coefficient: Tensor
+
+    def __init__(self, inputs: Sequence[Input], rank: int, position_dim: int, frequencies: int) -> None:
+        super().__init__()
+        widths = {"content": rank, "cos": frequencies, "sin": frequencies}
+        used = {feature for name in inputs for feature in _FEATURES_OF.get(name, ())}
+        self.features = ("one", *(name for name in widths if name in used))
+        start, self.width = {}, 0
+        for name in self.features:
+            start[name] = self.width
+            self.width += widths.get(name, 1)
+        self._displacement, self._distance = "displacement" in inputs, "distance" in inputs
+        start["displacement"], start["distance"] = self.width, self.width + self._displacement * position_dim
+        self.geometry = start["distance"] + self._distance - self.width
+        sizes = {"query": rank, "key": rank, "product": rank, "displacement": position_dim, "distance": 1}
+        self.columns: dict[Input, slice] = {}
+        self.count = 0
+        for each in (name for name in INPUTS if name in inputs):
+            self.columns[each] = slice(self.count, self.count + sizes.get(each, 2 * frequencies))
+            self.count = self.columns[each].stop
+        entries = [entry for each, at in self.columns.items() for entry in _form(each, at, start)]
+        entries.append((torch.tensor([self.count]), 0, 0, 1.0))
+        for n, name in enumerate(("unit", "row", "column", "coefficient")):
+            parts = [torch.as_tensor(entry[n]).expand(len(entry[0])) for entry in entries]
+            self.register_buffer(name, torch.cat(parts), persistent=False)
+
+    def forward(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return T for a first layer, shape (R, hidden, R + G): entry of χ(x), hidden unit, entry of ψ(x, y).
+
+        The last G entries of ψ are multiplied by 1, the first entry of χ(x), alone: T[1:, :, R:] is 0.
+
+        Args:
+            weight: W, shape (hidden, count).
+            bias: b, shape (hidden,).
+        """
+        columns = torch.cat([weight, bias.unsqueeze(1)], dim=1)[:, self.unit] * self.coefficient.to(weight.dtype)
+        across = self.width + self.geometry
+        flat = weight.new_zeros(len(weight), self.width * across)
+        forms = flat.index_add(1, self.row * across + self.column, columns)
+        return forms.view(-1, self.width, across).transpose(0, 1)
+
+    def pairs(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return the last G entries of ψ for all pairs, (B, G, n, m), for positions (B, n, p) and (B, m, p)."""
+        x, y = query.transpose(1, 2).unsqueeze(3), key.transpose(1, 2).unsqueeze(2)
+        if not self._distance:
+            return x - y
+        if differentiated(query) or differentiated(key):
+            difference = x - y
+            square = difference.square().sum(1, keepdim=True).clamp(max=SQUARE_LIMIT)
+            return torch.cat([difference, square], dim=1) if self._displacement else square
+        axes = query.shape[-1]
+        out = query.new_empty(len(query), axes + 1, query.shape[1], key.shape[1])
+        difference, square = out[:, :axes], out[:, axes]
+        torch.sub(x, y, out=difference)
+        torch.mul(difference[:, 0], difference[:, 0], out=square)
+        for axis in difference.unbind(1)[1:]:
+            square.addcmul_(axis, axis)
+        square.clamp_(max=SQUARE_LIMIT)
+        return out if self._displacement else out[:, axes:]
+
+
+def _form(name: Input, at: slice, start: Mapping[str, int]) -> Iterator[tuple[Tensor, Entry, Entry, float]]:
+    """Yield the non-zero entries (k, row, column, coefficient) of S_k for the entries k = `at` of z; 1 is at row 0."""
+    k = torch.arange(at.start, at.stop)
+    if name in ("displacement", "distance"):
+        yield k, 0, start[name] + torch.arange(len(k)), 1.0
+    elif name == "fourier":
+        real, imaginary = k.chunk(2)
+        cos, sin = start["cos"] + real - at.start, start["sin"] + real - at.start
+        yield real, cos, cos, 1.0
+        yield real, sin, sin, 1.0
+        yield imaginary, sin, cos, 1.0
+        yield imaginary, cos, sin, -1.0
+    else:
+        content = torch.arange(start["content"], start["content"] + len(k))
+        yield k, 0 if name == "key" else content, 0 if name == "query" else content, 1.0

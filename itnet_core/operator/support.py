@@ -1,0 +1,115 @@
+"""Supports: which pairs (x, y) the integral runs over."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import NonNegativeFloat, model_validator
+from torch import Tensor
+
+from itnet_core.operator.field import AXES
+from itnet_core.plugin.config import ComponentConfig
+from itnet_core.plugin.errors import ConfigError
+
+
+class Support(ComponentConfig):
+    """The domain of integration around a query point x. Conditions combine; by default there is none.
+
+    Without an edge a point is in the domain or out of it with all of its weight, which costs an order of convergence:
+    the domain's boundary cuts cells. An edge of about the distance between neighbours counts of a cell what is inside,
+    and the sum converges with the second order of the midpoint rule again (docs/supports.md). Only evaluators that call
+    a kernel's `tile` know edges, `dense` and `tiled`.
+
+    Attributes:
+        causal: only y at or before x on this axis: a letter of `AXES` for positions in R^4, or a coordinate's number.
+        radius: only y with ‖x − y‖ ≤ radius.
+        window: only y with |x − y| ≤ window in every coordinate.
+        edge: the width over which points count less and less, from all of their weight at half the width inside the
+            boundary, over half of it there, to nothing at half the width outside; 0 for a sharp boundary. A causal edge
+            is on the inside alone: y at x counts half, and y after x not at all.
+    """
+
+    causal: str | int | None = None
+    radius: NonNegativeFloat | None = None
+    window: NonNegativeFloat | None = None
+    edge: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _edge_of_something(self) -> Support:
+        if self.edge and self.everywhere:
+            raise ValueError(f"edge = {self.edge:g} of no causal, radius or window")
+        return self
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether every pair is in the support."""
+        return self.causal is None and self.radius is None and self.window is None
+
+    def mask(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return which pairs are in the support, (B, n, m), for positions of shape (B, n, p) and (B, m, p)."""
+        if self.edge:
+            return self.share(query, key) > 0
+        return self._within(query.unsqueeze(2), query.unsqueeze(2), key.unsqueeze(1), key.unsqueeze(1))
+
+    def share(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return how much of its weight each pair counts with, from 0 to 1, (B, n, m); arguments as for `mask`."""
+        dtype = torch.promote_types(query.dtype, torch.float32)
+        if not self.edge:
+            return self.mask(query, key).to(dtype)
+        offset = query.to(dtype).unsqueeze(2) - key.to(dtype).unsqueeze(1)
+        share = torch.ones_like(offset[..., 0])
+        if self.causal is not None:
+            behind = offset[..., self.causal_axis(offset.shape[-1])]
+            share = torch.where(behind >= 0, self._ramp(behind), 0.0)
+        if self.radius is not None:
+            share = share * self._ramp(self.radius - torch.linalg.vector_norm(offset, dim=-1))
+        if self.window is not None:
+            share = share * self._ramp(self.window - offset.abs()).prod(-1)
+        return share
+
+    def _ramp(self, depth: Tensor) -> Tensor:
+        """Return the share at a depth inside a boundary; negative outside."""
+        return (depth / self.edge + 0.5).clamp(0, 1)
+
+    def reaches(self, query_low: Tensor, query_high: Tensor, key_low: Tensor, key_high: Tensor) -> Tensor:
+        """Return which pairs of boxes may hold a pair of the support, (..., n, m).
+
+        Never `False` for boxes that do hold one, so a tile of pairs where it is `False` can be left out.
+
+        Args:
+            query_low: a corner of boxes around query points, (..., n, p).
+            query_high: the opposite corners.
+            key_low: a corner of boxes around key points, (..., m, p).
+            key_high: the opposite corners.
+        """
+        q, k = (query_low.unsqueeze(-2), query_high.unsqueeze(-2)), (key_low.unsqueeze(-3), key_high.unsqueeze(-3))
+        return self._within(*q, *k)
+
+    def _within(self, query_low: Tensor, query_high: Tensor, key_low: Tensor, key_high: Tensor) -> Tensor:
+        """Whether the nearest points of two boxes are in the support or its edge; a point is a box without extent."""
+        gap = torch.maximum(key_low - query_high, query_low - key_high).clamp(min=0)
+        inside = torch.ones(gap.shape[:-1], dtype=torch.bool, device=gap.device)
+        if self.causal is not None:
+            axis = self.causal_axis(gap.shape[-1])
+            inside = inside & (key_low[..., axis] <= query_high[..., axis])
+        if self.radius is not None:
+            inside = inside & (gap.square().sum(-1) <= (self.radius + self.edge / 2) ** 2)
+        if self.window is not None:
+            inside = inside & (gap <= self.window + self.edge / 2).all(-1)
+        return inside
+
+    def causal_axis(self, coordinates: int) -> int:
+        """Return which of the positions' coordinates is the causal one.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        axis = self.causal
+        if isinstance(axis, str) and axis in AXES and len(axis) == 1 and coordinates == len(AXES):
+            return AXES.index(axis)
+        if isinstance(axis, int) and 0 <= axis < coordinates:
+            return axis
+        raise ConfigError(
+            "Support.causal",
+            found=f"{axis!r} for positions with {coordinates} coordinates",
+            expected=f"a letter of {AXES!r} for 4 coordinates, or a coordinate's number from 0 to {coordinates - 1}",
+        )

@@ -1,0 +1,1 @@
+"""What a plugin declares and how a component is configured. Imports no torch."""

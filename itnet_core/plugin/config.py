@@ -1,0 +1,171 @@
+"""Configuration of components: nested in the class that it configures, frozen, strict, JSON-native."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from itnet_core.plugin.errors import ConfigError, closest, shown
+from itnet_core.plugin.specs import Kind
+
+M = TypeVar("M", bound=BaseModel)
+
+restoring: ContextVar[bool] = ContextVar("restoring", default=False)
+"""Whether a checkpoint is being loaded. Its configuration is complete, and its weights are loaded over what is built:
+no file is read for a field, and no pretrained weights are looked for."""
+
+
+@contextmanager
+def restoring_checkpoint() -> Iterator[None]:
+    """Parse configurations and build components as those of a checkpoint; see `restoring`."""
+    token = restoring.set(True)
+    try:
+        yield
+    finally:
+        restoring.reset(token)
+
+
+class ComponentConfig(BaseModel):
+    """Base of every component's nested `Config`: an unknown field is refused, and fields hold JSON-native values.
+
+    A validator that reads a file, so that the configuration is complete without it, leaves it alone while a checkpoint
+    is loaded (`restoring`): what a checkpoint names is never opened.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ComponentRef(BaseModel):
+    """A component and its options, `{"name": "patch", "patch_size": 4}`; it may be written as the name alone."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        return {"name": data} if isinstance(data, str) else data
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All fields but the name."""
+        return dict(self.model_extra or {})
+
+
+@dataclass(frozen=True)
+class RefersTo:
+    """Says of a `Config`'s field that it refers to another component, which this one builds by its name.
+
+    `image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="patch")`. Whoever assembles a model
+    completes the reference with every option, and records in its checkpoint where the component came from.
+
+    Attributes:
+        kind: of the component that the field names.
+        modality: of that component, if it is an encoder or a task.
+    """
+
+    kind: Kind
+    modality: str | None = None
+
+
+def referring(config: type[ComponentConfig]) -> dict[str, RefersTo]:
+    """Return the fields of a `Config` that refer to other components."""
+    return {
+        name: mark
+        for name, field in config.model_fields.items()
+        for mark in field.metadata
+        if isinstance(mark, RefersTo)
+    }
+
+
+class Configured:
+    """A component: a class with a nested `Config`, built as `Component(…, config)` or as `Component(…, field=value)`.
+
+    `Component(…, component.config)` builds an equal component again.
+
+    Attributes:
+        example_options: options of a small instance, for checks and documentation; where the defaults do not suffice.
+    """
+
+    example_options: ClassVar[Mapping[str, Any]] = {}
+
+    class Config(ComponentConfig):
+        """No fields."""
+
+    config: Any  # an instance of the class's own Config
+
+    @classmethod
+    def configure(cls, config: ComponentConfig | None, options: Mapping[str, Any]) -> Any:
+        """Return `config` with `options` laid over it, as a validated `cls.Config`.
+
+        Raises:
+            ConfigError: a field is unknown, missing or of a wrong value; the place is the field's path.
+        """
+        given = {} if config is None else config.model_dump()
+        return parse(cls.Config, {**given, **options}, cls.__name__)
+
+
+def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
+    """Validate `data` as `model`.
+
+    Raises:
+        ConfigError: the first thing that pydantic found wrong, with its path below `place`; a field that does not exist
+            goes before one that is missing, since it may be the same one misspelt. Or a validator of the model fails.
+    """
+    try:
+        parsed = model.model_validate(data)
+    except ValidationError as error:
+        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+        *outer, last = first["loc"] or ("",)
+        path = ".".join([place, *(f"{part!s:.100}" for part in first["loc"])])
+        fields = _fields(model, outer)
+        if first["type"] == "extra_forbidden" and fields is not None:
+            close = closest(str(last), fields)
+            raise ConfigError(
+                path,
+                found="a field that does not exist",
+                expected=f"one of {', '.join(fields) or 'no field at all'}",
+                hint=f"Did you mean {close!r}?" if close else "",
+            ) from None
+        if first["type"] == "missing":
+            raise ConfigError(path, found="nothing", expected="a value") from None
+        expected = first["msg"].removeprefix("Input should be ")
+        raise ConfigError(path, found=shown(first["input"]), expected=expected) from None
+    except Exception as error:  # a validator's own, such as the overflow of a number with too many digits
+        found = f"{type(error).__name__}: {error}, when they were checked"
+        raise ConfigError(place, found=found, expected="values that can be checked") from error
+    for path in _booleans_as_numbers(data, parsed, place):
+        raise ConfigError(path, found="true or false", expected="a number")
+    return parsed
+
+
+def _booleans_as_numbers(given: Any, parsed: Any, path: str) -> Iterator[str]:
+    """Yield the places of booleans that were taken for numbers, as pydantic does."""
+    if isinstance(given, bool) and type(parsed) in (int, float):
+        yield path
+    elif parsed is given:
+        return
+    elif isinstance(given, Mapping):
+        inner = dict(parsed) if isinstance(parsed, BaseModel | Mapping) else {}
+        for name in given.keys() & inner.keys():
+            yield from _booleans_as_numbers(given[name], inner[name], f"{path}.{name!s:.100}")
+    elif isinstance(given, list | tuple) and isinstance(parsed, list | tuple):
+        for number, (each, other) in enumerate(zip(given, parsed, strict=False)):
+            yield from _booleans_as_numbers(each, other, f"{path}.{number}")
+
+
+def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:
+    """Return the fields of the model that stands at a path inside `model`, or `None` if none stands there."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = None if field is None else field.annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return None
+        model = inner
+    return list(model.model_fields)

@@ -1,0 +1,69 @@
+"""The core's exceptions. Each names the place, what was found, what was expected, and the hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from itnet_core.plugin.printable import printable
+
+
+class ITNetError(Exception):
+    """Base of every error that ITNet raises on purpose. Its message is printable, whatever its parts hold.
+
+    Attributes:
+        place: where it is: a JSON path (`kernel.heads`), a file, or a tensor (`Field.positions`).
+        found: what was there.
+        expected: what should have been there.
+        hint: what to do about it; may be empty.
+    """
+
+    def __init__(self, place: str, *, found: str, expected: str, hint: str = "") -> None:
+        self.place, self.found, self.expected, self.hint = place, found, expected, hint
+        super().__init__(place, found, expected, hint)
+
+    def __str__(self) -> str:
+        message = printable(f"found {self.found}; expected {self.expected}. {self.hint}".rstrip(), keep="\n\t")
+        return f"{printable(self.place)}: {message}"
+
+    def __reduce__(self) -> tuple[object, ...]:  # keyword-only arguments, so that errors survive a worker process
+        return _rebuild, (type(self), self.place, self.found, self.expected, self.hint)
+
+
+def shown(value: object, length: int = 200) -> str:
+    """Return what was found, as an error tells it: its beginning, where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of more digits than Python writes, or a class that has no sound `__repr__`
+        text = f"a value of type {type(value).__name__} that cannot be written out"
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return which of the known names was perhaps meant; none where a name is too long to be one misspelt."""
+    close = get_close_matches(name, known, n=1) if len(name) <= 100 else []
+    return close[0] if close else None
+
+
+def _rebuild(cls: type[ITNetError], place: str, found: str, expected: str, hint: str) -> ITNetError:
+    return cls(place, found=found, expected=expected, hint=hint)
+
+
+class FieldError(ITNetError, ValueError):
+    """A field's tensors do not describe a function known at points."""
+
+
+class ConfigError(ITNetError, ValueError):
+    """A configuration does not fit the component that it is for."""
+
+
+class ShapeError(ITNetError, ValueError):
+    """A tensor's shape does not fit the module that it was given to."""
+
+
+class DerivativeError(ITNetError, NotImplementedError):
+    """A derivative was asked for that an evaluator does not compute."""
+
+
+class DataError(ITNetError, ValueError):
+    """A file or a sample of a data set is not what its task reads."""

@@ -1,0 +1,31 @@
+"""Lazy exports of a package (PEP 562), so that importing it does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def lazy_exports(package: str, homes: Mapping[str, str]) -> tuple[list[str], Callable[[str], Any]]:
+    """Return `__all__` and `__getattr__` of a package whose names are imported on first use.
+
+    Example:
+        ```python
+        if TYPE_CHECKING:
+            from my_package.kernel import MyKernel as MyKernel
+        __all__, __getattr__ = lazy_exports(__name__, {"my_package.kernel": "MyKernel"})
+        ```
+
+    Args:
+        package: the package's `__name__`.
+        homes: the exported names by the module that defines them, separated by spaces.
+    """
+    module_of = {name: module for module, names in homes.items() for name in names.split()}
+
+    def get(name: str) -> Any:
+        if name not in module_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(module_of[name]), name)
+
+    return sorted(module_of), get

@@ -1,0 +1,127 @@
+"""What a plugin declares. Imports no torch, so that a plugin's declarations can be read in milliseconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+Kind = Literal["encoder", "kernel", "sampler", "evaluator", "head", "task"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_NAME = re.compile(r"[a-z0-9]+([-/][a-z0-9]+)*")
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def _check(what: str, value: object, pattern: re.Pattern[str], like: str) -> None:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(f"{what}: found {value!r}; expected something like {like!r}")
+
+
+def _check_line(what: str, value: object) -> None:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{what}: found {value!r}; expected one line of text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentSpec:
+    """One component that a plugin brings: an encoder, kernel, sampler, evaluator, head or task.
+
+    The target is imported on first use and names a class with a nested pydantic `Config`. The component's identity is
+    its distribution's normalised name and `name`: `itnet-image/patch`.
+
+    Attributes:
+        kind: one of `KINDS`.
+        name: lower-case words joined by `-` (or `/`, for a family of names such as `glue/sst-2`).
+        target: where the class stands, `"package.module:Class"`.
+        summary: one line for `itnet list`.
+        config_version: raised by one whenever an old `Config` can no longer be read as it stands; see
+            `itnet_migrate_config`.
+        requires: requirements (PEP 508) beyond the distribution's own that using this component needs.
+        modality: what an encoder reads or a task is about (`"image"`); `None` for the other kinds.
+
+    Raises:
+        ValueError: a field is not of the form above.
+    """
+
+    kind: Kind
+    name: str
+    target: str
+    summary: str
+    config_version: int = 1
+    requires: tuple[str, ...] = ()
+    modality: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"ComponentSpec.kind: found {self.kind!r}; expected one of {', '.join(KINDS)}")
+        _check("ComponentSpec.name", self.name, _NAME, "patch")
+        _check("ComponentSpec.target", self.target, _TARGET, "itnet_image.patch:PatchEncoder")
+        _check_line("ComponentSpec.summary", self.summary)
+        if not isinstance(self.requires, list | tuple) or not all(isinstance(each, str) for each in self.requires):
+            raise ValueError(f"ComponentSpec.requires: found {self.requires!r}; expected a tuple of requirements")
+        if not isinstance(self.config_version, int) or self.config_version < 1:
+            raise ValueError(f"ComponentSpec.config_version: found {self.config_version!r}; expected an integer >= 1")
+        if self.modality is not None:
+            _check("ComponentSpec.modality", self.modality, _NAME, "image")
+        if (self.kind in ("encoder", "task")) != (self.modality is not None):
+            raise ValueError(
+                f"ComponentSpec.modality of {self.kind} {self.name!r}: found {self.modality!r}; "
+                "encoders and tasks name a modality, the other kinds have none"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresetSpec:
+    """A named starting point for a model's configuration: `itnet-s`.
+
+    Attributes:
+        name: how `create_model` calls it.
+        summary: one line for `itnet list`.
+        config: the fields of the model configuration that it sets, as JSON-native values; `preset` names another one
+            that it builds on. Names are best written in full, `itnet-core/mlp`: a bare one stands for two as soon as
+            somebody installs another plugin that has it.
+    """
+
+    name: str
+    summary: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check("PresetSpec.name", self.name, _NAME, "itnet-s")
+        _check_line("PresetSpec.summary", self.summary)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec:
+    """A command that a plugin adds to `itnet`.
+
+    Attributes:
+        name: the word after `itnet`.
+        target: a typer command function, `"itnet_train.cli:train"`; imported only when the command is called.
+        summary: one line for `itnet --help`.
+        sections: sections of a configuration file that the command reads, each with the pydantic model that checks it
+            (`{"train": "itnet_train.config:TrainConfig"}`), so that `itnet validate` and `itnet schema` know them.
+    """
+
+    name: str
+    target: str
+    summary: str
+    sections: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check("CommandSpec.name", self.name, _NAME, "train")
+        _check_line("CommandSpec.summary", self.summary)
+        _check("CommandSpec.target", self.target, _TARGET, "itnet_train.cli:train")
+        for section, target in self.sections.items():
+            _check(f"CommandSpec.sections[{section!r}]", target, _TARGET, "itnet_train.config:TrainConfig")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One line of `itnet doctor`: what a plugin looked at, whether it is well, and if not, the hint."""
+
+    name: str
+    ok: bool
+    detail: str = ""

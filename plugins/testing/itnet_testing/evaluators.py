@@ -1,0 +1,407 @@
+"""What the kit checks of evaluators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import cycle, islice
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from itnet_core import (
+    ComponentConfig,
+    DenseEvaluator,
+    Evaluator,
+    Field,
+    IntegralOperator,
+    ITNetError,
+    Kernel,
+    MLPKernel,
+    Normalization,
+    Points,
+    Support,
+)
+from itnet_core.operator.kernel import Terms
+from itnet_core.operator.mlp import ACTIVATIONS
+from itnet_core.plugin.specs import Kind
+from itnet_testing.conformance import Conformance, call, due_when, same
+from itnet_testing.derivatives import transforms
+from itnet_testing.fields import scattered
+from itnet_testing.kernels import SUPPORTS
+
+ADDITIVE = ("query", "key", "displacement")
+"""The inputs of the MLP kernel whose hidden layer is a function of a sum, a(x) + b(y)."""
+
+SIZES = ((2, 7, 11), (1, 1, 1), (3, 1, 5), (1, 37, 70), (2, 20, 3))
+"""Samples, query points and key points of the cases."""
+
+HEAD_DIMS = (3, 8, 1)
+
+
+def unchanged(tensor: Tensor) -> Tensor:
+    """Return the tensor."""
+    return tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What an evaluator is called with.
+
+    Attributes:
+        title: how failures call it.
+        query: the field at the query points.
+        key: the field that is integrated over.
+        values: of the key points, (B, M, heads, head_dim).
+        layout: a change of the terms and values that keeps their numbers.
+    """
+
+    title: str
+    kernel: Kernel
+    query: Field
+    key: Field
+    values: Tensor
+    layout: Callable[[Tensor], Tensor] = unchanged
+
+    @property
+    def arguments(self) -> tuple[Kernel, Points, Points, Tensor]:
+        """The evaluator's arguments."""
+        sides = zip(
+            tree_map(self.layout, self.kernel.project(self.query, self.key)), (self.query, self.key), strict=True
+        )
+        query, key = (Points(terms, field.positions, field.weights) for terms, field in sides)
+        return self.kernel, query, key, self.layout(self.values)
+
+    def to(self, dtype: torch.dtype, device: str) -> Case:
+        """Return the case in another dtype and place. The kernel is moved itself."""
+        return replace(
+            self,
+            kernel=self.kernel.to(device, dtype),
+            query=self.query.to(device, dtype),
+            key=self.key.to(device, dtype),
+            values=self.values.to(device, dtype),
+        )
+
+
+class Distance(Kernel):
+    """A kernel that no evaluator has heard of, whose terms are pairs: k_h = sin(s_h + ‖x − y‖² + c(x) c(y))."""
+
+    class Config(ComponentConfig):
+        """Attributes: normalization, support: as in `Kernel`."""
+
+        normalization: Normalization = "none"
+        support: Support = Support()
+
+    heads = 2
+
+    def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        c = self.configure(config, options)
+        self.normalization, self.support = c.normalization, c.support
+        self.scale = nn.Parameter(torch.linspace(0.5, 1.5, self.heads))
+
+    def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
+        """Return the positions and the first channel."""
+        return (query.positions, query.values[..., :1]), (key.positions, key.values[..., :1])
+
+    def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
+        """Return k of shape (B, heads, n, m)."""
+        (x, u), (y, v) = query_terms, key_terms
+        pairs = (x.unsqueeze(2) - y.unsqueeze(1)).square().sum(-1) + u * v.transpose(1, 2)
+        return (self.scale.view(1, -1, 1, 1) + pairs.unsqueeze(1)).sin()
+
+
+class Doubled(MLPKernel):
+    """An MLP kernel with another `tile`, which an evaluator that knows MLP kernels must not take for one."""
+
+    def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
+        """Return twice the MLP."""
+        return 2 * super().tile(query_terms, key_terms)
+
+
+class EvaluatorConformance(Conformance):
+    """Checks of an evaluator, beside `dense` in float64; override `kernels` for one that is made for others.
+
+    Wherever it `evaluates`, it is held to its result; elsewhere, to its refusal.
+
+    Attributes:
+        dtype: what the cases are given to it in.
+        device: where.
+        bound: the relative error allowed, of the largest number of a result or a gradient, if the evaluator does not
+            declare a larger `tolerance`: 1e-9 in float64, 1e-4 in float32, 2e-2 in shorter dtypes.
+    """
+
+    kind: ClassVar[Kind] = "evaluator"
+    dtype: torch.dtype = torch.float64
+    device: str = "cpu"
+    bound: float | None = None
+
+    def kernels(self) -> Iterator[tuple[str, Callable[..., Kernel]]]:
+        """Yield kernels of 8 channels and positions in R^4: names, and what builds them, given the common options.
+
+        These are `normalization` and `support`.
+        """
+        mlp = partial(MLPKernel, 8, heads=2, hidden=6, rank=3, frequencies=2)
+        for activation in ACTIVATIONS:
+            yield f"MLP of {activation}", partial(mlp, activation=activation)
+            yield f"additive MLP of {activation}", partial(mlp, activation=activation, inputs=ADDITIVE)
+        yield "MLP of products and distances", partial(mlp, heads=3, inputs=("product", "distance"))
+        yield "wide MLP", partial(mlp, heads=1, hidden=33)
+        yield "MLP with a tile of its own", partial(Doubled, 8, heads=2)
+        yield "kernel of two terms", Distance
+
+    def cases(self) -> Iterator[Case]:
+        """Yield every kernel with both normalisations, without a support and with one in turn, over sizes in turn."""
+        sizes, head_dims, supports = cycle(SIZES), cycle(HEAD_DIMS), cycle(SUPPORTS[1:])
+        torch.manual_seed(0)
+        for number, (name, build) in enumerate(self.kernels()):
+            for normalization in ("none", "softmax"):
+                for support in ({}, next(supports)):
+                    kernel = build(normalization=normalization, support=support)
+                    title = f"{name}, {normalization}, {dict(support)}"
+                    yield self.case(title, kernel, next(sizes), next(head_dims))
+            if number % 2:
+                next(supports)  # so that a normalisation meets every support
+
+    def some(self) -> Iterator[Case]:
+        """Yield every third of the cases that it evaluates, where and in the dtype that the evaluator is given them."""
+        for case in islice(self.evaluated(), 0, None, 3):
+            yield case.to(self.dtype, self.device)
+
+    def case(self, title: str, kernel: Kernel, size: tuple[int, int, int], head_dim: int = 3) -> Case:
+        """Return random fields' points for a kernel; a third of the key points have weight 0."""
+        batch, n, m = size
+        query, key = scattered(batch, n, 8, seed=1).to(torch.float64), scattered(batch, m, 8, seed=2).to(torch.float64)
+        weights = key.weights * (torch.arange(m) % 3 != 1)
+        key = Field(key.values, key.positions, weights)
+        values = torch.randn(batch, m, kernel.heads, head_dim, generator=torch.Generator().manual_seed(3))
+        return Case(f"{title}, {size}", kernel.double().eval(), query, key, values.double())
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """The evaluator under check."""
+        found: Evaluator = self.cls(**self.settings)
+        return found
+
+    def evaluated(self) -> Iterator[Case]:
+        """Yield the cases that it evaluates, in float64 on the CPU."""
+        for case in self.cases():
+            if self.evaluator.evaluates(*case.to(self.dtype, self.device).arguments):
+                yield case.to(torch.float64, "cpu")
+
+    def compare(self, found: list[Tensor], expected: list[Tensor], what: str) -> None:
+        """Compare numbers with those of `dense`, by the largest number of each tensor.
+
+        Raises:
+            AssertionError: they differ by more than the bound.
+        """
+        least = {torch.float64: 1e-9, torch.float32: 1e-4}.get(self.dtype, 2e-2) if self.bound is None else self.bound
+        bound = max(least, self.evaluator.tolerance)
+        largest = max(float(other.abs().max()) for other in expected if other.numel())
+        for number, (one, other) in enumerate(zip(found, expected, strict=True)):
+            assert one.shape == other.shape, f"{what}, tensor {number}: shape {tuple(one.shape)}, not {other.shape}"
+            error = (one.to(other) - other).abs().max()
+            allowed = bound * other.abs().max().clamp(min=0.01 * largest)  # what is 0 but for rounding has no size
+            assert error <= allowed, f"{what}, tensor {number}: off by {error:.3g}; allowed are {allowed:.3g}"
+
+    def check_rank_is_for_exact_ones(self) -> None:
+        """Its rank is an integer or `None`, and `None` if it has a tolerance, since `auto` is exact."""
+        rank = self.cls.rank
+        assert rank is None or isinstance(rank, int), f"rank = {rank!r}; expected an integer or None"
+        assert rank is None or not self.evaluator.tolerance, f"rank {rank} and a tolerance; auto is exact"
+
+    def check_some_case_is_evaluated(self) -> None:
+        """It evaluates some of the cases."""
+        assert next(self.evaluated(), None) is not None, "evaluates() is False for every case"
+
+    def check_equals_dense(self) -> None:
+        """It gives what `dense` does in float64, wherever it `evaluates`, to its tolerance, in the values' dtype."""
+        for case in self.evaluated():
+            expected = DenseEvaluator()(*case.arguments).detach()
+            found = self.evaluator(*case.to(self.dtype, self.device).arguments)
+            assert found.dtype == self.dtype, f"{case.title}: found {found.dtype}; expected {self.dtype}"
+            self.compare([found.detach()], [expected], f"{case.title}: the sums and those of dense")
+
+    def check_gradients_equal_those_of_dense(self) -> None:
+        """So do its gradients to both fields, values, weights and the kernel's parameters, wherever it `evaluates`."""
+        for case in self.evaluated():
+            expected = derivatives(case, DenseEvaluator())
+            found = derivatives(case.to(self.dtype, self.device), self.evaluator)
+            self.compare(found, expected, f"{case.title}: the gradients and those of dense")
+
+    def check_some_gradients_alone(self) -> None:
+        """A gradient is the same where no other is asked for."""
+        case = next(self.evaluated())
+        expected = derivatives(case, DenseEvaluator())
+        for number in range(len(expected)):
+            found = derivatives(case.to(self.dtype, self.device), self.evaluator, number)
+            self.compare(found, [expected[number]], f"{case.title}: gradient {number}, asked for alone, and dense's")
+
+    def check_weight_zero_is_absence(self) -> None:
+        """Key points of weight 0 change nothing, whatever their terms and values, gradients to all else too."""
+        for case in self.some():
+            absent = (case.key.weights == 0).unsqueeze(-1)
+            key, values = case.key, case.values
+            other = Field(
+                torch.where(absent, 1e3 * key.values + 1, key.values),
+                torch.where(absent, -2 * key.positions, key.positions),
+                key.weights,
+            )
+            changed = replace(case, key=other, values=torch.where(absent.unsqueeze(-1), 1e3 * values + 1, values))
+            parameters = len(list(case.kernel.parameters()))
+            one, two = (
+                [self.evaluator(*each.arguments).detach(), *derivatives(each, self.evaluator)[-parameters:]]
+                for each in (case, changed)
+            )
+            self.compare(two, one, f"{case.title}: the sums with other points of weight 0 and without")
+
+    def check_empty_neighbourhood_is_zero(self) -> None:
+        """Where the support holds no pair with weight the result is 0, and gradients are finite."""
+        for case in self.evaluated():
+            if case.kernel.support.everywhere:
+                continue
+            case = case.to(self.dtype, self.device)
+            axis = torch.arange(case.query.positions.shape[-1], device=self.device)
+            far = case.query.positions - 100.0 * (axis == 0)  # before all keys, and far from them
+            case = replace(case, query=Field(case.query.values, far, case.query.weights))
+            found = self.evaluator(*case.arguments)
+            assert not found.any(), f"{case.title}: found {found.abs().max():.3g} where there is no pair; expected 0"
+            finite = all(bool(each.isfinite().all()) for each in derivatives(case, self.evaluator))
+            assert finite, f"{case.title}: a gradient that is not finite where there is no pair"
+
+    def check_runs_are_equal(self) -> None:
+        """Called twice with the same it gives the same bits, gradients too."""
+        for case in self.some():
+            one, two = (derivatives(case, self.evaluator) for _ in range(2))
+            same(two, one, f"{case.title}: gradients computed twice", exact=True)
+
+    def check_arguments_stay(self) -> None:
+        """It changes none of its arguments."""
+        for case in self.some():
+            kernel, query, key, values = case.arguments
+            arguments = (query[:3], key[:3], values, tuple(kernel.parameters()))
+            before = tree_map(lambda tensor: tensor.detach().clone(), arguments)
+            torch.autograd.grad(linear(self.evaluator(kernel, query, key, values)), list(kernel.parameters()))
+            same(arguments, before, f"{case.title}: the arguments before and after", exact=True)
+
+    def check_layouts_are_nothing(self) -> None:
+        """Views of other strides, as a field's features or a transposed tensor are, give the same."""
+        for case in self.some():
+
+            def strided(tensor: Tensor) -> Tensor:
+                turned = tensor.movedim(1, -1).contiguous().movedim(-1, 1)
+                return torch.stack([turned, turned], -1)[..., 0]
+
+            other = replace(case, layout=strided)
+            found, expected = (derivatives(each, self.evaluator) for each in (other, case))
+            self.compare(found, expected, f"{case.title}: the gradients with tensors of other strides and without")
+
+    def check_second_derivatives_are_not_wrong(self) -> None:
+        """Second derivatives are those of `dense`, or are refused with an `ITNetError`."""
+        case = next(self.evaluated())
+        expected = second_derivative(case, DenseEvaluator())
+        try:
+            found = second_derivative(case.to(self.dtype, self.device), self.evaluator)
+        except ITNetError:
+            return
+        self.compare([found], [expected], f"{case.title}: the second derivative and that of dense")
+
+    def check_transforms_are_not_wrong(self) -> None:
+        """Forward-mode derivatives and transforms of `torch.func` give what is right, or an `ITNetError`."""
+        for case in islice(self.evaluated(), 2):
+            for name in ("values", "positions", "sums"):
+                point = case.values if name == "sums" else getattr(case.key, name)
+                exact = transforms(partial(_replaced, case, DenseEvaluator(), name), point)
+                expected = [(title, right()) for title, _, right in exact]
+                given = case.to(self.dtype, self.device)
+                found = transforms(partial(_replaced, given, self.evaluator, name), point.to(self.device, self.dtype))
+                for (title, right), (_, transformed, _) in zip(expected, found, strict=True):
+                    try:
+                        result = transformed()
+                    except ITNetError:
+                        continue
+                    what = f"{case.title}: {title} of a function of the {name} and the derivative"
+                    same(result, right, what, tolerance=1e-5 if self.dtype == torch.float64 else 2e-2)
+                case.kernel.to("cpu", torch.float64)
+
+    def check_refuses_what_it_does_not_evaluate(self) -> None:
+        """Called for a case that it does not evaluate, it raises an `ITNetError`."""
+        for case in self.cases():
+            case = case.to(self.dtype, self.device)
+            if self.evaluator.evaluates(*case.arguments):
+                continue
+            try:
+                self.evaluator(*case.arguments)
+            except ITNetError:
+                continue
+            raise AssertionError(f"{case.title}: evaluates() is False, but it gives a result")
+
+    @due_when(lambda case: case.device == "cpu" and case.dtype == torch.float64)
+    def check_compiles(self) -> None:
+        """An operator with it gives the same under `torch.compile`, graph breaks allowed."""
+        case = next(self.evaluated())
+        torch.manual_seed(0)
+        operator = IntegralOperator(8, case.kernel, evaluator=self.evaluator).double().eval()
+        field = scattered(dim=8).to(torch.float64)
+        expected = call(operator, field)
+        torch.compiler.reset()
+        same(call(torch.compile(operator, backend="aot_eager"), field), expected, "results when compiled")
+
+
+def with_gradients(case: Case) -> tuple[Case, list[Tensor]]:
+    """Return the case over tensors that ask for gradients, and these.
+
+    They are values and positions of the query and of the key points, the values that are summed, the key points'
+    weights, and the kernel's parameters.
+    """
+    parts = (case.query.values, case.query.positions, case.key.values, case.key.positions, case.values)
+    inputs = [each.detach().clone().requires_grad_() for each in (*parts, case.key.weights)]
+    query = Field(inputs[0], inputs[1], case.query.weights)
+    key = Field(inputs[2], inputs[3], inputs[5])
+    return replace(case, query=query, key=key, values=inputs[4]), [*inputs, *case.kernel.parameters()]
+
+
+def _replaced(case: Case, evaluator: Evaluator, name: str, tensor: Tensor) -> Tensor:
+    """Return the evaluator's result with other values that are summed, or with another tensor of the key's."""
+    if name == "sums":
+        return evaluator(*replace(case, values=tensor).arguments)
+    other: Any = {name: tensor}
+    return evaluator(*replace(case, key=replace(case.key, **other)).arguments)
+
+
+def linear(result: Tensor) -> Tensor:
+    """Return a fixed linear function of a result."""
+    weights = torch.linspace(-1, 1.5, result.numel(), dtype=torch.float64).to(result)
+    return result.flatten() @ weights
+
+
+def derivatives(case: Case, evaluator: Callable[..., Tensor], number: int | None = None) -> list[Tensor]:
+    """Return the gradients of a linear function of the result to all that `with_gradients` has, or to one alone.
+
+    With one alone, nothing else asks for a gradient.
+    """
+    asked, inputs = with_gradients(case)
+    wanted = inputs if number is None else [inputs[number]]
+    for each in inputs:
+        each.requires_grad_(any(each is other for other in wanted))
+    try:
+        result = evaluator(*asked.arguments)
+        if not result.requires_grad:
+            return [torch.zeros_like(each) for each in wanted]
+        found = torch.autograd.grad(linear(result), wanted, allow_unused=True)
+    finally:
+        for parameter in case.kernel.parameters():
+            parameter.requires_grad_()
+    return [torch.zeros_like(each) if g is None else g.detach() for each, g in zip(wanted, found, strict=True)]
+
+
+def second_derivative(case: Case, evaluator: Callable[..., Tensor]) -> Tensor:
+    """Return the gradient to the values of the squared gradient to the weights."""
+    asked, inputs = with_gradients(case)
+    values, weights = inputs[4], inputs[5]
+    [first] = torch.autograd.grad(linear(evaluator(*asked.arguments)), weights, create_graph=True)
+    [second] = torch.autograd.grad(first.square().sum(), values)
+    return second

@@ -1,0 +1,49 @@
+"""Random fields that the kit's checks are made on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from itnet_core import AXES, Field
+
+
+def scattered(batch: int = 2, points: int = 11, dim: int = 8, *, seed: int = 0) -> Field:
+    """Return a field of random values at random places of [−1, 1]^4 with random weights that sum to 1."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(batch, points, dim, generator=generator)
+    positions = 2 * torch.rand(batch, points, len(AXES), generator=generator) - 1
+    weights = 0.5 + torch.rand(batch, points, generator=generator)
+    return Field(values, positions, weights / weights.sum(-1, keepdim=True))
+
+
+def on_a_line(seed: int, dim: int = 8) -> Field:
+    """Return a field of random values at seven equal steps of time, equal to float64's precision, and equal weights."""
+    return Field.on_grid(scattered(2, 7, dim, seed=seed).values.to(torch.float64), axes="t")
+
+
+def on_a_picture(seed: int, dim: int = 8) -> Field:
+    """Return a field of random values on a grid of 4 × 4, with random weights."""
+    field = scattered(2, 16, dim, seed=seed).to(torch.float64)
+    return Field.on_grid(field.values.reshape(2, 4, 4, dim), axes="yx", weights=field.weights)
+
+
+def permuted(field: Field, order: torch.Tensor) -> Field:
+    """Return the field with its points in another order, as points that are no grid."""
+    return Field(field.values[:, order], field.positions[:, order], field.weights[:, order])
+
+
+def with_padding(field: Field, points: int = 3) -> Field:
+    """Return the field with points of weight 0 behind the others, at random places and with huge values."""
+    batch, _, dim = field.values.shape
+    far = scattered(batch, points, dim, seed=99).to(field.values)
+    parts = ((field.values, 1e4 * far.values), (field.positions, far.positions), (field.weights, 0 * far.weights))
+    values, positions, weights = (torch.cat(part, dim=1) for part in parts)
+    return Field(values, positions.to(field.positions), weights.to(field.weights))
+
+
+def sample(field: Field, number: int) -> Field:
+    """Return one sample of a field, as a batch of one."""
+    one = slice(number, number + 1)
+    return replace(field, values=field.values[one], positions=field.positions[one], weights=field.weights[one])

@@ -1,0 +1,17 @@
+"""Declarations of `itnet-testing`: the command `itnet test-plugin`."""
+
+from __future__ import annotations
+
+from itnet_core import CommandSpec, hookimpl
+
+
+@hookimpl
+def itnet_register_commands(api: int) -> list[CommandSpec]:
+    """Declare the command."""
+    return [
+        CommandSpec(
+            name="test-plugin",
+            target="itnet_testing.command:check_plugin",
+            summary="Check the components of a distribution with the conformance kit.",
+        )
+    ]

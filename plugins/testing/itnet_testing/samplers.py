@@ -1,0 +1,175 @@
+"""What the kit checks of samplers."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from itnet_core import DenseEvaluator, Field, IntegralOperator, MLPKernel, Nodes, Sampler, auxiliary_losses
+from itnet_core.plugin.specs import Kind
+from itnet_testing.conformance import ModuleConformance, due_when, same
+from itnet_testing.fields import sample, scattered
+
+DRAWS, DEVIATIONS = 400, 4.5
+
+
+class SamplerConformance(ModuleConformance):
+    """Checks of a sampler; override `field` where it needs other points."""
+
+    kind: ClassVar[Kind] = "sampler"
+
+    def field(self) -> Field:
+        """Return a field of at least two samples for the sampler, of `dim` channels."""
+        return scattered(points=40, dim=self.dim)
+
+    def module(self, **options: Any) -> nn.Module:
+        """Return an operator with the sampler and the paper's kernel."""
+        kernel = MLPKernel(self.dim, heads=2, hidden=4, rank=4, activation="tanh")
+        sampler = self.cls(self.dim, **{**self.settings, **options})
+        return IntegralOperator(self.dim, kernel, sampler, DenseEvaluator())
+
+    def inputs(self) -> Field:
+        """Return `field()`."""
+        return self.field()
+
+    def check_nodes_are_sound(self) -> None:
+        """It gives a field, or nodes with indices into the key's points; weights are finite and not negative."""
+        found, field = self.draw(0), self.field()
+        assert isinstance(found, Field | Nodes), f"found {type(found).__name__}; expected a Field or Nodes"
+        if isinstance(found, Nodes):
+            batch, points, _ = field.values.shape
+            shape, other = tuple(found.indices.shape), tuple(found.weights.shape)
+            assert shape == other, f"indices {shape} and weights {other}; expected one shape"
+            assert shape[:-1] in ((batch,), (batch, points)), f"indices {shape}; expected (B, M) or (B, N, M)"
+            low, high = int(found.indices.min()), int(found.indices.max())
+            assert 0 <= low <= high < points, f"indices from {low} to {high} for {points} points"
+        assert (found.weights.isfinite() & (found.weights >= 0)).all(), "a weight is negative or not finite"
+
+    def check_seeded(self) -> None:
+        """From one seed it draws the same nodes."""
+        one, other = self.chosen(self.draw(3)), self.chosen(self.draw(3))
+        same(one, other, "two draws from one seed", exact=True)
+
+    def check_evaluation_is_steady(self) -> None:
+        """In evaluation its choice is fixed: the same whatever was drawn before, for a sample in any batch."""
+        field, found = self.field().to(torch.float64), self.draw(0, training=False)
+        other = self.chosen(self.draw(1, training=False))
+        same(other, self.chosen(found), "choices in evaluation after different draws", exact=True)
+        for number in range(len(field.values)):
+            alone = self.measure(self.draw(0, sample(field, number), training=False))
+            batched = tree_map(lambda tensor, number=number: tensor[number : number + 1], self.measure(found))
+            same(alone, batched, f"choices for sample {number} alone and in a batch", tolerance=1e-9)
+
+    @due_when(lambda case: not case.sampler.truncates)
+    def check_mass_is_kept(self) -> None:
+        """The nodes' weights sum to the field's mass, in the mean over many draws within its error."""
+        self.within(self.integrals[0], self.field().weights.sum(-1, keepdim=True), "the mass")
+
+    @due_when(lambda case: case.sampler.truncates)
+    def check_truncation_changes_no_weight(self) -> None:
+        """Each of its nodes is a point of the key that no other node is, with that point's own weight, or it has 0."""
+        found, field = self.draw(0), self.field().to(torch.float64)
+        assert isinstance(found, Nodes), f"found {type(found).__name__}; expected Nodes"
+        own = self.at(field.weights, found)
+        same(found.weights, own.where(found.weights > 0, 0.0), "weights of the nodes and of their points", exact=True)
+        count = torch.zeros(*found.indices.shape[:-1], field.weights.shape[1])
+        count = count.scatter_add(-1, found.indices, (found.weights > 0).to(count.dtype))
+        assert count.max() <= 1, f"a point is {int(count.max())} nodes at once"
+
+    @due_when(lambda case: case.sampler.unbiased)
+    def check_unbiased(self) -> None:
+        """The mean over many draws of a sum over the nodes is the sum over the field, within its standard error."""
+        field = self.field().to(torch.float64)
+        self.within(self.integrals[1], (field.weights * field.values[..., -1]).sum(-1, keepdim=True), "the integral")
+
+    @due_when(lambda case: case.sampler.unbiased)
+    def check_gradient_is_unbiased(self) -> None:
+        """The mean over many draws of a sum's gradient is the gradient of the sum over the field."""
+        field = self.field().to(torch.float64)
+        expected = torch.stack([field.weights, field.values[..., -1]])
+        found = []
+        for seed in range(DRAWS):
+            tensors = [field.values.clone().requires_grad_(), field.weights.clone().requires_grad_()]
+            torch.manual_seed(seed)
+            nodes = self.sampler.train()(field, Field(tensors[0], field.positions, tensors[1]))
+            to_values, to_weights = torch.autograd.grad(self.sum(nodes, tensors[0]).mean(-1).sum(), tensors)
+            found.append(torch.stack([to_values[..., -1], to_weights]))
+        self.within(torch.stack(found), expected, "the gradient to values and weights")
+
+    @due_when(lambda case: not case.sampler.unbiased)
+    def check_gradients(self) -> None:
+        """In float64, its gradients are those of finite differences, where nothing is drawn (else they are a mean)."""
+        super().check_gradients()
+
+    @due_when(lambda case: case.sampler.learned)
+    def check_gradient_reaches_the_proposal(self) -> None:
+        """The result, or a loss that the operator collects, depends on every parameter of the sampler."""
+        operator: Any = self.build().double()
+        torch.manual_seed(0)
+        with auxiliary_losses() as losses:
+            result = operator(self.field().to(torch.float64))
+        loss: Any = torch.stack([result.values.square().sum(), *losses]).sum()
+        loss.backward()
+        for name, parameter in operator.sampler.named_parameters():
+            reached = parameter.grad is not None and bool((parameter.grad != 0).any())
+            assert reached, f"no gradient reaches {name}"
+        assert list(operator.sampler.parameters()), f"{self.cls.__name__}.learned is True, but it has no parameters"
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """The sampler under check, in float64."""
+        operator: Any = self.build().double()
+        found: Sampler = operator.sampler
+        return found
+
+    def draw(self, seed: int, field: Field | None = None, *, training: bool = True) -> Field | Nodes:
+        """Return what the sampler chooses from a field, by default the checks', drawn from a seed."""
+        field = self.field().to(torch.float64) if field is None else field
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            return self.sampler.train(training)(field, field)
+
+    def chosen(self, found: Field | Nodes) -> list[Tensor]:
+        """Return the tensors that a choice is."""
+        return [found.weights, found.values if isinstance(found, Field) else found.indices]
+
+    def measure(self, found: Field | Nodes) -> list[Tensor]:
+        """Return the tensors of a choice, those of nodes as the weight that each point has, whatever the padding."""
+        if isinstance(found, Field):
+            return self.chosen(found)
+        total = found.weights.new_zeros(*found.indices.shape[:-1], self.field().values.shape[1])
+        return [total.scatter_add(-1, found.indices, found.weights)]
+
+    def at(self, points: Tensor, nodes: Nodes) -> Tensor:
+        """Return numbers of the points, (B, N), at the nodes."""
+        batch = torch.arange(len(points)).view(-1, *[1] * (nodes.indices.ndim - 1))
+        return points[batch, nodes.indices]
+
+    def sum(self, found: Field | Nodes, values: Tensor) -> Tensor:
+        """Return Σ w g for the last channel g of the field's values: (B, 1), or (B, N) for nodes of each query."""
+        g = found.values[..., -1] if isinstance(found, Field) else self.at(values[..., -1], found)
+        total = (found.weights * g).sum(-1)
+        return total if total.ndim > 1 else total.unsqueeze(-1)
+
+    @cached_property
+    def integrals(self) -> tuple[Tensor, Tensor]:
+        """Σ w g for g = 1 and for the last channel of the values, in many draws: (draws, B, 1) or (draws, B, N)."""
+        values = self.field().to(torch.float64).values
+        found = [self.draw(seed) for seed in range(DRAWS)]
+        masses = torch.stack([each.weights.sum(-1).view(len(values), -1) for each in found])
+        return masses, torch.stack([self.sum(each, values) for each in found])
+
+    def within(self, draws: Tensor, expected: Tensor, what: str) -> None:
+        """Compare a mean over draws with what it should be."""
+        expected = expected.to(draws).expand(draws.shape[1:])
+        error = DEVIATIONS * draws.std(0) / DRAWS**0.5 + 1e-6
+        off = (draws.mean(0) - expected).abs() / error
+        worst = int(off.argmax())
+        assert off.max() <= 1, (
+            f"{what} is {draws.mean(0).flatten()[worst]:.6g} in the mean of {DRAWS} draws; expected "
+            f"{expected.flatten()[worst]:.6g} ± {error.flatten()[worst]:.2g}"
+        )
