@@ -19,7 +19,7 @@ import typer
 
 import itnet_core
 from itnet_core import ComponentSpec, Field, IntegralOperator, ITNetError, MLPKernel, TiledEvaluator
-from itnet_core import errors as core
+from itnet_core.plugin import errors as core
 from itnet_core.plugin.specs import KINDS, Kind
 from itnet_kernels import convert, factorize
 from itnet_kernels import errors as conversion

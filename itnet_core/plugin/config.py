@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -31,13 +31,36 @@ def restoring_checkpoint() -> Iterator[None]:
 
 
 class ComponentConfig(BaseModel):
-    """Base of every component's nested `Config`: an unknown field is refused, and fields hold JSON-native values.
+    """Base of every component's nested `Config`: frozen, strict, with JSON-native values.
 
-    A validator that reads a file, so that the configuration is complete without it, leaves it alone while a checkpoint
-    is loaded (`restoring`): what a checkpoint names is never opened.
+    An unknown field is refused. Validators read no file: a checkpoint's configuration is validated, and what it names
+    is never opened. Fields that follow from the user's files are filled in by `completed`.
+
+    Example:
+        ```python
+        class Config(ComponentConfig):
+            root: str
+            classes: tuple[str, ...] | None = None  # the subfolders of `root` by default
+
+            def completed(self) -> Self:
+                if self.classes is not None:
+                    return self
+                return self.model_copy(update={"classes": subfolders(self.root)})
+        ```
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def completed(self) -> Self:
+        """Return the configuration with the fields that follow from files or downloads.
+
+        Called for a configuration that a user writes, never for one from a checkpoint. A complete configuration is
+        returned as it is, without any input or output.
+
+        Raises:
+            ITNetError: a file that the configuration names cannot be read.
+        """
+        return self
 
 
 class ComponentRef(BaseModel):
@@ -60,10 +83,10 @@ class ComponentRef(BaseModel):
 
 @dataclass(frozen=True)
 class RefersTo:
-    """Says of a `Config`'s field that it refers to another component, which this one builds by its name.
+    """Mark a field of a `Config` as a reference to another component, which this one builds by its name.
 
-    `image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="patch")`. Whoever assembles a model
-    completes the reference with every option, and records in its checkpoint where the component came from.
+    `image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="patch")`. Building a model
+    completes the reference with every option, and a checkpoint records which plugin the component came from.
 
     Attributes:
         kind: of the component that the field names.
@@ -102,13 +125,25 @@ class Configured:
 
     @classmethod
     def configure(cls, config: ComponentConfig | None, options: Mapping[str, Any]) -> Any:
-        """Return `config` with `options` laid over it, as a validated `cls.Config`.
+        """Merge `options` into `config` and return a validated `cls.Config`, completed if there are options.
+
+        A `config` without options is taken as it is, so that a checkpoint's is never completed from files.
 
         Raises:
             ConfigError: a field is unknown, missing or of a wrong value; the place is the field's path.
         """
-        given = {} if config is None else config.model_dump()
-        return parse(cls.Config, {**given, **options}, cls.__name__)
+        base = {} if config is None else config.model_dump()
+        parsed = parse(cls.Config, {**base, **options}, cls.__name__)
+        return parsed if config is not None and not options else parsed.completed()
+
+    def load_pretrained(self) -> None:
+        """Load the pretrained weights that the configuration names; by default it names none.
+
+        `create_model` calls it on every component of a new model. Loading a checkpoint does not: its own weights follow.
+
+        Raises:
+            ITNetError: the weights cannot be found, or do not fit.
+        """
 
 
 def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:

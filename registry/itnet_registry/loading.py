@@ -15,7 +15,8 @@ import pluggy
 from packaging.requirements import Requirement
 
 import itnet_core
-from itnet_core import Check, CommandSpec, ComponentSpec, PresetSpec, hookspecs
+from itnet_core import Check, CommandSpec, ComponentSpec, PresetSpec
+from itnet_core.plugin import hookspecs
 from itnet_core.plugin.errors import closest
 from itnet_registry.components import Component
 from itnet_registry.declared import Command, Preset
