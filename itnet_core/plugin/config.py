@@ -139,7 +139,7 @@ class Configured:
     def load_pretrained(self) -> None:
         """Load the pretrained weights that the configuration names; by default it names none.
 
-        `create_model` calls it on every component of a new model. Loading a checkpoint does not: its own weights follow.
+        `create_model` calls it on every component of a new model. Loading a checkpoint does not: its weights follow.
 
         Raises:
             ITNetError: the weights cannot be found, or do not fit.
