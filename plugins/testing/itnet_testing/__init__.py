@@ -1,28 +1,39 @@
-"""The conformance kit: what plugin authors check their components with, by inheritance (extra `testing`).
+"""The conformance kit: checks that plugin authors run over their components, by inheritance.
 
 ```python
+from itnet_testing import EncoderConformance
+
+
 class TestSpectrum(EncoderConformance):
     component = "itnet-spectrum/spectrum"
 ```
-
-It assembles, saves and loads models, so it is the one part of the core that stands over the registry.
 """
 
-from itnet_testing.conformance import Conformance, Outcome
-from itnet_testing.encoders import EncoderConformance
-from itnet_testing.evaluators import EvaluatorConformance
-from itnet_testing.heads import HeadConformance
-from itnet_testing.kernels import KernelConformance
-from itnet_testing.samplers import SamplerConformance
-from itnet_testing.tasks import TaskConformance
+from __future__ import annotations
 
-__all__ = [
-    "Conformance",
-    "EncoderConformance",
-    "EvaluatorConformance",
-    "HeadConformance",
-    "KernelConformance",
-    "Outcome",
-    "SamplerConformance",
-    "TaskConformance",
-]
+from typing import TYPE_CHECKING
+
+from itnet_core.plugin.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from itnet_testing.conformance import Conformance as Conformance
+    from itnet_testing.conformance import Outcome as Outcome
+    from itnet_testing.encoders import EncoderConformance as EncoderConformance
+    from itnet_testing.evaluators import EvaluatorConformance as EvaluatorConformance
+    from itnet_testing.heads import HeadConformance as HeadConformance
+    from itnet_testing.kernels import KernelConformance as KernelConformance
+    from itnet_testing.samplers import SamplerConformance as SamplerConformance
+    from itnet_testing.tasks import TaskConformance as TaskConformance
+
+__all__, __getattr__ = lazy_exports(
+    __name__,
+    {
+        "itnet_testing.conformance": "Conformance Outcome",
+        "itnet_testing.encoders": "EncoderConformance",
+        "itnet_testing.evaluators": "EvaluatorConformance",
+        "itnet_testing.heads": "HeadConformance",
+        "itnet_testing.kernels": "KernelConformance",
+        "itnet_testing.samplers": "SamplerConformance",
+        "itnet_testing.tasks": "TaskConformance",
+    },
+)
