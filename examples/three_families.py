@@ -65,7 +65,7 @@ class Filter(ContinuousConvolutionKernel):
         return super().profile(displacement) * window
 
 
-def attention(dim: int) -> Kernel:
+def attention(dim: int) -> Kernel[Any, Any]:
     """Return attention of two heads whose scores have a standard deviation of about 1.7: far from uniform."""
     kernel = AttentionKernel(dim, heads=2)
     for each in (kernel.query, kernel.key):
@@ -73,7 +73,7 @@ def attention(dim: int) -> Kernel:
     return kernel
 
 
-def recurrence(dim: int) -> Kernel:
+def recurrence(dim: int) -> Kernel[Any, Any]:
     """Return a state space of three complex states a channel, which decay and turn within the domain.
 
     By the field's own measure, not by counting: a finer discretisation is then one of the same integral.
@@ -98,7 +98,7 @@ class Family:
     """
 
     name: str
-    teacher: Callable[[int], Kernel]
+    teacher: Callable[[int], Kernel[Any, Any]]
     axes: str
     grid: tuple[int, ...]
     cycles: float

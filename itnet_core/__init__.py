@@ -26,17 +26,18 @@ if TYPE_CHECKING:
     from itnet_core.operator.evaluators import DenseEvaluator as DenseEvaluator
     from itnet_core.operator.evaluators import Evaluator as Evaluator
     from itnet_core.operator.evaluators import TiledEvaluator as TiledEvaluator
+    from itnet_core.operator.evaluators import Unsupported as Unsupported
     from itnet_core.operator.field import AXES as AXES
     from itnet_core.operator.field import Field as Field
-    from itnet_core.operator.field import Measure as Measure
     from itnet_core.operator.field import UnionMeasure as UnionMeasure
     from itnet_core.operator.field import union as union
     from itnet_core.operator.integral_operator import IntegralOperator as IntegralOperator
     from itnet_core.operator.kernel import Kernel as Kernel
     from itnet_core.operator.kernel import Normalization as Normalization
-    from itnet_core.operator.kernel import Points as Points
-    from itnet_core.operator.kernel import State as State
+    from itnet_core.operator.kernel import Problem as Problem
     from itnet_core.operator.mlp import MLPKernel as MLPKernel
+    from itnet_core.operator.points import Measure as Measure
+    from itnet_core.operator.points import Points as Points
     from itnet_core.operator.sampler import FullSampler as FullSampler
     from itnet_core.operator.sampler import Nodes as Nodes
     from itnet_core.operator.sampler import Sampler as Sampler
@@ -69,11 +70,12 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.models.task": "Batch Metric Split Task",
         "itnet_core.models.trunk": "Block Trunk",
         "itnet_core.operator.auxiliary": "auxiliary_losses",
-        "itnet_core.operator.evaluators": "AutoEvaluator DenseEvaluator Evaluator TiledEvaluator",
-        "itnet_core.operator.field": "AXES Field Measure UnionMeasure union",
+        "itnet_core.operator.evaluators": "AutoEvaluator DenseEvaluator Evaluator TiledEvaluator Unsupported",
+        "itnet_core.operator.field": "AXES Field UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",
-        "itnet_core.operator.kernel": "Kernel Normalization Points State",
+        "itnet_core.operator.kernel": "Kernel Normalization Problem",
         "itnet_core.operator.mlp": "MLPKernel",
+        "itnet_core.operator.points": "Measure Points",
         "itnet_core.operator.sampler": "FullSampler Nodes Sampler",
         "itnet_core.operator.support": "Support",
         "itnet_core.plugin.config": "ComponentConfig ComponentRef Configured RefersTo",

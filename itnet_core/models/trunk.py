@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 
@@ -11,7 +11,6 @@ from itnet_core.models.position import FourierPositions, Position
 from itnet_core.models.scan_order import Scan, ScanOrder
 from itnet_core.operator.field import AXES, Field
 from itnet_core.operator.integral_operator import IntegralOperator
-from itnet_core.operator.kernel import State
 from itnet_core.plugin.errors import ConfigError, ShapeError
 
 
@@ -37,7 +36,7 @@ class Block(nn.Module):
         """Return the field after the block, at the same points."""
         return self._finish(field, self.operator(field.map(self.norm)))
 
-    def step(self, state: State, field: Field) -> tuple[State, Field]:
+    def step(self, state: Any, field: Field) -> tuple[Any, Field]:
         """Return the state and the field after the block at one more point of a stream; see `IntegralOperator.step`."""
         state, integral = self.operator.step(state, field.map(self.norm))
         return state, self._finish(field, integral)
@@ -87,7 +86,7 @@ class Trunk(nn.Module):
         field = self._blocks(field) if self.scan is None else self.scan(field, self._blocks)
         return field.map(self.norm)
 
-    def step(self, states: Sequence[State] | None, field: Field) -> tuple[Sequence[State], Field]:
+    def step(self, states: Sequence[Any] | None, field: Field) -> tuple[Sequence[Any], Field]:
         """Return the states and the field after all blocks at one more point of a stream.
 
         Args:
@@ -98,7 +97,7 @@ class Trunk(nn.Module):
         Raises:
             ShapeError: as `forward`.
         """
-        after: list[State] = []
+        after: list[Any] = []
         field = self._positioned(field)
         for block, state in zip(self.blocks, states or [None] * len(self.blocks), strict=True):
             state, field = cast(Block, block).step(state, field)

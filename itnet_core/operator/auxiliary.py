@@ -1,4 +1,4 @@
-"""Losses beside the task's: what parts of a model want minimised, for whoever trains it to collect."""
+"""Auxiliary losses: extra loss terms that submodules emit during forward."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ _collected: ContextVar[list[Tensor] | None] = ContextVar("collected", default=No
 
 @contextmanager
 def auxiliary_losses() -> Iterator[list[Tensor]]:
-    """Collect the auxiliary losses of what runs inside: scalars, to be added to the task's loss.
+    """Collect the auxiliary losses of the forward passes inside, scalars to add to the task's loss.
 
-    ```python
-    with auxiliary_losses() as losses:
-        prediction = model(inputs)
-    (task.loss(prediction, targets) + sum(losses)).backward()
-    ```
+    Outside of this context none is computed, so evaluation does not pay for them. A module scales its own loss; one
+    whose gradient reaches only the module's own parameters, as that of a learned proposal, needs no weight.
 
-    Outside of it none is computed, so evaluation pays nothing for them. A part scales its own loss; one whose gradient
-    reaches none but the part's own parameters, as that of a learned proposal, needs no weight.
+    Example:
+        ```python
+        with auxiliary_losses() as losses:
+            prediction = model(inputs)
+        (task.loss(prediction, targets) + sum(losses)).backward()
+        ```
     """
     losses: list[Tensor] = []
     token = _collected.set(losses)
@@ -33,12 +34,12 @@ def auxiliary_losses() -> Iterator[list[Tensor]]:
 
 
 def collecting() -> bool:
-    """Whether somebody collects auxiliary losses."""
+    """Whether auxiliary losses are being collected."""
     return _collected.get() is not None
 
 
 def add_loss(loss: Tensor) -> None:
-    """Give a scalar to who collects; nothing happens where nobody does."""
+    """Emit an auxiliary loss, a scalar; ignored where none are collected."""
     losses = _collected.get()
     if losses is not None:
         losses.append(loss)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
@@ -11,55 +10,66 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import register_pytree_node
 
-from itnet_core.operator.remembered import remembered
-from itnet_core.operator.transforms import under_functorch
+from itnet_core.operator.field_checks import check_numbers, check_shapes, readable
+from itnet_core.operator.points import Measure, Points
 from itnet_core.plugin.errors import FieldError
 
 AXES = "txyz"
 """The space-time that all modalities share: text and audio use t, images x and y, point clouds x, y and z."""
 
-Measure = Literal["mean", "counting", "given"]
 UnionMeasure = Literal["balanced", "mean", "counting", "given"]
 
 
-@dataclass(frozen=True, eq=False)
 class Field:
-    """A function u : Ω → R^d known at N points (OPERATOR §1).
+    """A function u: Ω → R^d known at N points.
 
     The weights discretise the measure μ: ∫ g dμ ≈ Σ_j w_j g(x_j). A point of weight 0 is padding: it never changes any
-    other point's result. What is known of positions and weights is remembered with these tensors: they may be written
-    to in place, but not past torch, as by NumPy or `.data`.
+    other point's result.
 
-    Attributes:
+    Example:
+        >>> field = Field(values=torch.randn(2, 5, 3), positions=torch.rand(2, 5, 1))
+        >>> field.weights[0]
+        tensor([0.2000, 0.2000, 0.2000, 0.2000, 0.2000])
+
+    Args:
         values: u_i, shape (B, N, d), floating.
         positions: x_i, shape (B, N, p), floating, of finite squares. Encoders of models use p = 4, the axes of `AXES`.
-        weights: w_i ≥ 0, shape (B, N), with some mass in every sample; by default the mean measure, 1/N each.
-        grid: the sizes of a row-major grid with N points, if the points are one. A kernel that has a faster algorithm
-            for regular grids looks at all positions once, and takes another way where they are not evenly spaced.
-        sampled_from: the field that this one stands for, where a sampler made it of fewer points. A kernel that takes a
-            length or an origin from its points takes them from there: a sampler changes the quadrature, not the kernel.
+        weights: w_i ≥ 0, shape (B, N), with some mass in every sample; the mean measure, 1/N each, by default.
+        grid: the sizes of a row-major grid of N points, if the points form one. Kernels with a faster algorithm for
+            regular grids check once that the points are evenly spaced.
+
+    Attributes:
+        values: u_i, shape (B, N, d).
+        points: positions, weights and grid, which fields along a trunk share.
+        sampled_from: the field that this one represents, where a sampler reduced it to fewer points. A kernel that
+            takes a length or an origin from its points takes them from that field.
 
     Raises:
-        FieldError: a tensor has another rank, shape or dtype, a position is not finite or has no finite square, a
-            weight is negative or not finite, or a sample has no mass.
+        FieldError: a tensor has another rank, shape or dtype; a position is not finite or has no finite square; a
+            weight is negative or not finite; or a sample has no mass.
     """
 
     values: Tensor
-    positions: Tensor
-    weights: Tensor = None  # type: ignore[assignment]  # replaced by the mean measure in __post_init__
-    grid: tuple[int, ...] | None = None
-    sampled_from: Field | None = None
+    points: Points
+    sampled_from: Field | None
 
-    def __post_init__(self) -> None:
-        _check_shapes(self)
-        if self.weights is None:
-            batch, points, _ = self.values.shape
-            weights = self.positions.new_full((batch, points), 1.0 / points)
-            object.__setattr__(self, "weights", weights)
-        else:
-            _check_weights_shape(self)
-        if _readable():
-            _check_numbers(self)
+    def __init__(
+        self, values: Tensor, positions: Tensor, weights: Tensor | None = None, grid: tuple[int, ...] | None = None
+    ) -> None:
+        check_shapes(values, positions, weights, grid)
+        if weights is None:
+            weights = positions.new_full(values.shape[:2], 1.0 / values.shape[1])
+        if readable():
+            check_numbers(positions, weights)
+        vars(self).update(values=values, points=Points(positions, weights, grid), sampled_from=None)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Field is immutable: use with_values or replace({name}=...)")
+
+    def __repr__(self) -> str:
+        batch, points, dim = self.values.shape
+        grid = f", grid={self.grid}" if self.grid else ""
+        return f"Field(B={batch}, N={points}, d={dim}, p={self.positions.shape[-1]}{grid})"
 
     @classmethod
     def on_grid(
@@ -73,14 +83,19 @@ class Field:
     ) -> Field:
         """Return the field of a regular grid's cell centres.
 
+        Example:
+            >>> image = torch.rand(2, 4, 6, 3)
+            >>> Field.on_grid(image, axes="yx").positions.shape
+            torch.Size([2, 24, 4])
+
         Args:
             values: shape (B, *grid, d).
-            axes: the axis of `AXES` that each grid dimension runs along, `"yx"` for a picture's rows and columns; the
-                positions then lie in R^4. By default they lie in R^n, one coordinate a grid dimension.
+            axes: the axis of `AXES` that each grid dimension runs along, `"yx"` for the rows and columns of an image;
+                positions then lie in R^4. By default they lie in R^n, one coordinate per grid dimension.
             bounds: the interval that each grid dimension covers; [−1, 1] by default. Cell centres lie half a cell
                 inside, so the same interval at twice the resolution is the same domain.
             measure: `mean` (weights sum to 1) or `counting` (1 each).
-            weights: of the cells, shape (B, N), in the measure's place.
+            weights: of the cells, shape (B, N), instead of a measure.
 
         Raises:
             FieldError: `values` has no grid dimension, or `axes` or `bounds` do not match them.
@@ -98,20 +113,32 @@ class Field:
                 "Field.on_grid(axes)", found=repr(axes), expected=f"{len(grid)} different letters of {AXES}"
             )
         dtype = torch.promote_types(values.dtype, torch.float32)  # half precision would blur neighbouring points
-        positions = grid_positions(grid, bounds, dtype=dtype, device=values.device)
+        positions = _cell_centres(grid, bounds, dtype=dtype, device=values.device)
         if axes is not None:
             space_time = positions.new_zeros(positions.shape[0], len(AXES))
             space_time[:, [AXES.index(axis) for axis in axes]] = positions
             positions = space_time
-        positions = positions.expand(batch, -1, -1)
-        values = values.reshape(batch, prod(grid), dim)
-        if weights is not None:
-            return cls(values, positions, weights, grid=tuple(grid))
-        return cls(values, positions, grid=tuple(grid)).with_measure(measure)
+        field = cls(values.reshape(batch, prod(grid), dim), positions.expand(batch, -1, -1), weights, tuple(grid))
+        return field if weights is not None else field.with_measure(measure)
+
+    @property
+    def positions(self) -> Tensor:
+        """x_i, shape (B, N, p)."""
+        return self.points.positions
+
+    @property
+    def weights(self) -> Tensor:
+        """w_i, shape (B, N)."""
+        return self.points.weights
+
+    @property
+    def grid(self) -> tuple[int, ...] | None:
+        """Sizes of the row-major grid of N points, if they form one."""
+        return self.points.grid
 
     @property
     def mask(self) -> Tensor:
-        """Which points are there (weight > 0), shape (B, N)."""
+        """Which points are not padding, shape (B, N)."""
         return self.weights > 0
 
     @property
@@ -121,40 +148,59 @@ class Field:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """The device of the values."""
         return self.values.device
 
     def with_values(self, values: Tensor) -> Field:
-        """Return the field with other values of shape (B, N, d') at the same points."""
+        """Return the field with other values, of shape (B, N, d'), at the same points.
+
+        Raises:
+            FieldError: `values` has another number of samples or points.
+        """
         if values.shape[:-1] != self.values.shape[:-1]:
             raise FieldError(
                 "Field.with_values(values)",
                 found=f"shape {tuple(values.shape)}",
                 expected=f"({', '.join(map(str, self.values.shape[:-1]))}, d) as for the field's points",
             )
-        return _unchecked(values, self.positions, self.weights, grid=self.grid)
+        return _field(values, self.points)
+
+    def replace(
+        self, *, values: Tensor | None = None, positions: Tensor | None = None, weights: Tensor | None = None
+    ) -> Field:
+        """Return the field with other tensors, checked like those of a new field.
+
+        Raises:
+            FieldError: as for a new field.
+        """
+        return Field(
+            self.values if values is None else values,
+            self.positions if positions is None else positions,
+            self.weights if weights is None else weights,
+            self.grid,
+        )
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Field:
         """Return the field of `function(values)`, applied point by point."""
         return self.with_values(function(self.values))
 
     def without_padding(self) -> Field:
-        """Return the field with 0 for the values of padding, whatever (NaN too) stands there."""
-        if _readable() and _all_there(self.weights):  # spare the copy
+        """Return the field with 0 for the values of padding, whatever they are, NaN included."""
+        if readable() and not self.points.has_padding:  # spare the copy
             return self
         return self.map(lambda values: values.masked_fill(~self.mask.unsqueeze(-1), 0.0))
 
     def standing_for(self, field: Field) -> Field:
-        """Return the field as one that a sampler made of another."""
-        return _unchecked(self.values, self.positions, self.weights, grid=self.grid, sampled_from=field)
+        """Return the field as one that a sampler made from another; see `sampled_from`."""
+        return _field(self.values, self.points, field)
 
     def with_measure(self, measure: Measure) -> Field:
-        """Return the field under another measure: `mean` (1/n each), `counting` (1 each); padding keeps weight 0."""
-        if measure == "given":
-            return self
-        if measure not in ("mean", "counting"):
-            raise FieldError("Field.with_measure", found=repr(measure), expected="'mean', 'counting' or 'given'")
-        return _unchecked(self.values, self.positions, _measured(self.weights, measure), grid=self.grid)
+        """Return the field under another measure: `mean` (1/n each) or `counting` (1 each); padding keeps weight 0.
+
+        Raises:
+            FieldError: the measure is unknown.
+        """
+        return self if measure == "given" else _field(self.values, self.points.with_measure(measure))
 
     def to(self, *args: Any, **kwargs: Any) -> Field:
         """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`.
@@ -163,37 +209,26 @@ class Field:
             FieldError: its positions or its mass are beyond the range of that dtype.
         """
         values, positions, weights = (t.to(*args, **kwargs) for t in (self.values, self.positions, self.weights))
-        field = _unchecked(values, positions, weights, grid=self.grid)
-        if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and _readable():
-            _check_numbers(field)
-        return field
-
-
-def grid_positions(
-    grid: Sequence[int],
-    bounds: Sequence[tuple[float, float]],
-    *,
-    dtype: torch.dtype | None = None,
-    device: torch.device | None = None,
-) -> Tensor:
-    """Return the cell centres of a row-major grid that covers `bounds`, shape (N, len(grid))."""
-    centres = [
-        low + (high - low) * (torch.arange(size, dtype=dtype, device=device) + 0.5) / size
-        for size, (low, high) in zip(grid, bounds, strict=True)
-    ]
-    return torch.stack(torch.meshgrid(*centres, indexing="ij"), dim=-1).flatten(0, -2)
+        if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and readable():
+            check_numbers(positions, weights)
+        return _field(values, Points(positions, weights, self.grid))
 
 
 def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
     """Return the union of fields as one field over all their points.
 
+    Example:
+        >>> image, text = (Field(torch.rand(1, n, 8), torch.rand(1, n, 4)) for n in (6, 2))
+        >>> union([image, text]).weights.sum(-1)
+        tensor([1.])
+
     Args:
         fields: M fields of equal batch, channels and position coordinates.
         measure: `balanced` gives each field the mass 1/M in each sample, whatever its number of points; `mean` and
-            `counting` look at points alone; `given` keeps the weights.
+            `counting` weigh all points alike; `given` keeps the weights.
 
     Raises:
-        FieldError: no field, fields that differ in batch, channels or coordinates, or an unknown measure.
+        FieldError: no field; fields that differ in batch, channels or coordinates; or an unknown measure.
     """
     if not fields:
         raise FieldError("union(fields)", found="no field", expected="at least one")
@@ -207,129 +242,37 @@ def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
     weights = [field.weights for field in fields]
     if measure == "balanced":
         weights = [w / (w.sum(-1, keepdim=True) * len(fields)) for w in weights]
-    joined = _unchecked(
-        torch.cat([field.values for field in fields], dim=1),
-        torch.cat([field.positions for field in fields], dim=1),
-        torch.cat(weights, dim=1),
-        grid=None,
-    )
+    positions = torch.cat([field.positions for field in fields], dim=1)
+    points = Points(positions, torch.cat(weights, dim=1))
+    joined = _field(torch.cat([field.values for field in fields], dim=1), points)
     return joined if measure == "balanced" else joined.with_measure(measure)
 
 
-def _unchecked(
-    values: Any, positions: Any, weights: Any, *, grid: tuple[int, ...] | None, sampled_from: Field | None = None
-) -> Field:
+def _cell_centres(
+    grid: Sequence[int], bounds: Sequence[tuple[float, float]], *, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Return the cell centres of a row-major grid that covers `bounds`, shape (N, len(grid))."""
+    centres = [
+        low + (high - low) * (torch.arange(size, dtype=dtype, device=device) + 0.5) / size
+        for size, (low, high) in zip(grid, bounds, strict=True)
+    ]
+    return torch.stack(torch.meshgrid(*centres, indexing="ij"), dim=-1).flatten(0, -2)
+
+
+def _field(values: Tensor, points: Points, sampled_from: Field | None = None) -> Field:
     """Build a field from parts that are known to fit."""
     field = object.__new__(Field)
-    parts = {"values": values, "positions": positions, "weights": weights, "grid": grid, "sampled_from": sampled_from}
-    for name, part in parts.items():
-        object.__setattr__(field, name, part)
+    vars(field).update(values=values, points=points, sampled_from=sampled_from)
     return field
 
 
-def _check_shapes(field: Field) -> None:
-    for name, tensor in (("values", field.values), ("positions", field.positions)):
-        if not isinstance(tensor, Tensor) or tensor.ndim != 3 or not tensor.is_floating_point():
-            found = f"{tensor.dtype} of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else repr(tensor)
-            raise FieldError(f"Field.{name}", found=found, expected="a floating tensor of shape (B, N, channels)")
-    if 0 in field.values.shape[:2]:
-        raise FieldError("Field.values", found=f"shape {tuple(field.values.shape)}", expected="at least one point")
-    if field.positions.shape[:2] != field.values.shape[:2]:
-        raise FieldError(
-            "Field.positions",
-            found=f"shape {tuple(field.positions.shape)}",
-            expected=f"(B, N, p) with the (B, N) of values, {tuple(field.values.shape[:2])}",
-        )
-    if field.grid is not None and prod(field.grid) != field.values.shape[1]:
-        raise FieldError(
-            "Field.grid", found=f"{field.grid}, which is {prod(field.grid)} points", expected=f"{field.values.shape[1]}"
-        )
+def _flatten(field: Field) -> tuple[list[Tensor], Any]:
+    return [field.values, field.positions, field.weights], field.grid
 
 
-def _check_weights_shape(field: Field) -> None:
-    weights = field.weights
-    if not isinstance(weights, Tensor) or not weights.is_floating_point() or weights.shape != field.values.shape[:2]:
-        found = f"{weights.dtype} of shape {tuple(weights.shape)}" if isinstance(weights, Tensor) else repr(weights)
-        raise FieldError("Field.weights", found=found, expected=f"floating, of shape {tuple(field.values.shape[:2])}")
+def _unflatten(leaves: Any, grid: Any) -> Field:
+    values, positions, weights = leaves
+    return _field(values, Points(positions, weights, grid))
 
 
-def _check_numbers(field: Field) -> None:
-    """Look at all numbers at once, and for the place only where something is wrong."""
-    positions, weights = distinct(field.positions), distinct(field.weights)
-    mass = weights.sum(-1)
-    largest = torch.finfo(torch.promote_types(positions.dtype, torch.float32)).max ** 0.5 / 16
-    largest = min(largest, torch.finfo(positions.dtype).max)
-    if (positions.abs() <= largest).all() and weights.amin() >= 0 and ((mass > 0) & mass.isfinite()).all():
-        return
-    bad = ~field.positions.isfinite().all(-1)
-    if bad.any():
-        raise FieldError(
-            "Field.positions",
-            found=f"{int(bad.sum())} points that are not finite, the first at {_first(bad)}",
-            expected="finite numbers, for padding too",
-        )
-    bad = (field.positions.abs() > largest).any(-1)
-    if bad.any():
-        raise FieldError(
-            "Field.positions",
-            found=f"{int(bad.sum())} points farther than {largest:.1e} from 0, the first at {_first(bad)}",
-            expected=f"distances with a square in the range of {field.positions.dtype}, for padding too",
-            hint="Measure positions in another unit.",
-        )
-    bad = ~(field.weights.isfinite() & (field.weights >= 0))
-    if bad.any():
-        raise FieldError(
-            "Field.weights",
-            found=f"{int(bad.sum())} weights that are negative or not finite, the first at {_first(bad)}",
-            expected="weights >= 0",
-        )
-    bad = ~field.mask.any(-1)
-    if bad.any():
-        raise FieldError(
-            "Field.weights",
-            found=f"no mass in sample {_first(bad)[0]}",
-            expected="some weight > 0 in every sample",
-            hint="Drop empty samples before they are batched.",
-        )
-
-
-def _readable() -> bool:
-    """Whether numbers may be looked at: it would break a compiled graph, and vmap hides them."""
-    return not (torch.compiler.is_compiling() or under_functorch())
-
-
-@remembered
-def _all_there(weights: Tensor) -> bool:
-    return bool((distinct(weights) > 0).all())
-
-
-@remembered
-def _measured(weights: Tensor, measure: Measure) -> Tensor:
-    there = (distinct(weights) > 0).to(weights.dtype)
-    if measure == "mean":
-        there = there / there.sum(-1, keepdim=True)
-    return there.expand_as(weights)
-
-
-def log_weights(weights: Tensor) -> Tensor:
-    """Return log w in float32 at least, −∞ for padding, to which no gradient goes: softmax adds it to its logits."""
-    there = weights > 0
-    precise = weights.to(torch.promote_types(weights.dtype, torch.float32))
-    return torch.where(there, torch.where(there, precise, 1.0).log(), -torch.inf)
-
-
-def distinct(tensor: Tensor) -> Tensor:
-    """Return (1, …) of a tensor (B, …) whose samples are one in memory, as `expand` leaves them; else the tensor."""
-    return tensor[:1] if tensor.stride(0) == 0 else tensor
-
-
-def _first(bad: Tensor) -> tuple[int, ...]:
-    return tuple(bad.nonzero()[0].tolist())
-
-
-register_pytree_node(
-    Field,
-    lambda field: ([field.values, field.positions, field.weights], field.grid),
-    lambda leaves, grid: _unchecked(*list(leaves), grid=grid),
-    serialized_type_name="itnet_core.operator.field.Field",
-)
+register_pytree_node(Field, _flatten, _unflatten, serialized_type_name="itnet_core.Field")

@@ -1,43 +1,46 @@
-"""The integral operator: kernel ∘ sampler ∘ evaluator, between a value map and an output map."""
+"""The integral operator: kernel, sampler and evaluator, between a value map and an output map."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from itnet_core.operator.auxiliary import add_loss, collecting
-from itnet_core.operator.evaluators import AutoEvaluator, Evaluator
+from itnet_core.operator.evaluators import AutoEvaluator, Choice, Evaluator
+from itnet_core.operator.evaluators.auto import Candidate, step_obstacle, transform_obstacle
 from itnet_core.operator.field import Field
-from itnet_core.operator.kernel import Kernel, Points, State
-from itnet_core.operator.proposal_loss import proposal_loss
+from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
-from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
 
 
 class IntegralOperator(nn.Module):
-    """out(x) = Σ_h O_h ∫ k_h(x, y, u(x), u(y)) V_h u(y) dμ(y) + W_o u(x)  (OPERATOR §1).
+    """out(x) = Σ_h O_h ∫ k_h(x, y, u(x), u(y)) V_h u(y) dμ(y) + W_o u(x)  (docs/operator.md, §1).
+
+    Example:
+        >>> operator = IntegralOperator(8, MLPKernel(8, position_dim=2))
+        >>> image = Field.on_grid(torch.randn(1, 6, 6, 8))
+        >>> operator(image).values.shape
+        torch.Size([1, 36, 8])
 
     Args:
         dim: channels of the fields, d.
-        kernel: k; it also brings V, O, the normalisation, the support and the measure.
-        sampler: the nodes of the integral; every point by default.
-        evaluator: how the sum is computed; the fastest exact way at hand by default, the kernel's shortcuts included.
+        kernel: k; it also brings V, O, the normalization, the support and the measure.
+        sampler: the nodes of the quadrature; every point by default.
+        evaluator: how the sum is computed; `AutoEvaluator` by default, which chooses the fastest exact way.
         out_dim: channels of the result; `dim` by default.
-        head_dim: channels of each head; as the kernel has them by default, dim // heads unless it says otherwise.
-        pointwise: whether W_o is there.
+        head_dim: channels of each head; `kernel.value_dim(dim)` by default, which is dim // heads for most kernels.
+        pointwise: whether to add W_o u(x).
 
     Raises:
-        ShapeError: `head_dim` is not given and the kernel has none for `dim`.
+        ShapeError: `head_dim` is not given, and the kernel has none for `dim`.
     """
 
     def __init__(
         self,
         dim: int,
-        kernel: Kernel,
+        kernel: Kernel[Any, Any],
         sampler: Sampler | None = None,
         evaluator: Evaluator | None = None,
         *,
@@ -56,13 +59,13 @@ class IntegralOperator(nn.Module):
         self.output = kernel.output_map(head_dim, out_dim)
         self.pointwise = nn.Linear(dim, out_dim, bias=False) if pointwise else None
 
-    def forward(self, query: Field, key: Field | None = None, **given: Any) -> Field:
+    def forward(self, query: Field, key: Field | None = None, **arguments: Any) -> Field:
         """Apply the operator.
 
         Args:
             query: the field at the points x, (B, N, dim).
-            key: the field that is integrated over, (B, M, dim); `query` itself by default.
-            given: further arguments of the kernel's `project`, for this call alone, as attention's `additive`.
+            key: the field to integrate, (B, M, dim); `query` itself by default.
+            arguments: further arguments of `kernel.project` for this call, such as attention's `additive`.
 
         Returns:
             The field of the result at the query's points, (B, N, out_dim).
@@ -70,70 +73,104 @@ class IntegralOperator(nn.Module):
         Raises:
             ShapeError: the fields' channels are not `dim`, or their batches or coordinates differ.
         """
-        key = query if key is None else key
-        self._check(query, key)
-        # One field for both sides of a self transform, so that a kernel sees that they are one.
-        present = self._measured(query)
-        return query.with_values(self._out(present, present if key is query else self._measured(key), given))
+        measured, key, nodes = self._discretize(query, key)
+        if self._transform_obstacle(measured, key, nodes, arguments):
+            integral = self.evaluator(self._problem(measured, key, nodes, arguments))
+            out = self.output(integral.reshape(*measured.values.shape[:2], *integral.shape[2:]))
+        else:
+            out = self.kernel.transform(measured, key, self.value, self.output)
+        return query.with_values(self._add_pointwise(out, measured))
 
-    def step(self, state: State, query: Field) -> tuple[State, Field]:
-        """Apply the operator to a stream of points, one at a time: at each the result is that over all points so far.
+    def explain_choice(self, query: Field, key: Field | None = None, **arguments: Any) -> Choice:
+        """Explain which fast path or evaluator computes the operator's output for these fields, and why.
+
+        Example:
+            >>> operator = IntegralOperator(8, MLPKernel(8, position_dim=2), evaluator=AutoEvaluator(evaluators=[]))
+            >>> print(operator.explain_choice(Field.on_grid(torch.randn(1, 6, 6, 8))))
+            kernel.transform  MLPKernel has none
+            kernel.integrate  MLPKernel has none
+            DenseEvaluator    chosen
+            TiledEvaluator    ranked after the chosen one
 
         Args:
-            state: as the step before returned it; `None` at the first point.
+            query: as for `forward`.
+            key: as for `forward`.
+            arguments: as for `forward`.
+
+        Raises:
+            ShapeError: as `forward`.
+        """
+        query, key, nodes = self._discretize(query, key)
+        obstacle = self._transform_obstacle(query, key, nodes, arguments)
+        transform = Candidate("kernel.transform", obstacle)
+        if not obstacle:
+            return Choice((transform,))
+        if isinstance(self.evaluator, AutoEvaluator):
+            choice = self.evaluator.explain(self._problem(query, key, nodes, arguments))
+            return Choice((transform, *choice.candidates))
+        return Choice((transform, Candidate(type(self.evaluator).__name__, "")))
+
+    def step(self, state: Any, query: Field) -> tuple[Any, Field]:
+        """Advance a stream of points by one: return the new state, and the result over all points so far.
+
+        Example:
+            ```python
+            state = None
+            for point in points:  # fields of one point, (B, 1, dim)
+                state, out = operator.step(state, point)
+            ```
+
+        Args:
+            state: from the previous step, `None` at the first point.
             query: the new point, a field of one point, (B, 1, dim), later than all before it.
 
         Returns:
-            The state with the new point, and the field of the result at it, (B, 1, out_dim).
+            The new state, and the field of the result at the new point, (B, 1, out_dim).
 
         Raises:
             ConfigError: the kernel does not stream, its support is not causal, or points are sampled.
-            ShapeError: the field has other channels than `dim`, or more points than one.
+            ShapeError: the field has other channels than `dim`, or more than one point.
         """
-        self._check(query, query)
+        measured, _, _ = self._discretize(query, None, sample=False)
         if query.values.shape[1] != 1:
             raise ShapeError("IntegralOperator.step(query)", found=f"{query.values.shape[1]} points", expected="one")
-        causal = self.kernel.support.causal is not None
-        if not (self.kernel.streaming and causal and isinstance(self.sampler, FullSampler)):
+        if obstacle := step_obstacle(self.kernel, self.sampler):
             raise ConfigError(
                 "IntegralOperator.step",
-                found=f"{type(self.kernel).__name__} with {self.kernel.support!r} and {type(self.sampler).__name__}",
+                found=obstacle,
                 expected="a kernel that streams, a causal support and every point (the sampler 'full')",
             )
-        present = self._measured(query)
-        state, integral = self.kernel.step(state, present, self.value(present.values))
-        return state, query.with_values(self._finish(self.output(integral), present))
+        state, integral = self.kernel.step(state, measured, self.value(measured.values))
+        return state, query.with_values(self._add_pointwise(self.output(integral), measured))
 
-    def _measured(self, field: Field) -> Field:
-        return field.without_padding().with_measure(self.kernel.measure)
+    def _discretize(self, query: Field, key: Field | None, *, sample: bool = True) -> tuple[Field, Field, Nodes | None]:
+        """Check the fields, apply the kernel's measure, and sample the key.
 
-    def _out(self, query: Field, key: Field, given: dict[str, Any]) -> Tensor:
-        sampled = self.sampler(query, key)
-        if isinstance(sampled, Field) and sampled is not key:
-            sampled = sampled.standing_for(key)
-        field = None if isinstance(sampled, Nodes) else sampled
-        out = None
-        passes = self.kernel.transformable or not transform_of(query.values)
-        if field is not None and self.evaluator.takes_shortcuts and not given and passes:
-            out = self.kernel.transform(query, field, self.value, self.output)
-        if out is None:
-            out = self.output(self._integral(query, key, sampled, given))
-        return self._finish(out, query)
+        A self transform keeps one field for both sides, so that a kernel sees that they are the same.
+        """
+        self._check(query, query if key is None else key)
+        measured = query.without_padding().with_measure(self.kernel.measure)
+        other = measured if key is None or key is query else key.without_padding().with_measure(self.kernel.measure)
+        sampled = self.sampler(measured, other) if sample else other
+        if isinstance(sampled, Nodes):
+            return measured, other, sampled
+        return measured, other if sampled is other else sampled.standing_for(other), None
 
-    def _integral(self, query: Field, key: Field, sampled: Field | Nodes, given: dict[str, Any]) -> Tensor:
-        nodes, key = (sampled, key) if isinstance(sampled, Nodes) else (None, sampled)
-        query_terms, key_terms = self.kernel.project(query, key, **given)
-        query_points = Points(query_terms, query.positions, query.weights, query.grid)
-        key_points = Points(key_terms, key.positions, key.weights, key.grid)
-        values = self.value(key.values)
-        if nodes is not None:
-            query_points, key_points, values = _at_nodes(query_points, key_points, values, nodes)
-            if nodes.log_proposal is not None and collecting():
-                add_loss(proposal_loss(self.kernel, query_points, key_points, values, nodes.log_proposal))
-        integral = self.evaluator(self.kernel, query_points, key_points, values)
-        return integral.reshape(*query.values.shape[:2], *integral.shape[2:])
+    def _transform_obstacle(self, query: Field, key: Field, nodes: Nodes | None, arguments: dict[str, Any]) -> str:
+        if nodes is not None or arguments:
+            return "not for nodes of a sampler" if nodes else "not with arguments of `project`"
+        return transform_obstacle(self.evaluator, self.kernel, query, key)
 
-    def _finish(self, out: Tensor, query: Field) -> Tensor:
+    def _problem(self, query: Field, key: Field, nodes: Nodes | None, arguments: dict[str, Any]) -> Problem[Any]:
+        problem = self.kernel.problem(query, key, self.value(key.values), **arguments)
+        if nodes is None:
+            return problem
+        problem = problem.at_nodes(nodes)
+        if nodes.loss is not None and collecting():
+            add_loss(nodes.loss(problem))
+        return problem
+
+    def _add_pointwise(self, out: Tensor, query: Field) -> Tensor:
         return out if self.pointwise is None else out + self.pointwise(query.values)
 
     def _check(self, query: Field, key: Field) -> None:
@@ -142,23 +179,10 @@ class IntegralOperator(nn.Module):
                 raise ShapeError(
                     f"IntegralOperator({name})", found=f"{field.dim} channels", expected=f"dim = {self.dim} channels"
                 )
-        found = [(field.values.shape[0], field.positions.shape[-1]) for field in (query, key)]
-        if found[0] != found[1]:
+        batches, coordinates = zip(*((len(f.values), f.positions.shape[-1]) for f in (query, key)), strict=True)
+        if len({*batches}) > 1 or len({*coordinates}) > 1:
             raise ShapeError(
                 "IntegralOperator(key)",
-                found=f"batch {found[1][0]} and {found[1][1]} coordinates",
-                expected=f"the query's batch {found[0][0]} and {found[0][1]} coordinates",
+                found=f"batch {batches[1]} and {coordinates[1]} coordinates",
+                expected=f"the query's batch {batches[0]} and {coordinates[0]} coordinates",
             )
-
-
-def _at_nodes(query: Points, key: Points, values: Tensor, nodes: Nodes) -> tuple[Points, Points, Tensor]:
-    """Gather the key side at the nodes. Nodes of each query's own make every query a sample of its own."""
-    batch = torch.arange(nodes.indices.shape[0], device=nodes.indices.device)
-    batch = batch.view(-1, *[1] * (nodes.indices.ndim - 1))
-    parts = (key.terms, key.positions, values)
-    terms, positions, values = tree_map(lambda tensor: tensor[batch, nodes.indices], parts)
-    weights = nodes.weights
-    if nodes.indices.ndim == 3:
-        terms, positions, values, weights = tree_map(lambda t: t.flatten(0, 1), (terms, positions, values, weights))
-        query = Points(*tree_map(lambda t: t.flatten(0, 1).unsqueeze(1), tuple(query[:3])))
-    return query, Points(terms, positions, weights), values

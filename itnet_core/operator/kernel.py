@@ -1,89 +1,192 @@
-"""Kernels: what two points have to do with each other."""
+"""Kernels, and the problem that a kernel poses to an evaluator."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from itnet_core.operator.field import Field, Measure
+from itnet_core.operator.field import Field
+from itnet_core.operator.points import Measure, Points, log_weights, take
+from itnet_core.operator.sampler import Nodes
 from itnet_core.operator.support import Support
 from itnet_core.plugin.config import Configured
 from itnet_core.plugin.errors import ShapeError
 
-if TYPE_CHECKING:
-    from itnet_core.operator.evaluators import Evaluator
-
 Normalization = Literal["none", "softmax"]
-Terms = Any
-"""Tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
-State = Any
-"""What a kernel keeps of a stream's points so far: tensors, or nested tuples of tensors; `None` before the first."""
+Terms = TypeVar("Terms")
+"""Terms of points: tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
+State = TypeVar("State")
+"""State of a stream: tensors, or nested tuples of tensors."""
 
 
-class Points(NamedTuple):
-    """One side of the pairs, as evaluators see it.
+@dataclass(frozen=True, eq=False)
+class Problem(Generic[Terms]):
+    """The integral Σ_j w_j k_h(x_i, y_j) v_j, to be computed at every query point x_i.
+
+    With the normalization `softmax` it is Σ_j w_j e^k v_j / Σ_j w_j e^k. Both sums run over the pairs of the kernel's
+    support with w_j > 0, and are 0 without such a pair.
 
     Attributes:
-        terms: what `Kernel.project` made of the points.
-        positions: shape (B, N, p).
-        weights: shape (B, N).
-        grid: as in `Field`; `None` where the points are a selection.
+        kernel: k, with its normalization and support.
+        query: the N points x_i; their weights are not used.
+        key: the M points y_j with their weights w_j.
+        query_terms: the terms of the query points, from `Kernel.project`.
+        key_terms: the terms of the key points.
+        values: v_j, shape (B, M, heads, head_dim).
     """
 
-    terms: Terms
-    positions: Tensor
-    weights: Tensor
-    grid: tuple[int, ...] | None = None
+    kernel: Kernel[Terms, Any]
+    query: Points
+    key: Points
+    query_terms: Terms
+    key_terms: Terms
+    values: Tensor
 
-    def narrow(self, points: slice, batch: slice = slice(None)) -> Points:
-        """Return some of the points (and samples), as views."""
-        terms, positions, weights = tree_map(lambda t: t[batch, points], (self.terms, self.positions, self.weights))
-        return Points(terms, positions, weights)
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, N, M)."""
+        return len(self.values), self.query.positions.shape[1], self.key.positions.shape[1]
+
+    def weighted_values(self) -> tuple[Tensor, Tensor | None]:
+        """Return w v without a bias for a plain sum; for `softmax` v and log w, (B, M), to be added to the logits."""
+        if self.kernel.normalization == "softmax":
+            return self.values, log_weights(self.key.weights)
+        return (self.values * self.key.weights[..., None, None]).to(self.values.dtype), None
+
+    def narrow(self, queries: slice = slice(None), keys: slice = slice(None)) -> Problem[Terms]:
+        """Return the problem of some query points and some key points, as views."""
+        query_terms = tree_map(lambda tensor: tensor[:, queries], self.query_terms)
+        key_terms = tree_map(lambda tensor: tensor[:, keys], self.key_terms)
+        query, key = self.query.narrow(queries), self.key.narrow(keys)
+        return Problem(self.kernel, query, key, query_terms, key_terms, self.values[:, keys])
+
+    def at_queries(self, indices: Tensor) -> Problem[Terms]:
+        """Return the problem at some query points, by their indices (B, n)."""
+        query = Points(take(self.query.positions, indices), take(self.query.weights, indices))
+        terms = tree_map(lambda tensor: take(tensor, indices), self.query_terms)
+        return Problem(self.kernel, query, self.key, terms, self.key_terms, self.values)
+
+    def at_nodes(self, nodes: Nodes) -> Problem[Terms]:
+        """Return the problem whose key points are a sampler's nodes.
+
+        Nodes of each query, (B, N, M), make every query a sample of its own, in a batch of B·N.
+        """
+        key_terms, positions, values = tree_map(
+            lambda tensor: take(tensor, nodes.indices), (self.key_terms, self.key.positions, self.values)
+        )
+        key, query, query_terms = Points(positions, nodes.weights), self.query, self.query_terms
+        if nodes.indices.ndim == 3:
+            key_terms, positions, values, weights = tree_map(
+                lambda tensor: tensor.flatten(0, 1), (key_terms, positions, values, nodes.weights)
+            )
+            query_terms, *one = tree_map(
+                lambda tensor: tensor.flatten(0, 1).unsqueeze(1), (query_terms, query.positions, query.weights)
+            )
+            key, query = Points(positions, weights), Points(*one)
+        return Problem(self.kernel, query, key, query_terms, key_terms, values)
 
 
-class Kernel(Configured, nn.Module, ABC):
-    """Base of kernels: k_h(x, y, u(x), u(y)) from two functions (OPERATOR §3).
+class FastPaths(Generic[Terms, State]):
+    """Optional methods of a kernel: faster algorithms for the same integral.
 
-    `project` computes in O(N) what each point contributes; `tile` computes any block of pairs from these terms alone.
-    From the two, evaluators, samplers, supports and both normalisations follow. Faster ways to the same numbers are
-    optional, and declared: `integrate`, `transform` and `step`.
+    A kernel has the fast paths whose methods it overrides: `transform`, `integrate` and `step`. Each has a condition,
+    `can_…`, which may read shapes, dtypes, devices and positions. `auto` tries them in this order; `dense`, `tiled` and
+    the other evaluators do without.
+
+    Attributes:
+        transformable: whether `integrate` and `transform` consist of PyTorch's own operations, so that `torch.func`,
+            forward-mode derivatives and DTensors support them.
+    """
+
+    transformable: bool = False
+
+    def can_transform(self, query: Field, key: Field) -> bool:
+        """Whether `transform` applies to these fields."""
+        return True
+
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
+        """Compute Σ_h O_h ∫ k_h V_h u dμ by an algorithm that includes the maps, such as PyTorch's convolution.
+
+        Args:
+            query: the field at N points; its weights are not used.
+            key: the field to integrate.
+            value_map: V, from `Kernel.value_map`.
+            output_map: Σ_h O_h, from `Kernel.output_map`.
+
+        Returns:
+            Shape (B, N, out_dim).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no fast path 'transform'")
+
+    def can_integrate(self, problem: Problem[Terms]) -> bool:
+        """Whether `integrate` applies to this problem."""
+        return True
+
+    def integrate(self, problem: Problem[Terms]) -> Tensor:
+        """Compute the integral by a faster algorithm than a sum over pairs, such as a scan; shape (B, N, heads, d)."""
+        raise NotImplementedError(f"{type(self).__name__} has no fast path 'integrate'")
+
+    def step(self, state: State | None, query: Field, values: Tensor) -> tuple[State, Tensor]:
+        """Advance a stream by one point: return the new state and the integral at that point.
+
+        Applies where the support is causal.
+
+        Args:
+            state: from the previous step, `None` at the first point. It is not changed in place.
+            query: the new point, a field of one point that is later than all before it.
+            values: shape (B, 1, heads, head_dim).
+
+        Returns:
+            The new state, and the integral over all points so far, (B, 1, heads, head_dim).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no fast path 'step'")
+
+
+class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
+    """Base class of kernels k_h(x, y, u(x), u(y)), h = 1 … heads.
+
+    A kernel is two methods: `project` computes in O(N) what each point contributes, and `tile` computes k for any block
+    of pairs from these terms alone. Evaluators, samplers, supports and both normalisations follow from the two. Faster
+    algorithms are optional: see `FastPaths`.
+
+    Example:
+        ```python
+        class Gaussian(Kernel[Tensor, None]):
+            heads = 1
+
+            def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+                return query.positions, key.positions
+
+            def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
+                return torch.cdist(query_terms, key_terms).square().neg().exp().unsqueeze(1)
+        ```
 
     Attributes:
         heads: the number of scalar kernels.
         normalization: `none` for Σ_j w_j k v, `softmax` for Σ_j w_j e^k v / Σ_j w_j e^k.
         support: the pairs that the integral runs over.
         measure: the measure that the operator integrates by; `given` is the key field's own. A sum over neighbours or
-            over the past, as of convolution and recurrence, is an integral by the counting measure.
-        shortcut: whether `integrate` is there, for some points at least.
-        whole: whether `transform` is there, for some fields at least.
-        streaming: whether `step` is there, where the support is causal.
-        scans: whether it follows the points along its causal axis, as recurrences do. In a model, points that are not
-            ordered on that axis alone get such an order (`itnet_core.models.scan_order`).
-        transformable: whether `integrate` and `transform` are made of PyTorch's own operations, so that `torch.func`,
-            forward-mode derivatives and DTensors go through them; `auto` leaves them out there if they are not.
-        evaluator: by which a kernel's own shortcut sums over pairs, if it does; the registry offers plugins' to it.
+            over the past, as in convolution and recurrence, is an integral by the counting measure.
+        scans: whether the kernel follows the points along its causal axis, as recurrences do. In a model, points that
+            are not ordered on that axis alone get an order (`itnet_core.models.scan_order`).
     """
 
     heads: int
     normalization: Normalization = "none"
     support: Support = Support()
     measure: Measure = "given"
-    shortcut: ClassVar[bool] = False
-    whole: ClassVar[bool] = False
-    streaming: ClassVar[bool] = False
     scans: ClassVar[bool] = False
-    transformable: bool = False
-    evaluator: Evaluator | None = None
 
     @classmethod
     def reads_positions(cls, config: Any, axes: str) -> bool:
-        """Return whether k itself, apart from its support, depends on positions that differ on these axes alone.
+        """Whether k, apart from its support, depends on positions that differ on these axes alone.
 
-        Override it for a kernel of content alone, or of some axes. Where it is false, a model adds an encoding of
-        positions to the values (`position: auto`): without one, its output does not depend on where which value is.
+        Override it for a kernel that reads content alone, or some axes only. Where it is false, a model adds an
+        encoding of positions to the values (`position: auto`), or its output would not depend on where a value is.
 
         Args:
             config: the kernel's configuration, an instance of its `Config`.
@@ -96,27 +199,11 @@ class Kernel(Configured, nn.Module, ABC):
 
     @abstractmethod
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
-        """Return the query points' and the key points' terms; it may see the whole fields."""
-
-    def check_coordinates(self, field: Field, position_dim: int) -> None:
-        """Check that a field's positions have as many coordinates as the kernel was made for.
-
-        Raises:
-            ShapeError: they have more or fewer.
-        """
-        found = field.positions.shape[-1]
-        if found != position_dim:
-            name = type(self).__name__
-            raise ShapeError(
-                f"{name}.project(positions)",
-                found=f"{found} coordinates",
-                expected=f"position_dim = {position_dim}",
-                hint=f"Give {name} the position_dim of the fields.",
-            )
+        """Compute the terms of the query points and of the key points, from the whole fields if need be."""
 
     @abstractmethod
     def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
-        """Return k of shape (B, heads, n, m) for a block of n query and m key points, from their terms alone."""
+        """Compute k, shape (B, heads, n, m), for a block of n query and m key points, from their terms alone."""
 
     def forward(self, query_terms: Terms, key_terms: Terms) -> Tensor:
         """Call `tile`, so that `torch.func.functional_call` and hooks reach it."""
@@ -127,52 +214,20 @@ class Kernel(Configured, nn.Module, ABC):
         """How many numbers `tile` holds for each pair of points at its peak; evaluators size their tiles by it."""
         return self.heads
 
-    def integrates(self, query: Points, key: Points) -> bool:
-        """Whether `integrate` applies to these points. A kernel without a shortcut keeps this default, `False`."""
-        return False
-
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return what the evaluators would, by a faster algorithm.
+    def problem(self, query: Field, key: Field, values: Tensor, **arguments: Any) -> Problem[Terms]:
+        """Project two fields and return the problem of integrating `values`, (B, M, heads, head_dim).
 
         Args:
-            query: N points; their weights play no part.
-            key: M points with their weights.
-            values: shape (B, M, heads, head_dim).
-
-        Returns:
-            Shape (B, N, heads, head_dim).
+            query: the field at N points.
+            key: the field at M points.
+            values: v_j, shape (B, M, heads, head_dim).
+            arguments: further arguments of `project`.
         """
-        raise NotImplementedError(f"{type(self).__name__} declares no shortcut")
-
-    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor | None:
-        """Return Σ_h O_h ∫ k_h V_h u dμ by an algorithm that computes the maps along with the integral.
-
-        Args:
-            query: the field at N points; its weights play no part.
-            key: the field that is integrated over.
-            value_map: V, as `value_map` made it.
-            output_map: Σ_h O_h, as `output_map` made it.
-
-        Returns:
-            Shape (B, N, out_dim), or `None` where the algorithm does not apply to these fields.
-        """
-        return None
-
-    def step(self, state: State, query: Field, values: Tensor) -> tuple[State, Tensor]:
-        """Return what the evaluators would for the last of a stream of points, from what was kept of those before it.
-
-        Args:
-            state: as the step before returned it; `None` at the first point. It is not changed in place.
-            query: the new point, a field of one point that is later than all before it.
-            values: shape (B, 1, heads, head_dim).
-
-        Returns:
-            The state with the new point, and the integral at it, (B, 1, heads, head_dim).
-        """
-        raise NotImplementedError(f"{type(self).__name__} declares no streaming")
+        query_terms, key_terms = self.project(query, key, **arguments)
+        return Problem(self, query.points, key.points, query_terms, key_terms, values)
 
     def value_dim(self, dim: int) -> int:
-        """Return the head_dim of values of fields of `dim` channels: dim // heads by default.
+        """Return the default head_dim for fields of `dim` channels, dim // heads.
 
         Raises:
             ShapeError: `dim` is not divisible by the heads.
@@ -187,13 +242,26 @@ class Kernel(Configured, nn.Module, ABC):
         return dim // self.heads
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
-        """Return the module that maps values (B, M, dim) to (B, M, heads, head_dim): V, one linear map by default."""
+        """Return V, a module from (B, M, dim) to (B, M, heads, head_dim); one linear map by default."""
         linear = nn.Linear(dim, self.heads * head_dim, bias=False)
         return nn.Sequential(linear, nn.Unflatten(-1, (self.heads, head_dim)))
 
-    def output_map(self, head_dim: int, dim: int) -> nn.Module:
-        """Return the module that maps (B, N, heads, head_dim) to (B, N, dim): Σ_h O_h, one linear map by default.
+    def output_map(self, head_dim: int, out_dim: int) -> nn.Module:
+        """Return Σ_h O_h, a module from (B, N, heads, head_dim) to (B, N, out_dim); one linear map by default."""
+        return nn.Sequential(nn.Flatten(-2), nn.Linear(self.heads * head_dim, out_dim))
 
-        Here `dim` is of the operator's result.
+    def check_coordinates(self, field: Field, position_dim: int) -> None:
+        """Check the number of coordinates of a field's positions.
+
+        Raises:
+            ShapeError: it is not `position_dim`.
         """
-        return nn.Sequential(nn.Flatten(-2), nn.Linear(self.heads * head_dim, dim))
+        coordinates = field.positions.shape[-1]
+        if coordinates != position_dim:
+            name = type(self).__name__
+            raise ShapeError(
+                f"{name}.project(positions)",
+                found=f"{coordinates} coordinates",
+                expected=f"position_dim = {position_dim}",
+                hint=f"Give {name} the position_dim of the fields.",
+            )

@@ -1,4 +1,4 @@
-"""Transforms of PyTorch that go through its own operations alone: `torch.func`, forward-mode derivatives, DTensors."""
+"""Transforms of PyTorch that only its own operations support: `torch.func`, forward-mode derivatives, DTensors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,27 @@ from torch.autograd import forward_ad
 
 from itnet_core.plugin.errors import ConfigError, DerivativeError
 
-HINT = "Use the evaluator 'dense', or 'auto', which takes it there."
+HINT = "Use the evaluator 'dense', or 'auto', which chooses it for transforms."
+
+
+def tracing() -> bool:
+    """Whether tensors may belong to a trace or transform: of `torch.compile`, `export`, `func`, `jit.trace`, …"""
+    if torch.compiler.is_compiling():
+        return True
+    transforms, modes = torch._C._functorch.peek_interpreter_stack(), torch._C._len_torch_dispatch_stack()
+    return transforms is not None or modes > 0 or torch.jit.is_tracing()
+
+
+def under_functorch() -> bool:
+    """Whether a transform of `torch.func` is active, under which numbers may be hidden (`vmap`)."""
+    return torch._C._are_functorch_transforms_active()
 
 
 def transform_of(tensor: Tensor) -> str:
-    """Return the transform that a computation with this tensor is under, or nothing.
+    """Name the transform that a computation with this tensor is under, or "".
 
-    A custom operator drops tangents without a word, and an `autograd.Function` that writes to its results loses what it
-    writes to a DTensor's views. Algorithms with one of these do not apply where there is a transform.
+    A custom operator drops tangents silently, and an `autograd.Function` that writes to its results loses what it
+    writes to views of a DTensor. Algorithms that contain one of these do not support transforms.
     """
     if under_functorch():
         return "a transform of torch.func"
@@ -34,36 +47,31 @@ def transform_of(tensor: Tensor) -> str:
 
 
 def differentiated(tensor: Tensor) -> bool:
-    """Whether a derivative may be taken by this tensor, so that a short cut around it would lose the derivative."""
+    """Whether a derivative with respect to this tensor may be taken, so that a fast path around it would lose it."""
     return tensor.requires_grad or bool(transform_of(tensor))
 
 
-def under_functorch() -> bool:
-    """Whether a transform of `torch.func` is at work, under which numbers may be hidden (`vmap`)."""
-    return torch._C._are_functorch_transforms_active()
-
-
 def refuse_transform(place: str, tensor: Tensor, hint: str = HINT) -> None:
-    """Refuse a computation that PyTorch's transforms do not go through.
+    """Refuse a computation under a transform.
 
     Raises:
-        DerivativeError: it is under `torch.func` or forward-mode differentiation.
+        DerivativeError: `torch.func` or forward-mode differentiation is active.
         ConfigError: the tensor is a DTensor.
     """
-    if found := transform_of(tensor):
-        error = ConfigError if found == "a DTensor" else DerivativeError
-        raise error(place, found=found, expected="plain tensors and derivatives by backward()", hint=hint)
+    if transform := transform_of(tensor):
+        error = ConfigError if transform == "a DTensor" else DerivativeError
+        raise error(place, found=transform, expected="plain tensors and derivatives by backward()", hint=hint)
 
 
 def refuse_second_derivatives(place: str, grad: Tensor, hint: str) -> None:
-    """Refuse a backward pass that is differentiated or batched itself; its numbers would be wrong.
+    """Refuse a backward pass that is itself differentiated or batched.
 
-    PyTorch's own `once_differentiable` would let `autograd.grad` give wrong numbers instead.
+    PyTorch's `once_differentiable` would let `autograd.grad` return wrong numbers instead.
 
     Raises:
-        DerivativeError: it is.
+        DerivativeError: the backward pass runs with `create_graph=True`, or under a transform.
     """
     if torch.is_grad_enabled():
         found = "a backward pass with create_graph=True"
-        raise DerivativeError(place, found=found, expected="first derivatives alone", hint=hint)
+        raise DerivativeError(place, found=found, expected="first derivatives only", hint=hint)
     refuse_transform(place, grad, hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from itnet_core import AutoEvaluator, Evaluator, Kernel
+from itnet_core import AutoEvaluator, Evaluator
 from itnet_registry.components import Component
 from itnet_registry.registry import Registry
 from itnet_registry.targets import one_line
@@ -32,8 +32,7 @@ def ranked(registry: Registry) -> list[tuple[Component, Evaluator]]:
 
 
 def offered(registry: Registry, component: Any) -> Any:
-    """Return a component; if it is or has an evaluator that picks one, with the registry's plugins to pick from."""
-    picker = component.evaluator if isinstance(component, Kernel) else component
-    if isinstance(picker, AutoEvaluator):
-        picker.offer(registry.automatic_evaluators)
+    """Return a component; an evaluator `auto` with the registry's evaluators to choose from."""
+    if isinstance(component, AutoEvaluator):
+        return AutoEvaluator(component.config, evaluators=registry.automatic_evaluators)
     return component

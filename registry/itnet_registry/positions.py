@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from typing import Any
+
 from itnet_core import ComponentConfig, Encoder, Kernel
 from itnet_core.models.position import Position
 from itnet_core.models.scan_order import Scan
@@ -11,7 +13,7 @@ from itnet_registry.model_config import ModelConfig
 
 
 def chosen(
-    config: ModelConfig, kernel: type[Kernel], options: ComponentConfig, encoders: Iterable[type[Encoder]]
+    config: ModelConfig, kernel: type[Kernel[Any, Any]], options: ComponentConfig, encoders: Iterable[type[Encoder]]
 ) -> tuple[Position, Scan]:
     """Return the position encoding and the scan order, with `auto` replaced.
 

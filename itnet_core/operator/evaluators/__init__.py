@@ -1,8 +1,8 @@
-"""Evaluators: how the sum over pairs of points is computed. All give the same number."""
+"""Evaluators compute the sum over pairs of points. All give the same numbers."""
 
-from itnet_core.operator.evaluators.auto import AutoEvaluator
+from itnet_core.operator.evaluators.auto import AutoEvaluator, Choice
 from itnet_core.operator.evaluators.dense import DenseEvaluator
-from itnet_core.operator.evaluators.evaluator import Evaluator
+from itnet_core.operator.evaluators.evaluator import Evaluator, Unsupported
 from itnet_core.operator.evaluators.tiled import TiledEvaluator
 
-__all__ = ["AutoEvaluator", "DenseEvaluator", "Evaluator", "TiledEvaluator"]
+__all__ = ["AutoEvaluator", "Choice", "DenseEvaluator", "Evaluator", "TiledEvaluator", "Unsupported"]

@@ -1,72 +1,152 @@
-"""The evaluator that picks one."""
+"""The dispatcher: chooses who computes an integral, a fast path of the kernel or an evaluator."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from itnet_core.operator.evaluators.dense import DenseEvaluator
-from itnet_core.operator.evaluators.evaluator import Evaluator
+from itnet_core.operator.evaluators.evaluator import Evaluator, Unsupported
+from itnet_core.operator.evaluators.installed import installed_evaluators
 from itnet_core.operator.evaluators.tiled import TiledEvaluator
-from itnet_core.operator.kernel import Kernel, Points
+from itnet_core.operator.field import Field
+from itnet_core.operator.kernel import FastPaths, Kernel, Problem
+from itnet_core.operator.sampler import FullSampler, Sampler
 from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.config import ComponentConfig
 
 logger = logging.getLogger(__name__)
 
+AnyKernel = Kernel[Any, Any]
 
-class AutoEvaluator(Evaluator):
-    """The kernel's shortcut where it applies, else the first evaluator, by rank, that can do the case and pays.
 
-    The core's are `dense`, up to a pair tensor of 64 MiB, and `tiled`. The registry offers those of the installed
-    plugins that have a rank to every `auto` that it builds; `itnet info auto` shows them in their order. Under
-    `torch.func`, forward-mode derivatives and with DTensors only those that are `transformable` are taken, which is
-    `dense` unless a plugin brings another. Which one is taken is logged at debug level.
+class Candidate(NamedTuple):
+    """A fast path or an evaluator, and why it was not chosen; "" for the one that is."""
+
+    name: str
+    reason: str
+
+
+class Choice(NamedTuple):
+    """Who computes an integral, and why: the candidates in the order of preference.
+
+    Attributes:
+        candidates: fast paths of the kernel and evaluators.
     """
 
-    takes_shortcuts: ClassVar[bool] = True
-
-    def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
-        super().__init__(config, **options)
-        self._candidates: tuple[Evaluator, ...] = (DenseEvaluator(), TiledEvaluator())
+    candidates: tuple[Candidate, ...]
 
     @property
-    def candidates(self) -> tuple[Evaluator, ...]:
-        """The evaluators that it chooses from, in the order of preference."""
-        return self._candidates
+    def chosen(self) -> str:
+        """The name of the fast path or evaluator that computes the integral."""
+        return next(candidate.name for candidate in self.candidates if not candidate.reason)
 
-    def offer(self, evaluators: Sequence[Evaluator]) -> None:
-        """Add evaluators to choose from, less those without a rank, and those of a class that is there already."""
-        there = {type(each) for each in self._candidates}
-        new = (each for each in evaluators if type(each) not in there)
-        ranked = [(each.rank, each) for each in (*self._candidates, *new) if each.rank is not None]
-        self._candidates = tuple(each for _, each in sorted(ranked, key=lambda pair: pair[0]))
+    def __str__(self) -> str:
+        width = max(len(candidate.name) for candidate in self.candidates)
+        return "\n".join(f"{name:{width}}  {reason or 'chosen'}" for name, reason in self.candidates)
 
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the sums; see `Evaluator`."""
-        if (kernel.transformable or not transform_of(values)) and kernel.integrates(query, key):
-            return kernel.integrate(query, key, values)
-        return self.choice(kernel, query, key, values)(kernel, query, key, values)
 
-    def choice(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Evaluator:
-        """Return the evaluator for a case that the kernel has no shortcut for."""
-        case = (kernel, query, key, values)
-        candidates = [e for e in self._candidates if e.transformable] if transform_of(values) else self._candidates
-        able = (each for each in candidates if each.evaluates(*case))
-        chosen = next((each for each in able if each.pays(*case)), candidates[-1])
+class AutoEvaluator(Evaluator):
+    """The kernel's fast path where one applies, else the first evaluator by rank that is efficient for the problem.
+
+    The candidates are the core's `dense`, up to a pair tensor of 64 MiB, and `tiled`, and the evaluators of installed
+    plugins that have a rank; `itnet info auto` shows them in their order. Under `torch.func`, forward-mode derivatives
+    and with DTensors only those that are `transformable` are chosen. `IntegralOperator.explain_choice` says which is
+    chosen for given fields and why; a debug message says which was.
+
+    Args:
+        config: no fields.
+        evaluators: the candidates besides `dense` and `tiled`; those of the installed plugins by default.
+    """
+
+    takes_fast_paths: ClassVar[bool] = True
+    transformable: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        config: ComponentConfig | None = None,
+        *,
+        evaluators: Sequence[Evaluator] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(config, **options)
+        others = installed_evaluators() if evaluators is None else evaluators
+        core: list[Evaluator] = [DenseEvaluator(), TiledEvaluator()]
+        others = [evaluator for evaluator in others if type(evaluator) not in (DenseEvaluator, TiledEvaluator)]
+        ranked = [(evaluator.rank, evaluator) for evaluator in [*core, *others] if evaluator.rank is not None]
+        self.evaluators = tuple(evaluator for _, evaluator in sorted(ranked, key=lambda pair: pair[0]))
+
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        """Compute the integral."""
+        if not integrate_obstacle(problem):
+            return problem.kernel.integrate(problem)
+        evaluator = self.choose(problem)
         if not torch.compiler.is_compiling() and logger.isEnabledFor(logging.DEBUG):
-            logger.debug(
-                "%s for %s (%s) of %d x %d points, batch %d, %s",
-                type(chosen).__name__,
-                type(kernel).__name__,
-                kernel.normalization,
-                query.positions.shape[1],
-                key.positions.shape[1],
-                len(values),
-                values.dtype,
-            )
-        return chosen
+            batch, queries, keys = problem.shape
+            name, kernel, dtype = type(evaluator).__name__, problem.kernel, problem.values.dtype
+            size = f"{queries} x {keys} points, batch {batch}, {dtype}"
+            logger.debug("%s for %s (%s) of %s", name, type(kernel).__name__, kernel.normalization, size)
+        return evaluator.evaluate(problem)
+
+    def choose(self, problem: Problem[Any]) -> Evaluator:
+        """Return the evaluator for a problem that no fast path applies to."""
+        transform = transform_of(problem.values)
+        fallback: Evaluator | None = None
+        for evaluator in self.evaluators:
+            if (evaluator.transformable or not transform) and evaluator.supports(problem):
+                if evaluator.is_efficient(problem):
+                    return evaluator
+                fallback = evaluator
+        assert fallback is not None, "dense supports every problem"
+        return fallback
+
+    def explain(self, problem: Problem[Any]) -> Choice:
+        """Return who computes the integral of a problem, and why not the others."""
+        obstacle = integrate_obstacle(problem)
+        candidates = [Candidate("kernel.integrate", obstacle)]
+        transform = transform_of(problem.values)
+        chosen = self.choose(problem) if obstacle else None
+        for evaluator in self.evaluators:
+            reason: str | Unsupported | None = ""
+            if evaluator is not chosen:
+                reason = "not transformable" if transform and not evaluator.transformable else None
+                reason = reason or evaluator.unsupported(problem)
+                reason = reason or ("" if evaluator.is_efficient(problem) else "not efficient for this size")
+                reason = str(reason) or "ranked after the chosen one"
+            candidates.append(Candidate(type(evaluator).__name__, str(reason)))
+        return Choice(tuple(candidates))
+
+
+def transform_obstacle(evaluator: Evaluator, kernel: AnyKernel, query: Field, key: Field) -> str:
+    """Return why `kernel.transform` does not compute an operator's output, or ""."""
+    if type(kernel).transform is FastPaths.transform:
+        return f"{type(kernel).__name__} has none"
+    if not evaluator.takes_fast_paths:
+        return f"{type(evaluator).__name__} takes no fast paths"
+    return _transform_of(kernel, query.values) or ("" if kernel.can_transform(query, key) else "not for these fields")
+
+
+def integrate_obstacle(problem: Problem[Any]) -> str:
+    """Return why `kernel.integrate` does not compute an integral, or ""."""
+    kernel = problem.kernel
+    if type(kernel).integrate is FastPaths.integrate:
+        return f"{type(kernel).__name__} has none"
+    return _transform_of(kernel, problem.values) or ("" if kernel.can_integrate(problem) else "not for these points")
+
+
+def step_obstacle(kernel: AnyKernel, sampler: Sampler) -> str:
+    """Return why an operator does not advance by `kernel.step`, or ""."""
+    if type(kernel).step is FastPaths.step:
+        return f"{type(kernel).__name__} has none"
+    if kernel.support.causal is None:
+        return f"{kernel.support!r} is not causal"
+    return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__} samples points"
+
+
+def _transform_of(kernel: AnyKernel, values: Tensor) -> str:
+    transform = "" if kernel.transformable else transform_of(values)
+    return transform and f"not transformable, under {transform}"

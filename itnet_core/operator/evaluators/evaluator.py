@@ -1,36 +1,45 @@
-"""The evaluators' base class."""
+"""Base class of evaluators."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple, final
 
 from torch import Tensor
 
-from itnet_core.operator.kernel import Kernel, Points
+from itnet_core.operator.kernel import Problem
+from itnet_core.operator.transforms import refuse_transform
 from itnet_core.plugin.config import ComponentConfig, Configured
+from itnet_core.plugin.errors import ConfigError
+
+
+class Unsupported(NamedTuple):
+    """Why an evaluator does not support a problem: what it found, and what it expects instead."""
+
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"found {self.found}; expected {self.expected}"
 
 
 class Evaluator(Configured, ABC):
-    """Base of evaluators: `Evaluator(config)` sums over a kernel's pairs, knowing only `project`'s terms and `tile`.
+    """Base class of evaluators: `Evaluator(config)` computes the sum over the pairs of a `Problem`.
 
-    With normalization `none` the result is Σ_j w_j k_h(i, j) v_jh, with `softmax` Σ_j w_j e^k v / Σ_j w_j e^k, both
-    over the pairs of the kernel's support with w_j > 0. Where there is no such pair the result is 0.
-
-    One that is made for some kernels, dtypes or devices says so in `evaluates`. With a `rank` it takes part in `auto`,
-    which takes the first in the order of ranks that evaluates a case and pays for it.
+    An evaluator for some kernels, dtypes or devices only says so in `unsupported`. With a `rank` it takes part in
+    `auto`, which chooses the first in the order of ranks that supports a problem and is efficient for it.
 
     Attributes:
-        takes_shortcuts: whether the kernel's own `integrate` and `transform` are taken where they apply.
-        rank: the place in `auto`'s order, the lowest first; `None` for one that is taken by its name alone. The core's
-            `dense` has 900 and `tiled`, which evaluates everything, 1000.
-        transformable: whether `torch.func`, forward-mode derivatives and DTensors go through it, as they go through
-            PyTorch's own operations; else it refuses them (`itnet_core.operator.transforms.refuse_transform`).
+        takes_fast_paths: whether the kernel's own `integrate` and `transform` are used where they apply.
+        rank: the place in the order of `auto`, the lowest first; `None` for one that is chosen by name only. The core's
+            `dense` has 900 and `tiled`, which supports everything, 1000.
+        transformable: whether it consists of PyTorch's own operations, so that `torch.func`, forward-mode derivatives
+            and DTensors support it; otherwise they are refused.
         tolerance: the relative error that it allows itself, of the largest number of a result or a gradient; 0 for an
-            exact one. `auto` is exact, so that one with a tolerance has no rank.
+            exact one. `auto` is exact, so one with a tolerance has no rank.
     """
 
-    takes_shortcuts: ClassVar[bool] = False
+    takes_fast_paths: ClassVar[bool] = False
     rank: ClassVar[int | None] = None
     transformable: ClassVar[bool] = False
     tolerance: float = 0.0
@@ -38,38 +47,43 @@ class Evaluator(Configured, ABC):
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
         self.config = self.configure(config, options)
 
-    def missing(self) -> str:
-        """Return what it lacks on this machine, so that it evaluates nothing here; nothing if it lacks nothing."""
+    def unavailable(self) -> str:
+        """Return why this evaluator is unavailable on this machine, or ""."""
         return ""
 
-    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        """Whether it can do this case; one that cannot refuses it with an `ITNetError` when it is called.
+    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+        """Return why this evaluator does not support a problem, or `None` if it does.
 
-        It may look at types, shapes, dtypes, devices and configurations, not at numbers.
+        It may read types, shapes, dtypes, devices and configurations, not numbers.
         """
+        return None
+
+    @final
+    def supports(self, problem: Problem[Any]) -> bool:
+        """Whether this evaluator supports a problem."""
+        return self.unsupported(problem) is None
+
+    def is_efficient(self, problem: Problem[Any]) -> bool:
+        """Whether `auto` should choose this evaluator for a problem that it supports, before those of a higher rank."""
         return True
 
-    def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        """Whether `auto` should take it for a case that it evaluates, before those of a higher rank.
-
-        For one that is faster only from some number of points on, or only up to one.
-        """
-        return True
-
-    @abstractmethod
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the sums at the N query points.
-
-        Args:
-            kernel: the kernel; only its `forward` (`tile`), normalisation, support and `pair_width` are used, unless
-                `evaluates` says which kernels it knows.
-            query: N points; their weights play no part.
-            key: M points with their weights.
-            values: shape (B, M, heads, head_dim).
-
-        Returns:
-            Shape (B, N, heads, head_dim).
+    @final
+    def __call__(self, problem: Problem[Any]) -> Tensor:
+        """Compute the integral, shape (B, N, heads, head_dim).
 
         Raises:
-            ITNetError: `evaluates` is `False` for the case.
+            ConfigError: the evaluator does not support the problem.
+            DerivativeError: a transform is active, and the evaluator is not `transformable`.
         """
+        name = type(self).__name__
+        if not self.transformable:
+            refuse_transform(name, problem.values)
+        if reason := self.unsupported(problem):
+            raise ConfigError(
+                name, found=reason.found, expected=reason.expected, hint="Use the evaluator 'auto' or 'tiled'."
+            )
+        return self.evaluate(problem)
+
+    @abstractmethod
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        """Compute the integral of a problem that this evaluator supports, shape (B, N, heads, head_dim)."""

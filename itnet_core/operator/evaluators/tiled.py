@@ -11,12 +11,11 @@ from pydantic import PositiveInt
 from torch import Tensor
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from itnet_core.operator.evaluators.dense import at_edge
+from itnet_core.operator.evaluators.dense import weigh_edge
 from itnet_core.operator.evaluators.evaluator import Evaluator
-from itnet_core.operator.field import log_weights
-from itnet_core.operator.kernel import Kernel, Points
+from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.stateless import with_parameters
-from itnet_core.operator.transforms import refuse_second_derivatives, refuse_transform
+from itnet_core.operator.transforms import refuse_second_derivatives
 from itnet_core.plugin.config import ComponentConfig
 
 CPU_TILE_BYTES = 8 << 20
@@ -24,54 +23,45 @@ GPU_TILE_BYTES = 256 << 20
 
 
 class TiledEvaluator(Evaluator):
-    """Exact sums in O(N + M) memory, for any kernel, from `project` and `tile` alone.
+    """Exact sums in O(N + M) memory for any kernel, from `project` and `tile` alone.
 
-    The pairs are cut into tiles; a tile's pair tensor lives only while its contribution is added, and the backward pass
-    computes it again; second derivatives are refused. `softmax` keeps a running maximum, as in Rabe & Staats,
-    "Self-attention does not need O(n²) memory" (arXiv 2112.05682). Tiles that the support leaves empty are skipped.
+    Pairs are cut into tiles; the pair tensor of a tile lives only while its contribution is added, and is computed
+    again in the backward pass. Second derivatives are refused. `softmax` keeps a running maximum, as in Rabe & Staats,
+    "Self-attention does not need O(n²) memory" (arXiv 2112.05682). Tiles outside of the support are skipped.
 
-    The rule for a tile's size (`tile_shape`): long rows of up to 1024 keys, because the work that `tile` does for each
-    query alone is then repeated least; as many queries as make the tile's pair tensor 8 MiB on a CPU (more leaves the
-    cache, less and the cost of launching operations dominates) or 256 MiB on a GPU; and, where the points are few,
-    as many samples.
+    `tile_shape` chooses the size of tiles: rows of up to 1024 keys, because the work of `tile` for each query is then
+    repeated least; as many queries as make the tile's pair tensor 8 MiB on a CPU (a larger one leaves the cache, for a
+    smaller one launching operations dominates) or 256 MiB on a GPU; and, for few points, as many samples.
     """
 
     rank: ClassVar[int | None] = 1000
 
     class Config(ComponentConfig):
-        """Attributes: query_tile, key_tile: points of a tile; by the rule where not given."""
+        """Size of the tiles."""
 
         query_tile: PositiveInt | None = None
+        """Query points of a tile; by `tile_shape` by default."""
         key_tile: PositiveInt | None = None
+        """Key points of a tile; by `tile_shape` by default."""
 
     @torch.compiler.disable  # the backward pass differentiates tiles, which graphs cannot hold
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the sums; see `Evaluator`. Gradients reach terms, values, weights and the kernel's own parameters.
-
-        Raises:
-            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
-            ConfigError: the values are a DTensor.
-        """
-        refuse_transform("TiledEvaluator", values)
-        if kernel.normalization == "none":
-            values, bias = (values * key.weights[..., None, None]).to(values.dtype), None
-        else:
-            bias = log_weights(key.weights)
-        sides = ((side.terms, side.positions if kernel.support.edge else ()) for side in (query, key))
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
+        kernel, query, key = problem.kernel, problem.query.positions, problem.key.positions
+        values, bias = problem.weighted_values()
+        edge = (query, key) if kernel.support.edge else ((), ())
+        sides = zip((problem.query_terms, problem.key_terms), edge, strict=True)
         (query_leaves, query_spec), (key_leaves, key_spec) = map(tree_flatten, sides)
         parameters = dict(kernel.named_parameters(remove_duplicate=False))  # a tied one under each of its names
-        batch, queries, keys = values.shape[0], query.positions.shape[1], key.positions.shape[1]
-        shape = tile_shape(batch, queries, keys, kernel.pair_width * values.element_size(), values.device)
+        shape = tile_shape(*problem.shape, kernel.pair_width * values.element_size(), values.device)
         shape = (shape[0], self.config.query_tile or shape[1], self.config.key_tile or shape[2])
-        plan = _Plan(
-            kernel, tuple(parameters), query_spec, key_spec, query.positions.detach(), key.positions.detach(), shape
-        )
+        plan = _Plan(kernel, tuple(parameters), query_spec, key_spec, query.detach(), key.detach(), shape)
         tensors = (*query_leaves, *key_leaves, *parameters.values())
         return _TiledSum.apply(plan, values.transpose(1, 2), bias, *tensors).transpose(1, 2)
 
 
 def tile_shape(batch: int, queries: int, keys: int, pair_bytes: int, device: torch.device) -> tuple[int, int, int]:
-    """Return the samples, queries and keys of a tile by the rule in `TiledEvaluator`, for pairs of `pair_bytes`."""
+    """Return the samples, queries and keys of a tile, for pairs of `pair_bytes`; see `TiledEvaluator`."""
     pairs = max(1, (CPU_TILE_BYTES if device.type == "cpu" else GPU_TILE_BYTES) // pair_bytes)
     key_tile = min(keys, 1024)
     query_tile = min(queries, max(1, pairs // key_tile))
@@ -80,9 +70,9 @@ def tile_shape(batch: int, queries: int, keys: int, pair_bytes: int, device: tor
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What does not need a gradient: the kernel, how its arguments are packed, and how the pairs are cut."""
+    """The kernel, how its arguments are packed, and how the pairs are cut into tiles."""
 
-    kernel: Kernel
+    kernel: Kernel[Any, Any]
     parameter_names: tuple[str, ...]
     query_spec: TreeSpec
     key_spec: TreeSpec
@@ -127,7 +117,7 @@ class _Plan:
         (query_terms, x), (key_terms, y) = tree_unflatten(query, self.query_spec), tree_unflatten(key, self.key_spec)
         # A copy: the kernel may be at work in another thread.
         kernel = with_parameters(self.kernel, dict(zip(self.parameter_names, parameters, strict=True)))
-        return at_edge(self.kernel, kernel(query_terms, key_terms), x, y)
+        return weigh_edge(self.kernel, kernel(query_terms, key_terms), x, y)
 
     def outside(self, b: slice, i: slice, j: slice) -> Tensor | None:
         """Return which pairs of a tile are not in the support, (b, 1, n, m), or `None` if all are."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core.operator.field import Field
-from itnet_core.operator.kernel import Kernel, Normalization, Points
+from itnet_core.operator.kernel import Kernel, Normalization, Problem
 from itnet_core.operator.mlp.first_layer import pre_activation
 from itnet_core.operator.mlp.pair_inputs import INPUTS, Input, PairInputs
 from itnet_core.operator.precision import exact_dtype, precise
@@ -27,7 +27,7 @@ ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
 
 
 class PointTerms(NamedTuple):
-    """What the kernel knows of each point of one side.
+    """Terms of the points of one side.
 
     Attributes:
         features: χ, (B, N, R), in the dtype of the kernel's parameters.
@@ -38,15 +38,21 @@ class PointTerms(NamedTuple):
     positions: Tensor
 
 
-class MLPKernel(Kernel):
-    """k = W_2 σ(W_1 z + b_1) + b_2, z = [ũ(x), ũ(y), ũ(x)⊙ũ(y), x−y, ‖x−y‖², cos 2πB(x−y), sin 2πB(x−y)] (OPERATOR §2).
+class MLPKernel(Kernel[PointTerms, None]):
+    """The paper's kernel, an MLP over pairs: k = W_2 σ(W_1 z + b_1) + b_2 (docs/operator.md, §2).
 
-    Here ũ = P u has `rank` channels. The vector z of a pair never exists: its contents and phases are bilinear in the
-    features of single points (`PairInputs`), so that one matrix product gives a tile's hidden layer, as it gives
-    attention scores, and a second one of p + 1 numbers a pair adds what depends on x−y and ‖x−y‖².
+    z = [ũ(x), ũ(y), ũ(x)⊙ũ(y), x−y, ‖x−y‖², cos 2πB(x−y), sin 2πB(x−y)], where ũ = P u has `rank` channels. This vector
+    never exists: its contents and phases are bilinear in the features of single points (`PairInputs`), so
+    that one matrix product gives the hidden layer of a tile, as it gives attention scores, and a second one over p + 1
+    numbers per pair adds what depends on x−y and ‖x−y‖².
 
-    Wherever points lie and however far apart, x−y is the difference of two positions in float32 at least, under
-    autocast too, and phases are reduced to a turn in float64: neither cancels.
+    x−y is the difference of two positions in float32 at least, under autocast too, and phases are reduced to a turn in
+    float64, so neither cancels, wherever points lie.
+
+    Example:
+        >>> kernel = MLPKernel(8, heads=2, position_dim=2)
+        >>> IntegralOperator(8, kernel)(Field.on_grid(torch.randn(1, 6, 6, 8))).values.shape
+        torch.Size([1, 36, 8])
 
     Args:
         dim: channels of the fields, d.
@@ -54,31 +60,28 @@ class MLPKernel(Kernel):
     """
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            heads: scalar kernels.
-            hidden: hidden units of the MLP.
-            rank: channels of ũ = P u.
-            position_dim: coordinates of a position, p; 4 in models, where positions are (t, x, y, z).
-            frequencies: rows of B, drawn once from a normal distribution.
-            frequency_scale: its standard deviation, in cycles for each unit of length.
-            inputs: the inputs of the MLP; leave some out for an ablation.
-            activation: σ.
-            normalization: `none` or `softmax`.
-            support: the pairs that the integral runs over.
-        """
+        """Sizes and inputs of the MLP."""
 
         heads: PositiveInt = 4
+        """Scalar kernels."""
         hidden: PositiveInt = 32
+        """Hidden units of the MLP."""
         rank: PositiveInt = 16
+        """Channels of ũ = P u."""
         position_dim: PositiveInt = 4
+        """Coordinates of a position, p; 4 in models, where positions are (t, x, y, z)."""
         frequencies: PositiveInt = 8
+        """Rows of B, drawn once from a normal distribution."""
         frequency_scale: PositiveFloat = 1.0
+        """Standard deviation of B, in cycles per unit of length."""
         inputs: tuple[Input, ...] = INPUTS
+        """Inputs of the MLP; leave some out for an ablation."""
         activation: Literal["relu", "silu", "gelu", "tanh"] = "relu"
+        """Activation of the hidden layer."""
         normalization: Normalization = "none"
+        """`none` for a plain sum, `softmax` for weights that sum to 1."""
         support: Support = Support()
+        """Pairs that the integral runs over."""
 
         @field_validator("inputs")
         @classmethod
@@ -91,7 +94,7 @@ class MLPKernel(Kernel):
 
     @classmethod
     def reads_positions(cls, config: Config, axes: str) -> bool:
-        """Return whether positions are among the inputs."""
+        """Whether positions are among the inputs."""
         return not {"displacement", "distance", "fourier"}.isdisjoint(config.inputs)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
@@ -103,16 +106,16 @@ class MLPKernel(Kernel):
         self.first = nn.Linear(self.inputs.count, c.hidden)
         self.second = nn.Linear(c.hidden, c.heads)
         self.register_buffer("frequency_matrix", torch.randn(c.frequencies, c.position_dim) * c.frequency_scale)
-        self._start_local()
+        self._initialize_local()
 
     @torch.no_grad()
-    def _start_local(self) -> None:
-        """Start hidden unit c as a bump of radius about ℓ_c around x−y = δ_c, that content and phases modulate.
+    def _initialize_local(self) -> None:
+        """Initialise hidden unit c as a bump of radius about ℓ_c around x−y = δ_c, modulated by content and phases.
 
-        With ReLU, σ(1 + ⟨2δ/ℓ², x−y⟩ − ‖x−y‖²/ℓ²) is such a bump, so that the kernel starts as a random convolution
-        with compact filters. ℓ is spread over lengths from a fraction of the domain [−1, 1] to all of it, and
-        W_2 ∝ 1/ℓ gives wide and narrow units a like share. From PyTorch's default, where the kernel is nearly constant
-        and the integral of a normalised field nearly 0, training is several times slower (docs/initialisation.md).
+        With ReLU, σ(1 + ⟨2δ/ℓ², x−y⟩ − ‖x−y‖²/ℓ²) is such a bump, so the kernel starts as a random convolution with
+        compact filters. ℓ is spread over lengths from a fraction of the domain [−1, 1] to all of it, and W_2 ∝ 1/ℓ
+        gives wide and narrow units a like share. From PyTorch's default, where the kernel is nearly constant and the
+        integral of a normalised field nearly 0, training is several times slower (docs/initialisation.md).
         """
         columns = self.inputs.columns
         length = torch.empty(self.config.hidden, 1).uniform_(math.log(0.25), math.log(1.5)).exp()
@@ -128,11 +131,11 @@ class MLPKernel(Kernel):
 
     @property
     def pair_width(self) -> int:
-        """The hidden units: the hidden layer of a tile is its largest tensor."""
+        """The hidden units: the hidden layer is the largest tensor of a tile."""
         return self.config.hidden
 
     def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
-        """Return the terms of the query points and of the key points.
+        """Compute the features and positions of the query points and of the key points.
 
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
@@ -142,7 +145,7 @@ class MLPKernel(Kernel):
         return key_terms if query is key else self._terms(query), key_terms
 
     def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
-        """Return k of shape (B, heads, n, m)."""
+        """Compute k, shape (B, heads, n, m)."""
         (query, query_positions), (key, key_positions) = query_terms, key_terms
         batch, n, m = len(query), query.shape[1], key.shape[1]
         forms = self.inputs(self.first.weight, self.first.bias)
@@ -171,28 +174,29 @@ class MLPKernel(Kernel):
 
     @property
     def additive(self) -> bool:
-        """Whether the hidden layer is σ(a(x) + b(y)): no inputs but those in `ADDITIVE` (OPERATOR §2)."""
+        """Whether the hidden layer is σ(a(x) + b(y)): no inputs but those in `ADDITIVE` (docs/operator.md, §2)."""
         return ADDITIVE.issuperset(self.config.inputs)
 
-    def separate(self, query: Points, key: Points) -> tuple[Tensor, Tensor]:
+    def separate(self, problem: Problem[PointTerms]) -> tuple[Tensor, Tensor]:
         """Return the sides of an additive kernel's hidden layer, a (B, N, hidden) and b (B, M, hidden).
 
         They are in float32 at least. Positions are taken relative to the middle of the keys that are not padding, so
         that the error of a + b is relative to the extent of the points, not to their distance from 0.
         """
+        query, key = problem.query_terms, problem.key_terms
         forms = self.inputs(self.first.weight, self.first.bias)
         dtype = torch.promote_types(forms.dtype, torch.float32)
         forms, width = forms.to(dtype), self.inputs.width
-        a = query.terms.features.to(dtype) @ forms[:, :, 0]
-        b = key.terms.features[..., 1:].to(dtype) @ forms[0, :, 1:width].T
+        a = query.features.to(dtype) @ forms[:, :, 0]
+        b = key.features[..., 1:].to(dtype) @ forms[0, :, 1:width].T
         if self.inputs.geometry:
-            positions, padding = key.terms.positions, (key.weights == 0).unsqueeze(-1)
-            low = positions.masked_fill(padding, torch.inf).amin(1, keepdim=True)
-            high = positions.masked_fill(padding, -torch.inf).amax(1, keepdim=True)
-            middle = (low / 2 + high / 2).detach().nan_to_num()  # without any key that has weight it is not a number
+            padding = (problem.key.weights == 0).unsqueeze(-1)
+            low = key.positions.masked_fill(padding, torch.inf).amin(1, keepdim=True)
+            high = key.positions.masked_fill(padding, -torch.inf).amax(1, keepdim=True)
+            middle = (low / 2 + high / 2).detach().nan_to_num()  # NaN where all keys are padding
             weight = forms[0, :, width:].T
-            a = a + (query.terms.positions - middle).to(dtype) @ weight
-            b = b - (positions - middle).to(dtype) @ weight
+            a = a + (query.positions - middle).to(dtype) @ weight
+            b = b - (key.positions - middle).to(dtype) @ weight
         return a, b
 
     def _terms(self, field: Field) -> PointTerms:
@@ -209,7 +213,7 @@ class MLPKernel(Kernel):
         return PointTerms(chi, precise(positions))
 
     def _turns(self, positions: Tensor) -> Tensor:
-        """Return Bx to a whole number, (B, N, frequencies): of far points float32 would keep the whole turns alone."""
+        """Return Bx modulo 1, (B, N, frequencies), reduced in float64: float32 keeps only whole turns of far points."""
         exact = exact_dtype(positions.device)
         with torch.autocast(positions.device.type, enabled=False):
             turns = positions.to(exact) @ self.frequency_matrix.to(exact).T

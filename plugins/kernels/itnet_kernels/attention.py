@@ -9,10 +9,9 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Points, ShapeError, Support
-from itnet_core.operator.field import distinct, log_weights
+from itnet_core import ComponentConfig, Field, Kernel, Points, Problem, ShapeError, Support
+from itnet_core.operator.points import distinct, log_weights
 from itnet_core.operator.precision import exact_dtype
-from itnet_core.operator.remembered import remembered
 from itnet_core.operator.transforms import differentiated
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
@@ -20,7 +19,7 @@ from itnet_kernels.timeline import in_order
 Terms = tuple[Tensor, ...]
 
 
-class AttentionKernel(Kernel):
+class AttentionKernel(Kernel[Any, Any]):
     """k_h = ⟨W_q u(x), W_k u(y)⟩ / √d, with softmax as its normalisation (OPERATOR §4): multi-head attention.
 
     Self- or cross-attention is a matter of the fields; causal attention is a support; padding has weight 0; and weights
@@ -28,15 +27,12 @@ class AttentionKernel(Kernel):
     arXiv 2108.12409), −2^{−8h/heads} |t − s|, or by rotation of q and k (Su et al., arXiv 2104.09864), along the first
     coordinate. The shortcut is PyTorch's `scaled_dot_product_attention`; a stream keeps keys and values.
 
-    Attributes:
-        additive: numbers that are added to the scores of all N × M pairs, of a shape that expands to (B, heads, N, M);
-            `None` for nothing. They are no part of the kernel's state. Those of one call are an argument of `project`,
-            and so of the operator: `operator(query, key, additive=scores)`. They follow the nodes of a sampler.
+    Scores of a call, such as masks and relative position biases, are an argument of the operator:
+    `operator(query, key, additive=scores)`, of a shape that expands to (B, heads, N, M). They follow the nodes of a
+    sampler.
     """
 
     normalization = "softmax"
-    shortcut = True
-    streaming = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -85,7 +81,6 @@ class AttentionKernel(Kernel):
                 expected="a positive number, and an even one with rotary",
                 hint="Give head_dim, or another number of heads.",
             )
-        self.additive: Tensor | None = None
         self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
         self.key = nn.Linear(dim, self.key_heads * self.head_dim, bias=c.bias)
 
@@ -102,7 +97,7 @@ class AttentionKernel(Kernel):
     def project(self, query: Field, key: Field, additive: Tensor | None = None) -> tuple[Terms, Terms]:
         """Return q / √d, (B, N, heads, d), and k, (B, M, key_heads, d), each with its places, (B, N) and (B, M).
 
-        With `additive`, the kernel's own by default, also its rows, (B, N, heads, M), for the queries, and for the keys
+        With `additive` also its rows, (B, N, heads, M), for the queries, and for the keys
         their columns, (B, M).
 
         Raises:
@@ -114,7 +109,6 @@ class AttentionKernel(Kernel):
         places = [(f.positions[..., 0] / self.config.unit).to(precise) for f in (query, key)]
         if self.config.rotary:
             queries, keys = rotated(queries, places[0]), rotated(keys, places[1])
-        additive = self.additive if additive is None else additive
         if additive is None:
             return (queries, places[0]), (keys, places[1])
         (batch, points), columns = queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
@@ -132,7 +126,7 @@ class AttentionKernel(Kernel):
         distance = (query_places.unsqueeze(2) - key_places.unsqueeze(1)).abs()
         return scores - (slopes(self.heads).to(distance).view(-1, 1, 1) * distance.unsqueeze(1)).to(scores.dtype)
 
-    def integrates(self, query: Points, key: Points) -> bool:
+    def can_integrate(self, problem: Problem[Any]) -> bool:
         """Whether PyTorch's attention computes it without a matrix of masks or biases.
 
         Not with ALiBi, nor with a radius, window or edge; causal, where both sides have the same points, in their
@@ -143,20 +137,20 @@ class AttentionKernel(Kernel):
             return False
         if not causal:
             return True
-        axis = self.support.causal_axis(key.positions.shape[-1])
-        return len(query.terms) == 2 and _count_alike(key.weights) and in_order(query.positions, key.positions, axis)
+        plain = len(problem.query_terms) == 2 and _count_alike(problem.key)
+        return plain and in_order(problem.query, problem.key, self.support)
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return PyTorch's attention."""
-        (q, _, *rows), k = query.terms, self._for_each_head(key.terms[0])
-        present, mask = None, _at_columns(rows[0], key.terms[2]) if rows else None
-        if not _count_alike(key.weights):
-            present = (key.weights > 0).any(-1)  # where nothing is, softmax would be 0 / 0
-            logs = log_weights(key.weights)
+        (q, _, *rows), k = problem.query_terms, self._for_each_head(problem.key_terms[0])
+        present, mask = None, _at_columns(rows[0], problem.key_terms[2]) if rows else None
+        if not _count_alike(problem.key):
+            present = (problem.key.weights > 0).any(-1)  # where nothing is, softmax would be 0 / 0
+            logs = log_weights(problem.key.weights)
             logs = logs - logs.detach().amax(-1, keepdim=True)  # small numbers, which half precision rounds less
             bias = logs.where(present.unsqueeze(-1), 0.0).to(q.dtype)[:, None, None]
             mask = bias if mask is None else mask + bias
-        q, k, v = (side.transpose(1, 2) for side in (q, k, values))
+        q, k, v = (side.transpose(1, 2) for side in (q, k, problem.values))
         causal = self.support.causal is not None
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0).transpose(1, 2)
         return out if present is None else out * present[:, None, None, None]
@@ -169,7 +163,7 @@ class AttentionKernel(Kernel):
         found = additive.shape
         if len(found) > 4 or any(n not in (1, m) for n, m in zip(found[::-1], shape[::-1], strict=False)):
             raise ShapeError(
-                f"{type(self).__name__}.additive",
+                f"{type(self).__name__}.project(additive)",
                 found=f"shape {tuple(found)}",
                 expected=f"one that expands to (B, heads, queries, keys) = {shape}",
                 hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
@@ -206,14 +200,13 @@ def _at_columns(rows: Tensor, columns: Tensor) -> Tensor:
     return rows.gather(-1, columns[:, None, None].expand(*rows.shape[:3], -1)).transpose(1, 2)
 
 
-def _count_alike(weights: Tensor) -> bool:
+def _count_alike(points: Points) -> bool:
     """Whether softmax may do without weights: all points have one, above 0, by which no derivative is taken."""
-    return not differentiated(weights) and _equal(weights)
+    return not differentiated(points.weights) and points.cached(_are_equal)
 
 
-@remembered
-def _equal(weights: Tensor) -> bool:
-    weights = distinct(weights)
+def _are_equal(points: Points) -> bool:
+    weights = distinct(points.weights)
     return bool(((weights == weights[:1, :1]) & (weights > 0)).all())
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itnet_core import Kernel, Measure, Points, ShapeError, Support
+from itnet_core import Kernel, Measure, Problem, ShapeError, Support
 from itnet_kernels.timeline import in_order, ordered_alone
 
 
-class ChannelwiseKernel(Kernel):
+class ChannelwiseKernel(Kernel[Any, Any]):
     """Base of recurrences with one scalar kernel for each channel: V and O are views, without parameters.
 
     The integral is a sum over the past, by the counting measure; its shortcut needs points in order, the same on both
@@ -23,8 +23,6 @@ class ChannelwiseKernel(Kernel):
     """
 
     measure: Measure = "counting"
-    shortcut = True
-    streaming = True
     scans = True
 
     @classmethod
@@ -58,9 +56,9 @@ class ChannelwiseKernel(Kernel):
         self._check(dim, head_dim)
         return nn.Flatten(-2)
 
-    def integrates(self, query: Points, key: Points) -> bool:
+    def can_integrate(self, problem: Problem[Any]) -> bool:
         """Whether the points are in order, the same on both sides."""
-        return in_order(query.positions, key.positions, self.support.causal_axis(key.positions.shape[-1]))
+        return in_order(problem.query, problem.key, self.support)
 
     def time(self, positions: Tensor) -> Tensor:
         """Return the coordinate that is time, (B, N), of positions (B, N, p)."""

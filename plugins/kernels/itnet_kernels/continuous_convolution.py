@@ -11,21 +11,20 @@ from pydantic import Field as Option
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Points, Support
+from itnet_core import ComponentConfig, Field, Kernel, Problem, Support
 from itnet_core.operator.precision import exact_dtype, precise
 from itnet_core.operator.transforms import differentiated
 from itnet_kernels.lattice import lattice
 from itnet_kernels.weighting import weighted
 
 
-class ContinuousConvolutionKernel(Kernel):
+class ContinuousConvolutionKernel(Kernel[Any, Any]):
     """k_h(x, y) = φ_h(x − y), with a network φ: CKConv (Romero et al., arXiv 2102.02611).
 
     φ is an MLP, or a SIREN (Sitzmann et al., arXiv 2006.09661), which begins with finer detail. On a grid the shortcut
     is a convolution by FFT, O(N log N), of φ at all displacements between points.
     """
 
-    shortcut = True
     transformable = True
 
     class Config(ComponentConfig):
@@ -106,25 +105,25 @@ class ContinuousConvolutionKernel(Kernel):
         """The hidden units before and after their activation."""
         return 2 * self.config.hidden
 
-    def integrates(self, query: Points, key: Points) -> bool:
+    def can_integrate(self, problem: Problem[Any]) -> bool:
         """Whether both are the same regular grid, and no derivative is taken by its points."""
-        if differentiated(query.positions) or differentiated(key.positions):
+        if differentiated(problem.query.positions) or differentiated(problem.key.positions):
             return False
-        ours = lattice(query)
-        return ours is not None and ours.even and ours == lattice(key)
+        ours = lattice(problem.query)
+        return ours is not None and ours.even and ours == lattice(problem.key)
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the convolution by FFT; supports look at displacements alone, so they cut φ."""
-        grid = lattice(key)
+        grid = lattice(problem.key)
         assert grid is not None
-        displacements = _displacements(grid.sizes, key.positions.new_tensor(grid.steps))
-        precise = torch.promote_types(values.dtype, torch.float32)  # FFTs have no half precision
+        displacements = _displacements(grid.sizes, problem.key.positions.new_tensor(grid.steps))
+        precise = torch.promote_types(problem.values.dtype, torch.float32)  # FFTs have no half precision
         profile = self.profile(displacements).to(precise)
         if not self.support.everywhere:
             origin = displacements.new_zeros(1, 1, displacements.shape[-1])
             share = self.support.share(displacements.flatten(0, -2).unsqueeze(0), origin)
             profile = profile * share.view(*profile.shape[:-1], 1)
-        along = weighted(values, key.weights).permute(0, 2, 3, 1).to(precise)
+        along = weighted(problem.values, problem.key).permute(0, 2, 3, 1).to(precise)
         fields = along.reshape(*along.shape[:3], *grid.sizes)
         padded = [2 * size for size in grid.sizes]
         axes = list(range(-len(padded), 0))
@@ -132,7 +131,7 @@ class ContinuousConvolutionKernel(Kernel):
         out = torch.fft.irfftn(torch.fft.rfftn(fields, s=padded, dim=axes) * spectrum, s=padded, dim=axes)
         for axis, size in zip(axes, grid.sizes, strict=True):  # displacement 0 is wrapped to index 0
             out = out.narrow(axis, 0, size)
-        return out.flatten(3).permute(0, 3, 1, 2).to(values.dtype)
+        return out.flatten(3).permute(0, 3, 1, 2).to(problem.values.dtype)
 
     @torch.no_grad()
     def _start_as_siren(self) -> None:

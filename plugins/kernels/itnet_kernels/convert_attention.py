@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import Field, FullSampler, IntegralOperator, Support
-from itnet_core.operator.remembered import tracing
+from itnet_core.operator.transforms import tracing
 from itnet_kernels.attention import AttentionKernel
 from itnet_kernels.convert_layer import Converted
 from itnet_kernels.errors import ConversionError

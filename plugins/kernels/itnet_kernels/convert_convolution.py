@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -97,8 +97,9 @@ class TapKernel(ConvolutionKernel):
         """Return the sum over taps."""
         return _SumOfTaps()
 
-    def transform(self, *fields_and_maps: Any) -> None:
-        """Return nothing: the layer takes the fast path before there are fields."""
+    def can_transform(self, query: Field, key: Field) -> bool:
+        """Return `False`: the layer takes the fast path before it makes fields."""
+        return False
 
 
 class _SumOfTaps(nn.Module):

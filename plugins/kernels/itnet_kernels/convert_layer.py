@@ -8,7 +8,7 @@ from typing import Any, Self
 from torch import nn
 
 from itnet_core import FullSampler, IntegralOperator
-from itnet_core.operator.remembered import tracing
+from itnet_core.operator.transforms import tracing
 
 
 class Converted(nn.Module):
@@ -51,7 +51,7 @@ def by_fast_path(*operators: nn.Module) -> bool:
     return all(
         isinstance(each, IntegralOperator)
         and isinstance(each.sampler, FullSampler)
-        and (each.evaluator.takes_shortcuts or tracing())
+        and (each.evaluator.takes_fast_paths or tracing())
         for each in operators
     )
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from itnet_core import Field, FullSampler, IntegralOperator
-from itnet_core.operator.remembered import tracing
 from itnet_core.operator.stateless import with_parameters
+from itnet_core.operator.transforms import tracing
 from itnet_kernels.convert_layer import Converted, without_parameters
 from itnet_kernels.errors import ConversionError
 from itnet_kernels.mixers import Mamba2Mixer, MambaMixer

@@ -24,7 +24,7 @@ HALF = 0.5 + 2.0**-10
 the border, as pooled landmarks are, lie in one cell, whatever the rounding of their positions."""
 
 
-class ConvolutionKernel(Kernel):
+class ConvolutionKernel(Kernel[Any, Any]):
     """k_δ(x, y) = 1 where y lies in the cell around x + (δ − centre)·dilation·spacing, else 0 (OPERATOR §4).
 
     One head a tap δ, with V_δ = W[:, :, δ] and the counting measure: on a grid that is `torch.nn.Conv1d/2d/3d`, whose
@@ -33,8 +33,6 @@ class ConvolutionKernel(Kernel):
     """
 
     measure: Measure = "counting"
-    whole = True
-    streaming = True
     transformable = True
     example_options: ClassVar[Mapping[str, Any]] = {"spacing": 0.5}
 
@@ -146,16 +144,17 @@ class ConvolutionKernel(Kernel):
         """A tile holds the displacements of up to four coordinates beside the taps."""
         return self.heads + 4
 
-    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor | None:
-        """Return PyTorch's convolution, or `None` where it is not that.
+    def can_transform(self, query: Field, key: Field) -> bool:
+        """Whether both are grids, and the query's points lie on the key's grid, continued beyond its boundary."""
+        return key.grid is not None and self._geometry(query, key) is not None
 
-        Both have to be grids, the query's points among those that the key's grid would have if it went on.
-        """
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
+        """Compute the integral and the maps by PyTorch's convolution."""
         geometry = self._geometry(query, key)
-        if geometry is None or key.grid is None:
-            return None
+        assert geometry is not None
+        assert key.grid is not None
         first, strides, sizes = geometry
-        values = weighted(key.values, key.weights)
+        values = weighted(key.values, key.points)
         values = values.transpose(1, 2).reshape(*values.shape[::2], *key.grid)
         before, after = [], []
         for axis, length in enumerate(key.grid):
@@ -173,7 +172,7 @@ class ConvolutionKernel(Kernel):
 
     def step(self, state: tuple[Tensor, ...] | None, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return the sum over the last points; each point of a stream is one spacing after the one before it."""
-        past = (state or ()) + (weighted(values, query.weights),)
+        past = (state or ()) + (weighted(values, query.points),)
         size, dilation = self.config.kernel_size[0], self.dilation[0]
         past = past[-((size - 1) * dilation + 1) :]
         integral = torch.zeros_like(values)
@@ -205,7 +204,7 @@ class ConvolutionKernel(Kernel):
         along = self._coordinates(count)
         found, of_query = _regular(key, len(along)), _regular(query, len(along))
         if found is None:
-            points = lattice(key)
+            points = lattice(key.points)
             beside = f", whose points lie up to {points.deviation:.3g} beside a regular one" if points else ""
             raise ConfigError(
                 "ConvolutionKernel.spacing",
@@ -245,7 +244,7 @@ TOLERANCE = 1e-2
 
 def _regular(points: Field, dimensions: int) -> Lattice | None:
     """Return where the points of a field lie, or `None` if they are no regular grid of so many dimensions."""
-    found = lattice(points)
+    found = lattice(points.points)
     if found is None or len(found.sizes) != dimensions:
         return None
     lengths = [max(map(abs, step)) for step, size in zip(found.steps, found.sizes, strict=True) if size > 1]

@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from pydantic import PositiveInt, field_validator
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
-from itnet_core import AutoEvaluator, ComponentConfig, Evaluator, Field, Kernel, MLPKernel, Points, ShapeError
+from itnet_core import AutoEvaluator, ComponentConfig, Evaluator, Field, Kernel, MLPKernel, Points, Problem, ShapeError
 from itnet_core.operator.mlp import PointTerms
 
 
-class CrossKernel(Kernel):
+class CrossKernel(Kernel[Any, Any]):
     """k̃_h(x, y) = Σ_qp k_h(x, y_q) U_hqp k_h(x_p, y), for an MLP kernel k and r pivots x_p and y_q of each side.
 
     A kernel of rank r in each head, whose factors are the exact kernel's own columns and rows, as in a skeleton or CUR
@@ -23,7 +22,6 @@ class CrossKernel(Kernel):
     with pivots at random, and learns like any kernel: k, U and the pivots' values are parameters.
     """
 
-    shortcut = True
     transformable = True
 
     class Config(ComponentConfig):
@@ -80,31 +78,30 @@ class CrossKernel(Kernel):
 
     def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
         """Return k̃ of shape (B, heads, n, m)."""
-        rows, columns = self._sides(len(query_terms.features))
-        return self.exact(query_terms, columns.terms) @ self.core @ self.exact(rows.terms, key_terms)
+        (_, rows), (_, columns) = self._sides(len(query_terms.features))
+        return self.exact(query_terms, columns) @ self.core @ self.exact(rows, key_terms)
 
     @property
     def pair_width(self) -> int:
         """As of the exact kernel, whose hidden layer a tile holds for its points with the pivots."""
         return self.exact.pair_width
 
-    def integrates(self, query: Points, key: Points) -> bool:
-        """Always: the integral runs over all pairs."""
-        return True
-
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return Σ_q k(x, y_q) Σ_p U_qp ∫ k(x_p, y) v(y) dμ(y), as two integrals by the exact kernel."""
-        rows, columns = self._sides(len(values))
-        moments = self.evaluator(self.exact, rows, key, values)
+        (rows, row_terms), (columns, column_terms) = self._sides(len(problem.values))
+        first = Problem(self.exact, rows, problem.key, row_terms, problem.key_terms, problem.values)
+        moments = self.evaluator(first)
         mixed = torch.einsum("hqp,bphd->bqhd", self.core.to(moments.dtype), moments)
-        return self.evaluator(self.exact, query, columns, mixed)
+        return self.evaluator(Problem(self.exact, problem.query, columns, problem.query_terms, column_terms, mixed))
 
-    def _pivots(self) -> Field:
-        return Field(self.pivot_values.unsqueeze(0), self.pivot_positions.unsqueeze(0))
-
-    def _sides(self, batch: int) -> tuple[Points, Points]:
-        """Return the pivots x_p and y_q, each with weight 1."""
-        pivots = self._pivots().with_measure("counting")
-        parts = self.exact.project(pivots, pivots)[1], pivots.positions, pivots.weights
-        points = Points(*tree_map(lambda part: part.expand(batch, *part.shape[1:]), parts))
-        return points.narrow(slice(self.config.pivots)), points.narrow(slice(self.config.pivots, None))
+    def _sides(self, batch: int) -> tuple[tuple[Points, PointTerms], tuple[Points, PointTerms]]:
+        """Return the pivots x_p and y_q, each with weight 1, and their terms."""
+        pivots = Field(self.pivot_values.unsqueeze(0), self.pivot_positions.unsqueeze(0)).with_measure("counting")
+        terms, points = self.exact.project(pivots, pivots)[1], pivots.points.expand(batch)
+        terms = PointTerms(*(part.expand(batch, -1, -1) for part in terms))
+        count = self.config.pivots
+        first, second = (
+            (points.narrow(some), PointTerms(*(part[:, some] for part in terms)))
+            for some in (slice(count), slice(count, None))
+        )
+        return first, second

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
-from itnet_core import Field, Kernel, MLPKernel, Points
+from itnet_core import Field, Kernel, MLPKernel
 from itnet_kernels.cross import CrossKernel
 from itnet_kernels.cross_approximation import core, crosses, errors_by_rank
 from itnet_kernels.errors import FactorizationError
@@ -47,7 +49,7 @@ class Factorization:
 
 @torch.no_grad()
 def factorize(
-    kernel: Kernel,
+    kernel: Kernel[Any, Any],
     query: Field,
     key: Field | None = None,
     *,
@@ -128,7 +130,7 @@ EXPECTED = "an MLPKernel with every pair in its support and normalization 'none'
 HINT = "Leave it exact, or train a model with the kernel 'low-rank' instead."
 
 
-def why_not(kernel: Kernel) -> str:
+def why_not(kernel: Kernel[Any, Any]) -> str:
     """Return why a kernel cannot be factorised, or nothing."""
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
         return f"{type(kernel).__name__}, which is no MLPKernel"
@@ -174,15 +176,17 @@ def _same_field(
         yield drawn[0], drawn[1]
 
 
-def _matrices(kernel: Kernel, query: Field, key: Field, rows: int = 128) -> Tensor:
+def _matrices(kernel: Kernel[Any, Any], query: Field, key: Field, rows: int = 128) -> Tensor:
     """Return k over all pairs of one sample's points, (heads, n, m), some rows at a time."""
     query_terms, key_terms = kernel.project(query, key)
-    points = Points(query_terms, query.positions, query.weights)
-    parts = (points.narrow(slice(start, start + rows)) for start in range(0, query.values.shape[1], rows))
-    return torch.cat([kernel.tile(part.terms, key_terms) for part in parts], dim=2)[0]
+    starts = range(0, query.values.shape[1], rows)
+    parts = (tree_map(lambda terms: terms[:, start : start + rows], query_terms) for start in starts)  # noqa: B023
+    return torch.cat([kernel.tile(part, key_terms) for part in parts], dim=2)[0]
 
 
-def _errors(exact: Kernel, found: Kernel, pairs: Iterator[tuple[Field, Field]]) -> tuple[float, ...]:
+def _errors(
+    exact: Kernel[Any, Any], found: Kernel[Any, Any], pairs: Iterator[tuple[Field, Field]]
+) -> tuple[float, ...]:
     wrong, whole = torch.zeros(exact.heads, dtype=torch.float64), torch.zeros(exact.heads, dtype=torch.float64)
     for query, key in pairs:
         k, approximate = (_matrices(kernel, query, key).double().cpu() for kernel in (exact, found))

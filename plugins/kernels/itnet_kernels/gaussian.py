@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from itnet_core import ComponentConfig, Field, Kernel, Normalization, Support
 
 
-class GaussianKernel(Kernel):
+class GaussianKernel(Kernel[Any, Any]):
     """k_h(x, y) = exp(−‖x − y‖² / 2ℓ_h²), with a learned length ℓ_h for each head.
 
     With `softmax` it is the Nadaraya-Watson estimator with the kernel exp(k).

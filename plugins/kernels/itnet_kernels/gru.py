@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Points
-from itnet_core.operator.field import distinct
+from itnet_core.operator.points import distinct
 from itnet_core.operator.transforms import differentiated
 from itnet_kernels.cells import GRUCell
 from itnet_kernels.recurrent import RecurrentKernel
@@ -22,7 +22,6 @@ class GRUKernel(RecurrentKernel):
     it, a scan.
     """
 
-    whole = True
     recurrence: nn.GRU
     parts = 1
 
@@ -38,9 +37,11 @@ class GRUKernel(RecurrentKernel):
 
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
         """Return h by the solver itself, or by a scan where a point's weight is neither 0 nor 1."""
-        weights = distinct(key.weights)
-        if not differentiated(weights) and bool(((weights == 0) | (weights == 1)).all()):
+        if not differentiated(key.weights) and key.points.cached(_are_binary):
             return self.states(query, key)[0]
-        query_terms, key_terms = self.project(query, key)
-        sides = Points(query_terms, query.positions, query.weights), Points(key_terms, key.positions, key.weights)
-        return output_map(self.integrate(*sides, value_map(key.values)))
+        return output_map(self.integrate(self.problem(query, key, value_map(key.values))))
+
+
+def _are_binary(points: Points) -> bool:
+    weights = distinct(points.weights)
+    return bool(((weights == 0) | (weights == 1)).all())

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from itnet_core import Field, Points
-from itnet_core.operator.field import distinct
-from itnet_core.operator.remembered import remembered
+from itnet_core import Points
+from itnet_core.operator.points import distinct
 
 Vector = tuple[float, ...]
 
@@ -33,13 +31,13 @@ class Lattice(NamedTuple):
     even: bool
 
 
-def lattice(points: Field | Points) -> Lattice | None:
-    """Return where a grid's points lie, and how far beside it, or `None` if they are none. All points are looked at."""
-    return None if points.grid is None else _lattice(points.positions, points.grid)
+def lattice(points: Points) -> Lattice | None:
+    """Fit a lattice to the points of a grid; `None` for scattered points. All points are read, once."""
+    return None if points.grid is None else points.cached(_fit, points.grid)
 
 
-@remembered
-def _lattice(positions: Tensor, grid: tuple[int, ...]) -> Lattice:
+def _fit(grid_points: Points, grid: tuple[int, ...]) -> Lattice:
+    positions = grid_points.positions
     points = torch.unflatten(distinct(positions).detach().double(), 1, grid)
     corner = (0,) * len(grid)
     origin = expected = points[0][corner]

@@ -9,23 +9,20 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, ShapeError, Support
+from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, Problem, ShapeError, Support
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.stream import step_over_all
 from itnet_kernels.timeline import in_order
-from itnet_kernels.weighting import shares, weighted
+from itnet_kernels.weighting import normalized, weighted
 
 
-class LinearAttentionKernel(Kernel):
+class LinearAttentionKernel(Kernel[Any, Any]):
     """⟨φ(W_q u(x)), φ(W_k u(y))⟩ with φ = elu + 1 as the weight of y (Katharopoulos et al., arXiv 2006.16236, eq. 7).
 
     Normalised, as in the paper, k is the logarithm of that weight under softmax; with normalization `none` it is the
     weight itself, under the counting measure where the support is causal. The shortcut is two matrix products over all
     pairs, a chunked scan over the past; a stream keeps Σ φ(k) vᵀ and Σ φ(k).
     """
-
-    shortcut = True
-    streaming = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -81,21 +78,22 @@ class LinearAttentionKernel(Kernel):
         """A tile holds the weight, and under softmax its logarithm."""
         return self.heads if self.normalization == "none" else 2 * self.heads
 
-    def integrates(self, query: Points, key: Points) -> bool:
+    def can_integrate(self, problem: Problem[Any]) -> bool:
         """Whether the pairs can be separated: all of them, or the past of points in order."""
         if self._bounded:
             return False
         if self.support.causal is None:
             return True
-        return in_order(query.positions, key.positions, self.support.causal_axis(key.positions.shape[-1]))
+        return in_order(problem.query, problem.key, self.support)
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the sums, and divide them by those of the weights under softmax."""
-        values = self._extended(values, shares(key.weights) if self.normalization == "softmax" else key.weights)
+        points = normalized(problem.key) if self.normalization == "softmax" else problem.key
+        values = self._extended(problem.values, points)
         if self.support.causal is not None:
-            return self._finished(decayed_sums(query.terms, key.terms, values))
-        moments = key.terms.permute(0, 2, 3, 1) @ values.transpose(1, 2)  # (B, heads, head_dim, channels)
-        return self._finished((query.terms.transpose(1, 2) @ moments).transpose(1, 2))
+            return self._finished(decayed_sums(problem.query_terms, problem.key_terms, values))
+        moments = problem.key_terms.permute(0, 2, 3, 1) @ values.transpose(1, 2)  # (B, heads, head_dim, channels)
+        return self._finished((problem.query_terms.transpose(1, 2) @ moments).transpose(1, 2))
 
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return Σ φ(k) vᵀ so far, (B, heads, head_dim, channels), under softmax with 1 as a channel of v; and the sum.
@@ -105,7 +103,7 @@ class LinearAttentionKernel(Kernel):
         if self._bounded:
             return step_over_all(self, state, query, values)
         queries, keys = self.project(query, query)
-        added = keys.permute(0, 2, 3, 1) @ self._extended(values, query.weights).transpose(1, 2)
+        added = keys.permute(0, 2, 3, 1) @ self._extended(values, query.points).transpose(1, 2)
         state = added if state is None else state + added
         return state, self._finished((queries.transpose(1, 2) @ state).transpose(1, 2))
 
@@ -116,11 +114,11 @@ class LinearAttentionKernel(Kernel):
     def _features(self, linear: nn.Module, field: Field) -> Tensor:
         return torch.unflatten(F.elu(linear(field.values)) + 1, -1, (self.heads, self.head_dim))
 
-    def _extended(self, values: Tensor, weights: Tensor) -> Tensor:
+    def _extended(self, values: Tensor, points: Points) -> Tensor:
         """Return values times weights, and under softmax the weights too, as one more channel."""
         if self.normalization == "softmax":
             values = F.pad(values, (0, 1), value=1.0)
-        return weighted(values, weights)
+        return weighted(values, points)
 
     def _finished(self, sums: Tensor) -> Tensor:
         if self.normalization == "none":

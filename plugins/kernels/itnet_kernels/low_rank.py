@@ -9,12 +9,12 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Points, Support
+from itnet_core import ComponentConfig, Field, Kernel, Problem, Support
 from itnet_core.operator.precision import precise
 from itnet_kernels.weighting import weighted
 
 
-class LowRankKernel(Kernel):
+class LowRankKernel(Kernel[Any, Any]):
     """k_h(x, y) = Σ_r a_hr(x, u(x)) b_hr(y, u(y)), with one-layer networks a and b (OPERATOR §6).
 
     The integral is then Σ_r a_hr(x) ∫ b_hr(y) V_h u(y) dμ(y), in O(N) and without a tensor of pairs. The networks' last
@@ -23,7 +23,6 @@ class LowRankKernel(Kernel):
     cannot be separated, and the sum runs over them as for any kernel.
     """
 
-    shortcut = True
     transformable = True
 
     class Config(ComponentConfig):
@@ -75,20 +74,20 @@ class LowRankKernel(Kernel):
         b = torch.einsum("hrc,bmc->bhmr", second, key_terms) + second_bias.unsqueeze(1)
         return a @ b.transpose(-1, -2) / self.config.rank**0.5
 
-    def integrates(self, query: Points, key: Points) -> bool:
+    def can_integrate(self, problem: Problem[Any]) -> bool:
         """Whether the pairs can be separated: where the integral runs over all of them."""
         return self.support.everywhere
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return Σ_r a_r Σ_j w_j b_r(y_j) v_j."""
-        massed = weighted(values, key.weights).to(key.terms.dtype)
-        hidden = (key.terms.transpose(1, 2) @ massed.flatten(2)).unflatten(-1, values.shape[2:])
+        massed = weighted(problem.values, problem.key).to(problem.key_terms.dtype)
+        hidden = (problem.key_terms.transpose(1, 2) @ massed.flatten(2)).unflatten(-1, problem.values.shape[2:])
         (a, a_bias), (b, b_bias) = self._last(self.query_factor), self._last(self.key_factor)
         moments = torch.einsum("hrc,bchd->bhrd", b, hidden) + b_bias.unsqueeze(-1) * massed.sum(1).unsqueeze(2)
         moments = moments / self.config.rank**0.5
         core = torch.einsum("hrc,bhrd->bchd", a, moments).flatten(2)
         constant = (a_bias.unsqueeze(-1) * moments).sum(2).flatten(1).unsqueeze(1)
-        return (query.terms @ core + constant).unflatten(-1, values.shape[2:]).to(values.dtype)
+        return (problem.query_terms @ core + constant).unflatten(-1, problem.values.shape[2:]).to(problem.values.dtype)
 
     def _last(self, factor: nn.Sequential) -> tuple[Tensor, Tensor]:
         """Return the weight, (heads, rank, hidden), and the bias, (heads, rank), of a factor's last layer."""

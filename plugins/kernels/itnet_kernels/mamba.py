@@ -10,7 +10,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Points
+from itnet_core import ComponentConfig, Field, Problem
 from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
 from itnet_kernels.selective_scan import selective_scan
 from itnet_kernels.timeline import in_order, potentials
@@ -24,8 +24,6 @@ class MambaKernel(ChannelwiseKernel):
     h_t = e^{AΔ_t} h_{t−1} + Δ_t B_t u_t, y_t = C_t h_t. Time passes by Δ alone; positions say what is before what. The
     shortcut is the selective scan. Mamba's convolution, gate and skip are around the integral: see `mixers.MambaMixer`.
     """
-
-    whole = True
 
     class Config(ComponentConfig):
         """Configuration.
@@ -67,7 +65,7 @@ class MambaKernel(ChannelwiseKernel):
         return (self.from_state(query.values), query_sums), (
             self.to_state(key.values),
             steps,
-            weighted(steps, key.weights),
+            weighted(steps, key.points),
             key_sums,
         )
 
@@ -92,25 +90,26 @@ class MambaKernel(ChannelwiseKernel):
         """A tile holds two exponentials of each state, to differentiate it."""
         return self.heads * (2 * self.config.state + 6)
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the selective scan."""
-        (outputs, _), (inputs, steps, passed, _) = query.terms, key.terms
-        return self._scan(outputs, inputs, passed, steps.unsqueeze(-1) * weighted(values, key.weights))
+        (outputs, _), (inputs, steps, passed, _) = problem.query_terms, problem.key_terms
+        return self._scan(outputs, inputs, passed, steps.unsqueeze(-1) * weighted(problem.values, problem.key))
 
-    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor | None:
-        """Return the selective scan without T, which takes as long as the rest, where the points are in order."""
-        axis = self.support.causal_axis(key.positions.shape[-1])
-        if not in_order(query.positions, key.positions, axis):
-            return None
+    def can_transform(self, query: Field, key: Field) -> bool:
+        """Whether the points are in order, the same on both sides."""
+        return in_order(query.points, key.points, self.support)
+
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
+        """Compute the integral by the selective scan without T, which takes as long as the rest."""
         outputs, inputs, steps = self.from_state(query.values), self.to_state(key.values), self._steps(key)
-        driven = steps.unsqueeze(-1) * weighted(value_map(key.values), key.weights)
-        return output_map(self._scan(outputs, inputs, weighted(steps, key.weights), driven))
+        driven = steps.unsqueeze(-1) * weighted(value_map(key.values), key.points)
+        return output_map(self._scan(outputs, inputs, weighted(steps, key.points), driven))
 
     def step(self, state: Tensor | None, query: Field, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the states, (B, heads, head_dim, state), and the integral."""
         (outputs, _), (inputs, steps, passed, _) = self.project(query, query)
         steps, passed = (each.transpose(1, 2).unsqueeze(-1) for each in (steps, passed))  # (B, heads, 1, 1)
-        driven = steps * weighted(values, query.weights).squeeze(1).unsqueeze(-1) * inputs[:, :, None]
+        driven = steps * weighted(values, query.points).squeeze(1).unsqueeze(-1) * inputs[:, :, None]
         state = driven if state is None else (self.rates.unsqueeze(1) * passed).exp() * state + driven
         return state, (state * outputs[:, :, None]).sum(-1).unsqueeze(1)
 

@@ -10,14 +10,14 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Measure, Points, Support
+from itnet_core import ComponentConfig, Field, Kernel, Measure, Problem, Support
 from itnet_kernels.channelwise import steps_at_start
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.timeline import in_order, ordered_alone, potentials
 from itnet_kernels.weighting import weighted
 
 
-class Mamba2Kernel(Kernel):
+class Mamba2Kernel(Kernel[Any, Any]):
     """k_h = C_tᵀ B_s Δ_s e^{L_t − L_s} over the past, L = Σ A_h Δ (Dao & Gu, arXiv 2405.21060, §3, §6).
 
     Δ = softplus(W u + b), one for each head, B and C are functions of the field at a point, A_h < 0 is learned: the
@@ -27,8 +27,6 @@ class Mamba2Kernel(Kernel):
     """
 
     measure: Measure = "counting"
-    shortcut = True
-    streaming = True
     scans = True
 
     class Config(ComponentConfig):
@@ -105,14 +103,14 @@ class Mamba2Kernel(Kernel):
         """A tile holds scores, exponents (in float64) and decays."""
         return 6 * self.heads
 
-    def integrates(self, query: Points, key: Points) -> bool:
+    def can_integrate(self, problem: Problem[Any]) -> bool:
         """Whether the points are in order, the same on both sides."""
-        return in_order(query.positions, key.positions, self.support.causal_axis(key.positions.shape[-1]))
+        return in_order(problem.query, problem.key, self.support)
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the sums chunk by chunk."""
-        (outputs, _), (inputs, steps, levels) = query.terms, key.terms
-        return decayed_sums(outputs, inputs, steps.unsqueeze(-1) * weighted(values, key.weights), levels)
+        (outputs, _), (inputs, steps, levels) = problem.query_terms, problem.key_terms
+        return decayed_sums(outputs, inputs, steps.unsqueeze(-1) * weighted(problem.values, problem.key), levels)
 
     def step(self, state: Tensor | None, query: Field, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the states, (B, heads, state, head_dim), and the integral."""
@@ -120,7 +118,7 @@ class Mamba2Kernel(Kernel):
         outputs, inputs = (
             side.squeeze(1).repeat_interleave(self.heads // self.config.groups, dim=1) for side in (outputs, inputs)
         )
-        driven = (steps.unsqueeze(-1) * weighted(values, query.weights)).transpose(1, 2)  # (B, heads, 1, head_dim)
+        driven = (steps.unsqueeze(-1) * weighted(values, query.points)).transpose(1, 2)  # (B, heads, 1, head_dim)
         memory = inputs.unsqueeze(-1) * driven
         if state is not None:  # the potential of one point alone is its own logarithm of a decay
             memory = memory + level.exp().to(memory.dtype).transpose(1, 2).unsqueeze(-1) * state

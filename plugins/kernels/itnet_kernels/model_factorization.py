@@ -106,7 +106,7 @@ def _left(operator: IntegralOperator, calls: list[Any]) -> str:
     """Return why an operator's kernel is left, or nothing."""
     if obstacle := why_not(operator.kernel):
         return obstacle
-    if not operator.evaluator.takes_shortcuts:
+    if not operator.evaluator.takes_fast_paths:
         return f"{type(operator.evaluator).__name__} takes no shortcuts, so that nothing would be faster; use 'auto'"
     if len(calls) != 1:
         return f"called {len(calls)} times in one pass, on fields that one factorisation need not serve"

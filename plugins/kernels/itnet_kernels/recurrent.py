@@ -10,10 +10,11 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, FieldError, Kernel, Points, ShapeError, State, Support
+from itnet_core import ComponentConfig, Field, FieldError, Kernel, Problem, ShapeError, State, Support
+from itnet_core.operator.points import take
 from itnet_core.operator.transforms import transform_of
 from itnet_kernels.cells import GRUCell, LSTMCell
-from itnet_kernels.newton import SolverReport, before, solve
+from itnet_kernels.newton import before, solve
 from itnet_kernels.scan import scan
 from itnet_kernels.timeline import in_order, ordered_alone, potentials
 from itnet_kernels.weighting import weighted
@@ -24,7 +25,7 @@ PathState = tuple[Tensor, ...]
 """The state of a path at one time: (h, c) of an LSTM, (h,) of a GRU, (B, hidden) each. The last is the integral."""
 
 
-class RecurrentKernel(Kernel):
+class RecurrentKernel(Kernel[Any, Any]):
     """k_h(t, s) = (∏_{r=s+1..t} a_r) b_s for each channel h of the state, with gates a and b that read h_{s−1}.
 
     The kernel carries the value itself, so the values that are integrated are 1. The equation is implicit in its
@@ -37,12 +38,9 @@ class RecurrentKernel(Kernel):
     Attributes:
         recurrence: torch's own layer, which holds the weights.
         parts: how many tensors a `PathState` has.
-        report: how the last path was found; `None` where it was stepped through.
     """
 
     measure = "counting"
-    shortcut = True
-    streaming = True
     scans = True
 
     class Config(ComponentConfig):
@@ -78,7 +76,6 @@ class RecurrentKernel(Kernel):
         self.config = c = self.configure(config, options)
         self.heads = dim if c.hidden is None else c.hidden
         self.support = Support(causal=c.axis)
-        self.report: SolverReport | None = None
 
     @abstractmethod
     def cell(self, values: Tensor) -> LSTMCell | GRUCell:
@@ -143,15 +140,11 @@ class RecurrentKernel(Kernel):
         # Positive only for s after t, outside of the support.
         return exponent.to(drive.dtype).clamp(max=0).exp() * drive.transpose(1, 2).unsqueeze(-2)
 
-    def integrates(self, query: Points, key: Points) -> bool:
-        """Whether there is a scan: always."""
-        return True
-
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the integral by a scan over the key points in the order of time."""
-        potential, drive = key.terms
-        increments = weighted(drive, key.weights).unsqueeze(-1) * values
-        times, at = self.times(key.positions), self.times(query.positions)
+        potential, drive = problem.key_terms
+        increments = weighted(drive, problem.key).unsqueeze(-1) * problem.values
+        times, at = self.times(problem.key.positions), self.times(problem.query.positions)
         if bool((times.diff(dim=-1) < 0).any()):
             times, order = times.sort(dim=-1)
             potential, increments = taken(order, potential), taken(order, increments)
@@ -161,7 +154,9 @@ class RecurrentKernel(Kernel):
             return states
         last = torch.searchsorted(times, at.to(times.dtype).contiguous(), right=True) - 1
         reached, last = last >= 0, last.clamp(min=0)
-        decay = (query.terms - taken(last, potential)).to(drive.dtype).clamp(max=0).exp() * reached.unsqueeze(-1)
+        decay = (problem.query_terms - taken(last, potential)).to(drive.dtype).clamp(max=0).exp() * reached.unsqueeze(
+            -1
+        )
         return decay.unsqueeze(-1) * taken(last, states)
 
     def step(self, state: State, query: Field, values: Tensor) -> tuple[State, Tensor]:
@@ -194,9 +189,7 @@ class RecurrentKernel(Kernel):
         present = key.mask
         if not bool(present.all()):
             end = self._end(values, hidden, start, present.sum(-1))
-        if order is None and in_order(
-            query.positions, key.positions, self.support.causal_axis(key.positions.shape[-1])
-        ):
+        if order is None and in_order(query.points, key.points, self.support):
             return hidden, end
         times = taken(order, self.times(key.positions).masked_fill(~present, torch.inf))
         count = torch.searchsorted(times, self.times(query.positions).to(times.dtype).contiguous(), right=True)
@@ -207,14 +200,7 @@ class RecurrentKernel(Kernel):
         if transform_of(values):
             return self._stepped(values, start)
         if self.config.solver == "newton":
-            states, report = solve(
-                self.cell(values),
-                torch.cat(start, dim=-1),
-                values.shape[1],
-                tolerance=self.config.tolerance,
-                max_iterations=self.config.max_iterations,
-            )
-            self.report = report  # another thread may write its own
+            states, report = self.solve(values, start)
             if report.converged:
                 return states[..., : self.heads], states[:, -1].chunk(self.parts, dim=-1)
             log.warning(
@@ -224,6 +210,22 @@ class RecurrentKernel(Kernel):
         first = tuple(part.unsqueeze(0) for part in start)
         hidden, end = self.recurrence(values, first if self.parts == 2 else first[0])
         return hidden, tuple(part[0] for part in (end if self.parts == 2 else (end,)))
+
+    def solve(self, values: Tensor, start: PathState | None = None) -> tuple[Tensor, SolverReport]:
+        """Solve for all states at once by Newton's method, and report how the search ended.
+
+        Args:
+            values: inputs in the order of time, (B, T, dim).
+            start: the state before them; 0 by default.
+
+        Returns:
+            The states, (B, T, parts · hidden), and the report; without convergence, the last guess.
+        """
+        start = self.begin(values) if start is None else start
+        tolerance, most = self.config.tolerance, self.config.max_iterations
+        return solve(
+            self.cell(values), torch.cat(start, dim=-1), values.shape[1], tolerance=tolerance, max_iterations=most
+        )
 
     def _stepped(self, values: Tensor, start: PathState) -> tuple[Tensor, PathState]:
         """As `path`, by the cell alone, which every transform of PyTorch goes through."""
@@ -275,10 +277,8 @@ class RecurrentKernel(Kernel):
 
 
 def taken(order: Tensor | None, tensor: Tensor) -> Tensor:
-    """Return points of a tensor (B, M, ...) by their indices (B, n); all as they stand for `None`."""
-    if order is None:
-        return tensor
-    return tensor[torch.arange(len(order), device=order.device).unsqueeze(-1), order]
+    """Gather points of a tensor (B, M, ...) by their indices (B, n); all in their order for `None`."""
+    return tensor if order is None else take(tensor, order)
 
 
 class _Ones(nn.Module):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ConfigError, Evaluator, Field, IntegralOperator, Points
+from itnet_core import ConfigError, Evaluator, Field, IntegralOperator
 from itnet_kernels.gru import GRUKernel
 from itnet_kernels.lstm import LSTMKernel
 from itnet_kernels.recurrent import PathState, RecurrentKernel
@@ -85,7 +84,7 @@ class Recurrent(nn.Module, ABC):
             field = field.map(self.dropout) if layer else field
             found = []
             for direction in range(self.directions):
-                points = replace(field, positions=-field.positions) if direction else field
+                points = _reversed(field) if direction else field
                 hidden, end = self._states(cast(IntegralOperator, next(operators)), points, next(starts))
                 found.append(hidden)
                 ends.append(end)
@@ -119,15 +118,14 @@ class Recurrent(nn.Module, ABC):
     def _states(self, operator: IntegralOperator, field: Field, start: PathState | None) -> tuple[Tensor, PathState]:
         """Return h at the field's points, and the state after the last of them."""
         kernel = cast(RecurrentKernel, operator.kernel)
-        if operator.evaluator.takes_shortcuts:  # the path that the gates read is the result: nothing is left to do
+        if operator.evaluator.takes_fast_paths:  # the path that the gates read is the result: nothing is left to do
             return kernel.states(field, field, start)
         if start is None:
             integral = operator(field).values
         else:
-            query, key = kernel.project(field, field, start)
-            at, path = (Points(terms, field.positions, field.weights) for terms in (query, key))
-            integral = operator.output(operator.evaluator(kernel, at, path, operator.value(field.values)))
-            integral = integral + query.exp().to(integral.dtype) * start[-1].unsqueeze(1)
+            problem = kernel.problem(field, field, operator.value(field.values), start=start)
+            integral = operator.output(operator.evaluator(problem))
+            integral = integral + problem.query_terms.exp().to(integral.dtype) * start[-1].unsqueeze(1)
         hidden = self._finish(kernel, field, start, integral)
         last = kernel.times(field.positions).masked_fill(~field.mask, -torch.inf).argmax(-1)
         rows = torch.arange(len(last), device=last.device)
@@ -136,6 +134,10 @@ class Recurrent(nn.Module, ABC):
     @abstractmethod
     def _finish(self, kernel: Any, field: Field, start: PathState | None, integral: Tensor) -> Tensor:
         """Return h, given the integral at the field's points, (B, N, hidden)."""
+
+
+def _reversed(field: Field) -> Field:
+    return Field(field.values, -field.positions, field.weights)
 
 
 class LSTM(Recurrent):

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Measure, Points, ShapeError, Support
+from itnet_core import ComponentConfig, Field, Kernel, Measure, Problem, ShapeError, Support
 from itnet_kernels.attention import rotated
 from itnet_kernels.chunked import decayed_sums
 from itnet_kernels.timeline import in_order, ordered_alone
@@ -17,7 +17,7 @@ from itnet_kernels.weighting import weighted
 Terms = tuple[Tensor, Tensor]
 
 
-class RetentionKernel(Kernel):
+class RetentionKernel(Kernel[Any, Any]):
     """k_h = ⟨W_q u(x), W_k u(y)⟩ γ_h^{t−s} / √d over the past, γ_h = 1 − 2^{−5−h} (RetNet: arXiv 2307.08621, eq. 5, 8).
 
     Times t and s are in units; q and k are rotated by them. The shortcut is RetNet's chunkwise form, its recurrent form
@@ -25,8 +25,6 @@ class RetentionKernel(Kernel):
     """
 
     measure: Measure = "counting"
-    shortcut = True
-    streaming = True
     scans = True
 
     class Config(ComponentConfig):
@@ -83,18 +81,20 @@ class RetentionKernel(Kernel):
         """A tile holds scores, exponents (in float64) and decays."""
         return 4 * self.heads
 
-    def integrates(self, query: Points, key: Points) -> bool:
+    def can_integrate(self, problem: Problem[Any]) -> bool:
         """Whether the points are in order, the same on both sides."""
-        return in_order(query.positions, key.positions, self.support.causal_axis(key.positions.shape[-1]))
+        return in_order(problem.query, problem.key, self.support)
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the sums chunk by chunk."""
-        return decayed_sums(query.terms[0], key.terms[0], weighted(values, key.weights), key.terms[1])
+        return decayed_sums(
+            problem.query_terms[0], problem.key_terms[0], weighted(problem.values, problem.key), problem.key_terms[1]
+        )
 
     def step(self, state: Terms | None, query: Field, values: Tensor) -> tuple[Terms, Tensor]:
         """Return Σ_s γ^{t−s} k_s v_sᵀ, (B, heads, d, head_dim), with t log γ; and the integral."""
         (queries, level), (keys, _) = self.project(query, query)
-        memory = keys.permute(0, 2, 3, 1) @ weighted(values, query.weights).transpose(1, 2)
+        memory = keys.permute(0, 2, 3, 1) @ weighted(values, query.points).transpose(1, 2)
         if state is not None:
             fall = (level - state[1]).clamp(max=0).exp().to(memory.dtype)  # (B, 1, heads)
             memory = memory + fall.transpose(1, 2).unsqueeze(-1) * state[0]

@@ -11,7 +11,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from itnet_core import ComponentConfig, Field, Points
+from itnet_core import ComponentConfig, Field, Problem
 from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
 from itnet_kernels.fourier import convolved_with_past
 from itnet_kernels.weighting import weighted
@@ -77,25 +77,25 @@ class S4Kernel(ChannelwiseKernel):
         """A tile holds k, in double precision too, and the lag."""
         return 3 * self.heads + 4
 
-    def integrates(self, query: Points, key: Points) -> bool:
+    def can_integrate(self, problem: Problem[Any]) -> bool:
         """Whether the points are in order, the same on both sides, and as many steps apart each."""
-        steps = key.terms.diff(dim=-1)
+        steps = problem.key_terms.diff(dim=-1)
         even = steps.numel() == 0 or bool(((steps == steps[:1, :1]) & (steps > 0)).all())
-        return even and super().integrates(query, key)
+        return even and super().can_integrate(problem)
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the convolution with k."""
-        points = key.terms.shape[-1]
-        apart = int(key.terms[0, 1] - key.terms[0, 0]) if points > 1 else 1
+        points = problem.key_terms.shape[-1]
+        apart = int(problem.key_terms[0, 1] - problem.key_terms[0, 0]) if points > 1 else 1
         profile = self._profile((points - 1) * apart + 1)[:, ::apart]
-        return convolved_with_past(profile, weighted(values, key.weights))
+        return convolved_with_past(profile, weighted(problem.values, problem.key))
 
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return the first time, the steps since, Ā, B̄ and the states, (B, heads, head_dim, N); and the integral."""
         time = self.time(query.positions).double()
         first, before, matrix, given, states = (time, 0 * time, *self._discrete(), None) if state is None else state
         now = self._steps(time, first)
-        driven = weighted(values, query.weights).squeeze(1).unsqueeze(-1) * given.unsqueeze(-2)
+        driven = weighted(values, query.points).squeeze(1).unsqueeze(-1) * given.unsqueeze(-2)
         if states is not None:
             driven = driven + _advanced(states, matrix, (now - before).long())
         out = (driven * self._complex(self.output_weight).unsqueeze(-2)).sum(-1).real

@@ -10,7 +10,7 @@ from pydantic import Field as Option
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Points
+from itnet_core import ComponentConfig, Field, Problem
 from itnet_core.operator.transforms import differentiated
 from itnet_kernels.channelwise import ChannelwiseKernel, steps_at_start
 from itnet_kernels.diagonal import exponential_sums
@@ -75,11 +75,11 @@ class S4DKernel(ChannelwiseKernel):
         """A tile holds a complex exponential in double precision for each mode, to differentiate it."""
         return self.heads * (2 * self.config.state + 8)
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the convolution with k chunk by chunk, or scan where steps of time differ."""
-        values, time = weighted(values, key.weights), key.terms
+        values, time = weighted(problem.values, problem.key), problem.key_terms
         rates, residues = self._modes()
-        if equidistant(self.time(key.positions)) and not differentiated(time):
+        if equidistant(self.time(problem.key.positions)) and not differentiated(time):
             step = (time[0, -1] - time[0, 0]) / max(time.shape[1] - 1, 1)
             return exponential_sums(rates * step, residues, values)
         steps = time.diff(dim=-1, prepend=time[:, :1])
@@ -92,7 +92,7 @@ class S4DKernel(ChannelwiseKernel):
         """Return the time and the states, (B, heads, head_dim, modes), and the integral."""
         rates, residues = self._modes()
         time = self.time(query.positions).double() / self.config.unit
-        states = weighted(values, query.weights).squeeze(1).unsqueeze(-1).to(rates.dtype)
+        states = weighted(values, query.points).squeeze(1).unsqueeze(-1).to(rates.dtype)
         if state is not None:
             steps = (time - state[0]).clamp(min=0).unsqueeze(-1)
             states = states + (rates * steps).exp().unsqueeze(-2) * state[1]

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from itnet_core import DenseEvaluator, Field, Kernel, Points
+from itnet_core import DenseEvaluator, Field, Kernel, Points, Problem
 
 
 def step_over_all(
-    kernel: Kernel, state: tuple[Any, ...] | None, query: Field, values: Tensor
+    kernel: Kernel[Any, Any], state: tuple[Any, ...] | None, query: Field, values: Tensor
 ) -> tuple[tuple[Any, ...], Tensor]:
     """Return what `Kernel.step` does, for any kernel whose `project` looks at each point alone.
 
@@ -22,5 +22,6 @@ def step_over_all(
     kept: tuple[Any, ...] = key_terms, query.positions, query.weights, values
     if state is not None:
         kept = tree_map(lambda old, new: torch.cat([old, new], dim=1), state, kept)
-    one = Points(query_terms, query.positions, query.weights)
-    return kept, DenseEvaluator()(kernel, one, Points(*kept[:3]), kept[3])
+    key_terms, positions, weights, values = kept
+    problem = Problem(kernel, query.points, Points(positions, weights), query_terms, key_terms, values)
+    return kept, DenseEvaluator()(problem)

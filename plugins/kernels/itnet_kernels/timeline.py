@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itnet_core import AXES, Support
-from itnet_kernels.weighting import weighted
+from itnet_core import AXES, Points, Support
+from itnet_core.operator.points import take
 
 
 def ordered_alone(axis: str | int, axes: str) -> bool:
@@ -14,18 +14,13 @@ def ordered_alone(axis: str | int, axes: str) -> bool:
     return axes == AXES[Support(causal=axis).causal_axis(len(AXES))]
 
 
-def in_order(query: Tensor, key: Tensor, axis: int) -> bool:
-    """Whether the points of both sides are the same ones in time, each later than the one before it.
-
-    Args:
-        query: positions, (B, N, p).
-        key: positions, (B, M, p).
-        axis: the coordinate of the positions that is time.
-    """
-    if query.shape != key.shape:
+def in_order(query: Points, key: Points, support: Support) -> bool:
+    """Whether both sides have the same times along the causal axis, each later than the one before it."""
+    if query.positions.shape != key.positions.shape:
         return False
-    time = key[..., axis]
-    return torch.equal(query[..., axis], time) and bool((time.diff(dim=-1) > 0).all())
+    axis = support.causal_axis(key.positions.shape[-1])
+    time = key.positions[..., axis]
+    return torch.equal(query.positions[..., axis], time) and bool((time.diff(dim=-1) > 0).all())
 
 
 def equidistant(time: Tensor) -> bool:
@@ -57,7 +52,8 @@ def potentials(increments: Tensor, query: Tensor, key: Tensor, weights: Tensor) 
         Shapes (B, N, ...) and (B, M, ...), in float64.
     """
     present = (weights > 0).view(*weights.shape, *[1] * (increments.ndim - 2))
-    increments = weighted(increments.double().masked_fill(~present, 0.0), weights)
+    increments = increments.double().masked_fill(~present, 0.0)
+    increments = increments * weights.view(present.shape)
     if query.shape == key.shape and torch.equal(query, key):
         if bool((key.diff(dim=-1) > 0).all()):
             sums = increments.cumsum(1)
@@ -71,12 +67,6 @@ def _looked_up(increments: Tensor, time: Tensor, key: Tensor) -> Tensor:
     """Return the sums of the increments at keys up to each time, times (B, n) and keys (B, M) in any order."""
     dtype = torch.promote_types(time.dtype, key.dtype)
     ordered, order = key.to(dtype).sort(dim=-1)
-    sums = _gathered(increments, order).cumsum(1)
+    sums = take(increments, order).cumsum(1)
     sums = torch.cat([torch.zeros_like(sums[:, :1]), sums], dim=1)
-    return _gathered(sums, torch.searchsorted(ordered, time.to(dtype).contiguous(), right=True))
-
-
-def _gathered(tensor: Tensor, index: Tensor) -> Tensor:
-    """Return the rows of a tensor (B, M, ...) at indices (B, n)."""
-    batch = torch.arange(len(index), device=index.device).unsqueeze(-1)
-    return tensor[batch, index]
+    return take(sums, torch.searchsorted(ordered, time.to(dtype).contiguous(), right=True))

@@ -5,32 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itnet_core.operator.field import distinct
-from itnet_core.operator.remembered import remembered
+from itnet_core import Points
+from itnet_core.operator.points import distinct
 from itnet_core.operator.transforms import differentiated
 
 
-def weighted(values: Tensor, weights: Tensor) -> Tensor:
-    """Return values (B, M, ...) times weights (B, M): the values as they are where every point counts once."""
-    if not torch.compiler.is_compiling() and not differentiated(weights) and _all_ones(weights):
+def weighted(values: Tensor, points: Points) -> Tensor:
+    """Multiply values (B, M, ...) by the weights of their points; skip it where every weight is 1."""
+    weights = points.weights
+    if not torch.compiler.is_compiling() and not differentiated(weights) and points.cached(_are_one):
         return values
     return (values * weights.view(*weights.shape, *[1] * (values.ndim - 2))).to(values.dtype)
 
 
-def shares(weights: Tensor) -> Tensor:
-    """Return weights of the same ratios for a normalised sum, near 1/N so that half precision holds them: w / Σ w.
+def normalized(points: Points) -> Points:
+    """Return points with weights w / Σ w for a normalised sum, so that half precision holds them.
 
-    Where every point counts once they stay. No gradient goes to a weight of 0, as none goes to the log of one.
+    Weights that are all 1 stay. No gradient goes to a weight of 0, as none goes to its logarithm.
     """
+    weights = points.weights
     if differentiated(weights):
-        return weights.relu() / _total(weights.detach())
-    return _shares(weights)
+        return Points(points.positions, weights.relu() / _total(weights.detach()), points.grid)
+    return points.cached(_normalized)
 
 
-@remembered
-def _shares(weights: Tensor) -> Tensor:
-    own = distinct(weights)
-    return torch.where((own == 1).all(), own, own / _total(own)).expand_as(weights)
+def _normalized(points: Points) -> Points:
+    weights = distinct(points.weights)
+    weights = torch.where((weights == 1).all(), weights, weights / _total(weights))
+    return Points(points.positions, weights.expand_as(points.weights), points.grid)
 
 
 def _total(weights: Tensor) -> Tensor:
@@ -38,6 +40,5 @@ def _total(weights: Tensor) -> Tensor:
     return torch.where(total > 0, total, 1.0)
 
 
-@remembered
-def _all_ones(weights: Tensor) -> bool:
-    return bool((distinct(weights) == 1).all())
+def _are_one(points: Points) -> bool:
+    return bool((distinct(points.weights) == 1).all())

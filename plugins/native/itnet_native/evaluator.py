@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from typing import ClassVar
+from math import prod
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from itnet_core import ConfigError, Evaluator, Kernel, MLPKernel, Points
-from itnet_core.operator.transforms import refuse_transform
+from itnet_core import Evaluator, Kernel, MLPKernel, Problem, Unsupported
+from itnet_core.operator.mlp import PointTerms
 from itnet_native.library import missing
 from itnet_native.operators import sums
 from itnet_native.sums import ACTIVATIONS
-
-logger = logging.getLogger(__name__)
 
 LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 16}
 """From how many pairs it is faster than `dense`, forward and backward together: `python benchmarks/evaluators.py`."""
@@ -35,54 +33,58 @@ class NativeEvaluator(Evaluator):
 
     rank: ClassVar[int | None] = 500
 
-    def missing(self) -> str:
-        """Return why there is no library, if there is none."""
+    def unavailable(self) -> str:
+        """Return why the library is missing, or ""."""
         return missing()
 
-    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        """Whether the kernel is an MLP kernel, all tensors are on the CPU, of one dtype, and the library is there."""
-        obstacle = _obstacle(kernel, query, key, values)
-        if obstacle and not torch.compiler.is_compiling():
-            logger.debug("native leaves %s to others: %s", type(kernel).__name__, obstacle)
-        return not obstacle
+    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+        """Return why a problem is not one of an MLP kernel on the CPU in one dtype, or `None` if it is."""
+        kernel = problem.kernel
+        if reason := _missing():
+            return Unsupported(f"no library: {reason}", "the compiled library")
+        own = isinstance(kernel, MLPKernel) and type(kernel).tile is MLPKernel.tile
+        if not isinstance(kernel, MLPKernel) or not own or type(kernel).forward is not Kernel.forward:
+            return Unsupported(f"a {type(kernel).__name__}", "an MLPKernel with its own tile and forward")
+        if kernel.config.activation not in ACTIVATIONS:
+            return Unsupported(f"the activation {kernel.config.activation}", f"one of {', '.join(ACTIVATIONS)}")
+        if kernel.support.edge:
+            return Unsupported(f"{kernel.support!r}", "a support without an edge")
+        query, key = problem.query_terms, problem.key_terms
+        tensors = [query.features, key.features, problem.values, kernel.first.weight, kernel.second.weight]
+        dtypes = {tensor.dtype for tensor in [*tensors, query.positions, key.positions]}
+        if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
+            return Unsupported(f"tensors of {', '.join(sorted(map(str, dtypes)))}", "all float32, or all float64")
+        if any(tensor.device.type != "cpu" for tensor in tensors):
+            return Unsupported("tensors on another device", "tensors on the CPU")
+        return None
 
-    def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        """From 16384 pairs on for an additive kernel, from 65536 on for another: fewer take `dense` less time."""
-        pairs = len(values) * query.positions.shape[1] * key.positions.shape[1]
-        return pairs >= LEAST_PAIRS["additive" if isinstance(kernel, MLPKernel) and _separates(kernel) else "bilinear"]
+    def is_efficient(self, problem: Problem[Any]) -> bool:
+        """Whether there are at least 16384 pairs of an additive kernel, or 65536 of another; `dense` takes fewer."""
+        return prod(problem.shape) >= LEAST_PAIRS["additive" if _separates(problem.kernel) else "bilinear"]
 
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the sums; see `Evaluator`.
-
-        Raises:
-            ConfigError: it does not evaluate the case.
-            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
-        """
-        refuse_transform("NativeEvaluator", values)
-        obstacle = _obstacle(kernel, query, key, values)
-        if obstacle or not isinstance(kernel, MLPKernel):
-            raise ConfigError(
-                "NativeEvaluator", found=obstacle, expected="a case that it evaluates", hint="Use the evaluator 'auto'."
-            )
-        with torch.autocast("cpu", enabled=False):  # what goes to the library is of the dtype that was looked at
-            return _sums(kernel, query, key, values)
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        """Compute the integral."""
+        with torch.autocast("cpu", enabled=False):  # the library gets the dtypes that were checked
+            return _sums(problem)
 
 
-def _sums(kernel: MLPKernel, query: Points, key: Points, values: Tensor) -> Tensor:
-    bias, values = _measured(kernel, key, values)
+def _sums(problem: Problem[PointTerms]) -> Tensor:
+    kernel, query, key = cast(MLPKernel, problem.kernel), problem.query, problem.key
+    values, bias = problem.weighted_values()
+    bias = None if bias is None else bias.to(values.dtype)
     forms: Tensor | None = None
     separate = _separates(kernel)
     if separate:
-        query_terms, key_terms = kernel.separate(query, key)
+        query_terms, key_terms = kernel.separate(problem)
         separate = not _cancels(kernel, key_terms, key.weights)
     geometry = False
     if not separate:
         forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
-        query_terms, key_terms = query.terms.features, key.terms.features
+        query_terms, key_terms = problem.query_terms.features, problem.key_terms.features
         geometry = kernel.inputs.geometry > 0
     positions: tuple[Tensor | None, Tensor | None] = None, None
     if geometry:
-        positions = query.terms.positions, key.terms.positions
+        positions = problem.query_terms.positions, problem.key_terms.positions
     elif not kernel.support.everywhere:
         positions = query.positions.detach(), key.positions.detach()
     support, inputs = kernel.support, kernel.config.inputs
@@ -106,14 +108,14 @@ def _sums(kernel: MLPKernel, query: Points, key: Points, values: Tensor) -> Tens
     return out
 
 
-def _separates(kernel: MLPKernel) -> bool:
+def _separates(kernel: Kernel[Any, Any]) -> bool:
     """Return whether the hidden layer is summed as σ(a(x) + b(y)).
 
     Not where only near pairs are in the support: the error of a + b is relative to the extent of all points.
     """
     support = kernel.support
     near = support.radius is not None or support.window is not None
-    return kernel.additive and not (near and kernel.inputs.geometry)
+    return isinstance(kernel, MLPKernel) and kernel.additive and not (near and kernel.inputs.geometry)
 
 
 def _cancels(kernel: MLPKernel, b: Tensor, weights: Tensor) -> bool:
@@ -128,38 +130,6 @@ def _cancels(kernel: MLPKernel, b: Tensor, weights: Tensor) -> bool:
         return True
     largest = b.detach().masked_fill((weights == 0).unsqueeze(-1), 0.0).abs().amax()
     return bool(largest * torch.finfo(b.dtype).eps > ROUNDING)
-
-
-def _measured(kernel: Kernel, key: Points, values: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Return the logits' bias, for softmax, and the values, weighted for a plain sum."""
-    weights = key.weights.to(values.dtype)
-    if kernel.normalization == "none":
-        return None, values * weights[..., None, None]
-    positive = weights > 0
-    return torch.where(positive, torch.where(positive, weights, 1.0).log(), -torch.inf), values
-
-
-def _obstacle(kernel: Kernel, query: Points, key: Points, values: Tensor) -> str:
-    """Return why a case is not evaluated, or nothing."""
-    if _missing():
-        return f"no library: {_missing()}"
-    if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
-        return f"{type(kernel).__name__}, which is no MLP kernel with its own tile"
-    if type(kernel).forward is not Kernel.forward or kernel.config.activation not in ACTIVATIONS:
-        return f"{type(kernel).__name__} with another forward or activation"
-    if kernel.support.edge:
-        return f"{kernel.support!r}, whose edge it does not know"
-    sides = query.terms, key.terms
-    tensors = [*(side.features for side in sides), values, kernel.first.weight, kernel.second.weight]
-    dtypes = {tensor.dtype for tensor in tensors}
-    if len(dtypes) > 1 or not dtypes <= {torch.float32, torch.float64}:
-        return f"tensors of {', '.join(sorted(map(str, dtypes)))}, not all float32 or all float64"
-    positions = {side.positions.dtype for side in sides}
-    if positions != dtypes:
-        return f"positions of {', '.join(sorted(map(str, positions)))} beside {dtypes.pop()}"
-    if any(tensor.device.type != "cpu" for tensor in tensors):
-        return "tensors that are not on the CPU"
-    return ""
 
 
 @torch.compiler.assume_constant_result

@@ -7,13 +7,13 @@ With no inputs but ũ(x), ũ(y) and x − y, the MLP kernel's hidden layer is σ
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from itnet_core import ConfigError, Kernel, MLPKernel, Points
-from itnet_core.operator.mlp import ADDITIVE
+from itnet_core import MLPKernel, Problem, Unsupported
+from itnet_core.operator.mlp import ADDITIVE, PointTerms
 
 
 class Sides(NamedTuple):
@@ -32,48 +32,36 @@ class Sides(NamedTuple):
     weighted: Tensor
 
 
-def mismatch(kernel: Kernel, activations: tuple[str, ...]) -> str:
-    """Return what keeps a kernel from being summed as an additive one, or nothing: by what it declares alone."""
+def not_additive(problem: Problem[Any], activations: tuple[str, ...]) -> Unsupported | None:
+    """Return why the kernel of a problem cannot be summed as an additive one, or `None`."""
+    kernel = problem.kernel
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
-        return f"a {type(kernel).__name__}"
+        return Unsupported(f"a {type(kernel).__name__}", "an MLPKernel")
     if not kernel.additive:
-        return f"the inputs {', '.join(name for name in kernel.config.inputs if name not in ADDITIVE)}"
+        others = ", ".join(name for name in kernel.config.inputs if name not in ADDITIVE)
+        return Unsupported(f"the inputs {others}", f"inputs among {', '.join(sorted(ADDITIVE))}")
     if kernel.config.activation not in activations:
-        return f"the activation {kernel.config.activation}"
+        return Unsupported(f"the activation {kernel.config.activation}", f"one of {', '.join(activations)}")
     if kernel.normalization != "none":
-        return f"the normalization {kernel.normalization}"
+        return Unsupported(f"the normalization {kernel.normalization}", "none")
     if not kernel.support.everywhere:
-        return f"the support {kernel.support.model_dump(exclude_defaults=True)}"
-    return ""
+        return Unsupported(f"the support {kernel.support.model_dump(exclude_defaults=True)}", "every pair")
+    return None
 
 
-def refuse_mismatch(kernel: Kernel, activations: tuple[str, ...], place: str) -> None:
-    """Refuse a kernel that is not additive.
-
-    Raises:
-        ConfigError: it has a `mismatch`.
-    """
-    if found := mismatch(kernel, activations):
-        raise ConfigError(
-            f"{place}(kernel)",
-            found=found,
-            expected=f"an MLPKernel with inputs among {', '.join(sorted(ADDITIVE))}, an activation among"
-            f" {', '.join(activations)}, normalization none and no support",
-            hint="Use the evaluator 'auto' or 'tiled'.",
-        )
-
-
-def separate(kernel: MLPKernel, query: Points, key: Points, values: Tensor) -> Sides:
+def separate(problem: Problem[PointTerms]) -> Sides:
     """Return the parts of the sum, in float32 at least; see `MLPKernel.separate`."""
-    a, b = kernel.separate(query, key)
+    kernel, values = cast(MLPKernel, problem.kernel), problem.values
+    a, b = kernel.separate(problem)
     dtype = torch.promote_types(a.dtype, values.dtype)
     a, b = a.to(dtype), b.to(dtype)
-    weighted = (values.to(dtype) * key.weights[..., None, None].to(dtype)).flatten(2)
+    weighted = (values.to(dtype) * problem.key.weights[..., None, None].to(dtype)).flatten(2)
     second = kernel.second.weight.to(dtype).T.repeat_interleave(values.shape[-1], dim=1)
     return Sides(a, b, second, weighted)
 
 
-def constant_part(kernel: MLPKernel, sides: Sides, values: Tensor) -> Tensor:
-    """Return β_h Σ_j w_j v_jh, (B, 1, heads, head_dim)."""
-    total = sides.weighted.sum(1).view(len(values), 1, *values.shape[2:])
-    return total * kernel.second.bias.to(total.dtype).unsqueeze(-1)
+def with_constant(sums: Tensor, sides: Sides, problem: Problem[PointTerms]) -> Tensor:
+    """Add β_h Σ_j w_j v_jh to sums (B, N, heads·head_dim), and return (B, N, heads, head_dim) in the values' dtype."""
+    shape, bias = problem.values.shape[2:], cast(MLPKernel, problem.kernel).second.bias
+    total = sides.weighted.sum(1).view(-1, 1, *shape)
+    return (sums.view(*sums.shape[:2], *shape) + total * bias.to(total.dtype).unsqueeze(-1)).to(problem.values.dtype)

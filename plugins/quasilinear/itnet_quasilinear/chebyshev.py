@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from itnet_core import ComponentConfig, Evaluator, Kernel, Points
+from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Unsupported
 from itnet_core.operator.mlp import ACTIVATIONS as ALL
-from itnet_core.operator.transforms import refuse_transform
-from itnet_quasilinear.additive import Sides, constant_part, mismatch, refuse_mismatch, separate
+from itnet_quasilinear.additive import Sides, not_additive, separate, with_constant
 from itnet_quasilinear.errors import ToleranceError
 from itnet_quasilinear.interpolation import LEAST_HALF_WIDTH, STEPS, Activation, Ranges, sup_errors
 from itnet_quasilinear.smooth_sums import Interpolation, smooth_sums
@@ -33,7 +32,7 @@ ROUNDING = 64
 
 @dataclass(frozen=True)
 class Report:
-    """What the last evaluation did.
+    """Nodes and errors of an evaluation.
 
     Attributes:
         nodes: for each hidden unit.
@@ -57,14 +56,11 @@ class ChebyshevEvaluator(Evaluator):
     none and every pair in the support. σ(a + b) is interpolated in a at Chebyshev nodes over a's range in each sample
     and hidden unit (`smooth_sums`). As many nodes are taken as make the interpolant of σ as good as asked for between
     the nodes, over the ranges of a and b, and that of σ′ too if gradients are to follow; then some rows are compared
-    with direct summation, and more nodes taken if they are not as good, since hidden units may cancel. `report` says
-    what came out.
+    with direct summation, and more nodes taken if they are not as good, since hidden units may cancel.
+    `evaluate_with_report` says what came out.
 
     It is approximate, so `auto` never takes it: a range that grows in training makes it slower, and at last refuse.
     Second derivatives are refused.
-
-    Attributes:
-        report: of the last evaluation; `None` before the first.
     """
 
     class Config(ComponentConfig):
@@ -84,31 +80,30 @@ class ChebyshevEvaluator(Evaluator):
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self.tolerance = self.config.tolerance
-        self.report: Report | None = None
 
-    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        """Whether the kernel is additive and smooth. Whether the tolerance can be reached is seen when it is called."""
-        return not mismatch(kernel, ACTIVATIONS)
+    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+        """Return why the kernel is not additive and smooth, or `None`; the tolerance shows in `evaluate` alone."""
+        return not_additive(problem, ACTIVATIONS)
 
-    @torch.compiler.disable
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the sums; see `Evaluator`. Gradients reach terms, values, weights and the kernel's own parameters.
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters.
 
         Raises:
-            ConfigError: the kernel is not additive and smooth.
-            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
             ToleranceError: the tolerance is not reached with `max_nodes`.
         """
-        refuse_mismatch(kernel, ACTIVATIONS, type(self).__name__)
-        refuse_transform(type(self).__name__, values)
-        additive: Any = kernel
-        with torch.autocast(values.device.type, enabled=False):
-            sides = separate(additive, query, key, values)
-            sums = self._sums(ALL[additive.config.activation], sides, key.weights > 0)
-            sums = sums.view(*sums.shape[:2], *values.shape[2:])
-            return (sums + constant_part(additive, sides, values)).to(values.dtype)
+        return self.evaluate_with_report(problem)[0]
 
-    def _sums(self, activation: Activation, sides: Sides, present: Tensor) -> Tensor:
+    @torch.compiler.disable
+    def evaluate_with_report(self, problem: Problem[Any]) -> tuple[Tensor, Report]:
+        """Compute the integral as `evaluate` does, and report nodes and errors."""
+        kernel = cast(MLPKernel, problem.kernel)
+        with torch.autocast(problem.values.device.type, enabled=False):
+            sides = separate(problem)
+            sums, report = self._sums(ALL[kernel.config.activation], sides, problem.key.weights > 0)
+            logger.debug("chebyshev: %s for a tolerance of %g", report, self.tolerance)
+            return with_constant(sums, sides, problem), report
+
+    def _sums(self, activation: Activation, sides: Sides, present: Tensor) -> tuple[Tensor, Report]:
         a, b = Ranges.of(sides.a, least=LEAST_HALF_WIDTH), Ranges.of(sides.b, present)
         rows = torch.linspace(0, sides.a.shape[1] - 1, min(self.config.rows, sides.a.shape[1])).long()
         exact, cancelled = direct_sums(activation, sides, rows)
@@ -127,9 +122,7 @@ class ChebyshevEvaluator(Evaluator):
             largest = exact.abs().amax().clamp(min=torch.finfo(exact.dtype).tiny)
             error = float((sums.detach()[:, rows] - exact).abs().amax() / largest)
             if error <= self.tolerance + rounding:
-                self.report = Report(number, error, bound, len(rows))
-                logger.debug("chebyshev: %s for a tolerance of %g", self.report, self.tolerance)
-                return sums
+                return sums, Report(number, error, bound, len(rows))
             tried = f"an error of {error:.1e} with {number} nodes"
         raise ToleranceError(
             "ChebyshevEvaluator.tolerance",

@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from itnet_core import Evaluator, Kernel, Points
-from itnet_core.operator.transforms import refuse_transform
-from itnet_quasilinear.additive import constant_part, mismatch, refuse_mismatch, separate
+from itnet_core import Evaluator, Problem, Unsupported
+from itnet_quasilinear.additive import not_additive, separate, with_constant
 from itnet_quasilinear.relu_sums import relu_sums
 
 ACTIVATIONS = ("relu",)
@@ -28,28 +27,18 @@ class SortedEvaluator(Evaluator):
 
     rank: ClassVar[int | None] = 50
 
-    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        """Whether the kernel is additive with ReLU."""
-        return not mismatch(kernel, ACTIVATIONS)
+    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+        """Return why the kernel is not additive with ReLU, or `None` if it is."""
+        return not_additive(problem, ACTIVATIONS)
 
-    def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        """Whether the points are many: N·M / (N + M), which its advantage grows with, is at least that of 4096 each."""
-        n, m = query.positions.shape[1], key.positions.shape[1]
+    def is_efficient(self, problem: Problem[Any]) -> bool:
+        """Whether N·M / (N + M), with which the advantage grows, is at least that of 4096 points on both sides."""
+        _, n, m = problem.shape
         return n * m >= LEAST_POINTS * (n + m)
 
     @torch.compiler.disable
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the sums; see `Evaluator`. Gradients reach terms, values, weights and the kernel's own parameters.
-
-        Raises:
-            ConfigError: the kernel is not additive with ReLU.
-            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
-        """
-        refuse_mismatch(kernel, ACTIVATIONS, type(self).__name__)
-        refuse_transform(type(self).__name__, values)
-        additive: Any = kernel
-        with torch.autocast(values.device.type, enabled=False):
-            sides = separate(additive, query, key, values)
-            sums = relu_sums(*sides)
-            sums = sums.view(*sums.shape[:2], *values.shape[2:])
-            return (sums + constant_part(additive, sides, values)).to(values.dtype)
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
+        with torch.autocast(problem.values.device.type, enabled=False):
+            sides = separate(problem)
+            return with_constant(relu_sums(*sides), sides, problem)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from itnet_core import ComponentConfig, Field, Nodes, Sampler, ShapeError
 from itnet_core.models.z_order import along_curve
-from itnet_core.operator.field import distinct
+from itnet_core.operator.points import distinct
 from itnet_samplers.drawing import Method, draw
+from itnet_samplers.proposal_loss import proposal_loss
 from itnet_samplers.proposals import LearnedDensity, log_proposal
 
 
@@ -24,7 +25,7 @@ class MonteCarloSampler(Sampler):
     consistent: its bias falls as 1/M, faster than its error, which falls as M^{−1/2}. `itnet_samplers.drawing.draw` has
     the methods and their weights. A field of no more than M points is taken as it is.
 
-    A learned p is trained by `itnet_core.operator.proposal_loss.proposal_loss`, which training collects
+    A learned p is trained by `itnet_samplers.proposal_loss`, an auxiliary loss that training collects
     (`itnet_core.auxiliary_losses`); its optimum is p* ∝ w_j ‖k(·, y_j) V u(y_j)‖. No other gradient reaches it: weights
     are constants of p. Under a causal support, mind that p is normalised over all points, those to come too.
 
@@ -99,7 +100,8 @@ class MonteCarloSampler(Sampler):
             return Nodes(indices.view(shape), weights.view(shape))
         log_p = log_p.gather(1, indices)
         log_p = torch.where(expected == 1, log_p.detach(), log_p)  # what is drawn for certain would not be more often
-        return Nodes(indices.view(shape), weights.view(shape), log_p.view(shape))
+        log_p = log_p.view(shape)
+        return Nodes(indices.view(shape), weights.view(shape), loss=lambda problem: proposal_loss(problem, log_p))
 
     def _log_proposal(self, key: Field) -> Tensor:
         """Return log p, (B, N)."""

@@ -10,7 +10,7 @@ from pydantic import Field as Option
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from itnet_core import ComponentConfig, ConfigError, Field, Nodes, Sampler
-from itnet_core.operator.field import distinct
+from itnet_core.operator.points import distinct
 from itnet_samplers.search import most_within, nearest
 
 

@@ -22,11 +22,10 @@ from itnet_core import (
     Kernel,
     MLPKernel,
     Normalization,
-    Points,
+    Problem,
     Support,
 )
-from itnet_core.operator.kernel import Terms
-from itnet_core.operator.mlp import ACTIVATIONS
+from itnet_core.operator.mlp import ACTIVATIONS, PointTerms
 from itnet_core.plugin.specs import Kind
 from itnet_testing.conformance import Conformance, call, due_when, same
 from itnet_testing.derivatives import transforms
@@ -60,20 +59,18 @@ class Case:
     """
 
     title: str
-    kernel: Kernel
+    kernel: Kernel[Any, Any]
     query: Field
     key: Field
     values: Tensor
     layout: Callable[[Tensor], Tensor] = unchanged
 
     @property
-    def arguments(self) -> tuple[Kernel, Points, Points, Tensor]:
-        """The evaluator's arguments."""
-        sides = zip(
-            tree_map(self.layout, self.kernel.project(self.query, self.key)), (self.query, self.key), strict=True
-        )
-        query, key = (Points(terms, field.positions, field.weights) for terms, field in sides)
-        return self.kernel, query, key, self.layout(self.values)
+    def problem(self) -> Problem[Any]:
+        """The integral to compute."""
+        problem = self.kernel.problem(self.query, self.key, self.layout(self.values))
+        query_terms, key_terms = tree_map(self.layout, (problem.query_terms, problem.key_terms))
+        return replace(problem, query_terms=query_terms, key_terms=key_terms)
 
     def to(self, dtype: torch.dtype, device: str) -> Case:
         """Return the case in another dtype and place. The kernel is moved itself."""
@@ -86,7 +83,10 @@ class Case:
         )
 
 
-class Distance(Kernel):
+Terms = tuple[Tensor, Tensor]
+
+
+class Distance(Kernel[Terms, None]):
     """A kernel that no evaluator has heard of, whose terms are pairs: k_h = sin(s_h + ‖x − y‖² + c(x) c(y))."""
 
     class Config(ComponentConfig):
@@ -117,7 +117,7 @@ class Distance(Kernel):
 class Doubled(MLPKernel):
     """An MLP kernel with another `tile`, which an evaluator that knows MLP kernels must not take for one."""
 
-    def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
+    def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
         """Return twice the MLP."""
         return 2 * super().tile(query_terms, key_terms)
 
@@ -125,7 +125,7 @@ class Doubled(MLPKernel):
 class EvaluatorConformance(Conformance):
     """Checks of an evaluator, beside `dense` in float64; override `kernels` for one that is made for others.
 
-    Wherever it `evaluates`, it is held to its result; elsewhere, to its refusal.
+    Wherever it `supports`, it is held to its result; elsewhere, to its refusal.
 
     Attributes:
         dtype: what the cases are given to it in.
@@ -139,7 +139,7 @@ class EvaluatorConformance(Conformance):
     device: str = "cpu"
     bound: float | None = None
 
-    def kernels(self) -> Iterator[tuple[str, Callable[..., Kernel]]]:
+    def kernels(self) -> Iterator[tuple[str, Callable[..., Kernel[Any, Any]]]]:
         """Yield kernels of 8 channels and positions in R^4: names, and what builds them, given the common options.
 
         These are `normalization` and `support`.
@@ -171,7 +171,7 @@ class EvaluatorConformance(Conformance):
         for case in islice(self.evaluated(), 0, None, 3):
             yield case.to(self.dtype, self.device)
 
-    def case(self, title: str, kernel: Kernel, size: tuple[int, int, int], head_dim: int = 3) -> Case:
+    def case(self, title: str, kernel: Kernel[Any, Any], size: tuple[int, int, int], head_dim: int = 3) -> Case:
         """Return random fields' points for a kernel; a third of the key points have weight 0."""
         batch, n, m = size
         query, key = scattered(batch, n, 8, seed=1).to(torch.float64), scattered(batch, m, 8, seed=2).to(torch.float64)
@@ -189,7 +189,7 @@ class EvaluatorConformance(Conformance):
     def evaluated(self) -> Iterator[Case]:
         """Yield the cases that it evaluates, in float64 on the CPU."""
         for case in self.cases():
-            if self.evaluator.evaluates(*case.to(self.dtype, self.device).arguments):
+            if self.evaluator.supports(case.to(self.dtype, self.device).problem):
                 yield case.to(torch.float64, "cpu")
 
     def compare(self, found: list[Tensor], expected: list[Tensor], what: str) -> None:
@@ -215,18 +215,18 @@ class EvaluatorConformance(Conformance):
 
     def check_some_case_is_evaluated(self) -> None:
         """It evaluates some of the cases."""
-        assert next(self.evaluated(), None) is not None, "evaluates() is False for every case"
+        assert next(self.evaluated(), None) is not None, "supports() is False for every case"
 
     def check_equals_dense(self) -> None:
-        """It gives what `dense` does in float64, wherever it `evaluates`, to its tolerance, in the values' dtype."""
+        """It gives what `dense` does in float64, wherever it `supports`, to its tolerance, in the values' dtype."""
         for case in self.evaluated():
-            expected = DenseEvaluator()(*case.arguments).detach()
-            found = self.evaluator(*case.to(self.dtype, self.device).arguments)
+            expected = DenseEvaluator()(case.problem).detach()
+            found = self.evaluator(case.to(self.dtype, self.device).problem)
             assert found.dtype == self.dtype, f"{case.title}: found {found.dtype}; expected {self.dtype}"
             self.compare([found.detach()], [expected], f"{case.title}: the sums and those of dense")
 
     def check_gradients_equal_those_of_dense(self) -> None:
-        """So do its gradients to both fields, values, weights and the kernel's parameters, wherever it `evaluates`."""
+        """So do its gradients to both fields, values, weights and the kernel's parameters, wherever it `supports`."""
         for case in self.evaluated():
             expected = derivatives(case, DenseEvaluator())
             found = derivatives(case.to(self.dtype, self.device), self.evaluator)
@@ -253,7 +253,7 @@ class EvaluatorConformance(Conformance):
             changed = replace(case, key=other, values=torch.where(absent.unsqueeze(-1), 1e3 * values + 1, values))
             parameters = len(list(case.kernel.parameters()))
             one, two = (
-                [self.evaluator(*each.arguments).detach(), *derivatives(each, self.evaluator)[-parameters:]]
+                [self.evaluator(each.problem).detach(), *derivatives(each, self.evaluator)[-parameters:]]
                 for each in (case, changed)
             )
             self.compare(two, one, f"{case.title}: the sums with other points of weight 0 and without")
@@ -267,7 +267,7 @@ class EvaluatorConformance(Conformance):
             axis = torch.arange(case.query.positions.shape[-1], device=self.device)
             far = case.query.positions - 100.0 * (axis == 0)  # before all keys, and far from them
             case = replace(case, query=Field(case.query.values, far, case.query.weights))
-            found = self.evaluator(*case.arguments)
+            found = self.evaluator(case.problem)
             assert not found.any(), f"{case.title}: found {found.abs().max():.3g} where there is no pair; expected 0"
             finite = all(bool(each.isfinite().all()) for each in derivatives(case, self.evaluator))
             assert finite, f"{case.title}: a gradient that is not finite where there is no pair"
@@ -281,10 +281,12 @@ class EvaluatorConformance(Conformance):
     def check_arguments_stay(self) -> None:
         """It changes none of its arguments."""
         for case in self.some():
-            kernel, query, key, values = case.arguments
-            arguments = (query[:3], key[:3], values, tuple(kernel.parameters()))
+            problem = case.problem
+            points = (problem.query.positions, problem.query.weights, problem.key.positions, problem.key.weights)
+            parameters = list(case.kernel.parameters())
+            arguments = (problem.query_terms, problem.key_terms, problem.values, points, parameters)
             before = tree_map(lambda tensor: tensor.detach().clone(), arguments)
-            torch.autograd.grad(linear(self.evaluator(kernel, query, key, values)), list(kernel.parameters()))
+            torch.autograd.grad(linear(self.evaluator(problem)), parameters)
             same(arguments, before, f"{case.title}: the arguments before and after", exact=True)
 
     def check_layouts_are_nothing(self) -> None:
@@ -331,13 +333,13 @@ class EvaluatorConformance(Conformance):
         """Called for a case that it does not evaluate, it raises an `ITNetError`."""
         for case in self.cases():
             case = case.to(self.dtype, self.device)
-            if self.evaluator.evaluates(*case.arguments):
+            if self.evaluator.supports(case.problem):
                 continue
             try:
-                self.evaluator(*case.arguments)
+                self.evaluator(case.problem)
             except ITNetError:
                 continue
-            raise AssertionError(f"{case.title}: evaluates() is False, but it gives a result")
+            raise AssertionError(f"{case.title}: supports() is False, but it gives a result")
 
     @due_when(lambda case: case.device == "cpu" and case.dtype == torch.float64)
     def check_compiles(self) -> None:
@@ -367,9 +369,9 @@ def with_gradients(case: Case) -> tuple[Case, list[Tensor]]:
 def _replaced(case: Case, evaluator: Evaluator, name: str, tensor: Tensor) -> Tensor:
     """Return the evaluator's result with other values that are summed, or with another tensor of the key's."""
     if name == "sums":
-        return evaluator(*replace(case, values=tensor).arguments)
+        return evaluator(replace(case, values=tensor).problem)
     other: Any = {name: tensor}
-    return evaluator(*replace(case, key=replace(case.key, **other)).arguments)
+    return evaluator(replace(case, key=case.key.replace(**other)).problem)
 
 
 def linear(result: Tensor) -> Tensor:
@@ -388,7 +390,7 @@ def derivatives(case: Case, evaluator: Callable[..., Tensor], number: int | None
     for each in inputs:
         each.requires_grad_(any(each is other for other in wanted))
     try:
-        result = evaluator(*asked.arguments)
+        result = evaluator(asked.problem)
         if not result.requires_grad:
             return [torch.zeros_like(each) for each in wanted]
         found = torch.autograd.grad(linear(result), wanted, allow_unused=True)
@@ -402,6 +404,6 @@ def second_derivative(case: Case, evaluator: Callable[..., Tensor]) -> Tensor:
     """Return the gradient to the values of the squared gradient to the weights."""
     asked, inputs = with_gradients(case)
     values, weights = inputs[4], inputs[5]
-    [first] = torch.autograd.grad(linear(evaluator(*asked.arguments)), weights, create_graph=True)
+    [first] = torch.autograd.grad(linear(evaluator(asked.problem)), weights, create_graph=True)
     [second] = torch.autograd.grad(first.square().sum(), values)
     return second

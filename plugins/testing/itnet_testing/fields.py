@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 import torch
 
@@ -46,4 +45,4 @@ def with_padding(field: Field, points: int = 3) -> Field:
 def sample(field: Field, number: int) -> Field:
     """Return one sample of a field, as a batch of one."""
     one = slice(number, number + 1)
-    return replace(field, values=field.values[one], positions=field.positions[one], weights=field.weights[one])
+    return field.replace(values=field.values[one], positions=field.positions[one], weights=field.weights[one])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, get_args
 
@@ -19,8 +20,10 @@ from itnet_core import (
     ITNetError,
     Kernel,
     Points,
+    Problem,
     TiledEvaluator,
 )
+from itnet_core.operator.kernel import FastPaths
 from itnet_core.plugin.specs import Kind
 from itnet_testing.conformance import ModuleConformance, due_when, same
 from itnet_testing.derivatives import transforms
@@ -56,19 +59,19 @@ class KernelConformance(ModuleConformance):
         return scattered(dim=self.dim, seed=seed)
 
     def module(self, **options: Any) -> nn.Module:
-        """Return an operator with the kernel, which takes the kernel's shortcut or sums over all pairs."""
+        """Return an operator with the kernel, which takes the kernel's fast path or sums over all pairs."""
         return IntegralOperator(self.dim, self.kernel(**options))
 
-    def kernel(self, **options: Any) -> Kernel:
+    def kernel(self, **options: Any) -> Kernel[Any, Any]:
         """Return a new kernel."""
-        found: Kernel = self.cls(self.dim, **{**self.settings, **options})
+        found: Kernel[Any, Any] = self.cls(self.dim, **{**self.settings, **options})
         return found
 
     def inputs(self) -> Field:
         """Return `field()`."""
         return self.field()
 
-    def variants(self) -> Iterator[tuple[str, Kernel]]:
+    def variants(self) -> Iterator[tuple[str, Kernel[Any, Any]]]:
         """Yield the kernel with every normalisation and support that its options have and that it does not refuse."""
         fields = self.cls.Config.model_fields
         normalizations = get_args(fields["normalization"].annotation) if "normalization" in fields else (None,)
@@ -90,13 +93,14 @@ class KernelConformance(ModuleConformance):
     def check_tile_gives_blocks(self) -> None:
         """`tile` on some of the points gives the block of what it gives on all, of shape (B, heads, n, m)."""
         for title, kernel in self.variants():
-            query, key = self.points(kernel)
-            whole = kernel.tile(query.terms, key.terms)
-            n, m = query.positions.shape[1], key.positions.shape[1]
-            expected = (len(query.positions), kernel.heads, n, m)
+            problem = self.problem(kernel)
+            whole = kernel.tile(problem.query_terms, problem.key_terms)
+            batch, n, m = problem.shape
+            expected = (batch, kernel.heads, n, m)
             assert whole.shape == expected, f"{title}: tile gives {tuple(whole.shape)}; expected {expected}"
             for rows, columns in ((slice(0, 1), slice(0, m)), (slice(n // 2, n), slice(1, 2)), (slice(1, n), slice(2))):
-                block = kernel.tile(query.narrow(rows).terms, key.narrow(columns).terms)
+                part = problem.narrow(rows, columns)
+                block = kernel.tile(part.query_terms, part.key_terms)
                 same(block, whole[:, :, rows, columns], f"{title}: the block {rows}, {columns} and tile there", **EXACT)
 
     def check_evaluators_agree(self) -> None:
@@ -110,30 +114,21 @@ class KernelConformance(ModuleConformance):
                 **EXACT,
             )
 
-    @due_when(lambda case: case.cls.shortcut)
-    def check_shortcut_is_exact(self) -> None:
+    @due_when(lambda case: case.has("integrate"))
+    def check_integrate_is_exact(self) -> None:
         """`integrate` is the sum over all pairs, gradients too, for every variant that it applies to."""
         applied = 0
         for title, kernel in self.variants():
             for make in self.fields(kernel):
-                query, key = self.points(kernel, make)
-                if not kernel.integrates(query, key):
+                if not kernel.can_integrate(self.problem(kernel, make)):
                     continue
                 applied += 1
-                short = self.sum(kernel, lambda kernel, *points: kernel.integrate(*points), make)
+                short = self.sum(kernel, kernel.integrate, make)
                 pairs = self.sum(kernel, DenseEvaluator(), make)
                 same(short, pairs, f"{title}: integrate and the sum over all pairs", **EXACT)
-        assert applied, f"{self.cls.__name__}.shortcut is True, but integrates() is False for the fields of the checks"
+        assert applied, f"{self.cls.__name__}.can_integrate is False for all fields of the checks"
 
-    @due_when(lambda case: not case.cls.shortcut)
-    def check_no_shortcut_is_taken_undeclared(self) -> None:
-        """`integrates` is `False` where the class does not declare `shortcut`."""
-        for title, kernel in self.variants():
-            assert not kernel.integrates(*self.points(kernel)), (
-                f"{title}: integrates() is True; declare shortcut = True"
-            )
-
-    @due_when(lambda case: case.cls.shortcut or case.cls.whole)
+    @due_when(lambda case: case.has("integrate") or case.has("transform"))
     def check_gradient_reaches_the_weights(self) -> None:
         """Gradients to weights, equal ones and those of padding too, are those of the sum over all pairs."""
         for title, kernel in self.variants():
@@ -144,15 +139,14 @@ class KernelConformance(ModuleConformance):
                     query = Field(make(0).values.double(), key.positions, weights.detach(), grid=key.grid)
                     key = Field(key.values, key.positions, weights, grid=key.grid)
                     operator = self.operator(kernel, DenseEvaluator())
-                    sides = sides_of(kernel, query, key)
-                    values = operator.value(key.values).detach()
-                    pairs = DenseEvaluator()(kernel, *sides, values)
-                    ways = {"transform": kernel.transform(query, key, operator.value, operator.output)}
-                    if kernel.integrates(*sides):
-                        ways["integrate"] = kernel.integrate(*sides, values)
+                    problem = kernel.problem(query, key, operator.value(key.values).detach())
+                    pairs = DenseEvaluator()(problem)
+                    ways: dict[str, Tensor] = {}
+                    if self.has("transform") and kernel.can_transform(query, key):
+                        ways["transform"] = kernel.transform(query, key, operator.value, operator.output)
+                    if self.has("integrate") and kernel.can_integrate(problem):
+                        ways["integrate"] = kernel.integrate(problem)
                     for way, result in ways.items():
-                        if result is None:
-                            continue
                         found = gradients(result, [weights])
                         expected = gradients(pairs if way == "integrate" else operator.output(pairs), [weights])
                         what = f"{title}, {name}: the gradient to weights through {way} and the sum over all pairs"
@@ -208,13 +202,13 @@ class KernelConformance(ModuleConformance):
     def check_empty_neighbourhood_is_zero(self) -> None:
         """Where no point has weight the integral is 0, not NaN."""
         for title, kernel in self.variants():
-            query, key = self.points(kernel)
-            key = key._replace(weights=torch.zeros_like(key.weights))
-            values = self.values(kernel, key)
-            found = DenseEvaluator()(kernel, query, key, values)
+            problem = self.problem(kernel)
+            empty = Points(problem.key.positions, torch.zeros_like(problem.key.weights), problem.key.grid)
+            problem = replace(problem, key=empty)
+            found = DenseEvaluator()(problem)
             same(found, torch.zeros_like(found), f"{title}: the integral over nothing, and 0,", exact=True)
-            if kernel.integrates(query, key):
-                found = kernel.integrate(query, key, values)
+            if self.has("integrate") and kernel.can_integrate(problem):
+                found = kernel.integrate(problem)
                 same(found, torch.zeros_like(found), f"{title}: integrate over nothing, and 0,", exact=True)
 
     def check_samples_are_independent(self) -> None:
@@ -226,24 +220,22 @@ class KernelConformance(ModuleConformance):
                 found = operator(sample(field, number)).values[0]
                 same(found, whole[number], f"{title}: results of sample {number} alone and in a batch", **EXACT)
 
-    @due_when(lambda case: case.cls.whole)
-    def check_whole_is_exact(self) -> None:
+    @due_when(lambda case: case.has("transform"))
+    def check_transform_is_exact(self) -> None:
         """`transform` gives what the sum over all pairs does, gradients too, for every variant that it applies to."""
         applied = 0
         for title, kernel in self.variants():
             for make in self.fields(kernel):
                 field = make(0).to(torch.float64)
                 fast, slow = (self.operator(kernel, evaluator) for evaluator in (AutoEvaluator(), DenseEvaluator()))
-                if kernel.transform(field, field, fast.value, fast.output) is None:
+                if not kernel.can_transform(field, field):
                     continue
                 applied += 1
                 found, expected = transformed(fast, field), transformed(slow, field)
                 same(found, expected, f"{title}: transform and the sum over all pairs", **EXACT)
-        assert applied, f"{self.cls.__name__}.whole is True, but transform() is None for the fields of the checks"
+        assert applied, f"{self.cls.__name__}.can_transform is False for all fields of the checks"
 
-    @due_when(
-        lambda case: case.cls.streaming and any(kernel.support.causal is not None for _, kernel in case.variants())
-    )
+    @due_when(lambda case: case.has("step") and any(kernel.support.causal is not None for _, kernel in case.variants()))
     def check_steps_give_the_whole(self) -> None:
         """`step`, one point at a time in the order of time, gives what the whole field does, for causal variants."""
         for title, kernel in self.variants():
@@ -265,16 +257,16 @@ class KernelConformance(ModuleConformance):
         """Yield, for each variant, an operator that sums over all pairs, and one that takes shortcuts if there are."""
         for title, kernel in self.variants():
             yield title, self.operator(kernel, DenseEvaluator())
-            if self.cls.shortcut or self.cls.whole:
-                yield f"{title}, by shortcuts", self.operator(kernel, AutoEvaluator())
+            if self.has("integrate") or self.has("transform"):
+                yield f"{title}, by fast paths", self.operator(kernel, AutoEvaluator())
 
-    def operator(self, kernel: Kernel, evaluator: Evaluator) -> IntegralOperator:
+    def operator(self, kernel: Kernel[Any, Any], evaluator: Evaluator) -> IntegralOperator:
         """Return an operator in float64 with weights that are always the same."""
         torch.manual_seed(0)
         return IntegralOperator(self.dim, kernel, evaluator=evaluator).double().eval()
 
-    def fields(self, kernel: Kernel) -> Iterator[Callable[[int], Field]]:
-        """Yield `field` and, unless the kernel refuses them, fields on a line and on a picture, for its shortcuts."""
+    def fields(self, kernel: Kernel[Any, Any]) -> Iterator[Callable[[int], Field]]:
+        """Yield `field` and, unless the kernel refuses them, fields on a line and on a picture, for its fast paths."""
         yield self.field
         for make in (partial(on_a_line, dim=self.dim), partial(on_a_picture, dim=self.dim)):
             try:
@@ -283,37 +275,28 @@ class KernelConformance(ModuleConformance):
                 continue
             yield make
 
-    def points(self, kernel: Kernel, make: Callable[[int], Field] | None = None) -> tuple[Points, Points]:
-        """Return both sides of the pairs: those of one field with those of another of the same grid."""
+    def has(self, path: str) -> bool:
+        """Whether the kernel has a fast path: it overrides that method."""
+        return getattr(self.cls, path) is not getattr(FastPaths, path)
+
+    def problem(self, kernel: Kernel[Any, Any], make: Callable[[int], Field] | None = None) -> Problem[Any]:
+        """Return the integral of random values, (B, M, heads, 3), for two fields of the same points."""
         query, key = ((make or self.field)(seed).to(torch.float64) for seed in (0, 1))
         query = Field(query.values, key.positions, key.weights, grid=key.grid)
-        return sides_of(kernel, query, key)
-
-    def values(self, kernel: Kernel, key: Points) -> Tensor:
-        """Return values to integrate, (B, M, heads, 3)."""
-        shape = (*key.weights.shape, kernel.heads, 3)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64).requires_grad_()
+        shape, generator = (*key.weights.shape, kernel.heads, 3), torch.Generator().manual_seed(2)
+        values = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+        return kernel.problem(query, key, values)
 
     def sum(
         self,
-        kernel: Kernel,
-        evaluate: Callable[[Kernel, Points, Points, Tensor], Tensor],
+        kernel: Kernel[Any, Any],
+        evaluate: Callable[[Problem[Any]], Tensor],
         make: Callable[[int], Field] | None = None,
     ) -> list[Tensor]:
         """Return the sums over pairs, and the gradients of a function of them to values and weights, 0 for none."""
-        query, key = self.points(kernel, make)
-        values = self.values(kernel, key)
-        result = evaluate(kernel, query, key, values)
-        return [result.detach(), *gradients(result, [values, *kernel.parameters()])]
-
-
-def sides_of(kernel: Kernel, query: Field, key: Field) -> tuple[Points, Points]:
-    """Return both sides of the pairs."""
-    first, second = (
-        Points(terms, field.positions, field.weights, field.grid)
-        for terms, field in zip(kernel.project(query, key), (query, key), strict=True)
-    )
-    return first, second
+        problem = self.problem(kernel, make)
+        result = evaluate(problem)
+        return [result.detach(), *gradients(result, [problem.values, *kernel.parameters()])]
 
 
 def _values(operator: IntegralOperator, field: Field, values: Tensor) -> Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
-from itnet_core import ComponentConfig, ConfigError, Evaluator, Kernel, MLPKernel, Points
-from itnet_core.operator.transforms import refuse_transform
+from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Unsupported
 from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
 FEATURES, HEAD_DIM = 128, 256
@@ -49,80 +49,65 @@ class TritonEvaluator(Evaluator):
         self._interprets = self.config.interpret and interpreted()
         self._missing = missing_package()
 
-    def missing(self) -> str:
-        """Return why Triton is not there, or no GPU that can run the kernels."""
+    def unavailable(self) -> str:
+        """Return why Triton is missing, or a GPU that can run the kernels, or ""."""
         return missing_package() or ("" if interpreted() else missing_gpu()) or ""
 
-    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        """Whether it can do this case: `obstacle` is `None`."""
-        return self.obstacle(kernel, query, key, values) is None
-
-    def obstacle(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> str | None:
-        """Return why it cannot do this case, or `None` if it can."""
+    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+        """Return why a problem is not one of an MLP kernel on a GPU within the sizes of the kernels, or `None`."""
+        kernel, values = problem.kernel, problem.values
         device = values.device
         if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
-            return f"the kernel {type(kernel).__name__}; expected an MLPKernel, with its own tile"
+            return Unsupported(f"the kernel {type(kernel).__name__}", "an MLPKernel, with its own tile")
         if (kernel.support.radius, kernel.support.window) != (None, None) or kernel.support.edge:
-            return f"{kernel.support!r}; expected a support of every pair, or a causal one"
+            return Unsupported(f"{kernel.support!r}", "a support of every pair, or a causal one")
         if device.type != "cuda" and not (device.type == "cpu" and self._interprets):
-            return f"tensors on {device}; expected an NVIDIA GPU"
+            return Unsupported(f"tensors on {device}", "an NVIDIA GPU")
         if self._missing is not None:
-            return self._missing
+            return Unsupported(self._missing, "Triton")
         if device.type == "cuda" and (torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] < 8):
-            return f"{torch.cuda.get_device_name(device)}; expected an NVIDIA GPU of compute capability 8.0 or later"
+            name = torch.cuda.get_device_name(device)
+            return Unsupported(name, "an NVIDIA GPU of compute capability 8.0 or later")
         allowed = {torch.float32, torch.bfloat16, torch.float16}
         allowed |= {torch.float64} if device.type == "cpu" else set()
-        found = {query.terms.features.dtype, key.terms.features.dtype, values.dtype, kernel.first.weight.dtype}
-        if not found <= allowed or (torch.float64 in found and len(found) > 1):
-            return f"dtypes {sorted(map(str, found))}; expected float32, bfloat16 or float16"
+        query, key = problem.query_terms, problem.key_terms
+        dtypes = {query.features.dtype, key.features.dtype, values.dtype, kernel.first.weight.dtype}
+        if not dtypes <= allowed or (torch.float64 in dtypes and len(dtypes) > 1):
+            return Unsupported(f"dtypes {sorted(map(str, dtypes))}", "float32, bfloat16 or float16")
         if kernel.inputs.width > FEATURES or values.shape[-1] > HEAD_DIM:
-            found_sizes = f"{kernel.inputs.width} features of points and values of {values.shape[-1]} channels a head"
-            return f"{found_sizes}; expected up to {FEATURES} and {HEAD_DIM}"
-        points = max(query.positions.shape[1], key.positions.shape[1])
+            sizes = f"{kernel.inputs.width} features of points and values of {values.shape[-1]} channels a head"
+            return Unsupported(sizes, f"up to {FEATURES} and {HEAD_DIM}")
+        points = max(problem.shape[1:])
         if points * max(values[0, 0].numel(), 2 * FEATURES) >= INT32:
-            return f"{points} points; expected fewer, as 32 bits number them"
+            return Unsupported(f"{points} points", "fewer, as 32 bits number them")
         return None
 
-    def pays(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        """From half a block of queries and of keys on; with fewer, as nodes for each query are, a block stays empty."""
-        return min(query.positions.shape[1], key.positions.shape[1]) >= 32
+    def is_efficient(self, problem: Problem[Any]) -> bool:
+        """Whether there are at least half a block of queries and of keys; nodes of each query leave a block empty."""
+        return min(problem.shape[1:]) >= 32
 
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        """Return the sums; see `Evaluator`.
-
-        Raises:
-            ConfigError: it cannot do this case.
-            DerivativeError: it is called under `torch.func` or forward-mode differentiation.
-        """
-        refuse_transform("TritonEvaluator", values)
-        obstacle = self.obstacle(kernel, query, key, values)
-        if obstacle is not None or not isinstance(kernel, MLPKernel):
-            found, _, expected = str(obstacle).partition("; expected ")
-            hint = "Use the evaluator 'auto' or 'tiled'."
-            raise ConfigError("TritonEvaluator", found=found, expected=expected or "Triton", hint=hint)
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        """Compute the integral."""
         from itnet_triton.operation import mlp_sum
 
+        kernel, values = cast(MLPKernel, problem.kernel), problem.values
+        query, key, positions = problem.query_terms, problem.key_terms, (problem.query.positions, problem.key.positions)
         device = values.device.type
-        dtype = torch.promote_types(query.terms.features.dtype, key.terms.features.dtype)
+        dtype = torch.promote_types(query.features.dtype, key.features.dtype)
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
             values = values.to(dtype)
-        weights = key.weights.to(torch.promote_types(dtype, torch.float32))
-        if kernel.normalization == "none":
-            values, bias = (values * weights[..., None, None]).to(values.dtype), None
-        else:
-            present = weights > 0
-            bias = torch.where(present, torch.where(present, weights, 1.0).log(), -torch.inf)
+        values, bias = replace(problem, values=values).weighted_values()
         times: tuple[Tensor | None, Tensor | None] = None, None
         if kernel.support.causal is not None:
-            axis = kernel.support.causal_axis(query.positions.shape[-1])
-            times = query.positions[..., axis], key.positions[..., axis]
+            axis = kernel.support.causal_axis(positions[0].shape[-1])
+            times = positions[0][..., axis], positions[1][..., axis]
         out, _ = mlp_sum(
-            query.terms.features,
-            key.terms.features,
+            query.features,
+            key.features,
             kernel.inputs(kernel.first.weight, kernel.first.bias),
-            query.terms.positions,
-            key.terms.positions,
+            query.positions,
+            key.positions,
             kernel.second.weight,
             kernel.second.bias,
             values,

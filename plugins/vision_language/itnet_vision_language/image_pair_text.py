@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -55,4 +54,4 @@ def _of(both: Field, half: int, z: float) -> Field:
 
     positions = chosen(both.positions).clone()
     positions[..., AXES.index("z")] += z
-    return replace(both, values=chosen(both.values), positions=positions, weights=chosen(both.weights))
+    return both.replace(values=chosen(both.values), positions=positions, weights=chosen(both.weights))

@@ -126,13 +126,13 @@ def _of_component(registry: Registry, component: Component) -> dict[str, Any]:
         report |= {"scans": cls.scans, "reads_positions": _reads_positions(cls)}
     if issubclass(cls, AutoEvaluator):
         report["candidates"] = [
-            {"id": each.id, "rank": evaluator.rank, "summary": each.spec.summary, "missing": evaluator.missing()}
+            {"id": each.id, "rank": evaluator.rank, "summary": each.spec.summary, "missing": evaluator.unavailable()}
             for each, evaluator in ranked(registry)
         ]
     return report
 
 
-def _reads_positions(kernel: type[Kernel]) -> str:
+def _reads_positions(kernel: type[Kernel[Any, Any]]) -> str:
     """Return for points that differ on which axes a kernel with its default options reads positions."""
     from itnet_core import ConfigError
 

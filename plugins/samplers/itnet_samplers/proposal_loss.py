@@ -1,19 +1,20 @@
-"""What a learned proposal is trained by: the second moment of the estimate that it leads to."""
+"""Training of a learned proposal: the second moment of the estimate that it leads to."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
+from itnet_core import Problem
 from itnet_core.operator.evaluators.dense import pair_matrix
-from itnet_core.operator.kernel import Kernel, Points
 
 QUERIES = 16
 """Query points that the second moment is averaged over, at most."""
 
 
-def proposal_loss(kernel: Kernel, query: Points, key: Points, values: Tensor, log_proposal: Tensor) -> Tensor:
+def proposal_loss(problem: Problem[Any], log_proposal: Tensor) -> Tensor:
     """Return the log of the estimate's second moment, with a gradient to the proposal p alone.
 
     With nodes y_j ~ p, the integral at x_i is estimated by (1/M) Σ_m (w_j / p_j) f_ij for f_ij = k(x_i, y_j) V u(y_j).
@@ -39,26 +40,24 @@ def proposal_loss(kernel: Kernel, query: Points, key: Points, values: Tensor, lo
     mean, −Σ_j w_j f_ij ∇log p_j, is not the derivative of the estimate's mean, which does not depend on p.
 
     Args:
-        kernel: the kernel.
-        query: the query points; up to 16 of each sample are drawn to average over.
-        key: the nodes, with their weights ω.
-        values: at the nodes, (B, M, heads, head_dim).
+        problem: the integral at the nodes, with their weights ω; up to 16 query points of each sample are drawn to
+            average over.
         log_proposal: log p of the nodes, (B, M), or (S, N, M) where S·N queries have nodes of their own.
     """
-    moments = _moments(kernel, query, key, values).to(log_proposal.dtype)
+    moments = _moments(problem).to(log_proposal.dtype)
     log_moments = moments.clamp(min=torch.finfo(moments.dtype).tiny).log().view_as(log_proposal)
     return (log_moments + log_proposal.detach() - log_proposal).flatten(1).logsumexp(-1).mean()
 
 
 @torch.no_grad()
-def _moments(kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-    """Return ω_m² s_m² of the nodes, (B, M); under softmax ω e^k / Z is what `pair_matrix` gives."""
-    query = _some(query)
-    matrix = pair_matrix(kernel, query, key).to(values.dtype)
-    values = values.transpose(1, 2)
+def _moments(problem: Problem[Any]) -> Tensor:
+    """Return ω_m² s_m² of the nodes, (B, M); under softmax `pair_matrix` gives ω e^k / Z."""
+    problem = _subset(problem)
+    matrix = pair_matrix(problem).to(problem.values.dtype)
+    values = problem.values.transpose(1, 2)
     squares = values.square().sum(-1).unsqueeze(-2)
-    if kernel.normalization == "none":
-        matrix = matrix * key.weights[:, None, None, :].to(matrix.dtype)
+    if problem.kernel.normalization == "none":
+        matrix = matrix * problem.key.weights[:, None, None, :].to(matrix.dtype)
     else:
         means = matrix @ values
         products = means @ values.transpose(-1, -2)
@@ -66,11 +65,8 @@ def _moments(kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tens
     return (matrix.square() * squares).sum(1).mean(1)
 
 
-def _some(query: Points) -> Points:
-    """Return up to `QUERIES` of the query points that are there, drawn for each sample."""
-    batch, points = query.weights.shape
-    if points <= QUERIES:
-        return query
-    chosen = torch.multinomial((query.weights > 0).float(), QUERIES, replacement=True)
-    rows = torch.arange(batch, device=chosen.device).unsqueeze(-1)
-    return Points(*tree_map(lambda tensor: tensor[rows, chosen], tuple(query[:3])))
+def _subset(problem: Problem[Any]) -> Problem[Any]:
+    """Return the problem at up to `QUERIES` of its query points that are not padding, drawn for each sample."""
+    if problem.shape[1] <= QUERIES:
+        return problem
+    return problem.at_queries(torch.multinomial((problem.query.weights > 0).float(), QUERIES, replacement=True))
