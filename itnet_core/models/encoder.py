@@ -1,4 +1,4 @@
-"""Encoders turn raw samples of one modality into fields; nothing after them knows what a picture or a word is."""
+"""Encoders turn raw samples of one modality into fields."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from itnet_core.plugin.errors import ShapeError
 
 
 class Encoder(Configured, nn.Module, ABC):
-    """Base of encoders: `Encoder(dim, config)` maps a batch of its modality to a `Field` of `dim` channels.
+    """Base class of encoders: `Encoder(dim, config)` maps a batch of its modality to a `Field` of `dim` channels.
 
-    The field's positions lie in the shared space-time R^4 (`itnet_core.AXES`), so that fields of different modalities
-    can be united.
+    Nothing after the encoder depends on the modality: positions lie in the shared space-time R^4 (`itnet_core.AXES`),
+    so that fields of different modalities can be united.
 
     Attributes:
-        modality: what it reads (`"image"`); the same word as in its `ComponentSpec`.
-        axes: the axes of space-time on which its points differ; on the others they lie at 0.
-        mass: what the weights of each sample sum to, with the default options; `None` where it depends on the sample.
+        modality: the modality that it reads (`"image"`), as in its `ComponentSpec`.
+        axes: the axes of space-time along which its points differ; the other coordinates are 0.
+        mass: the sum of each sample's weights with the default options; `None` if it depends on the sample.
     """
 
     modality: ClassVar[str]
@@ -38,26 +38,33 @@ class Encoder(Configured, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, inputs: Any) -> Field:
-        """Return the field of a batch; its values have shape (B, N, dim)."""
+        """Encode a batch; the field's values have shape (B, N, dim)."""
 
     def example(self) -> Any:
-        """Return a small batch that it reads, of two samples or more and of different lengths where there are lengths.
+        """Return a small batch of at least two samples, of different lengths if the modality has lengths.
 
-        For checks, tracing and documentation.
+        Used by checks, tracing and documentation.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no example of what it reads")
+        raise NotImplementedError(f"{type(self).__name__} has no example batch")
 
 
 class FieldEncoder(Encoder):
-    """Fields as they are, with a linear map of their values: for data that are functions at points already."""
+    """A linear map of a field's values, for data that are already functions at points.
+
+    Example:
+        >>> encoder = FieldEncoder(8, channels=3)
+        >>> encoder(encoder.example())
+        Field(B=2, N=5, d=8, p=4)
+    """
 
     modality = "field"
     mass = None
 
     class Config(ComponentConfig):
-        """Attributes: channels: of the fields that it reads."""
+        """Channels of the input."""
 
         channels: PositiveInt
+        """Channels of the fields that it reads."""
 
     example_options: ClassVar[Mapping[str, Any]] = {"channels": 3}
 
@@ -66,13 +73,13 @@ class FieldEncoder(Encoder):
         self.linear = nn.Linear(self.config.channels, dim)
 
     def forward(self, inputs: Field) -> Field:
-        """Return the field with values of `dim` channels.
+        """Map the values to `dim` channels.
 
         Args:
-            inputs: positions in R^4, values of shape (B, N, channels).
+            inputs: a field with positions in R^4 and values of shape (B, N, channels).
 
         Raises:
-            ShapeError: it is something else.
+            ShapeError: `inputs` is no such field.
         """
         expected = f"a Field of {self.config.channels} channels with positions in R^{len(AXES)}"
         if not isinstance(inputs, Field):
@@ -83,7 +90,7 @@ class FieldEncoder(Encoder):
         return inputs.map(self.linear)
 
     def example(self) -> Field:
-        """Return two fields of five points, the last of the second one padding."""
+        """Return a batch of two samples of five points; the last point of the second sample is padding."""
         values, positions = torch.randn(2, 5, self.config.channels), 2 * torch.rand(2, 5, len(AXES)) - 1
         weights = torch.full((2, 5), 0.2)
         weights[1] = torch.tensor([0.25, 0.25, 0.25, 0.25, 0.0])

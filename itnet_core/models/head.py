@@ -14,7 +14,7 @@ from itnet_core.plugin.config import ComponentConfig, Configured
 
 
 class Head(Configured, nn.Module, ABC):
-    """Base of heads: `Head(dim, config)` maps a field of `dim` channels to a prediction."""
+    """Base class of heads: `Head(dim, config)` maps a field of `dim` channels to a prediction."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
@@ -23,16 +23,23 @@ class Head(Configured, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, field: Field) -> Tensor:
-        """Return the prediction for each sample, or for each point."""
+        """Predict for each sample, or for each point."""
 
 
 class ClassificationHead(Head):
-    """Logits of a sample: a linear map of the field's mean under its measure."""
+    """Logits of each sample: a linear map of the field's mean under its measure.
+
+    Example:
+        >>> head = ClassificationHead(8, classes=10)
+        >>> head(Field.on_grid(torch.randn(2, 6, 6, 8))).shape
+        torch.Size([2, 10])
+    """
 
     class Config(ComponentConfig):
-        """Attributes: classes: how many there are."""
+        """Number of classes."""
 
         classes: PositiveInt
+        """Number of classes."""
 
     example_options: ClassVar[Mapping[str, Any]] = {"classes": 3}
 
@@ -46,29 +53,31 @@ class ClassificationHead(Head):
 
 
 class RegressionHead(Head):
-    """Numbers of a sample: a linear map of the field's mean under its measure."""
+    """Real-valued outputs of each sample: a linear map of the field's mean under its measure."""
 
     class Config(ComponentConfig):
-        """Attributes: outputs: how many numbers are predicted."""
+        """Number of outputs."""
 
         outputs: PositiveInt = 1
+        """Numbers that are predicted for each sample."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.linear = nn.Linear(dim, self.config.outputs)
 
     def forward(self, field: Field) -> Tensor:
-        """Return numbers of shape (B, outputs)."""
+        """Return outputs of shape (B, outputs)."""
         return self.linear(mean(field))
 
 
 class PerPointHead(Head):
-    """Logits or numbers at every point: a linear map of the values."""
+    """Logits or real-valued outputs at every point: a linear map of the values."""
 
     class Config(ComponentConfig):
-        """Attributes: outputs: how many a point."""
+        """Number of outputs."""
 
         outputs: PositiveInt
+        """Outputs at each point."""
 
     example_options: ClassVar[Mapping[str, Any]] = {"outputs": 3}
 
@@ -77,12 +86,12 @@ class PerPointHead(Head):
         self.linear = nn.Linear(dim, self.config.outputs)
 
     def forward(self, field: Field) -> Tensor:
-        """Return an output at every point, shape (B, N, outputs)."""
+        """Return outputs of shape (B, N, outputs)."""
         return self.linear(field.values)
 
 
 def mean(field: Field) -> Tensor:
-    """Return ∫ u dμ / ∫ dμ, shape (B, d)."""
+    """Return the mean of a field under its measure, ∫ u dμ / ∫ dμ, shape (B, d)."""
     weights = field.weights.to(field.values.dtype)
     values = field.values.masked_fill(~field.mask.unsqueeze(-1), 0.0)
     return (weights.unsqueeze(1) @ values).squeeze(1) / weights.sum(-1, keepdim=True)

@@ -18,13 +18,14 @@ class ITNetModel(nn.Module):
     """Encoders and heads by modality, around one trunk that all modalities share.
 
     Args:
-        encoders: by modality name.
+        encoders: encoders by modality.
         trunk: the blocks.
-        heads: by modality name, the same names as `encoders`; may be empty for a model that only gives features.
-        config: the JSON-native configuration that it was assembled from, if it was; saved with its weights.
+        heads: heads by modality, a subset of the modalities of `encoders`; empty for a model of features.
+        config: the JSON-native configuration that the model was built from, saved with its weights.
 
     Raises:
-        ConfigError: there is no encoder, a head has no encoder of its name, or torch takes no module of that name.
+        ConfigError: there is no encoder, a head has no encoder of its modality, or PyTorch refuses a modality as the
+            name of a module.
     """
 
     def __init__(
@@ -52,14 +53,14 @@ class ITNetModel(nn.Module):
         self.config = config
 
     def forward(self, inputs: Any, modality: str | None = None) -> Tensor:
-        """Return the head's prediction for a batch of one modality.
+        """Predict for a batch of one modality.
 
         Args:
-            inputs: what the modality's encoder reads.
-            modality: which encoder and head; may be left out where the model has one.
+            inputs: the input of the modality's encoder.
+            modality: the encoder and head to use; optional for a model of one modality.
 
         Raises:
-            ConfigError: the modality is not one of the model's, or has no head.
+            ConfigError: the model has no such modality, or no head for it.
         """
         modality = self._modality(modality)
         if modality not in self.heads:
@@ -69,7 +70,7 @@ class ITNetModel(nn.Module):
         return self.heads[modality](self.features(inputs, modality))
 
     def features(self, inputs: Any, modality: str | None = None) -> Field:
-        """Return the trunk's field for a batch of one modality."""
+        """Return the field of the trunk for a batch of one modality."""
         return self.trunk(self.encoders[self._modality(modality)](inputs))
 
     def _modality(self, modality: str | None) -> str:

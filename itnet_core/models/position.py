@@ -1,4 +1,4 @@
-"""Position encoding: what tells a kernel of content alone where a value is."""
+"""Position encodings, for kernels that read content alone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from itnet_core.operator.field import AXES, Field
 Position = Literal["none", "fourier"]
 
 WAVELENGTHS = tuple(2.0**octave for octave in range(-2, 13))
-"""From two tokens, or an eighth of an image's longer side, to 32,768 tokens, in units of length."""
+"""In units of length: from two tokens, or an eighth of an image's longer side, to 32,768 tokens."""
 
 
 class FourierPositions(nn.Module):
     """u(x) ← u(x) + W φ(x), φ(x) = cos 2πx_a/λ and sin 2πx_a/λ for each axis a and wavelength λ, with a learned W.
 
-    An absolute encoding, as sinusoidal ones (Vaswani et al., arXiv 1706.03762) for points anywhere in R^4: texts of any
-    length, images of any resolution, point clouds. The wavelengths are powers of two, so that phases modulo a turn are
-    exact at any distance from the origin, and no precision loses them.
+    An absolute encoding like the sinusoidal one (Vaswani et al., arXiv 1706.03762), for points anywhere in R^4: texts of
+    any length, images of any resolution, point clouds. Wavelengths are powers of two, so phases modulo a turn are exact
+    at any distance from the origin.
 
     Args:
         dim: channels of the fields.

@@ -1,4 +1,4 @@
-"""Scan orders: a time of its own for each point of an image or a point cloud, for kernels that follow an axis."""
+"""Scan orders: distinct times for the points of an image or a point cloud, for kernels that follow an axis."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from torch import Tensor
 
 from itnet_core.models.z_order import along_curve
 from itnet_core.operator.field import AXES, Field
+from itnet_core.operator.points import take
 from itnet_core.operator.precision import precise
 
 Scan = Literal["none", "raster", "z-order"]
 
 STEP = 1 / 8
-"""From point to point where none is at another time: as from token to token in a text."""
+"""Time between points that all lie at one time, as from token to token in a text."""
 
 _RASTER = [AXES.index(axis) for axis in "xyzt"]
 
@@ -23,25 +24,25 @@ _RASTER = [AXES.index(axis) for axis in "xyzt"]
 class ScanOrder:
     """Orders points along an axis, as vision and point-cloud state-space models do (arXiv 2401.09417, 2402.10739).
 
-    Points at different times keep their times and order. Those at one time, as all points of an image are, are ordered
-    in space and spread evenly over the time until the next ones; without next ones, at steps of `STEP`. Points at one
-    place in R^4 are ordered as they stand in the field.
+    Points at different times keep their times and order. Points at one time, such as all points of an image, are
+    ordered in space and spread evenly over the time until the next ones, or at steps of `STEP` if these are the last.
+    Points at one place in R^4 keep the order of the field.
 
     Args:
-        axis: the coordinate that is time.
-        order: of points at one time: `raster` by their other coordinates, row by row on an image; `z-order` along a
-            Z-order curve (`itnet_core.models.z_order`), so that neighbours in the order are neighbours in space.
+        axis: the coordinate of time.
+        order: the order of points at one time: `raster` by their other coordinates, row by row on an image; `z-order`
+            along a Z-order curve (`itnet_core.models.z_order`), which keeps neighbours in space together.
     """
 
     def __init__(self, axis: int, order: Scan) -> None:
         self.axis, self.order = axis, order
 
     def __call__(self, field: Field, function: Callable[[Field], Field]) -> Field:
-        """Return `function` of the field in the scan's order, at the field's own points.
+        """Apply `function` to the field in scan order, and return the result at the field's own points.
 
         Args:
-            field: positions in R^4.
-            function: gives a field at the points that it is given.
+            field: a field with positions in R^4.
+            function: a function from a field to a field at the same points.
         """
         order = self._order(field)
         positions = precise(field.positions)
@@ -50,28 +51,28 @@ class ScanOrder:
         parts = (field.values, positions + shift, field.weights)
         if torch.equal(order, torch.arange(order.shape[1], device=order.device).expand_as(order)):
             return field.with_values(function(Field(*parts, field.grid)).values)
-        values, positions, weights = (_taken(part, order) for part in parts)
+        values, positions, weights = (take(part, order) for part in parts)
         scanned = Field(values, positions, weights)
-        return field.with_values(_taken(function(scanned).values, order.argsort(-1)))
+        return field.with_values(take(function(scanned).values, order.argsort(-1)))
 
     @torch.no_grad()
     def _order(self, field: Field) -> Tensor:
         """Return the indices of the points in their order, (B, N), padding last."""
         present = field.mask
         first = present.int().argmax(-1, keepdim=True)
-        # The places of padding must not matter: it goes where the first point is.
-        places = field.positions.where(present.unsqueeze(-1), _taken(field.positions, first))
+        # Positions of padding must not matter: padding moves to the first point.
+        places = field.positions.where(present.unsqueeze(-1), take(field.positions, first))
         others = [axis for axis in _RASTER if axis != self.axis]
         order = torch.arange(present.shape[1], device=field.device).expand(present.shape)
         for axis in others:  # the most significant last
             order = _sorted(order, places[..., axis])
         if self.order == "z-order":
-            order = order.gather(1, along_curve(_taken(places[..., others], order)))
+            order = order.gather(1, along_curve(take(places[..., others], order)))
         return _sorted(order, places[..., self.axis].masked_fill(~present, torch.inf))
 
     @torch.no_grad()
     def _shift(self, field: Field, order: Tensor) -> Tensor:
-        """Return what is added to the points' times, (B, N), in the order of the field."""
+        """Return the shifts of the points' times, (B, N), in the order of the field."""
         present, own = field.mask.gather(1, order), field.positions[..., self.axis].double().gather(1, order)
         time = own.masked_fill(~present, torch.inf)
         index, count = torch.arange(order.shape[1], device=order.device), present.sum(-1, keepdim=True)
@@ -88,8 +89,3 @@ class ScanOrder:
 
 def _sorted(order: Tensor, key: Tensor) -> Tensor:
     return order.gather(1, key.gather(1, order).argsort(dim=-1, stable=True))
-
-
-def _taken(tensor: Tensor, order: Tensor) -> Tensor:
-    """Return points of a tensor (B, N, ...) by their indices (B, n)."""
-    return tensor[torch.arange(len(order), device=order.device).unsqueeze(-1), order]

@@ -1,4 +1,4 @@
-"""Tasks: what is learned. A task owns the data, the loss and the metrics, and says which modality and head it needs."""
+"""Tasks own the data, the loss and the metrics, and declare the modality and the head that they need."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Split = Literal["train", "validation", "test"]
 
 
 class Batch(NamedTuple):
-    """What a task's `collate` makes of samples.
+    """A batch of samples, from `Task.collate`.
 
     Attributes:
-        inputs: what the modality's encoder reads.
-        targets: what `loss` and the metrics compare with; `None` where there are no labels.
+        inputs: the input of the modality's encoder.
+        targets: the targets of `loss` and the metrics; `None` without labels.
     """
 
     inputs: Any
@@ -28,25 +28,25 @@ class Batch(NamedTuple):
 
 
 class Metric(Protocol):
-    """The part of a torchmetrics `Metric` that training uses; any such metric fits."""
+    """The part of a torchmetrics `Metric` that training uses."""
 
     def update(self, prediction: Tensor, target: Any) -> None:
-        """Take in a batch."""
+        """Add a batch."""
 
     def compute(self) -> Any:
-        """Return the metric over all that was taken in, as a scalar tensor."""
+        """Return the metric over all batches since the last reset, as a scalar tensor."""
 
     def reset(self) -> None:
-        """Forget all that was taken in."""
+        """Remove all batches."""
 
 
 class Task(Configured, ABC):
-    """Base of tasks: `Task(config)`.
+    """Base class of tasks: `Task(config)`.
 
     Attributes:
-        modality: what its inputs are (`"image"`); the same word as in its `ComponentSpec`.
-        monitor: the name of the metric that decides which checkpoint is best.
-        monitor_mode: whether a larger (`"max"`) or a smaller (`"min"`) value of it is better.
+        modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.
+        monitor: the metric that decides which checkpoint is best.
+        monitor_mode: whether a larger (`"max"`) or a smaller (`"min"`) value of that metric is better.
     """
 
     modality: ClassVar[str]
@@ -59,38 +59,38 @@ class Task(Configured, ABC):
     @property
     @abstractmethod
     def head(self) -> Mapping[str, Any]:
-        """The head that it needs, its name in full, with options: `{"name": "itnet-core/classify", "classes": 10}`."""
+        """The head with its options, named in full: `{"name": "itnet-core/classify", "classes": 10}`."""
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """What the data fixes in an encoder's configuration (`{"channels": 1}`); used where the user says nothing."""
+        """Options of the encoder that the data determines, `{"channels": 1}`; the user's options take precedence."""
         return {}
 
     @abstractmethod
     def dataset(self, split: Split) -> Dataset[Any]:
-        """Return the samples of a split, by index. Augmentation belongs to the training split alone.
+        """Return the samples of a split, by index. Only the training split is augmented.
 
-        A sample that is `None` is left out, and so is a batch that has no other.
+        A sample that is `None` is skipped, and so is a batch without any other.
 
         Raises:
-            DataError: the data is not where the configuration says, or not in its published layout.
+            DataError: the data is missing, or not in its published layout.
         """
 
     @abstractmethod
     def collate(self, samples: Sequence[Any]) -> Batch:
-        """Return a batch of samples of `dataset`."""
+        """Collate samples of `dataset` into a batch."""
 
     @abstractmethod
     def loss(self, prediction: Tensor, targets: Any) -> Tensor:
-        """Return the training loss, a scalar."""
+        """Compute the training loss, a scalar."""
 
     @abstractmethod
     def metrics(self) -> Mapping[str, Metric]:
-        """Return fresh metrics by name; `monitor` is one of them."""
+        """Return new metrics by name, `monitor` among them."""
 
     @abstractmethod
     def read(self, path: Path) -> Any:
-        """Return the sample of a user's file, with no target, for prediction.
+        """Read a user's file as a sample without a target, for prediction.
 
         Raises:
             DataError: the file is missing, truncated or of another format.
@@ -98,4 +98,4 @@ class Task(Configured, ABC):
 
     @abstractmethod
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Return a batch of predictions as JSON-native records, one each: `{"label": "7", "probability": 0.99}`."""
+        """Describe each prediction of a batch by a JSON-native record, `{"label": "7", "probability": 0.99}`."""

@@ -33,11 +33,11 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, field: Field) -> Field:
-        """Return the field after the block, at the same points."""
+        """Apply the block; the points stay the same."""
         return self._finish(field, self.operator(field.map(self.norm)))
 
     def step(self, state: Any, field: Field) -> tuple[Any, Field]:
-        """Return the state and the field after the block at one more point of a stream; see `IntegralOperator.step`."""
+        """Advance a stream by one point; see `IntegralOperator.step`."""
         state, integral = self.operator.step(state, field.map(self.norm))
         return state, self._finish(field, integral)
 

@@ -1,4 +1,4 @@
-"""An order of points in which neighbours in space are mostly neighbours."""
+"""Z-order curves: an order of points that keeps most neighbours in space together."""
 
 from __future__ import annotations
 

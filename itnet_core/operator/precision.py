@@ -1,4 +1,4 @@
-"""The dtypes in which positions are computed with."""
+"""Dtypes for computations with positions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def precise(tensor: Tensor) -> Tensor:
-    """Return a tensor in float32 at least: in half precision neighbouring points far from the origin would meet."""
+    """Return a tensor in float32 at least; half precision merges neighbouring points far from the origin."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def exact_dtype(device: torch.device) -> torch.dtype:
-    """Return float64, in which phases are reduced to a turn; float32 on Apple's GPUs, which lack it."""
+    """Return float64, for phases that are reduced to a turn; float32 on Apple's GPUs, which lack float64."""
     return torch.float32 if device.type == "mps" else torch.float64

@@ -1,4 +1,4 @@
-"""Modules with other parameters, without touching the modules."""
+"""Modules with other parameters, for one call."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def with_parameters(module: M, parameters: Mapping[str, Tensor]) -> M:
-    """Return a copy of a module, for one call, that has other parameters.
+    """Return a shallow copy of a module with other parameters.
 
-    Unlike `torch.func.functional_call`, which puts them into the module itself for the time of the call, this is safe
-    where several threads use the module. Submodules without new parameters are shared with it.
+    `torch.func.functional_call` swaps the parameters of the module itself during the call; a copy is safe while other
+    threads use the module. Submodules without new parameters are shared.
 
     Args:
-        module: left as it is.
-        parameters: tensors by their dotted names, as of `named_parameters`; the others stay the module's own. A tied
+        module: the module; it stays unchanged.
+        parameters: tensors by their dotted names, as in `named_parameters`; all others stay the module's own. A tied
             parameter has several names.
     """
     below: dict[str, dict[str, Tensor]] = {}

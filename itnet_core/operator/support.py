@@ -1,4 +1,4 @@
-"""Supports: which pairs (x, y) the integral runs over."""
+"""Supports: the pairs (x, y) that the integral runs over."""
 
 from __future__ import annotations
 
@@ -12,31 +12,36 @@ from itnet_core.plugin.errors import ConfigError
 
 
 class Support(ComponentConfig):
-    """The domain of integration around a query point x. Conditions combine; by default there is none.
+    """Domain of integration around a query point x. Conditions combine; every pair by default.
 
-    Without an edge a point is in the domain or out of it with all of its weight, which costs an order of convergence:
-    the domain's boundary cuts cells. An edge of about the distance between neighbours counts of a cell what is inside,
-    and the sum converges with the second order of the midpoint rule again (docs/supports.md). Only evaluators that call
-    a kernel's `tile` know edges, `dense` and `tiled`.
+    With a sharp boundary a point has all of its weight or none, which costs an order of convergence: the boundary cuts
+    cells. With an edge of about the distance between neighbours, a cell counts with its share inside, and the sum
+    converges with the second order of the midpoint rule again (docs/supports.md). Only `dense` and `tiled`, which call
+    a kernel's `tile`, support edges.
 
-    Attributes:
-        causal: only y at or before x on this axis: a letter of `AXES` for positions in R^4, or a coordinate's number.
-        radius: only y with ‖x − y‖ ≤ radius.
-        window: only y with |x − y| ≤ window in every coordinate.
-        edge: the width over which points count less and less, from all of their weight at half the width inside the
-            boundary, over half of it there, to nothing at half the width outside; 0 for a sharp boundary. A causal edge
-            is on the inside alone: y at x counts half, and y after x not at all.
+    Example:
+        >>> times = torch.tensor([[[0.0], [1.0], [2.0]]])
+        >>> Support(causal=0, radius=1.0).mask(times, times)[0].int()
+        tensor([[1, 0, 0],
+                [1, 1, 0],
+                [0, 1, 1]], dtype=torch.int32)
     """
 
     causal: str | int | None = None
+    """Only y at or before x on this axis: a letter of `AXES` for positions in R^4, or the number of a coordinate."""
     radius: NonNegativeFloat | None = None
+    """Only y with ‖x − y‖ ≤ radius."""
     window: NonNegativeFloat | None = None
+    """Only y with |x − y| ≤ window in every coordinate."""
     edge: NonNegativeFloat = 0.0
+    """Width of a soft boundary; 0 for a sharp one. The weight of a point falls linearly from all of it at half the width
+    inside the boundary to none at half the width outside. A causal edge is inside only: y at x counts half, y after x
+    not at all."""
 
     @model_validator(mode="after")
     def _edge_of_something(self) -> Support:
         if self.edge and self.everywhere:
-            raise ValueError(f"edge = {self.edge:g} of no causal, radius or window")
+            raise ValueError(f"edge = {self.edge:g} without causal, radius or window")
         return self
 
     @property
@@ -45,13 +50,13 @@ class Support(ComponentConfig):
         return self.causal is None and self.radius is None and self.window is None
 
     def mask(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return which pairs are in the support, (B, n, m), for positions of shape (B, n, p) and (B, m, p)."""
+        """Return the pairs in the support, (B, n, m), for positions of shape (B, n, p) and (B, m, p)."""
         if self.edge:
             return self.share(query, key) > 0
         return self._within(query.unsqueeze(2), query.unsqueeze(2), key.unsqueeze(1), key.unsqueeze(1))
 
     def share(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return how much of its weight each pair counts with, from 0 to 1, (B, n, m); arguments as for `mask`."""
+        """Return the share of its weight that each pair has, from 0 to 1, (B, n, m); arguments as for `mask`."""
         dtype = torch.promote_types(query.dtype, torch.float32)
         if not self.edge:
             return self.mask(query, key).to(dtype)
@@ -71,21 +76,21 @@ class Support(ComponentConfig):
         return (depth / self.edge + 0.5).clamp(0, 1)
 
     def reaches(self, query_low: Tensor, query_high: Tensor, key_low: Tensor, key_high: Tensor) -> Tensor:
-        """Return which pairs of boxes may hold a pair of the support, (..., n, m).
+        """Return the pairs of boxes that may contain a pair of the support, (..., n, m).
 
-        Never `False` for boxes that do hold one, so a tile of pairs where it is `False` can be left out.
+        Never `False` for boxes that contain one, so that tiles of pairs where it is `False` can be skipped.
 
         Args:
-            query_low: a corner of boxes around query points, (..., n, p).
-            query_high: the opposite corners.
-            key_low: a corner of boxes around key points, (..., m, p).
-            key_high: the opposite corners.
+            query_low: lower corners of boxes around query points, (..., n, p).
+            query_high: upper corners.
+            key_low: lower corners of boxes around key points, (..., m, p).
+            key_high: upper corners.
         """
         q, k = (query_low.unsqueeze(-2), query_high.unsqueeze(-2)), (key_low.unsqueeze(-3), key_high.unsqueeze(-3))
         return self._within(*q, *k)
 
     def _within(self, query_low: Tensor, query_high: Tensor, key_low: Tensor, key_high: Tensor) -> Tensor:
-        """Whether the nearest points of two boxes are in the support or its edge; a point is a box without extent."""
+        """Whether the nearest points of two boxes are in the support or its edge; a point is a box of size 0."""
         gap = torch.maximum(key_low - query_high, query_low - key_high).clamp(min=0)
         inside = torch.ones(gap.shape[:-1], dtype=torch.bool, device=gap.device)
         if self.causal is not None:
@@ -98,10 +103,10 @@ class Support(ComponentConfig):
         return inside
 
     def causal_axis(self, coordinates: int) -> int:
-        """Return which of the positions' coordinates is the causal one.
+        """Return the number of the causal coordinate, of positions with so many coordinates.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no such coordinate.
         """
         axis = self.causal
         if isinstance(axis, str) and axis in AXES and len(axis) == 1 and coordinates == len(AXES):

@@ -89,8 +89,8 @@ class RefersTo:
     completes the reference with every option, and a checkpoint records which plugin the component came from.
 
     Attributes:
-        kind: of the component that the field names.
-        modality: of that component, if it is an encoder or a task.
+        kind: kind of the referenced component.
+        modality: modality of the referenced component, for an encoder or a task.
     """
 
     kind: Kind
@@ -98,7 +98,7 @@ class RefersTo:
 
 
 def referring(config: type[ComponentConfig]) -> dict[str, RefersTo]:
-    """Return the fields of a `Config` that refer to other components."""
+    """Return the fields of a `Config` that refer to other components, by name."""
     return {
         name: mark
         for name, field in config.model_fields.items()
@@ -108,12 +108,13 @@ def referring(config: type[ComponentConfig]) -> dict[str, RefersTo]:
 
 
 class Configured:
-    """A component: a class with a nested `Config`, built as `Component(…, config)` or as `Component(…, field=value)`.
+    """Base class of components: a class with a nested `Config`.
 
-    `Component(…, component.config)` builds an equal component again.
+    A component is built as `Component(…, config)` or as `Component(…, field=value)`; `Component(…, component.config)`
+    builds an equal one.
 
     Attributes:
-        example_options: options of a small instance, for checks and documentation; where the defaults do not suffice.
+        example_options: options of a small instance, for checks and documentation, if the defaults do not suffice.
     """
 
     example_options: ClassVar[Mapping[str, Any]] = {}
@@ -147,11 +148,11 @@ class Configured:
 
 
 def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
-    """Validate `data` as `model`.
+    """Validate `data` as a pydantic model.
 
     Raises:
-        ConfigError: the first thing that pydantic found wrong, with its path below `place`; a field that does not exist
-            goes before one that is missing, since it may be the same one misspelt. Or a validator of the model fails.
+        ConfigError: the first error of pydantic, with its path below `place`, or the failure of a validator. An unknown
+            field is reported before a missing one, since it may be that field misspelt.
     """
     try:
         parsed = model.model_validate(data)
@@ -181,7 +182,7 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
 
 
 def _booleans_as_numbers(given: Any, parsed: Any, path: str) -> Iterator[str]:
-    """Yield the places of booleans that were taken for numbers, as pydantic does."""
+    """Yield the places of booleans that pydantic accepted as numbers."""
     if isinstance(given, bool) and type(parsed) in (int, float):
         yield path
     elif parsed is given:
@@ -196,7 +197,7 @@ def _booleans_as_numbers(given: Any, parsed: Any, path: str) -> Iterator[str]:
 
 
 def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:
-    """Return the fields of the model that stands at a path inside `model`, or `None` if none stands there."""
+    """Return the fields of the model at a path inside `model`, or `None` if there is no model."""
     for part in path:
         field = model.model_fields.get(str(part))
         inner = None if field is None else field.annotation

@@ -1,4 +1,4 @@
-"""The core's exceptions. Each names the place, what was found, what was expected, and the hint."""
+"""Exceptions of the core. Each names the place, what was found, what was expected, and a hint."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from itnet_core.plugin.printable import printable
 
 
 class ITNetError(Exception):
-    """Base of every error that ITNet raises on purpose. Its message is printable, whatever its parts hold.
+    """Base class of every error that ITNet raises on purpose. Its message is printable, whatever its parts contain.
+
+    Example:
+        >>> print(ConfigError("kernel.heads", found="0", expected="a positive integer"))
+        kernel.heads: found 0; expected a positive integer.
 
     Attributes:
-        place: where it is: a JSON path (`kernel.heads`), a file, or a tensor (`Field.positions`).
-        found: what was there.
-        expected: what should have been there.
-        hint: what to do about it; may be empty.
+        place: a JSON path (`kernel.heads`), a file, or a tensor (`Field.positions`).
+        found: what was found.
+        expected: what was expected.
+        hint: the suggested fix; may be empty.
     """
 
     def __init__(self, place: str, *, found: str, expected: str, hint: str = "") -> None:
@@ -31,7 +35,7 @@ class ITNetError(Exception):
 
 
 def shown(value: object, length: int = 200) -> str:
-    """Return what was found, as an error tells it: its beginning, where it is long."""
+    """Write a value for an error message, shortened to its beginning if it is long."""
     try:
         text = repr(value)
     except Exception:  # an integer of more digits than Python writes, or a class that has no sound `__repr__`
@@ -40,7 +44,7 @@ def shown(value: object, length: int = 200) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return which of the known names was perhaps meant; none where a name is too long to be one misspelt."""
+    """Return the known name that is most similar to a misspelt one, or `None`."""
     close = get_close_matches(name, known, n=1) if len(name) <= 100 else []
     return close[0] if close else None
 
@@ -50,20 +54,20 @@ def _rebuild(cls: type[ITNetError], place: str, found: str, expected: str, hint:
 
 
 class FieldError(ITNetError, ValueError):
-    """A field's tensors do not describe a function known at points."""
+    """The tensors of a field do not describe a function known at points."""
 
 
 class ConfigError(ITNetError, ValueError):
-    """A configuration does not fit the component that it is for."""
+    """A configuration does not fit its component."""
 
 
 class ShapeError(ITNetError, ValueError):
-    """A tensor's shape does not fit the module that it was given to."""
+    """The shape of a tensor does not fit a module."""
 
 
 class DerivativeError(ITNetError, NotImplementedError):
-    """A derivative was asked for that an evaluator does not compute."""
+    """An evaluator does not compute a derivative."""
 
 
 class DataError(ITNetError, ValueError):
-    """A file or a sample of a data set is not what its task reads."""
+    """A file or a sample of a data set cannot be read."""

@@ -1,4 +1,4 @@
-"""Text that a terminal shows, and does not obey."""
+"""Text without control characters, safe to print in a terminal."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from unicodedata import category
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""Return text with an escape for each character that is not printable, as `repr` has it: `\x1b`, `\n`, `\udce9`.
+    r"""Escape the characters of a text that are not printable, as `repr` does: `\x1b`, `\n`, `\udce9`.
 
-    These are control characters, directional overrides, and the lone surrogates that stand for the bytes of a file name
+    These are control characters, directional overrides, and the lone surrogates that represent the bytes of a file name
     that is not UTF-8. Spaces of any width stay.
+
+    Example:
+        >>> printable("a\x1b[31m")
+        'a\\x1b[31m'
 
     Args:
         text: any text.
-        keep: characters that stay too, such as the newline of a text of several lines.
+        keep: further characters to keep, such as the newline of a text of several lines.
     """
     if text.isprintable():
         return text

@@ -1,4 +1,4 @@
-"""The first layer of the MLP kernel on a tile of pairs."""
+"""First layer of the MLP kernel on a tile of pairs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from itnet_core.operator.transforms import transform_of
 
 
 def pre_activation(linear: Tensor, key: Tensor, weight: Tensor, pairs: Tensor) -> Tensor:
-    """Return ⟨linear_c(x), χ(y)⟩ + ⟨weight_c, pairs(x, y)⟩ for each hidden unit c, (B, hidden·n, m).
+    """Compute ⟨linear_c(x), χ(y)⟩ + ⟨weight_c, pairs(x, y)⟩ for each hidden unit c, (B, hidden·n, m).
 
-    The first product may be in half precision; the second one and the sum are in that of `pairs`.
+    The first product may be in half precision; the second product and the sum are in the dtype of `pairs`.
 
     Args:
         linear: χ(x)ᵀ T, (B, hidden·n, R), hidden units first.
@@ -34,7 +34,7 @@ def pre_activation(linear: Tensor, key: Tensor, weight: Tensor, pairs: Tensor) -
 
 
 class _PreActivation(torch.autograd.Function):
-    """The second product is added in place: out of place, the hidden layer would be copied there and back."""
+    """Adds the second product in place; out of place, the hidden layer would be copied twice."""
 
     @staticmethod
     def forward(ctx: Any, linear: Tensor, key: Tensor, weight: Tensor, pairs: Tensor) -> Tensor:
