@@ -18,9 +18,9 @@ WAVELENGTHS = tuple(2.0**octave for octave in range(-2, 13))
 class FourierPositions(nn.Module):
     """u(x) ← u(x) + W φ(x), φ(x) = cos 2πx_a/λ and sin 2πx_a/λ for each axis a and wavelength λ, with a learned W.
 
-    An absolute encoding like the sinusoidal one (Vaswani et al., arXiv 1706.03762), for points anywhere in R^4: texts of
-    any length, images of any resolution, point clouds. Wavelengths are powers of two, so phases modulo a turn are exact
-    at any distance from the origin.
+    An absolute encoding like the sinusoidal one (Vaswani et al., arXiv 1706.03762), for points anywhere in R^4: texts
+    of any length, images of any resolution, point clouds. Wavelengths are powers of two, so phases modulo a turn are
+    exact at any distance from the origin.
 
     Args:
         dim: channels of the fields.

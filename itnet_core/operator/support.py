@@ -34,7 +34,7 @@ class Support(ComponentConfig):
     window: NonNegativeFloat | None = None
     """Only y with |x − y| ≤ window in every coordinate."""
     edge: NonNegativeFloat = 0.0
-    """Width of a soft boundary; 0 for a sharp one. The weight of a point falls linearly from all of it at half the width
+    """Width of a soft boundary; 0 for a sharp one. A point's weight falls linearly from all of it at half the width
     inside the boundary to none at half the width outside. A causal edge is inside only: y at x counts half, y after x
     not at all."""
 

@@ -33,7 +33,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             kind="evaluator",
             name="auto",
             target="itnet_core.operator.evaluators:AutoEvaluator",
-            summary="the kernel's shortcut where it applies, else the first evaluator by rank that can do the case",
+            summary="the kernel's fast path where one applies, else the first efficient evaluator by rank",
         ),
         ComponentSpec(
             kind="evaluator",
