@@ -1,4 +1,4 @@
-"""Exact evaluation tile by tile, with O(N) memory in the forward and the backward pass."""
+"""Exact evaluation tile by tile, in O(N + M) memory forward and backward."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class _Plan:
     shape: tuple[int, int, int]
 
     def tiles(self) -> Iterator[tuple[slice, slice, list[slice]]]:
-        """Yield samples, queries, and the tiles of keys that the support reaches from there."""
+        """Yield samples, queries, and the tiles of keys within the support of these queries."""
         batch, queries, keys = (
             _slices(length, size)
             for length, size in zip(
@@ -108,19 +108,19 @@ class _Plan:
         return tensors[:n], tensors[n : n + m], tensors[n + m :]
 
     def windows(self, b: slice, i: slice, j: slice, count: int) -> list[Any]:
-        """Return where a tile lies in each of `count` tensors, in the order of `split`."""
+        """Return the index of a tile in each of `count` tensors, in the order of `split`."""
         n, m = self.query_spec.num_leaves, self.key_spec.num_leaves
         return [(b, i)] * n + [(b, j)] * m + [...] * (count - n - m)
 
     def block(self, query: list[Tensor], key: list[Tensor], parameters: list[Tensor]) -> Tensor:
-        """Return k of a tile, (b, heads, n, m)."""
+        """Compute k of a tile, (b, heads, n, m)."""
         (query_terms, x), (key_terms, y) = tree_unflatten(query, self.query_spec), tree_unflatten(key, self.key_spec)
-        # A copy: the kernel may be at work in another thread.
+        # A copy, because another thread may use the kernel.
         kernel = with_parameters(self.kernel, dict(zip(self.parameter_names, parameters, strict=True)))
         return weigh_edge(self.kernel, kernel(query_terms, key_terms), x, y)
 
     def outside(self, b: slice, i: slice, j: slice) -> Tensor | None:
-        """Return which pairs of a tile are not in the support, (b, 1, n, m), or `None` if all are."""
+        """Return the pairs of a tile outside of the support, (b, 1, n, m), or `None` if there are none."""
         support = self.kernel.support
         if support.everywhere:
             return None
@@ -184,12 +184,12 @@ class _TiledSum(torch.autograd.Function):
 def _add_gradients(
     grads: list[Tensor | None], windows: list[Any], leaves: list[Tensor], k: Tensor, grad_k: Tensor
 ) -> None:
-    """Add a tile's gradients to those windows of the tensors that it was cut from."""
+    """Add the gradients of a tile to the windows of the tensors that it was cut from."""
     wanted = [
         (grad, window, leaf) for grad, window, leaf in zip(grads, windows, leaves, strict=True) if grad is not None
     ]
-    found = torch.autograd.grad(k, [leaf for *_, leaf in wanted], grad_k, allow_unused=True)
-    for (grad, window, _), part in zip(wanted, found, strict=True):
+    parts = torch.autograd.grad(k, [leaf for *_, leaf in wanted], grad_k, allow_unused=True)
+    for (grad, window, _), part in zip(wanted, parts, strict=True):
         if part is not None:
             grad[window] += part
 
@@ -197,7 +197,7 @@ def _add_gradients(
 def _softmax_row(
     logits: Iterator[tuple[slice, Tensor]], values: Tensor, out: Tensor, log_total: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return a query tile's weighted mean and the logarithm of its total weight, from the tiles of its row."""
+    """Return the weighted mean of a query tile and the logarithm of its total weight, from the tiles of its row."""
     dtype = log_total.dtype
     peak = torch.full_like(log_total, torch.finfo(dtype).min)
     total, sums = torch.zeros_like(log_total), torch.zeros_like(out, dtype=dtype)

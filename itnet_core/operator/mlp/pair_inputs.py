@@ -1,4 +1,4 @@
-"""The inputs of the paper's kernel: bilinear forms in the features of single points, and differences of positions."""
+"""Inputs of the MLP kernel: bilinear forms in the features of single points, and differences of positions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INPUTS: tuple[Input, ...] = get_args(Input)
 Entry = Tensor | int
 
 SQUARE_LIMIT = 1e30
-"""The largest squared distance: wherever points lie, the first layer is finite in float32 for weights of up to 1e8."""
+"""Largest squared distance, so that the first layer is finite in float32 for weights of up to 1e8."""
 
 _FEATURES_OF: dict[Input, tuple[str, ...]] = {
     "query": ("content",),
@@ -26,28 +26,28 @@ _FEATURES_OF: dict[Input, tuple[str, ...]] = {
 
 
 class PairInputs(nn.Module):
-    """The vector z of a pair of points, each entry written as z_k = χ(x)ᵀ S_k ψ(x, y) with a constant, sparse S_k.
+    """The vector z of a pair of points, with entries z_k = χ(x)ᵀ S_k ψ(x, y) for constant, sparse matrices S_k.
 
-    The features of a point are χ = [1, ũ, cos 2πBx, sin 2πBx], and those of a pair are ψ = [χ(y), x−y, ‖x−y‖²], both
-    without the entries that no input needs. For example sin(a−b) = sin a cos b − cos a sin b, and ‖x−y‖² = 1·‖x−y‖². A
-    first layer W z + b is then one bilinear form a hidden unit: χ(x)ᵀ T_c ψ(x, y), T_c = Σ_k W_ck S_k + b_c e_1 e_1ᵀ.
+    A point has the features χ = [1, ũ, cos 2πBx, sin 2πBx], and a pair ψ = [χ(y), x−y, ‖x−y‖²], both without the
+    entries that no input needs. For example, sin(a−b) = sin a cos b − cos a sin b. A first layer W z + b is then one
+    bilinear form per hidden unit: χ(x)ᵀ T_c ψ(x, y) with T_c = Σ_k W_ck S_k + b_c e_1 e_1ᵀ.
 
-    ‖x−y‖² is a bilinear form in single points too, ‖x‖² + ‖y‖² − 2⟨x, y⟩, but one that cancels: its error grows with
-    the square of the domain's extent in units of the distance. The difference of two positions is exact where they are
-    near, so x−y and ‖x−y‖² are computed for each pair: p + 1 numbers, which all hidden units share.
+    ‖x−y‖² = ‖x‖² + ‖y‖² − 2⟨x, y⟩ is a bilinear form in single points too, but it cancels: its error grows with the
+    square of the domain's extent in units of the distance. The difference of near positions is exact, so x−y and
+    ‖x−y‖² are computed for each pair: p + 1 numbers, shared by all hidden units.
 
     Args:
-        inputs: which of `INPUTS` there are; z holds them in that order.
+        inputs: a subset of `INPUTS`; z has them in that order.
         rank: channels of ũ.
         position_dim: coordinates of x.
         frequencies: rows of B.
 
     Attributes:
-        features: the names of the features in χ, in order.
-        columns: where each input stands in z.
+        features: names of the features in χ, in order.
+        columns: columns of each input in z.
         count: entries of z.
         width: entries of χ, R.
-        geometry: entries of ψ behind those of χ(y), G: p for `displacement` and 1 for `distance`.
+        geometry: entries of ψ after those of χ(y), G: p for `displacement` and 1 for `distance`.
     """
 
     unit: Tensor
@@ -70,19 +70,19 @@ class PairInputs(nn.Module):
         sizes = {"query": rank, "key": rank, "product": rank, "displacement": position_dim, "distance": 1}
         self.columns: dict[Input, slice] = {}
         self.count = 0
-        for each in (name for name in INPUTS if name in inputs):
-            self.columns[each] = slice(self.count, self.count + sizes.get(each, 2 * frequencies))
-            self.count = self.columns[each].stop
-        entries = [entry for each, at in self.columns.items() for entry in _form(each, at, start)]
+        for name in (name for name in INPUTS if name in inputs):
+            self.columns[name] = slice(self.count, self.count + sizes.get(name, 2 * frequencies))
+            self.count = self.columns[name].stop
+        entries = [entry for name, columns in self.columns.items() for entry in _entries(name, columns, start)]
         entries.append((torch.tensor([self.count]), 0, 0, 1.0))
-        for n, name in enumerate(("unit", "row", "column", "coefficient")):
+        for n, buffer in enumerate(("unit", "row", "column", "coefficient")):
             parts = [torch.as_tensor(entry[n]).expand(len(entry[0])) for entry in entries]
-            self.register_buffer(name, torch.cat(parts), persistent=False)
+            self.register_buffer(buffer, torch.cat(parts), persistent=False)
 
     def forward(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return T for a first layer, shape (R, hidden, R + G): entry of χ(x), hidden unit, entry of ψ(x, y).
+        """Return T of a first layer, indexed by entry of χ(x), hidden unit and entry of ψ(x, y): (R, hidden, R + G).
 
-        The last G entries of ψ are multiplied by 1, the first entry of χ(x), alone: T[1:, :, R:] is 0.
+        The last G entries of ψ only meet the first entry of χ(x), which is 1: T[1:, :, R:] is 0.
 
         Args:
             weight: W, shape (hidden, count).
@@ -114,14 +114,14 @@ class PairInputs(nn.Module):
         return out if self._displacement else out[:, axes:]
 
 
-def _form(name: Input, at: slice, start: Mapping[str, int]) -> Iterator[tuple[Tensor, Entry, Entry, float]]:
-    """Yield the non-zero entries (k, row, column, coefficient) of S_k for the entries k = `at` of z; 1 is at row 0."""
-    k = torch.arange(at.start, at.stop)
+def _entries(name: Input, columns: slice, start: Mapping[str, int]) -> Iterator[tuple[Tensor, Entry, Entry, float]]:
+    """Yield non-zero entries (k, row, column, coefficient) of S_k for some entries k of z; the feature 1 has row 0."""
+    k = torch.arange(columns.start, columns.stop)
     if name in ("displacement", "distance"):
         yield k, 0, start[name] + torch.arange(len(k)), 1.0
     elif name == "fourier":
         real, imaginary = k.chunk(2)
-        cos, sin = start["cos"] + real - at.start, start["sin"] + real - at.start
+        cos, sin = start["cos"] + real - columns.start, start["sin"] + real - columns.start
         yield real, cos, cos, 1.0
         yield real, sin, sin, 1.0
         yield imaginary, sin, cos, 1.0
