@@ -113,6 +113,13 @@ def test_a_wheel_holds_its_package_and_its_licence(name: str, wheels: dict[str, 
     assert not any("tests/" in path for path in files)
 
 
+def test_the_native_wheel_holds_the_library_for_this_platform(wheels: dict[str, Path]) -> None:
+    """A compiler is among what the tests need."""
+    wheel = wheels["itnet-native"]
+    assert "itnet_native/libitnet_native.so" in zipfile.ZipFile(wheel).namelist()
+    assert wheel.stem.partition("-py3-none-")[2] not in ("", "any")
+
+
 def metadata(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
@@ -138,8 +145,8 @@ def test_links_of_the_long_description_are_absolute_and_lead_somewhere(name: str
         if target.startswith(BLOB):
             assert (ROOT / target.removeprefix(BLOB)).exists(), target
         if target.startswith(SITE):
-            page = target.removeprefix(SITE).strip("/")
-            assert any((ROOT / "docs" / path).exists() for path in (f"{page}.md", f"{page}/index.md")), target
+            page = ROOT / "docs" / target.removeprefix(SITE)
+            assert page.with_suffix(".md").exists() or (page / "index.md").exists(), target
 
 
 def bump(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -96,7 +96,7 @@ template <int64_t A, class T> void forward_block(const Blocks<T> &at, T *pairs, 
     T *out = static_cast<T *>(p.out) + (at.sample * p.queries + at.first) * row;
     for (int64_t n = 0; n < at.count * p.heads; ++n) {
         const T scale = p.softmax && total[n] > 0 ? 1 / total[n] : 1;
-        for (int64_t d = 0; d < p.head_dim; ++d)
+        for (int64_t d = 0; d < p.head_dim; ++d) 
             out[n * p.head_dim + d] = sum<T>(load(sums + (n * p.head_dim + d) * W)) * scale;
         if (p.softmax)
             static_cast<T *>(p.log_total)[(at.sample * p.queries + at.first) * p.heads + n] =
@@ -111,7 +111,7 @@ template <int64_t A, class T> int forward(const Problem &p) {
     int failed = 0;
 #pragma omp parallel num_threads(int(p.threads)) reduction(| : failed)
     {
-        Scratch scratch(Scratch::padded<T>(pairs) + Scratch::padded<T>(hidden) + Scratch::padded<T>(k)
+        Scratch scratch(Scratch::padded<T>(pairs) + Scratch::padded<T>(hidden) + Scratch::padded<T>(k) +
                         Scratch::padded<T>(sums) + 2 * Scratch::padded<T>(rows));
         failed |= !scratch.there();
         T *of_pairs = scratch.take<T>(pairs), *of_hidden = scratch.take<T>(hidden), *of_k = scratch.take<T>(k), *of_sums = scratch.take<T>(sums);
