@@ -65,7 +65,7 @@ def build(source: Path, library: Path) -> None:
     names = [os.environ.get("CXX", ""), *COMPILERS]
     compiler = next((shlex.split(name) for name in names if name and shutil.which(shlex.split(name)[0])), None)
     if compiler is None:
-        raise OSError(f"no C++ compiler found; install {' or '.join(COMPILERS)}, or name one in CXX")
+        raise OSError(f"no C++ compiler; install {' or '.join(COMPILERS[-2:])}, or name one in CXX")
     intel = platform.machine().lower() in ("x86_64", "amd64")
     sets = {name: flags for name, flags in INSTRUCTION_SETS.items() if intel or not flags}
     try:
