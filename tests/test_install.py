@@ -38,7 +38,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Build every distribution: its sdist, and from that alone its wheel."""
     out = tmp_path_factory.mktemp("wheels")
     for name, folder in FOLDERS.items():
-        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", out / name, folder]
+        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out / name), str(folder)]
         subprocess.run(command, check=True, capture_output=True)
     return {name: next((out / name).glob("*.whl")) for name in FOLDERS}
 
@@ -150,7 +150,7 @@ def test_links_of_the_long_description_are_absolute_and_lead_somewhere(name: str
 
 
 def bump(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, root / "tools/bump.py", *arguments]
+    command = [sys.executable, str(root / "tools/bump.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 
