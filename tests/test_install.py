@@ -1,14 +1,18 @@
-"""Each distribution as a wheel, and each modality with nothing installed but what its plugin declares."""
+"""Each distribution as an sdist and a wheel, and each modality with its declared dependencies alone."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
 from collections.abc import Callable
+from email import message_from_bytes
+from email.message import Message
 from functools import cache
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -25,12 +29,16 @@ FOLDERS = {
     **{f"itnet-{path.parent.name.replace('_', '-')}": path.parent for path in ROOT.glob("plugins/*/pyproject.toml")},
 }
 
+SITE = "https://itnet.github.io/itnet/"
+BLOB = "https://github.com/itnet/itnet/blob/main/"
+
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Build every distribution: its sdist, and from that alone its wheel."""
     out = tmp_path_factory.mktemp("wheels")
     for name, folder in FOLDERS.items():
-        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out / name, folder]
+        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out / name), str(folder)]
         subprocess.run(command, check=True, capture_output=True)
     return {name: next((out / name).glob("*.whl")) for name in FOLDERS}
 
@@ -105,6 +113,75 @@ def test_a_wheel_holds_its_package_and_its_licence(name: str, wheels: dict[str, 
     assert not any("tests/" in path for path in files)
 
 
+def test_the_native_wheel_holds_the_library_for_this_platform(wheels: dict[str, Path]) -> None:
+    """A compiler is among what the tests need."""
+    wheel = wheels["itnet-native"]
+    assert "itnet_native/libitnet_native.so" in zipfile.ZipFile(wheel).namelist()
+    assert wheel.stem.partition("-py3-none-")[2] not in ("", "any")
+
+
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return message_from_bytes(archive.read(name))
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_metadata_are_complete(name: str, wheels: dict[str, Path]) -> None:
+    fields = metadata(wheels[name])
+    assert fields["Author"] == "The ITNet authors"
+    assert fields["License-Expression"] == "Apache-2.0"
+    labels = {url.partition(",")[0] for url in fields.get_all("Project-URL", [])}
+    assert labels == {"Homepage", "Documentation", "Repository", "Changelog", "Issues"}
+    assert "Typing :: Typed" in fields.get_all("Classifier", [])
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_links_of_the_long_description_are_absolute_and_lead_somewhere(name: str, wheels: dict[str, Path]) -> None:
+    text = metadata(wheels[name]).get_payload(decode=True)
+    assert isinstance(text, bytes)
+    for target in re.findall(r"\]\(([^)#\s]+)", text.decode()):
+        assert target.startswith("https://"), target
+        if target.startswith(BLOB):
+            assert (ROOT / target.removeprefix(BLOB)).exists(), target
+        if target.startswith(SITE):
+            page = ROOT / "docs" / target.removeprefix(SITE)
+            assert page.with_suffix(".md").exists() or (page / "index.md").exists(), target
+
+
+def bump(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(root / "tools/bump.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_distributions_agree_on_their_shared_metadata() -> None:
+    done = bump(ROOT, "--check")
+    assert done.returncode == 0, f"run `python tools/bump.py`; out of date: {done.stdout}{done.stderr}"
+
+
+def test_one_command_writes_a_version_everywhere(tmp_path: Path) -> None:
+    folders = [*FOLDERS.values(), ROOT / "examples/third_party"]
+    initials = [path for folder in folders for path in folder.glob("itnet_*/__init__.py")]
+    others = [ROOT / name for name in ("tools/bump.py", "CITATION.cff", "CHANGELOG.md")]
+    for path in [*(folder / "pyproject.toml" for folder in folders), *initials, *others]:
+        target = tmp_path / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    done = bump(tmp_path, "7.8.9")
+    assert done.returncode == 0, done.stderr
+    assert bump(tmp_path, "--check").stdout == ""
+    for folder in folders:
+        project = tomllib.loads((tmp_path / folder.relative_to(ROOT) / "pyproject.toml").read_text())["project"]
+        assert project["version"] == "7.8.9" or folder == folders[-1]
+        ours = [each for each in map(Requirement, project["dependencies"]) if each.name in FOLDERS]
+        assert {str(each.specifier) for each in ours} <= {"<7.9,>=7.8"}
+    for path in initials:
+        versions = re.findall(r"^__version__ = (.+)$", (tmp_path / path.relative_to(ROOT)).read_text(), re.MULTILINE)
+        assert versions == ['"7.8.9"'], path
+    assert "\nversion: 7.8.9\ndate-released: 2" in (tmp_path / "CITATION.cff").read_text()
+    assert re.search(r"^## Unreleased\n\n## 7\.8\.9 \(2", (tmp_path / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
 def test_the_image_plugin_alone_is_enough_for_pictures(image_only: Path) -> None:
     code = """
 import importlib.util, torch
@@ -138,7 +215,9 @@ def test_the_command_lists_what_is_there_alone(image_only: Path) -> None:
         ("itnet-vision-language", ["itnet-image", "itnet-text"]),
     ],
 )
-def test_a_modality_alone_makes_a_model_of_its_preset(alone: Callable[[str], Path], plugin: str, others: list) -> None:
+def test_a_modality_alone_makes_a_model_of_its_preset(
+    alone: Callable[[str], Path], plugin: str, others: list[str]
+) -> None:
     code = f"""
 from itnet_registry import Registry, load_model, save_model
 registry = Registry()
@@ -158,7 +237,7 @@ for preset in presets:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_not_installed_is_named_with_its_mend(image_only: Path) -> None:
+def test_a_missing_plugin_is_named_with_its_hint(image_only: Path) -> None:
     code = "from itnet_registry import create_model; create_model('itnet-nano', encoder='token')"
     done = run(image_only, "-c", code)
     assert done.returncode == 1

@@ -1,6 +1,7 @@
-"""Compiles the library when pip builds this distribution: once for each instruction set, with the compiler at hand.
+"""Compile the library when pip builds this distribution, once for each instruction set.
 
-Without one that works the distribution is built all the same, without the library, and says so: it downloads nothing.
+The sources need the vector extensions of GCC and Clang: on Windows only clang++ will do, not MSVC's cl. If no compiler
+works, the distribution is built without the library, with a warning. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import platform
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,16 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 LIBRARY = "itnet_native/libitnet_native.so"
-FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-w"]
+"""The library; named so on every platform, for Windows loads a library by any name too."""
+
+FLAGS = ["-std=c++17", "-O3", "-fvisibility=hidden", "-w"]
+if sys.platform == "win32":
+    COMPILERS = ["clang++"]  # MinGW's g++ does not align AVX vectors on the stack
+    OPENMP: list[str] = []  # with torch's OpenMP in the process, a second one ends it
+else:
+    COMPILERS = ["c++", "g++", "clang++"]
+    OPENMP = ["-fopenmp"]
+    FLAGS += ["-fPIC"]
 INSTRUCTION_SETS = {
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
     "avx2": ["-mavx2", "-mfma"],
@@ -28,7 +39,7 @@ INSTRUCTION_SETS = {
 
 
 class LibraryBuildHook(BuildHookInterface[Any]):
-    """Puts the library into the package, and makes the wheel one for this platform and any Python and torch."""
+    """Add the library to the package, and tag the wheel for this platform and any Python 3."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, before hatchling collects the files."""
@@ -37,8 +48,8 @@ class LibraryBuildHook(BuildHookInterface[Any]):
         try:
             build(root / "source", root / LIBRARY)
         except (OSError, subprocess.CalledProcessError) as error:
-            said = getattr(error, "stderr", "") or error
-            self.app.display_warning(f"itnet-native is built without its library: {said}")
+            reason = getattr(error, "stderr", "") or error
+            self.app.display_warning(f"itnet-native is built without its library: {reason}")
             return
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
@@ -48,17 +59,17 @@ def build(source: Path, library: Path) -> None:
     """Compile `source` to `library`.
 
     Raises:
-        OSError: there is no compiler.
-        subprocess.CalledProcessError: it fails, without OpenMP too; `stderr` says how.
+        OSError: no compiler is installed.
+        subprocess.CalledProcessError: the compiler fails, without OpenMP too; `stderr` has its messages.
     """
-    names = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
+    names = [os.environ.get("CXX", ""), *COMPILERS]
     compiler = next((shlex.split(name) for name in names if name and shutil.which(shlex.split(name)[0])), None)
     if compiler is None:
-        raise OSError("there is no C++ compiler; install g++ or clang++, or name one in CXX")
+        raise OSError(f"no C++ compiler; install {' or '.join(COMPILERS[-2:])}, or name one in CXX")
     intel = platform.machine().lower() in ("x86_64", "amd64")
     sets = {name: flags for name, flags in INSTRUCTION_SETS.items() if intel or not flags}
     try:
-        _compile(compiler, ["-fopenmp"], sets, source, library)
+        _compile(compiler, OPENMP, sets, source, library)
     except subprocess.CalledProcessError:
         _compile(compiler, [], sets, source, library)  # one thread
 

@@ -12,6 +12,8 @@ from itnet_tasks.labelled_task import LabelledTask
 from itnet_tasks.regression import Regression
 from itnet_tasks.splits import HeldOut, Share, folds, held_out, split
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Classification",
     "FolderClassification",

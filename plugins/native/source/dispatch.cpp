@@ -10,7 +10,12 @@
 #define TABLE(isa)                                                                                             \
     {#isa, itnet_forward_float_##isa, itnet_forward_double_##isa, itnet_backward_float_##isa,                  \
      itnet_backward_double_##isa, itnet_function_float_##isa}
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+extern "C" __declspec(dllimport) int __stdcall IsProcessorFeaturePresent(unsigned long feature);
+#else
 #define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
 
 DECLARE(portable)
 #if defined(__x86_64__)
@@ -35,7 +40,10 @@ const Entries ALL[] = {
 constexpr int COUNT = sizeof ALL / sizeof *ALL;
 
 bool runs(int number) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(_WIN32)  // __builtin_cpu_supports would need Clang's runtime library
+    if (number == 0) return IsProcessorFeaturePresent(41);  // PF_AVX512F_INSTRUCTIONS_AVAILABLE
+    if (number == 1) return IsProcessorFeaturePresent(40);  // PF_AVX2_INSTRUCTIONS_AVAILABLE
+#elif defined(__x86_64__)
     __builtin_cpu_init();
     if (number == 0) return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (number == 1) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from itnet_testing.samplers import SamplerConformance as SamplerConformance
     from itnet_testing.tasks import TaskConformance as TaskConformance
 
+__version__ = "0.1.0"
+
 __all__, __getattr__ = lazy_exports(
     __name__,
     {
