@@ -15,7 +15,7 @@ from itnet_core.evaluate import DenseEvaluator, Evaluator
 from itnet_core.kernel import Points
 from itnet_core.kernels.mlp import MLPKernel, PointTerms
 from itnet_core.support import Support
-from itnet_triton import operation
+from itnet_triton import operation, prepared
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.launch import interpreting
 
@@ -146,7 +146,7 @@ def test_heads_and_their_channels_equal_dense(triton: TritonEvaluator, heads: in
 
 
 def test_chunks_of_queries_equal_dense(triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation, "CHUNK_NUMBERS", 3 * 16 * 7)  # 7 of 20 queries at a time
+    monkeypatch.setattr(prepared, "CHUNK_NUMBERS", 16 * 16 * 7)  # 7 of 20 queries at a time
     for support in (Support(), Support(causal=0)):
         given = problem((1, 20, 10), support=support, normalization="softmax")
         compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
