@@ -38,11 +38,11 @@ class Gradients:
         """Add what belongs to a chunk of queries, for the heads from `pairs.head` on."""
         prepared, kind = self.prepared, self.prepared.kind
         new, (batch, count, units, width) = prepared.forms.new_empty, pairs.phi.shape
-        grad_phi, grad_own = new(batch, count, units, width), new(batch, count, units)
-        grad_gaps = new(kind.axes + kind.distance, batch, count, units)
+        grad_phi, grad_gaps = new(batch, count, units, width), new(batch, count, units, kind.axes + kind.distance + 1)
         grad_second, grad_bias = new(batch, count, units, kind.heads), new(batch, count, kind.heads)
-        results = grad_phi, grad_own, grad_gaps, grad_second, grad_bias
+        results = grad_phi, grad_gaps, grad_second, grad_bias
         prepared.launch("query_gradients", (count, batch, kind.parts), pairs, upstream, *results)
+        grad_own = grad_gaps[..., -1]
         heads = slice(pairs.head, min(pairs.head + kind.heads, pairs.heads))
         here = heads.stop - heads.start
         self.second[heads] += grad_second.sum((0, 1))[:, :here].T
@@ -53,13 +53,14 @@ class Gradients:
         self.own += query.flatten(0, 1).T @ grad_own.flatten(0, 1)
         displaced = kind.axes * kind.displacement
         if displaced:
-            self.weight[:, :displaced] += grad_gaps[:displaced].sum((1, 2)).T
+            self.weight[:, :displaced] += grad_gaps[..., :displaced].sum((0, 1))
         if kind.distance:
-            self.weight[:, displaced] += grad_gaps[kind.axes].sum((0, 1))
+            self.weight[:, displaced] += grad_gaps[..., kind.axes].sum((0, 1))
         if kind.moves and displaced:
             self.query_positions[:, rows] += grad_own @ pairs.weight[:, :displaced]
         if kind.moves and kind.distance:
-            self.query_positions[:, rows] += 2 * (grad_gaps[: kind.axes] @ pairs.weight[:, displaced]).permute(1, 2, 0)
+            of_square = grad_gaps[..., : kind.axes].transpose(2, 3) @ pairs.weight[:, displaced]
+            self.query_positions[:, rows] += 2 * of_square
 
     def add_keys_side(self, pairs: Pairs, upstream: Upstream) -> None:
         """Add a chunk of queries' part of what belongs to the keys, for the heads from `pairs.head` on."""

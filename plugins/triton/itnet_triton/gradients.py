@@ -37,8 +37,7 @@ def query_gradients_kernel(
     pairs,
     upstream,
     grad_phi,
-    grad_own,
-    grad_weight,
+    grad_gaps,
     grad_second,
     grad_bias,
     KIND: tl.constexpr,
@@ -48,10 +47,9 @@ def query_gradients_kernel(
 ):
     """Write a group of heads' part of the gradients that belong to a chunk of queries.
 
-    These are `grad_phi` (B, n, U, W), `grad_own` (B, n, U) and, to be summed over queries and samples, `grad_weight`
-    (geometry, B, n, U), `grad_second` (B, n, U, heads of the group) and `grad_bias` (B, n, heads of the group), the
-    gradients of the weights of x − y and ‖x − y‖², W_2 and b_2. Without a weight of x − y, `grad_weight` has its p
-    numbers all the same where positions take gradients.
+    With g the gradients of the hidden units' arguments, these are `grad_phi` (B, n, U, W), `grad_gaps` (B, n, U, p + 1
+    or p + 2) of Σ_keys g (x − y), g ‖x − y‖² and g, and the parts of the gradients of W_2 and b_2 that are to be summed
+    over queries and samples: `grad_second` (B, n, U, heads of the group), `grad_bias` (B, n, heads of the group).
     Tiles are (queries, units, keys). The grid is (blocks of ROWS // units queries, B, parts of the hidden units).
     """
     QUERIES: tl.constexpr = ROWS // KIND.units
@@ -75,9 +73,11 @@ def query_gradients_kernel(
         mass = load_slots(pairs, upstream.log_total, sample, start, float("inf"), QUERIES, SLOTS, KIND)
         mean = load_slots(pairs, upstream.delta, sample, start, 0.0, QUERIES, SLOTS, KIND)
     GAPS: tl.constexpr = KIND.axes + KIND.distance
+    NUMBERS: tl.constexpr = KIND.numbers if KIND.numbers * QUERIES >= 16 else 16 // QUERIES
+    # ‖x − y‖² may be beyond the range of fp16.
+    GAP_TYPE: tl.constexpr = KIND.accumulator if TYPE == tl.float16 else TYPE
     phi_sum = tl.full((ROWS, KIND.width), 0.0, KIND.accumulator)
-    own_sum = tl.full((QUERIES, KIND.units), 0.0, KIND.accumulator)
-    weight_sum = zeros(GAPS, QUERIES, KIND.units, KIND)
+    gap_sum = tl.full((ROWS, QUERIES * NUMBERS), 0.0, KIND.accumulator)
     second_sum = tl.full((ROWS, SLOTS), 0.0, KIND.accumulator)
     bias_sum = tl.full((SLOTS,), 0.0, KIND.accumulator)
     for begin in range(0, end, KEYS):
@@ -109,32 +109,34 @@ def query_gradients_kernel(
         slope = grad_k.to(TYPE)
         second_sum += product(hidden, tl.trans(slope), KIND)
         grad_x = tl.reshape(product(second, slope, KIND), (QUERIES, KIND.units, KEYS))
-        grad_x = times_derivative(grad_x, x, KIND.activation)
-        own_sum += tl.sum(grad_x, 2)
-        new_weight_sum = ()
+        grad_x = times_derivative(grad_x, x, KIND)
+        grad_rows = matrix(grad_x, False)
+        phi_sum += product(grad_rows.to(TYPE), features, KIND)
+        numbers = tl.arange(0, NUMBERS)[None, :, None]
+        gap_rows = tl.where(numbers == GAPS, 1.0, tl.zeros((QUERIES, NUMBERS, KEYS), KIND.accumulator))
         for number in tl.static_range(GAPS):
-            part_sum = tl.sum(grad_x * of_pairs(gaps[number], False), 2)
-            new_weight_sum = new_weight_sum + (weight_sum[number] + part_sum,)
-        weight_sum = new_weight_sum
-        phi_sum += product(matrix(grad_x, False).to(TYPE), features, KIND)
-    rows, units = tl.arange(0, ROWS), part * KIND.units + tl.arange(0, KIND.units)
-    query, unit = start + rows // KIND.units, part * KIND.units + rows % KIND.units
-    at = (query * total + unit)[:, None] * KIND.width + tl.arange(0, KIND.width)[None, :]
+            gap_rows = tl.where(numbers == number, of_pairs(gaps[number], False), gap_rows)
+        gap_columns = tl.trans(matrix(gap_rows, False).to(GAP_TYPE))
+        gap_sum += product(grad_rows.to(GAP_TYPE), gap_columns, KIND)
+    rows, slots, numbers = tl.arange(0, ROWS), tl.arange(0, SLOTS), tl.arange(0, NUMBERS)
+    query = start + rows // KIND.units
+    row = query * total + part * KIND.units + rows % KIND.units
+    present = (query < pairs.chunk)[:, None]
     target = grad_phi + sample * pairs.chunk * total * KIND.width
-    tl.store(target + at, phi_sum, mask=(query < pairs.chunk)[:, None])
-    at = queries[:, None] * total + units[None, :]
-    present = (queries < pairs.chunk)[:, None]
-    tl.store(grad_own + sample * pairs.chunk * total + at, own_sum, mask=present)
-    for number in tl.static_range(GAPS):
-        target = grad_weight + (number * tl.num_programs(1) + sample) * pairs.chunk * total
-        tl.store(target + at, weight_sum[number], mask=present)
-    # W_2's gradient: of each row, the slots of the row's own query.
-    slots, heads = tl.arange(0, SLOTS), tl.arange(0, KIND.heads)
-    same = (rows // KIND.units)[:, None] == (slots // KIND.heads)[None, :]
-    own_slots = tl.reshape(tl.where(same, second_sum, 0.0), (ROWS, SLOTS // KIND.heads, KIND.heads))
+    at = row[:, None] * KIND.width + tl.arange(0, KIND.width)[None, :]
+    tl.store(target + at, phi_sum, mask=present)
+    # Of the two other products, each row keeps the columns of its own query.
+    own_query = (rows // KIND.units)[:, None]
+    gap_sum = tl.where(own_query == (tl.arange(0, QUERIES * NUMBERS) // NUMBERS)[None, :], gap_sum, 0.0)
+    target = grad_gaps + sample * pairs.chunk * total * (GAPS + 1)
+    at = row[:, None] * (GAPS + 1) + numbers[None, :]
+    own_gaps = tl.sum(tl.reshape(gap_sum, (ROWS, QUERIES, NUMBERS)), 1)
+    tl.store(target + at, own_gaps, mask=present & (numbers <= GAPS)[None, :])
+    second_sum = tl.where(own_query == (slots // KIND.heads)[None, :], second_sum, 0.0)
+    own_slots = tl.reshape(second_sum, (ROWS, SLOTS // KIND.heads, KIND.heads))
     target = grad_second + sample * pairs.chunk * total * KIND.heads
-    at = (query * total + unit)[:, None] * KIND.heads + heads[None, :]
-    tl.store(target + at, tl.sum(own_slots, 1), mask=(query < pairs.chunk)[:, None])
+    at = row[:, None] * KIND.heads + tl.arange(0, KIND.heads)[None, :]
+    tl.store(target + at, tl.sum(own_slots, 1), mask=present)
     of_slot = start + slots // KIND.heads
     present = (slots < QUERIES * KIND.heads) & (of_slot < pairs.chunk) & (part == 0)
     target = grad_bias + (sample * pairs.chunk + start) * KIND.heads
@@ -177,10 +179,11 @@ def key_gradients_kernel(
         key_time = tl.load(pairs.key_time + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
     if KIND.softmax:
         shift = tl.load(pairs.bias + sample * pairs.keys + columns, mask=columns < pairs.keys, other=float("-inf"))
+    AXES: tl.constexpr = KIND.axes
     psi_sum = tl.full((KEYS, KIND.width), 0.0, KIND.accumulator)
     values_sum = tl.full((KEYS, KIND.heads * KIND.dim), 0.0, KIND.accumulator)
     shift_sum = tl.full((KEYS,), 0.0, KIND.accumulator)
-    position_sum = zeros(KIND.axes * KIND.moves, KEYS, 0, KIND)
+    position_sum = zeros(AXES * KIND.moves, KEYS, 0, KIND)
     for start in range(begin, end, QUERIES):
         phi, own = load_queries(pairs, sample, start, 0, ROWS, KIND)
         gaps = differences(pairs, sample, start, columns, QUERIES, True, KIND)
@@ -229,7 +232,7 @@ def key_gradients_kernel(
     if KIND.softmax:
         tl.store(grad_shift + place + columns, shift_sum, mask=present)
     if KIND.moves:
-        for axis in tl.static_range(KIND.axes):
+        for axis in tl.static_range(AXES):
             target = grad_key_positions + (place + columns) * KIND.axes + axis
             tl.store(target, -position_sum[axis], mask=present)
 
@@ -238,16 +241,17 @@ def key_gradients_kernel(
 def key_parts(slope, x, phi, gaps, weights, second, position_sum, KIND: tl.constexpr):
     """Return what a tile adds to ψ's gradient, and `position_sum` with what it adds to that of −y."""
     QUERIES: tl.constexpr = x.shape[1]
+    AXES: tl.constexpr = KIND.axes
     grad_x = tl.reshape(product(slope, tl.trans(second), KIND), (slope.shape[0], QUERIES, KIND.units))
-    grad_x = times_derivative(grad_x, x, KIND.activation)
+    grad_x = times_derivative(grad_x, x, KIND)
     new_position_sum = ()
     if KIND.moves:
-        for axis in tl.static_range(KIND.axes):
+        for axis in tl.static_range(AXES):
             of_axis = tl.zeros_like(grad_x)
             if KIND.displacement:
                 of_axis += of_units(weights[axis], True)
             if KIND.distance:
-                number: tl.constexpr = KIND.axes * KIND.displacement
+                number: tl.constexpr = AXES * KIND.displacement
                 of_axis += 2.0 * of_units(weights[number], True) * of_pairs(gaps[axis], True)
             part_sum = tl.sum(tl.sum(grad_x * of_axis, 2), 1)
             new_position_sum = new_position_sum + (position_sum[axis] + part_sum,)

@@ -47,7 +47,7 @@ def mlp_sum(*arguments: Any) -> tuple[Tensor, Tensor]:
     out, log_total = _empty(prepared.inputs)
     for rows, chunk in prepared.chunks():
         for head in range(0, heads, prepared.kind.heads):
-            grid = rows.stop - rows.start, len(pairs.values), 1
+            grid = rows.stop - rows.start, len(pairs.value), 1
             prepared.launch("sums", grid, chunk._replace(head=head), out, log_total)
     return out, log_total
 

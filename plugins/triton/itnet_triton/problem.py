@@ -23,6 +23,8 @@ class Kind(NamedTuple):
     """Whether positions take gradients."""
     axes: int
     """Coordinates of a position; 0 where no input depends on x − y."""
+    numbers: int
+    """Columns that hold x − y, ‖x − y‖² and 1 of a pair, a power of two."""
     heads: int
     """Heads of a program, a power of two; those beyond the last head are masked."""
     dim: int
@@ -60,8 +62,8 @@ class Pairs(NamedTuple):
     """W_2, (heads, U)."""
     second_bias: Tensor
     """b_2, (heads)."""
-    values: Tensor
-    """(B, M, heads, head_dim)."""
+    value: Tensor
+    """The values, (B, M, heads, head_dim); Triton's own tuples have an attribute `values`."""
     bias: Tensor | None
     """Added to each key's score before the softmax, (B, M)."""
     query_time: Tensor | None

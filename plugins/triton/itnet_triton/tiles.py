@@ -11,27 +11,27 @@ import triton.language as tl
 
 
 @triton.jit
-def activated(x, ACTIVATION: tl.constexpr):
+def activated(x, KIND: tl.constexpr):
     """Return σ(x)."""
-    if ACTIVATION == "relu":
+    if KIND.activation == "relu":
         return tl.maximum(x, 0.0)
-    elif ACTIVATION == "silu":
+    elif KIND.activation == "silu":
         return x / (1.0 + tl.exp(-x))
-    elif ACTIVATION == "gelu":
+    elif KIND.activation == "gelu":
         return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
     else:
         return 2.0 / (1.0 + tl.exp(-2.0 * x)) - 1.0
 
 
 @triton.jit
-def times_derivative(grad, x, ACTIVATION: tl.constexpr):
+def times_derivative(grad, x, KIND: tl.constexpr):
     """Return grad · σ'(x)."""
-    if ACTIVATION == "relu":
+    if KIND.activation == "relu":
         return tl.where(x > 0.0, grad, 0.0)
-    elif ACTIVATION == "silu":
+    elif KIND.activation == "silu":
         gate = 1.0 / (1.0 + tl.exp(-x))
         return grad * (gate * (1.0 + x * (1.0 - gate)))
-    elif ACTIVATION == "gelu":
+    elif KIND.activation == "gelu":
         density = 0.3989422804014327 * tl.exp(-0.5 * x * x)
         return grad * (0.5 * (1.0 + tl.erf(x * 0.7071067811865476)) + x * density)
     else:
@@ -72,7 +72,7 @@ def load_keys(pairs, sample, columns, KIND: tl.constexpr):
 def load_values(pairs, sample, columns, KIND: tl.constexpr):
     """Load the values of keys, (keys, channels)."""
     at, mask = channels_of(pairs, columns, columns < pairs.keys, KIND)
-    return tl.load(pairs.values + sample * pairs.keys * pairs.heads * pairs.head_dim + at, mask=mask, other=0.0)
+    return tl.load(pairs.value + sample * pairs.keys * pairs.heads * pairs.head_dim + at, mask=mask, other=0.0)
 
 
 @triton.jit
@@ -173,11 +173,12 @@ def differences(pairs, sample, start, columns, QUERIES: tl.constexpr, KEYS_FIRST
 
     Each is a tile (keys, queries), or (queries, keys).
     """
+    AXES: tl.constexpr = KIND.axes
     queries = start + tl.arange(0, QUERIES)
     x_at = pairs.query_positions + (sample * pairs.queries + pairs.first + queries) * KIND.axes
     y_at = pairs.key_positions + (sample * pairs.keys + columns) * KIND.axes
     tensors = ()
-    for axis in tl.static_range(KIND.axes):
+    for axis in tl.static_range(AXES):
         x = tl.load(x_at + axis, mask=queries < pairs.chunk, other=0.0)
         y = tl.load(y_at + axis, mask=columns < pairs.keys, other=0.0)
         if KEYS_FIRST:
@@ -186,7 +187,7 @@ def differences(pairs, sample, start, columns, QUERIES: tl.constexpr, KEYS_FIRST
             tensors = tensors + (x[:, None] - y[None, :],)
     if KIND.distance:
         square = tensors[0] * tensors[0]
-        for axis in tl.static_range(1, KIND.axes):
+        for axis in tl.static_range(1, AXES):
             square += tensors[axis] * tensors[axis]
         tensors = tensors + (tl.minimum(square, 1e30),)
     return tensors
@@ -215,23 +216,24 @@ def hidden_arguments(features, phi, own, gaps, weights, KEYS_FIRST: tl.constexpr
     """Return what σ is applied to: a tile (keys, queries, units), or (queries, units, keys)."""
     QUERIES: tl.constexpr = own.shape[0]
     KEYS: tl.constexpr = features.shape[0]
+    AXES: tl.constexpr = KIND.axes
     if KEYS_FIRST:
         x = tl.reshape(product(features, tl.trans(phi), KIND), (KEYS, QUERIES, KIND.units)) + own[None, :, :]
     else:
         x = tl.reshape(product(phi, tl.trans(features), KIND), (QUERIES, KIND.units, KEYS)) + own[:, :, None]
     if KIND.displacement:
-        for axis in tl.static_range(KIND.axes):
+        for axis in tl.static_range(AXES):
             x += of_units(weights[axis], KEYS_FIRST) * of_pairs(gaps[axis], KEYS_FIRST)
     if KIND.distance:
-        at: tl.constexpr = KIND.axes * KIND.displacement
-        x += of_units(weights[at], KEYS_FIRST) * of_pairs(gaps[KIND.axes], KEYS_FIRST)
+        number: tl.constexpr = AXES * KIND.displacement
+        x += of_units(weights[number], KEYS_FIRST) * of_pairs(gaps[AXES], KEYS_FIRST)
     return x
 
 
 @triton.jit
 def hidden_layer(x, KEYS_FIRST: tl.constexpr, TYPE: tl.constexpr, KIND: tl.constexpr):
     """Return σ(x) as a factor of a matrix product, (keys, rows) or (rows, keys)."""
-    return matrix(activated(x, KIND.activation), KEYS_FIRST).to(TYPE)
+    return matrix(activated(x, KIND), KEYS_FIRST).to(TYPE)
 
 
 @triton.jit
