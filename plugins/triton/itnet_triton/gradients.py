@@ -87,28 +87,28 @@ def query_gradients_kernel(
         gaps = differences(pairs, sample, start, columns, QUERIES, False, KIND)
         x = hidden_arguments(features, phi, own, gaps, weights, False, KIND)
         hidden = hidden_layer(x, False, TYPE, KIND)
-        grad_k = product(grad_out, tl.trans(values), KIND)
-        inside = (columns < pairs.keys)[None, :]
+        grad_k = product(values, tl.trans(grad_out), KIND)
+        inside = (columns < pairs.keys)[:, None]
         if KIND.causal:
             key_time = tl.load(pairs.key_time + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
-            inside = inside & (key_time[None, :] <= time[:, None])
+            inside = inside & (key_time[:, None] <= time[None, :])
         if KIND.softmax:
             shift = tl.load(pairs.bias + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
-            k = product(tl.trans(second), hidden, KIND) + second_bias[:, None] + shift[None, :]
+            k = product(tl.trans(hidden), second, KIND) + second_bias[None, :] + shift[:, None]
             for step in range(1, KIND.parts):
                 other = (part + step) % KIND.parts
                 other_phi, other_own = load_queries(pairs, sample, start, other, ROWS, KIND)
                 other_weights, other_second = load_layers(pairs, other, ROWS, SLOTS, KIND)
                 other_x = hidden_arguments(features, other_phi, other_own, gaps, other_weights, False, KIND)
-                k += product(tl.trans(other_second), hidden_layer(other_x, False, TYPE, KIND), KIND)
-            share = tl.exp(tl.where(inside, k, float("-inf")) - mass[:, None])
-            grad_k = share * (grad_k - mean[:, None])
+                k += product(tl.trans(hidden_layer(other_x, False, TYPE, KIND)), other_second, KIND)
+            share = tl.exp(tl.where(inside, k, float("-inf")) - mass[None, :])
+            grad_k = share * (grad_k - mean[None, :])
         elif KIND.causal:
             grad_k = tl.where(inside, grad_k, 0.0)
-        bias_sum += tl.sum(grad_k, 1)
+        bias_sum += tl.sum(grad_k, 0)
         slope = grad_k.to(TYPE)
-        second_sum += product(hidden, tl.trans(slope), KIND)
-        grad_x = tl.reshape(product(second, slope, KIND), (QUERIES, KIND.units, KEYS))
+        second_sum += product(hidden, slope, KIND)
+        grad_x = tl.reshape(product(second, tl.trans(slope), KIND), (QUERIES, KIND.units, KEYS))
         grad_x = times_derivative(grad_x, x, KIND)
         grad_rows = matrix(grad_x, False)
         phi_sum += product(grad_rows.to(TYPE), features, KIND)
@@ -242,6 +242,7 @@ def key_parts(slope, x, phi, gaps, weights, second, position_sum, KIND: tl.const
     """Return what a tile adds to ψ's gradient, and `position_sum` with what it adds to that of −y."""
     QUERIES: tl.constexpr = x.shape[1]
     AXES: tl.constexpr = KIND.axes
+    SQUARE: tl.constexpr = AXES * KIND.displacement
     grad_x = tl.reshape(product(slope, tl.trans(second), KIND), (slope.shape[0], QUERIES, KIND.units))
     grad_x = times_derivative(grad_x, x, KIND)
     new_position_sum = ()
@@ -251,8 +252,7 @@ def key_parts(slope, x, phi, gaps, weights, second, position_sum, KIND: tl.const
             if KIND.displacement:
                 of_axis += of_units(weights[axis], True)
             if KIND.distance:
-                number: tl.constexpr = AXES * KIND.displacement
-                of_axis += 2.0 * of_units(weights[number], True) * of_pairs(gaps[axis], True)
+                of_axis += 2.0 * of_units(weights[SQUARE], True) * of_pairs(gaps[axis], True)
             part_sum = tl.sum(tl.sum(grad_x * of_axis, 2), 1)
             new_position_sum = new_position_sum + (position_sum[axis] + part_sum,)
     return product(matrix(grad_x, True).to(phi.dtype), phi, KIND), new_position_sum

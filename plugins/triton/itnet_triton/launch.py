@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,22 +21,22 @@ KERNELS = {
     "key_gradients": gradients.key_gradients_kernel,
 }
 HALF: dict[str, tuple[Shape, ...]] = {
-    "sums": ((128, 64, 4, 3), (256, 64, 8, 3), (128, 128, 8, 3), (256, 128, 8, 2), (128, 64, 4, 2)),
-    "query_gradients": ((128, 64, 4, 2), (256, 64, 8, 2), (128, 64, 8, 2), (128, 32, 4, 3), (256, 32, 8, 2)),
-    "key_gradients": ((128, 64, 4, 2), (128, 64, 8, 2), (128, 128, 8, 2), (64, 64, 4, 2), (256, 64, 8, 2)),
+    "sums": ((128, 64, 4, 2), (128, 64, 4, 3), (64, 64, 4, 3), (128, 128, 8, 2)),
+    "query_gradients": ((128, 64, 4, 2), (128, 32, 4, 3), (64, 32, 4, 3), (128, 64, 8, 2)),
+    "key_gradients": ((128, 64, 4, 2), (64, 64, 4, 2), (128, 128, 8, 2), (64, 128, 4, 2)),
 }
-"""For bf16 and fp16. Without tuning the first is taken."""
+"""For bf16 and fp16. Without tuning the first that a GPU has the shared memory for is taken."""
 SINGLE: dict[str, tuple[Shape, ...]] = {
-    "sums": ((128, 32, 4, 2), (64, 64, 4, 2), (128, 64, 8, 1)),
-    "query_gradients": ((128, 32, 4, 1), (64, 32, 4, 1), (128, 32, 8, 1)),
-    "key_gradients": ((64, 32, 4, 1), (128, 32, 4, 1), (64, 64, 4, 1)),
+    "sums": ((64, 64, 4, 1), (64, 64, 4, 2), (64, 128, 8, 1)),
+    "query_gradients": ((64, 32, 4, 1), (128, 32, 8, 1), (64, 64, 4, 1)),
+    "key_gradients": ((64, 64, 4, 1), (64, 128, 8, 1), (64, 32, 4, 1)),
 }
 """For fp32, likewise. With 8 warps and 64 keys Triton 3.6 compiled wrong gradients of the keys on an H100."""
 INTERPRETED: Shape = (128, 32, 1, 1)
 UNITS = 64
 """Hidden units of a tile, at most: the rows of the smallest shape."""
 
-_chosen: dict[tuple[str, torch.dtype, Kind], Shape] = {}
+_measured: dict[tuple[str, torch.dtype, int, Kind], dict[Shape, float]] = {}
 
 
 def interpreting() -> bool:
@@ -48,9 +49,11 @@ def shapes(name: str, dtype: torch.dtype) -> tuple[Shape, ...]:
     return (SINGLE if dtype.itemsize > 2 else HALF)[name]
 
 
-def chosen() -> dict[tuple[str, torch.dtype, Kind], Shape]:
-    """Return the shapes that tuning chose in this process, by kernel, dtype and kind of problem."""
-    return dict(_chosen)
+def measured() -> dict[tuple[str, torch.dtype, int, Kind], dict[Shape, float]]:
+    """Return the milliseconds that tuning measured in this process, by kernel, dtype, size (points, within a factor
+    of two, as a power of two) and kind of problem.
+    """
+    return dict(_measured)
 
 
 def launch(
@@ -63,7 +66,7 @@ def launch(
         grid: points that programs own (keys of `key_gradients`, otherwise queries), samples, and a third axis.
         kind: what it is compiled for.
         dtype: of the factors of matrix products.
-        tune: whether the declared shapes are measured at the first launch of a kind, and the fastest kept.
+        tune: whether the declared shapes are measured at the first launch of a kind and size, and the fastest kept.
         arguments: of the kernel before `KIND`.
     """
 
@@ -78,12 +81,23 @@ def launch(
     if interpreting():
         run(INTERPRETED)
     elif tune:
-        key = name, dtype, kind
-        if key not in _chosen:
-            _chosen[key] = min(shapes(name, dtype), key=lambda shape: _milliseconds(lambda: run(shape)))
-        run(_chosen[key])
+        key = name, dtype, 1 << grid[0].bit_length(), kind
+        if key not in _measured:
+            _measured[key] = {shape: _milliseconds(partial(run, shape)) for shape in shapes(name, dtype)}
+        times = _measured[key]
+        run(min(times, key=times.__getitem__))
     else:
-        run(shapes(name, dtype)[0])
+        _run_first(run, shapes(name, dtype))
+
+
+def _run_first(run: Callable[[Shape], None], declared: tuple[Shape, ...]) -> None:
+    """Run the first shape that a GPU has the shared memory for."""
+    for shape in declared[:-1]:
+        try:
+            return run(shape)
+        except triton.OutOfResources:
+            continue
+    return run(declared[-1])
 
 
 def _milliseconds(run: Callable[[], None]) -> float:

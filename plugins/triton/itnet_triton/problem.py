@@ -55,9 +55,9 @@ class Pairs(NamedTuple):
     weight: Tensor
     """Weights of x − y and ‖x − y‖², (U, geometry)."""
     query_positions: Tensor
-    """(B, N, p)."""
+    """(B, p, N)."""
     key_positions: Tensor
-    """(B, M, p)."""
+    """(B, p, M)."""
     second: Tensor
     """W_2, (heads, U)."""
     second_bias: Tensor

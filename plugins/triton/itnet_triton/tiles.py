@@ -175,12 +175,12 @@ def differences(pairs, sample, start, columns, QUERIES: tl.constexpr, KEYS_FIRST
     """
     AXES: tl.constexpr = KIND.axes
     queries = start + tl.arange(0, QUERIES)
-    x_at = pairs.query_positions + (sample * pairs.queries + pairs.first + queries) * KIND.axes
-    y_at = pairs.key_positions + (sample * pairs.keys + columns) * KIND.axes
+    x_at = pairs.query_positions + sample * AXES * pairs.queries + pairs.first + queries
+    y_at = pairs.key_positions + sample * AXES * pairs.keys + columns
     tensors = ()
     for axis in tl.static_range(AXES):
-        x = tl.load(x_at + axis, mask=queries < pairs.chunk, other=0.0)
-        y = tl.load(y_at + axis, mask=columns < pairs.keys, other=0.0)
+        x = tl.load(x_at + axis * pairs.queries, mask=queries < pairs.chunk, other=0.0)
+        y = tl.load(y_at + axis * pairs.keys, mask=columns < pairs.keys, other=0.0)
         if KEYS_FIRST:
             tensors = tensors + (x[None, :] - y[:, None],)
         else:
