@@ -38,11 +38,11 @@ class Gradients:
         """Add what belongs to a chunk of queries, for the heads from `pairs.head` on."""
         prepared, kind = self.prepared, self.prepared.kind
         new, (batch, count, units, width) = prepared.forms.new_empty, pairs.phi.shape
-        grad_phi, grad_gaps = new(batch, count, units, width), new(batch, count, units, kind.axes + kind.distance + 1)
+        grad_phi, grad_own = new(batch, count, units, width), new(batch, count, units)
+        grad_gaps = new(batch, count, units, kind.axes + kind.distance)
         grad_second, grad_bias = new(batch, count, units, kind.heads), new(batch, count, kind.heads)
-        results = grad_phi, grad_gaps, grad_second, grad_bias
+        results = grad_phi, grad_own, grad_gaps, grad_second, grad_bias
         prepared.launch("query_gradients", (count, batch, kind.parts), pairs, upstream, *results)
-        grad_own = grad_gaps[..., -1]
         heads = slice(pairs.head, min(pairs.head + kind.heads, pairs.heads))
         here = heads.stop - heads.start
         self.second[heads] += grad_second.sum((0, 1))[:, :here].T

@@ -14,7 +14,6 @@ import triton.language as tl
 from itnet_triton.tiles import (
     differences,
     hidden_arguments,
-    hidden_layer,
     load_keys,
     load_layers,
     load_queries,
@@ -26,6 +25,7 @@ from itnet_triton.tiles import (
     of_pairs,
     of_units,
     product,
+    scores,
     slot_channels,
     times_derivative,
     zeros,
@@ -37,6 +37,7 @@ def query_gradients_kernel(
     pairs,
     upstream,
     grad_phi,
+    grad_own,
     grad_gaps,
     grad_second,
     grad_bias,
@@ -47,9 +48,9 @@ def query_gradients_kernel(
 ):
     """Write a group of heads' part of the gradients that belong to a chunk of queries.
 
-    With g the gradients of the hidden units' arguments, these are `grad_phi` (B, n, U, W), `grad_gaps` (B, n, U, p + 1
-    or p + 2) of Σ_keys g (x − y), g ‖x − y‖² and g, and the parts of the gradients of W_2 and b_2 that are to be summed
-    over queries and samples: `grad_second` (B, n, U, heads of the group), `grad_bias` (B, n, heads of the group).
+    With g the gradients of the hidden units' arguments, these are `grad_phi` (B, n, U, W), `grad_own` (B, n, U),
+    `grad_gaps` (B, n, U, p + 1) of Σ_keys g (x − y) and g ‖x − y‖², and parts of the gradients of W_2 and b_2, still to be
+    summed over queries and samples: `grad_second` (B, n, U, heads of the group), `grad_bias` (B, n, heads of the group).
     Tiles are (queries, units, keys). The grid is (blocks of ROWS // units queries, B, parts of the hidden units).
     """
     QUERIES: tl.constexpr = ROWS // KIND.units
@@ -76,7 +77,9 @@ def query_gradients_kernel(
     NUMBERS: tl.constexpr = KIND.numbers if KIND.numbers * QUERIES >= 16 else 16 // QUERIES
     # ‖x − y‖² may be beyond the range of fp16.
     GAP_TYPE: tl.constexpr = KIND.accumulator if TYPE == tl.float16 else TYPE
+    numbers = tl.arange(0, NUMBERS)
     phi_sum = tl.full((ROWS, KIND.width), 0.0, KIND.accumulator)
+    own_sum = tl.full((QUERIES, KIND.units), 0.0, KIND.accumulator)
     gap_sum = tl.full((ROWS, QUERIES * NUMBERS), 0.0, KIND.accumulator)
     second_sum = tl.full((ROWS, SLOTS), 0.0, KIND.accumulator)
     bias_sum = tl.full((SLOTS,), 0.0, KIND.accumulator)
@@ -86,7 +89,7 @@ def query_gradients_kernel(
         values = load_values(pairs, sample, columns, KIND)
         gaps = differences(pairs, sample, start, columns, QUERIES, False, KIND)
         x = hidden_arguments(features, phi, own, gaps, weights, False, KIND)
-        hidden = hidden_layer(x, False, TYPE, KIND)
+        k, hidden = scores(x, second, False, KIND)
         grad_k = product(values, tl.trans(grad_out), KIND)
         inside = (columns < pairs.keys)[:, None]
         if KIND.causal:
@@ -94,13 +97,14 @@ def query_gradients_kernel(
             inside = inside & (key_time[:, None] <= time[None, :])
         if KIND.softmax:
             shift = tl.load(pairs.bias + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
-            k = product(tl.trans(hidden), second, KIND) + second_bias[None, :] + shift[:, None]
             for step in range(1, KIND.parts):
                 other = (part + step) % KIND.parts
                 other_phi, other_own = load_queries(pairs, sample, start, other, ROWS, KIND)
                 other_weights, other_second = load_layers(pairs, other, ROWS, SLOTS, KIND)
                 other_x = hidden_arguments(features, other_phi, other_own, gaps, other_weights, False, KIND)
-                k += product(tl.trans(hidden_layer(other_x, False, TYPE, KIND)), other_second, KIND)
+                other_k, _ = scores(other_x, other_second, False, KIND)
+                k += other_k
+            k += second_bias[None, :] + shift[:, None]
             share = tl.exp(tl.where(inside, k, float("-inf")) - mass[None, :])
             grad_k = share * (grad_k - mean[None, :])
         elif KIND.causal:
@@ -108,30 +112,37 @@ def query_gradients_kernel(
         bias_sum += tl.sum(grad_k, 0)
         slope = grad_k.to(TYPE)
         second_sum += product(hidden, slope, KIND)
-        grad_x = tl.reshape(product(second, tl.trans(slope), KIND), (QUERIES, KIND.units, KEYS))
-        grad_x = times_derivative(grad_x, x, KIND)
+        grad_hidden = product(second, tl.trans(slope), KIND)
+        if KIND.softmax and TYPE != KIND.accumulator:  # slopes of a softmax sum to 0, and b_1's gradient is what remains
+            grad_hidden += product(second, tl.trans((grad_k - slope).to(TYPE)), KIND)
+        grad_x = times_derivative(tl.reshape(grad_hidden, (QUERIES, KIND.units, KEYS)), x, KIND)
+        own_sum += tl.sum(grad_x, 2)
         grad_rows = matrix(grad_x, False)
         phi_sum += product(grad_rows.to(TYPE), features, KIND)
-        numbers = tl.arange(0, NUMBERS)[None, :, None]
-        gap_rows = tl.where(numbers == GAPS, 1.0, tl.zeros((QUERIES, NUMBERS, KEYS), KIND.accumulator))
-        for number in tl.static_range(GAPS):
-            gap_rows = tl.where(numbers == number, of_pairs(gaps[number], False), gap_rows)
-        gap_columns = tl.trans(matrix(gap_rows, False).to(GAP_TYPE))
-        gap_sum += product(grad_rows.to(GAP_TYPE), gap_columns, KIND)
-    rows, slots, numbers = tl.arange(0, ROWS), tl.arange(0, SLOTS), tl.arange(0, NUMBERS)
+        if GAPS > 0:
+            gap_rows = tl.zeros((QUERIES, NUMBERS, KEYS), KIND.accumulator)
+            for number in tl.static_range(GAPS):
+                gap_rows = tl.where(numbers[None, :, None] == number, of_pairs(gaps[number], False), gap_rows)
+            gap_columns = tl.trans(matrix(gap_rows, False).to(GAP_TYPE))
+            gap_sum += product(grad_rows.to(GAP_TYPE), gap_columns, KIND)
+    rows, slots = tl.arange(0, ROWS), tl.arange(0, SLOTS)
     query = start + rows // KIND.units
     row = query * total + part * KIND.units + rows % KIND.units
     present = (query < pairs.chunk)[:, None]
     target = grad_phi + sample * pairs.chunk * total * KIND.width
     at = row[:, None] * KIND.width + tl.arange(0, KIND.width)[None, :]
     tl.store(target + at, phi_sum, mask=present)
+    units = part * KIND.units + tl.arange(0, KIND.units)
+    at = queries[:, None] * total + units[None, :]
+    tl.store(grad_own + sample * pairs.chunk * total + at, own_sum, mask=(queries < pairs.chunk)[:, None])
     # Of the two other products, each row keeps the columns of its own query.
     own_query = (rows // KIND.units)[:, None]
-    gap_sum = tl.where(own_query == (tl.arange(0, QUERIES * NUMBERS) // NUMBERS)[None, :], gap_sum, 0.0)
-    target = grad_gaps + sample * pairs.chunk * total * (GAPS + 1)
-    at = row[:, None] * (GAPS + 1) + numbers[None, :]
-    own_gaps = tl.sum(tl.reshape(gap_sum, (ROWS, QUERIES, NUMBERS)), 1)
-    tl.store(target + at, own_gaps, mask=present & (numbers <= GAPS)[None, :])
+    if GAPS > 0:
+        gap_sum = tl.where(own_query == (tl.arange(0, QUERIES * NUMBERS) // NUMBERS)[None, :], gap_sum, 0.0)
+        target = grad_gaps + sample * pairs.chunk * total * GAPS
+        own_gaps = tl.sum(tl.reshape(gap_sum, (ROWS, QUERIES, NUMBERS)), 1)
+        at = row[:, None] * GAPS + numbers[None, :]
+        tl.store(target + at, own_gaps, mask=present & (numbers < GAPS)[None, :])
     second_sum = tl.where(own_query == (slots // KIND.heads)[None, :], second_sum, 0.0)
     own_slots = tl.reshape(second_sum, (ROWS, SLOTS // KIND.heads, KIND.heads))
     target = grad_second + sample * pairs.chunk * total * KIND.heads
@@ -188,12 +199,14 @@ def key_gradients_kernel(
         phi, own = load_queries(pairs, sample, start, 0, ROWS, KIND)
         gaps = differences(pairs, sample, start, columns, QUERIES, True, KIND)
         x = hidden_arguments(features, phi, own, gaps, weights, True, KIND)
-        k = product(hidden_layer(x, True, TYPE, KIND), second, KIND) + second_bias[None, :]
+        k, _ = scores(x, second, True, KIND)
+        k += second_bias[None, :]
         for part in range(1, KIND.parts):
             part_phi, part_own = load_queries(pairs, sample, start, part, ROWS, KIND)
             part_weights, part_second = load_layers(pairs, part, ROWS, SLOTS, KIND)
             part_x = hidden_arguments(features, part_phi, part_own, gaps, part_weights, True, KIND)
-            k += product(hidden_layer(part_x, True, TYPE, KIND), part_second, KIND)
+            part_k, _ = scores(part_x, part_second, True, KIND)
+            k += part_k
         at, own_channels = slot_channels(pairs, start, QUERIES, SLOTS, KIND)
         of_sample = upstream.grad_out + sample * pairs.queries * pairs.heads * pairs.head_dim
         grad_out = tl.load(of_sample + at, mask=own_channels, other=0.0)

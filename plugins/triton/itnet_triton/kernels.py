@@ -27,7 +27,6 @@ import triton.language as tl
 from itnet_triton.tiles import (
     differences,
     hidden_arguments,
-    hidden_layer,
     load_keys,
     load_layers,
     load_queries,
@@ -35,6 +34,7 @@ from itnet_triton.tiles import (
     load_slot_times,
     load_values,
     product,
+    scores,
     slot_channels,
     store_slots,
 )
@@ -67,12 +67,14 @@ def sums_kernel(pairs, out, log_total, KIND: tl.constexpr, ROWS: tl.constexpr, S
         features = load_keys(pairs, sample, columns, KIND)
         gaps = differences(pairs, sample, start, columns, QUERIES, True, KIND)
         x = hidden_arguments(features, phi, own, gaps, weights, True, KIND)
-        k = product(hidden_layer(x, True, TYPE, KIND), second, KIND) + second_bias[None, :]
+        k, _ = scores(x, second, True, KIND)
+        k += second_bias[None, :]
         for part in range(1, KIND.parts):
             part_phi, part_own = load_queries(pairs, sample, start, part, ROWS, KIND)
             part_weights, part_second = load_layers(pairs, part, ROWS, SLOTS, KIND)
             x = hidden_arguments(features, part_phi, part_own, gaps, part_weights, True, KIND)
-            k += product(hidden_layer(x, True, TYPE, KIND), part_second, KIND)
+            part_k, _ = scores(x, part_second, True, KIND)
+            k += part_k
         inside = (columns < pairs.keys)[:, None]
         if KIND.causal:
             key_time = tl.load(pairs.key_time + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)

@@ -24,7 +24,7 @@ class Kind(NamedTuple):
     axes: int
     """Coordinates of a position; 0 where no input depends on x − y."""
     numbers: int
-    """Columns that hold x − y, ‖x − y‖² and 1 of a pair, a power of two."""
+    """Columns that hold x − y and ‖x − y‖² of a pair, a power of two."""
     heads: int
     """Heads of a program, a power of two; those beyond the last head are masked."""
     dim: int

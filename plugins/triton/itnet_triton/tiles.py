@@ -231,9 +231,27 @@ def hidden_arguments(features, phi, own, gaps, weights, KEYS_FIRST: tl.constexpr
 
 
 @triton.jit
-def hidden_layer(x, KEYS_FIRST: tl.constexpr, TYPE: tl.constexpr, KIND: tl.constexpr):
-    """Return σ(x) as a factor of a matrix product, (keys, rows) or (rows, keys)."""
-    return matrix(activated(x, KIND), KEYS_FIRST).to(TYPE)
+def scores(x, second, KEYS_FIRST: tl.constexpr, KIND: tl.constexpr):
+    """Return W_2 σ(x), (keys, slots), and σ(x) as a factor of a matrix product, (keys, rows) or (rows, keys).
+
+    An error of a softmax's logit is a relative error of its weight: σ(x) is not rounded to half precision there.
+    """
+    TYPE: tl.constexpr = second.dtype
+    hidden = matrix(activated(x, KIND), KEYS_FIRST)
+    factor = hidden.to(TYPE)
+    k = keys_product(factor, second, KEYS_FIRST, KIND)
+    if KIND.softmax and TYPE != KIND.accumulator:
+        k += keys_product((hidden - factor).to(TYPE), second, KEYS_FIRST, KIND)
+    return k, factor
+
+
+@triton.jit
+def keys_product(hidden, second, KEYS_FIRST: tl.constexpr, KIND: tl.constexpr):
+    """Return the product with W_2, (keys, slots)."""
+    if KEYS_FIRST:
+        return product(hidden, second, KIND)
+    else:
+        return product(tl.trans(hidden), second, KIND)
 
 
 @triton.jit
