@@ -59,7 +59,12 @@ def main(device: str) -> None:
         lines = page(name, size, rate, checked, sorted(rows, key=lambda row: (row.head_dim, row.points)))
         if not interpreting:  # after each setting, so that what was measured is there whatever follows
             (HERE.parent / "docs" / "benchmarks" / "gpu.md").write_text("\n".join(lines) + "\n")
-            data = {"device": name, "matrix_rate": rate, "rows": [asdict(row) for row in rows], "shapes": tuned_shapes()}
+            data = {
+                "device": name,
+                "matrix_rate": rate,
+                "rows": [asdict(row) for row in rows],
+                "shapes": tuned_shapes(),
+            }
             data["errors"] = [
                 asdict(each) | {"case": each.case.name, "dtype": str(each.case.dtype)} for each in checked
             ]

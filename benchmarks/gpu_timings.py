@@ -175,7 +175,16 @@ def measure(setting: Setting, device: str) -> list[Measured]:
                 if device == "cuda":
                     torch.cuda.empty_cache()
     rows = [
-        Measured(setting.name, setting.head_dim, setting.points, name, 1e3 * median(f), 1e3 * median(b), peak, given.operations)
+        Measured(
+            setting.name,
+            setting.head_dim,
+            setting.points,
+            name,
+            1e3 * median(f),
+            1e3 * median(b),
+            peak,
+            given.operations,
+        )
         for name, (f, b, peak) in times.items()
         if name not in missing
     ]

@@ -6,6 +6,7 @@ each pair and hidden unit the two take 464 operations on the tensor cores, and a
 results goes to memory.
 """
 
+# ruff: noqa: N806 - constants are in capitals
 from __future__ import annotations
 
 import triton
@@ -49,8 +50,8 @@ def query_gradients_kernel(
     """Write a group of heads' part of the gradients that belong to a chunk of queries.
 
     With g the gradients of the hidden units' arguments, these are `grad_phi` (B, n, U, W), `grad_own` (B, n, U),
-    `grad_gaps` (B, n, U, p + 1) of Σ_keys g (x − y) and g ‖x − y‖², and parts of the gradients of W_2 and b_2, still to be
-    summed over queries and samples: `grad_second` (B, n, U, heads of the group), `grad_bias` (B, n, heads of the group).
+    `grad_gaps` (B, n, U, p + 1) of Σ_keys g (x − y) and g ‖x − y‖², and parts of the gradients of W_2 and b_2, still to
+    be summed over queries and samples: `grad_second` (B, n, U, group's heads), `grad_bias` (B, n, group's heads).
     Tiles are (queries, units, keys). The grid is (blocks of ROWS // units queries, B, parts of the hidden units).
     """
     QUERIES: tl.constexpr = ROWS // KIND.units
@@ -76,7 +77,7 @@ def query_gradients_kernel(
     GAPS: tl.constexpr = KIND.axes + KIND.distance
     NUMBERS: tl.constexpr = KIND.numbers if KIND.numbers * QUERIES >= 16 else 16 // QUERIES
     # ‖x − y‖² may be beyond the range of fp16.
-    GAP_TYPE: tl.constexpr = KIND.accumulator if TYPE == tl.float16 else TYPE
+    GAP_TYPE: tl.constexpr = KIND.accumulator if tl.float16 == TYPE else TYPE
     numbers = tl.arange(0, NUMBERS)
     phi_sum = tl.full((ROWS, KIND.width), 0.0, KIND.accumulator)
     own_sum = tl.full((QUERIES, KIND.units), 0.0, KIND.accumulator)
@@ -113,7 +114,7 @@ def query_gradients_kernel(
         slope = grad_k.to(TYPE)
         second_sum += product(hidden, slope, KIND)
         grad_hidden = product(second, tl.trans(slope), KIND)
-        if KIND.softmax and TYPE != KIND.accumulator:  # slopes of a softmax sum to 0, and b_1's gradient is what remains
+        if KIND.softmax and KIND.accumulator != TYPE:  # a softmax's slopes sum to 0: b_1's gradient is what σ' leaves
             grad_hidden += product(second, tl.trans((grad_k - slope).to(TYPE)), KIND)
         grad_x = times_derivative(tl.reshape(grad_hidden, (QUERIES, KIND.units, KEYS)), x, KIND)
         own_sum += tl.sum(grad_x, 2)

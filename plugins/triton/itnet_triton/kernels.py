@@ -19,6 +19,7 @@ For each pair and hidden unit, at W = 32 columns of ψ, the sums take 96 operati
 (p coordinates) off them, which bound the time: a rate of 30T operations a second off the tensor cores of an H100.
 """
 
+# ruff: noqa: N806 - constants are in capitals
 from __future__ import annotations
 
 import triton
@@ -47,7 +48,6 @@ def sums_kernel(pairs, out, log_total, KIND: tl.constexpr, ROWS: tl.constexpr, S
     The grid is (blocks of ROWS // units queries, B, 1), for the heads from `pairs.head` on.
     """
     QUERIES: tl.constexpr = ROWS // KIND.units
-    TYPE: tl.constexpr = pairs.psi.dtype.element_ty
     sample = tl.program_id(1).to(tl.int64)
     start = tl.program_id(0) * QUERIES
     phi, own = load_queries(pairs, sample, start, 0, ROWS, KIND)

@@ -89,8 +89,9 @@ def mlp_sum_backward(
             pairs = chunk._replace(head=head)
             grads.add_queries_side(rows, pairs, upstream)
             grads.add_keys_side(pairs, upstream)
-    results = zip(DIFFERENTIABLE, grads.results(), strict=True)
-    return tuple(grad if like is None else grad.to(like.dtype) for name, grad in results for like in [getattr(inputs, name)])
+    differentiable: list[Any] = [*inputs[: len(DIFFERENTIABLE)]]
+    results = zip(differentiable, grads.results(), strict=True)
+    return tuple(grad if like is None else grad.to(like.dtype) for like, grad in results)
 
 
 @mlp_sum_backward.register_fake

@@ -52,11 +52,11 @@ class Inputs(NamedTuple):
     key_time: Tensor | None
     """(B, M)."""
     displacement: bool
-    """Whether x − y is an input of the kernel."""
+    """Whether the displacement is an input of the kernel."""
     distance: bool
-    """Whether ‖x − y‖² is one."""
+    """Whether the squared distance is one."""
     activation: str
-    """σ."""
+    """Name of the activation."""
     dtype: torch.dtype
     """Type of the factors of matrix products."""
     precision: str

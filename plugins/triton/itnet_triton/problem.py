@@ -1,4 +1,4 @@
-"""The arguments of the kernels: what they read (`Pairs`, `Upstream`), and what is fixed when they are compiled (`Kind`).
+"""The arguments of the kernels: what they read (`Pairs`, `Upstream`), and what they are compiled for (`Kind`).
 
 Names of shapes: B samples, n queries of a chunk, N queries, M keys, U hidden units (padded to a multiple of
 `Kind.units`), W columns of φ and ψ (`Kind.width`), p coordinates.
@@ -22,9 +22,9 @@ class Kind(NamedTuple):
     moves: bool
     """Whether positions take gradients."""
     axes: int
-    """Coordinates of a position; 0 where no input depends on x − y."""
+    """Coordinates of a position; 0 where no input depends on positions."""
     numbers: int
-    """Columns that hold x − y and ‖x − y‖² of a pair, a power of two."""
+    """Columns that hold the displacement and the squared distance of a pair, a power of two."""
     heads: int
     """Heads of a program, a power of two; those beyond the last head are masked."""
     dim: int
@@ -34,7 +34,7 @@ class Kind(NamedTuple):
     units: int
     """Hidden units of a tile, a power of two."""
     parts: int
-    """Tiles that hold all hidden units: U = parts × units."""
+    """Tiles that hold all hidden units: U is parts times units."""
     accumulator: Any
     """Triton's type of sums."""
     precision: str
@@ -53,7 +53,7 @@ class Pairs(NamedTuple):
     psi: Tensor
     """ψ, (B, M, W)."""
     weight: Tensor
-    """Weights of x − y and ‖x − y‖², (U, geometry)."""
+    """First-layer weights of the displacement and of the squared distance, (U, geometry)."""
     query_positions: Tensor
     """(B, p, N)."""
     key_positions: Tensor

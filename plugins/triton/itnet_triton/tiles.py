@@ -4,6 +4,7 @@ In a matrix product the last or first two axes are one: a *row* is a query and a
 head, a *channel* a head and one of its channels.
 """
 
+# ruff: noqa: N806 - constants are in capitals
 from __future__ import annotations
 
 import triton
@@ -87,7 +88,7 @@ def channels_of(pairs, point, present, KIND: tl.constexpr):
 
 @triton.jit
 def slot_channels(pairs, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
-    """Return where each slot's channels lie in a sample of (B, N, heads, head_dim), and a mask of the slot's own head."""
+    """Return where each slot's channels lie in a sample of (B, N, heads, head_dim), and a mask of its own head."""
     slots, channels = tl.arange(0, SLOTS), tl.arange(0, KIND.heads * KIND.dim)
     query = start + slots // KIND.heads
     present = (slots < QUERIES * KIND.heads) & (query < pairs.chunk)
@@ -240,7 +241,7 @@ def scores(x, second, KEYS_FIRST: tl.constexpr, KIND: tl.constexpr):
     hidden = matrix(activated(x, KIND), KEYS_FIRST)
     factor = hidden.to(TYPE)
     k = keys_product(factor, second, KEYS_FIRST, KIND)
-    if KIND.softmax and TYPE != KIND.accumulator:
+    if KIND.softmax and KIND.accumulator != TYPE:
         k += keys_product((hidden - factor).to(TYPE), second, KEYS_FIRST, KIND)
     return k, factor
 

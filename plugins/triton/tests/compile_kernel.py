@@ -25,7 +25,7 @@ class Driver:
         self.target = GPUTarget("cuda", capability, 32)
 
     def get_current_device(self) -> int:
-        return 0
+        return self.target.arch  # kernels are kept by device
 
     def get_current_stream(self, device: int) -> int:
         return 0

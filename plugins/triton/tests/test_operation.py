@@ -153,6 +153,15 @@ def test_chunks_of_queries_equal_dense(triton: TritonEvaluator, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("normalization", ["none", "softmax"])
+def test_hidden_units_in_parts_equal_dense(
+    triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch, normalization: str
+) -> None:
+    monkeypatch.setattr(prepared, "UNITS", 16)
+    given = problem((1, 9, 20), hidden=37, normalization=normalization)
+    compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)])
 def test_lower_precision_keeps_to_its_errors(
     triton: TritonEvaluator, dtype: torch.dtype, tolerance: float, normalization: str
