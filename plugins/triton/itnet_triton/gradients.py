@@ -1,334 +1,272 @@
-"""The kernels of the gradients: of the queries' side, and of the keys' side; `kernels` says how they compute."""
+"""The kernels of the gradients: of the queries' side, and of the keys' side; `kernels` describes their tiles.
 
+Each takes the slopes dL/dk of a tile from the values and the gradient of the result, (softmax) from k and the saved
+logarithms of the totals as well, and from them in one go the gradients of all hidden units, which are in the tile. For
+each pair and hidden unit the two take 464 operations on the tensor cores, and about 14 + 3 p off them; nothing but
+results goes to memory.
+"""
+
+# ruff: noqa: N806 - constants are in capitals
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
 from itnet_triton.tiles import (
-    activated,
-    add_to,
-    block,
-    derivative,
     differences,
-    filled,
-    position_slopes,
+    hidden_arguments,
+    load_keys,
+    load_layers,
+    load_queries,
+    load_slot_bias,
+    load_slot_times,
+    load_slots,
+    load_values,
+    matrix,
+    of_pairs,
+    of_units,
     product,
-    with_geometry,
+    scores,
+    slot_channels,
+    times_derivative,
+    zeros,
 )
 
 
 @triton.jit
 def query_gradients_kernel(
-    phi,
-    own,
-    psi,
-    weight,
-    query_positions,
-    key_positions,
-    second,
-    second_bias,
-    values,
-    bias,
-    query_time,
-    key_time,
-    reach,
-    grad_out,
-    log_total,
-    delta,
+    pairs,
+    upstream,
     grad_phi,
     grad_own,
-    grad_weight,
-    grad_query_positions,
+    grad_gaps,
     grad_second,
     grad_bias,
-    first,
-    chunk,
-    queries,
-    keys,
-    units,
-    heads,
-    head_dim,
-    head,
-    ACTIVATION: tl.constexpr,
-    SOFTMAX: tl.constexpr,
-    CAUSAL: tl.constexpr,
-    DISPLACEMENT: tl.constexpr,
-    DISTANCE: tl.constexpr,
-    MOVES: tl.constexpr,
-    AXES: tl.constexpr,
-    HEADS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    DIM: tl.constexpr,
-    ACC: tl.constexpr,
-    PRECISION: tl.constexpr,
-    WIDE: tl.constexpr,
-    QUERIES: tl.constexpr,
+    KIND: tl.constexpr,
+    ROWS: tl.constexpr,
+    SLOTS: tl.constexpr,
     KEYS: tl.constexpr,
 ):
-    """Add a group of heads' part to the gradients that belong to a chunk of queries.
+    """Write a group of heads' part of the gradients that belong to a chunk of queries.
 
-    These are `grad_phi` (B, n, UNITS, WIDTH), `grad_own` (B, n, UNITS) and, where MOVES, `grad_query_positions`
-    (B, N, AXES); and, to be summed over queries and samples, `grad_weight` (B, UNITS, geometry, n), `grad_second`
-    (B, UNITS, heads, n) and `grad_bias` (B, heads, n), the gradients of the weights of x − y and ‖x − y‖², W_2 and b_2.
-    The grid is (blocks of queries, B).
+    With g the gradients of the hidden units' arguments, these are `grad_phi` (B, n, U, W), `grad_own` (B, n, U),
+    `grad_gaps` (B, n, U, p + 1) of Σ_keys g (x − y) and g ‖x − y‖², and parts of the gradients of W_2 and b_2, still to
+    be summed over queries and samples: `grad_second` (B, n, U, group's heads), `grad_bias` (B, n, group's heads).
+    Tiles are (queries, units, keys). The grid is (blocks of ROWS // units queries, B, parts of the hidden units).
     """
+    QUERIES: tl.constexpr = ROWS // KIND.units
+    TYPE: tl.constexpr = pairs.psi.dtype.element_ty
+    total: tl.constexpr = KIND.parts * KIND.units
     sample = tl.program_id(1).to(tl.int64)
-    rows = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
-    width, dims = tl.arange(0, WIDTH), tl.arange(0, DIM)
-    owned = (rows[:, None] < chunk) & (width[None, :] < WIDTH)
-    geometry: tl.constexpr = AXES * DISPLACEMENT + DISTANCE
-    phi += sample * chunk * units * WIDTH
-    own += sample * chunk * units
-    query_positions += (sample * queries + first) * AXES
-    key_positions += sample * keys * AXES
-    grad_phi += sample * chunk * units * WIDTH
-    grad_own += sample * chunk * units
-    grad_weight += sample * units * geometry * chunk
-    grad_query_positions += (sample * queries + first) * AXES
-    grad_second += sample * units * heads * chunk + head * chunk
-    grad_bias += (sample * heads + head) * chunk
-    psi += sample * keys * WIDTH
-    values += sample * keys * heads * head_dim + head * head_dim
-    grad_out += (sample * queries + first) * heads * head_dim + head * head_dim
-    log_total += (sample * heads + head) * queries + first
-    delta += (sample * heads + head) * queries + first
-    second += head * units
-    end = keys
-    if CAUSAL:
-        end = tl.max(tl.load(reach + sample * queries + first + rows, mask=rows < chunk, other=0))
-        time = tl.load(query_time + sample * queries + first + rows, mask=rows < chunk, other=0.0)
-    grad_k_sum = filled(0.0, HEADS, QUERIES, 0, ACC)
-    for start in range(0, end, KEYS):
-        tl.debug_barrier()  # what other threads of this program added for the block before is to be seen
-        columns = start + tl.arange(0, KEYS)
-        features = block(psi, columns, keys, WIDTH, width, WIDTH)
-        gaps = differences(rows, chunk, query_positions, columns, keys, key_positions, AXES, DISTANCE, False)
-        inside = (columns < keys)[None, :]
-        if CAUSAL:
-            key_times = tl.load(key_time + sample * keys + columns, mask=columns < keys, other=0.0)
-            inside = inside & (key_times[None, :] <= time[:, None])
-        k = filled(0.0, HEADS, QUERIES, KEYS, ACC)
-        if SOFTMAX:
-            for unit in range(units):
-                form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
-                before = product(form, tl.trans(features), ACC, PRECISION, WIDE)
-                before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[:, None]
-                before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
-                hidden = activated(before, ACTIVATION)
-                new_k = ()
-                for h in tl.static_range(HEADS):
-                    new_k = new_k + (k[h] + tl.load(second + h * units + unit) * hidden,)
-                k = new_k
-        grad_k, new_grad_k_sum = (), ()
-        for h in tl.static_range(HEADS):
-            content = block(values + h * head_dim, columns, keys, heads * head_dim, dims, head_dim)
-            given = block(grad_out + h * head_dim, rows, chunk, heads * head_dim, dims, head_dim)
-            slope = product(given, tl.trans(content), ACC, PRECISION, WIDE)
-            if SOFTMAX:
-                shift = tl.load(bias + sample * keys + columns, mask=columns < keys, other=0.0)
-                score = k[h] + tl.load(second_bias + head + h) + shift[None, :]
-                mass = tl.load(log_total + h * queries + rows, mask=rows < chunk, other=float("inf"))
-                mean = tl.load(delta + h * queries + rows, mask=rows < chunk, other=0.0)
-                share = tl.exp(tl.where(inside, score, float("-inf")) - mass[:, None])
-                slope = share * (slope - mean[:, None])
-            elif CAUSAL:
-                slope = tl.where(inside, slope, 0.0)
-            grad_k = grad_k + (slope,)
-            new_grad_k_sum = new_grad_k_sum + (grad_k_sum[h] + tl.sum(slope, 1),)
-        grad_k_sum = new_grad_k_sum
-        slopes = filled(0.0, AXES * MOVES, QUERIES, KEYS, ACC)
-        for unit in range(units):
-            form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
-            before = product(form, tl.trans(features), ACC, PRECISION, WIDE)
-            before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[:, None]
-            before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
-            hidden = activated(before, ACTIVATION)
-            grad_hidden = tl.full((QUERIES, KEYS), 0.0, ACC)
-            for h in tl.static_range(HEADS):
-                grad_hidden += tl.load(second + h * units + unit) * grad_k[h]
-                add_to(grad_second + (unit * heads + h) * chunk + rows, tl.sum(grad_k[h] * hidden, 1), rows < chunk)
-            grad_before = grad_hidden * derivative(before, ACTIVATION)
-            part = product(grad_before.to(features.dtype), features, ACC, PRECISION, WIDE)
-            add_to(grad_phi + unit * WIDTH + rows[:, None] * (units * WIDTH) + width[None, :], part, owned)
-            add_to(grad_own + rows * units + unit, tl.sum(grad_before, 1), rows < chunk)
-            of_weight = grad_weight + unit * geometry * chunk + rows
-            if DISPLACEMENT:
-                for axis in tl.static_range(AXES):
-                    add_to(of_weight + axis * chunk, tl.sum(grad_before * gaps[axis], 1), rows < chunk)
-            if DISTANCE:
-                add_to(of_weight + AXES * DISPLACEMENT * chunk, tl.sum(grad_before * gaps[AXES], 1), rows < chunk)
-            if MOVES:
-                slopes = position_slopes(
-                    slopes, grad_before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE
-                )
-        if MOVES:
-            for axis in tl.static_range(AXES):
-                add_to(grad_query_positions + rows * AXES + axis, tl.sum(slopes[axis], 1), rows < chunk)
-    for h in tl.static_range(HEADS):
-        tl.store(grad_bias + h * chunk + rows, grad_k_sum[h], mask=rows < chunk)
+    start, part = tl.program_id(0) * QUERIES, tl.program_id(2)
+    phi, own = load_queries(pairs, sample, start, part, ROWS, KIND)
+    weights, second = load_layers(pairs, part, ROWS, SLOTS, KIND)
+    at, own_channels = slot_channels(pairs, start, QUERIES, SLOTS, KIND)
+    of_sample = upstream.grad_out + sample * pairs.queries * pairs.heads * pairs.head_dim
+    grad_out = tl.load(of_sample + at, mask=own_channels, other=0.0)
+    end = pairs.keys
+    queries = start + tl.arange(0, QUERIES)
+    if KIND.causal:
+        reach = pairs.reach + sample * pairs.queries + pairs.first + queries
+        end = tl.max(tl.load(reach, mask=queries < pairs.chunk, other=0))
+        time = load_slot_times(pairs, sample, start, QUERIES, SLOTS, KIND)
+    if KIND.softmax:
+        second_bias = load_slot_bias(pairs, SLOTS, KIND)
+        mass = load_slots(pairs, upstream.log_total, sample, start, float("inf"), QUERIES, SLOTS, KIND)
+        mean = load_slots(pairs, upstream.delta, sample, start, 0.0, QUERIES, SLOTS, KIND)
+    GAPS: tl.constexpr = KIND.axes + KIND.distance
+    NUMBERS: tl.constexpr = KIND.numbers if KIND.numbers * QUERIES >= 16 else 16 // QUERIES
+    # ‖x − y‖² may be beyond the range of fp16.
+    GAP_TYPE: tl.constexpr = KIND.accumulator if tl.float16 == TYPE else TYPE
+    numbers = tl.arange(0, NUMBERS)
+    phi_sum = tl.full((ROWS, KIND.width), 0.0, KIND.accumulator)
+    own_sum = tl.full((QUERIES, KIND.units), 0.0, KIND.accumulator)
+    gap_sum = tl.full((ROWS, QUERIES * NUMBERS), 0.0, KIND.accumulator)
+    second_sum = tl.full((ROWS, SLOTS), 0.0, KIND.accumulator)
+    bias_sum = tl.full((SLOTS,), 0.0, KIND.accumulator)
+    for begin in range(0, end, KEYS):
+        columns = begin + tl.arange(0, KEYS)
+        features = load_keys(pairs, sample, columns, KIND)
+        values = load_values(pairs, sample, columns, KIND)
+        gaps = differences(pairs, sample, start, columns, QUERIES, False, KIND)
+        x = hidden_arguments(features, phi, own, gaps, weights, False, KIND)
+        k, hidden = scores(x, second, False, KIND)
+        grad_k = product(values, tl.trans(grad_out), KIND)
+        inside = (columns < pairs.keys)[:, None]
+        if KIND.causal:
+            key_time = tl.load(pairs.key_time + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
+            inside = inside & (key_time[:, None] <= time[None, :])
+        if KIND.softmax:
+            shift = tl.load(pairs.bias + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
+            for step in range(1, KIND.parts):
+                other = (part + step) % KIND.parts
+                other_phi, other_own = load_queries(pairs, sample, start, other, ROWS, KIND)
+                other_weights, other_second = load_layers(pairs, other, ROWS, SLOTS, KIND)
+                other_x = hidden_arguments(features, other_phi, other_own, gaps, other_weights, False, KIND)
+                other_k, _ = scores(other_x, other_second, False, KIND)
+                k += other_k
+            k += second_bias[None, :] + shift[:, None]
+            share = tl.exp(tl.where(inside, k, float("-inf")) - mass[None, :])
+            grad_k = share * (grad_k - mean[None, :])
+        elif KIND.causal:
+            grad_k = tl.where(inside, grad_k, 0.0)
+        bias_sum += tl.sum(grad_k, 0)
+        slope = grad_k.to(TYPE)
+        second_sum += product(hidden, slope, KIND)
+        grad_hidden = product(second, tl.trans(slope), KIND)
+        if KIND.softmax and KIND.accumulator != TYPE:  # a softmax's slopes sum to 0: b_1's gradient is what σ' leaves
+            grad_hidden += product(second, tl.trans((grad_k - slope).to(TYPE)), KIND)
+        grad_x = times_derivative(tl.reshape(grad_hidden, (QUERIES, KIND.units, KEYS)), x, KIND)
+        own_sum += tl.sum(grad_x, 2)
+        grad_rows = matrix(grad_x, False)
+        phi_sum += product(grad_rows.to(TYPE), features, KIND)
+        if GAPS > 0:
+            gap_rows = tl.zeros((QUERIES, NUMBERS, KEYS), KIND.accumulator)
+            for number in tl.static_range(GAPS):
+                gap_rows = tl.where(numbers[None, :, None] == number, of_pairs(gaps[number], False), gap_rows)
+            gap_columns = tl.trans(matrix(gap_rows, False).to(GAP_TYPE))
+            gap_sum += product(grad_rows.to(GAP_TYPE), gap_columns, KIND)
+    rows, slots = tl.arange(0, ROWS), tl.arange(0, SLOTS)
+    query = start + rows // KIND.units
+    row = query * total + part * KIND.units + rows % KIND.units
+    present = (query < pairs.chunk)[:, None]
+    target = grad_phi + sample * pairs.chunk * total * KIND.width
+    at = row[:, None] * KIND.width + tl.arange(0, KIND.width)[None, :]
+    tl.store(target + at, phi_sum, mask=present)
+    units = part * KIND.units + tl.arange(0, KIND.units)
+    at = queries[:, None] * total + units[None, :]
+    tl.store(grad_own + sample * pairs.chunk * total + at, own_sum, mask=(queries < pairs.chunk)[:, None])
+    # Of the two other products, each row keeps the columns of its own query.
+    own_query = (rows // KIND.units)[:, None]
+    if GAPS > 0:
+        gap_sum = tl.where(own_query == (tl.arange(0, QUERIES * NUMBERS) // NUMBERS)[None, :], gap_sum, 0.0)
+        target = grad_gaps + sample * pairs.chunk * total * GAPS
+        own_gaps = tl.sum(tl.reshape(gap_sum, (ROWS, QUERIES, NUMBERS)), 1)
+        at = row[:, None] * GAPS + numbers[None, :]
+        tl.store(target + at, own_gaps, mask=present & (numbers < GAPS)[None, :])
+    second_sum = tl.where(own_query == (slots // KIND.heads)[None, :], second_sum, 0.0)
+    own_slots = tl.reshape(second_sum, (ROWS, SLOTS // KIND.heads, KIND.heads))
+    target = grad_second + sample * pairs.chunk * total * KIND.heads
+    at = row[:, None] * KIND.heads + tl.arange(0, KIND.heads)[None, :]
+    tl.store(target + at, tl.sum(own_slots, 1), mask=present)
+    of_slot = start + slots // KIND.heads
+    present = (slots < QUERIES * KIND.heads) & (of_slot < pairs.chunk) & (part == 0)
+    target = grad_bias + (sample * pairs.chunk + start) * KIND.heads
+    tl.store(target + slots, bias_sum, mask=present)
 
 
 @triton.jit
 def key_gradients_kernel(
-    phi,
-    own,
-    psi,
-    weight,
-    query_positions,
-    key_positions,
-    second,
-    second_bias,
-    values,
-    bias,
-    query_time,
-    key_time,
-    reach,
-    grad_out,
-    log_total,
-    delta,
+    pairs,
+    upstream,
     grad_psi,
     grad_key_positions,
     grad_values,
     grad_shift,
-    first,
-    chunk,
-    queries,
-    keys,
-    units,
-    heads,
-    head_dim,
-    head,
-    ACTIVATION: tl.constexpr,
-    SOFTMAX: tl.constexpr,
-    CAUSAL: tl.constexpr,
-    DISPLACEMENT: tl.constexpr,
-    DISTANCE: tl.constexpr,
-    MOVES: tl.constexpr,
-    AXES: tl.constexpr,
-    HEADS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    DIM: tl.constexpr,
-    ACC: tl.constexpr,
-    PRECISION: tl.constexpr,
-    WIDE: tl.constexpr,
-    QUERIES: tl.constexpr,
+    span,
+    KIND: tl.constexpr,
+    ROWS: tl.constexpr,
+    SLOTS: tl.constexpr,
     KEYS: tl.constexpr,
 ):
-    """Add a chunk of queries' and a group of heads' part to the gradients that belong to the keys.
+    """Write the part of a chunk's span of queries, and of a group of heads, of the gradients that belong to the keys.
 
-    These are `grad_psi` (B, M, WIDTH), `grad_values` (B, M, heads, head_dim), `grad_shift` (B, M) of the bias and,
-    where MOVES, `grad_key_positions` (B, M, AXES).
-    Tiles are (keys, queries) here, so that sums over queries stay within a row. The grid is (blocks of keys, B).
+    These are, each with an axis for the spans in front, `grad_psi` (B, M, W), `grad_values` (B, M, heads of the group
+    and their channels, padded), `grad_shift` (B, M) of the bias and, where `KIND.moves`, `grad_key_positions` (B, M,
+    p). Tiles are (keys, queries, units). The grid is (blocks of keys, B, spans of queries).
     """
+    QUERIES: tl.constexpr = ROWS // KIND.units
+    TYPE: tl.constexpr = pairs.psi.dtype.element_ty
     sample = tl.program_id(1).to(tl.int64)
     columns = tl.program_id(0) * KEYS + tl.arange(0, KEYS)
-    width, dims = tl.arange(0, WIDTH), tl.arange(0, DIM)
-    geometry: tl.constexpr = AXES * DISPLACEMENT + DISTANCE
-    phi += sample * chunk * units * WIDTH
-    own += sample * chunk * units
-    query_positions += (sample * queries + first) * AXES
-    key_positions += sample * keys * AXES
-    values += sample * keys * heads * head_dim + head * head_dim
-    grad_out += (sample * queries + first) * heads * head_dim + head * head_dim
-    log_total += (sample * heads + head) * queries + first
-    delta += (sample * heads + head) * queries + first
-    second += head * units
-    features = block(psi + sample * keys * WIDTH, columns, keys, WIDTH, width, WIDTH)
-    begin = 0
-    if CAUSAL:
-        begin = tl.min(tl.load(reach + sample * keys + columns, mask=columns < keys, other=2147483647))
-        begin = tl.maximum(begin - first, 0) // QUERIES * QUERIES
-        key_times = tl.load(key_time + sample * keys + columns, mask=columns < keys, other=0.0)
-    if SOFTMAX:
-        shift = tl.load(bias + sample * keys + columns, mask=columns < keys, other=float("-inf"))
-    psi_sum = tl.full((KEYS, WIDTH), 0.0, ACC)
-    shift_sum = tl.full((KEYS,), 0.0, ACC)
-    values_sum = filled(0.0, HEADS, KEYS, DIM, ACC)
-    position_sum = filled(0.0, AXES * MOVES, KEYS, 0, ACC)
-    for start in range(begin, chunk, QUERIES):
-        rows = start + tl.arange(0, QUERIES)
-        inside = (columns[:, None] < keys) & (rows[None, :] < chunk)
-        gaps = differences(rows, chunk, query_positions, columns, keys, key_positions, AXES, DISTANCE, True)
-        if CAUSAL:
-            time = tl.load(query_time + sample * queries + first + rows, mask=rows < chunk, other=0.0)
-            inside = inside & (key_times[:, None] <= time[None, :])
-        grad_k = ()
-        for h in tl.static_range(HEADS):
-            content = block(values + h * head_dim, columns, keys, heads * head_dim, dims, head_dim)
-            given = block(grad_out + h * head_dim, rows, chunk, heads * head_dim, dims, head_dim)
-            slope = product(content, tl.trans(given), ACC, PRECISION, WIDE)
-            if CAUSAL:
-                slope = tl.where(inside, slope, 0.0)
-            grad_k = grad_k + (slope,)
-        k = filled(0.0, HEADS, KEYS, QUERIES, ACC)
-        slopes = filled(0.0, AXES * MOVES, KEYS, QUERIES, ACC)
-        for unit in range(units):
-            form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
-            before = product(features, tl.trans(form), ACC, PRECISION, WIDE)
-            before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[None, :]
-            before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
-            hidden = activated(before, ACTIVATION)
-            new_k = ()
-            grad_hidden = tl.full((KEYS, QUERIES), 0.0, ACC)
-            for h in tl.static_range(HEADS):
-                factor = tl.load(second + h * units + unit)
-                new_k = new_k + (k[h] + factor * hidden,)
-                if not SOFTMAX:
-                    grad_hidden += factor * grad_k[h]
-            k = new_k
-            if not SOFTMAX:  # with it the slopes need all of k first
-                grad_before = grad_hidden * derivative(before, ACTIVATION)
-                psi_sum += product(grad_before.to(features.dtype), form, ACC, PRECISION, WIDE)
-                if MOVES:
-                    slopes = position_slopes(
-                        slopes, grad_before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE
-                    )
-        new_grad_k, new_values_sum = (), ()
-        for h in tl.static_range(HEADS):
-            given = block(grad_out + h * head_dim, rows, chunk, heads * head_dim, dims, head_dim)
-            score = k[h] + tl.load(second_bias + head + h)
-            if SOFTMAX:
-                mass = tl.load(log_total + h * queries + rows, mask=rows < chunk, other=float("inf"))
-                mean = tl.load(delta + h * queries + rows, mask=rows < chunk, other=0.0)
-                score = tl.exp(tl.where(inside, score + shift[:, None], float("-inf")) - mass[None, :])
-                slope = score * (grad_k[h] - mean[None, :])
-                shift_sum += tl.sum(slope, 1)
-                new_grad_k = new_grad_k + (slope,)
-            elif CAUSAL:
-                score = tl.where(inside, score, 0.0)
-            new_values_sum = new_values_sum + (
-                values_sum[h] + product(score.to(given.dtype), given, ACC, PRECISION, WIDE),
+    features = load_keys(pairs, sample, columns, KIND)
+    values = load_values(pairs, sample, columns, KIND)
+    weights, second = load_layers(pairs, 0, ROWS, SLOTS, KIND)
+    second_bias = load_slot_bias(pairs, SLOTS, KIND)
+    begin = tl.program_id(2) * span
+    end = tl.minimum(begin + span, pairs.chunk)
+    if KIND.causal:
+        reach = tl.load(pairs.reach + sample * pairs.keys + columns, mask=columns < pairs.keys, other=2147483647)
+        begin = tl.maximum(begin, (tl.min(reach) - pairs.first) // QUERIES * QUERIES)
+        key_time = tl.load(pairs.key_time + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
+    if KIND.softmax:
+        shift = tl.load(pairs.bias + sample * pairs.keys + columns, mask=columns < pairs.keys, other=float("-inf"))
+    AXES: tl.constexpr = KIND.axes
+    psi_sum = tl.full((KEYS, KIND.width), 0.0, KIND.accumulator)
+    values_sum = tl.full((KEYS, KIND.heads * KIND.dim), 0.0, KIND.accumulator)
+    shift_sum = tl.full((KEYS,), 0.0, KIND.accumulator)
+    position_sum = zeros(AXES * KIND.moves, KEYS, 0, KIND)
+    for start in range(begin, end, QUERIES):
+        phi, own = load_queries(pairs, sample, start, 0, ROWS, KIND)
+        gaps = differences(pairs, sample, start, columns, QUERIES, True, KIND)
+        x = hidden_arguments(features, phi, own, gaps, weights, True, KIND)
+        k, _ = scores(x, second, True, KIND)
+        k += second_bias[None, :]
+        for part in range(1, KIND.parts):
+            part_phi, part_own = load_queries(pairs, sample, start, part, ROWS, KIND)
+            part_weights, part_second = load_layers(pairs, part, ROWS, SLOTS, KIND)
+            part_x = hidden_arguments(features, part_phi, part_own, gaps, part_weights, True, KIND)
+            part_k, _ = scores(part_x, part_second, True, KIND)
+            k += part_k
+        at, own_channels = slot_channels(pairs, start, QUERIES, SLOTS, KIND)
+        of_sample = upstream.grad_out + sample * pairs.queries * pairs.heads * pairs.head_dim
+        grad_out = tl.load(of_sample + at, mask=own_channels, other=0.0)
+        grad_k = product(values, tl.trans(grad_out), KIND)
+        inside = (columns < pairs.keys)[:, None]
+        if KIND.causal:
+            time = load_slot_times(pairs, sample, start, QUERIES, SLOTS, KIND)
+            inside = inside & (key_time[:, None] <= time[None, :])
+        if KIND.softmax:
+            mass = load_slots(pairs, upstream.log_total, sample, start, float("inf"), QUERIES, SLOTS, KIND)
+            mean = load_slots(pairs, upstream.delta, sample, start, 0.0, QUERIES, SLOTS, KIND)
+            k = tl.exp(tl.where(inside, k + shift[:, None], float("-inf")) - mass[None, :])
+            grad_k = k * (grad_k - mean[None, :])
+            shift_sum += tl.sum(grad_k, 1)
+        elif KIND.causal:
+            k, grad_k = tl.where(inside, k, 0.0), tl.where(inside, grad_k, 0.0)
+        values_sum += product(k.to(grad_out.dtype), grad_out, KIND)
+        slope = grad_k.to(TYPE)
+        psi_part, position_sum = key_parts(slope, x, phi, gaps, weights, second, position_sum, KIND)
+        psi_sum += psi_part
+        for part in range(1, KIND.parts):
+            part_phi, part_own = load_queries(pairs, sample, start, part, ROWS, KIND)
+            part_weights, part_second = load_layers(pairs, part, ROWS, SLOTS, KIND)
+            part_x = hidden_arguments(features, part_phi, part_own, gaps, part_weights, True, KIND)
+            psi_part, position_sum = key_parts(
+                slope, part_x, part_phi, gaps, part_weights, part_second, position_sum, KIND
             )
-        values_sum = new_values_sum
-        if SOFTMAX:
-            for unit in range(units):
-                form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
-                before = product(features, tl.trans(form), ACC, PRECISION, WIDE)
-                before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[None, :]
-                before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
-                grad_hidden = tl.full((KEYS, QUERIES), 0.0, ACC)
-                for h in tl.static_range(HEADS):
-                    grad_hidden += tl.load(second + h * units + unit) * new_grad_k[h]
-                grad_before = grad_hidden * derivative(before, ACTIVATION)
-                psi_sum += product(grad_before.to(features.dtype), form, ACC, PRECISION, WIDE)
-                if MOVES:
-                    slopes = position_slopes(
-                        slopes, grad_before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE
-                    )
-        if MOVES:
-            new_position_sum = ()
-            for axis in tl.static_range(AXES):
-                new_position_sum = new_position_sum + (position_sum[axis] + tl.sum(slopes[axis], 1),)
-            position_sum = new_position_sum
-    if MOVES:
+            psi_sum += psi_part
+    place = (tl.program_id(2) * tl.num_programs(1) + sample) * pairs.keys
+    present = columns < pairs.keys
+    at = columns[:, None] * KIND.width + tl.arange(0, KIND.width)[None, :]
+    tl.store(grad_psi + place * KIND.width + at, psi_sum, mask=present[:, None])
+    CHANNELS: tl.constexpr = KIND.heads * KIND.dim
+    at = columns[:, None] * CHANNELS + tl.arange(0, CHANNELS)[None, :]
+    tl.store(grad_values + place * CHANNELS + at, values_sum, mask=present[:, None])
+    if KIND.softmax:
+        tl.store(grad_shift + place + columns, shift_sum, mask=present)
+    if KIND.moves:
         for axis in tl.static_range(AXES):
-            add_to(grad_key_positions + (sample * keys + columns) * AXES + axis, -position_sum[axis], columns < keys)
-    place = grad_psi + sample * keys * WIDTH + columns[:, None] * WIDTH + width[None, :]
-    add_to(place, psi_sum, (columns[:, None] < keys) & (width[None, :] < WIDTH))
-    if SOFTMAX:
-        add_to(grad_shift + sample * keys + columns, shift_sum, columns < keys)
-    owned = (columns[:, None] < keys) & (dims[None, :] < head_dim)
-    for h in tl.static_range(HEADS):
-        place = grad_values + sample * keys * heads * head_dim + (head + h) * head_dim
-        add_to(place + columns[:, None] * (heads * head_dim) + dims[None, :], values_sum[h], owned)
+            target = grad_key_positions + (place + columns) * KIND.axes + axis
+            tl.store(target, -position_sum[axis], mask=present)
+
+
+@triton.jit
+def key_parts(slope, x, phi, gaps, weights, second, position_sum, KIND: tl.constexpr):
+    """Return what a tile adds to ψ's gradient, and `position_sum` with what it adds to that of −y."""
+    QUERIES: tl.constexpr = x.shape[1]
+    AXES: tl.constexpr = KIND.axes
+    SQUARE: tl.constexpr = AXES * KIND.displacement
+    grad_x = tl.reshape(product(slope, tl.trans(second), KIND), (slope.shape[0], QUERIES, KIND.units))
+    grad_x = times_derivative(grad_x, x, KIND)
+    new_position_sum = ()
+    if KIND.moves:
+        for axis in tl.static_range(AXES):
+            of_axis = tl.zeros_like(grad_x)
+            if KIND.displacement:
+                of_axis += of_units(weights[axis], True)
+            if KIND.distance:
+                of_axis += 2.0 * of_units(weights[SQUARE], True) * of_pairs(gaps[axis], True)
+            part_sum = tl.sum(tl.sum(grad_x * of_axis, 2), 1)
+            new_position_sum = new_position_sum + (position_sum[axis] + part_sum,)
+    return product(matrix(grad_x, True).to(phi.dtype), phi, KIND), new_position_sum

@@ -1,132 +1,103 @@
-"""The kernel of the sums. What is said here holds for those of the gradients too.
+"""The kernel of the sums. What is described here holds for those of the gradients too.
 
-The argument of a hidden unit c is own_c(x) + φ_c(x)·ψ(y) + ⟨weight_c, [x − y, ‖x − y‖²]⟩. `phi` (B, n, UNITS, WIDTH)
-and `own` (B, n, UNITS) hold a chunk of the queries, `psi` (B, M, WIDTH) all keys: a matrix product. What depends on
-x − y would cancel in it, and is added from the positions in float32; DISPLACEMENT and DISTANCE say what there is. A
-program owns a block of queries (or keys), walks over the others in blocks, and keeps the scores k of a tile for HEADS
-heads in registers; a pair tensor never exists. No two programs write to one place, so that there are no atomics, and a
-result is the same bit for bit whenever it is computed by the same shapes.
+The argument of a hidden unit c is own_c(x) + φ_c(x)·ψ(y) + ⟨weight_c, [x − y, ‖x − y‖²]⟩. What depends on x − y would
+cancel in the matrix product, and is added from the positions in float32.
+
+A tile holds a few queries, all their hidden units and a block of keys, so that everything is a matrix product of a
+shape that tensor cores take, as in attention, where a query's hidden units stand for queries:
+
+    x = ψ φᵀ (keys × rows),   k = σ(x) W (keys × slots),   out = kᵀ v (slots × channels);   row = (query, unit),
+    slot = (query, head),     channel = (head, its channels),
+
+with W block-diagonal in queries: four queries of four heads fill the 16 columns of a smallest product. A program of the
+sums, and of the gradients of the queries' side, owns a few queries, keeps their results in registers, and walks over
+the keys; one of the gradients of the keys' side owns a block of keys, and walks over the queries. Hidden units beyond
+`Kind.units` are taken in parts. A tensor of all pairs never exists, and no two programs write to one place: a result is
+the same bit for bit whenever it is computed by the same shapes.
+
+For each pair and hidden unit, at W = 32 columns of ψ, the sums take 96 operations on the tensor cores, and about 2 + p
+(p coordinates) off them, which bound the time: a rate of 30T operations a second off the tensor cores of an H100.
 """
 
+# ruff: noqa: N806 - constants are in capitals
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-from itnet_triton.tiles import activated, block, differences, filled, product, with_geometry
+from itnet_triton.tiles import (
+    differences,
+    hidden_arguments,
+    load_keys,
+    load_layers,
+    load_queries,
+    load_slot_bias,
+    load_slot_times,
+    load_values,
+    product,
+    scores,
+    slot_channels,
+    store_slots,
+)
 
 
 @triton.jit
-def sums_kernel(
-    phi,
-    own,
-    psi,
-    weight,
-    query_positions,
-    key_positions,
-    second,
-    second_bias,
-    values,
-    bias,
-    query_time,
-    key_time,
-    reach,
-    out,
-    log_total,
-    first,
-    chunk,
-    queries,
-    keys,
-    units,
-    heads,
-    head_dim,
-    ACTIVATION: tl.constexpr,
-    SOFTMAX: tl.constexpr,
-    CAUSAL: tl.constexpr,
-    DISPLACEMENT: tl.constexpr,
-    DISTANCE: tl.constexpr,
-    AXES: tl.constexpr,
-    HEADS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    DIM: tl.constexpr,
-    ACC: tl.constexpr,
-    PRECISION: tl.constexpr,
-    WIDE: tl.constexpr,
-    QUERIES: tl.constexpr,
-    KEYS: tl.constexpr,
-):
-    """Write Σ_j k v_j (SOFTMAX: Σ_j e^(k + bias) v_j / Σ_j e^(k + bias), and the total's logarithm) for a chunk.
+def sums_kernel(pairs, out, log_total, KIND: tl.constexpr, ROWS: tl.constexpr, SLOTS: tl.constexpr, KEYS: tl.constexpr):
+    """Write Σ_j k v_j (softmax: Σ_j e^(k + bias) v_j / Σ_j e^(k + bias), and the total's logarithm) for a chunk.
 
-    The grid is (blocks of queries, B, groups of heads). `first` is where the chunk begins among the queries.
+    The grid is (blocks of ROWS // units queries, B, 1), for the heads from `pairs.head` on.
     """
+    QUERIES: tl.constexpr = ROWS // KIND.units
     sample = tl.program_id(1).to(tl.int64)
-    head = tl.program_id(2) * HEADS
-    rows = tl.program_id(0) * QUERIES + tl.arange(0, QUERIES)
-    width, dims = tl.arange(0, WIDTH), tl.arange(0, DIM)
-    geometry: tl.constexpr = AXES * DISPLACEMENT + DISTANCE
-    phi += sample * chunk * units * WIDTH
-    own += sample * chunk * units
-    query_positions += (sample * queries + first) * AXES
-    key_positions += sample * keys * AXES
-    psi += sample * keys * WIDTH
-    values += sample * keys * heads * head_dim + head * head_dim
-    second += head * units
-    end = keys
-    if CAUSAL:
-        end = tl.max(tl.load(reach + sample * queries + first + rows, mask=rows < chunk, other=0))
-        time = tl.load(query_time + sample * queries + first + rows, mask=rows < chunk, other=0.0)
-    sums = filled(0.0, HEADS, QUERIES, DIM, ACC)
-    peak = filled(-3.0e38, HEADS, QUERIES, 0, ACC)
-    total = filled(0.0, HEADS, QUERIES, 0, ACC)
-    for start in range(0, end, KEYS):
-        columns = start + tl.arange(0, KEYS)
-        features = tl.trans(block(psi, columns, keys, WIDTH, width, WIDTH))
-        gaps = differences(rows, chunk, query_positions, columns, keys, key_positions, AXES, DISTANCE, False)
-        k = filled(0.0, HEADS, QUERIES, KEYS, ACC)
-        for unit in range(units):
-            form = block(phi + unit * WIDTH, rows, chunk, units * WIDTH, width, WIDTH)
-            before = product(form, features, ACC, PRECISION, WIDE)
-            before += tl.load(own + rows * units + unit, mask=rows < chunk, other=0.0)[:, None]
-            before = with_geometry(before, gaps, weight + unit * geometry, AXES, DISPLACEMENT, DISTANCE)
-            hidden = activated(before, ACTIVATION)
-            new_k = ()
-            for h in tl.static_range(HEADS):
-                new_k = new_k + (k[h] + tl.load(second + h * units + unit) * hidden,)
-            k = new_k
-        inside = (columns < keys)[None, :]
-        if CAUSAL:
-            key_times = tl.load(key_time + sample * keys + columns, mask=columns < keys, other=0.0)
-            inside = inside & (key_times[None, :] <= time[:, None])
-        new_sums, new_peak, new_total = (), (), ()
-        for h in tl.static_range(HEADS):
-            content = block(values + h * head_dim, columns, keys, heads * head_dim, dims, head_dim)
-            score = k[h] + tl.load(second_bias + head + h)
-            if SOFTMAX:
-                shift = tl.load(bias + sample * keys + columns, mask=columns < keys, other=0.0)
-                score = tl.where(inside, score + shift[None, :], float("-inf"))
-                top = tl.maximum(peak[h], tl.max(score, 1))
-                decay = tl.exp(peak[h] - top)
-                score = tl.exp(score - top[:, None])
-                new_peak = new_peak + (top,)
-                new_total = new_total + (total[h] * decay + tl.sum(score, 1),)
-                kept = sums[h] * decay[:, None]
-            else:
-                if CAUSAL:  # beyond the last key the values are 0
-                    score = tl.where(inside, score, 0.0)
-                kept = sums[h]
-                new_peak = new_peak + (peak[h],)
-                new_total = new_total + (total[h],)
-            new_sums = new_sums + (kept + product(score.to(content.dtype), content, ACC, PRECISION, WIDE),)
-        sums, peak, total = new_sums, new_peak, new_total
-    target = out + (sample * queries + first) * heads * head_dim + head * head_dim
-    owned = (rows[:, None] < chunk) & (dims[None, :] < head_dim)
-    for h in tl.static_range(HEADS):
-        result = sums[h]
-        if SOFTMAX:
-            empty = total[h] == 0.0
-            mass = tl.where(empty, 1.0, total[h])
-            result = result / mass[:, None]
-            logarithm = tl.where(empty, 0.0, peak[h] + tl.log(mass))
-            tl.store(log_total + (sample * heads + head + h) * queries + first + rows, logarithm, mask=rows < chunk)
-        at = target + h * head_dim + rows[:, None] * (heads * head_dim) + dims[None, :]
-        tl.store(at, result.to(out.dtype.element_ty), mask=owned)
+    start = tl.program_id(0) * QUERIES
+    phi, own = load_queries(pairs, sample, start, 0, ROWS, KIND)
+    weights, second = load_layers(pairs, 0, ROWS, SLOTS, KIND)
+    second_bias = load_slot_bias(pairs, SLOTS, KIND)
+    end = pairs.keys
+    if KIND.causal:
+        queries = start + tl.arange(0, QUERIES)
+        reach = pairs.reach + sample * pairs.queries + pairs.first + queries
+        end = tl.max(tl.load(reach, mask=queries < pairs.chunk, other=0))
+        time = load_slot_times(pairs, sample, start, QUERIES, SLOTS, KIND)
+    sums = tl.full((SLOTS, KIND.heads * KIND.dim), 0.0, KIND.accumulator)
+    peak = tl.full((SLOTS,), -3.0e38, KIND.accumulator)
+    total = tl.full((SLOTS,), 0.0, KIND.accumulator)
+    for begin in range(0, end, KEYS):
+        columns = begin + tl.arange(0, KEYS)
+        features = load_keys(pairs, sample, columns, KIND)
+        gaps = differences(pairs, sample, start, columns, QUERIES, True, KIND)
+        x = hidden_arguments(features, phi, own, gaps, weights, True, KIND)
+        k, _ = scores(x, second, True, KIND)
+        k += second_bias[None, :]
+        for part in range(1, KIND.parts):
+            part_phi, part_own = load_queries(pairs, sample, start, part, ROWS, KIND)
+            part_weights, part_second = load_layers(pairs, part, ROWS, SLOTS, KIND)
+            x = hidden_arguments(features, part_phi, part_own, gaps, part_weights, True, KIND)
+            part_k, _ = scores(x, part_second, True, KIND)
+            k += part_k
+        inside = (columns < pairs.keys)[:, None]
+        if KIND.causal:
+            key_time = tl.load(pairs.key_time + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
+            inside = inside & (key_time[:, None] <= time[None, :])
+        if KIND.softmax:
+            shift = tl.load(pairs.bias + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
+            k = tl.where(inside, k + shift[:, None], float("-inf"))
+            top = tl.maximum(peak, tl.max(k, 0))
+            decay = tl.exp(peak - top)
+            k = tl.exp(k - top[None, :])
+            total = total * decay + tl.sum(k, 0)
+            sums = sums * decay[:, None]
+            peak = top
+        elif KIND.causal:  # beyond the last key the values are 0
+            k = tl.where(inside, k, 0.0)
+        values = load_values(pairs, sample, columns, KIND)
+        sums += product(tl.trans(k.to(values.dtype)), values, KIND)
+    if KIND.softmax:
+        empty = total == 0.0
+        mass = tl.where(empty, 1.0, total)
+        sums = sums / mass[:, None]
+        logarithm = tl.where(empty, 0.0, peak + tl.log(mass))
+        store_slots(pairs, log_total, logarithm, sample, start, QUERIES, SLOTS, KIND)
+    at, mask = slot_channels(pairs, start, QUERIES, SLOTS, KIND)
+    target = out + sample * pairs.queries * pairs.heads * pairs.head_dim
+    tl.store(target + at, sums.to(out.dtype.element_ty), mask=mask)

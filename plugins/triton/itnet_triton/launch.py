@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import triton
 
 from itnet_triton import gradients, kernels
+from itnet_triton.problem import Kind
 
 Shape = tuple[int, int, int, int]
-"""Queries, keys, warps and stages of a program."""
+"""Rows (queries times hidden units of a tile), keys, warps and stages of a program."""
 
 KERNELS = {
     "sums": kernels.sums_kernel,
@@ -19,25 +21,22 @@ KERNELS = {
     "key_gradients": gradients.key_gradients_kernel,
 }
 HALF: dict[str, tuple[Shape, ...]] = {
-    "sums": ((64, 64, 8, 3), (64, 64, 4, 3), (128, 64, 8, 3), (128, 32, 4, 3), (64, 32, 4, 3)),
-    "query_gradients": ((64, 64, 4, 2), (64, 32, 8, 2), (64, 64, 8, 2), (128, 32, 8, 2), (64, 32, 4, 2)),
-    "key_gradients": ((32, 32, 4, 2), (32, 64, 8, 2), (64, 64, 8, 2), (32, 64, 4, 2), (64, 64, 4, 2)),
+    "sums": ((128, 64, 4, 2), (128, 64, 4, 3), (64, 64, 4, 3), (128, 128, 8, 2)),
+    "query_gradients": ((128, 64, 4, 2), (128, 32, 4, 3), (64, 32, 4, 3), (128, 64, 8, 2)),
+    "key_gradients": ((128, 64, 4, 2), (64, 64, 4, 2), (128, 128, 8, 2), (64, 128, 4, 2)),
 }
-"""For bf16 and fp16. Without tuning the first is taken: what tuning chose on an H100 (`python benchmarks/gpu.py`)."""
+"""For bf16 and fp16. Without tuning the first that a GPU has the shared memory for is taken."""
 SINGLE: dict[str, tuple[Shape, ...]] = {
-    "sums": ((64, 32, 4, 2), (64, 64, 8, 2), (64, 32, 8, 2), (128, 32, 8, 2)),
-    "query_gradients": ((64, 32, 4, 1), (32, 32, 4, 1), (64, 32, 8, 1)),
-    "key_gradients": ((32, 32, 4, 1), (64, 32, 4, 1), (32, 64, 4, 1)),
+    "sums": ((64, 64, 4, 1), (64, 64, 4, 2), (64, 128, 8, 1)),
+    "query_gradients": ((64, 32, 4, 1), (128, 32, 8, 1), (64, 64, 4, 1)),
+    "key_gradients": ((64, 64, 4, 1), (64, 128, 8, 1), (64, 32, 4, 1)),
 }
-"""For fp32, likewise. With 8 warps and 64 keys Triton 3.6 compiles wrong gradients of the keys on an H100."""
-INTERPRETED: Shape = (32, 32, 1, 1)
-KEY = ["units", "HEADS", "WIDTH", "DIM", "SOFTMAX", "CAUSAL", "ACTIVATION", "DISPLACEMENT", "DISTANCE", "AXES", "MOVES"]
-ADDED = {
-    "sums": [],
-    "query_gradients": ["grad_phi", "grad_own", "grad_weight", "grad_query_positions", "grad_second"],
-    "key_gradients": ["grad_psi", "grad_key_positions", "grad_values", "grad_shift"],
-}
-"""What each kernel adds to, and tuning has to restore."""
+"""For fp32, likewise. With 8 warps and 64 keys Triton 3.6 compiled wrong gradients of the keys on an H100."""
+INTERPRETED: Shape = (128, 32, 1, 1)
+UNITS = 64
+"""Hidden units of a tile, at most: the rows of the smallest shape."""
+
+_measured: dict[tuple[str, torch.dtype, int, Kind], dict[Shape, float]] = {}
 
 
 def interpreting() -> bool:
@@ -50,31 +49,60 @@ def shapes(name: str, dtype: torch.dtype) -> tuple[Shape, ...]:
     return (SINGLE if dtype.itemsize > 2 else HALF)[name]
 
 
-def launch(name: str, grid: tuple[int, int, int], owned: int, dtype: torch.dtype, tune: bool, **arguments: Any) -> None:
+def measured() -> dict[tuple[str, torch.dtype, int, Kind], dict[Shape, float]]:
+    """Return the milliseconds that tuning measured in this process, by kernel, dtype, size (points, within a factor
+    of two, as a power of two) and kind of problem.
+    """
+    return dict(_measured)
+
+
+def launch(
+    name: str, grid: tuple[int, int, int], kind: Kind, dtype: torch.dtype, tune: bool, arguments: tuple[Any, ...]
+) -> None:
     """Launch a kernel.
 
     Args:
         name: of `KERNELS`.
-        grid: points that programs own, samples, groups of heads.
-        owned: 0 if a program owns queries, 1 if it owns keys.
+        grid: points that programs own (keys of `key_gradients`, otherwise queries), samples, and a third axis.
+        kind: what it is compiled for.
         dtype: of the factors of matrix products.
-        tune: whether the declared shapes are measured at the first launch of a kind, and the fastest kept.
-        arguments: of the kernel, less those that a shape gives.
+        tune: whether the declared shapes are measured at the first launch of a kind and size, and the fastest kept.
+        arguments: of the kernel before `KIND`.
     """
-    points, samples, groups = grid
-    if tune and not interpreting():
-        side = ("QUERIES", "KEYS")[owned]
-        _tuned(name, dtype)[lambda meta: (triton.cdiv(points, meta[side]), samples, groups)](**arguments)
-        return
-    queries, keys, warps, stages = shape = INTERPRETED if interpreting() else shapes(name, dtype)[0]
-    options = {"QUERIES": queries, "KEYS": keys, "num_warps": warps, "num_stages": stages}
-    KERNELS[name][triton.cdiv(points, shape[owned]), samples, groups](**arguments, **options)
+
+    def run(shape: Shape) -> None:
+        rows, keys, warps, stages = shape
+        owned = keys if name == "key_gradients" else rows // kind.units
+        slots = max(16, rows // kind.units * kind.heads)
+        constants = {"KIND": kind, "ROWS": rows, "SLOTS": slots, "KEYS": keys}
+        blocks = (triton.cdiv(grid[0], owned), *grid[1:])
+        KERNELS[name][blocks](*arguments, **constants, num_warps=warps, num_stages=stages)
+
+    if interpreting():
+        run(INTERPRETED)
+    elif tune:
+        key = name, dtype, 1 << grid[0].bit_length(), kind
+        if key not in _measured:
+            _measured[key] = {shape: _milliseconds(partial(run, shape)) for shape in shapes(name, dtype)}
+        times = _measured[key]
+        run(min(times, key=times.__getitem__))
+    else:
+        _run_first(run, shapes(name, dtype))
 
 
-@lru_cache
-def _tuned(name: str, dtype: torch.dtype) -> Any:
-    configs = [
-        triton.Config({"QUERIES": queries, "KEYS": keys}, num_warps=warps, num_stages=stages)
-        for queries, keys, warps, stages in shapes(name, dtype)
-    ]
-    return triton.autotune(configs, key=KEY, restore_value=ADDED[name] or None)(KERNELS[name])
+def _run_first(run: Callable[[Shape], None], declared: tuple[Shape, ...]) -> None:
+    """Run the first shape that a GPU has the shared memory for."""
+    for shape in declared[:-1]:
+        try:
+            return run(shape)
+        except triton.OutOfResources:
+            continue
+    return run(declared[-1])
+
+
+def _milliseconds(run: Callable[[], None]) -> float:
+    """Return the time of a launch, infinite for a shape that does not fit."""
+    try:
+        return float(triton.testing.do_bench(run, warmup=10, rep=40, return_mode="median"))
+    except triton.OutOfResources:
+        return float("inf")

@@ -1,5 +1,10 @@
-"""What the kernels do to a tile of pairs: activations, their derivatives, products, and differences of positions."""
+"""Loads and arithmetic of a tile: (keys, queries, hidden units), or (queries, hidden units, keys).
 
+In a matrix product the last or first two axes are one: a *row* is a query and a hidden unit, a *slot* a query and a
+head, a *channel* a head and one of its channels.
+"""
+
+# ruff: noqa: N806 - constants are in capitals
 from __future__ import annotations
 
 import triton
@@ -7,87 +12,181 @@ import triton.language as tl
 
 
 @triton.jit
-def activated(x, ACTIVATION: tl.constexpr):
+def activated(x, KIND: tl.constexpr):
     """Return σ(x)."""
-    if ACTIVATION == "relu":
+    if KIND.activation == "relu":
         return tl.maximum(x, 0.0)
-    elif ACTIVATION == "silu":
+    elif KIND.activation == "silu":
         return x / (1.0 + tl.exp(-x))
-    elif ACTIVATION == "gelu":
+    elif KIND.activation == "gelu":
         return 0.5 * x * (1.0 + tl.erf(x * 0.7071067811865476))
     else:
         return 2.0 / (1.0 + tl.exp(-2.0 * x)) - 1.0
 
 
 @triton.jit
-def derivative(x, ACTIVATION: tl.constexpr):
-    """Return σ'(x)."""
-    if ACTIVATION == "relu":
-        return tl.where(x > 0.0, 1.0, 0.0).to(x.dtype)
-    elif ACTIVATION == "silu":
+def times_derivative(grad, x, KIND: tl.constexpr):
+    """Return grad · σ'(x)."""
+    if KIND.activation == "relu":
+        return tl.where(x > 0.0, grad, 0.0)
+    elif KIND.activation == "silu":
         gate = 1.0 / (1.0 + tl.exp(-x))
-        return gate * (1.0 + x * (1.0 - gate))
-    elif ACTIVATION == "gelu":
+        return grad * (gate * (1.0 + x * (1.0 - gate)))
+    elif KIND.activation == "gelu":
         density = 0.3989422804014327 * tl.exp(-0.5 * x * x)
-        return 0.5 * (1.0 + tl.erf(x * 0.7071067811865476)) + x * density
+        return grad * (0.5 * (1.0 + tl.erf(x * 0.7071067811865476)) + x * density)
     else:
         tanh = 2.0 / (1.0 + tl.exp(-2.0 * x)) - 1.0
-        return 1.0 - tanh * tanh
+        return grad * (1.0 - tanh * tanh)
 
 
 @triton.jit
-def product(a, b, ACC: tl.constexpr, PRECISION: tl.constexpr, WIDE: tl.constexpr):
-    """Return the matrix product a·b with sums in ACC; WIDE converts the factors first, as the interpreter needs."""
-    if WIDE:  # it would multiply the bits of bf16 as integers
-        return tl.dot(a.to(ACC), b.to(ACC), out_dtype=ACC)
+def product(a, b, KIND: tl.constexpr):
+    """Return the matrix product a·b, summed in `KIND.accumulator`."""
+    if KIND.widen:  # the interpreter would multiply the bits of bf16 as integers
+        return tl.dot(a.to(KIND.accumulator), b.to(KIND.accumulator), out_dtype=KIND.accumulator)
     else:
-        return tl.dot(a, b, input_precision=PRECISION, out_dtype=ACC)
+        return tl.dot(a, b, input_precision=KIND.precision, out_dtype=KIND.accumulator)
 
 
 @triton.jit
-def filled(value, HEADS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ACC: tl.constexpr):
-    """Return a tensor of ROWS × COLUMNS for each head, or of ROWS where COLUMNS is 0."""
+def zeros(COUNT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, KIND: tl.constexpr):
+    """Return COUNT tensors of zeros, each of ROWS × COLUMNS, or of ROWS where COLUMNS is 0."""
     tensors = ()
-    for _ in tl.static_range(HEADS):
+    for _ in tl.static_range(COUNT):
         if COLUMNS == 0:
-            tensors = tensors + (tl.full((ROWS,), value, ACC),)
+            tensors = tensors + (tl.full((ROWS,), 0.0, KIND.accumulator),)
         else:
-            tensors = tensors + (tl.full((ROWS, COLUMNS), value, ACC),)
+            tensors = tensors + (tl.full((ROWS, COLUMNS), 0.0, KIND.accumulator),)
     return tensors
 
 
 @triton.jit
-def block(pointer, rows, count, stride, columns, width):
-    """Load rows of `pointer`, stride apart: (rows, columns), with 0 beyond `count` rows and `width` columns."""
-    inside = (rows[:, None] < count) & (columns[None, :] < width)
-    return tl.load(pointer + rows[:, None] * stride + columns[None, :], mask=inside, other=0.0)
+def load_keys(pairs, sample, columns, KIND: tl.constexpr):
+    """Load ψ of keys, (keys, W)."""
+    width = tl.arange(0, KIND.width)
+    at = columns[:, None] * KIND.width + width[None, :]
+    return tl.load(pairs.psi + sample * pairs.keys * KIND.width + at, mask=(columns < pairs.keys)[:, None], other=0.0)
 
 
 @triton.jit
-def differences(
-    rows,
-    chunk,
-    query_positions,
-    columns,
-    keys,
-    key_positions,
-    AXES: tl.constexpr,
-    DISTANCE: tl.constexpr,
-    KEYS_FIRST: tl.constexpr,
-):
-    """Return x − y for each of AXES coordinates and, for DISTANCE, ‖x − y‖², at most 1e30 as in `PairInputs.pairs`.
+def load_values(pairs, sample, columns, KIND: tl.constexpr):
+    """Load the values of keys, (keys, channels)."""
+    at, mask = channels_of(pairs, columns, columns < pairs.keys, KIND)
+    return tl.load(pairs.value + sample * pairs.keys * pairs.heads * pairs.head_dim + at, mask=mask, other=0.0)
 
-    Each is a tile (queries, keys), or (keys, queries).
+
+@triton.jit
+def channels_of(pairs, point, present, KIND: tl.constexpr):
+    """Return where the channels of points lie in a tensor (points, heads, head_dim), and a mask."""
+    channels = tl.arange(0, KIND.heads * KIND.dim)
+    head, channel = pairs.head + channels // KIND.dim, channels % KIND.dim
+    inside = (head < pairs.heads) & (channel < pairs.head_dim)
+    at = point[:, None] * (pairs.heads * pairs.head_dim) + (head * pairs.head_dim + channel)[None, :]
+    return at, present[:, None] & inside[None, :]
+
+
+@triton.jit
+def slot_channels(pairs, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
+    """Return where each slot's channels lie in a sample of (B, N, heads, head_dim), and a mask of its own head."""
+    slots, channels = tl.arange(0, SLOTS), tl.arange(0, KIND.heads * KIND.dim)
+    query = start + slots // KIND.heads
+    present = (slots < QUERIES * KIND.heads) & (query < pairs.chunk)
+    at, mask = channels_of(pairs, pairs.first + query, present, KIND)
+    return at, mask & ((slots % KIND.heads)[:, None] == (channels // KIND.dim)[None, :])
+
+
+@triton.jit
+def slots_of(pairs, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
+    """Return where the slots lie in a sample of (B, heads, N), and a mask."""
+    slots = tl.arange(0, SLOTS)
+    query, head = start + slots // KIND.heads, pairs.head + slots % KIND.heads
+    present = (slots < QUERIES * KIND.heads) & (query < pairs.chunk) & (head < pairs.heads)
+    return head * pairs.queries + pairs.first + query, present
+
+
+@triton.jit
+def load_slots(pairs, tensor, sample, start, other, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
+    """Load a number for each slot of a tensor (B, heads, N)."""
+    at, present = slots_of(pairs, start, QUERIES, SLOTS, KIND)
+    return tl.load(tensor + sample * pairs.heads * pairs.queries + at, mask=present, other=other)
+
+
+@triton.jit
+def store_slots(pairs, target, tensor, sample, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
+    """Store a number for each slot to a tensor (B, heads, N)."""
+    at, present = slots_of(pairs, start, QUERIES, SLOTS, KIND)
+    tl.store(target + sample * pairs.heads * pairs.queries + at, tensor, mask=present)
+
+
+@triton.jit
+def load_slot_times(pairs, sample, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
+    """Load the time of each slot's query."""
+    slots = tl.arange(0, SLOTS)
+    query = start + slots // KIND.heads
+    present = (slots < QUERIES * KIND.heads) & (query < pairs.chunk)
+    return tl.load(pairs.query_time + sample * pairs.queries + pairs.first + query, mask=present, other=0.0)
+
+
+@triton.jit
+def load_slot_bias(pairs, SLOTS: tl.constexpr, KIND: tl.constexpr):
+    """Load b_2 of each slot's head."""
+    head = pairs.head + tl.arange(0, SLOTS) % KIND.heads
+    return tl.load(pairs.second_bias + head, mask=head < pairs.heads, other=0.0)
+
+
+@triton.jit
+def load_queries(pairs, sample, start, part, ROWS: tl.constexpr, KIND: tl.constexpr):
+    """Load φ (rows, W) and `own` (queries, units) for the queries from `start` on and a part of the hidden units."""
+    rows, width = tl.arange(0, ROWS), tl.arange(0, KIND.width)
+    query, unit = start + rows // KIND.units, part * KIND.units + rows % KIND.units
+    total: tl.constexpr = KIND.parts * KIND.units
+    at = (query * total + unit)[:, None] * KIND.width + width[None, :]
+    of_sample = pairs.phi + sample * pairs.chunk * total * KIND.width
+    phi = tl.load(of_sample + at, mask=(query < pairs.chunk)[:, None], other=0.0)
+    queries, units = start + tl.arange(0, ROWS // KIND.units), part * KIND.units + tl.arange(0, KIND.units)
+    at = queries[:, None] * total + units[None, :]
+    return phi, tl.load(pairs.own + sample * pairs.chunk * total + at, mask=(queries < pairs.chunk)[:, None], other=0.0)
+
+
+@triton.jit
+def load_layers(pairs, part, ROWS: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
+    """Load the weights of x − y and ‖x − y‖² of a part of the hidden units, and W_2 as a matrix (rows, slots).
+
+    That matrix is block-diagonal: a row and a slot of different queries have a 0.
     """
+    geometry: tl.constexpr = KIND.axes * KIND.displacement + KIND.distance
+    units = part * KIND.units + tl.arange(0, KIND.units)
+    weights = ()
+    for number in tl.static_range(geometry):
+        weights = weights + (tl.load(pairs.weight + units * geometry + number),)
+    rows, slots = tl.arange(0, ROWS), tl.arange(0, SLOTS)
+    unit, head = part * KIND.units + rows % KIND.units, pairs.head + slots % KIND.heads
+    same = (rows // KIND.units)[:, None] == (slots // KIND.heads)[None, :]
+    at = head[None, :] * (KIND.parts * KIND.units) + unit[:, None]
+    second = tl.load(pairs.second + at, mask=same & (head < pairs.heads)[None, :], other=0.0)
+    return weights, second.to(pairs.psi.dtype.element_ty)
+
+
+@triton.jit
+def differences(pairs, sample, start, columns, QUERIES: tl.constexpr, KEYS_FIRST: tl.constexpr, KIND: tl.constexpr):
+    """Return x − y for each coordinate and ‖x − y‖², at most 1e30 as in `PairInputs.pairs`.
+
+    Each is a tile (keys, queries), or (queries, keys).
+    """
+    AXES: tl.constexpr = KIND.axes
+    queries = start + tl.arange(0, QUERIES)
+    x_at = pairs.query_positions + sample * AXES * pairs.queries + pairs.first + queries
+    y_at = pairs.key_positions + sample * AXES * pairs.keys + columns
     tensors = ()
     for axis in tl.static_range(AXES):
-        x = tl.load(query_positions + rows * AXES + axis, mask=rows < chunk, other=0.0)
-        y = tl.load(key_positions + columns * AXES + axis, mask=columns < keys, other=0.0)
+        x = tl.load(x_at + axis * pairs.queries, mask=queries < pairs.chunk, other=0.0)
+        y = tl.load(y_at + axis * pairs.keys, mask=columns < pairs.keys, other=0.0)
         if KEYS_FIRST:
             tensors = tensors + (x[None, :] - y[:, None],)
         else:
             tensors = tensors + (x[:, None] - y[None, :],)
-    if DISTANCE:
+    if KIND.distance:
         square = tensors[0] * tensors[0]
         for axis in tl.static_range(1, AXES):
             square += tensors[axis] * tensors[axis]
@@ -96,33 +195,70 @@ def differences(
 
 
 @triton.jit
-def with_geometry(before, gaps, weight, AXES: tl.constexpr, DISPLACEMENT: tl.constexpr, DISTANCE: tl.constexpr):
-    """Return a hidden unit's argument with what depends on x − y added, for its weights of `differences`."""
-    if DISPLACEMENT:
+def of_units(weight, KEYS_FIRST: tl.constexpr):
+    """Give a number for each hidden unit the axes of a tile."""
+    if KEYS_FIRST:
+        return weight[None, None, :]
+    else:
+        return weight[None, :, None]
+
+
+@triton.jit
+def of_pairs(gap, KEYS_FIRST: tl.constexpr):
+    """Give a number for each pair the axes of a tile."""
+    if KEYS_FIRST:
+        return gap[:, :, None]
+    else:
+        return gap[:, None, :]
+
+
+@triton.jit
+def hidden_arguments(features, phi, own, gaps, weights, KEYS_FIRST: tl.constexpr, KIND: tl.constexpr):
+    """Return what σ is applied to: a tile (keys, queries, units), or (queries, units, keys)."""
+    QUERIES: tl.constexpr = own.shape[0]
+    KEYS: tl.constexpr = features.shape[0]
+    AXES: tl.constexpr = KIND.axes
+    if KEYS_FIRST:
+        x = tl.reshape(product(features, tl.trans(phi), KIND), (KEYS, QUERIES, KIND.units)) + own[None, :, :]
+    else:
+        x = tl.reshape(product(phi, tl.trans(features), KIND), (QUERIES, KIND.units, KEYS)) + own[:, :, None]
+    if KIND.displacement:
         for axis in tl.static_range(AXES):
-            before += tl.load(weight + axis) * gaps[axis]
-    if DISTANCE:
-        before += tl.load(weight + AXES * DISPLACEMENT) * gaps[AXES]
-    return before
+            x += of_units(weights[axis], KEYS_FIRST) * of_pairs(gaps[axis], KEYS_FIRST)
+    if KIND.distance:
+        number: tl.constexpr = AXES * KIND.displacement
+        x += of_units(weights[number], KEYS_FIRST) * of_pairs(gaps[AXES], KEYS_FIRST)
+    return x
 
 
 @triton.jit
-def position_slopes(
-    slopes, grad_before, gaps, weight, AXES: tl.constexpr, DISPLACEMENT: tl.constexpr, DISTANCE: tl.constexpr
-):
-    """Return `slopes`, a tile for each coordinate, with a hidden unit's part of the gradients to x − y added."""
-    tensors = ()
-    for axis in tl.static_range(AXES):
-        slope = slopes[axis]
-        if DISPLACEMENT:
-            slope += tl.load(weight + axis) * grad_before
-        if DISTANCE:
-            slope += 2.0 * tl.load(weight + AXES * DISPLACEMENT) * gaps[axis] * grad_before
-        tensors = tensors + (slope,)
-    return tensors
+def scores(x, second, KEYS_FIRST: tl.constexpr, KIND: tl.constexpr):
+    """Return W_2 σ(x), (keys, slots), and σ(x) as a factor of a matrix product, (keys, rows) or (rows, keys).
+
+    An error of a softmax's logit is a relative error of its weight: σ(x) is not rounded to half precision there.
+    """
+    TYPE: tl.constexpr = second.dtype
+    hidden = matrix(activated(x, KIND), KEYS_FIRST)
+    factor = hidden.to(TYPE)
+    k = keys_product(factor, second, KEYS_FIRST, KIND)
+    if KIND.softmax and KIND.accumulator != TYPE:
+        k += keys_product((hidden - factor).to(TYPE), second, KEYS_FIRST, KIND)
+    return k, factor
 
 
 @triton.jit
-def add_to(pointer, tensor, mask):
-    """Add a tensor to what is in memory; no other program may write there."""
-    tl.store(pointer, tl.load(pointer, mask=mask, other=0.0) + tensor, mask=mask)
+def keys_product(hidden, second, KEYS_FIRST: tl.constexpr, KIND: tl.constexpr):
+    """Return the product with W_2, (keys, slots)."""
+    if KEYS_FIRST:
+        return product(hidden, second, KIND)
+    else:
+        return product(tl.trans(hidden), second, KIND)
+
+
+@triton.jit
+def matrix(tile, KEYS_FIRST: tl.constexpr):
+    """Join the axes of queries and hidden units."""
+    if KEYS_FIRST:
+        return tl.reshape(tile, (tile.shape[0], tile.shape[1] * tile.shape[2]))
+    else:
+        return tl.reshape(tile, (tile.shape[0] * tile.shape[1], tile.shape[2]))

@@ -1,70 +1,88 @@
-"""Compile a kernel for a GPU that is not there: `python compile_kernel.py NAME`, without TRITON_INTERPRET."""
+"""Compile a kernel for GPUs that this machine lacks: `python compile_kernel.py NAME`, without TRITON_INTERPRET."""
 
 from __future__ import annotations
 
 import re
 import sys
+from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
 
 from itnet_triton.launch import HALF, KERNELS, SINGLE, Shape
+from itnet_triton.problem import Kind, Pairs, Upstream
 
-INTEGERS = ("first", "chunk", "queries", "keys", "units", "heads", "head_dim", "head")
-FACTORS = ("phi", "psi", "values", "grad_out", "out")
+SHARED = {80: 163 << 10, 90: 227 << 10}
+"""Bytes of shared memory of a program, by compute capability."""
 
 
-def compiled(name: str, dtype: str, shape: Shape, capability: int, normalized: bool) -> str:
-    """Return the machine code's PTX."""
-    kernel = KERNELS[name]
-    queries, keys, warps, stages = shape
-    constants = {
-        "ACTIVATION": "gelu" if normalized else "relu",
-        "SOFTMAX": normalized,
-        "CAUSAL": normalized,
-        "DISPLACEMENT": True,
-        "DISTANCE": True,
-        "MOVES": False,
-        "AXES": 4,
-        "HEADS": 4,
-        "WIDTH": 32,
-        "DIM": 16,
-        "ACC": tl.float32,
-        "PRECISION": "tf32x3",
-        "WIDE": False,
-        "QUERIES": queries,
-        "KEYS": keys,
-    }
-    constants = {name: value for name, value in constants.items() if name in kernel.arg_names}
-    signature = {
-        argument: "constexpr"
-        if argument in constants
-        else "i32"
-        if argument in INTEGERS
-        else f"*{dtype}"
-        if argument in FACTORS
-        else "*i32"
-        if argument == "reach"
-        else "*fp32"
-        for argument in kernel.arg_names
-    }
-    source = ASTSource(kernel, signature, constexprs=constants)
+class Driver:
+    """The little of a GPU's driver that compiling asks for."""
+
+    def __init__(self, capability: int) -> None:
+        self.target = GPUTarget("cuda", capability, 32)
+
+    def get_current_device(self) -> int:
+        return self.target.arch  # kernels are kept by device
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_current_target(self) -> GPUTarget:
+        return self.target
+
+
+def kind(normalized: bool) -> Kind:
+    """Return the kind of kernels of four heads of 16 channels for points of four coordinates."""
+    return Kind(
+        activation="gelu" if normalized else "relu",
+        softmax=normalized,
+        causal=normalized,
+        displacement=True,
+        distance=True,
+        moves=normalized,
+        axes=4,
+        numbers=8,
+        heads=4,
+        dim=16,
+        width=32,
+        units=32,
+        parts=1 + normalized,
+        accumulator=tl.float32,
+        precision="tf32x3",
+        widen=False,
+    )
+
+
+def compiled(name: str, dtype: torch.dtype, shape: Shape, capability: int, kind: Kind) -> Any:
+    """Return a compiled kernel."""
+    triton.runtime.driver.set_active(Driver(capability))
+    factor, sums, numbers = torch.empty(1, dtype=dtype), torch.empty(1), torch.empty(1, dtype=torch.int32)
+    times = (sums, sums, numbers) if kind.causal else (None, None, None)
+    bias = sums if kind.softmax else None
+    points = factor, sums, factor, sums, sums, sums, sums, sums, factor
+    pairs = Pairs(*points, bias, *times, first=0, chunk=64, queries=64, keys=64, heads=4, head_dim=kind.dim, head=0)
+    upstream = Upstream(factor, sums, sums)
+    arguments = {
+        "sums": (pairs, sums, sums),
+        "query_gradients": (pairs, upstream, *[sums] * 5),
+        "key_gradients": (pairs, upstream, *[sums] * 4, 64),
+    }[name]
+    rows, keys, warps, stages = shape
+    constants = {"KIND": kind, "ROWS": rows, "SLOTS": max(16, rows // kind.units * kind.heads), "KEYS": keys}
     options = {"num_warps": warps, "num_stages": stages}
-    done = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
-    assert done.asm["cubin"]
-    return done.asm["ptx"]
+    done = KERNELS[name].warmup(*arguments, **constants, **options, grid=(1,))
+    assert done.metadata.shared <= SHARED[capability], f"{done.metadata.shared} bytes of shared memory"
+    return done
 
 
 if __name__ == "__main__":
     name = sys.argv[1]
-    half = compiled(name, "bf16", HALF[name][0], 90, normalized=True)
-    single = compiled(name, "fp32", SINGLE[name][0], 80, normalized=False)
-    # Tiles of 32 keys, which tuning chose for the keys' gradients, are too small for Hopper's own instruction.
-    rows = HALF[name][0][name == "key_gradients"]  # keys there, queries elsewhere
-    instruction = "wgmma.mma_async" if rows >= 64 else "mma.sync"
-    assert instruction in half, "no products on the tensor cores in bf16"
+    half = compiled(name, torch.bfloat16, HALF[name][0], 90, kind(normalized=True)).asm["ptx"]
+    single = compiled(name, torch.float32, SINGLE[name][0], 80, kind(normalized=False)).asm["ptx"]
+    assert "wgmma.mma_async" in half, "no products on Hopper's tensor cores in bf16"
     assert "mma.sync" in single, "no products on the tensor cores in fp32"
     assert not re.search(r"^\s*(@\S+ )?(atom|red)\.", half + single, re.MULTILINE), "atomics found"
     print("compiled")

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import DenseEvaluator, DerivativeError, Evaluator, Field, MLPKernel, Points, Support
+from itnet_core import DenseEvaluator, DerivativeError, Evaluator, Field, MLPKernel, Points, Problem, Support
 from itnet_core.operator.mlp import PointTerms
-from itnet_triton import operation
+from itnet_triton import operation, prepared
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.launch import interpreting
 
 
 @dataclass
-class Problem:
+class Sample:
     """A kernel with random points; `solve` gives the sums and all gradients."""
 
     kernel: MLPKernel
@@ -37,8 +37,8 @@ class Problem:
         weights = self.key.weights.to(wide, copy=True).requires_grad_()
         values = self.values.detach().to(dtype, copy=True).requires_grad_()
         query_terms, key_terms = map(PointTerms, features, positions)
-        query = Points(query_terms, self.query.positions, self.query.weights)
-        out = evaluator(kernel, query, Points(key_terms, self.key.positions, weights), values)
+        key = Points(self.key.positions, weights)
+        out = evaluator(Problem(kernel, self.query.points, key, query_terms, key_terms, values))
         out.backward(torch.linspace(-1, 1.5, out.numel(), dtype=torch.float64).view_as(out).to(out.dtype))
         of = {"query": features[0], "key": features[1], "values": values, "weights": weights}
         if kernel.inputs.geometry:
@@ -55,7 +55,7 @@ def problem(
     grid: bool = False,
     rounding: torch.dtype = torch.float64,
     **options: Any,
-) -> Problem:
+) -> Sample:
     """Return random points for (B, N, M); every fourth key has weight 0, and on a grid some times are equal.
 
     All is in half precision's own numbers, the terms if `rounding` says so, so that its arithmetic alone is measured.
@@ -72,7 +72,7 @@ def problem(
     weights = weights * (torch.arange(m) % 4 != 1)
     key = Field(torch.randn(batch, m, 8, dtype=torch.float64), place(m), weights)
     values = torch.randn(batch, m, kernel.heads, head_dim).bfloat16().double()
-    return Problem(kernel, Field(torch.randn(batch, n, 8, dtype=torch.float64), place(n)), key, values, rounding)
+    return Sample(kernel, Field(torch.randn(batch, n, 8, dtype=torch.float64), place(n)), key, values, rounding)
 
 
 def compare(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
@@ -142,10 +142,19 @@ def test_heads_and_their_channels_equal_dense(triton: TritonEvaluator, heads: in
 
 
 def test_chunks_of_queries_equal_dense(triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation, "CHUNK_NUMBERS", 3 * 16 * 7)  # 7 of 20 queries at a time
+    monkeypatch.setattr(prepared, "CHUNK_NUMBERS", 16 * 16 * 7)  # 7 of 20 queries at a time
     for support in (Support(), Support(causal=0)):
         given = problem((1, 20, 10), support=support, normalization="softmax")
         compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+def test_hidden_units_in_parts_equal_dense(
+    triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch, normalization: str
+) -> None:
+    monkeypatch.setattr(prepared, "UNITS", 16)
+    given = problem((1, 9, 20), hidden=37, normalization=normalization)
+    compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
 
 @pytest.mark.parametrize("normalization", ["none", "softmax"])
@@ -178,9 +187,7 @@ def test_under_autocast_positions_keep_more_than_half_precision(triton: TritonEv
 
 def test_second_derivatives_are_refused(triton: TritonEvaluator) -> None:
     given = problem((1, 3, 4))
-    terms = given.kernel.project(given.query, given.key)
-    points = (Points(t, f.positions, f.weights) for t, f in zip(terms, (given.query, given.key), strict=True))
-    out = triton(given.kernel, *points, given.values.requires_grad_())
+    out = triton(given.kernel.problem(given.query, given.key, given.values.requires_grad_()))
     with pytest.raises(DerivativeError, match="dense"):
         torch.autograd.grad(out.sum(), given.values, create_graph=True)
 

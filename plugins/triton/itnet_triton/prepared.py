@@ -1,0 +1,176 @@
+"""What the operations of PyTorch are called with (`Inputs`), made into arguments of the kernels (`Prepared`).
+
+Queries are taken in chunks, so that the forms φ_c(x) = χ(x)ᵀ T_c, (n, hidden, W), take bounded memory, forward and
+backward. The first entry of χ is 1: T's first column is of x alone, and its first row has the weights of x − y and
+‖x − y‖².
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from itnet_triton.launch import UNITS, interpreting, launch
+from itnet_triton.problem import Kind, Pairs
+
+CHUNK_NUMBERS = 1 << 25
+"""Numbers that φ of a chunk of queries may hold, over all samples."""
+GROUP = 4
+"""Heads of a program, at most."""
+GROUP_WIDTH = {2: 256, 4: 128, 8: 128}
+"""Channels of a program's heads, at most, unless one head has more; by the bytes of a factor."""
+
+
+class Inputs(NamedTuple):
+    """The arguments of `mlp_sum`."""
+
+    query: Tensor
+    """χ of the queries, (B, N, R)."""
+    key: Tensor
+    """χ of the keys, (B, M, R)."""
+    forms: Tensor
+    """T, (R, hidden, R + geometry), as `PairInputs` makes it of the first layer."""
+    query_positions: Tensor
+    """(B, N, p)."""
+    key_positions: Tensor
+    """(B, M, p)."""
+    second: Tensor
+    """W_2, (heads, hidden)."""
+    second_bias: Tensor
+    """b_2, (heads)."""
+    values: Tensor
+    """(B, M, heads, head_dim)."""
+    bias: Tensor | None
+    """Logarithms of the weights, (B, M), for a softmax; without, the sums are plain."""
+    query_time: Tensor | None
+    """(B, N): with it and `key_time`, a query takes the keys of its own time and before."""
+    key_time: Tensor | None
+    """(B, M)."""
+    displacement: bool
+    """Whether the displacement is an input of the kernel."""
+    distance: bool
+    """Whether the squared distance is one."""
+    activation: str
+    """Name of the activation."""
+    dtype: torch.dtype
+    """Type of the factors of matrix products."""
+    precision: str
+    """`input_precision` of float32 products."""
+    tune: bool
+    """Whether the shapes of blocks are measured."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What forward and backward share.
+
+    Attributes:
+        forms: of φ, (R, U, W).
+        own: of what depends on x alone, (R, U).
+        pairs: arguments of the kernels, for no queries yet.
+        reach: `Pairs.reach` of the queries' side and of the keys' side.
+    """
+
+    inputs: Inputs
+    forms: Tensor
+    own: Tensor
+    kind: Kind
+    pairs: Pairs
+    reach: tuple[Tensor | None, Tensor | None]
+
+    def chunks(self) -> Iterator[tuple[slice, Pairs]]:
+        """Yield the chunks of queries, each with the kernels' arguments."""
+        batch, queries, _ = self.inputs.query.shape
+        units, width = self.forms.shape[1:]
+        size = max(1, CHUNK_NUMBERS // (batch * units * width))
+        for first in range(0, queries, size):
+            rows = slice(first, min(first + size, queries))
+            query = self.inputs.query[:, rows].to(self.forms.dtype)
+            phi = (query @ self.forms.flatten(1)).view(*query.shape[:2], units, width).to(self.inputs.dtype)
+            yield rows, self.pairs._replace(phi=phi, own=query @ self.own, first=first, chunk=query.shape[1])
+
+    def launch(self, name: str, grid: tuple[int, int, int], pairs: Pairs, *arguments: Any) -> None:
+        """Launch a kernel."""
+        pairs = pairs._replace(reach=self.reach[name == "key_gradients"])
+        launch(name, grid, self.kind, self.inputs.dtype, self.inputs.tune, (pairs, *arguments))
+
+
+def prepare(inputs: Inputs, moves: bool = False) -> Prepared:
+    """Prepare the arguments of the kernels; `moves` is whether positions take gradients."""
+    dtype, values = inputs.dtype, inputs.values
+    accumulator = torch.promote_types(dtype, torch.float32)
+    heads, head_dim = values.shape[2:]
+    features, hidden = inputs.query.shape[-1], inputs.forms.shape[1]
+    width, dim = _power_of_two(features - 1, 16), _power_of_two(head_dim, 16)
+    units = min(_power_of_two(hidden, 16), UNITS)
+    missing = -hidden % units
+    forms = F.pad(inputs.forms.to(accumulator), [0, 0, 0, missing])
+    axes = inputs.query_positions.shape[-1] if inputs.displacement or inputs.distance else 0
+    kind = Kind(
+        activation=inputs.activation,
+        softmax=inputs.bias is not None,
+        causal=inputs.query_time is not None,
+        displacement=inputs.displacement,
+        distance=inputs.distance,
+        moves=moves,
+        axes=axes,
+        numbers=_power_of_two(max(1, axes + inputs.distance)),
+        heads=min(_power_of_two(heads), GROUP, max(1, GROUP_WIDTH[dtype.itemsize] // dim)),
+        dim=dim,
+        width=width,
+        units=units,
+        parts=forms.shape[1] // units,
+        accumulator=_triton_type(accumulator),
+        precision=inputs.precision,
+        widen=interpreting(),
+    )
+    pairs = Pairs(
+        phi=forms,
+        own=forms,
+        psi=F.pad(inputs.key[..., 1:].to(dtype), [0, width - features + 1]).contiguous(),
+        weight=forms[0, :, features:].contiguous(),
+        query_positions=inputs.query_positions.to(accumulator).transpose(1, 2).contiguous(),
+        key_positions=inputs.key_positions.to(accumulator).transpose(1, 2).contiguous(),
+        second=F.pad(inputs.second.to(accumulator), [0, missing]).contiguous(),
+        second_bias=inputs.second_bias.to(accumulator).contiguous(),
+        value=values.contiguous(),
+        bias=None if inputs.bias is None else inputs.bias.contiguous(),
+        query_time=None if inputs.query_time is None else inputs.query_time.contiguous(),
+        key_time=None if inputs.key_time is None else inputs.key_time.contiguous(),
+        reach=None,
+        first=0,
+        chunk=0,
+        queries=inputs.query.shape[1],
+        keys=inputs.key.shape[1],
+        heads=heads,
+        head_dim=head_dim,
+        head=0,
+    )
+    of_products = F.pad(forms[..., 1:features], [0, width - features + 1])
+    return Prepared(inputs, of_products, forms[..., 0].contiguous(), kind, pairs, _reach(pairs))
+
+
+def _power_of_two(number: int, least: int = 1) -> int:
+    """Return the power of two that holds so many; a product needs 16 at least."""
+    return max(least, 1 << (number - 1).bit_length())
+
+
+def _triton_type(dtype: torch.dtype) -> Any:
+    import triton.language as tl
+
+    return tl.float64 if dtype == torch.float64 else tl.float32
+
+
+def _reach(pairs: Pairs) -> tuple[Tensor | None, Tensor | None]:
+    """Return where the keys end that each query may see, and where the queries begin that may see each key."""
+    if pairs.query_time is None or pairs.key_time is None:
+        return None, None
+    later = pairs.key_time.flip(-1).cummin(-1).values.flip(-1).contiguous()
+    earlier = pairs.query_time.cummax(-1).values.contiguous()
+    end = torch.searchsorted(later, pairs.query_time, right=True, out_int32=True)
+    return end, torch.searchsorted(earlier, pairs.key_time, out_int32=True)

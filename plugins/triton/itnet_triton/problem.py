@@ -1,0 +1,97 @@
+"""The arguments of the kernels: what they read (`Pairs`, `Upstream`), and what they are compiled for (`Kind`).
+
+Names of shapes: B samples, n queries of a chunk, N queries, M keys, U hidden units (padded to a multiple of
+`Kind.units`), W columns of φ and ψ (`Kind.width`), p coordinates.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+
+class Kind(NamedTuple):
+    """What a kernel is compiled for."""
+
+    activation: str
+    softmax: bool
+    causal: bool
+    displacement: bool
+    distance: bool
+    moves: bool
+    """Whether positions take gradients."""
+    axes: int
+    """Coordinates of a position; 0 where no input depends on positions."""
+    numbers: int
+    """Columns that hold the displacement and the squared distance of a pair, a power of two."""
+    heads: int
+    """Heads of a program, a power of two; those beyond the last head are masked."""
+    dim: int
+    """Channels of a head, padded to a power of two."""
+    width: int
+    """W, a power of two."""
+    units: int
+    """Hidden units of a tile, a power of two."""
+    parts: int
+    """Tiles that hold all hidden units: U is parts times units."""
+    accumulator: Any
+    """Triton's type of sums."""
+    precision: str
+    """`input_precision` of float32 products."""
+    widen: bool
+    """Whether factors are converted to the type of sums before a product, as the interpreter needs."""
+
+
+class Pairs(NamedTuple):
+    """What all kernels read, and sizes. All tensors are contiguous."""
+
+    phi: Tensor
+    """φ of a chunk of queries, (B, n, U, W)."""
+    own: Tensor
+    """The part of the hidden layer that depends on the query alone, (B, n, U)."""
+    psi: Tensor
+    """ψ, (B, M, W)."""
+    weight: Tensor
+    """First-layer weights of the displacement and of the squared distance, (U, geometry)."""
+    query_positions: Tensor
+    """(B, p, N)."""
+    key_positions: Tensor
+    """(B, p, M)."""
+    second: Tensor
+    """W_2, (heads, U)."""
+    second_bias: Tensor
+    """b_2, (heads)."""
+    value: Tensor
+    """The values, (B, M, heads, head_dim); Triton's own tuples have an attribute `values`."""
+    bias: Tensor | None
+    """Added to each key's score before the softmax, (B, M)."""
+    query_time: Tensor | None
+    """(B, N)."""
+    key_time: Tensor | None
+    """(B, M)."""
+    reach: Tensor | None
+    """Where the keys of each query end, (B, N); where the queries of each key begin, (B, M), for `key_gradients`."""
+    first: int
+    """Number of the chunk's first query."""
+    chunk: int
+    """n."""
+    queries: int
+    """N."""
+    keys: int
+    """M."""
+    heads: int
+    head_dim: int
+    head: int
+    """First head of the program's group."""
+
+
+class Upstream(NamedTuple):
+    """What the kernels of the gradients read besides."""
+
+    grad_out: Tensor
+    """(B, N, heads, head_dim)."""
+    log_total: Tensor
+    """Logarithms of the softmax's totals, (B, heads, N)."""
+    delta: Tensor
+    """⟨grad_out, out⟩, (B, heads, N)."""
