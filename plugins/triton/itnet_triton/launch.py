@@ -21,15 +21,15 @@ KERNELS = {
     "key_gradients": gradients.key_gradients_kernel,
 }
 HALF: dict[str, tuple[Shape, ...]] = {
-    "sums": ((128, 64, 4, 2), (128, 64, 4, 3), (64, 64, 4, 3), (128, 128, 8, 2)),
+    "sums": ((128, 64, 4, 3), (128, 64, 4, 2), (64, 64, 4, 3), (128, 128, 8, 2)),
     "query_gradients": ((128, 64, 4, 2), (128, 32, 4, 3), (64, 32, 4, 3), (128, 64, 8, 2)),
     "key_gradients": ((128, 64, 4, 2), (64, 64, 4, 2), (128, 128, 8, 2), (64, 128, 4, 2)),
 }
 """For bf16 and fp16. Without tuning the first that a GPU has the shared memory for is taken."""
 SINGLE: dict[str, tuple[Shape, ...]] = {
-    "sums": ((64, 64, 4, 1), (64, 64, 4, 2), (64, 128, 8, 1)),
+    "sums": ((64, 64, 4, 2), (64, 64, 4, 1), (64, 128, 8, 1)),
     "query_gradients": ((64, 32, 4, 1), (128, 32, 8, 1), (64, 64, 4, 1)),
-    "key_gradients": ((64, 64, 4, 1), (64, 128, 8, 1), (64, 32, 4, 1)),
+    "key_gradients": ((64, 128, 8, 1), (64, 64, 4, 1), (64, 32, 4, 1)),
 }
 """For fp32, likewise. With 8 warps and 64 keys Triton 3.6 compiled wrong gradients of the keys on an H100."""
 INTERPRETED: Shape = (128, 32, 1, 1)
