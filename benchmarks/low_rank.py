@@ -19,8 +19,8 @@ from measuring import IMAGES, Ratio, Report, goal, in_environment, interleaved, 
 from torch import Tensor
 
 from itnet_core import Evaluator, Field, IntegralOperator, Kernel, MLPKernel, TiledEvaluator
-from itnet_kernels.cross import CrossKernel
-from itnet_kernels.low_rank import LowRankKernel
+from itnet_kernels.low_rank.skeleton import CrossKernel
+from itnet_kernels.low_rank.low_rank import LowRankKernel
 from itnet_native.evaluator import NativeEvaluator
 
 matplotlib.use("Agg")

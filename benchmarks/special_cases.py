@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from itnet_core import Field, IntegralOperator
 from itnet_kernels import convert
-from itnet_kernels.attention import AttentionKernel
+from itnet_kernels.attention.attention import AttentionKernel
 
 
 def convolution() -> Iterator[Pair]:

@@ -12,9 +12,9 @@ from measuring import Pair, interleaved
 from torch import Tensor, nn
 
 from itnet_kernels import convert
-from itnet_kernels.gru import GRUKernel
-from itnet_kernels.lstm import LSTMKernel
-from itnet_kernels.recurrent import RecurrentKernel
+from itnet_kernels.recurrent.gru import GRUKernel
+from itnet_kernels.recurrent.lstm import LSTMKernel
+from itnet_kernels.recurrent.recurrent import RecurrentKernel
 
 STEPS = (256, 2048, 16384)
 CROSSOVER = (

@@ -24,8 +24,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from itnet_core import IntegralOperator
-from itnet_kernels.convert_recurrent import FieldRecurrent
-from itnet_kernels.lstm import LSTMKernel
+from itnet_kernels.conversion.recurrent import FieldRecurrent
+from itnet_kernels.recurrent.lstm import LSTMKernel
 
 BOUND, MAX_ITERATIONS = 1e-6, 64
 

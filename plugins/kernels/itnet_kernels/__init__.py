@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from itnet_kernels.conversion import Report, convert, convert_model
+    from itnet_kernels.conversion.convert import Report, convert, convert_model
     from itnet_kernels.errors import ConversionError, FactorizationError
-    from itnet_kernels.factorization import Factorization, factorize
-    from itnet_kernels.model_factorization import FactorizationReport, factorize_model
+    from itnet_kernels.low_rank.factorization import Factorization, factorize
+    from itnet_kernels.low_rank.model_factorization import FactorizationReport, factorize_model
 
 __version__ = "0.1.0"
 

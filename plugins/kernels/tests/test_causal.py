@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from itnet_core import DenseEvaluator, Field, IntegralOperator, Kernel, Points
-from itnet_kernels.linear_attention import LinearAttentionKernel
-from itnet_kernels.mamba import MambaKernel
-from itnet_kernels.mamba2 import Mamba2Kernel
-from itnet_kernels.retention import RetentionKernel
-from itnet_kernels.s4 import S4Kernel
-from itnet_kernels.s4d import S4DKernel
+from itnet_kernels.attention.linear_attention import LinearAttentionKernel
+from itnet_kernels.state_space.mamba import MambaKernel
+from itnet_kernels.state_space.mamba2 import Mamba2Kernel
+from itnet_kernels.attention.retention import RetentionKernel
+from itnet_kernels.state_space.s4 import S4Kernel
+from itnet_kernels.state_space.s4d import S4DKernel
 
 KERNELS: dict[str, tuple[type[Kernel], dict[str, Any]]] = {
     "linear-attention": (LinearAttentionKernel, {"heads": 2, "support": {"causal": "t"}}),

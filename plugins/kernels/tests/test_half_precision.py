@@ -18,16 +18,16 @@ from itnet_core import (
     MLPKernel,
     TiledEvaluator,
 )
-from itnet_kernels.attention import AttentionKernel
-from itnet_kernels.continuous_convolution import ContinuousConvolutionKernel
-from itnet_kernels.gaussian import GaussianKernel
-from itnet_kernels.linear_attention import LinearAttentionKernel
-from itnet_kernels.low_rank import LowRankKernel
-from itnet_kernels.mamba import MambaKernel
-from itnet_kernels.mamba2 import Mamba2Kernel
-from itnet_kernels.retention import RetentionKernel
-from itnet_kernels.s4 import S4Kernel
-from itnet_kernels.s4d import S4DKernel
+from itnet_kernels.attention.attention import AttentionKernel
+from itnet_kernels.convolution.continuous_convolution import ContinuousConvolutionKernel
+from itnet_kernels.convolution.gaussian import GaussianKernel
+from itnet_kernels.attention.linear_attention import LinearAttentionKernel
+from itnet_kernels.low_rank.low_rank import LowRankKernel
+from itnet_kernels.state_space.mamba import MambaKernel
+from itnet_kernels.state_space.mamba2 import Mamba2Kernel
+from itnet_kernels.attention.retention import RetentionKernel
+from itnet_kernels.state_space.s4 import S4Kernel
+from itnet_kernels.state_space.s4d import S4DKernel
 
 KERNELS: dict[str, tuple[type[Kernel], dict[str, Any]]] = {
     "mlp": (MLPKernel, {"position_dim": 1}),

@@ -1,0 +1,195 @@
+"""Factorisation: a trained MLP kernel as one of low rank, by its values at pivots, with the error that this makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from itnet_core import Field, Kernel, MLPKernel
+from itnet_kernels.low_rank.skeleton import CrossKernel
+from itnet_kernels.low_rank.pivots import core, crosses, errors_by_rank
+from itnet_kernels.errors import FactorizationError
+
+HELD_OUT_SAMPLES, HELD_OUT_POINTS = 16, 256
+
+
+@dataclass(frozen=True)
+class Factorization:
+    """What `factorize` made.
+
+    Attributes:
+        kernel: the kernel of low rank.
+        errors: of each head, over pairs of points of the same field that the fit has not seen: the root mean square
+            of k̃ − k as a share of that of k.
+        tolerance: the error that was asked for.
+        fitted: the error of each head at every number of pivots from 1 on, over the pairs of the fit, (pivots, heads).
+    """
+
+    kernel: CrossKernel
+    errors: tuple[float, ...]
+    tolerance: float
+    fitted: Tensor
+
+    @property
+    def reached(self) -> bool:
+        """Whether every head's error is within the tolerance."""
+        return max(self.errors) <= self.tolerance
+
+    def __str__(self) -> str:
+        errors = ", ".join(f"{error:.2%}" for error in self.errors)
+        end = "reached" if self.reached else "not reached"
+        return f"{self.kernel.config.pivots} pivots; error of each head {errors}; tolerance {self.tolerance:.2%} {end}"
+
+
+@torch.no_grad()
+def factorize(
+    kernel: Kernel[Any, Any],
+    query: Field,
+    key: Field | None = None,
+    *,
+    rank: int = 64,
+    tolerance: float = 0.01,
+    fewest: int = 1,
+    points: int = 1024,
+    seed: int = 0,
+) -> Factorization:
+    """Return a kernel of low rank that is close to a trained MLP kernel on fields like those given.
+
+    The pivots are chosen by adaptive cross approximation over random pairs of points of all samples together, and the
+    core between them by least squares over the same pairs. It takes as many pivots as the tolerance needs there, at
+    most `rank`. A quarter of the samples (of one sample, of its points) is kept out of this, for the error.
+
+    Args:
+        kernel: an `MLPKernel` with every pair in its support and normalization `none`. It stays as it is.
+        query: fields as the kernel meets them, with the values that an operator gives to it.
+        key: fields that are integrated over; `query` by default.
+        rank: at most so many pivots of each side.
+        tolerance: the error of each head to stop at, as a share of the root mean square of the head.
+        fewest: at least so many, whatever the tolerance; where a kernel has no more, some stand there twice, unused.
+        points: query points and key points of the fit, of all samples together.
+        seed: of what is drawn.
+
+    Raises:
+        FactorizationError: the kernel cannot be separated, a field does not fit it, there are too few points, or a
+            number is out of its range.
+    """
+    obstacle = why_not(kernel)
+    if obstacle or not isinstance(kernel, MLPKernel):
+        raise FactorizationError("factorize(kernel)", found=obstacle, expected=EXPECTED, hint=HINT)
+    sides = [query] if key is None else [query, key]
+    _check(kernel, sides, rank, tolerance, points)
+    generator = torch.Generator().manual_seed(seed)
+    held_out = [_held_out(side, generator) for side in sides]
+    fit = [_pool(side, side.mask & ~out, points, generator) for side, out in zip(sides, held_out, strict=True)]
+    matrices = _matrices(kernel, fit[0], fit[-1]).double()
+    rows, columns = crosses(matrices, rank, 0.0 if fewest > 1 else tolerance)
+    fitted = errors_by_rank(matrices, rows, columns)
+    good = (fitted.amax(1) <= tolerance).nonzero()
+    used = min(len(rows), max(fewest, int(good[0]) + 1)) if len(good) else len(rows)
+    rows, columns, count = rows[:used], columns[:used], max(used, fewest)
+    found = CrossKernel(kernel.content.in_features, pivots=count, mlp=kernel.config.model_dump())
+    found.to(kernel.first.weight).train(kernel.training)
+    found.exact.load_state_dict(kernel.state_dict())
+    # Smaller singular values would bring less than their inverses magnify the kernel's own rounding by.
+    cutoff = torch.finfo(kernel.first.weight.dtype).eps ** (2 / 3)
+    found.core.zero_()
+    found.core[:, : len(columns), : len(rows)] = core(matrices, rows, columns, cutoff).to(found.core)
+    rows, columns = (torch.cat([each, each[-1:].expand(count - len(each))]) for each in (rows, columns))
+    for name in ("values", "positions"):
+        chosen = [getattr(fit[0], name)[0, rows], getattr(fit[-1], name)[0, columns]]
+        getattr(found, f"pivot_{name}").copy_(torch.cat(chosen))
+    pairs = _same_field(sides, held_out, generator)
+    return Factorization(found, _errors(kernel, found, pairs), tolerance, fitted)
+
+
+def _check(kernel: MLPKernel, sides: list[Field], rank: int, tolerance: float, points: int) -> None:
+    """Refuse what cannot be factorised."""
+    for name, number, low in (("rank", rank, 1), ("tolerance", tolerance, 0), ("points", points, 2)):
+        if not number >= low or number == inf:
+            raise FactorizationError(f"factorize({name})", found=f"{number}", expected=f"a number of at least {low}")
+    channels, dtype = kernel.content.in_features, kernel.first.weight.dtype
+    for name, side in zip(("query", "key"), sides, strict=False):
+        kernel.check_coordinates(side, kernel.config.position_dim)
+        if side.dim != channels or side.values.dtype != dtype or len(side.values) != len(sides[0].values):
+            raise FactorizationError(
+                f"factorize({name})",
+                found=f"{side.values.dtype} of shape {tuple(side.values.shape)}",
+                expected=f"{dtype} with the kernel's {channels} channels, and as many samples on both sides",
+            )
+        if not bool(side.without_padding().values.isfinite().all()):
+            raise FactorizationError(f"factorize({name})", found="values that are not finite", expected="finite values")
+
+
+EXPECTED = "an MLPKernel with every pair in its support and normalization 'none'"
+HINT = "Leave it exact, or train a model with the kernel 'low-rank' instead."
+
+
+def why_not(kernel: Kernel[Any, Any]) -> str:
+    """Return why a kernel cannot be factorised, or nothing."""
+    if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
+        return f"{type(kernel).__name__}, which is no MLPKernel"
+    if not kernel.support.everywhere:
+        return f"{kernel.support!r}, which cuts pairs: a triangle or a band of them has no low rank"
+    if kernel.normalization != "none":
+        return "normalization 'softmax': e^k would have to be of low rank, and an approximation of it positive"
+    return ""
+
+
+def _held_out(field: Field, generator: torch.Generator) -> Tensor:
+    """Return which points are kept for the error, (B, N): those of the last quarter of samples, or of one sample's."""
+    batch, points = field.mask.shape
+    if batch > 1:
+        last = torch.arange(batch, device=field.device) >= batch - max(1, batch // 4)
+        return field.mask & last.unsqueeze(1)
+    chosen = torch.randperm(points, generator=generator)[: max(1, points // 4)]
+    return field.mask & torch.zeros_like(field.mask).index_fill(1, chosen.to(field.device), True)
+
+
+def _pool(field: Field, present: Tensor, count: int, generator: torch.Generator) -> Field:
+    """Return a sample of at most `count` of the points that are `present`, of all samples together."""
+    indices = present.flatten().nonzero().squeeze(1)
+    if len(indices) < 1:
+        raise FactorizationError(
+            "factorize(query)", found="no point for the fit or for the error", expected="at least two points"
+        )
+    chosen = indices[torch.randperm(len(indices), generator=generator)[:count].to(indices.device)]
+    return Field(field.values.flatten(0, 1)[chosen].unsqueeze(0), field.positions.flatten(0, 1)[chosen].unsqueeze(0))
+
+
+def _same_field(
+    sides: list[Field], held_out: list[Tensor], generator: torch.Generator
+) -> Iterator[tuple[Field, Field]]:
+    """Yield points of held-out samples, the two sides of a pair being of one sample."""
+    samples = held_out[0].any(1).nonzero().squeeze(1)[:HELD_OUT_SAMPLES]
+    for sample in samples.tolist():
+        drawn = []
+        for side, out in zip(sides, held_out, strict=True):
+            present = torch.zeros_like(out)
+            present[sample] = out[sample]
+            drawn += [_pool(side, present, HELD_OUT_POINTS, generator) for _ in range(3 - len(sides))]
+        yield drawn[0], drawn[1]
+
+
+def _matrices(kernel: Kernel[Any, Any], query: Field, key: Field, rows: int = 128) -> Tensor:
+    """Return k over all pairs of one sample's points, (heads, n, m), some rows at a time."""
+    query_terms, key_terms = kernel.project(query, key)
+    starts = range(0, query.values.shape[1], rows)
+    parts = (tree_map(lambda terms: terms[:, start : start + rows], query_terms) for start in starts)  # noqa: B023
+    return torch.cat([kernel.tile(part, key_terms) for part in parts], dim=2)[0]
+
+
+def _errors(
+    exact: Kernel[Any, Any], found: Kernel[Any, Any], pairs: Iterator[tuple[Field, Field]]
+) -> tuple[float, ...]:
+    wrong, whole = torch.zeros(exact.heads, dtype=torch.float64), torch.zeros(exact.heads, dtype=torch.float64)
+    for query, key in pairs:
+        k, approximate = (_matrices(kernel, query, key).double().cpu() for kernel in (exact, found))
+        wrong += (approximate - k).square().sum((1, 2))
+        whole += k.square().sum((1, 2))
+    return tuple((wrong / whole.clamp(min=torch.finfo(torch.float64).tiny)).sqrt().tolist())

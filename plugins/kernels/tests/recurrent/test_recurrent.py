@@ -1,0 +1,251 @@
+"""The LSTM's and the GRU's kernels, and the layers composed of them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from itnet_core import (
+    AutoEvaluator,
+    ConfigError,
+    DenseEvaluator,
+    Evaluator,
+    Field,
+    FieldError,
+    IntegralOperator,
+    Nodes,
+    Points,
+    Sampler,
+    ShapeError,
+    TiledEvaluator,
+)
+from itnet_kernels.recurrent.gru import GRUKernel
+from itnet_kernels.recurrent.lstm import LSTMKernel
+from itnet_kernels.recurrent.recurrent import RecurrentKernel
+from itnet_kernels.recurrent.layers import GRU, LSTM
+from itnet_registry import create_model
+
+KERNELS: dict[str, type[RecurrentKernel]] = {"lstm": LSTMKernel, "gru": GRUKernel}
+LAYERS: dict[str, type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU}
+both = pytest.mark.parametrize("name", KERNELS)
+
+
+def line(points: int = 9, batch: int = 2, dim: int = 5) -> Field:
+    """Return random values at random times, in order."""
+    generator = torch.Generator().manual_seed(points)
+    values = torch.randn(batch, points, dim, generator=generator, dtype=torch.float64)
+    times = torch.rand(batch, points, 1, generator=generator, dtype=torch.float64).cumsum(1)
+    return Field(values, times)
+
+
+def operator(name: str, evaluator: Evaluator | None = None, sampler: Sampler | None = None, **options: Any) -> Any:
+    torch.manual_seed(0)
+    kernel = KERNELS[name](5, hidden=4, axis=0, **options)
+    return IntegralOperator(5, kernel, sampler, evaluator, out_dim=4, pointwise=False).double()
+
+
+def at(field: Field, order: Tensor) -> Field:
+    return Field(field.values[:, order], field.positions[:, order], field.weights[:, order])
+
+
+def close(found: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator()])
+def test_the_integral_is_the_cell_state(evaluator: Evaluator) -> None:
+    mine, field = operator("lstm", evaluator), line()
+    recurrence = mine.kernel.recurrence
+    expected = [recurrence(field.values[:, : n + 1])[1][1][0] for n in range(9)]
+    close(mine(field).values, torch.stack(expected, dim=1))
+
+
+@both
+@pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator()])
+def test_between_points_the_state_is_that_of_the_last_and_before_them_0(name: str, evaluator: Evaluator) -> None:
+    mine, field = operator(name, evaluator), line()
+    whole = mine(field).values
+    middle = (field.positions[:, 1:] + field.positions[:, :-1]) / 2
+    times = torch.cat([field.positions[:, :1] - 1, middle, field.positions[:, -1:] + 3], dim=1)
+    query = Field(torch.zeros(2, 10, 5, dtype=torch.float64), times)
+    found = mine(query, field).values
+    close(found[:, 0], torch.zeros_like(found[:, 0]))
+    close(found[:, 1:], whole)
+
+
+@both
+@pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator()])
+def test_what_is_absent_is_not_on_the_path_wherever_it_stands(name: str, evaluator: Evaluator) -> None:
+    mine, field = operator(name, evaluator), line()
+    present = torch.tensor([1, 2, 4, 5, 8])
+    values, weights = field.values.clone(), torch.zeros_like(field.weights)
+    weights[:, present] = 1.0
+    values[weights == 0] = torch.nan
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
+    found = mine(at(Field(values, field.positions, weights), order)).values[:, order.argsort()]
+    close(found[:, present], mine(at(field, present)).values)
+
+
+@both
+def test_the_future_changes_nothing_in_the_past(name: str) -> None:
+    field = line()
+    for evaluator in (AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=2, key_tile=2)):
+        mine = operator(name, evaluator)
+        later = field.values.clone()
+        later[:, 6:] += 10
+        close(mine(field.with_values(later)).values[:, :6], mine(field).values[:, :6], 1e-12)
+
+
+@both
+def test_two_points_of_one_time_have_no_order(name: str) -> None:
+    field = line()
+    field.positions[1, 5] = field.positions[1, 2]
+    with pytest.raises(FieldError, match="two points of sample 1 at .* on axis 0; expected a time of its own"):
+        operator(name)(field)
+    field.weights[1, 5] = 0
+    operator(name)(field)
+
+
+class _SomeTwice(Sampler):
+    def forward(self, query: Field, key: Field) -> Nodes:
+        indices = torch.tensor([[7, 3, 3, 0, 5], [1, 8, 2, 2, 0]])
+        return Nodes(indices, torch.tensor([[0.5, 2, 1, 3, 1], [1, 1, 0.5, 2, 0]], dtype=torch.float64))
+
+
+@both
+def test_nodes_are_summed_along_the_whole_path(name: str) -> None:
+    fast, slow = (operator(name, evaluator, _SomeTwice(5)) for evaluator in (AutoEvaluator(), DenseEvaluator()))
+    close(fast(line()).values, slow(line()).values)
+
+
+@both
+def test_weights_that_are_no_count_multiply_the_integral_alone(name: str) -> None:
+    class Halved(Sampler):
+        def forward(self, query: Field, key: Field) -> Field:
+            return Field(key.values, key.positions, key.weights / 2)
+
+    for evaluator in (AutoEvaluator(), DenseEvaluator()):
+        close(operator(name, evaluator, Halved(5))(line()).values, operator(name)(line()).values / 2)
+
+
+@both
+def test_gates_near_0_and_near_1_stay_finite_over_16000_points(name: str) -> None:
+    """In float32 as in float64: torch's path, the scan, sums over all pairs of some rows, and gradients."""
+    steps = 16384
+    kernel = operator(name).kernel.float()
+    with torch.no_grad():  # a channel that forgets all, two in between, and one that keeps all
+        gate = slice(4, 8)  # f of the LSTM's gates, z of the GRU's
+        kernel.recurrence.bias_ih_l0[gate] = torch.tensor([-200.0, -8.0, 8.0, 25.0])
+    values, times = torch.randn(1, steps, 5, generator=torch.Generator().manual_seed(0)), torch.arange(steps * 1.0)
+    rows = torch.tensor([steps - 1, steps // 2, 5])
+    inside = times <= times[rows].unsqueeze(-1)
+    found: dict[torch.dtype, tuple[Tensor, ...]] = {}
+    for dtype in (torch.float32, torch.float64):
+        kernel = kernel.to(dtype)
+        field = Field(values.to(dtype), times.view(1, -1, 1), torch.ones(1, steps))
+        with torch.no_grad():
+            query, key = kernel.project(field, field)
+            states, _ = kernel.states(field, field)
+            row_sums = (kernel.tile(query[:, rows], key) * inside).sum(-1).transpose(1, 2)
+        potential, drive = (term.requires_grad_() for term in key)
+        points = Points((potential, drive), field.positions, field.weights)
+        integral = kernel.integrate(points._replace(terms=potential), points, field.values.new_ones(1, steps, 4, 1))
+        close(row_sums, integral[:, rows, :, 0], 1e-3 if dtype == torch.float32 else 1e-9)
+        if name == "gru":
+            close(states, integral[..., 0], 1e-3 if dtype == torch.float32 else 1e-9)
+        found[dtype] = states, integral, row_sums, *torch.autograd.grad(integral.mean(1).sum(), [potential, drive])
+    for single, double in zip(*found.values(), strict=True):
+        assert single.isfinite().all()
+        # Torch's own path in float32, which the gates read, is about 1e-3 away from that in float64 after so many.
+        assert (single.double() - double).abs().max() <= 3e-3 * double.abs().max()
+
+
+@both
+@given(points=st.integers(1, 30), layers=st.integers(1, 2), bidirectional=st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_newtons_method_gives_the_stepped_layer_and_its_gradients(
+    name: str, points: int, layers: int, bidirectional: bool
+) -> None:
+    options: dict[str, Any] = {"layers": layers, "bidirectional": bidirectional, "axis": 0}
+    stepped = LAYERS[name](5, 4, **options).double()
+    solved = LAYERS[name](5, 4, **options, solver="newton", tolerance=1e-12).double()
+    solved.load_state_dict(stepped.state_dict())
+    results = []
+    for layer in (stepped, solved):
+        field = line(points)
+        out = layer(field.with_values(field.values.requires_grad_())).values
+        results.append((out, *torch.autograd.grad(out.square().sum(), [field.values, *layer.parameters()])))
+    for mine, theirs in zip(*results[::-1], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-9)
+    for each in solved.operators:
+        assert each.kernel.report.converged
+        assert each.kernel.report.residual <= 1e-12
+
+
+@both
+def test_what_newtons_method_cannot_solve_is_stepped_with_a_warning(name: str, caplog: Any) -> None:
+    stepped, hurried = operator(name), operator(name, solver="newton", max_iterations=1, tolerance=1e-12)
+    field = line(40)
+    with caplog.at_level(logging.WARNING, logger="itnet_kernels"):
+        found = hurried(field).values
+    assert torch.equal(found, stepped(field).values)
+    assert (hurried.kernel.report.converged, hurried.kernel.report.iterations) == (False, 1)
+    assert "after 1 iterations, over the tolerance 1.0e-12; stepping" in caplog.text
+    assert stepped.kernel.report is None
+
+
+@both
+def test_a_stream_goes_on_where_a_field_ended(name: str) -> None:
+    torch.manual_seed(0)
+    layer = LAYERS[name](5, 4, layers=2, axis=0).double()
+    field = line()
+    field.weights[1, 3] = 0.0  # one that is absent, and the last of what is there before
+    whole = layer(field).values
+    out, states = layer.with_states(at(field, torch.arange(4)))
+    steps = [out.values]
+    for n in range(4, 9):
+        states, one = layer.step(states, at(field, torch.tensor([n])))
+        steps.append(one.values)
+    close(torch.cat(steps, dim=1)[field.mask], whole[field.mask])
+
+
+def test_a_stream_has_no_other_direction() -> None:
+    with pytest.raises(ConfigError, match="LSTM.step: found bidirectional=True"):
+        LSTM(5, bidirectional=True, axis=0).step(None, at(line(), torch.tensor([0])))
+
+
+def test_channels_that_are_heads_are_those_of_the_result() -> None:
+    with pytest.raises(ShapeError, match="Give the operator out_dim=3, or the kernel hidden=5"):
+        IntegralOperator(5, GRUKernel(5, hidden=3))
+
+
+@both
+def test_a_model_learns_with_it(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = {"name": "itnet-core/field", "channels": 3}
+    model = create_model("itnet-nano", encoder=encoder, kernel=name, head={"name": "classify", "classes": 2})
+    field = Field(torch.randn(2, 6, 3), torch.rand(2, 6, 4))
+    nn.functional.cross_entropy(model(field), torch.tensor([0, 1])).backward()
+    weights = dict(model.trunk.blocks[0].operator.kernel.named_parameters())
+    assert set(weights) == {f"recurrence.{each}_l0" for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights.values())
+
+
+class Overwritten(GRUKernel):
+    """Its report is always another thread's, which steps."""
+
+    report = property(lambda self: None, lambda self, report: None)
+
+
+def test_a_path_does_not_depend_on_the_report_of_another_thread() -> None:
+    values = torch.randn(2, 7, 4, dtype=torch.float64)
+    kernel, own = (each(4, solver="newton", axis=0).double() for each in (Overwritten, GRUKernel))
+    own.load_state_dict(kernel.state_dict())
+    found, expected = (each.path(values, each.begin(values)) for each in (kernel, own))
+    torch.testing.assert_close(found, expected)

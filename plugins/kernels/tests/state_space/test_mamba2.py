@@ -1,0 +1,100 @@
+"""Mamba-2's kernel is its recurrence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator
+from itnet_kernels.state_space.mamba2 import Mamba2Kernel
+
+EXACT = {"rtol": 1e-9, "atol": 1e-10}
+
+
+def timeline(values: Tensor) -> Field:
+    """Return values at 0, 1, 2, … on the time axis."""
+    positions = values.new_zeros(*values.shape[:2], 4)
+    positions[..., 0] = torch.arange(values.shape[1])
+    return Field(values, positions)
+
+
+def looped(kernel: Mamba2Kernel, inputs: Tensor, values: Tensor) -> Tensor:
+    """Return H_t = e^{AΔ_t} H_{t−1} + Δ_t B_t v_tᵀ, y_t = C_tᵀ H_t, step by step."""
+    shape = (kernel.config.groups, kernel.config.state)
+    steps = F.softplus(kernel.to_step(inputs) + kernel.step_bias)
+    to_state, from_state = (
+        side(inputs).unflatten(-1, shape).repeat_interleave(kernel.heads // shape[0], dim=2)
+        for side in (kernel.to_state, kernel.from_state)
+    )
+    state, out = torch.zeros(()), []
+    for t in range(inputs.shape[1]):
+        decay = (-kernel.log_decay.exp() * steps[:, t])[..., None, None].exp()
+        driven = steps[:, t, :, None, None] * to_state[:, t].unsqueeze(-1) * values[:, t].unsqueeze(-2)
+        state = decay * state + driven
+        out.append((from_state[:, t].unsqueeze(-1) * state).sum(-2))
+    return torch.stack(out, dim=1)
+
+
+@pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator()])
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    batch=st.integers(1, 2),
+    groups=st.integers(1, 2),
+    of_a_group=st.integers(1, 2),
+    width=st.integers(1, 3),
+    state=st.integers(1, 4),
+    steps=st.sampled_from([1, 2, 7, 64, 65, 150]),
+)
+def test_it_is_the_recurrence(
+    evaluator: Any, batch: int, groups: int, of_a_group: int, width: int, state: int, steps: int
+) -> None:
+    torch.manual_seed(0)
+    heads = groups * of_a_group
+    kernel = Mamba2Kernel(heads * width, heads=heads, groups=groups, state=state)
+    operator = IntegralOperator(heads * width, kernel, evaluator=evaluator, pointwise=False).double()
+    inputs = torch.randn(batch, steps, heads * width, dtype=torch.float64, requires_grad=True)
+    found = operator(timeline(inputs)).values
+    expected = operator.output(looped(kernel, inputs, operator.value(inputs)))
+    torch.testing.assert_close(found, expected, **EXACT)
+    direction = torch.randn_like(expected)
+    leaves = [inputs, *operator.parameters()]
+    mine, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (found, expected))
+    for left, right in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(left, right, **EXACT)
+
+
+def test_steps_keep_their_bounds() -> None:
+    torch.manual_seed(0)
+    kernel = Mamba2Kernel(8, least_step=0.2, most_step=0.3)
+    field = timeline(10 * torch.randn(1, 50, 8))
+    (_, _), (_, steps, _) = kernel.project(field, field)
+    assert (float(steps.min()), float(steps.max())) == pytest.approx((0.2, 0.3))
+
+
+@pytest.mark.parametrize("bias", [-12.0, 12.0])
+def test_sixteen_thousand_steps_in_float32(bias: float) -> None:
+    """Gates near 1 and near 0: within 1e-4 of float64, relative to the largest result, gradients too."""
+    torch.manual_seed(0)
+    operator = IntegralOperator(4, Mamba2Kernel(4, heads=2, state=3), pointwise=False)
+    with torch.no_grad():
+        operator.kernel.step_bias.fill_(bias)
+    inputs = torch.randn(1, 2**14, 4, requires_grad=True)
+    found = operator(timeline(inputs)).values
+    gradient = torch.autograd.grad(found.square().mean(), inputs)[0]
+    precise = inputs.detach().double().requires_grad_()
+    expected = operator.double()(timeline(precise)).values
+    precise_gradient = torch.autograd.grad(expected.square().mean(), precise)[0]
+    for low, high in ((found, expected), (gradient, precise_gradient)):
+        assert low.isfinite().all()
+        assert (low.double() - high).abs().max() <= 1e-4 * high.abs().max()
+
+
+def test_uneven_groups_are_refused() -> None:
+    with pytest.raises(ConfigError, match="heads = 4 is no multiple of groups = 3"):
+        Mamba2Kernel(8, groups=3)
