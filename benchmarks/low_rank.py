@@ -19,7 +19,7 @@ from measuring import IMAGES, Ratio, Report, goal, in_environment, interleaved, 
 from torch import Tensor
 
 from itnet_core import Evaluator, Field, IntegralOperator, Kernel, MLPKernel, TiledEvaluator
-from itnet_kernels.low_rank.skeleton import CrossKernel
+from itnet_kernels.low_rank.skeleton import SkeletonKernel
 from itnet_kernels.low_rank.low_rank import LowRankKernel
 from itnet_native.evaluator import NativeEvaluator
 
@@ -34,7 +34,7 @@ RUNS = {"low-rank": 3, "cross": 1}
 LINEAR = tuple(RUNS)
 KERNELS: Mapping[str, Callable[[], Kernel]] = {
     "low-rank": lambda: LowRankKernel(DIM, rank=RANK, position_dim=2),
-    "cross": lambda: CrossKernel(DIM, pivots=RANK, mlp={"position_dim": 2}),
+    "cross": lambda: SkeletonKernel(DIM, pivots=RANK, mlp={"position_dim": 2}),
     "exact, tiled": lambda: MLPKernel(DIM, position_dim=2),
     "exact, native": lambda: MLPKernel(DIM, position_dim=2),
 }

@@ -62,7 +62,7 @@ def _ratio(kernel: type[RecurrentKernel], hidden: int, steps: int) -> str:
     stepped, solved = kernel(hidden, axis=0), kernel(hidden, axis=0, solver="newton")
     solved.load_state_dict(stepped.state_dict())
     values = torch.randn(1, steps, hidden)
-    start = stepped.begin(values)
+    start = stepped.initial_state(values)
     ways = {name: partial(each.path, values, start) for name, each in (("stepping", stepped), ("newton", solved))}
     stepping, newton = (median(times) for times in interleaved(ways, seconds=0, least=3).values())
     assert solved.report is not None

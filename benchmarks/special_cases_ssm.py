@@ -16,7 +16,7 @@ from transformers.models.mamba import modeling_mamba
 from transformers.models.mamba2 import modeling_mamba2
 
 from itnet_core import Field, IntegralOperator
-from itnet_kernels.numerics.chunked import decayed_sums
+from itnet_kernels.numerics.decayed_sums import decayed_sums
 from itnet_kernels.conversion.mamba import FieldMamba
 from itnet_kernels.state_space.s4d import S4DKernel
 from itnet_kernels.numerics.selective_scan import selective_scan

@@ -63,7 +63,7 @@ def solve(lstm: nn.LSTM, mels: Tensor) -> Iterator[Solved]:
     pairs = zip(stepped.layers.operators, solved.layers.operators, strict=True)
     for number, operators in enumerate(pairs, start=1):
         by_steps, by_newton = (cast(LSTMKernel, cast(IntegralOperator, each).kernel) for each in operators)
-        start = by_steps.begin(values)
+        start = by_steps.initial_state(values)
         by_steps.path(values, start)  # the first run of a shape is slower
         clock = [time.perf_counter()]
         expected, _ = by_steps.path(values, start)

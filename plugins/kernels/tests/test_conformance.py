@@ -46,7 +46,7 @@ class TestAttentionWithALiBi(KernelConformance):
 
 
 class TestCross(KernelConformance):
-    component = "itnet-kernels/cross"
+    component = "itnet-kernels/skeleton"
     options: ClassVar = {"pivots": 5, "mlp": {"heads": 2, "hidden": 6, "rank": 3, "frequencies": 2}}
 
 

@@ -1,4 +1,4 @@
-"""Streams of kernels that have no state of a fixed size."""
+"""Streams of kernels without a state of fixed size."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from torch.utils._pytree import tree_map
 from itnet_core import DenseEvaluator, Field, Kernel, Points, Problem
 
 
-def step_over_all(
+def step_over_all_points(
     kernel: Kernel[Any, Any], state: tuple[Any, ...] | None, query: Field, values: Tensor
 ) -> tuple[tuple[Any, ...], Tensor]:
-    """Return what `Kernel.step` does, for any kernel whose `project` looks at each point alone.
+    """Advance a stream whose state is all points so far: their terms, positions, weights and values.
 
-    The state is all points so far: their terms, positions, weights and values.
+    It implements `Kernel.step` for any kernel whose `project` reads each point by itself.
+
+    Args:
+        kernel: the kernel.
+        state: as in `Kernel.step`.
+        query: the new point.
+        values: of the new point, (B, 1, heads, head_dim).
+
+    Returns:
+        The new state, and the integral at the new point, (B, 1, heads, head_dim).
     """
     query_terms, key_terms = kernel.project(query, query)
-    kept: tuple[Any, ...] = key_terms, query.positions, query.weights, values
+    new: tuple[Any, ...] = key_terms, query.positions, query.weights, values
     if state is not None:
-        kept = tree_map(lambda old, new: torch.cat([old, new], dim=1), state, kept)
-    key_terms, positions, weights, values = kept
+        new = tree_map(lambda past, one: torch.cat([past, one], dim=1), state, new)
+    key_terms, positions, weights, values = new
     problem = Problem(kernel, query.points, Points(positions, weights), query_terms, key_terms, values)
-    return kept, DenseEvaluator()(problem)
+    return new, DenseEvaluator()(problem)

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from itnet_core import Field, FullSampler, IntegralOperator, Support
 from itnet_core.operator.transforms import tracing
 from itnet_kernels.attention.attention import AttentionKernel
-from itnet_kernels.conversion.converted import Converted
+from itnet_kernels.conversion.converted import ConvertedLayer
 from itnet_kernels.errors import ConversionError
-from itnet_kernels.state_space.mixers import Channels
+from itnet_kernels.state_space.mixers import ChannelSlice
 
 
-class FieldMultiheadAttention(Converted, nn.MultiheadAttention):
+class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
     """`torch.nn.MultiheadAttention` by an integral operator.
 
     The layer's own maps make q, k and v; keys that it adds (`bias_k`, `add_zero_attn`) are points like the others.
@@ -105,7 +105,7 @@ class FieldMultiheadAttention(Converted, nn.MultiheadAttention):
         return torch.cat([key, *(each.expand(len(key), -1, -1) for each in more)], dim=1) if more else key, len(more)
 
 
-class FieldBertAttention(Converted):
+class FieldBertAttention(ConvertedLayer):
     """transformers' `BertSelfAttention` or `BertCrossAttention` by an integral operator.
 
     With a cache, and in training with dropout, the original's `forward` is called.
@@ -177,12 +177,12 @@ class _ProjectedKernel(AttentionKernel):
     def __init__(self, dim: int, **options: Any) -> None:
         with torch.device("meta"):  # the layer's own maps take these maps' place
             super().__init__(dim, **options)
-        view: Any = Channels(0, dim)
+        view: Any = ChannelSlice(0, dim)
         self.query = self.key = view
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
         """Return the view of v as heads."""
-        return nn.Sequential(Channels(dim // 2, dim), nn.Unflatten(-1, (self.heads, head_dim)))
+        return nn.Sequential(ChannelSlice(dim // 2, dim), nn.Unflatten(-1, (self.heads, head_dim)))
 
     def output_map(self, head_dim: int, dim: int) -> nn.Module:
         """Return the view of heads as channels: the layer's own output map comes after it."""
@@ -240,7 +240,7 @@ def _attend(
     empty = None if weights is None else (weights == 0).all(-1, keepdim=True)
     # A field has some mass in every sample; what it gives is not taken where it should have none.
     masses = weights if weights is None or empty is None else weights.masked_fill(empty, 1.0)
-    fields = sequence(query), sequence(key, masses)
+    fields = sequence_field(query), sequence_field(key, masses)
     out = operator(*fields, additive=scores).values
     out = out if empty is None else out.masked_fill(empty.unsqueeze(-1), 0.0)
     if not need_weights:
@@ -250,7 +250,7 @@ def _attend(
     return out, (k if weights is None else k + weights.log()[:, None, None]).softmax(-1)
 
 
-def sequence(values: Tensor, weights: Tensor | None = None) -> Field:
+def sequence_field(values: Tensor, weights: Tensor | None = None) -> Field:
     """Return values, (B, N, d), at the points 0, 1, 2, … of a line, by the counting measure or with given weights."""
     batch, points, _ = values.shape
     positions = torch.arange(points, dtype=torch.float32, device=values.device).view(1, -1, 1)

@@ -10,7 +10,7 @@ from torch import nn
 
 from itnet_kernels.conversion.attention import FieldBertAttention, FieldMultiheadAttention
 from itnet_kernels.conversion.convolution import GridConvolution
-from itnet_kernels.conversion.converted import Converted
+from itnet_kernels.conversion.converted import ConvertedLayer
 from itnet_kernels.conversion.mamba import FieldMamba
 from itnet_kernels.conversion.recurrent import FieldRecurrent
 from itnet_kernels.errors import ConversionError
@@ -75,7 +75,7 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
         ConversionError: it is none of these (a subclass may do anything else in its `forward`), or it cannot be
             converted exactly; the message names what stands in the way.
     """
-    if isinstance(module, Converted):
+    if isinstance(module, ConvertedLayer):
         return module
     found = _converter(module, converters or {})
     if found is None:
@@ -119,7 +119,7 @@ def _count(model: nn.Module, example: Any, report: Report) -> None:
     """Add to a report what mixed points in a run, outside of converted modules and of those that are left already."""
     report.counted = True
     settled = {*report.converted, *report.left}
-    settled |= {path for path, module in model.named_modules() if isinstance(module, Converted)}
+    settled |= {path for path, module in model.named_modules() if isinstance(module, ConvertedLayer)}
     for path, calls in count_mixing(model, example).items():
         names = path.split(".")
         if settled.isdisjoint(".".join(names[:end]) for end in range(len(names) + 1)):
@@ -133,7 +133,7 @@ def _convert_children(
     children = [(name, child) for name, child in parent._modules.items() if child is not None]
     for name, child in children:  # `named_children` would name one that stands in two places once
         place = f"{path}.{name}" if path else name
-        if isinstance(child, Converted):
+        if isinstance(child, ConvertedLayer):
             continue
         found = _converter(child, converters)
         if found is not None:

@@ -11,7 +11,7 @@ from itnet_core import FullSampler, IntegralOperator
 from itnet_core.operator.transforms import tracing
 
 
-class Converted(nn.Module):
+class ConvertedLayer(nn.Module):
     """Base of converted layers: `Layer(module)` derives from the module's class, and shares its parameters.
 
     Attributes, names of parameters and `state_dict` are the original's. Operators own no parameter: they get the
@@ -36,17 +36,17 @@ class Converted(nn.Module):
 _CLASSES: dict[tuple[type, type], Any] = {}
 
 
-def _derived(layer: type[Converted], original: type[nn.Module]) -> Any:
+def _derived(layer: type[ConvertedLayer], original: type[nn.Module]) -> Any:
     """Return the class of converted layers of an original class: `FieldConv2d` for `Conv2d`."""
     made = type(f"Field{original.__name__}", (layer, original), {"__module__": layer.__module__})
     return _CLASSES.setdefault((layer, original), made)
 
 
-def _blank(layer: type[Converted], original: type[nn.Module]) -> nn.Module:
+def _blank(layer: type[ConvertedLayer], original: type[nn.Module]) -> nn.Module:
     return nn.Module.__new__(_derived(layer, original))
 
 
-def by_fast_path(*operators: nn.Module) -> bool:
+def takes_fast_path(*operators: nn.Module) -> bool:
     """Whether operators of kernels whose fast path is the original layer take it: by `auto`, and over all points."""
     return all(
         isinstance(each, IntegralOperator)
@@ -56,7 +56,7 @@ def by_fast_path(*operators: nn.Module) -> bool:
     )
 
 
-def without_parameters(module: nn.Module) -> None:
+def remove_parameters(module: nn.Module) -> None:
     """Take a module's parameters away: it is a pattern, to be given others by `with_parameters`.
 
     PyTorch's layers in it stay attributes, but no submodules, so that `modules()` lists none that has no weights.

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from itnet_core import Field, IntegralOperator, ShapeError
-from itnet_kernels.conversion.converted import Converted, by_fast_path
-from itnet_kernels.convolution.convolution import ConvolutionKernel, each_tap
+from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path
+from itnet_kernels.convolution.convolution import ConvolutionKernel, apply_taps
 from itnet_kernels.errors import ConversionError
 
 AXES = ("x", "yx", "zyx")
 
 
-class GridConvolution(Converted, _ConvNd):
+class GridConvolution(ConvertedLayer, _ConvNd):
     """A convolution of PyTorch on tensors, (B, C, *sizes) or (C, *sizes), by an integral operator.
 
     The input is a field at the points 0, 1, 2, …; stride and padding say at which points its transform is wanted. The
@@ -64,10 +64,10 @@ class GridConvolution(Converted, _ConvNd):
             raise ShapeError(
                 type(self).__name__, found=f"sizes {sizes}", expected=f"more than {spans}, with padding {padding}"
             )
-        if 0 in input.shape or by_fast_path(self.operator):
+        if 0 in input.shape or takes_fast_path(self.operator):
             return cast(Tensor, super().forward(input))
         batched = input if input.ndim == dimensions + 2 else input.unsqueeze(0)
-        taps = each_tap(batched.flatten(2).transpose(1, 2), self.weight, self.groups).flatten(2)
+        taps = apply_taps(batched.flatten(2).transpose(1, 2), self.weight, self.groups).flatten(2)
         key = _field(taps, sizes, [0] * dimensions, (1,) * dimensions)
         # The query point of a window lies at its centre tap.
         kernel = cast(ConvolutionKernel, self.operator.kernel)

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from itnet_core import Field, FullSampler, IntegralOperator
 from itnet_core.operator.stateless import with_parameters
 from itnet_core.operator.transforms import tracing
-from itnet_kernels.conversion.converted import Converted, without_parameters
+from itnet_kernels.conversion.converted import ConvertedLayer, remove_parameters
 from itnet_kernels.errors import ConversionError
 from itnet_kernels.state_space.mixers import Mamba2Mixer, MambaMixer
 
 
-class FieldMamba(Converted):
+class FieldMamba(ConvertedLayer):
     """transformers' `MambaMixer` or `Mamba2Mixer` on hidden states, (B, T, hidden), by our mixer on a field.
 
     With a cache, as models in evaluation use it by default (`use_cache=False` spares it), and with padding that the
@@ -42,7 +42,7 @@ class FieldMamba(Converted):
         super().__init__(module)
         with torch.device("meta"):  # the weights are the module's
             self.pattern = _mamba2(module) if hasattr(module, "n_groups") else _mamba(module)
-        without_parameters(self.pattern)
+        remove_parameters(self.pattern)
 
     @property
     def mixer(self) -> MambaMixer | Mamba2Mixer:
@@ -129,6 +129,6 @@ def _mamba2(module: Any) -> Mamba2Mixer:
         bias=module.in_proj.bias is not None,
         convolution_bias=module.conv1d.bias is not None,
         epsilon=module.norm.variance_epsilon,
-        least_step=least,
-        most_step=None if isinf(most) else most,
+        clamp_min=least,
+        clamp_max=None if isinf(most) else most,
     )

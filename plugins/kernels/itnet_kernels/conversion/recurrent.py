@@ -10,14 +10,14 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from itnet_core import Evaluator, ShapeError
 from itnet_core.operator.stateless import with_parameters
-from itnet_kernels.conversion.attention import sequence
-from itnet_kernels.conversion.converted import Converted, by_fast_path, without_parameters
+from itnet_kernels.conversion.attention import sequence_field
+from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path, remove_parameters
 from itnet_kernels.errors import ConversionError
 from itnet_kernels.recurrent.recurrent import PathState
 from itnet_kernels.recurrent.layers import GRU, LSTM, Recurrent
 
 
-class FieldRecurrent(Converted, nn.RNNBase):
+class FieldRecurrent(ConvertedLayer, nn.RNNBase):
     """`torch.nn.LSTM` or `torch.nn.GRU` by integral operators.
 
     A sequence is a field at the times 0, 1, 2, …; in a packed one, what shorter sequences lack has weight 0. The fast
@@ -58,7 +58,7 @@ class FieldRecurrent(Converted, nn.RNNBase):
                 axis=0,
                 **options,
             )
-        without_parameters(self.pattern)
+        remove_parameters(self.pattern)
 
     @property
     def layers(self) -> Recurrent:
@@ -86,7 +86,7 @@ class FieldRecurrent(Converted, nn.RNNBase):
             hx = tuple(hx) if isinstance(hx, list | tuple) else (hx,)
             batch = input.batch_sizes[0] if packed else input.shape[0 if self.batch_first else 1]
             self._check(hx, (int(batch),) if batched else ())
-        if (not packed and 0 in input.shape) or (self.steps and by_fast_path(*self.pattern.operators)):
+        if (not packed and 0 in input.shape) or (self.steps and takes_fast_path(*self.pattern.operators)):
             given = hx if hx is None or self.mode == "LSTM" else hx[0]
             return cast(tuple[Any, Any], super().forward(input, given))
         if packed:
@@ -112,7 +112,7 @@ class FieldRecurrent(Converted, nn.RNNBase):
 
     def _run(self, values: Tensor, weights: Tensor | None, hx: tuple[Tensor, ...] | None) -> tuple[Tensor, Any]:
         states: list[PathState] | None = None if hx is None else list(zip(*hx, strict=True))
-        field, ends = self.layers.with_states(sequence(values, weights), states)
+        field, ends = self.layers.with_states(sequence_field(values, weights), states)
         last = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
         return field.values, last if self.mode == "LSTM" else last[0]
 

@@ -7,46 +7,53 @@ from itertools import pairwise
 from typing import Any, Literal, cast
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field, Kernel, Problem, Support
 from itnet_core.operator.precision import exact_dtype, precise
 from itnet_core.operator.transforms import differentiated
-from itnet_kernels.convolution.lattice import lattice
-from itnet_kernels.numerics.weighting import weighted
+from itnet_kernels.convolution.lattice import fit_lattice
+from itnet_kernels.numerics.weights import apply_weights
 
 
-class ContinuousConvolutionKernel(Kernel[Any, Any]):
-    """k_h(x, y) = φ_h(x − y), with a network φ: CKConv (Romero et al., arXiv 2102.02611).
+class ContinuousConvolutionKernel(Kernel[Tensor, None]):
+    """Continuous convolution: k_h(x, y) = φ_h(x − y), with a network φ.
 
-    φ is an MLP, or a SIREN (Sitzmann et al., arXiv 2006.09661), which begins with finer detail. On a grid the shortcut
-    is a convolution by FFT, O(N log N), of φ at all displacements between points.
+    CKConv, Romero et al., arXiv 2102.02611. φ is an MLP, or a SIREN (Sitzmann et al., arXiv 2006.09661), which starts
+    with finer detail. `integrate` is a convolution by FFT, O(N log N), of φ at all displacements between points. It
+    applies where both sides are the same regular grid; a support then cuts φ.
+
+    Example:
+        >>> kernel = ContinuousConvolutionKernel(8, heads=2, position_dim=1)
+        >>> IntegralOperator(8, kernel)(Field.on_grid(torch.randn(1, 1000, 8))).values.shape
+        torch.Size([1, 1000, 8])
+
+    Args:
+        dim: channels of the fields.
+        config: an instance of `Config`; its fields may also be given as keyword arguments.
     """
 
     transformable = True
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            heads: scalar kernels.
-            network: `mlp` with GELU, or `siren` with sines.
-            hidden: hidden units of each layer.
-            layers: hidden layers.
-            omega: what a SIREN's first layer multiplies displacements by, in radians for each unit of length.
-            position_dim: coordinates of a position, p; 4 in models.
-            support: the pairs that the integral runs over.
-        """
+        """The network φ, and the support."""
 
         heads: PositiveInt = 4
+        """Scalar kernels."""
         network: Literal["mlp", "siren"] = "siren"
+        """`mlp`, with GELU, or `siren`, with sines."""
         hidden: PositiveInt = 32
-        layers: int = Option(default=2, ge=1, le=100)
+        """Hidden units of each layer."""
+        layers: int = ConfigField(default=2, ge=1, le=100)
+        """Hidden layers."""
         omega: PositiveFloat = 10.0
+        """Factor of the displacements in a SIREN's first layer, in radians per unit of length."""
         position_dim: PositiveInt = 4
+        """Coordinates of a position, p; 4 in models."""
         support: Support = Support()
+        """Pairs that the integral runs over."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
@@ -56,10 +63,10 @@ class ContinuousConvolutionKernel(Kernel[Any, Any]):
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.last = nn.Linear(c.hidden, c.heads)
         if c.network == "siren":
-            self._start_as_siren()
+            self._initialize_siren()
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return the positions of both.
+        """Return the positions of both, in float32 at least.
 
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
@@ -68,18 +75,18 @@ class ContinuousConvolutionKernel(Kernel[Any, Any]):
         return precise(query.positions), precise(key.positions)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
-        """Return k of shape (B, heads, n, m)."""
-        if self.config.network == "siren":  # a phase is as far off as the difference of two far points is rounded
+        """Compute k, shape (B, heads, n, m)."""
+        if self.config.network == "siren":  # the rounding of a difference of far points is an error of the phase
             exact = exact_dtype(query_terms.device)
             query_terms, key_terms = query_terms.to(exact), key_terms.to(exact)
         k = self.profile(query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).permute(0, 3, 1, 2)
-        return k.to(self.last.weight.dtype)  # a subclass may have multiplied the profile by what is float64 here
+        return k.to(self.last.weight.dtype)  # a subclass may multiply the profile by float64 displacements
 
     def profile(self, displacement: Tensor) -> Tensor:
-        """Return φ, (..., heads), of displacements x − y, (..., p), in the dtype of the weights.
+        """Compute φ, (..., heads), of displacements x − y, (..., p), in the dtype of the weights.
 
         It is computed in float32 at least, under autocast too: sines of displacements in half precision would be noise.
-        Phases of a SIREN's first layer are reduced to a turn in float64, so that those of far points are none either.
+        Phases of a SIREN's first layer are reduced to a turn in float64, so that far points do not give noise either.
         """
         dtype = self.last.weight.dtype
         wide = torch.promote_types(dtype, torch.float32)
@@ -102,40 +109,40 @@ class ContinuousConvolutionKernel(Kernel[Any, Any]):
 
     @property
     def pair_width(self) -> int:
-        """The hidden units before and after their activation."""
+        """The hidden units, before and after their activation."""
         return 2 * self.config.hidden
 
-    def can_integrate(self, problem: Problem[Any]) -> bool:
-        """Whether both are the same regular grid, and no derivative is taken by its points."""
+    def can_integrate(self, problem: Problem[Tensor]) -> bool:
+        """Whether both sides are the same regular grid, and no derivative by its positions is taken."""
         if differentiated(problem.query.positions) or differentiated(problem.key.positions):
             return False
-        ours = lattice(problem.query)
-        return ours is not None and ours.even and ours == lattice(problem.key)
+        grid = fit_lattice(problem.query)
+        return grid is not None and grid.even and grid == fit_lattice(problem.key)
 
-    def integrate(self, problem: Problem[Any]) -> Tensor:
-        """Return the convolution by FFT; supports look at displacements alone, so they cut φ."""
-        grid = lattice(problem.key)
+    def integrate(self, problem: Problem[Tensor]) -> Tensor:
+        """Compute the convolution by FFT; a support depends on displacements alone, so it cuts φ."""
+        grid = fit_lattice(problem.key)
         assert grid is not None
         displacements = _displacements(grid.sizes, problem.key.positions.new_tensor(grid.steps))
-        precise = torch.promote_types(problem.values.dtype, torch.float32)  # FFTs have no half precision
-        profile = self.profile(displacements).to(precise)
+        dtype = torch.promote_types(problem.values.dtype, torch.float32)  # FFTs have no half precision
+        profile = self.profile(displacements).to(dtype)
         if not self.support.everywhere:
             origin = displacements.new_zeros(1, 1, displacements.shape[-1])
             share = self.support.share(displacements.flatten(0, -2).unsqueeze(0), origin)
             profile = profile * share.view(*profile.shape[:-1], 1)
-        along = weighted(problem.values, problem.key).permute(0, 2, 3, 1).to(precise)
-        fields = along.reshape(*along.shape[:3], *grid.sizes)
+        values = apply_weights(problem.values, problem.key).permute(0, 2, 3, 1).to(dtype)
+        values = values.reshape(*values.shape[:3], *grid.sizes)
         padded = [2 * size for size in grid.sizes]
         axes = list(range(-len(padded), 0))
         spectrum = torch.fft.rfftn(profile.movedim(-1, 0).unsqueeze(1), s=padded, dim=axes)
-        out = torch.fft.irfftn(torch.fft.rfftn(fields, s=padded, dim=axes) * spectrum, s=padded, dim=axes)
-        for axis, size in zip(axes, grid.sizes, strict=True):  # displacement 0 is wrapped to index 0
+        out = torch.fft.irfftn(torch.fft.rfftn(values, s=padded, dim=axes) * spectrum, s=padded, dim=axes)
+        for axis, size in zip(axes, grid.sizes, strict=True):  # displacement 0 lies at index 0
             out = out.narrow(axis, 0, size)
         return out.flatten(3).permute(0, 3, 1, 2).to(problem.values.dtype)
 
     @torch.no_grad()
-    def _start_as_siren(self) -> None:
-        """Draw weights as Sitzmann et al. do, so that each layer's sines have inputs of unit variance."""
+    def _initialize_siren(self) -> None:
+        """Draw weights as Sitzmann et al. do (§3.2), so that each layer's sines have inputs of unit variance."""
         for number, layer in enumerate(self.hidden):
             weight = cast(nn.Linear, layer).weight
             fan = weight.shape[1]
@@ -146,7 +153,7 @@ class ContinuousConvolutionKernel(Kernel[Any, Any]):
 
 
 def _displacements(sizes: tuple[int, ...], steps: Tensor) -> Tensor:
-    """Return x − y for index differences 0 … n−1, −n … −1 along each dimension: shape (*(2 n), p); −n never counts."""
+    """Return x − y for index differences 0 … n−1, −n … −1 along each dimension, shape (*(2 n), p); −n is not used."""
     lines = [torch.cat([torch.arange(n), torch.arange(-n, 0)]).to(steps) for n in sizes]
     indices = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1)
     with torch.autocast(steps.device.type, enabled=False):

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from itnet_core import Field, Kernel, MLPKernel
-from itnet_kernels.low_rank.skeleton import CrossKernel
-from itnet_kernels.low_rank.pivots import core, crosses, errors_by_rank
+from itnet_kernels.low_rank.skeleton import SkeletonKernel
+from itnet_kernels.low_rank.pivots import choose_pivots, errors_by_rank, fit_core
 from itnet_kernels.errors import FactorizationError
 
 HELD_OUT_SAMPLES, HELD_OUT_POINTS = 16, 256
@@ -31,7 +31,7 @@ class Factorization:
         fitted: the error of each head at every number of pivots from 1 on, over the pairs of the fit, (pivots, heads).
     """
 
-    kernel: CrossKernel
+    kernel: SkeletonKernel
     errors: tuple[float, ...]
     tolerance: float
     fitted: Tensor
@@ -55,7 +55,7 @@ def factorize(
     *,
     rank: int = 64,
     tolerance: float = 0.01,
-    fewest: int = 1,
+    min_pivots: int = 1,
     points: int = 1024,
     seed: int = 0,
 ) -> Factorization:
@@ -71,7 +71,7 @@ def factorize(
         key: fields that are integrated over; `query` by default.
         rank: at most so many pivots of each side.
         tolerance: the error of each head to stop at, as a share of the root mean square of the head.
-        fewest: at least so many, whatever the tolerance; where a kernel has no more, some stand there twice, unused.
+        min_pivots: at least so many, whatever the tolerance; where a kernel has no more, some stand there twice, unused.
         points: query points and key points of the fit, of all samples together.
         seed: of what is drawn.
 
@@ -79,7 +79,7 @@ def factorize(
         FactorizationError: the kernel cannot be separated, a field does not fit it, there are too few points, or a
             number is out of its range.
     """
-    obstacle = why_not(kernel)
+    obstacle = factorization_obstacle(kernel)
     if obstacle or not isinstance(kernel, MLPKernel):
         raise FactorizationError("factorize(kernel)", found=obstacle, expected=EXPECTED, hint=HINT)
     sides = [query] if key is None else [query, key]
@@ -88,18 +88,18 @@ def factorize(
     held_out = [_held_out(side, generator) for side in sides]
     fit = [_pool(side, side.mask & ~out, points, generator) for side, out in zip(sides, held_out, strict=True)]
     matrices = _matrices(kernel, fit[0], fit[-1]).double()
-    rows, columns = crosses(matrices, rank, 0.0 if fewest > 1 else tolerance)
+    rows, columns = choose_pivots(matrices, rank, 0.0 if min_pivots > 1 else tolerance)
     fitted = errors_by_rank(matrices, rows, columns)
     good = (fitted.amax(1) <= tolerance).nonzero()
-    used = min(len(rows), max(fewest, int(good[0]) + 1)) if len(good) else len(rows)
-    rows, columns, count = rows[:used], columns[:used], max(used, fewest)
-    found = CrossKernel(kernel.content.in_features, pivots=count, mlp=kernel.config.model_dump())
+    used = min(len(rows), max(min_pivots, int(good[0]) + 1)) if len(good) else len(rows)
+    rows, columns, count = rows[:used], columns[:used], max(used, min_pivots)
+    found = SkeletonKernel(kernel.content.in_features, pivots=count, mlp=kernel.config.model_dump())
     found.to(kernel.first.weight).train(kernel.training)
     found.exact.load_state_dict(kernel.state_dict())
     # Smaller singular values would bring less than their inverses magnify the kernel's own rounding by.
     cutoff = torch.finfo(kernel.first.weight.dtype).eps ** (2 / 3)
     found.core.zero_()
-    found.core[:, : len(columns), : len(rows)] = core(matrices, rows, columns, cutoff).to(found.core)
+    found.core[:, : len(columns), : len(rows)] = fit_core(matrices, rows, columns, cutoff).to(found.core)
     rows, columns = (torch.cat([each, each[-1:].expand(count - len(each))]) for each in (rows, columns))
     for name in ("values", "positions"):
         chosen = [getattr(fit[0], name)[0, rows], getattr(fit[-1], name)[0, columns]]
@@ -130,7 +130,7 @@ EXPECTED = "an MLPKernel with every pair in its support and normalization 'none'
 HINT = "Leave it exact, or train a model with the kernel 'low-rank' instead."
 
 
-def why_not(kernel: Kernel[Any, Any]) -> str:
+def factorization_obstacle(kernel: Kernel[Any, Any]) -> str:
     """Return why a kernel cannot be factorised, or nothing."""
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
         return f"{type(kernel).__name__}, which is no MLPKernel"

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Kernel, Problem, Support
 from itnet_core.operator.precision import precise
-from itnet_kernels.numerics.weighting import weighted
+from itnet_kernels.numerics.weights import apply_weights
 
 
 class LowRankKernel(Kernel[Any, Any]):
-    """k_h(x, y) = Σ_r a_hr(x, u(x)) b_hr(y, u(y)), with one-layer networks a and b (OPERATOR §6).
+    """k_h(x, y) = Σ_r a_hr(x, u(x)) b_hr(y, u(y)), with one-layer networks a and b (docs/operator.md, §6).
 
     The integral is then Σ_r a_hr(x) ∫ b_hr(y) V_h u(y) dμ(y), in O(N) and without a tensor of pairs. The networks' last
     layers are linear, so they are applied to the integral of the hidden units, not to each point: for all heads
@@ -80,7 +80,7 @@ class LowRankKernel(Kernel[Any, Any]):
 
     def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return Σ_r a_r Σ_j w_j b_r(y_j) v_j."""
-        massed = weighted(problem.values, problem.key).to(problem.key_terms.dtype)
+        massed = apply_weights(problem.values, problem.key).to(problem.key_terms.dtype)
         hidden = (problem.key_terms.transpose(1, 2) @ massed.flatten(2)).unflatten(-1, problem.values.shape[2:])
         (a, a_bias), (b, b_bias) = self._last(self.query_factor), self._last(self.key_factor)
         moments = torch.einsum("hrc,bchd->bhrd", b, hidden) + b_bias.unsqueeze(-1) * massed.sum(1).unsqueeze(2)

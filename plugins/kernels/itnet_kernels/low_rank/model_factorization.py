@@ -13,7 +13,7 @@ from torch import nn
 
 from itnet_core import Field, IntegralOperator, ITNetModel
 from itnet_kernels.errors import FactorizationError
-from itnet_kernels.low_rank.factorization import Factorization, factorize, why_not
+from itnet_kernels.low_rank.factorization import Factorization, factorize, factorization_obstacle
 
 Calls = dict[str, list[tuple[Field, Field | None]]]
 
@@ -81,7 +81,7 @@ def factorize_model(
         most = max((each.kernel.config.pivots for each in found.values()), default=0)
         for name, each in found.items():
             if each.kernel.config.pivots < most:
-                found[name] = make(name, rank=most, tolerance=tolerance, fewest=most)
+                found[name] = make(name, rank=most, tolerance=tolerance, min_pivots=most)
     for name, each in found.items():
         operator = operators[name]
         each.kernel.requires_grad_(any(parameter.requires_grad for parameter in operator.kernel.parameters()))
@@ -89,7 +89,7 @@ def factorize_model(
         operator.kernel = each.kernel
     if isinstance(model, ITNetModel) and isinstance(model.config, Mapping) and found:
         options = next(iter(found.values())).kernel.config.model_dump(mode="json")
-        model.config = {**model.config, "kernel": {"name": "itnet-kernels/cross", **options}}
+        model.config = {**model.config, "kernel": {"name": "itnet-kernels/skeleton", **options}}
     report.factorized = found
     return report
 
@@ -104,7 +104,7 @@ def _factorized(operators: Mapping[str, IntegralOperator], calls: Calls, name: s
 
 def _left(operator: IntegralOperator, calls: list[Any]) -> str:
     """Return why an operator's kernel is left, or nothing."""
-    if obstacle := why_not(operator.kernel):
+    if obstacle := factorization_obstacle(operator.kernel):
         return obstacle
     if not operator.evaluator.takes_fast_paths:
         return f"{type(operator.evaluator).__name__} takes no shortcuts, so that nothing would be faster; use 'auto'"

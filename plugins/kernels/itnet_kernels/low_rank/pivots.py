@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def crosses(matrices: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tensor]:
+def choose_pivots(matrices: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tensor]:
     """Return rows and columns that span those of several matrices together, in the order of what each adds.
 
     Adaptive cross approximation (Bebendorf, "Approximation of boundary element matrices", 2000) with full pivoting:
@@ -45,7 +45,7 @@ def errors_by_rank(matrices: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return (1 - caught / total).clamp(min=0).sqrt().T
 
 
-def core(matrices: Tensor, rows: Tensor, columns: Tensor, cutoff: float) -> Tensor:
+def fit_core(matrices: Tensor, rows: Tensor, columns: Tensor, cutoff: float) -> Tensor:
     """Return U = C⁺ A R⁺, the core of the least Frobenius error, shape (heads, columns, rows).
 
     Mahoney & Drineas, "CUR matrix decompositions for improved data analysis", 2009. The inverse of the rows at the

@@ -12,7 +12,7 @@ from itnet_core import AutoEvaluator, ComponentConfig, Evaluator, Field, Kernel,
 from itnet_core.operator.mlp import PointTerms
 
 
-class CrossKernel(Kernel[Any, Any]):
+class SkeletonKernel(Kernel[Any, Any]):
     """k̃_h(x, y) = Σ_qp k_h(x, y_q) U_hqp k_h(x_p, y), for an MLP kernel k and r pivots x_p and y_q of each side.
 
     A kernel of rank r in each head, whose factors are the exact kernel's own columns and rows, as in a skeleton or CUR
@@ -70,7 +70,7 @@ class CrossKernel(Kernel[Any, Any]):
         found, expected = key.positions.shape[-1], self.config.mlp.position_dim
         if found != expected:
             raise ShapeError(
-                "CrossKernel.project(key.positions)",
+                "SkeletonKernel.project(key.positions)",
                 found=f"{found} coordinates",
                 expected=f"mlp.position_dim = {expected}",
             )

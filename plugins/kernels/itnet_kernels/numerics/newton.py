@@ -24,10 +24,10 @@ class Cell(Protocol):
     def jacobian(self, previous: Tensor) -> Tensor:
         """Return ∂F_t / ∂s_{t−1}, (B, T, n, n); no gradient is asked of it."""
 
-    def since(self, time: int) -> Cell:
+    def starting_at(self, time: int) -> Cell:
         """Return the steps from a time on, counted from 0."""
 
-    def bounded(self, states: Tensor, start: Tensor) -> Tensor:
+    def clamp_states(self, states: Tensor, start: Tensor) -> Tensor:
         """Return states with what no path from the start can reach moved to the edge of what one can."""
 
 
@@ -76,7 +76,7 @@ def solve(
         states, report = _iterate(cell, start, steps, tolerance, max_iterations)
     if not (report.converged and torch.is_grad_enabled()):
         return states, report
-    previous = before(states, start)
+    previous = previous_states(states, start)
     with torch.no_grad():
         jacobian = cell.jacobian(previous)
     return _Implicit.apply(cell(previous), states, jacobian), report
@@ -88,7 +88,7 @@ def _iterate(
     states = start.new_zeros(start.shape[0], steps, start.shape[1])
     solved = 0  # states at the beginning that were corrected once more after their residual was small enough
     for iteration in range(max_iterations + 1):
-        previous = before(states, start)
+        previous = previous_states(states, start)
         after = cell(previous)
         error = after - states
         scale = tolerance * states.abs().amax().clamp(min=1)
@@ -96,9 +96,9 @@ def _iterate(
         if solved == steps or iteration == max_iterations:
             break
         rest = slice(solved, None)
-        jacobian = cell.since(solved).jacobian(previous[:, rest])
+        jacobian = cell.starting_at(solved).jacobian(previous[:, rest])
         corrected = states[:, rest] + linear_recurrence(jacobian, error[:, rest])
-        bounded = cell.since(solved).bounded(corrected, previous[:, solved])
+        bounded = cell.starting_at(solved).clamp_states(corrected, previous[:, solved])
         trusted = ((corrected - bounded).abs() <= SLACK).all(-1, keepdim=True).cumprod(1).bool()  # not for NaN
         states = torch.cat([states[:, :solved], torch.where(trusted, bounded, after[:, rest])], dim=1)
         solved = max(solved, int(small.cumprod(0).sum()))
@@ -106,7 +106,7 @@ def _iterate(
     return states, SolverReport(residual, iteration, residual <= tolerance)
 
 
-def before(states: Tensor, start: Tensor) -> Tensor:
+def previous_states(states: Tensor, start: Tensor) -> Tensor:
     """Return s_0 … s_{T−1}."""
     return torch.cat([start.unsqueeze(1), states[:, :-1]], dim=1)
 

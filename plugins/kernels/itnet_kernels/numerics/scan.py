@@ -48,7 +48,7 @@ class _Scan(torch.autograd.Function):
     def forward(ctx: Any, factors: Tensor, increments: Tensor, start: Tensor, reverse: bool) -> Tensor:
         states = increments.clone(memory_format=torch.contiguous_format)
         whole = factors.expand_as(states)
-        overwrite_with_states(whole.transpose(0, 1), states.transpose(0, 1), start, reverse=reverse)
+        scan_in_place(whole.transpose(0, 1), states.transpose(0, 1), start, reverse=reverse)
         ctx.save_for_backward(factors, start, states)
         ctx.reverse = reverse
         return states
@@ -70,7 +70,7 @@ class _Scan(torch.autograd.Function):
         return torch.cat(of_factors[::order], dim=1), adjoint, of_start, None
 
 
-def overwrite_with_states(factors: Tensor, increments: Tensor, start: Tensor | None, *, reverse: bool = False) -> None:
+def scan_in_place(factors: Tensor, increments: Tensor, start: Tensor | None, *, reverse: bool = False) -> None:
     """Write the states of the recurrence over its increments; without gradients.
 
     Narrow steps are cut into chunks of time, which run side by side: once from 0 for what each adds to the state, once

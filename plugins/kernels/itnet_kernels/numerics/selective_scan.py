@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from itnet_core.operator.transforms import refuse_second_derivatives, refuse_transform
-from itnet_kernels.numerics.scan import overwrite_with_states
+from itnet_kernels.numerics.scan import scan_in_place
 
 BLOCK = 1 << 20
 """State entries that are computed at a time: 4 MB, enough steps to be cut into chunks that run side by side."""
@@ -77,7 +77,7 @@ class _SelectiveScan(torch.autograd.Function):
             adjoints = adjoints_of_block[: len(x)]
             torch.mul(from_state[block].unsqueeze(-1), g.unsqueeze(-2), out=adjoints)
             adjoints[-1] += carried
-            overwrite_with_states(factors[1:], adjoints[:-1], adjoints[-1], reverse=True)
+            scan_in_place(factors[1:], adjoints[:-1], adjoints[-1], reverse=True)
             torch.matmul(adjoints, x.unsqueeze(-1), out=g_to[block].unsqueeze(-1))
             torch.matmul(to_state[block].unsqueeze(-2), adjoints, out=g_inputs[block].unsqueeze(-2))
             # a_t λ_t is what goes on to h_{t−1}; times h_{t−1} it is the derivative by the exponent A Δ_t
@@ -107,5 +107,5 @@ class _Blocks:
         torch.mul(self.steps[block].unsqueeze(-2), self.rates, out=factors)
         factors.exp_()
         torch.mul(self.to_state[block].unsqueeze(-1), self.inputs[block].unsqueeze(-2), out=states)
-        overwrite_with_states(factors, states, start)
+        scan_in_place(factors, states, start)
         return factors, states

@@ -23,7 +23,7 @@ def in_order(query: Points, key: Points, support: Support) -> bool:
     return torch.equal(query.positions[..., axis], time) and bool((time.diff(dim=-1) > 0).all())
 
 
-def equidistant(time: Tensor) -> bool:
+def is_equidistant(time: Tensor) -> bool:
     """Whether times (B, N) lie on a line of equal steps, the same in all samples, as far as their dtype can tell."""
     precise = time.detach().double()
     count = time.shape[-1]

@@ -56,11 +56,11 @@ class LSTMCell:
         by_cell = torch.cat([torch.diag_embed(slope * f), torch.diag_embed(f)], dim=-2)
         return torch.cat([by_hidden, by_cell], dim=-1)
 
-    def since(self, time: int) -> LSTMCell:
+    def starting_at(self, time: int) -> LSTMCell:
         """Return the steps from a time on, counted from 0."""
         return replace(self, inputs=self.inputs[:, time:])
 
-    def bounded(self, states: Tensor, start: Tensor) -> Tensor:
+    def clamp_states(self, states: Tensor, start: Tensor) -> Tensor:
         """Return states with |h| ≤ 1 and |c_t| ≤ t + |c_0|."""
         hidden, cell = states.chunk(2, dim=-1)
         times = torch.arange(1, states.shape[1] + 1, dtype=states.dtype, device=states.device)
@@ -108,11 +108,11 @@ class GRUCell:
         gates = _rows((previous - n) * z * (1 - z), by_z) + _rows((1 - z) * (1 - n * n), argument)
         return torch.diag_embed(z) + gates
 
-    def since(self, time: int) -> GRUCell:
+    def starting_at(self, time: int) -> GRUCell:
         """Return the steps from a time on, counted from 0."""
         return replace(self, inputs=self.inputs[:, time:])
 
-    def bounded(self, states: Tensor, start: Tensor) -> Tensor:
+    def clamp_states(self, states: Tensor, start: Tensor) -> Tensor:
         """Return states with |h| at most 1 and |h_0|."""
         reach = start.abs().amax().clamp(min=1)
         return torch.minimum(torch.maximum(states, -reach), reach)

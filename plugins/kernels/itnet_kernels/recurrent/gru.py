@@ -15,7 +15,7 @@ from itnet_kernels.recurrent.recurrent import RecurrentKernel
 
 
 class GRUKernel(RecurrentKernel):
-    """k_h(t, s) = (∏_{r=s+1..t} z_r)(1 − z_s) n_s for each channel: its integral is the state h_t (OPERATOR §4).
+    """k_h(t, s) = (∏_{r=s+1..t} z_r)(1 − z_s) n_s for each channel: its integral is the state h_t (docs/operator.md, §4).
 
     Gates and weights are those of `nn.GRU` of one layer and direction (Cho et al., arXiv 1406.1078, with the reset gate
     behind the product as in torch). Where the whole field is transformed, torch's GRU gives h directly; over nodes of

@@ -109,7 +109,7 @@ class Recurrent(nn.Module, ABC):
             field = field.map(self.dropout) if layer else field
             operator = cast(IntegralOperator, module)
             kernel = cast(RecurrentKernel, operator.kernel)
-            start = kernel.begin(field.values) if states is None else states[layer]
+            start = kernel.initial_state(field.values) if states is None else states[layer]
             (end, _), _ = kernel.step((start, start[-1].unsqueeze(-1)), field, operator.value(field.values))
             field = field.with_values(end[0].unsqueeze(1))
             ends.append(end)

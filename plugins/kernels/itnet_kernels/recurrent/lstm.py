@@ -9,12 +9,12 @@ from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field
 from itnet_kernels.recurrent.cells import LSTMCell
-from itnet_kernels.numerics.newton import before
+from itnet_kernels.numerics.newton import previous_states
 from itnet_kernels.recurrent.recurrent import PathState, RecurrentKernel, taken
 
 
 class LSTMKernel(RecurrentKernel):
-    """k_h(t, s) = (∏_{r=s+1..t} f_r) i_s g_s for each channel: its integral is the cell state c_t (OPERATOR §4).
+    """k_h(t, s) = (∏_{r=s+1..t} f_r) i_s g_s for each channel: its integral is the cell state c_t (docs/operator.md, §4).
 
     Gates and weights are those of `nn.LSTM` of one layer and direction (Hochreiter & Schmidhuber, 1997, with the forget
     gate of Gers et al., 2000). The output gate is beside the integral, h_t = o_t tanh c_t: `recurrent_layers.LSTM`
@@ -37,6 +37,6 @@ class LSTMKernel(RecurrentKernel):
         """Return o at a field's points, (B, N, hidden), of the path through them; see `project`."""
         order = self.order(self.times(field.positions), field.weights)
         values = taken(order, field.values)
-        start = self.begin(values) if start is None else start
-        gate = self.cell(values).output(before(self.path(values, start)[0], start[0]))
+        start = self.initial_state(values) if start is None else start
+        gate = self.cell(values).output(previous_states(self.path(values, start)[0], start[0]))
         return gate if order is None else taken(order.argsort(-1), gate)

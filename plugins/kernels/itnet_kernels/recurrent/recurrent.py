@@ -14,10 +14,10 @@ from itnet_core import ComponentConfig, Field, FieldError, Kernel, Problem, Shap
 from itnet_core.operator.points import take
 from itnet_core.operator.transforms import transform_of
 from itnet_kernels.recurrent.cells import GRUCell, LSTMCell
-from itnet_kernels.numerics.newton import before, solve
+from itnet_kernels.numerics.newton import previous_states, solve
 from itnet_kernels.numerics.scan import scan
 from itnet_kernels.numerics.timeline import in_order, ordered_alone, potentials
-from itnet_kernels.numerics.weighting import weighted
+from itnet_kernels.numerics.weights import apply_weights
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class RecurrentKernel(Kernel[Any, Any]):
     """k_h(t, s) = (∏_{r=s+1..t} a_r) b_s for each channel h of the state, with gates a and b that read h_{s−1}.
 
     The kernel carries the value itself, so the values that are integrated are 1. The equation is implicit in its
-    result, a Volterra equation (OPERATOR §4): `project` solves it for the state's path, step by step as torch does or
+    result, a Volterra equation (docs/operator.md, §4): `project` solves it for the state's path, step by step as torch does or
     in parallel over time by Newton's method, and gives its terms, the potentials L_t = Σ_{s≤t} log a_s and b.
 
     Points are ordered by their place on one axis, wherever they stand in the field; those of weight 0 are not on the
@@ -124,9 +124,9 @@ class RecurrentKernel(Kernel[Any, Any]):
         times = self.times(key.positions)
         order = self.order(times, key.weights)
         values = taken(order, key.values)
-        start = self.begin(values) if start is None else start
+        start = self.initial_state(values) if start is None else start
         hidden, _ = self.path(values, start)
-        log_decay, drive = self.cell(values).integrand(before(hidden, start[0]))
+        log_decay, drive = self.cell(values).integrand(previous_states(hidden, start[0]))
         if order is not None:
             log_decay, drive = (taken(order.argsort(-1), tensor) for tensor in (log_decay, drive))
         there = (key.weights > 0).to(key.weights.dtype)  # a gate is passed once, whatever the point weighs
@@ -143,12 +143,12 @@ class RecurrentKernel(Kernel[Any, Any]):
     def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the integral by a scan over the key points in the order of time."""
         potential, drive = problem.key_terms
-        increments = weighted(drive, problem.key).unsqueeze(-1) * problem.values
+        increments = apply_weights(drive, problem.key).unsqueeze(-1) * problem.values
         times, at = self.times(problem.key.positions), self.times(problem.query.positions)
         if bool((times.diff(dim=-1) < 0).any()):
             times, order = times.sort(dim=-1)
             potential, increments = taken(order, potential), taken(order, increments)
-        decay = (potential - before(potential, potential[:, 0])).to(drive.dtype).clamp(max=0).exp()
+        decay = (potential - previous_states(potential, potential[:, 0])).to(drive.dtype).clamp(max=0).exp()
         states = scan(decay.unsqueeze(-1), increments)
         if times.shape == at.shape and torch.equal(times, at):
             return states
@@ -165,7 +165,7 @@ class RecurrentKernel(Kernel[Any, Any]):
         The state is the path's, and the integral so far, (B, hidden, head_dim). A point of weight 0 changes neither.
         """
         if state is None:
-            state = self.begin(query.values), values.new_zeros(len(values), self.heads, values.shape[-1])
+            state = self.initial_state(query.values), values.new_zeros(len(values), self.heads, values.shape[-1])
         start, integral = state
         cell = self.cell(query.values)
         log_decay, drive = (part.squeeze(1) for part in cell.integrand(start[0].unsqueeze(1)))
@@ -184,7 +184,7 @@ class RecurrentKernel(Kernel[Any, Any]):
         """
         order = self.order(self.times(key.positions), key.weights)
         values = taken(order, key.values)
-        start = self.begin(values) if start is None else start
+        start = self.initial_state(values) if start is None else start
         hidden, end = self.path(values, start)
         present = key.mask
         if not bool(present.all()):
@@ -221,7 +221,7 @@ class RecurrentKernel(Kernel[Any, Any]):
         Returns:
             The states, (B, T, parts · hidden), and the report; without convergence, the last guess.
         """
-        start = self.begin(values) if start is None else start
+        start = self.initial_state(values) if start is None else start
         tolerance, most = self.config.tolerance, self.config.max_iterations
         return solve(
             self.cell(values), torch.cat(start, dim=-1), values.shape[1], tolerance=tolerance, max_iterations=most
@@ -235,7 +235,7 @@ class RecurrentKernel(Kernel[Any, Any]):
             steps.append(state[..., : self.heads])
         return torch.cat(steps, dim=1), state[:, 0].chunk(self.parts, dim=-1)
 
-    def begin(self, values: Tensor) -> PathState:
+    def initial_state(self, values: Tensor) -> PathState:
         """Return the state 0 for inputs (B, ...)."""
         return (values.new_zeros(len(values), self.heads),) * self.parts
 
@@ -267,7 +267,7 @@ class RecurrentKernel(Kernel[Any, Any]):
 
     def _end(self, values: Tensor, hidden: Tensor, start: PathState, counts: Tensor) -> PathState:
         """Return the state after so many points, (B,), by its integral: e^{L_n} c_0 + Σ_s e^{L_n − L_s} b_s."""
-        log_decay, drive = self.cell(values).integrand(before(hidden, start[0]))
+        log_decay, drive = self.cell(values).integrand(previous_states(hidden, start[0]))
         there = torch.arange(values.shape[1], device=values.device) < counts.unsqueeze(-1)
         potential = log_decay.double().masked_fill(~there.unsqueeze(-1), 0.0).cumsum(1)
         terms = potential, drive * there.unsqueeze(-1)

@@ -74,7 +74,7 @@ class ChannelwiseKernel(Kernel[Any, Any]):
             )
 
 
-def steps_at_start(dim: int, shortest: float, longest: float) -> Tensor:
+def init_log_steps(dim: int, shortest: float, longest: float) -> Tensor:
     """Return logarithms of `dim` steps, drawn evenly on a logarithmic scale, as S4 and Mamba start."""
     low, high = torch.tensor([shortest, longest]).log()
     return low + (high - low) * torch.rand(dim)

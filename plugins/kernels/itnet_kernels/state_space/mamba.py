@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Problem
-from itnet_kernels.state_space.channelwise import ChannelwiseKernel, steps_at_start
+from itnet_kernels.state_space.channelwise import ChannelwiseKernel, init_log_steps
 from itnet_kernels.numerics.selective_scan import selective_scan
 from itnet_kernels.numerics.timeline import in_order, potentials
-from itnet_kernels.numerics.weighting import weighted
+from itnet_kernels.numerics.weights import apply_weights
 
 
 class MambaKernel(ChannelwiseKernel):
@@ -53,7 +53,7 @@ class MambaKernel(ChannelwiseKernel):
         self.from_state = nn.Linear(dim, c.state, bias=False)  # C
         self.log_decay = nn.Parameter(torch.arange(1, c.state + 1).float().log().repeat(dim, 1))  # log(−A), S4D-Real
         with torch.no_grad():
-            step = steps_at_start(dim, c.step_min, c.step_max).exp()
+            step = init_log_steps(dim, c.step_min, c.step_max).exp()
             self.to_step.bias.copy_(step + (-torch.expm1(-step)).log())  # softplus gives `step`
             nn.init.uniform_(self.to_step.weight, -(rank**-0.5), rank**-0.5)
 
@@ -65,7 +65,7 @@ class MambaKernel(ChannelwiseKernel):
         return (self.from_state(query.values), query_sums), (
             self.to_state(key.values),
             steps,
-            weighted(steps, key.points),
+            apply_weights(steps, key.points),
             key_sums,
         )
 
@@ -93,7 +93,7 @@ class MambaKernel(ChannelwiseKernel):
     def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the selective scan."""
         (outputs, _), (inputs, steps, passed, _) = problem.query_terms, problem.key_terms
-        return self._scan(outputs, inputs, passed, steps.unsqueeze(-1) * weighted(problem.values, problem.key))
+        return self._scan(outputs, inputs, passed, steps.unsqueeze(-1) * apply_weights(problem.values, problem.key))
 
     def can_transform(self, query: Field, key: Field) -> bool:
         """Whether the points are in order, the same on both sides."""
@@ -102,14 +102,14 @@ class MambaKernel(ChannelwiseKernel):
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
         """Compute the integral by the selective scan without T, which takes as long as the rest."""
         outputs, inputs, steps = self.from_state(query.values), self.to_state(key.values), self._steps(key)
-        driven = steps.unsqueeze(-1) * weighted(value_map(key.values), key.points)
-        return output_map(self._scan(outputs, inputs, weighted(steps, key.points), driven))
+        driven = steps.unsqueeze(-1) * apply_weights(value_map(key.values), key.points)
+        return output_map(self._scan(outputs, inputs, apply_weights(steps, key.points), driven))
 
     def step(self, state: Tensor | None, query: Field, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the states, (B, heads, head_dim, state), and the integral."""
         (outputs, _), (inputs, steps, passed, _) = self.project(query, query)
         steps, passed = (each.transpose(1, 2).unsqueeze(-1) for each in (steps, passed))  # (B, heads, 1, 1)
-        driven = steps * weighted(values, query.points).squeeze(1).unsqueeze(-1) * inputs[:, :, None]
+        driven = steps * apply_weights(values, query.points).squeeze(1).unsqueeze(-1) * inputs[:, :, None]
         state = driven if state is None else (self.rates.unsqueeze(1) * passed).exp() * state + driven
         return state, (state * outputs[:, :, None]).sum(-1).unsqueeze(1)
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import ComponentConfig, Field, Kernel, Measure, Problem, Support
-from itnet_kernels.state_space.channelwise import steps_at_start
-from itnet_kernels.numerics.chunked import decayed_sums
+from itnet_kernels.state_space.channelwise import init_log_steps
+from itnet_kernels.numerics.decayed_sums import decayed_sums
 from itnet_kernels.numerics.timeline import in_order, ordered_alone, potentials
-from itnet_kernels.numerics.weighting import weighted
+from itnet_kernels.numerics.weights import apply_weights
 
 
 class Mamba2Kernel(Kernel[Any, Any]):
@@ -38,8 +38,8 @@ class Mamba2Kernel(Kernel[Any, Any]):
             groups: of heads that share B and C; a divisor of `heads`.
             step_min: Δ at the start is drawn between this and `step_max`, evenly on a logarithmic scale.
             step_max: see `step_min`.
-            least_step: Δ is never below it.
-            most_step: Δ is never above it.
+            clamp_min: Δ is never below it.
+            clamp_max: Δ is never above it.
             axis: of the positions, that is time.
         """
 
@@ -48,8 +48,8 @@ class Mamba2Kernel(Kernel[Any, Any]):
         groups: PositiveInt = 1
         step_min: PositiveFloat = 1e-3
         step_max: PositiveFloat = 0.1
-        least_step: NonNegativeFloat = 0.0
-        most_step: PositiveFloat | None = None
+        clamp_min: NonNegativeFloat = 0.0
+        clamp_max: PositiveFloat | None = None
         axis: str | int = "t"
 
         @model_validator(mode="after")
@@ -70,7 +70,7 @@ class Mamba2Kernel(Kernel[Any, Any]):
         self.to_step: nn.Module = nn.Linear(dim, c.heads, bias=False)
         self.to_state: nn.Module = nn.Linear(dim, c.groups * c.state, bias=False)  # B
         self.from_state: nn.Module = nn.Linear(dim, c.groups * c.state, bias=False)  # C
-        step = steps_at_start(c.heads, c.step_min, c.step_max).exp()
+        step = init_log_steps(c.heads, c.step_min, c.step_max).exp()
         self.step_bias = nn.Parameter(step + (-torch.expm1(-step)).log())  # softplus gives `step`
         self.log_decay = nn.Parameter(torch.arange(1, c.heads + 1).float().log())  # log(−A)
 
@@ -80,7 +80,7 @@ class Mamba2Kernel(Kernel[Any, Any]):
         C and B have the shape (B, points, groups, state), Δ and L (B, points, heads); L is in float64.
         """
         steps = F.softplus(self.to_step(key.values) + self.step_bias)
-        steps = steps.clamp(self.config.least_step, self.config.most_step or inf)
+        steps = steps.clamp(self.config.clamp_min, self.config.clamp_max or inf)
         axis = self.support.causal_axis(key.positions.shape[-1])
         after, before = query.positions[..., axis], key.positions[..., axis]
         query_levels, key_levels = potentials(-self.log_decay.exp() * steps, after, before, key.weights)
@@ -110,7 +110,7 @@ class Mamba2Kernel(Kernel[Any, Any]):
     def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the sums chunk by chunk."""
         (outputs, _), (inputs, steps, levels) = problem.query_terms, problem.key_terms
-        return decayed_sums(outputs, inputs, steps.unsqueeze(-1) * weighted(problem.values, problem.key), levels)
+        return decayed_sums(outputs, inputs, steps.unsqueeze(-1) * apply_weights(problem.values, problem.key), levels)
 
     def step(self, state: Tensor | None, query: Field, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the states, (B, heads, state, head_dim), and the integral."""
@@ -118,7 +118,7 @@ class Mamba2Kernel(Kernel[Any, Any]):
         outputs, inputs = (
             side.squeeze(1).repeat_interleave(self.heads // self.config.groups, dim=1) for side in (outputs, inputs)
         )
-        driven = (steps.unsqueeze(-1) * weighted(values, query.points)).transpose(1, 2)  # (B, heads, 1, head_dim)
+        driven = (steps.unsqueeze(-1) * apply_weights(values, query.points)).transpose(1, 2)  # (B, heads, 1, head_dim)
         memory = inputs.unsqueeze(-1) * driven
         if state is not None:  # the potential of one point alone is its own logarithm of a decay
             memory = memory + level.exp().to(memory.dtype).transpose(1, 2).unsqueeze(-1) * state

@@ -87,8 +87,8 @@ class Mamba2Mixer(nn.Module):
         bias: whether the two linear maps have one.
         convolution_bias: whether the convolution has one.
         epsilon: what is added to the mean square under the norm's root.
-        least_step: Δ is never below it.
-        most_step: Δ is never above it.
+        clamp_min: Δ is never below it.
+        clamp_max: Δ is never above it.
         spacing: as for `MambaMixer`.
     """
 
@@ -104,15 +104,15 @@ class Mamba2Mixer(nn.Module):
         bias: bool = False,
         convolution_bias: bool = True,
         epsilon: float = 1e-5,
-        least_step: float = 0.0,
-        most_step: float | None = None,
+        clamp_min: float = 0.0,
+        clamp_max: float | None = None,
         spacing: float | None = None,
     ) -> None:
         super().__init__()
         inner = int(expand * dim)
         heads, convolved = inner // head_dim, inner + 2 * groups * state
         kernel = JoinedMamba2Kernel(
-            convolved + heads, heads=heads, state=state, groups=groups, least_step=least_step, most_step=most_step
+            convolved + heads, heads=heads, state=state, groups=groups, clamp_min=clamp_min, clamp_max=clamp_max
         )
         self.parts = [inner, convolved, heads]
         self.input = nn.Linear(dim, sum(self.parts), bias=bias)
@@ -152,18 +152,18 @@ class JoinedMamba2Kernel(Mamba2Kernel):
         side = self.config.groups * self.config.state
         self.inner = dim - self.heads - 2 * side
         bounds = [self.inner, self.inner + side, self.inner + 2 * side, dim]
-        self.to_state, self.from_state, self.to_step = (Channels(first, last) for first, last in pairwise(bounds))
+        self.to_state, self.from_state, self.to_step = (ChannelSlice(first, last) for first, last in pairwise(bounds))
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
         """Return the view of the first channels as heads."""
-        return nn.Sequential(Channels(0, self.inner), nn.Unflatten(-1, (self.heads, head_dim)))
+        return nn.Sequential(ChannelSlice(0, self.inner), nn.Unflatten(-1, (self.heads, head_dim)))
 
     def output_map(self, head_dim: int, dim: int) -> nn.Module:
         """Return the view of heads as channels."""
         return nn.Flatten(-2)
 
 
-class Channels(nn.Module):
+class ChannelSlice(nn.Module):
     """Some channels that follow each other, as a view."""
 
     def __init__(self, first: int, last: int) -> None:

@@ -6,15 +6,15 @@ from math import isqrt
 from typing import Any
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from itnet_core import ComponentConfig, Field, Problem
-from itnet_kernels.state_space.channelwise import ChannelwiseKernel, steps_at_start
-from itnet_kernels.numerics.fourier import convolved_with_past
-from itnet_kernels.numerics.weighting import weighted
+from itnet_kernels.state_space.channelwise import ChannelwiseKernel, init_log_steps
+from itnet_kernels.numerics.causal_convolution import causal_convolution
+from itnet_kernels.numerics.weights import apply_weights
 
 FREQUENCIES = 1 << 20
 """Entries of the Cauchy matrix that are computed at a time."""
@@ -41,7 +41,7 @@ class S4Kernel(ChannelwiseKernel):
             axis: of the positions, that is time.
         """
 
-        state: int = Option(default=64, ge=1, le=512)
+        state: int = ConfigField(default=64, ge=1, le=512)
         unit: PositiveFloat = 1.0
         step_min: PositiveFloat = 1e-3
         step_max: PositiveFloat = 0.1
@@ -51,8 +51,8 @@ class S4Kernel(ChannelwiseKernel):
         c = self.configure(config, options)
         super().__init__(dim, c.axis)
         self.config = c
-        eigenvalues, low_rank, given = (each.expand(dim, -1) for each in legs(c.state))
-        self.log_step = nn.Parameter(steps_at_start(dim, c.step_min, c.step_max))
+        eigenvalues, low_rank, given = (each.expand(dim, -1) for each in hippo_legs(c.state))
+        self.log_step = nn.Parameter(init_log_steps(dim, c.step_min, c.step_max))
         self.log_decay = nn.Parameter((-eigenvalues.real).log().float())
         self.frequency = nn.Parameter(eigenvalues.imag.float())
         # P, B and C, as real and imaginary parts
@@ -88,14 +88,14 @@ class S4Kernel(ChannelwiseKernel):
         points = problem.key_terms.shape[-1]
         apart = int(problem.key_terms[0, 1] - problem.key_terms[0, 0]) if points > 1 else 1
         profile = self._profile((points - 1) * apart + 1)[:, ::apart]
-        return convolved_with_past(profile, weighted(problem.values, problem.key))
+        return causal_convolution(profile, apply_weights(problem.values, problem.key))
 
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         """Return the first time, the steps since, Ā, B̄ and the states, (B, heads, head_dim, N); and the integral."""
         time = self.time(query.positions).double()
         first, before, matrix, given, states = (time, 0 * time, *self._discrete(), None) if state is None else state
         now = self._steps(time, first)
-        driven = weighted(values, query.points).squeeze(1).unsqueeze(-1) * given.unsqueeze(-2)
+        driven = apply_weights(values, query.points).squeeze(1).unsqueeze(-1) * given.unsqueeze(-2)
         if states is not None:
             driven = driven + _advanced(states, matrix, (now - before).long())
         out = (driven * self._complex(self.output_weight).unsqueeze(-2)).sum(-1).real
@@ -171,7 +171,7 @@ def _advanced(states: Tensor, matrix: Tensor, steps: Tensor) -> Tensor:
     return states
 
 
-def legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
+def hippo_legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return Λ, P and B of the HiPPO-LegS matrix Λ − P P* in the basis that makes it so, (state,) each, complex.
 
     The matrix plus P Pᵀ is −1/2 plus a skew-symmetric one, which a unitary matrix diagonalises (arXiv 2111.00396, C.2).

@@ -6,17 +6,17 @@ from math import pi
 from typing import Any
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field, Problem
 from itnet_core.operator.transforms import differentiated
-from itnet_kernels.state_space.channelwise import ChannelwiseKernel, steps_at_start
-from itnet_kernels.numerics.diagonal import exponential_sums
+from itnet_kernels.state_space.channelwise import ChannelwiseKernel, init_log_steps
+from itnet_kernels.numerics.exponential_sums import exponential_sums
 from itnet_kernels.numerics.scan import scan
-from itnet_kernels.numerics.timeline import equidistant
-from itnet_kernels.numerics.weighting import weighted
+from itnet_kernels.numerics.timeline import is_equidistant
+from itnet_kernels.numerics.weights import apply_weights
 
 
 class S4DKernel(ChannelwiseKernel):
@@ -24,7 +24,7 @@ class S4DKernel(ChannelwiseKernel):
 
     Times are in units: at steps of one unit it is S4D under zero-order hold, h ← e^{ΔA} h + (e^{ΔA} − 1)/A u. The sum
     runs over half of the states, which stand for conjugate pairs. The shortcut is a sum chunk by chunk where times are
-    equidistant, else a scan; S4D's skip D is the operator's pointwise map.
+    is_equidistant, else a scan; S4D's skip D is the operator's pointwise map.
     """
 
     class Config(ComponentConfig):
@@ -38,7 +38,7 @@ class S4DKernel(ChannelwiseKernel):
             axis: of the positions, that is time.
         """
 
-        state: int = Option(default=64, ge=2, multiple_of=2)
+        state: int = ConfigField(default=64, ge=2, multiple_of=2)
         unit: PositiveFloat = 1.0
         step_min: PositiveFloat = 1e-3
         step_max: PositiveFloat = 0.1
@@ -49,7 +49,7 @@ class S4DKernel(ChannelwiseKernel):
         super().__init__(dim, c.axis)
         self.config = c
         modes = c.state // 2
-        self.log_step = nn.Parameter(steps_at_start(dim, c.step_min, c.step_max))
+        self.log_step = nn.Parameter(init_log_steps(dim, c.step_min, c.step_max))
         # S4D-Lin, A_n = −1/2 + iπn
         self.log_decay = nn.Parameter(torch.full((dim, modes), 0.5).log())
         self.frequency = nn.Parameter(pi * torch.arange(modes).float().repeat(dim, 1))
@@ -77,9 +77,9 @@ class S4DKernel(ChannelwiseKernel):
 
     def integrate(self, problem: Problem[Any]) -> Tensor:
         """Return the convolution with k chunk by chunk, or scan where steps of time differ."""
-        values, time = weighted(problem.values, problem.key), problem.key_terms
+        values, time = apply_weights(problem.values, problem.key), problem.key_terms
         rates, residues = self._modes()
-        if equidistant(self.time(problem.key.positions)) and not differentiated(time):
+        if is_equidistant(self.time(problem.key.positions)) and not differentiated(time):
             step = (time[0, -1] - time[0, 0]) / max(time.shape[1] - 1, 1)
             return exponential_sums(rates * step, residues, values)
         steps = time.diff(dim=-1, prepend=time[:, :1])
@@ -92,7 +92,7 @@ class S4DKernel(ChannelwiseKernel):
         """Return the time and the states, (B, heads, head_dim, modes), and the integral."""
         rates, residues = self._modes()
         time = self.time(query.positions).double() / self.config.unit
-        states = weighted(values, query.points).squeeze(1).unsqueeze(-1).to(rates.dtype)
+        states = apply_weights(values, query.points).squeeze(1).unsqueeze(-1).to(rates.dtype)
         if state is not None:
             steps = (time - state[0]).clamp(min=0).unsqueeze(-1)
             states = states + (rates * steps).exp().unsqueeze(-2) * state[1]

@@ -23,7 +23,7 @@ from itnet_core import (
     ShapeError,
     TiledEvaluator,
 )
-from itnet_kernels.attention.attention import AttentionKernel, rotated, slopes
+from itnet_kernels.attention.attention import AttentionKernel, alibi_slopes, rotate
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}
 
@@ -121,7 +121,7 @@ def test_alibi_is_a_bias_of_the_scores() -> None:
     bias = bias.masked_fill(place[:, None] < place, -math.inf)
     expected = operator.output(F.scaled_dot_product_attention(q, k, v, attn_mask=bias.double()).transpose(1, 2))
     torch.testing.assert_close(operator(field).values, expected, **EXACT)
-    assert slopes(8).tolist() == [2.0**-h for h in range(1, 9)]
+    assert alibi_slopes(8).tolist() == [2.0**-h for h in range(1, 9)]
 
 
 def test_rotation_turns_pairs_of_channels() -> None:
@@ -130,7 +130,7 @@ def test_rotation_turns_pairs_of_channels() -> None:
     numbers = torch.complex(heads[..., :4], heads[..., 4:])
     angles = places[..., None, None] * torch.tensor([1.0, 0.1, 0.01, 0.001], dtype=torch.float64)
     turned = numbers * torch.polar(torch.ones_like(angles), angles)
-    torch.testing.assert_close(rotated(heads, places), torch.cat([turned.real, turned.imag], -1), **EXACT)
+    torch.testing.assert_close(rotate(heads, places), torch.cat([turned.real, turned.imag], -1), **EXACT)
 
 
 def test_rotary_scores_depend_on_distances_alone() -> None:

@@ -20,8 +20,8 @@ from itnet_core import (
     TiledEvaluator,
 )
 from itnet_kernels import FactorizationError, factorize, factorize_model
-from itnet_kernels.low_rank.skeleton import CrossKernel
-from itnet_kernels.low_rank.pivots import core, crosses, errors_by_rank
+from itnet_kernels.low_rank.skeleton import SkeletonKernel
+from itnet_kernels.low_rank.pivots import choose_pivots, errors_by_rank, fit_core
 from itnet_kernels.convolution.gaussian import GaussianKernel
 from itnet_registry import create_model, load_model, save_model
 from itnet_testing.fields import scattered
@@ -153,19 +153,19 @@ def test_what_has_no_low_rank_is_refused(kernel: Any, told: str) -> None:
 @pytest.mark.parametrize("mlp", [{"support": {"radius": 1.0}}, {"normalization": "softmax"}])
 def test_a_configuration_that_cannot_be_separated_is_refused(mlp: Any) -> None:
     with pytest.raises(ConfigError, match="every pair in the support and normalization 'none'"):
-        CrossKernel(DIM, mlp=mlp)
+        SkeletonKernel(DIM, mlp=mlp)
 
 
 def test_too_few_points_and_another_space_are_refused() -> None:
     with pytest.raises(FactorizationError, match="at least two points"):
         factorize(mlp(), fields(1, 1))
     with pytest.raises(ShapeError, match=r"2 coordinates; expected mlp.position_dim = 4"):
-        IntegralOperator(DIM, CrossKernel(DIM))(Field(torch.randn(1, 5, DIM), torch.rand(1, 5, 2)))
+        IntegralOperator(DIM, SkeletonKernel(DIM))(Field(torch.randn(1, 5, DIM), torch.rand(1, 5, 2)))
 
 
 def test_no_tensor_of_pairs_is_made() -> None:
     """300,000 points: a tensor of their pairs would take 360 GB."""
-    kernel = CrossKernel(2, pivots=2, mlp={"heads": 1, "hidden": 2, "rank": 1, "frequencies": 1})
+    kernel = SkeletonKernel(2, pivots=2, mlp={"heads": 1, "hidden": 2, "rank": 1, "frequencies": 1})
     field = Field(torch.randn(1, 300_000, 2), torch.rand(1, 300_000, 4))
     with torch.no_grad():
         assert IntegralOperator(2, kernel)(field).values.isfinite().all()
@@ -173,12 +173,12 @@ def test_no_tensor_of_pairs_is_made() -> None:
 
 def test_the_core_is_the_best_and_the_crosses_are_near_it() -> None:
     matrices = smooth_matrices()
-    rows, columns = crosses(matrices, 8, 0.0)
+    rows, columns = choose_pivots(matrices, 8, 0.0)
     found = errors_by_rank(matrices, rows, columns)
     singular = torch.linalg.svdvals(matrices).square()
     for rank in range(1, 9):
         chosen, between = rows[:rank], columns[:rank]
-        left = matrices - matrices[:, :, between] @ core(matrices, chosen, between, 1e-12) @ matrices[:, chosen]
+        left = matrices - matrices[:, :, between] @ fit_core(matrices, chosen, between, 1e-12) @ matrices[:, chosen]
         error = torch.linalg.matrix_norm(left) / torch.linalg.matrix_norm(matrices)
         torch.testing.assert_close(found[rank - 1], error, rtol=1e-3, atol=1e-7)
         best = (singular[:, rank:].sum(1) / singular.sum(1)).sqrt()
@@ -188,8 +188,8 @@ def test_the_core_is_the_best_and_the_crosses_are_near_it() -> None:
 
 def test_crosses_end_at_the_rank_and_at_nothing() -> None:
     matrices = torch.randn(2, 30, 3, dtype=torch.float64) @ torch.randn(3, 20, dtype=torch.float64)
-    assert [len(each) for each in crosses(matrices, 10, 0.0)] == [6, 6]  # the rows of both heads together have rank 6
-    assert [len(each) for each in crosses(torch.zeros(2, 5, 4), 3, 0.0)] == [1, 1]
+    assert [len(each) for each in choose_pivots(matrices, 10, 0.0)] == [6, 6]  # the rows of both heads together have rank 6
+    assert [len(each) for each in choose_pivots(torch.zeros(2, 5, 4), 3, 0.0)] == [1, 1]
 
 
 def classifier(**options: Any) -> Any:
@@ -213,7 +213,7 @@ def test_a_models_kernels_are_replaced_and_saved(tmp_path: Path) -> None:
     assert not torch.equal(model(field), expected)
     save_model(model, tmp_path / "model")
     again = load_model(tmp_path / "model")
-    assert isinstance(again.trunk.blocks[1].operator.kernel, CrossKernel)
+    assert isinstance(again.trunk.blocks[1].operator.kernel, SkeletonKernel)
     torch.testing.assert_close(again(field), model(field), rtol=0, atol=0)
 
 
@@ -256,7 +256,7 @@ def test_a_stranger_s_model_is_factorised_where_it_can_be() -> None:
     model, field, other = Stranger().train(), fields(4, 30), fields(4, 50)
     report = factorize_model(model, field, other, rank=16)
     assert list(report.factorized) == ["plain"]
-    assert isinstance(model.plain.kernel, CrossKernel)
+    assert isinstance(model.plain.kernel, SkeletonKernel)
     assert model.training
     assert model.plain.kernel.training
     assert "called 2 times" in report.left["twice"]
@@ -267,11 +267,11 @@ def test_a_stranger_s_model_is_factorised_where_it_can_be() -> None:
 
 def test_of_a_kernel_with_few_crosses_some_pivots_stand_there_twice() -> None:
     kernel, field = of_rank_eight(), fields()
-    few, many = (factorize(kernel, field, rank=32, tolerance=1e-8, fewest=fewest).kernel for fewest in (1, 40))
+    few, many = (factorize(kernel, field, rank=32, tolerance=1e-8, min_pivots=min_pivots).kernel for min_pivots in (1, 40))
     assert many.config.pivots == 40
     torch.testing.assert_close(pairs(many, field), pairs(few, field))
     nn.init.zeros_(kernel.second.weight)
-    assert factorize(kernel, field, fewest=5).kernel.config.pivots == 5
+    assert factorize(kernel, field, min_pivots=5).kernel.config.pivots == 5
 
 
 @pytest.mark.parametrize(
@@ -300,6 +300,6 @@ def test_what_is_frozen_or_evaluated_stays_so() -> None:
     model.forward = lambda field, key: operator(key=key, query=field)  # type: ignore[method-assign]
     factorize_model(model.train(), fields(points=50), fields(points=70), rank=4)
     kernel: Any = operator.kernel
-    assert isinstance(kernel, CrossKernel)
+    assert isinstance(kernel, SkeletonKernel)
     assert not any(parameter.requires_grad for parameter in kernel.parameters())
     assert kernel.evaluator is operator.evaluator

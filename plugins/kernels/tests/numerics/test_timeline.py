@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itnet_kernels.numerics.timeline import equidistant, in_order, potentials
+from itnet_kernels.numerics.timeline import is_equidistant, in_order, potentials
 
 SEEDS = st.integers(0, 10**6)
 
@@ -65,8 +65,8 @@ def test_order_is_of_times_alone() -> None:
 
 def test_equidistance_allows_for_rounding_alone() -> None:
     time = (torch.arange(2**14) + 0.5) / 2**14 * 2 - 1
-    assert equidistant(time.unsqueeze(0))
-    assert equidistant((torch.arange(100.0) + 3e4).unsqueeze(0))
-    assert not equidistant(torch.tensor([[0.0, 1.0, 2.1]]))
-    assert not equidistant(torch.tensor([[0.0, 1.0, 2.0], [0.0, 2.0, 4.0]]))
-    assert equidistant(torch.zeros(3, 1))
+    assert is_equidistant(time.unsqueeze(0))
+    assert is_equidistant((torch.arange(100.0) + 3e4).unsqueeze(0))
+    assert not is_equidistant(torch.tensor([[0.0, 1.0, 2.1]]))
+    assert not is_equidistant(torch.tensor([[0.0, 1.0, 2.0], [0.0, 2.0, 4.0]]))
+    assert is_equidistant(torch.zeros(3, 1))

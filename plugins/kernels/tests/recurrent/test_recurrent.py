@@ -247,5 +247,5 @@ def test_a_path_does_not_depend_on_the_report_of_another_thread() -> None:
     values = torch.randn(2, 7, 4, dtype=torch.float64)
     kernel, own = (each(4, solver="newton", axis=0).double() for each in (Overwritten, GRUKernel))
     own.load_state_dict(kernel.state_dict())
-    found, expected = (each.path(values, each.begin(values)) for each in (kernel, own))
+    found, expected = (each.path(values, each.initial_state(values)) for each in (kernel, own))
     torch.testing.assert_close(found, expected)

@@ -71,7 +71,7 @@ def test_it_is_the_recurrence(
 
 def test_steps_keep_their_bounds() -> None:
     torch.manual_seed(0)
-    kernel = Mamba2Kernel(8, least_step=0.2, most_step=0.3)
+    kernel = Mamba2Kernel(8, clamp_min=0.2, clamp_max=0.3)
     field = timeline(10 * torch.randn(1, 50, 8))
     (_, _), (_, steps, _) = kernel.project(field, field)
     assert (float(steps.min()), float(steps.max())) == pytest.approx((0.2, 0.3))

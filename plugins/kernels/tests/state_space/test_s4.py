@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator
-from itnet_kernels.state_space.s4 import S4Kernel, legs
+from itnet_kernels.state_space.s4 import S4Kernel, hippo_legs
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}
 
@@ -88,7 +88,7 @@ def test_the_generating_function_is_the_table_and_the_powers(lags: int) -> None:
 
 def test_it_starts_as_hippo() -> None:
     """The eigenvalues of LegS are −1, …, −N; its diagonal plus low-rank form has the same characteristic polynomial."""
-    eigenvalues, low_rank, _ = legs(6)
+    eigenvalues, low_rank, _ = hippo_legs(6)
     matrix = torch.diag(eigenvalues) - torch.outer(low_rank, low_rank.conj())
     found = torch.linalg.eigvals(matrix).real.sort(descending=True).values
     torch.testing.assert_close(found, -torch.arange(1, 7, dtype=torch.float64), rtol=1e-6, atol=0)

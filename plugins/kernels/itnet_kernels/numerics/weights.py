@@ -10,7 +10,7 @@ from itnet_core.operator.points import distinct
 from itnet_core.operator.transforms import differentiated
 
 
-def weighted(values: Tensor, points: Points) -> Tensor:
+def apply_weights(values: Tensor, points: Points) -> Tensor:
     """Multiply values (B, M, ...) by the weights of their points; skip it where every weight is 1."""
     weights = points.weights
     if not torch.compiler.is_compiling() and not differentiated(weights) and points.cached(_are_one):
@@ -18,7 +18,7 @@ def weighted(values: Tensor, points: Points) -> Tensor:
     return (values * weights.view(*weights.shape, *[1] * (values.ndim - 2))).to(values.dtype)
 
 
-def normalized(points: Points) -> Points:
+def normalize_weights(points: Points) -> Points:
     """Return points with weights w / Σ w for a normalised sum, so that half precision holds them.
 
     Weights that are all 1 stay. No gradient goes to a weight of 0, as none goes to its logarithm.

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_kernels.numerics.chunked import _size, decayed_sums
+from itnet_kernels.numerics.decayed_sums import _size, decayed_sums
 
 # How fast potentials fall, and how many points chunks then have, and whether their decays are factors of both sides.
 FALLS = {1e-3: (64, True), 3.0: (32, True), 6.0: (16, True), 50.0: (64, False)}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def convolved_with_past(profile: Tensor, values: Tensor) -> Tensor:
+def causal_convolution(profile: Tensor, values: Tensor) -> Tensor:
     """Return Σ_{l ≥ 0} k_l v_{t−l}, in O(T log T) time.
 
     Args:
