@@ -9,7 +9,7 @@ KERNELS = (
     (
         "continuous-convolution",
         "convolution.continuous_convolution:ContinuousConvolutionKernel",
-        "a network of the displacement x − y: CKConv",
+        "a network of the displacement: CKConv",
     ),
     (
         "convolution",

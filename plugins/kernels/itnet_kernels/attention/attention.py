@@ -62,7 +62,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         bias: bool = False
         """Whether the four linear maps have a bias."""
         alibi: bool = False
-        """Whether scores fall linearly with the distance |t − s|."""
+        """Whether scores fall linearly with the distance in time."""
         rotary: bool = False
         """Whether queries and keys are rotated by their places."""
         unit: PositiveFloat = 1.0
@@ -162,9 +162,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0).transpose(1, 2)
         return out if nonempty is None else out * nonempty[:, None, None, None]
 
-    def step(
-        self, state: tuple[Any, ...] | None, query: Field, values: Tensor
-    ) -> tuple[tuple[Any, ...], Tensor]:
+    def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[tuple[Any, ...], Tensor]:
         """Advance a stream; the state is all points so far: terms, positions, weights and values."""
         return step_over_all_points(self, state, query, values)
 

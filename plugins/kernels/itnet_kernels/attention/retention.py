@@ -48,7 +48,7 @@ class RetentionKernel(CausalKernel[Terms, Terms]):
         rotary: bool = True
         """Whether queries and keys are rotated by their times; it needs an even `head_dim`."""
         unit: PositiveFloat = 1.0
-        """Length of time in which a head decays once by γ_h."""
+        """Length of time in which a head decays by its factor once."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

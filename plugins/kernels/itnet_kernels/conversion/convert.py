@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 
 from itnet_kernels.conversion.attention import FieldBertAttention, FieldMultiheadAttention
-from itnet_kernels.conversion.convolution import GridConvolution
 from itnet_kernels.conversion.converted import ConvertedLayer
+from itnet_kernels.conversion.convolution import GridConvolution
 from itnet_kernels.conversion.mamba import FieldMamba
+from itnet_kernels.conversion.mixing import count_mixing
 from itnet_kernels.conversion.recurrent import FieldRecurrent
 from itnet_kernels.errors import ConversionError
-from itnet_kernels.conversion.mixing import count_mixing
 
 Converter = Callable[[Any], nn.Module]
 

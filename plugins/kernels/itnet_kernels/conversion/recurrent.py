@@ -11,10 +11,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from itnet_core import Evaluator, ShapeError
 from itnet_core.operator.stateless import with_parameters
 from itnet_kernels.conversion.attention import sequence_field
-from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path, remove_parameters
+from itnet_kernels.conversion.converted import ConvertedLayer, remove_parameters, takes_fast_path
 from itnet_kernels.errors import ConversionError
-from itnet_kernels.recurrent.recurrent import PathState
 from itnet_kernels.recurrent.layers import GRU, LSTM, Recurrent
+from itnet_kernels.recurrent.recurrent import PathState
 
 
 class FieldRecurrent(ConvertedLayer, nn.RNNBase):

@@ -190,9 +190,7 @@ class ConvolutionKernel(Kernel[Tensor, tuple[Tensor, ...]]):
         out = convolution(values, weight, bias, strides, padding, self.dilation, self.config.groups)
         return out.flatten(2).transpose(1, 2)
 
-    def step(
-        self, state: tuple[Tensor, ...] | None, query: Field, values: Tensor
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
+    def step(self, state: tuple[Tensor, ...] | None, query: Field, values: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Advance a stream of points one spacing apart; the state is the last points' values."""
         past = (state or ()) + (apply_weights(values, query.points),)
         size, dilation = self.config.kernel_size[0], self.dilation[0]

@@ -17,9 +17,9 @@ class GaussianKernel(Kernel[Tensor, None]):
         heads: PositiveInt = 4
         """Scalar kernels."""
         shortest: PositiveFloat = 0.1
-        """Initial ℓ of the first head."""
+        """Initial length of the first head."""
         longest: PositiveFloat = 1.0
-        """Initial ℓ of the last head."""
+        """Initial length of the last head."""
         normalization: Normalization = "none"
         """`none` or `softmax`."""
         support: Support = Support()
@@ -37,7 +37,9 @@ class GaussianKernel(Kernel[Tensor, None]):
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Compute k, shape (B, heads, n, m)."""
-        squares = (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).square().sum(-1).clamp(max=1e28)  # finite times 1/ℓ²
+        squares = (
+            (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).square().sum(-1).clamp(max=1e28)  # finite
+        )
         factors = -0.5 * (-2 * self.log_length.to(squares.dtype)).exp().view(-1, 1, 1)
         return (squares.unsqueeze(1) * factors).exp().to(self.log_length.dtype)
 

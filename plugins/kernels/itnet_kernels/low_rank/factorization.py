@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from itnet_core import Field, Kernel, MLPKernel
-from itnet_kernels.low_rank.skeleton import SkeletonKernel
-from itnet_kernels.low_rank.pivots import choose_pivots, errors_by_rank, fit_core
 from itnet_kernels.errors import FactorizationError
+from itnet_kernels.low_rank.pivots import choose_pivots, errors_by_rank, fit_core
+from itnet_kernels.low_rank.skeleton import SkeletonKernel
 
 HELD_OUT_SAMPLES, HELD_OUT_POINTS = 16, 256
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from itnet_core import Field, IntegralOperator, ITNetModel
 from itnet_kernels.errors import FactorizationError
-from itnet_kernels.low_rank.factorization import Factorization, factorize, factorization_obstacle
+from itnet_kernels.low_rank.factorization import Factorization, factorization_obstacle, factorize
 
 Calls = dict[str, list[tuple[Field, Field | None]]]
 

@@ -1,4 +1,4 @@
-"""The steps of an LSTM and a GRU, as torch has them, and their derivatives by the state."""
+"""Steps of an LSTM and a GRU, as in PyTorch, and their derivatives by the state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, eq=False)
 class LSTMCell:
-    """(h, c) after a step of `nn.LSTM`; a state is h and c in a row, (B, T, 2·hidden).
+    """Step of `nn.LSTM`, at all times at once; a state is h and c concatenated, (B, T, 2·hidden).
 
     Attributes:
         inputs: W_ih x + b_ih + b_hh, (B, T, 4·hidden), of the gates i, f, g and o.
@@ -22,28 +22,28 @@ class LSTMCell:
     weight: Tensor
 
     def gates(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the arguments of i, f, g and o, (B, T, hidden) each, for h_{t−1}."""
+        """Compute the arguments of i, f, g and o, (B, T, hidden) each, from h_{t−1}."""
         i, f, g, o = (self.inputs + F.linear(hidden, self.weight)).chunk(4, dim=-1)
         return i, f, g, o
 
     def integrand(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log f and i·g, (B, T, hidden) each, for h_{t−1}: c_t = f c_{t−1} + i g."""
+        """Compute log f and i·g, (B, T, hidden) each, from h_{t−1}: c_t = f c_{t−1} + i g."""
         i, f, g, _ = self.gates(hidden)
         return F.logsigmoid(f), i.sigmoid() * g.tanh()
 
     def output(self, hidden: Tensor) -> Tensor:
-        """Return o, (B, T, hidden), for h_{t−1}: h_t = o tanh c_t."""
+        """Compute o, (B, T, hidden), from h_{t−1}: h_t = o tanh c_t."""
         return self.gates(hidden)[3].sigmoid()
 
     def __call__(self, previous: Tensor) -> Tensor:
-        """Return the states after those given."""
+        """Compute the states from the previous ones."""
         hidden, cell = previous.chunk(2, dim=-1)
         i, f, g, o = self.gates(hidden)
         cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
         return torch.cat([o.sigmoid() * cell.tanh(), cell], dim=-1)
 
     def jacobian(self, previous: Tensor) -> Tensor:
-        """Return the derivative by the states, (B, T, 2·hidden, 2·hidden)."""
+        """Compute the derivative by the previous states, (B, T, 2·hidden, 2·hidden)."""
         hidden, cell = previous.chunk(2, dim=-1)
         i, f, g, o = self.gates(hidden)
         i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
@@ -61,7 +61,7 @@ class LSTMCell:
         return replace(self, inputs=self.inputs[:, time:])
 
     def clamp_states(self, states: Tensor, start: Tensor) -> Tensor:
-        """Return states with |h| ≤ 1 and |c_t| ≤ t + |c_0|."""
+        """Clamp states to |h| ≤ 1 and |c_t| ≤ t + |c_0|."""
         hidden, cell = states.chunk(2, dim=-1)
         times = torch.arange(1, states.shape[1] + 1, dtype=states.dtype, device=states.device)
         reach = times.unsqueeze(-1) + start.chunk(2, dim=-1)[1].abs().amax()
@@ -70,12 +70,12 @@ class LSTMCell:
 
 @dataclass(frozen=True, eq=False)
 class GRUCell:
-    """h after a step of `nn.GRU`; a state is h, (B, T, hidden).
+    """Step of `nn.GRU`, at all times at once; a state is h, (B, T, hidden).
 
     Attributes:
         inputs: W_ih x + b_ih, (B, T, 3·hidden), of the gates r, z and n.
         weight: W_hh, (3·hidden, hidden).
-        bias: b_hh, (3·hidden,); its part for n stands inside r's product.
+        bias: b_hh, (3·hidden,); r multiplies its part for n, too.
     """
 
     inputs: Tensor
@@ -83,24 +83,24 @@ class GRUCell:
     bias: Tensor | None
 
     def gates(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the arguments of r, z and n, and what r multiplies, (B, T, hidden) each, for h_{t−1}."""
+        """Compute the arguments of r, z and n, and the factor of r, (B, T, hidden) each, from h_{t−1}."""
         r, z, n = self.inputs.chunk(3, dim=-1)
         r_hidden, z_hidden, n_hidden = F.linear(hidden, self.weight, self.bias).chunk(3, dim=-1)
         r = r + r_hidden
         return r, z + z_hidden, n + r.sigmoid() * n_hidden, n_hidden
 
     def integrand(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log z and (1 − z)·n, (B, T, hidden) each, for h_{t−1}: h_t = z h_{t−1} + (1 − z) n."""
+        """Compute log z and (1 − z)·n, (B, T, hidden) each, from h_{t−1}: h_t = z h_{t−1} + (1 − z) n."""
         _, z, n, _ = self.gates(hidden)
         return F.logsigmoid(z), (-z).sigmoid() * n.tanh()
 
     def __call__(self, previous: Tensor) -> Tensor:
-        """Return the states after those given."""
+        """Compute the states from the previous ones."""
         _, z, n, _ = self.gates(previous)
         return (-z).sigmoid() * n.tanh() + z.sigmoid() * previous
 
     def jacobian(self, previous: Tensor) -> Tensor:
-        """Return the derivative by the states, (B, T, hidden, hidden)."""
+        """Compute the derivative by the previous states, (B, T, hidden, hidden)."""
         r, z, n, n_hidden = self.gates(previous)
         r, z, n = r.sigmoid(), z.sigmoid(), n.tanh()
         by_r, by_z, by_n = self.weight.chunk(3)
@@ -113,11 +113,11 @@ class GRUCell:
         return replace(self, inputs=self.inputs[:, time:])
 
     def clamp_states(self, states: Tensor, start: Tensor) -> Tensor:
-        """Return states with |h| at most 1 and |h_0|."""
+        """Clamp states to |h| ≤ max(1, |h_0|)."""
         reach = start.abs().amax().clamp(min=1)
         return torch.minimum(torch.maximum(states, -reach), reach)
 
 
 def _rows(factors: Tensor, matrix: Tensor) -> Tensor:
-    """Return diag(factors) · matrix, for factors of shape (B, T, n)."""
+    """Compute diag(factors) · matrix for factors of shape (B, T, n)."""
     return factors.unsqueeze(-1) * matrix

@@ -1,4 +1,4 @@
-"""LSTM and GRU layers on fields, composed of integral operators: several layers, both directions, streams."""
+"""LSTM and GRU layers on fields, composed of integral operators."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from itnet_kernels.recurrent.recurrent import PathState, RecurrentKernel
 
 
 class Recurrent(nn.Module, ABC):
-    """Base of the layers: operators one after another, each once in each direction.
+    """Base class of recurrent layers: integral operators one after another, each once in each direction.
 
-    The points of a field are ordered by their time, wherever they stand in it, and those of weight 0 are not there. The
-    other direction is the same operator over reversed time, on negated positions.
+    Time orders the points of a field, in whatever order the field lists them; padding is skipped. The backward
+    direction is the same operator on negated positions.
 
     Args:
         dim: channels of the field.
         hidden: channels of the state, in each direction; `dim` by default.
-        layers: how many follow each other, as `num_layers` of torch's.
-        bidirectional: whether each goes both ways; the channels of both stand side by side, and `2·hidden` come out.
+        layers: the number of layers, as `num_layers` in PyTorch.
+        bidirectional: whether each layer runs in both directions; their channels are concatenated to `2·hidden`.
         dropout: probability of dropping an element between layers, in training.
-        evaluator: how the integrals are computed; `auto` takes the states as the solver finds them.
-        options: of the kernels, the same for all: `axis`, `bias`, `solver`, …
+        evaluator: how the integrals are computed; `auto` uses the states that the solver computes.
+        options: of all kernels: `axis`, `bias`, `solver`, …
 
     Attributes:
-        operators: the operators, in the order of torch's states: layer by layer, forwards and then backwards.
+        operators: the operators in the order of PyTorch's states: layer by layer, forward and then backward.
     """
 
     kernel: ClassVar[type[RecurrentKernel]]
@@ -65,41 +65,41 @@ class Recurrent(nn.Module, ABC):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, field: Field, states: Sequence[PathState] | None = None) -> Field:
-        """Return the field of states h at the same points, (B, N, directions · hidden).
+        """Compute the states h at the same points, (B, N, directions · hidden).
 
         Args:
             field: (B, N, dim).
-            states: those before the first point, one for each of the operators; 0 by default.
+            states: before the first point, one for each operator; 0 by default.
         """
         return self.with_states(field, states)[0]
 
     def with_states(
         self, field: Field, states: Sequence[PathState] | None = None
     ) -> tuple[Field, tuple[PathState, ...]]:
-        """Return what `forward` does, and the states after the last point, one for each of the operators."""
+        """Compute `forward`, and the states after the last point, one for each operator."""
         starts = iter([None] * len(self.operators) if states is None else states)
         operators, ends = iter(self.operators), []
         field = field.without_padding().with_measure("counting")
         for layer in range(len(self.operators) // self.directions):
             field = field.map(self.dropout) if layer else field
-            found = []
+            directions = []
             for direction in range(self.directions):
                 points = _reversed(field) if direction else field
                 hidden, end = self._states(cast(IntegralOperator, next(operators)), points, next(starts))
-                found.append(hidden)
+                directions.append(hidden)
                 ends.append(end)
-            field = field.with_values(torch.cat(found, dim=-1))
+            field = field.with_values(torch.cat(directions, dim=-1))
         return field, tuple(ends)
 
     def step(self, states: Sequence[PathState] | None, field: Field) -> tuple[tuple[PathState, ...], Field]:
-        """Return the states and the field after one more point of a stream, (B, 1, hidden).
+        """Advance a stream by one point: return the new states, and the field of h there, (B, 1, hidden).
 
         Args:
-            states: as the step before, or `with_states`, returned them; `None` at the first point.
+            states: from the previous step or `with_states`; `None` at the first point.
             field: the new point, (B, 1, dim), later than all before it.
 
         Raises:
-            ConfigError: the layer goes both ways, so that it needs the points to come.
+            ConfigError: the layer is bidirectional, so it needs the future.
         """
         if self.directions == 2:
             raise ConfigError(f"{type(self).__name__}.step", found="bidirectional=True", expected="one direction")
@@ -116,9 +116,9 @@ class Recurrent(nn.Module, ABC):
         return tuple(ends), field
 
     def _states(self, operator: IntegralOperator, field: Field, start: PathState | None) -> tuple[Tensor, PathState]:
-        """Return h at the field's points, and the state after the last of them."""
+        """Compute h at the field's points, and the state after the last of them."""
         kernel = cast(RecurrentKernel, operator.kernel)
-        if operator.evaluator.takes_fast_paths:  # the path that the gates read is the result: nothing is left to do
+        if operator.evaluator.takes_fast_paths:  # the path that the gates read is the result
             return kernel.states(field, field, start)
         if start is None:
             integral = operator(field).values
@@ -127,13 +127,13 @@ class Recurrent(nn.Module, ABC):
             integral = operator.output(operator.evaluator(problem))
             integral = integral + problem.query_terms.exp().to(integral.dtype) * start[-1].unsqueeze(1)
         hidden = self._finish(kernel, field, start, integral)
-        last = kernel.times(field.positions).masked_fill(~field.mask, -torch.inf).argmax(-1)
+        last = kernel.time(field.positions).masked_fill(~field.mask, -torch.inf).argmax(-1)
         rows = torch.arange(len(last), device=last.device)
         return hidden, (hidden[rows, last], integral[rows, last])[-kernel.parts :]
 
     @abstractmethod
     def _finish(self, kernel: Any, field: Field, start: PathState | None, integral: Tensor) -> Tensor:
-        """Return h, given the integral at the field's points, (B, N, hidden)."""
+        """Compute h from the integral at the field's points, (B, N, hidden)."""
 
 
 def _reversed(field: Field) -> Field:
@@ -141,7 +141,13 @@ def _reversed(field: Field) -> Field:
 
 
 class LSTM(Recurrent):
-    """`nn.LSTM` on fields: h_t = o_t tanh c_t, with c_t the integral; a state is (h, c), (B, hidden) each."""
+    """`nn.LSTM` on fields: h_t = o_t tanh c_t, where c_t is the integral; a state is (h, c), (B, hidden) each.
+
+    Example:
+        >>> layer = LSTM(8, hidden=16, layers=2)
+        >>> layer(Field.on_grid(torch.randn(1, 50, 8), axes="t")).values.shape
+        torch.Size([1, 50, 16])
+    """
 
     kernel = LSTMKernel
 
@@ -150,7 +156,13 @@ class LSTM(Recurrent):
 
 
 class GRU(Recurrent):
-    """`nn.GRU` on fields: h_t is the integral; a state is (h,), (B, hidden)."""
+    """`nn.GRU` on fields: h_t is the integral; a state is (h,), (B, hidden).
+
+    Example:
+        >>> layer = GRU(8, bidirectional=True)
+        >>> layer(Field.on_grid(torch.randn(1, 50, 8), axes="t")).values.shape
+        torch.Size([1, 50, 16])
+    """
 
     kernel = GRUKernel
 

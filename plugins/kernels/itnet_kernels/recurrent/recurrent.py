@@ -1,4 +1,4 @@
-"""Kernels whose gates read the state: what an LSTM's and a GRU's have in common."""
+"""Base class of the LSTM's and the GRU's kernels, whose gates read the state."""
 
 from __future__ import annotations
 
@@ -10,87 +10,79 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, FieldError, Kernel, Problem, ShapeError, State, Support
+from itnet_core import ComponentConfig, Field, FieldError, Problem, ShapeError
 from itnet_core.operator.points import take
 from itnet_core.operator.transforms import transform_of
-from itnet_kernels.recurrent.cells import GRUCell, LSTMCell
-from itnet_kernels.numerics.newton import previous_states, solve
+from itnet_kernels.causal import CausalKernel
+from itnet_kernels.numerics.newton import SolverReport, previous_states, solve
 from itnet_kernels.numerics.scan import scan
-from itnet_kernels.numerics.timeline import in_order, ordered_alone, potentials
+from itnet_kernels.numerics.timeline import in_order, potentials
 from itnet_kernels.numerics.weights import apply_weights
+from itnet_kernels.recurrent.cells import GRUCell, LSTMCell
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PathState = tuple[Tensor, ...]
-"""The state of a path at one time: (h, c) of an LSTM, (h,) of a GRU, (B, hidden) each. The last is the integral."""
+"""State of a path at one time: (h, c) of an LSTM, (h,) of a GRU, (B, hidden) each. The last one is the integral."""
+StreamState = tuple[PathState, Tensor]
+"""State of a stream: the path's state, and the integral so far, (B, hidden, head_dim)."""
 
 
-class RecurrentKernel(Kernel[Any, Any]):
-    """k_h(t, s) = (∏_{r=s+1..t} a_r) b_s for each channel h of the state, with gates a and b that read h_{s−1}.
+class RecurrentKernel(CausalKernel[Any, StreamState]):
+    """Base class of recurrences: k_h(t, s) = (∏_{r=s+1..t} a_r) b_s for each channel h, with gates that read h_{s−1}.
 
-    The kernel carries the value itself, so the values that are integrated are 1. The equation is implicit in its
-    result, a Volterra equation (docs/operator.md, §4): `project` solves it for the state's path, step by step as torch does or
-    in parallel over time by Newton's method, and gives its terms, the potentials L_t = Σ_{s≤t} log a_s and b.
+    The kernel carries the value itself, so the integrated values are 1. The equation is implicit in its result, a
+    Volterra equation (docs/operator.md, §4): `project` solves it for the path of the state, point by point as PyTorch
+    does or in parallel over time by Newton's method. Its terms are the potentials L_t = Σ_{s≤t} log a_s, and b.
 
-    Points are ordered by their place on one axis, wherever they stand in the field; those of weight 0 are not on the
-    path. A query point has the state at the last key point at or before it, and 0 before the first.
+    The coordinate on one axis orders the points, in whatever order the field lists them; padding is not on the path. A
+    query point has the state of the last key point at or before it, and 0 before the first. `integrate` is a scan.
+
+    Args:
+        dim: channels of the fields.
+        config: an instance of `Config`; its fields may also be given as keyword arguments.
 
     Attributes:
-        recurrence: torch's own layer, which holds the weights.
-        parts: how many tensors a `PathState` has.
+        recurrence: PyTorch's own layer, which holds the weights.
+        parts: the number of tensors of a `PathState`.
     """
 
-    measure = "counting"
-    scans = True
-
-    class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            hidden: channels of the state; as many as the fields have by default.
-            bias: whether the gates have one.
-            axis: the axis of time: a letter of t, x, y, z for positions in R^4, or a coordinate's number.
-            solver: `step` goes from point to point; `newton` solves for all points at once, in few sweeps of many more
-                operations: for accelerators and long paths of few channels. It steps where it does not converge.
-            tolerance: Newton's largest residual, relative to the state.
-            max_iterations: Newton's sweeps before it gives up.
-        """
+    class Config(CausalKernel.Config):
+        """Size of the state, and the solver of its path."""
 
         hidden: PositiveInt | None = None
+        """Channels of the state; as many as the fields have by default."""
         bias: bool = True
-        axis: str | int = "t"
+        """Whether the gates have a bias."""
         solver: Literal["step", "newton"] = "step"
+        """`step` computes one point after the other; `newton` all points at once, in few iterations of many more
+        operations, for accelerators and long paths of few channels. It falls back to `step` if it does not converge."""
         tolerance: PositiveFloat = 1e-6
+        """Largest residual of Newton's method, relative to the state."""
         max_iterations: PositiveInt = 64
+        """Largest number of Newton's iterations."""
 
     recurrence: nn.LSTM | nn.GRU
     parts: ClassVar[int]
 
-    @classmethod
-    def reads_positions(cls, config: Config, axes: str) -> bool:
-        """Return whether points differ in time alone."""
-        return ordered_alone(config.axis, axes)
-
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
-        super().__init__()
-        self.config = c = self.configure(config, options)
-        self.heads = dim if c.hidden is None else c.hidden
-        self.support = Support(causal=c.axis)
+        super().__init__(dim, config, **options)
+        self.heads = dim if self.config.hidden is None else self.config.hidden
 
     @abstractmethod
     def cell(self, values: Tensor) -> LSTMCell | GRUCell:
-        """Return the step at inputs of shape (B, T, dim)."""
+        """Return the step for inputs of shape (B, T, dim)."""
 
     def value_dim(self, dim: int) -> int:
         """Return 1."""
         return 1
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
-        """Return the map to 1, (B, M, hidden, 1)."""
+        """Return the map to ones, (B, M, hidden, 1)."""
         return _Ones(self.heads)
 
     def output_map(self, head_dim: int, dim: int) -> nn.Module:
-        """Return the map of channels that are heads, (B, N, hidden, 1), to (B, N, hidden).
+        """Return the view of heads as channels, (B, N, hidden, 1) → (B, N, hidden).
 
         Raises:
             ShapeError: `dim` is not `hidden`.
@@ -106,64 +98,63 @@ class RecurrentKernel(Kernel[Any, Any]):
 
     @property
     def pair_width(self) -> int:
-        """Twice a head's exponent in float64 and the result."""
+        """Two exponents in float64 and the result, for each head."""
         return 5 * self.heads
 
     def project(self, query: Field, key: Field, start: PathState | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return L, (B, N, hidden), and L and b, (B, M, hidden) each; the potentials are in float64.
+        """Compute L, (B, N, hidden), and L and b, (B, M, hidden) each; the potentials are in float64.
 
         Args:
-            query: points at which the state is asked for; their values play no part.
+            query: the points to evaluate the state at; their values are not used.
             key: the points of the path.
-            start: the state before them; 0 by default. The gates read it; what it adds to the integral, e^{L_t} times
-                its last tensor, is a term beside the integral.
+            start: the state before them; 0 by default. The gates read it; its contribution to the integral, e^{L_t}
+                times its last tensor, is not part of the kernel.
 
         Raises:
-            FieldError: two points of the path have one time.
+            FieldError: two points of the path have the same time.
         """
-        times = self.times(key.positions)
+        times = self.time(key.positions)
         order = self.order(times, key.weights)
-        values = taken(order, key.values)
+        values = reorder(key.values, order)
         start = self.initial_state(values) if start is None else start
         hidden, _ = self.path(values, start)
         log_decay, drive = self.cell(values).integrand(previous_states(hidden, start[0]))
         if order is not None:
-            log_decay, drive = (taken(order.argsort(-1), tensor) for tensor in (log_decay, drive))
-        there = (key.weights > 0).to(key.weights.dtype)  # a gate is passed once, whatever the point weighs
-        at_query, at_key = potentials(log_decay, self.times(query.positions), times, there)
-        return at_query, (at_key, drive)
+            log_decay, drive = (reorder(tensor, order.argsort(-1)) for tensor in (log_decay, drive))
+        mask = key.mask.to(key.weights.dtype)  # a gate is passed once, whatever the point's weight
+        query_levels, key_levels = potentials(log_decay, self.time(query.positions), times, mask)
+        return query_levels, (key_levels, drive)
 
     def tile(self, query_terms: Tensor, key_terms: tuple[Tensor, Tensor]) -> Tensor:
-        """Return e^{L_t − L_s} b_s, (B, hidden, n, m)."""
-        potential, drive = key_terms
-        exponent = query_terms.transpose(1, 2).unsqueeze(-1) - potential.transpose(1, 2).unsqueeze(-2)
+        """Compute e^{L_t − L_s} b_s, (B, hidden, n, m)."""
+        levels, drive = key_terms
+        exponent = query_terms.transpose(1, 2).unsqueeze(-1) - levels.transpose(1, 2).unsqueeze(-2)
         # Positive only for s after t, outside of the support.
         return exponent.to(drive.dtype).clamp(max=0).exp() * drive.transpose(1, 2).unsqueeze(-2)
 
+    def can_integrate(self, problem: Problem[Any]) -> bool:
+        """Return `True`: points in any order, and other query points, are looked up in the path."""
+        return True
+
     def integrate(self, problem: Problem[Any]) -> Tensor:
-        """Return the integral by a scan over the key points in the order of time."""
-        potential, drive = problem.key_terms
+        """Compute the integral by a scan over the key points in the order of time."""
+        levels, drive = problem.key_terms
         increments = apply_weights(drive, problem.key).unsqueeze(-1) * problem.values
-        times, at = self.times(problem.key.positions), self.times(problem.query.positions)
+        times, query_times = self.time(problem.key.positions), self.time(problem.query.positions)
         if bool((times.diff(dim=-1) < 0).any()):
             times, order = times.sort(dim=-1)
-            potential, increments = taken(order, potential), taken(order, increments)
-        decay = (potential - previous_states(potential, potential[:, 0])).to(drive.dtype).clamp(max=0).exp()
+            levels, increments = reorder(levels, order), reorder(increments, order)
+        decay = (levels - previous_states(levels, levels[:, 0])).to(drive.dtype).clamp(max=0).exp()
         states = scan(decay.unsqueeze(-1), increments)
-        if times.shape == at.shape and torch.equal(times, at):
+        if times.shape == query_times.shape and torch.equal(times, query_times):
             return states
-        last = torch.searchsorted(times, at.to(times.dtype).contiguous(), right=True) - 1
+        last = torch.searchsorted(times, query_times.to(times.dtype).contiguous(), right=True) - 1
         reached, last = last >= 0, last.clamp(min=0)
-        decay = (problem.query_terms - taken(last, potential)).to(drive.dtype).clamp(max=0).exp() * reached.unsqueeze(
-            -1
-        )
-        return decay.unsqueeze(-1) * taken(last, states)
+        decay = (problem.query_terms - take(levels, last)).to(drive.dtype).clamp(max=0).exp()
+        return (decay * reached.unsqueeze(-1)).unsqueeze(-1) * take(states, last)
 
-    def step(self, state: State, query: Field, values: Tensor) -> tuple[State, Tensor]:
-        """Return the state after one more point, and the integral there; see `Kernel.step`.
-
-        The state is the path's, and the integral so far, (B, hidden, head_dim). A point of weight 0 changes neither.
-        """
+    def step(self, state: StreamState | None, query: Field, values: Tensor) -> tuple[StreamState, Tensor]:
+        """Advance a stream; the state is the path's, and the integral so far. Padding changes neither."""
         if state is None:
             state = self.initial_state(query.values), values.new_zeros(len(values), self.heads, values.shape[-1])
         start, integral = state
@@ -178,32 +169,32 @@ class RecurrentKernel(Kernel[Any, Any]):
         return (after, decayed + increment), (decayed + increment).unsqueeze(1)
 
     def states(self, query: Field, key: Field, start: PathState | None = None) -> tuple[Tensor, PathState]:
-        """Return h at the last key point at or before each query point, (B, N, hidden), and the state after all.
+        """Solve for h at the last key point at or before each query point, (B, N, hidden), and for the state after all.
 
-        Nothing is integrated: this is the solver's own path.
+        This is the solver's own path, without an integral.
         """
-        order = self.order(self.times(key.positions), key.weights)
-        values = taken(order, key.values)
+        order = self.order(self.time(key.positions), key.weights)
+        values = reorder(key.values, order)
         start = self.initial_state(values) if start is None else start
         hidden, end = self.path(values, start)
         present = key.mask
         if not bool(present.all()):
-            end = self._end(values, hidden, start, present.sum(-1))
+            end = self._state_after(values, hidden, start, present.sum(-1))
         if order is None and in_order(query.points, key.points, self.support):
             return hidden, end
-        times = taken(order, self.times(key.positions).masked_fill(~present, torch.inf))
-        count = torch.searchsorted(times, self.times(query.positions).to(times.dtype).contiguous(), right=True)
-        return taken(count, torch.cat([start[0].unsqueeze(1), hidden], dim=1)), end
+        times = reorder(self.time(key.positions).masked_fill(~present, torch.inf), order)
+        count = torch.searchsorted(times, self.time(query.positions).to(times.dtype).contiguous(), right=True)
+        return take(torch.cat([start[0].unsqueeze(1), hidden], dim=1), count), end
 
     def path(self, values: Tensor, start: PathState) -> tuple[Tensor, PathState]:
-        """Return h_1 … h_T, (B, T, hidden), and the state at T, for inputs (B, T, dim) in the order of time."""
+        """Compute h_1 … h_T, (B, T, hidden), and the state at T, for inputs (B, T, dim) in the order of time."""
         if transform_of(values):
-            return self._stepped(values, start)
+            return self._path_by_cell(values, start)
         if self.config.solver == "newton":
             states, report = self.solve(values, start)
             if report.converged:
                 return states[..., : self.heads], states[:, -1].chunk(self.parts, dim=-1)
-            log.warning(
+            logger.warning(
                 "%s: Newton's method has a residual of %.1e after %d iterations, over the tolerance %.1e; stepping",
                 *(type(self).__name__, report.residual, report.iterations, self.config.tolerance),
             )
@@ -213,6 +204,11 @@ class RecurrentKernel(Kernel[Any, Any]):
 
     def solve(self, values: Tensor, start: PathState | None = None) -> tuple[Tensor, SolverReport]:
         """Solve for all states at once by Newton's method, and report how the search ended.
+
+        Example:
+            >>> states, report = GRUKernel(4).solve(torch.randn(1, 50, 4))
+            >>> states.shape, report.converged
+            (torch.Size([1, 50, 4]), True)
 
         Args:
             values: inputs in the order of time, (B, T, dim).
@@ -227,8 +223,8 @@ class RecurrentKernel(Kernel[Any, Any]):
             self.cell(values), torch.cat(start, dim=-1), values.shape[1], tolerance=tolerance, max_iterations=most
         )
 
-    def _stepped(self, values: Tensor, start: PathState) -> tuple[Tensor, PathState]:
-        """As `path`, by the cell alone, which every transform of PyTorch goes through."""
+    def _path_by_cell(self, values: Tensor, start: PathState) -> tuple[Tensor, PathState]:
+        """Compute `path` by the cell alone, which supports every transform of PyTorch."""
         state, steps = torch.cat(start, dim=-1).unsqueeze(1), []
         for time in range(values.shape[1]):
             state = self.cell(values[:, time : time + 1])(state)
@@ -239,15 +235,11 @@ class RecurrentKernel(Kernel[Any, Any]):
         """Return the state 0 for inputs (B, ...)."""
         return (values.new_zeros(len(values), self.heads),) * self.parts
 
-    def times(self, positions: Tensor) -> Tensor:
-        """Return the coordinate that is time, (B, N)."""
-        return positions[..., self.support.causal_axis(positions.shape[-1])]
-
     def order(self, times: Tensor, weights: Tensor) -> Tensor | None:
-        """Return the indices of the points in the order of time, padding last; `None` where they stand so.
+        """Return the indices of the points in the order of time, padding last; `None` if they are in it.
 
         Raises:
-            FieldError: two points that are there have one time.
+            FieldError: two points that are not padding have the same time.
         """
         present = weights > 0
         if bool(present.all()) and bool((times.diff(dim=-1) > 0).all()):
@@ -265,19 +257,18 @@ class RecurrentKernel(Kernel[Any, Any]):
             )
         return order
 
-    def _end(self, values: Tensor, hidden: Tensor, start: PathState, counts: Tensor) -> PathState:
-        """Return the state after so many points, (B,), by its integral: e^{L_n} c_0 + Σ_s e^{L_n − L_s} b_s."""
+    def _state_after(self, values: Tensor, hidden: Tensor, start: PathState, counts: Tensor) -> PathState:
+        """Return the state after `counts` points, (B,), from its integral e^{L_n} c_0 + Σ_s e^{L_n − L_s} b_s."""
         log_decay, drive = self.cell(values).integrand(previous_states(hidden, start[0]))
-        there = torch.arange(values.shape[1], device=values.device) < counts.unsqueeze(-1)
-        potential = log_decay.double().masked_fill(~there.unsqueeze(-1), 0.0).cumsum(1)
-        terms = potential, drive * there.unsqueeze(-1)
-        integral = self.tile(potential[:, -1:], terms).sum(-1).squeeze(-1)
-        integral = integral + potential[:, -1].exp().to(integral.dtype) * start[-1]
-        return (taken(counts.unsqueeze(-1) - 1, hidden).squeeze(1), integral)[-self.parts :]
+        mask = (torch.arange(values.shape[1], device=values.device) < counts.unsqueeze(-1)).unsqueeze(-1)
+        levels = log_decay.double().masked_fill(~mask, 0.0).cumsum(1)
+        integral = self.tile(levels[:, -1:], (levels, drive * mask)).sum(-1).squeeze(-1)
+        integral = integral + levels[:, -1].exp().to(integral.dtype) * start[-1]
+        return (take(hidden, counts.unsqueeze(-1) - 1).squeeze(1), integral)[-self.parts :]
 
 
-def taken(order: Tensor | None, tensor: Tensor) -> Tensor:
-    """Gather points of a tensor (B, M, ...) by their indices (B, n); all in their order for `None`."""
+def reorder(tensor: Tensor, order: Tensor | None) -> Tensor:
+    """Gather points of a tensor (B, M, ...) by their indices (B, n); return it as it is for `None`."""
     return tensor if order is None else take(tensor, order)
 
 

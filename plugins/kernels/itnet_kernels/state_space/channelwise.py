@@ -1,38 +1,27 @@
-"""Kernels over the past whose heads are the channels of the field."""
+"""State-space kernels with a scalar kernel for each channel."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from itnet_core import Kernel, Measure, Problem, ShapeError, Support
-from itnet_kernels.numerics.timeline import in_order, ordered_alone
+from itnet_core import ComponentConfig, ShapeError
+from itnet_core.operator.kernel import State, Terms
+from itnet_kernels.causal import CausalKernel
 
 
-class ChannelwiseKernel(Kernel[Any, Any]):
-    """Base of recurrences with one scalar kernel for each channel: V and O are views, without parameters.
-
-    The integral is a sum over the past, by the counting measure; its shortcut needs points in order, the same on both
-    sides.
+class ChannelwiseKernel(CausalKernel[Terms, State]):
+    """Base class of kernels over the past with one head for each channel: V and O are views, without parameters.
 
     Args:
         dim: channels of the fields, and heads.
-        axis: of the positions, that is time.
+        config: an instance of `Config`; its fields may also be given as keyword arguments.
     """
 
-    measure: Measure = "counting"
-    scans = True
-
-    @classmethod
-    def reads_positions(cls, config: Any, axes: str) -> bool:
-        """Return whether points differ in time alone."""
-        return ordered_alone(config.axis, axes)
-
-    def __init__(self, dim: int, axis: str | int) -> None:
-        super().__init__()
-        self.heads, self.support = dim, Support(causal=axis)
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        self.heads = dim
 
     def value_dim(self, dim: int) -> int:
         """Return 1: a head is a channel."""
@@ -56,14 +45,6 @@ class ChannelwiseKernel(Kernel[Any, Any]):
         self._check(dim, head_dim)
         return nn.Flatten(-2)
 
-    def can_integrate(self, problem: Problem[Any]) -> bool:
-        """Whether the points are in order, the same on both sides."""
-        return in_order(problem.query, problem.key, self.support)
-
-    def time(self, positions: Tensor) -> Tensor:
-        """Return the coordinate that is time, (B, N), of positions (B, N, p)."""
-        return positions[..., self.support.causal_axis(positions.shape[-1])]
-
     def _check(self, dim: int, head_dim: int) -> None:
         if (dim, head_dim) != (self.heads, 1):
             raise ShapeError(
@@ -72,9 +53,3 @@ class ChannelwiseKernel(Kernel[Any, Any]):
                 expected=f"{self.heads} channels, each a head",
                 hint="A map before or after the operator may change the number of channels.",
             )
-
-
-def init_log_steps(dim: int, shortest: float, longest: float) -> Tensor:
-    """Return logarithms of `dim` steps, drawn evenly on a logarithmic scale, as S4 and Mamba start."""
-    low, high = torch.tensor([shortest, longest]).log()
-    return low + (high - low) * torch.rand(dim)

@@ -1,4 +1,4 @@
-"""S4: a state space with a diagonal plus low-rank matrix for each channel."""
+"""S4, a state space with a diagonal plus low-rank matrix for each channel."""
 
 from __future__ import annotations
 
@@ -12,94 +12,96 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from itnet_core import ComponentConfig, Field, Problem
-from itnet_kernels.state_space.channelwise import ChannelwiseKernel, init_log_steps
 from itnet_kernels.numerics.causal_convolution import causal_convolution
 from itnet_kernels.numerics.weights import apply_weights
+from itnet_kernels.state_space.channelwise import ChannelwiseKernel
+from itnet_kernels.state_space.steps import SteppedConfig, init_log_steps
 
 FREQUENCIES = 1 << 20
-"""Entries of the Cauchy matrix that are computed at a time."""
+"""Entries of the Cauchy matrix in one block."""
 
 
-class S4Kernel(ChannelwiseKernel):
-    """k_d(l) = Re C_d Ā_d^l B̄_d for a lag of l steps, Ā and B̄ by the bilinear rule (Gu et al., arXiv 2111.00396, §3).
+class S4Kernel(ChannelwiseKernel[Tensor, tuple[Any, ...]]):
+    """S4: k_d(l) = Re C_d Ā_d^l B̄_d for a lag of l steps, Ā and B̄ by the bilinear rule.
 
-    A = Λ − P P*, diagonal plus low rank, starts as the HiPPO-LegS matrix; Ā = (1 − ΔA/2)⁻¹(1 + ΔA/2) and
-    B̄ = (1 − ΔA/2)⁻¹ΔB: the recurrence h ← Ā h + B̄ u, y = Re C h. Times are rounded to steps of one unit after the first
-    key. The shortcut, where the points are as many steps apart each, finds k from its generating function at the roots
-    of unity, by Woodbury's identity (the paper's Theorem 3), and convolves by FFT. S4's skip D is the operator's
-    pointwise map.
+    Gu et al., arXiv 2111.00396, §3. A = Λ − P P*, diagonal plus low rank, starts as the HiPPO-LegS matrix;
+    Ā = (1 − ΔA/2)⁻¹(1 + ΔA/2) and B̄ = (1 − ΔA/2)⁻¹ΔB. That is the recurrence h ← Ā h + B̄ u, y = Re C h. Times are
+    rounded to steps of one unit after the first key.
+
+    `integrate` applies to points in order and equally many steps apart: it computes k from its generating function at
+    the roots of unity, by Woodbury's identity (Theorem 3 of the paper), and convolves by FFT. S4's skip D is the
+    operator's pointwise map.
+
+    Example:
+        >>> field = Field.on_grid(torch.randn(1, 100, 8), axes="t", bounds=[(0, 100)])
+        >>> IntegralOperator(8, S4Kernel(8, state=16))(field).values.shape
+        torch.Size([1, 100, 8])
+
+    Args:
+        dim: channels of the fields, and heads.
+        config: an instance of `Config`; its fields may also be given as keyword arguments.
     """
 
-    class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            state: states of a channel, N. They begin with an eigenvalue problem of N × N, so there is a limit.
-            unit: the length of time of a step.
-            step_min: Δ at the start is drawn between this and `step_max`, evenly on a logarithmic scale.
-            step_max: see `step_min`.
-            axis: of the positions, that is time.
-        """
+    class Config(SteppedConfig):
+        """States and time."""
 
         state: int = ConfigField(default=64, ge=1, le=512)
+        """States of a channel, N. Their initial values solve an eigenvalue problem of order N, hence the limit."""
         unit: PositiveFloat = 1.0
-        step_min: PositiveFloat = 1e-3
-        step_max: PositiveFloat = 0.1
-        axis: str | int = "t"
+        """Length of time of a step."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
-        c = self.configure(config, options)
-        super().__init__(dim, c.axis)
-        self.config = c
-        eigenvalues, low_rank, given = (each.expand(dim, -1) for each in hippo_legs(c.state))
-        self.log_step = nn.Parameter(init_log_steps(dim, c.step_min, c.step_max))
+        super().__init__(dim, config, **options)
+        c = self.config
+        eigenvalues, low_rank, driving = (tensor.expand(dim, -1) for tensor in hippo_legs(c.state))
+        self.log_step = nn.Parameter(init_log_steps(dim, c))
         self.log_decay = nn.Parameter((-eigenvalues.real).log().float())
         self.frequency = nn.Parameter(eigenvalues.imag.float())
-        # P, B and C, as real and imaginary parts
+        # P, B and C: real and imaginary parts
         self.low_rank = nn.Parameter(torch.view_as_real(low_rank).float())
-        self.input_weight = nn.Parameter(torch.view_as_real(given).float())
+        self.input_weight = nn.Parameter(torch.view_as_real(driving).float())
         self.output_weight = nn.Parameter(torch.randn(dim, c.state, 2) * 0.5**0.5)
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return the numbers of steps after the first key, (B, N) and (B, M), whole numbers in float64."""
+        """Compute the steps after the first key, (B, N) and (B, M), whole numbers in float64."""
         query_time, key_time = (self.time(field.positions).double() for field in (query, key))
-        whole = key.sampled_from or key  # steps are counted from the same time, whatever a sampler makes of the key
-        first = self.time(whole.positions).double().masked_fill(~whole.mask, torch.inf).amin(-1, keepdim=True)
+        origin = key.sampled_from or key  # a sampler does not change the time that steps are counted from
+        first = self.time(origin.positions).double().masked_fill(~origin.mask, torch.inf).amin(-1, keepdim=True)
         return self._steps(query_time, first), self._steps(key_time, first)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
-        """Return k of shape (B, heads, n, m)."""
+        """Compute k, shape (B, heads, n, m)."""
         lags = (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).clamp(min=0).long()
         return self._table(int(lags.max()) + 1)[:, lags].transpose(0, 1).to(self.log_step.dtype)
 
     @property
     def pair_width(self) -> int:
-        """A tile holds k, in double precision too, and the lag."""
+        """k, in double precision too, and the lag."""
         return 3 * self.heads + 4
 
-    def can_integrate(self, problem: Problem[Any]) -> bool:
-        """Whether the points are in order, the same on both sides, and as many steps apart each."""
+    def can_integrate(self, problem: Problem[Tensor]) -> bool:
+        """Whether the points are in order, the same on both sides, and equally many steps apart."""
         steps = problem.key_terms.diff(dim=-1)
         even = steps.numel() == 0 or bool(((steps == steps[:1, :1]) & (steps > 0)).all())
         return even and super().can_integrate(problem)
 
-    def integrate(self, problem: Problem[Any]) -> Tensor:
-        """Return the convolution with k."""
+    def integrate(self, problem: Problem[Tensor]) -> Tensor:
+        """Compute the convolution with k."""
         points = problem.key_terms.shape[-1]
         apart = int(problem.key_terms[0, 1] - problem.key_terms[0, 0]) if points > 1 else 1
         profile = self._profile((points - 1) * apart + 1)[:, ::apart]
         return causal_convolution(profile, apply_weights(problem.values, problem.key))
 
-    def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
-        """Return the first time, the steps since, Ā, B̄ and the states, (B, heads, head_dim, N); and the integral."""
+    def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[tuple[Any, ...], Tensor]:
+        """Advance a stream; the state is the first time, the steps since, Ā, B̄ and h, (B, heads, head_dim, N)."""
         time = self.time(query.positions).double()
-        first, before, matrix, given, states = (time, 0 * time, *self._discrete(), None) if state is None else state
+        first, before, matrix, driving, states = (time, 0 * time, *self._discretize(), None) if state is None else state
         now = self._steps(time, first)
-        driven = apply_weights(values, query.points).squeeze(1).unsqueeze(-1) * given.unsqueeze(-2)
+        driven = apply_weights(values, query.points).squeeze(1).unsqueeze(-1) * driving.unsqueeze(-2)
         if states is not None:
-            driven = driven + _advanced(states, matrix, (now - before).long())
+            driven = driven + _advance(states, matrix, (now - before).long())
         out = (driven * self._complex(self.output_weight).unsqueeze(-2)).sum(-1).real
-        return (first, now, matrix, given, driven), out.unsqueeze(1).to(values.dtype)
+        return (first, now, matrix, driving, driven), out.unsqueeze(1).to(values.dtype)
 
     def _steps(self, time: Tensor, first: Tensor) -> Tensor:
         return ((time - first) / self.config.unit).round()
@@ -107,20 +109,20 @@ class S4Kernel(ChannelwiseKernel):
     def _complex(self, parts: Tensor) -> Tensor:
         return torch.view_as_complex(parts.double())
 
-    def _discrete(self) -> tuple[Tensor, Tensor]:
+    def _discretize(self) -> tuple[Tensor, Tensor]:
         """Return Ā, (heads, N, N), and B̄, (heads, N), in double precision."""
         low_rank, half = self._complex(self.low_rank), self.log_step.double().exp().view(-1, 1, 1) / 2
         eigenvalues = torch.complex(-self.log_decay.double().exp(), self.frequency.double())
         matrix = half * (torch.diag_embed(eigenvalues) - low_rank.unsqueeze(-1) * low_rank.conj().unsqueeze(-2))
         one = torch.eye(self.config.state, dtype=matrix.dtype, device=matrix.device)
-        given = 2 * half * self._complex(self.input_weight).unsqueeze(-1)
-        solved = torch.linalg.solve(one - matrix, torch.cat([one + matrix, given], dim=-1))
+        driving = 2 * half * self._complex(self.input_weight).unsqueeze(-1)
+        solved = torch.linalg.solve(one - matrix, torch.cat([one + matrix, driving], dim=-1))
         return solved[..., :-1], solved[..., -1]
 
     def _table(self, lags: int) -> Tensor:
-        """Return k at 0, …, lags − 1, (heads, lags), from Ā^l B̄ and C Ā^{il} by repeated doubling, in float64."""
-        power, given = self._discrete()
-        columns, rows = given.unsqueeze(-1), self._complex(self.output_weight).unsqueeze(-2)
+        """Compute k at 0, …, lags − 1, (heads, lags), from Ā^l B̄ and C Ā^{il} by repeated doubling, in float64."""
+        power, driving = self._discretize()
+        columns, rows = driving.unsqueeze(-1), self._complex(self.output_weight).unsqueeze(-2)
         width = isqrt(lags - 1) + 1
         while columns.shape[-1] < width:
             columns = torch.cat([columns, power @ columns], dim=-1)
@@ -131,29 +133,30 @@ class S4Kernel(ChannelwiseKernel):
         return (rows @ columns).real.flatten(1)[:, :lags]
 
     def _profile(self, lags: int) -> Tensor:
-        """Return k at 0, …, lags − 1, (heads, lags), from its generating function Σ_l k_l ω^l at ω^lags = 1.
+        """Compute k at 0, …, lags − 1, (heads, lags), from its generating function Σ_l k_l ω^l at ω^lags = 1.
 
         With D = (1 − ω) − cΛ and c = (1 + ω)Δ/2 it is C̃ (D + c P P*)⁻¹ ΔB, C̃ = C (1 − Ā^lags): the paper's formula,
-        times what it divides by, so that ω = −1 is no exception.
+        multiplied by its denominator, so that ω = −1 needs no special case.
         """
         output = self._complex(self.output_weight)
-        last = torch.linalg.matrix_power(self._discrete()[0], lags)
+        last = torch.linalg.matrix_power(self._discretize()[0], lags)
         output = output - (output.unsqueeze(-2) @ last).squeeze(-2)
         step = self.log_step.double().exp().unsqueeze(-1)
         eigenvalues = torch.complex(-self.log_decay.double().exp(), self.frequency.double())
-        low_rank, given = self._complex(self.low_rank), step * self._complex(self.input_weight)
+        low_rank, driving = self._complex(self.low_rank), step * self._complex(self.input_weight)
         pairs = torch.stack(
-            [output * given, output * low_rank, low_rank.conj() * given, low_rank.conj() * low_rank], dim=1
+            [output * driving, output * low_rank, low_rank.conj() * driving, low_rank.conj() * low_rank], dim=1
         )
         angles = -2 * torch.pi * torch.arange(lags, device=step.device, dtype=step.dtype) / lags
-        parts = []
-        for some in torch.split(angles, max(1, FREQUENCIES // eigenvalues.numel())):
-            parts.append(checkpoint(_generated, eigenvalues, pairs, step, some, use_reentrant=False))
+        blocks = torch.split(angles, max(1, FREQUENCIES // eigenvalues.numel()))
+        parts = [
+            checkpoint(_generating_function, eigenvalues, pairs, step, block, use_reentrant=False) for block in blocks
+        ]
         return torch.fft.ifft(torch.cat(parts, dim=-1)).real
 
 
-def _generated(eigenvalues: Tensor, pairs: Tensor, step: Tensor, angles: Tensor) -> Tensor:
-    """Return the generating function at e^{i·angle}, (heads, angles); pairs are the products of CB, CP, P*B and P*P."""
+def _generating_function(eigenvalues: Tensor, pairs: Tensor, step: Tensor, angles: Tensor) -> Tensor:
+    """Compute the generating function at e^{i·angle}, (heads, angles); pairs are the products CB, CP, P*B and P*P."""
     root = torch.polar(torch.ones_like(angles), angles)
     half = step / 2 * (1 + root)  # c, (heads, angles)
     cauchy = 1 / ((1 - root) - half.unsqueeze(-2) * eigenvalues.unsqueeze(-1))  # (heads, N, angles)
@@ -161,8 +164,8 @@ def _generated(eigenvalues: Tensor, pairs: Tensor, step: Tensor, angles: Tensor)
     return both - half * left * right / (1 + half * middle)
 
 
-def _advanced(states: Tensor, matrix: Tensor, steps: Tensor) -> Tensor:
-    """Return Ā^steps h for states (B, heads, head_dim, N) and a number of steps for each sample, (B, 1)."""
+def _advance(states: Tensor, matrix: Tensor, steps: Tensor) -> Tensor:
+    """Compute Ā^steps h for states (B, heads, head_dim, N) and the steps of each sample, (B, 1)."""
     remaining = steps.view(-1, 1, 1, 1)
     while bool((remaining > 0).any()):
         further = (matrix.unsqueeze(1) @ states.unsqueeze(-1)).squeeze(-1)
@@ -172,13 +175,14 @@ def _advanced(states: Tensor, matrix: Tensor, steps: Tensor) -> Tensor:
 
 
 def hippo_legs(state: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return Λ, P and B of the HiPPO-LegS matrix Λ − P P* in the basis that makes it so, (state,) each, complex.
+    """Return Λ, P and B of the HiPPO-LegS matrix Λ − P P*, in the basis of its normal part, (state,) each, complex.
 
-    The matrix plus P Pᵀ is −1/2 plus a skew-symmetric one, which a unitary matrix diagonalises (arXiv 2111.00396, C.2).
+    The matrix plus P Pᵀ is −1/2 plus a skew-symmetric one, which a unitary matrix diagonalises (Gu et al.,
+    arXiv 2111.00396, C.2).
     """
     odd = (2 * torch.arange(state, dtype=torch.float64) + 1).sqrt()
     skew = 0.5 * (odd.unsqueeze(-1) * odd).triu(1)
     skew = skew - skew.T
     frequencies, basis = torch.linalg.eigh(-1j * skew)
-    low_rank, given = ((basis.mH @ each.to(basis.dtype)) for each in (odd / 2**0.5, odd))
-    return torch.complex(torch.full_like(frequencies, -0.5), frequencies), low_rank, given
+    low_rank, driving = ((basis.mH @ vector.to(basis.dtype)) for vector in (odd / 2**0.5, odd))
+    return torch.complex(torch.full_like(frequencies, -0.5), frequencies), low_rank, driving

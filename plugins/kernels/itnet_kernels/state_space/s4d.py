@@ -1,4 +1,4 @@
-"""S4D: a diagonal state space for each channel."""
+"""S4D, a diagonal state space for each channel."""
 
 from __future__ import annotations
 
@@ -12,56 +12,58 @@ from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field, Problem
 from itnet_core.operator.transforms import differentiated
-from itnet_kernels.state_space.channelwise import ChannelwiseKernel, init_log_steps
 from itnet_kernels.numerics.exponential_sums import exponential_sums
 from itnet_kernels.numerics.scan import scan
 from itnet_kernels.numerics.timeline import is_equidistant
 from itnet_kernels.numerics.weights import apply_weights
+from itnet_kernels.state_space.channelwise import ChannelwiseKernel
+from itnet_kernels.state_space.steps import SteppedConfig, init_log_steps
 
 
-class S4DKernel(ChannelwiseKernel):
-    """k_d(t − s) = 2 Re Σ_n C_dn (e^{Δ_d A_dn} − 1) / A_dn · e^{Δ_d A_dn (t − s)} (Gu et al., arXiv 2206.11893, §3.2).
+class S4DKernel(ChannelwiseKernel[Tensor, tuple[Tensor, Tensor]]):
+    """S4D: k_d(t − s) = 2 Re Σ_n C_dn (e^{Δ_d A_dn} − 1) / A_dn · e^{Δ_d A_dn (t − s)} over the past.
 
-    Times are in units: at steps of one unit it is S4D under zero-order hold, h ← e^{ΔA} h + (e^{ΔA} − 1)/A u. The sum
-    runs over half of the states, which stand for conjugate pairs. The shortcut is a sum chunk by chunk where times are
-    is_equidistant, else a scan; S4D's skip D is the operator's pointwise map.
+    Gu et al., arXiv 2206.11893, §3.2. Times are in units: at steps of one unit this is S4D under zero-order hold,
+    h ← e^{ΔA} h + (e^{ΔA} − 1)/A u. The sum runs over half of the states, which stand for conjugate pairs.
+
+    `integrate` applies to points in order: at equal steps it is a sum chunk by chunk, else a scan. S4D's skip D is the
+    operator's pointwise map.
+
+    Example:
+        >>> operator = IntegralOperator(8, S4DKernel(8, state=16))
+        >>> operator(Field.on_grid(torch.randn(1, 1000, 8), axes="t")).values.shape
+        torch.Size([1, 1000, 8])
+
+    Args:
+        dim: channels of the fields, and heads.
+        config: an instance of `Config`; its fields may also be given as keyword arguments.
     """
 
-    class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            state: states of a channel, N: half as many conjugate pairs.
-            unit: the length of time of a step Δ.
-            step_min: Δ at the start is drawn between this and `step_max`, evenly on a logarithmic scale.
-            step_max: see `step_min`.
-            axis: of the positions, that is time.
-        """
+    class Config(SteppedConfig):
+        """States and time."""
 
         state: int = ConfigField(default=64, ge=2, multiple_of=2)
+        """States of a channel, N: half as many conjugate pairs."""
         unit: PositiveFloat = 1.0
-        step_min: PositiveFloat = 1e-3
-        step_max: PositiveFloat = 0.1
-        axis: str | int = "t"
+        """Length of time of a step Δ."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
-        c = self.configure(config, options)
-        super().__init__(dim, c.axis)
-        self.config = c
+        super().__init__(dim, config, **options)
+        c = self.config
         modes = c.state // 2
-        self.log_step = nn.Parameter(init_log_steps(dim, c.step_min, c.step_max))
+        self.log_step = nn.Parameter(init_log_steps(dim, c))
         # S4D-Lin, A_n = −1/2 + iπn
         self.log_decay = nn.Parameter(torch.full((dim, modes), 0.5).log())
         self.frequency = nn.Parameter(pi * torch.arange(modes).float().repeat(dim, 1))
-        self.output_weight = nn.Parameter(torch.randn(dim, modes, 2) * 0.5**0.5)  # C, as real and imaginary parts
+        self.output_weight = nn.Parameter(torch.randn(dim, modes, 2) * 0.5**0.5)  # C: real and imaginary parts
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return the times of both, (B, N) and (B, M), in units, in float64."""
+        """Compute the times of both, (B, N) and (B, M), in units, in float64."""
         query_time, key_time = (self.time(field.positions).double() / self.config.unit for field in (query, key))
         return query_time, key_time
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
-        """Return k of shape (B, heads, n, m)."""
+        """Compute k, shape (B, heads, n, m)."""
         rates, residues = self._modes()
         lags = (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).clamp(min=0).unsqueeze(1)
         k = lags.new_zeros(1)
@@ -72,11 +74,11 @@ class S4DKernel(ChannelwiseKernel):
 
     @property
     def pair_width(self) -> int:
-        """A tile holds a complex exponential in double precision for each mode, to differentiate it."""
+        """A complex exponential in double precision for each mode, to be differentiated."""
         return self.heads * (2 * self.config.state + 8)
 
-    def integrate(self, problem: Problem[Any]) -> Tensor:
-        """Return the convolution with k chunk by chunk, or scan where steps of time differ."""
+    def integrate(self, problem: Problem[Tensor]) -> Tensor:
+        """Compute the convolution with k chunk by chunk, or by a scan where the steps of time differ."""
         values, time = apply_weights(problem.values, problem.key), problem.key_terms
         rates, residues = self._modes()
         if is_equidistant(self.time(problem.key.positions)) and not differentiated(time):
@@ -88,8 +90,10 @@ class S4DKernel(ChannelwiseKernel):
         states = scan(factors, values.unsqueeze(-1).to(dtype))
         return (states * residues.to(dtype).unsqueeze(1)).sum(-1).real.to(values.dtype)
 
-    def step(self, state: tuple[Tensor, Tensor] | None, query: Field, values: Tensor) -> tuple[Any, Tensor]:
-        """Return the time and the states, (B, heads, head_dim, modes), and the integral."""
+    def step(
+        self, state: tuple[Tensor, Tensor] | None, query: Field, values: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Advance a stream; the state is the time, (B, 1), and the modes' states, (B, heads, head_dim, modes)."""
         rates, residues = self._modes()
         time = self.time(query.positions).double() / self.config.unit
         states = apply_weights(values, query.points).squeeze(1).unsqueeze(-1).to(rates.dtype)

@@ -188,7 +188,10 @@ def test_the_core_is_the_best_and_the_crosses_are_near_it() -> None:
 
 def test_crosses_end_at_the_rank_and_at_nothing() -> None:
     matrices = torch.randn(2, 30, 3, dtype=torch.float64) @ torch.randn(3, 20, dtype=torch.float64)
-    assert [len(each) for each in choose_pivots(matrices, 10, 0.0)] == [6, 6]  # the rows of both heads together have rank 6
+    assert [len(each) for each in choose_pivots(matrices, 10, 0.0)] == [
+        6,
+        6,
+    ]  # the rows of both heads together have rank 6
     assert [len(each) for each in choose_pivots(torch.zeros(2, 5, 4), 3, 0.0)] == [1, 1]
 
 
@@ -267,7 +270,9 @@ def test_a_stranger_s_model_is_factorised_where_it_can_be() -> None:
 
 def test_of_a_kernel_with_few_crosses_some_pivots_stand_there_twice() -> None:
     kernel, field = of_rank_eight(), fields()
-    few, many = (factorize(kernel, field, rank=32, tolerance=1e-8, min_pivots=min_pivots).kernel for min_pivots in (1, 40))
+    few, many = (
+        factorize(kernel, field, rank=32, tolerance=1e-8, min_pivots=min_pivots).kernel for min_pivots in (1, 40)
+    )
     assert many.config.pivots == 40
     torch.testing.assert_close(pairs(many, field), pairs(few, field))
     nn.init.zeros_(kernel.second.weight)
