@@ -1,4 +1,4 @@
-"""Sums over the past of products that decay, chunk by chunk: state-space duality."""
+"""Decayed sums over the past, chunk by chunk: state-space duality."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from torch.nn import functional as F
 from itnet_kernels.numerics.scan import scan
 
 CHUNK = 64
-"""Points of a chunk: about as many as a head has channels, where both forms cost the same."""
+"""Points of a chunk: about the channels of a head, where both forms cost the same."""
 
 LEAST_CHUNK = 16
-"""Points of the smallest chunk that is tried before decays are computed pair by pair."""
+"""Points of the smallest chunk before decays are computed pair by pair."""
 
 
 def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tensor | None = None) -> Tensor:
-    """Return Σ_{s ≤ t} ⟨q_t, k_s⟩ exp(L_t − L_s) v_s for points in the order of time, in O(T) time and memory.
+    """Compute Σ_{s ≤ t} ⟨q_t, k_s⟩ exp(L_t − L_s) v_s for points in the order of time, in O(T) time and memory.
 
-    Within a chunk as a matrix of pairs, between chunks through the state Σ_s exp(L_end − L_s) k_s v_sᵀ, which a scan
-    carries on: the block decomposition of Mamba-2 (Dao & Gu, arXiv 2405.21060, §6) and RetNet's chunkwise form (Sun et
-    al., arXiv 2307.08621, eq. 7).
+    A chunk is summed by a matrix of pairs; chunks are connected by the state Σ_s exp(L_end − L_s) k_s v_sᵀ, which a
+    scan advances. This is the block decomposition of Mamba-2 (Dao & Gu, arXiv 2405.21060, §6) and RetNet's chunkwise
+    form (Sun et al., arXiv 2307.08621, eq. 7).
 
-    With L from a chunk's beginning, exp(L_t − L_s) is exp(L_t) times exp(−L_s), so that all heads of a group share one
-    matrix of pairs. That is exact, and done, where no exp(−L_s) comes near the end of the dtype's range; else, in
-    shorter chunks; else pair by pair, where only differences that are not positive are exponentiated.
+    With L counted from the start of a chunk, exp(L_t − L_s) = exp(L_t) exp(−L_s), and all heads of a group share one
+    matrix of pairs. That is used where every exp(−L_s) is well within the range of the dtype, with shorter chunks if
+    need be; otherwise decays are computed pair by pair, and only differences ≤ 0 are exponentiated.
 
     Args:
         queries: q, (B, T, groups, state).
         keys: k, (B, T, groups, state).
-        values: v, (B, T, heads, head_dim); each group's q and k serve heads / groups heads that follow each other.
-        potentials: L, falling, (B, T, heads), in float64 as from `timeline.potentials`; nothing decays by default.
+        values: v, (B, T, heads, head_dim); each group's q and k serve heads / groups consecutive heads.
+        potentials: L, decreasing, (B, T, heads), in float64 as from `timeline.potentials`; without decay by default.
 
     Returns:
         Shape (B, T, heads, head_dim).
@@ -40,27 +40,26 @@ def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tens
     (batch, steps, groups, _), (heads, head_dim) = queries.shape, values.shape[2:]
     if potentials is None:
         potentials = values.new_zeros(batch, 1, heads, dtype=torch.float64).expand(-1, steps, -1)
-    size, factors_apart = _size(potentials, values.dtype)
+    size, separable = _chunk_size(potentials, values.dtype)
     count = -(-steps // size)
-    q, k = (_chunks(side, count, size).transpose(2, 3) for side in (queries, keys))  # (B, K, G, c, N)
+    q, k = (_split(side, count, size).transpose(2, 3) for side in (queries, keys))  # (B, K, G, c, N)
     # v: (B, K, G, c, heads of a group, P)
-    v = torch.unflatten(_chunks(values, count, size), 3, (groups, heads // groups)).transpose(2, 3)
-    level = potentials if count * size == steps else _continued(potentials, count * size - steps)
+    v = torch.unflatten(_split(values, count, size), 3, (groups, heads // groups)).transpose(2, 3)
+    level = potentials if count * size == steps else _extend(potentials, count * size - steps)
     level = level.reshape(batch, count, size, groups, heads // groups).transpose(2, 3)
     end = level[:, :, :, -1:]  # (B, K, G, 1, heads of a group)
-    before = torch.cat([level[:, :1, :, :1], end[:, :-1]], dim=1)  # at the last point of the chunk before
-    early, total = (
-        (each - before).exp().to(v.dtype).unsqueeze(-1) for each in (level, end)
-    )  # (…, heads of a group, 1)
+    start = torch.cat([level[:, :1, :, :1], end[:, :-1]], dim=1)  # at the last point of the previous chunk
+    # (…, heads of a group, 1)
+    early, total = ((levels - start).exp().to(v.dtype).unsqueeze(-1) for levels in (level, end))
     scores = q @ k.transpose(-1, -2)  # (B, K, G, c, c)
-    if factors_apart:
-        grown = (v * (before - level).exp().to(v.dtype).unsqueeze(-1)).flatten(-2)
+    if separable:
+        grown = (v * (start - level).exp().to(v.dtype).unsqueeze(-1)).flatten(-2)
         out = early * torch.unflatten(scores.tril() @ grown, -1, v.shape[-2:])
         added = k.transpose(-1, -2) @ grown  # (B, K, G, N, heads of a group × P)
-        # What a chunk adds is seen from its beginning, as the state is that it adds to: both decay when it is over.
+        # A chunk's contribution is relative to its start, as is the state that it adds to: both decay at its end.
         read, decay = early[:, 1:] * total[:, :-1], torch.cat([total[:, :1], total[:, :-1]], dim=1)
     else:
-        out = _pair_by_pair(scores, level, v)
+        out = _sum_pair_by_pair(scores, level, v)
         added = k.transpose(-1, -2) @ (v * (end - level).exp().to(v.dtype).unsqueeze(-1)).flatten(-2)
         read, decay = early[:, 1:], total
     if count > 1:
@@ -69,10 +68,10 @@ def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tens
     return out.transpose(2, 3).reshape(batch, count * size, heads, head_dim)[:, :steps]
 
 
-def _size(potentials: Tensor, dtype: torch.dtype) -> tuple[int, bool]:
-    """Return the points of a chunk, and whether none falls by more than exp can undo, with room for what it scales."""
+def _chunk_size(potentials: Tensor, dtype: torch.dtype) -> tuple[int, bool]:
+    """Return the points of a chunk, and whether exp(−L) stays in range within each chunk, with room for its factors."""
     size, steps = min(CHUNK, potentials.shape[1]), potentials.shape[1]
-    if torch.compiler.is_compiling():  # looking at numbers would break the graph
+    if torch.compiler.is_compiling():  # reading numbers would break the graph
         return size, False
     most = 0.7 * log(torch.finfo(dtype).max)
     fall = potentials.detach()
@@ -85,11 +84,11 @@ def _size(potentials: Tensor, dtype: torch.dtype) -> tuple[int, bool]:
     return min(CHUNK, steps), False
 
 
-def _pair_by_pair(scores: Tensor, level: Tensor, v: Tensor) -> Tensor:
-    """Return the sums within chunks, (B, K, G, c, heads of a group, P), of v like that and levels without P.
+def _sum_pair_by_pair(scores: Tensor, level: Tensor, v: Tensor) -> Tensor:
+    """Sum within chunks, (B, K, G, c, heads of a group, P); v has that shape, the levels have it without P.
 
-    Levels from the chunk's end are split into a number of v's dtype and its rest, so that their differences are as
-    exact as in float64 and take half the memory.
+    Levels relative to the chunk's end are split into a number of v's dtype and a remainder, so that their differences
+    are as exact as in float64 and take half the memory.
     """
     level = (level - level[:, :, :, -1:]).transpose(-1, -2)
     most = level.to(v.dtype)
@@ -103,12 +102,12 @@ def _pair_by_pair(scores: Tensor, level: Tensor, v: Tensor) -> Tensor:
     return (pairs @ v.transpose(3, 4)).transpose(3, 4)
 
 
-def _chunks(tensor: Tensor, count: int, size: int) -> Tensor:
-    """Return (B, T, heads, d) as (B, count, size, heads, d), with 0 after the last step."""
+def _split(tensor: Tensor, count: int, size: int) -> Tensor:
+    """Split (B, T, heads, d) into (B, count, size, heads, d), padded by 0 after the last step."""
     missing = count * size - tensor.shape[1]
     padded = F.pad(tensor, (0, 0, 0, 0, 0, missing)) if missing else tensor  # spare the copy
     return torch.unflatten(padded, 1, (count, size))
 
 
-def _continued(potentials: Tensor, steps: int) -> Tensor:
+def _extend(potentials: Tensor, steps: int) -> Tensor:
     return torch.cat([potentials, potentials[:, -1:].expand(-1, steps, -1)], dim=1)

@@ -1,4 +1,4 @@
-"""Convolutions over the past with sums of complex exponentials, chunk by chunk, as matrix products."""
+"""Causal convolutions with sums of complex exponentials, chunk by chunk, as matrix products."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch.nn import functional as F
 from itnet_kernels.numerics.scan import scan
 
 CHUNK = 128
-"""Points of a chunk: about twice as many as a channel's states count real numbers."""
+"""Points of a chunk: about twice the real numbers of a channel's states."""
 
 
 def exponential_sums(rates: Tensor, residues: Tensor, values: Tensor) -> Tensor:
-    """Return Σ_{s ≤ t} Re Σ_n c_n e^{r_n (t − s)} v_s for each head, in O(T) time and memory.
+    """Compute Σ_{s ≤ t} Re Σ_n c_n e^{r_n (t − s)} v_s for each head, in O(T) time and memory.
 
-    Within a chunk by a Toeplitz matrix, between chunks through the states Σ_s e^{r_n (end − s)} v_s, which a scan
-    carries on. All but the scan are products of matrices, so on CPUs it is several times as fast as two FFTs of 2 T
-    points and exact in its causality.
+    A chunk is summed by a Toeplitz matrix; chunks are connected by the states Σ_s e^{r_n (end − s)} v_s, which a scan
+    advances. All but the scan are matrix products, so on CPUs it is several times as fast as two FFTs of 2 T points,
+    and it is exactly causal.
 
     Args:
         rates: r, for a step of time, Re r ≤ 0, (heads, modes), complex in double precision.
@@ -39,12 +39,11 @@ def _sums(rates: Tensor, residues: Tensor, values: Tensor) -> Tensor:
     count = -(-steps // size)
     chunks = torch.unflatten(F.pad(values, (0, 0, 0, 0, 0, count * size - steps)), 1, (count, size))
     rows = chunks.permute(3, 0, 4, 1, 2).contiguous().view(heads, -1, size)  # (heads, B P K, c)
-    real, imaginary = _powers(
-        rates, torch.arange(size + 1, device=values.device), values.dtype
-    )  # (heads, modes, c + 1)
-    held = residues.unsqueeze(-1)
-    c_real, c_imaginary = held.real.to(values.dtype), held.imag.to(values.dtype)
-    # c e^{rl}, of whose product with a state the real part is wanted
+    numbers = torch.arange(size + 1, device=values.device)
+    real, imaginary = _powers(rates, numbers, values.dtype)  # (heads, modes, c + 1)
+    column = residues.unsqueeze(-1)
+    c_real, c_imaginary = column.real.to(values.dtype), column.imag.to(values.dtype)
+    # c e^{rl}; the sum is the real part of its product with the state
     read_real, read_imaginary = c_real * real - c_imaginary * imaginary, c_real * imaginary + c_imaginary * real
     profile = read_real[..., :size].sum(1)
     out = rows @ F.pad(profile, (size - 1, 0)).unfold(-1, size, 1).flip(1)
@@ -61,7 +60,7 @@ def _sums(rates: Tensor, residues: Tensor, values: Tensor) -> Tensor:
 
 
 def _powers(rates: Tensor, numbers: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the real and imaginary parts of e^{rate · number}, (*rates, numbers).
+    """Compute the real and imaginary parts of e^{rate · number}, (*rates, numbers).
 
     Phases of many turns are reduced in double precision before the sines are taken in `dtype`.
     """

@@ -1,4 +1,4 @@
-"""Nonlinear recurrences s_t = F_t(s_{t−1}), solved at all times at once by Newton's method."""
+"""Newton's method for nonlinear recurrences s_t = F_t(s_{t−1}), at all times at once."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch.nn import functional as F
 from itnet_core.operator.transforms import refuse_second_derivatives, refuse_transform
 
 SLACK = 1e-3
-"""How far over the edge of what a path can reach a corrected state still counts as rounding."""
+"""Distance beyond the reachable states that still counts as rounding."""
 
 
 class Cell(Protocol):
-    """The step F of a recurrence, at all times at once."""
+    """Step F of a recurrence, at all times at once."""
 
     def __call__(self, previous: Tensor) -> Tensor:
-        """Return F_t(s_{t−1}), (B, T, n), for the states before each time, (B, T, n)."""
+        """Compute F_t(s_{t−1}), (B, T, n), from the states before each time, (B, T, n)."""
 
     def jacobian(self, previous: Tensor) -> Tensor:
-        """Return ∂F_t / ∂s_{t−1}, (B, T, n, n); no gradient is asked of it."""
+        """Compute ∂F_t / ∂s_{t−1}, (B, T, n, n); it is called without gradients."""
 
     def starting_at(self, time: int) -> Cell:
         """Return the steps from a time on, counted from 0."""
 
     def clamp_states(self, states: Tensor, start: Tensor) -> Tensor:
-        """Return states with what no path from the start can reach moved to the edge of what one can."""
+        """Clamp states to those that a path from the start can reach."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class SolverReport:
 
     Attributes:
         residual: max |s_t − F_t(s_{t−1})| / max(1, max |s_t|), over the whole path.
-        iterations: Newton's steps.
-        converged: whether the residual came below the tolerance.
+        iterations: Newton steps.
+        converged: whether the residual is at most the tolerance.
     """
 
     residual: float
@@ -49,14 +49,14 @@ class SolverReport:
 def solve(
     cell: Cell, start: Tensor, steps: int, *, tolerance: float, max_iterations: int
 ) -> tuple[Tensor, SolverReport]:
-    """Return the states s_1 … s_T of s_t = F_t(s_{t−1}), and how the search for them ended.
+    """Solve for the states s_1 … s_T of s_t = F_t(s_{t−1}), and report how the search ended.
 
-    Newton's method on the whole path (DEER, Lim et al., arXiv 2309.12252, §3): with r_t = F_t(s_{t−1}) − s_t at a
-    guess, the correction is a linear recurrence, δ_t = J_t δ_{t−1} + r_t, which a scan solves in O(log T) steps. At
-    least one more state is exact after each iteration, and near the solution the number of exact digits doubles. Far
-    from it, products of Jacobians may send the path where no state can be; from the first such time on, an iteration
-    takes F_t(s_{t−1}) instead. States whose residual is small enough are corrected once more, since their error may
-    be larger than the residual, and then left alone while later ones go on.
+    Newton's method on the whole path (DEER, Lim et al., arXiv 2309.12252, §3): with the residual
+    r_t = F_t(s_{t−1}) − s_t of a guess, the correction is a linear recurrence, δ_t = J_t δ_{t−1} + r_t, which a scan
+    solves in O(log T) steps. Each iteration makes at least one more state exact, and near the solution the number of
+    exact digits doubles. Far from it, products of Jacobians may lead to states that no path can reach; from the first
+    such time on, an iteration uses F_t(s_{t−1}) instead. States with a small enough residual are corrected once more,
+    since their error may be larger than the residual, and then kept while later ones are corrected.
 
     Gradients are those of the solution, by the implicit function theorem: the adjoint recurrence
     λ_t = g_t + J_{t+1}ᵀ λ_{t+1} by the same scan, and one derivative of F at the solution.
@@ -65,11 +65,14 @@ def solve(
         cell: F; it may hold tensors that need gradients.
         start: s_0, (B, n).
         steps: T.
-        tolerance: the residual to reach, as `SolverReport` has it.
-        max_iterations: the iterations to try.
+        tolerance: the largest residual, as in `SolverReport`.
+        max_iterations: the largest number of iterations.
 
     Returns:
-        (B, T, n); where the report says that it did not converge, the last guess, without gradients.
+        The states, (B, T, n), and the report; without convergence, the last guess, without gradients.
+
+    Raises:
+        DerivativeError: under `torch.func` or forward-mode differentiation.
     """
     refuse_transform("newton.solve", start, 'Use solver="step".')
     with torch.no_grad():
@@ -86,7 +89,7 @@ def _iterate(
     cell: Cell, start: Tensor, steps: int, tolerance: float, max_iterations: int
 ) -> tuple[Tensor, SolverReport]:
     states = start.new_zeros(start.shape[0], steps, start.shape[1])
-    solved = 0  # states at the beginning that were corrected once more after their residual was small enough
+    solved = 0  # first states that were corrected once more after their residual was small enough
     for iteration in range(max_iterations + 1):
         previous = previous_states(states, start)
         after = cell(previous)
@@ -107,41 +110,41 @@ def _iterate(
 
 
 def previous_states(states: Tensor, start: Tensor) -> Tensor:
-    """Return s_0 … s_{T−1}."""
+    """Return s_0 … s_{T−1} from s_1 … s_T, (B, T, ...), and s_0, (B, ...)."""
     return torch.cat([start.unsqueeze(1), states[:, :-1]], dim=1)
 
 
 def linear_recurrence(matrices: Tensor, offsets: Tensor) -> Tensor:
-    """Return s_t = A_t s_{t−1} + b_t from s_0 = 0, (B, T, n), for A of shape (B, T, n, n) and b of (B, T, n).
+    """Compute s_t = A_t s_{t−1} + b_t from s_0 = 0, (B, T, n), for A of shape (B, T, n, n) and b of (B, T, n).
 
     An associative scan by odd-even reduction (Blelloch, "Prefix Sums and Their Applications", 1990): two steps become
     one, A₂A₁ and A₂b₁ + b₂; the recurrence of half the length gives every second state, and one product the others. It
-    takes T matrix products in all, 2 log₂ T of them one after another.
+    takes T matrix products, 2 log₂ T of them in sequence.
     """
     steps = offsets.shape[1]
     if steps == 1:
         return offsets
     pairs = steps // 2
     first, second = matrices[:, 0 : 2 * pairs : 2], matrices[:, 1 : 2 * pairs : 2]
-    joined = _applied(second, offsets[:, 0 : 2 * pairs : 2]) + offsets[:, 1 : 2 * pairs : 2]
+    joined = _apply(second, offsets[:, 0 : 2 * pairs : 2]) + offsets[:, 1 : 2 * pairs : 2]
     seconds = linear_recurrence(second @ first, joined)  # s_2, s_4, …, counted from 1
     earlier = F.pad(seconds, (0, 0, 1, 0))[:, : steps - pairs]
-    firsts = _applied(matrices[:, ::2], earlier) + offsets[:, ::2]
+    firsts = _apply(matrices[:, ::2], earlier) + offsets[:, ::2]
     states = torch.empty_like(offsets)
     states[:, ::2], states[:, 1::2] = firsts, seconds
     return states
 
 
-def _applied(matrices: Tensor, vectors: Tensor) -> Tensor:
+def _apply(matrices: Tensor, vectors: Tensor) -> Tensor:
     return (matrices @ vectors.unsqueeze(-1)).squeeze(-1)
 
 
 class _Implicit(torch.autograd.Function):
-    """The solution, with the gradient of the equation s_t = F_t(s_{t−1}) that it solves."""
+    """The solution, with the gradient of its equation s_t = F_t(s_{t−1})."""
 
     @staticmethod
     def forward(ctx: Any, evaluated: Tensor, states: Tensor, jacobian: Tensor) -> Tensor:
-        """Return the states; `evaluated` is F at them, through which gradients go on."""
+        """Return the states; `evaluated` is F at them, and gets the gradients."""
         ctx.save_for_backward(jacobian)
         return states.clone()
 
@@ -149,6 +152,6 @@ class _Implicit(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         refuse_second_derivatives("newton.solve", grad, 'Use solver="step" for second derivatives.')
         (jacobian,) = ctx.saved_tensors
-        # Backwards in time, λ_t = J_{t+1}ᵀ λ_{t+1} + g_t; the last has no successor.
+        # Backward in time, λ_t = J_{t+1}ᵀ λ_{t+1} + g_t; the last state has no successor.
         after = F.pad(jacobian[:, 1:], (0, 0, 0, 0, 0, 1)).mT
         return linear_recurrence(after.flip(1), grad.flip(1)).flip(1), None, None

@@ -1,4 +1,4 @@
-"""Mamba's selective scan, forward and backward, in memory linear in time and without all states at once."""
+"""Mamba's selective scan, forward and backward, without storing all states."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from itnet_core.operator.transforms import refuse_second_derivatives, refuse_tra
 from itnet_kernels.numerics.scan import scan_in_place
 
 BLOCK = 1 << 20
-"""State entries that are computed at a time: 4 MB, enough steps to be cut into chunks that run side by side."""
+"""State entries of a block of time: 4 MB, enough steps for chunks that run in parallel."""
 
 
 @torch.compiler.disable  # a graph would hold every step
 def selective_scan(steps: Tensor, inputs: Tensor, rates: Tensor, to_state: Tensor, from_state: Tensor) -> Tensor:
-    """Return y_t = Σ_n C_tn h_tn with h_tn = e^{A_n Δ_t} h_{t−1,n} + B_tn x_t, for each channel.
+    """Compute y_t = Σ_n C_tn h_tn with h_tn = e^{A_n Δ_t} h_{t−1,n} + B_tn x_t, for each channel.
 
-    Time goes by in blocks; a block's states are made, read and forgotten, and made again in the backward pass from the
-    state at its start, as Mamba's own implementation does on a GPU (Gu & Dao, arXiv 2312.00752, §3.3.2). First
-    derivatives alone.
+    It proceeds in blocks of time. The states of a block are not stored: the backward pass computes them again from the
+    state at its start, as Mamba's own implementation does on a GPU (Gu & Dao, arXiv 2312.00752, §3.3.2). Second
+    derivatives are refused.
 
     Args:
         steps: Δ ≥ 0, (B, T, channels).
@@ -31,21 +31,21 @@ def selective_scan(steps: Tensor, inputs: Tensor, rates: Tensor, to_state: Tenso
 
     Returns:
         Shape (B, T, channels), in the dtype of the inputs; computed in float32 at least.
+
+    Raises:
+        DerivativeError: for second derivatives, under `torch.func` or forward-mode differentiation.
     """
     refuse_transform("selective_scan", inputs)
     dtype = inputs.dtype
-    precise = torch.promote_types(torch.promote_types(dtype, rates.dtype), torch.float32)
-    steps, inputs, rates, to_state, from_state = (
-        each.to(precise) for each in (steps, inputs, rates, to_state, from_state)
-    )
+    wide = torch.promote_types(torch.promote_types(dtype, rates.dtype), torch.float32)
     # Time first, channels last: a step is contiguous, and a vector operation runs along the channels.
-    along = [each.transpose(0, 1).contiguous() for each in (steps, inputs, to_state, from_state)]
-    out: Tensor = _SelectiveScan.apply(*along, rates.T.contiguous())
+    sides = [tensor.to(wide).transpose(0, 1).contiguous() for tensor in (steps, inputs, to_state, from_state)]
+    out: Tensor = _SelectiveScan.apply(*sides, rates.to(wide).T.contiguous())
     return out.transpose(0, 1).to(dtype)
 
 
 class _SelectiveScan(torch.autograd.Function):
-    """All of (T, B, …), rates of (state, channels)."""
+    """The scan for tensors of shape (T, B, …), and rates of shape (state, channels)."""
 
     @staticmethod
     def forward(ctx: Any, steps: Tensor, inputs: Tensor, to_state: Tensor, from_state: Tensor, rates: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class _SelectiveScan(torch.autograd.Function):
         refuse_second_derivatives("selective_scan", grad, "Use the evaluator 'dense' for second derivatives.")
         steps, inputs, to_state, from_state, rates, *starts = ctx.saved_tensors
         grad = grad.contiguous()
-        g_steps, g_inputs, g_to, g_from = (torch.empty_like(each) for each in (steps, inputs, to_state, from_state))
+        g_steps, g_inputs, g_to, g_from = map(torch.empty_like, (steps, inputs, to_state, from_state))
         g_rates = torch.zeros_like(rates)
         blocks = _Blocks(steps, inputs, to_state, rates)
         adjoints_of_block = torch.empty_like(blocks.factors)
@@ -80,7 +80,7 @@ class _SelectiveScan(torch.autograd.Function):
             scan_in_place(factors[1:], adjoints[:-1], adjoints[-1], reverse=True)
             torch.matmul(adjoints, x.unsqueeze(-1), out=g_to[block].unsqueeze(-1))
             torch.matmul(to_state[block].unsqueeze(-2), adjoints, out=g_inputs[block].unsqueeze(-2))
-            # a_t λ_t is what goes on to h_{t−1}; times h_{t−1} it is the derivative by the exponent A Δ_t
+            # a_t λ_t is the gradient by h_{t−1}; times h_{t−1} it is the gradient by the exponent A Δ_t
             passed = factors.mul_(adjoints)
             carried = passed[0].clone()
             passed[1:] *= states[:-1]
@@ -91,7 +91,7 @@ class _SelectiveScan(torch.autograd.Function):
 
 
 class _Blocks:
-    """Blocks of time, whose factors and states are computed in the same memory again and again."""
+    """Blocks of time, whose factors and states share one piece of memory."""
 
     def __init__(self, steps: Tensor, inputs: Tensor, to_state: Tensor, rates: Tensor) -> None:
         time, batch, _ = steps.shape
@@ -101,7 +101,7 @@ class _Blocks:
         self.factors, self._states = steps.new_empty(2, length, batch, *rates.shape)
 
     def states(self, block: slice, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the factors e^{AΔ} and the states at a block's points, (T, B, state, channels) each."""
+        """Compute the factors e^{AΔ} and the states of a block, (T, B, state, channels) each."""
         count = block.stop - block.start
         factors, states = self.factors[:count], self._states[:count]
         torch.mul(self.steps[block].unsqueeze(-2), self.rates, out=factors)

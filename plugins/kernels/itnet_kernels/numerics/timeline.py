@@ -1,21 +1,16 @@
-"""What causal kernels share about time: the order of points, and sums over the past."""
+"""Points in time: their order, equal steps, and sums of increments along a path."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from itnet_core import AXES, Points, Support
+from itnet_core import Points, Support
 from itnet_core.operator.points import take
 
 
-def ordered_alone(axis: str | int, axes: str) -> bool:
-    """Return whether an axis of time is the only one of `AXES` that points differ on, so that it orders them."""
-    return axes == AXES[Support(causal=axis).causal_axis(len(AXES))]
-
-
 def in_order(query: Points, key: Points, support: Support) -> bool:
-    """Whether both sides have the same times along the causal axis, each later than the one before it."""
+    """Whether both sides have the same times on the causal axis, strictly increasing."""
     if query.positions.shape != key.positions.shape:
         return False
     axis = support.causal_axis(key.positions.shape[-1])
@@ -24,23 +19,22 @@ def in_order(query: Points, key: Points, support: Support) -> bool:
 
 
 def is_equidistant(time: Tensor) -> bool:
-    """Whether times (B, N) lie on a line of equal steps, the same in all samples, as far as their dtype can tell."""
-    precise = time.detach().double()
+    """Whether times (B, N) have equal steps, the same in all samples, up to the rounding of their dtype."""
+    exact = time.detach().double()
     count = time.shape[-1]
-    step = (precise[0, -1] - precise[0, 0]) / max(count - 1, 1)
-    line = precise[:, :1] + step * torch.arange(count, device=time.device)
-    rounding = 2 * torch.finfo(time.dtype).eps * precise.abs().max()
-    return bool((precise - line).abs().max() <= rounding)
+    step = (exact[0, -1] - exact[0, 0]) / max(count - 1, 1)
+    line = exact[:, :1] + step * torch.arange(count, device=time.device)
+    rounding = 2 * torch.finfo(time.dtype).eps * exact.abs().max()
+    return bool((exact - line).abs().max() <= rounding)
 
 
 def potentials(increments: Tensor, query: Tensor, key: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return T(t) = Σ_{s: t_s ≤ t} w_s increment_s at the query's and at the key's times.
+    """Compute potentials T(t) = Σ_{s: t_s ≤ t} w_s increment_s at the query's and at the key's times.
 
-    A product of gates over a path, ∏_{s < r ≤ t} a_r, is then exp(T(t) − T(s)) with increments log a. Points of equal
-    time share one potential, so that their order is nothing; points of weight 0 add nothing, and one that stands for
-    several, as a sampler's landmark does, passes the time of all. The sums are made and
-    returned in float64, whatever the increments' dtype: a tile subtracts two of them, and the difference of sums of
-    thousands of logarithms of gates near 0 would be lost otherwise.
+    With increments log a, a product of gates along a path is ∏_{s < r ≤ t} a_r = exp(T(t) − T(s)). Points of equal time
+    share one potential, so their order does not matter; padding adds nothing, and the weight of a landmark counts the
+    points that it represents. Sums are computed and returned in float64, whatever the dtype of the increments: a tile
+    subtracts two of them, and the sums of thousands of logarithms of gates near 0 cancel.
 
     Args:
         increments: at the key's points, (B, M, ...).
@@ -51,20 +45,20 @@ def potentials(increments: Tensor, query: Tensor, key: Tensor, weights: Tensor) 
     Returns:
         Shapes (B, N, ...) and (B, M, ...), in float64.
     """
-    present = (weights > 0).view(*weights.shape, *[1] * (increments.ndim - 2))
-    increments = increments.double().masked_fill(~present, 0.0)
-    increments = increments * weights.view(present.shape)
+    mask = (weights > 0).view(*weights.shape, *[1] * (increments.ndim - 2))
+    increments = increments.double().masked_fill(~mask, 0.0)
+    increments = increments * weights.view(mask.shape)
     if query.shape == key.shape and torch.equal(query, key):
         if bool((key.diff(dim=-1) > 0).all()):
             sums = increments.cumsum(1)
             return sums, sums
-        sums = _looked_up(increments, key, key)
+        sums = _sum_up_to(increments, key, key)
         return sums, sums
-    return _looked_up(increments, query, key), _looked_up(increments, key, key)
+    return _sum_up_to(increments, query, key), _sum_up_to(increments, key, key)
 
 
-def _looked_up(increments: Tensor, time: Tensor, key: Tensor) -> Tensor:
-    """Return the sums of the increments at keys up to each time, times (B, n) and keys (B, M) in any order."""
+def _sum_up_to(increments: Tensor, time: Tensor, key: Tensor) -> Tensor:
+    """Sum the increments at the keys, (B, M) in any order, up to each of the times, (B, n)."""
     dtype = torch.promote_types(time.dtype, key.dtype)
     ordered, order = key.to(dtype).sort(dim=-1)
     sums = take(increments, order).cumsum(1)

@@ -1,4 +1,4 @@
-"""Values times the weights of their points."""
+"""Weights of points in sums that fast paths compute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itnet_core.operator.transforms import differentiated
 
 
 def apply_weights(values: Tensor, points: Points) -> Tensor:
-    """Multiply values (B, M, ...) by the weights of their points; skip it where every weight is 1."""
+    """Multiply values (B, M, ...) by the weights of their points; free of cost where every weight is 1."""
     weights = points.weights
     if not torch.compiler.is_compiling() and not differentiated(weights) and points.cached(_are_one):
         return values
@@ -19,9 +19,9 @@ def apply_weights(values: Tensor, points: Points) -> Tensor:
 
 
 def normalize_weights(points: Points) -> Points:
-    """Return points with weights w / Σ w for a normalised sum, so that half precision holds them.
+    """Return points with weights w / Σ w for a normalised sum, within the range of half precision.
 
-    Weights that are all 1 stay. No gradient goes to a weight of 0, as none goes to its logarithm.
+    Weights that are all 1 stay. A weight of 0 gets no gradient, as under softmax, where log w is added.
     """
     weights = points.weights
     if differentiated(weights):
