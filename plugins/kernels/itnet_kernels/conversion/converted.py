@@ -1,4 +1,4 @@
-"""What converted layers have in common: they are layers of the original's own class."""
+"""Base class of converted layers."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from itnet_core.operator.transforms import tracing
 
 
 class ConvertedLayer(nn.Module):
-    """Base of converted layers: `Layer(module)` derives from the module's class, and shares its parameters.
+    """Base class of converted layers: `Layer(module)` derives from the module's class and shares its parameters.
 
-    Attributes, names of parameters and `state_dict` are the original's. Operators own no parameter: they get the
-    layer's at each call, so that whatever replaces these is seen. The original's `forward` is called where it is the
-    kernel's fast path, where it computes more than the integral, and while torch traces or transforms a function.
+    Attributes, names of parameters and `state_dict` are the original's. Operators have no parameters: they use the
+    layer's at each call, so parameters may be replaced. The original's `forward` is called where it is the kernel's
+    fast path, where it computes more than the integral, and while PyTorch traces or transforms a function.
     """
 
     def __new__(cls, module: nn.Module | None = None, *args: Any, **options: Any) -> Self:
-        """Return a layer of a class that derives from the module's, too."""
+        """Create an instance of a class that derives from this one and from the module's."""
         return super().__new__(cls if module is None else _derived(cls, type(module)))
 
-    def __init__(self, module: nn.Module) -> None:  # not nn.Module's: the state is the original's
+    def __init__(self, module: nn.Module) -> None:  # without nn.Module's: the state is the original's
         containers = (dict, list, set)
         state = {name: copy(value) if isinstance(value, containers) else value for name, value in vars(module).items()}
         self.__dict__.update(state)
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:  # the class is made while the program runs
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:  # the class is created at run time
         state: Any = self.__getstate__()  # type: ignore[no-untyped-call]
         return _blank, type(self).__bases__, state
 
@@ -47,19 +47,19 @@ def _blank(layer: type[ConvertedLayer], original: type[nn.Module]) -> nn.Module:
 
 
 def takes_fast_path(*operators: nn.Module) -> bool:
-    """Whether operators of kernels whose fast path is the original layer take it: by `auto`, and over all points."""
+    """Whether operators take their kernels' fast path, the original layer: with `auto`, and over all points."""
     return all(
-        isinstance(each, IntegralOperator)
-        and isinstance(each.sampler, FullSampler)
-        and (each.evaluator.takes_fast_paths or tracing())
-        for each in operators
+        isinstance(operator, IntegralOperator)
+        and isinstance(operator.sampler, FullSampler)
+        and (operator.evaluator.takes_fast_paths or tracing())
+        for operator in operators
     )
 
 
 def remove_parameters(module: nn.Module) -> None:
-    """Take a module's parameters away: it is a pattern, to be given others by `with_parameters`.
+    """Remove the parameters of a module, a template for `with_parameters`.
 
-    PyTorch's layers in it stay attributes, but no submodules, so that `modules()` lists none that has no weights.
+    Its linear and recurrent layers become plain attributes, so that `modules()` lists no layer without weights.
     """
     for parent in [*module.modules()]:
         parent._parameters.update(dict.fromkeys(parent._parameters))

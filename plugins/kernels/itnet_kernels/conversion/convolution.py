@@ -1,4 +1,4 @@
-"""PyTorch's convolutions as integral operators."""
+"""Conversion of PyTorch's convolutions."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from torch.nn.modules.conv import _ConvNd
 
 from itnet_core import Field, IntegralOperator, ShapeError
 from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path
-from itnet_kernels.convolution.convolution import ConvolutionKernel, apply_taps
+from itnet_kernels.convolution.convolution import ConvolutionKernel
+from itnet_kernels.convolution.taps import apply_taps
 from itnet_kernels.errors import ConversionError
 
 AXES = ("x", "yx", "zyx")
 
 
 class GridConvolution(ConvertedLayer, _ConvNd):
-    """A convolution of PyTorch on tensors, (B, C, *sizes) or (C, *sizes), by an integral operator.
+    """`torch.nn.Conv1d`, `Conv2d` or `Conv3d` on tensors, (B, C, *sizes) or (C, *sizes), by an integral operator.
 
-    The input is a field at the points 0, 1, 2, …; stride and padding say at which points its transform is wanted. The
-    kernel's fast path on such a grid is PyTorch's convolution: the original's `forward`.
+    The input is a field at the points 0, 1, 2, …; stride and padding determine the query points. The kernel's fast path
+    on such a grid is the original's `forward`.
 
     Args:
-        module: the convolution; its parameters are shared, not copied.
+        module: the convolution; its parameters are shared.
 
     Raises:
-        ConversionError: it pads with anything but zeros.
+        ConversionError: the padding mode is not zeros.
     """
 
     operator: IntegralOperator
@@ -47,7 +48,7 @@ class GridConvolution(ConvertedLayer, _ConvNd):
         self.operator = IntegralOperator(taps * dim, kernel, out_dim=dim, head_dim=dim, pointwise=False)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """Return what the convolution would.
+        """Compute the convolution, as the original.
 
         Raises:
             ShapeError: the input has another number of dimensions, or is smaller than the kernel.
@@ -59,8 +60,8 @@ class GridConvolution(ConvertedLayer, _ConvNd):
         spans = [(size - 1) * dilation for size, dilation in zip(self.kernel_size, self.dilation, strict=True)]
         padding, sizes = self._padding(spans), tuple(input.shape[-dimensions:])
         windows = zip(sizes, padding, spans, self.stride, strict=True)
-        found = tuple((size + sum(around) - span - 1) // stride + 1 for size, around, span, stride in windows)
-        if min(found) < 1:
+        out_sizes = tuple((size + sum(around) - span - 1) // stride + 1 for size, around, span, stride in windows)
+        if min(out_sizes) < 1:
             raise ShapeError(
                 type(self).__name__, found=f"sizes {sizes}", expected=f"more than {spans}, with padding {padding}"
             )
@@ -69,25 +70,25 @@ class GridConvolution(ConvertedLayer, _ConvNd):
         batched = input if input.ndim == dimensions + 2 else input.unsqueeze(0)
         taps = apply_taps(batched.flatten(2).transpose(1, 2), self.weight, self.groups).flatten(2)
         key = _field(taps, sizes, [0] * dimensions, (1,) * dimensions)
-        # The query point of a window lies at its centre tap.
+        # The query point of a window is at its centre tap.
         kernel = cast(ConvolutionKernel, self.operator.kernel)
         offsets = zip(padding, kernel.centre, self.dilation, strict=True)
         first = [centre * dilation - before for (before, _), centre, dilation in offsets]
-        nothing = taps.new_zeros(1, 1, 1).expand(len(taps), prod(found), taps.shape[-1])
-        out = self.operator(_field(nothing, found, first, self.stride), key).values
+        zeros = taps.new_zeros(1, 1, 1).expand(len(taps), prod(out_sizes), taps.shape[-1])
+        out = self.operator(_field(zeros, out_sizes, first, self.stride), key).values
         out = out if self.bias is None else out + self.bias
-        out = out.transpose(1, 2).unflatten(-1, found)
+        out = out.transpose(1, 2).unflatten(-1, out_sizes)
         return out if input.ndim == dimensions + 2 else out.squeeze(0)
 
     def _padding(self, spans: list[int]) -> list[tuple[int, int]]:
-        """Return the zeros before and after the input along each dimension."""
+        """Return the number of zeros before and after the input along each dimension."""
         if self.padding == "same":
             return [(span // 2, span - span // 2) for span in spans]
         return [(0, 0) for _ in spans] if self.padding == "valid" else [(int(n), int(n)) for n in self.padding]
 
 
 class TapKernel(ConvolutionKernel):
-    """The convolution's kernel for a field whose channels are V u already, tap by tap; V is the layer's own."""
+    """The convolution's kernel for a field whose channels are V u, tap by tap; V is the layer's own."""
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
         """Return the view of channels as taps."""
@@ -98,7 +99,7 @@ class TapKernel(ConvolutionKernel):
         return _SumOfTaps()
 
     def can_transform(self, query: Field, key: Field) -> bool:
-        """Return `False`: the layer takes the fast path before it makes fields."""
+        """Return `False`: the layer takes the fast path itself, without fields."""
         return False
 
 
@@ -108,7 +109,7 @@ class _SumOfTaps(nn.Module):
 
 
 def _field(values: Tensor, sizes: tuple[int, ...], first: list[int], steps: tuple[int, ...]) -> Field:
-    """Return values, (B, N, d), on a grid of whole numbers, by the counting measure."""
+    """Return a field of values, (B, N, d), on a grid of whole numbers, with the counting measure."""
     lines = [a + s * torch.arange(n, device=values.device) for n, a, s in zip(sizes, first, steps, strict=True)]
     positions = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1).flatten(0, -2).to(torch.float32)
     weights = positions.new_ones(1, 1).expand(values.shape[:2])

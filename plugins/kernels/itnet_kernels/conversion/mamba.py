@@ -1,4 +1,4 @@
-"""transformers' Mamba mixers as integral operators."""
+"""Conversion of transformers' Mamba mixers."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from itnet_kernels.state_space.mixers import Mamba2Mixer, MambaMixer
 
 
 class FieldMamba(ConvertedLayer):
-    """transformers' `MambaMixer` or `Mamba2Mixer` on hidden states, (B, T, hidden), by our mixer on a field.
+    """transformers' `MambaMixer` or `Mamba2Mixer` on hidden states, (B, T, hidden), by ITNet's mixer on a field.
 
-    With a cache, as models in evaluation use it by default (`use_cache=False` spares it), and with padding that the
-    mixer does not treat as absence, the original's `forward` is called.
+    The original's `forward` runs with a cache, which models use by default in evaluation (see `use_cache`), and with
+    padding that influences other points in the original.
 
     Args:
-        module: the mixer. Its parameters are shared.
+        module: the mixer; its parameters are shared.
 
     Attributes:
-        pattern: our mixer, without parameters; see `mixer`.
+        template: ITNet's mixer, without parameters; see `mixer`.
 
     Raises:
-        ConversionError: its activation is not SiLU.
+        ConversionError: the activation is not SiLU.
     """
 
-    pattern: MambaMixer | Mamba2Mixer
+    template: MambaMixer | Mamba2Mixer
 
     def __init__(self, module: Any) -> None:
         if module.activation not in ("silu", "swish"):
@@ -41,12 +41,12 @@ class FieldMamba(ConvertedLayer):
             )
         super().__init__(module)
         with torch.device("meta"):  # the weights are the module's
-            self.pattern = _mamba2(module) if hasattr(module, "n_groups") else _mamba(module)
-        remove_parameters(self.pattern)
+            self.template = _mamba2(module) if hasattr(module, "n_groups") else _mamba(module)
+        remove_parameters(self.template)
 
     @property
     def mixer(self) -> MambaMixer | Mamba2Mixer:
-        """Our mixer, with the weights that the module has now; a stream goes through its `step`."""
+        """ITNet's mixer with the module's current weights; it can be streamed by its `step`."""
         own: Any = self
         weights = {
             "input.weight": own.in_proj.weight,
@@ -55,27 +55,33 @@ class FieldMamba(ConvertedLayer):
             "skip": own.D,
             "integral.kernel.log_decay": own.A_log,
         }
-        if isinstance(self.pattern, Mamba2Mixer):
+        if isinstance(self.template, Mamba2Mixer):
             weights |= {"integral.kernel.step_bias": own.dt_bias, "norm.weight": own.norm.weight}
         else:
             sizes = [own.time_step_rank, own.ssm_state_size, own.ssm_state_size]
             parts = zip(("to_rank", "to_state", "from_state"), own.x_proj.weight.split(sizes), strict=True)
             weights |= {f"integral.kernel.{name}.weight": part for name, part in parts}
-            weights |= {f"integral.kernel.to_step.{name}": each for name, each in own.dt_proj.named_parameters()}
+            weights |= {f"integral.kernel.to_step.{name}": part for name, part in own.dt_proj.named_parameters()}
         biases = {"input.bias": own.in_proj, "output.bias": own.out_proj, "convolution.output.bias": own.conv1d}
         weights |= {name: module.bias for name, module in biases.items() if module.bias is not None}
-        return with_parameters(self.pattern, weights)
+        return with_parameters(self.template, weights)
 
     def forward(
         self, hidden_states: Tensor, cache_params: Any = None, attention_mask: Tensor | None = None, **options: Any
     ) -> Tensor:
-        """Return what the mixer would; padding is 0."""
+        """Compute the mixer's output, as the original; padding is 0."""
         unknown = cache_params is not None or any(value is not None for value in options.values())
-        # Adapters put other modules into the places of these.
-        plain = all(type(each) in (nn.Linear, nn.Conv1d) for name, each in self._modules.items() if name in _MAPS)
-        if unknown or not plain or 0 in hidden_states.shape or self._traced() or not self._absence(attention_mask):
-            given = {"cache_params": cache_params, "attention_mask": attention_mask, **options}
-            return cast(Tensor, super().forward(hidden_states, **given))
+        # Adapters replace these by other modules.
+        plain = all(type(part) in (nn.Linear, nn.Conv1d) for name, part in self._modules.items() if name in _MAPS)
+        if (
+            unknown
+            or not plain
+            or 0 in hidden_states.shape
+            or self._traced()
+            or not self._ignores_padding(attention_mask)
+        ):
+            arguments = {"cache_params": cache_params, "attention_mask": attention_mask, **options}
+            return cast(Tensor, super().forward(hidden_states, **arguments))
         batch, steps = hidden_states.shape[:2]
         positions = hidden_states.new_zeros(1, steps, 4, dtype=torch.float32)
         positions[..., 0] = torch.arange(steps, device=positions.device)
@@ -88,18 +94,18 @@ class FieldMamba(ConvertedLayer):
         return self.mixer(Field(hidden_states, positions, weights, grid=(steps,))).values
 
     def _traced(self) -> bool:
-        operators = (each for each in self.pattern.modules() if isinstance(each, IntegralOperator))
-        return tracing() and all(isinstance(each.sampler, FullSampler) for each in operators)
+        operators = (part for part in self.template.modules() if isinstance(part, IntegralOperator))
+        return tracing() and all(isinstance(operator.sampler, FullSampler) for operator in operators)
 
-    def _absence(self, mask: Tensor | None) -> bool:
-        """Whether padding is absence to the original, too: after the points, or before them without a bias."""
+    def _ignores_padding(self, mask: Tensor | None) -> bool:
+        """Whether padding has no influence in the original: after the points, or before them without a bias."""
         if mask is None:
             return True
         changes, before = mask.int().diff(dim=-1), mask[:, 0] == 0
         between = (changes != 0).sum(-1) > 1 + before.int()
         biased = cast(nn.Linear, self.in_proj).bias is not None
-        nothing = (mask == 0).all(-1)
-        return not bool((between | nothing | (before & biased)).any())
+        empty = (mask == 0).all(-1)
+        return not bool((between | empty | (before & biased)).any())
 
 
 _MAPS = {"in_proj", "out_proj", "x_proj", "dt_proj", "conv1d"}

@@ -1,4 +1,4 @@
-"""Which operations of a model mix points, and in which of its modules."""
+"""Counts of the operations of a model that mix points."""
 
 from __future__ import annotations
 
@@ -19,20 +19,24 @@ NAMES = re.compile(
 """Names of functions that mix the points of a tensor of floating numbers."""
 
 PRODUCTS = {"matmul", "bmm", "baddbmm", "einsum", "__matmul__", "__rmatmul__"}
-"""Names of functions that do if both factors are data: scores of attention and sums by them, say."""
+"""Names of functions that mix points if both factors are data, such as the scores of attention."""
 
 
 def count_mixing(model: nn.Module, example: Any) -> dict[str, Counter[str]]:
-    """Return how often a model calls functions that mix points, by the path of the module that calls them and by name.
+    """Count a model's calls of functions that mix points, by the path of the calling module and the function's name.
 
-    These are attention, convolution, pooling, Fourier transforms, resampling, recurrence, cumulative sums and products
-    of two tensors none of which is a weight. Means and other reductions are not counted: norms over channels are some.
+    These are attention, convolution, pooling, Fourier transforms, resampling, recurrence, cumulative sums, and products
+    of two tensors of which neither is a weight. Reductions are not counted, since norms over channels are reductions.
+
+    Example:
+        >>> count_mixing(nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU()), torch.randn(1, 3, 8))
+        {'0': Counter({'conv1d': 1})}
 
     Args:
-        model: is run once in evaluation, without gradients.
-        example: its inputs: a tuple of arguments, a mapping of keyword arguments, or the one argument.
+        model: it runs once in evaluation mode, without gradients.
+        example: inputs: a tuple of arguments, a mapping of keyword arguments, or the one argument.
     """
-    census = _Census({_storage(each) for each in (*model.parameters(), *model.buffers())})
+    census = _Census({_storage(weight) for weight in (*model.parameters(), *model.buffers())})
     with ExitStack() as stack:
         stack.enter_context(_in_evaluation(model))
         for path, module in model.named_modules():
@@ -44,47 +48,47 @@ def count_mixing(model: nn.Module, example: Any) -> dict[str, Counter[str]]:
             model(**example)
         else:
             model(*(example if isinstance(example, tuple) else (example,)))
-    return census.found
+    return census.calls
 
 
 class _Census(TorchFunctionMode):
     def __init__(self, weights: set[int]) -> None:
         super().__init__()
         self.weights, self.paths = weights, [""]
-        self.found: dict[str, Counter[str]] = {}
+        self.calls: dict[str, Counter[str]] = {}
 
     def enter(self, path: str) -> Any:
-        """Return a hook that notes that a module's `forward` begins."""
+        """Return a hook that records the start of a module's `forward`."""
         return lambda module, inputs: self.paths.append(path)
 
     def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """Note that a module's `forward` ends."""
+        """Record the end of a module's `forward`."""
         self.paths.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", str(func))
-        tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        data = [each for each in tensors if each.is_floating_point() or each.is_complex()]
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        data = [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
         if self._mixes(name, data):
-            self.found.setdefault(self.paths[-1], Counter())[name.strip("_")] += 1
+            self.calls.setdefault(self.paths[-1], Counter())[name.strip("_")] += 1
         return func(*args, **(kwargs or {}))
 
     def _mixes(self, name: str, data: list[Tensor]) -> bool:
         if name not in PRODUCTS:
             return bool(data) and NAMES.search(name) is not None
-        # An outer product mixes nothing, nor does one with a vector.
-        factors = [each for each in data if each.ndim > 2 and _storage(each) not in self.weights]
+        # Outer products and products with a vector mix no points.
+        factors = [tensor for tensor in data if tensor.ndim > 2 and _storage(tensor) not in self.weights]
         return len(factors) > 1 and (name == "einsum" or factors[0].shape[-1] > 1)
 
 
 def _storage(tensor: Tensor) -> int:
-    """Return what views of one tensor have in common."""
+    """Identify the storage that views of a tensor share."""
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
 
 
 @contextmanager
 def _in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation, so that a run changes nothing in it, and back."""
+    """Switch a model to evaluation mode, so that a run changes nothing in it."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

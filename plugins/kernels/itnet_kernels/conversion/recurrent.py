@@ -1,4 +1,4 @@
-"""PyTorch's LSTM and GRU as integral operators."""
+"""Conversion of PyTorch's LSTM and GRU."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from itnet_kernels.recurrent.recurrent import PathState
 class FieldRecurrent(ConvertedLayer, nn.RNNBase):
     """`torch.nn.LSTM` or `torch.nn.GRU` by integral operators.
 
-    A sequence is a field at the times 0, 1, 2, …; in a packed one, what shorter sequences lack has weight 0. The fast
-    path of the kernels is torch's layer: the original's `forward`. By pairs, or by Newton's method, elements between
-    layers are dropped in training with the module's probability, but other ones than the module would.
+    A sequence is a field at the times 0, 1, 2, …; a packed one is padded by points of weight 0. The kernels' fast path
+    is the original's `forward`. With other evaluators, or Newton's method, dropout between layers has the module's
+    probability, but draws other elements.
 
     Args:
         module: an LSTM or a GRU of any number of layers, both directions or one; its parameters are shared.
@@ -30,13 +30,13 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         options: of the kernels, such as `solver="newton"`.
 
     Attributes:
-        pattern: the layers on fields, without parameters; see `layers`.
+        template: the layers on fields, without parameters; see `layers`.
 
     Raises:
         ConversionError: the states of the module are projected (`proj_size`).
     """
 
-    pattern: Recurrent
+    template: Recurrent
 
     def __init__(self, module: nn.LSTM | nn.GRU, evaluator: Evaluator | None = None, **options: Any) -> None:
         if module.proj_size:
@@ -47,7 +47,7 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         self.steps = options.get("solver", "step") == "step"
         layer: type[Recurrent] = LSTM if isinstance(module, nn.LSTM) else GRU
         with torch.device("meta"):  # the weights are the module's
-            self.pattern = layer(
+            self.template = layer(
                 module.input_size,
                 module.hidden_size,
                 layers=module.num_layers,
@@ -58,11 +58,11 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
                 axis=0,
                 **options,
             )
-        remove_parameters(self.pattern)
+        remove_parameters(self.template)
 
     @property
     def layers(self) -> Recurrent:
-        """The layers on fields, with the weights that the module has now."""
+        """The layers on fields, with the module's current weights."""
         suffixes = ["", "_reverse"] if self.bidirectional else [""]
         names = [f"l{number}{suffix}" for number in range(self.num_layers) for suffix in suffixes]
         kinds = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
@@ -71,10 +71,10 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
             for n, name in enumerate(names)
             for kind in kinds
         }
-        return with_parameters(self.pattern, weights)
+        return with_parameters(self.template, weights)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:  # noqa: A002
-        """Return what the module would: all states of the last layer, and the last states of all layers.
+        """Compute all states of the last layer, and the last states of all layers, as the original.
 
         Args:
             input: (T, B, C), or (B, T, C) if the module has batch_first, or (T, C); or a `PackedSequence`.
@@ -86,14 +86,14 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
             hx = tuple(hx) if isinstance(hx, list | tuple) else (hx,)
             batch = input.batch_sizes[0] if packed else input.shape[0 if self.batch_first else 1]
             self._check(hx, (int(batch),) if batched else ())
-        if (not packed and 0 in input.shape) or (self.steps and takes_fast_path(*self.pattern.operators)):
-            given = hx if hx is None or self.mode == "LSTM" else hx[0]
-            return cast(tuple[Any, Any], super().forward(input, given))
+        if (not packed and 0 in input.shape) or (self.steps and takes_fast_path(*self.template.operators)):
+            states = hx if hx is None or self.mode == "LSTM" else hx[0]
+            return cast(tuple[Any, Any], super().forward(input, states))
         if packed:
             values, lengths = pad_packed_sequence(input, batch_first=True)
-            there = torch.arange(values.shape[1]) < lengths.unsqueeze(-1)
-            out, ends = self._run(values, there.to(values), hx)
-            return _packed(out, lengths, input), ends
+            mask = torch.arange(values.shape[1]) < lengths.unsqueeze(-1)
+            out, ends = self._run(values, mask.to(values), hx)
+            return _pack_like(out, lengths, input), ends
         if not batched:
             states = None if hx is None else tuple(state.unsqueeze(1) for state in hx)
             out, ends = self._run(input.unsqueeze(0), None, states)
@@ -102,12 +102,12 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         return out if self.batch_first else out.transpose(0, 1), ends
 
     def _check(self, states: tuple[Tensor, ...], batch: tuple[int, ...]) -> None:
-        parts, wanted = 2 if self.mode == "LSTM" else 1, (len(self.pattern.operators), *batch, self.hidden_size)
-        if len(states) != parts or any(tuple(each.shape) != wanted for each in states):
+        parts, expected = 2 if self.mode == "LSTM" else 1, (len(self.template.operators), *batch, self.hidden_size)
+        if len(states) != parts or any(tuple(state.shape) != expected for state in states):
             raise ShapeError(
                 "FieldRecurrent(hx)",
-                found=f"states of shape {', '.join(str(tuple(each.shape)) for each in states)}",
-                expected=f"{parts} of shape {wanted}",
+                found=f"states of shape {', '.join(str(tuple(state.shape)) for state in states)}",
+                expected=f"{parts} of shape {expected}",
             )
 
     def _run(self, values: Tensor, weights: Tensor | None, hx: tuple[Tensor, ...] | None) -> tuple[Tensor, Any]:
@@ -117,8 +117,8 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         return field.values, last if self.mode == "LSTM" else last[0]
 
 
-def _packed(values: Tensor, lengths: Tensor, like: PackedSequence) -> PackedSequence:
-    """Return values, (B, T, C), packed in the order of another packed sequence."""
+def _pack_like(values: Tensor, lengths: Tensor, like: PackedSequence) -> PackedSequence:
+    """Pack values, (B, T, C), in the order of another packed sequence."""
     if like.sorted_indices is not None:
         values, lengths = values[like.sorted_indices], lengths[like.sorted_indices.to(lengths.device)]
     packed = pack_padded_sequence(values, lengths, batch_first=True)

@@ -1,4 +1,4 @@
-"""Factorisation: a trained MLP kernel as one of low rank, by its values at pivots, with the error that this makes."""
+"""Factorisation of a trained MLP kernel into a skeleton, with its error."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ HELD_OUT_SAMPLES, HELD_OUT_POINTS = 16, 256
 
 @dataclass(frozen=True)
 class Factorization:
-    """What `factorize` made.
+    """Result of `factorize`.
 
     Attributes:
         kernel: the kernel of low rank.
-        errors: of each head, over pairs of points of the same field that the fit has not seen: the root mean square
-            of k̃ − k as a share of that of k.
-        tolerance: the error that was asked for.
-        fitted: the error of each head at every number of pivots from 1 on, over the pairs of the fit, (pivots, heads).
+        errors: of each head, the root mean square of k̃ − k relative to that of k, over held-out pairs of points of
+            the same field.
+        tolerance: the configured error.
+        fitted: the error of each head for every number of pivots from 1 on, over the pairs of the fit, (pivots, heads).
     """
 
     kernel: SkeletonKernel
@@ -59,25 +59,31 @@ def factorize(
     points: int = 1024,
     seed: int = 0,
 ) -> Factorization:
-    """Return a kernel of low rank that is close to a trained MLP kernel on fields like those given.
+    """Approximate a trained MLP kernel by a skeleton (CUR) factorisation, on fields like the given ones.
 
-    The pivots are chosen by adaptive cross approximation over random pairs of points of all samples together, and the
-    core between them by least squares over the same pairs. It takes as many pivots as the tolerance needs there, at
-    most `rank`. A quarter of the samples (of one sample, of its points) is kept out of this, for the error.
+    Adaptive cross approximation chooses the pivots over random pairs of points of all samples, and least squares over
+    the same pairs gives the core. It takes as many pivots as the tolerance needs, at most `rank`. A quarter of the
+    samples (of one sample, of its points) is held out for the error.
+
+    Example:
+        >>> field = Field(torch.randn(4, 50, 8), torch.rand(4, 50, 4))
+        >>> factorization = factorize(MLPKernel(8), field, rank=16)
+        >>> factorization.kernel.config.pivots
+        16
 
     Args:
-        kernel: an `MLPKernel` with every pair in its support and normalization `none`. It stays as it is.
-        query: fields as the kernel meets them, with the values that an operator gives to it.
+        kernel: an `MLPKernel` without a support and with the normalization `none`. It is not changed.
+        query: fields of query points, with the values that reach the kernel in its operator.
         key: fields that are integrated over; `query` by default.
-        rank: at most so many pivots of each side.
-        tolerance: the error of each head to stop at, as a share of the root mean square of the head.
-        min_pivots: at least so many, whatever the tolerance; where a kernel has no more, some stand there twice, unused.
+        rank: largest number of pivots of each side.
+        tolerance: the error of each head to stop at, relative to the root mean square of the head.
+        min_pivots: smallest number of pivots, whatever the tolerance; a kernel of lower rank gets unused duplicates.
         points: query points and key points of the fit, of all samples together.
-        seed: of what is drawn.
+        seed: of the random choices.
 
     Raises:
-        FactorizationError: the kernel cannot be separated, a field does not fit it, there are too few points, or a
-            number is out of its range.
+        FactorizationError: the kernel does not separate, a field does not fit it, there are too few points, or a number
+            is out of range.
     """
     obstacle = factorization_obstacle(kernel)
     if obstacle or not isinstance(kernel, MLPKernel):
@@ -85,31 +91,30 @@ def factorize(
     sides = [query] if key is None else [query, key]
     _check(kernel, sides, rank, tolerance, points)
     generator = torch.Generator().manual_seed(seed)
-    held_out = [_held_out(side, generator) for side in sides]
-    fit = [_pool(side, side.mask & ~out, points, generator) for side, out in zip(sides, held_out, strict=True)]
+    held_out = [_hold_out(side, generator) for side in sides]
+    fit = [_sample(side, side.mask & ~out, points, generator) for side, out in zip(sides, held_out, strict=True)]
     matrices = _matrices(kernel, fit[0], fit[-1]).double()
     rows, columns = choose_pivots(matrices, rank, 0.0 if min_pivots > 1 else tolerance)
     fitted = errors_by_rank(matrices, rows, columns)
     good = (fitted.amax(1) <= tolerance).nonzero()
     used = min(len(rows), max(min_pivots, int(good[0]) + 1)) if len(good) else len(rows)
     rows, columns, count = rows[:used], columns[:used], max(used, min_pivots)
-    found = SkeletonKernel(kernel.content.in_features, pivots=count, mlp=kernel.config.model_dump())
-    found.to(kernel.first.weight).train(kernel.training)
-    found.exact.load_state_dict(kernel.state_dict())
-    # Smaller singular values would bring less than their inverses magnify the kernel's own rounding by.
+    skeleton = SkeletonKernel(kernel.content.in_features, pivots=count, mlp=kernel.config.model_dump())
+    skeleton.to(kernel.first.weight).train(kernel.training)
+    skeleton.exact.load_state_dict(kernel.state_dict())
+    # The inverses of smaller singular values would magnify the kernel's own rounding beyond their contribution.
     cutoff = torch.finfo(kernel.first.weight.dtype).eps ** (2 / 3)
-    found.core.zero_()
-    found.core[:, : len(columns), : len(rows)] = fit_core(matrices, rows, columns, cutoff).to(found.core)
-    rows, columns = (torch.cat([each, each[-1:].expand(count - len(each))]) for each in (rows, columns))
-    for name in ("values", "positions"):
-        chosen = [getattr(fit[0], name)[0, rows], getattr(fit[-1], name)[0, columns]]
-        getattr(found, f"pivot_{name}").copy_(torch.cat(chosen))
-    pairs = _same_field(sides, held_out, generator)
-    return Factorization(found, _errors(kernel, found, pairs), tolerance, fitted)
+    skeleton.core.zero_()
+    skeleton.core[:, : len(columns), : len(rows)] = fit_core(matrices, rows, columns, cutoff).to(skeleton.core)
+    rows, columns = (torch.cat([pivots, pivots[-1:].expand(count - len(pivots))]) for pivots in (rows, columns))
+    skeleton.pivot_values.copy_(torch.cat([fit[0].values[0, rows], fit[-1].values[0, columns]]))
+    skeleton.pivot_positions.copy_(torch.cat([fit[0].positions[0, rows], fit[-1].positions[0, columns]]))
+    pairs = _held_out_pairs(sides, held_out, generator)
+    return Factorization(skeleton, _errors(kernel, skeleton, pairs), tolerance, fitted)
 
 
 def _check(kernel: MLPKernel, sides: list[Field], rank: int, tolerance: float, points: int) -> None:
-    """Refuse what cannot be factorised."""
+    """Refuse numbers out of range, and fields that do not fit the kernel."""
     for name, number, low in (("rank", rank, 1), ("tolerance", tolerance, 0), ("points", points, 2)):
         if not number >= low or number == inf:
             raise FactorizationError(f"factorize({name})", found=f"{number}", expected=f"a number of at least {low}")
@@ -131,7 +136,7 @@ HINT = "Leave it exact, or train a model with the kernel 'low-rank' instead."
 
 
 def factorization_obstacle(kernel: Kernel[Any, Any]) -> str:
-    """Return why a kernel cannot be factorised, or nothing."""
+    """Return why a kernel cannot be factorised, or ""."""
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
         return f"{type(kernel).__name__}, which is no MLPKernel"
     if not kernel.support.everywhere:
@@ -141,8 +146,8 @@ def factorization_obstacle(kernel: Kernel[Any, Any]) -> str:
     return ""
 
 
-def _held_out(field: Field, generator: torch.Generator) -> Tensor:
-    """Return which points are kept for the error, (B, N): those of the last quarter of samples, or of one sample's."""
+def _hold_out(field: Field, generator: torch.Generator) -> Tensor:
+    """Choose the points for the error, (B, N): those of the last quarter of samples, or a quarter of one sample's."""
     batch, points = field.mask.shape
     if batch > 1:
         last = torch.arange(batch, device=field.device) >= batch - max(1, batch // 4)
@@ -151,9 +156,9 @@ def _held_out(field: Field, generator: torch.Generator) -> Tensor:
     return field.mask & torch.zeros_like(field.mask).index_fill(1, chosen.to(field.device), True)
 
 
-def _pool(field: Field, present: Tensor, count: int, generator: torch.Generator) -> Field:
-    """Return a sample of at most `count` of the points that are `present`, of all samples together."""
-    indices = present.flatten().nonzero().squeeze(1)
+def _sample(field: Field, mask: Tensor, count: int, generator: torch.Generator) -> Field:
+    """Draw at most `count` of the points in a mask, (B, N), of all samples together, as a field of one sample."""
+    indices = mask.flatten().nonzero().squeeze(1)
     if len(indices) < 1:
         raise FactorizationError(
             "factorize(query)", found="no point for the fit or for the error", expected="at least two points"
@@ -162,22 +167,22 @@ def _pool(field: Field, present: Tensor, count: int, generator: torch.Generator)
     return Field(field.values.flatten(0, 1)[chosen].unsqueeze(0), field.positions.flatten(0, 1)[chosen].unsqueeze(0))
 
 
-def _same_field(
+def _held_out_pairs(
     sides: list[Field], held_out: list[Tensor], generator: torch.Generator
 ) -> Iterator[tuple[Field, Field]]:
-    """Yield points of held-out samples, the two sides of a pair being of one sample."""
+    """Yield query points and key points of each held-out sample."""
     samples = held_out[0].any(1).nonzero().squeeze(1)[:HELD_OUT_SAMPLES]
     for sample in samples.tolist():
         drawn = []
         for side, out in zip(sides, held_out, strict=True):
-            present = torch.zeros_like(out)
-            present[sample] = out[sample]
-            drawn += [_pool(side, present, HELD_OUT_POINTS, generator) for _ in range(3 - len(sides))]
+            mask = torch.zeros_like(out)
+            mask[sample] = out[sample]
+            drawn += [_sample(side, mask, HELD_OUT_POINTS, generator) for _ in range(3 - len(sides))]
         yield drawn[0], drawn[1]
 
 
 def _matrices(kernel: Kernel[Any, Any], query: Field, key: Field, rows: int = 128) -> Tensor:
-    """Return k over all pairs of one sample's points, (heads, n, m), some rows at a time."""
+    """Compute k over all pairs of one sample's points, (heads, n, m), some rows at a time."""
     query_terms, key_terms = kernel.project(query, key)
     starts = range(0, query.values.shape[1], rows)
     parts = (tree_map(lambda terms: terms[:, start : start + rows], query_terms) for start in starts)  # noqa: B023
@@ -185,11 +190,11 @@ def _matrices(kernel: Kernel[Any, Any], query: Field, key: Field, rows: int = 12
 
 
 def _errors(
-    exact: Kernel[Any, Any], found: Kernel[Any, Any], pairs: Iterator[tuple[Field, Field]]
+    exact: Kernel[Any, Any], approximate: Kernel[Any, Any], pairs: Iterator[tuple[Field, Field]]
 ) -> tuple[float, ...]:
-    wrong, whole = torch.zeros(exact.heads, dtype=torch.float64), torch.zeros(exact.heads, dtype=torch.float64)
+    errors, squares = torch.zeros(2, exact.heads, dtype=torch.float64)
     for query, key in pairs:
-        k, approximate = (_matrices(kernel, query, key).double().cpu() for kernel in (exact, found))
-        wrong += (approximate - k).square().sum((1, 2))
-        whole += k.square().sum((1, 2))
-    return tuple((wrong / whole.clamp(min=torch.finfo(torch.float64).tiny)).sqrt().tolist())
+        k, approximation = (_matrices(kernel, query, key).double().cpu() for kernel in (exact, approximate))
+        errors += (approximation - k).square().sum((1, 2))
+        squares += k.square().sum((1, 2))
+    return tuple((errors / squares.clamp(min=torch.finfo(torch.float64).tiny)).sqrt().tolist())

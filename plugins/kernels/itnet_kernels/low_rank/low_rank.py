@@ -1,4 +1,4 @@
-"""A kernel of low rank."""
+"""Kernel of low rank."""
 
 from __future__ import annotations
 
@@ -14,33 +14,39 @@ from itnet_core.operator.precision import precise
 from itnet_kernels.numerics.weights import apply_weights
 
 
-class LowRankKernel(Kernel[Any, Any]):
-    """k_h(x, y) = Σ_r a_hr(x, u(x)) b_hr(y, u(y)), with one-layer networks a and b (docs/operator.md, §6).
+class LowRankKernel(Kernel[Tensor, None]):
+    """Low rank: k_h(x, y) = Σ_r a_hr(x, u(x)) b_hr(y, u(y)), with networks a and b (docs/operator.md, §6).
 
-    The integral is then Σ_r a_hr(x) ∫ b_hr(y) V_h u(y) dμ(y), in O(N) and without a tensor of pairs. The networks' last
-    layers are linear, so they are applied to the integral of the hidden units, not to each point: for all heads
-    together that is one matrix product over the points of each side, whatever the rank. With a support the pairs
-    cannot be separated, and the sum runs over them as for any kernel.
+    The networks have one hidden layer. `integrate` is Σ_r a_hr(x) ∫ b_hr(y) V_h u(y) dμ(y), in O(N) and without a
+    tensor of pairs. It applies without a support, which would couple the pairs. The last layers of the networks are
+    linear, so they are applied to the integral of the hidden units: for all heads together, one matrix product over the
+    points of each side, whatever the rank.
+
+    Example:
+        >>> operator = IntegralOperator(8, LowRankKernel(8, rank=16))
+        >>> operator(Field(torch.randn(1, 1000, 8), torch.rand(1, 1000, 4))).values.shape
+        torch.Size([1, 1000, 8])
+
+    Args:
+        dim: channels of the fields.
+        config: an instance of `Config`; its fields may also be given as keyword arguments.
     """
 
     transformable = True
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            heads: scalar kernels.
-            rank: terms of the sum, for each head; more than hidden + 1 add nothing.
-            hidden: hidden units of each of the two networks.
-            position_dim: coordinates of a position, p; 4 in models.
-            support: the pairs that the integral runs over.
-        """
+        """Rank, networks and support."""
 
         heads: PositiveInt = 4
+        """Scalar kernels."""
         rank: PositiveInt = 64
+        """Terms of the sum, for each head; more than hidden + 1 add nothing."""
         hidden: PositiveInt = 64
+        """Hidden units of each of the two networks."""
         position_dim: PositiveInt = 4
+        """Coordinates of a position, p; 4 in models."""
         support: Support = Support()
+        """Pairs that the integral runs over."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
@@ -57,9 +63,9 @@ class LowRankKernel(Kernel[Any, Any]):
         )
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-        """Return the hidden units of a, (B, N, hidden), and of b, (B, M, hidden), in float32 at least.
+        """Compute the hidden units of a, (B, N, hidden), and of b, (B, M, hidden), in float32 at least.
 
-        Half precision has no room for positions, nor for what is learned of them.
+        Half precision does not resolve positions, nor what is learned of them.
 
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
@@ -68,26 +74,27 @@ class LowRankKernel(Kernel[Any, Any]):
         return _hidden(self.query_factor, query), _hidden(self.key_factor, key)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
-        """Return k of shape (B, heads, n, m)."""
+        """Compute k, shape (B, heads, n, m)."""
         (first, first_bias), (second, second_bias) = self._last(self.query_factor), self._last(self.key_factor)
         a = torch.einsum("hrc,bnc->bhnr", first, query_terms) + first_bias.unsqueeze(1)
         b = torch.einsum("hrc,bmc->bhmr", second, key_terms) + second_bias.unsqueeze(1)
         return a @ b.transpose(-1, -2) / self.config.rank**0.5
 
-    def can_integrate(self, problem: Problem[Any]) -> bool:
-        """Whether the pairs can be separated: where the integral runs over all of them."""
+    def can_integrate(self, problem: Problem[Tensor]) -> bool:
+        """Whether the integral runs over all pairs, so that they separate."""
         return self.support.everywhere
 
-    def integrate(self, problem: Problem[Any]) -> Tensor:
-        """Return Σ_r a_r Σ_j w_j b_r(y_j) v_j."""
-        massed = apply_weights(problem.values, problem.key).to(problem.key_terms.dtype)
-        hidden = (problem.key_terms.transpose(1, 2) @ massed.flatten(2)).unflatten(-1, problem.values.shape[2:])
+    def integrate(self, problem: Problem[Tensor]) -> Tensor:
+        """Compute Σ_r a_r Σ_j w_j b_r(y_j) v_j."""
+        weighted = apply_weights(problem.values, problem.key).to(problem.key_terms.dtype)
+        shape = problem.values.shape[2:]
+        hidden = torch.unflatten(problem.key_terms.transpose(1, 2) @ weighted.flatten(2), -1, shape)
         (a, a_bias), (b, b_bias) = self._last(self.query_factor), self._last(self.key_factor)
-        moments = torch.einsum("hrc,bchd->bhrd", b, hidden) + b_bias.unsqueeze(-1) * massed.sum(1).unsqueeze(2)
+        moments = torch.einsum("hrc,bchd->bhrd", b, hidden) + b_bias.unsqueeze(-1) * weighted.sum(1).unsqueeze(2)
         moments = moments / self.config.rank**0.5
-        core = torch.einsum("hrc,bhrd->bchd", a, moments).flatten(2)
+        mixed = torch.einsum("hrc,bhrd->bchd", a, moments).flatten(2)
         constant = (a_bias.unsqueeze(-1) * moments).sum(2).flatten(1).unsqueeze(1)
-        return (problem.query_terms @ core + constant).unflatten(-1, problem.values.shape[2:]).to(problem.values.dtype)
+        return torch.unflatten(problem.query_terms @ mixed + constant, -1, shape).to(problem.values.dtype)
 
     def _last(self, factor: nn.Sequential) -> tuple[Tensor, Tensor]:
         """Return the weight, (heads, rank, hidden), and the bias, (heads, rank), of a factor's last layer."""

@@ -1,4 +1,4 @@
-"""Factorisation of a whole model's kernels by one call."""
+"""Factorisation of all kernels of a model."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Calls = dict[str, list[tuple[Field, Field | None]]]
 
 @dataclass
 class FactorizationReport:
-    """What `factorize_model` did.
+    """Report of `factorize_model`.
 
     Attributes:
-        factorized: what became of each operator's kernel, by the operator's path.
-        left: why each other operator was left as it was, by its path.
+        factorized: the factorisation of each replaced kernel, by the path of its operator.
+        left: why each other kernel was left as it is, by the path of its operator.
     """
 
     factorized: dict[str, Factorization] = field(default_factory=dict)
@@ -32,12 +32,12 @@ class FactorizationReport:
 
     @property
     def reached(self) -> bool:
-        """Whether every head's error is within the tolerance, and none was left."""
-        return not self.left and all(each.reached for each in self.factorized.values())
+        """Whether every kernel was factorised, and every head's error is within the tolerance."""
+        return not self.left and all(factorization.reached for factorization in self.factorized.values())
 
     def __str__(self) -> str:
         lines = [f"{len(self.factorized)} factorized, {len(self.left)} left"]
-        lines += [f"  {path}: {found}" for path, found in self.factorized.items()]
+        lines += [f"  {path}: {factorization}" for path, factorization in self.factorized.items()]
         lines += [f"  {path}: left: {reason}" for path, reason in self.left.items()]
         return "\n".join(lines)
 
@@ -45,87 +45,102 @@ class FactorizationReport:
 def factorize_model(
     model: nn.Module, *inputs: Any, rank: int = 64, tolerance: float = 0.01, points: int = 1024, seed: int = 0
 ) -> FactorizationReport:
-    """Replace the kernels of a model's operators by kernels of low rank, in place.
+    """Replace the kernels of a model's operators by skeletons of low rank, in place.
 
-    The model runs once on `inputs`, and each kernel is factorised on the fields that reach it then. An `ITNetModel` has
-    one kernel in its configuration, so there every operator gets as many pivots as the one that needs most, none is
-    replaced if one has to be left, and its checkpoints hold the new kernels.
+    The model runs once on `inputs`, and each kernel is factorised on the fields that reach it. The kernels of an
+    `ITNetModel` share one configuration, so all get the largest number of pivots that one of them needs, and none is
+    replaced if one has to be left; its checkpoints hold the new kernels.
+
+    Example:
+        >>> model = nn.Sequential(IntegralOperator(8, MLPKernel(8)), IntegralOperator(8, MLPKernel(8)))
+        >>> report = factorize_model(model, Field(torch.randn(4, 50, 8), torch.rand(4, 50, 4)), rank=16)
+        >>> list(report.factorized), report.left
+        (['0', '1'], {})
 
     Args:
-        model: a model with `IntegralOperator`s; of an `ITNetModel` the encoder and the trunk run.
-        inputs: what it is called with: a batch of data like those it is for, of some tens of samples, and the modality
-            if it has several.
+        model: a model with `IntegralOperator`s; of an `ITNetModel`, the encoder and the trunk run.
+        inputs: arguments of the model: a batch of typical data, of some tens of samples, and the modality if the model
+            has several.
         rank: as for `factorize`.
         tolerance: as for `factorize`.
         points: as for `factorize`.
         seed: as for `factorize`.
 
     Returns:
-        What was replaced, with the error of each head, and what was left. It says where the tolerance is not reached.
+        The replaced kernels with the error of each head, whether or not it is within the tolerance, and the others.
 
     Raises:
         FactorizationError: there are too few points.
     """
-    operators = {name: each for name, each in model.named_modules() if isinstance(each, IntegralOperator)}
-    with _recorded(operators) as calls:
+    operators = {path: module for path, module in model.named_modules() if isinstance(module, IntegralOperator)}
+    with _recording(operators) as calls:
         _run(model, inputs)
-    report = FactorizationReport(left={name: why for name in operators if (why := _left(operators[name], calls[name]))})
-    one = isinstance(model, ITNetModel)
-    if one and report.left:
-        others = [name for name in operators if name not in report.left]
+    obstacles = {path: _obstacle(operators[path], calls[path]) for path in operators}
+    report = FactorizationReport(left={path: obstacle for path, obstacle in obstacles.items() if obstacle})
+    shared = isinstance(model, ITNetModel)
+    if shared and report.left:
+        others = [path for path in operators if path not in report.left]
         report.left |= dict.fromkeys(others, "a model has one kernel in its configuration, and others are left")
-    todo = [name for name in operators if name not in report.left]
-    make = partial(_factorized, operators, calls, points=points, seed=seed)
-    found = {name: make(name, rank=rank, tolerance=tolerance) for name in todo}
-    if one:
-        most = max((each.kernel.config.pivots for each in found.values()), default=0)
-        for name, each in found.items():
-            if each.kernel.config.pivots < most:
-                found[name] = make(name, rank=most, tolerance=tolerance, min_pivots=most)
-    for name, each in found.items():
-        operator = operators[name]
-        each.kernel.requires_grad_(any(parameter.requires_grad for parameter in operator.kernel.parameters()))
-        each.kernel.evaluator = operator.evaluator
-        operator.kernel = each.kernel
-    if isinstance(model, ITNetModel) and isinstance(model.config, Mapping) and found:
-        options = next(iter(found.values())).kernel.config.model_dump(mode="json")
-        model.config = {**model.config, "kernel": {"name": "itnet-kernels/skeleton", **options}}
-    report.factorized = found
+    paths = [path for path in operators if path not in report.left]
+    run = partial(_factorize, operators, calls, tolerance=tolerance, points=points, seed=seed)
+    report.factorized = {path: run(path, rank=rank) for path in paths}
+    if shared:
+        most = max((factorization.kernel.config.pivots for factorization in report.factorized.values()), default=0)
+        for path, factorization in report.factorized.items():
+            if factorization.kernel.config.pivots < most:
+                report.factorized[path] = run(path, rank=most, min_pivots=most)
+    _replace(model, operators, report.factorized)
     return report
 
 
-def _factorized(operators: Mapping[str, IntegralOperator], calls: Calls, name: str, **options: Any) -> Factorization:
-    query, key = calls[name][0]
+def _factorize(operators: Mapping[str, IntegralOperator], calls: Calls, path: str, **options: Any) -> Factorization:
+    [(query, key)] = calls[path]
     try:
-        return factorize(operators[name].kernel, query, key, **options)
+        return factorize(operators[path].kernel, query, key, **options)
     except FactorizationError as error:
-        raise FactorizationError(name, found=error.found, expected=error.expected, hint=error.hint) from error
+        raise FactorizationError(path, found=error.found, expected=error.expected, hint=error.hint) from error
 
 
-def _left(operator: IntegralOperator, calls: list[Any]) -> str:
-    """Return why an operator's kernel is left, or nothing."""
+def _replace(
+    model: nn.Module, operators: Mapping[str, IntegralOperator], factorizations: Mapping[str, Factorization]
+) -> None:
+    """Replace the kernels of operators, and record them in the configuration of an `ITNetModel`."""
+    for path, factorization in factorizations.items():
+        operator, kernel = operators[path], factorization.kernel
+        kernel.requires_grad_(any(parameter.requires_grad for parameter in operator.kernel.parameters()))
+        kernel.evaluator = operator.evaluator
+        if not isinstance(model, ITNetModel):
+            operator.kernel = kernel
+    if isinstance(model, ITNetModel) and factorizations:
+        kernels = {path: factorization.kernel for path, factorization in factorizations.items()}
+        model.replace_kernels("itnet-kernels/skeleton", kernels)
+
+
+def _obstacle(operator: IntegralOperator, calls: list[Any]) -> str:
+    """Return why an operator's kernel is left as it is, or ""."""
     if obstacle := factorization_obstacle(operator.kernel):
         return obstacle
     if not operator.evaluator.takes_fast_paths:
-        return f"{type(operator.evaluator).__name__} takes no shortcuts, so that nothing would be faster; use 'auto'"
+        return f"{type(operator.evaluator).__name__} takes no fast paths, so that nothing would be faster; use 'auto'"
     if len(calls) != 1:
         return f"called {len(calls)} times in one pass, on fields that one factorisation need not serve"
     return ""
 
 
 @contextmanager
-def _recorded(operators: Mapping[str, IntegralOperator]) -> Iterator[Calls]:
-    """Record the fields that each operator is called with, as its kernel meets them."""
-    calls: Calls = {name: [] for name in operators}
+def _recording(operators: Mapping[str, IntegralOperator]) -> Iterator[Calls]:
+    """Record the fields that each operator is called with, as its kernel sees them."""
+    calls: Calls = {path: [] for path in operators}
 
-    def record(name: str, operator: nn.Module, given: tuple[Field, ...], named: dict[str, Field]) -> None:
-        fields = dict(zip(("query", "key"), given, strict=False)) | named
+    def record(path: str, operator: nn.Module, arguments: tuple[Field, ...], named: dict[str, Field]) -> None:
+        fields = dict(zip(("query", "key"), arguments, strict=False)) | named
         query, key = fields["query"], fields.get("key")
         other = None if key is None or key is query else key.without_padding()
-        calls[name].append((query.without_padding(), other))
+        calls[path].append((query.without_padding(), other))
 
     hooks = [
-        each.register_forward_pre_hook(partial(record, name), with_kwargs=True) for name, each in operators.items()
+        operator.register_forward_pre_hook(partial(record, path), with_kwargs=True)
+        for path, operator in operators.items()
     ]
     try:
         yield calls
@@ -141,5 +156,5 @@ def _run(model: nn.Module, inputs: tuple[Any, ...]) -> None:
         run = model.eval().features if isinstance(model, ITNetModel) else model.eval()
         run(*inputs)
     finally:
-        for module, was in training.items():
-            module.training = was
+        for module, mode in training.items():
+            module.training = mode

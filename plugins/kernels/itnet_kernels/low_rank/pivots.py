@@ -1,4 +1,4 @@
-"""Adaptive cross approximation of matrices: some of their columns, some of their rows, and a small core between."""
+"""Pivots and core of a skeleton (CUR) factorisation of matrices."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from torch import Tensor
 
 
 def choose_pivots(matrices: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tensor]:
-    """Return rows and columns that span those of several matrices together, in the order of what each adds.
+    """Choose rows and columns that span those of several matrices, in the order of their contribution.
 
     Adaptive cross approximation (Bebendorf, "Approximation of boundary element matrices", 2000) with full pivoting:
-    the largest entry of the residual is the pivot, and its row and column are eliminated. For the columns the matrices
-    stand one above the other, for the rows side by side, each with Frobenius norm 1, so that one choice serves all.
+    the largest entry of the residual is the pivot, and its row and column are eliminated. One choice serves all
+    matrices: each is scaled to Frobenius norm 1, and they are stacked for the columns, concatenated for the rows.
 
     Args:
         matrices: shape (heads, n, m).
-        rank: at most so many rows and columns.
-        tolerance: what may be left of each matrix, as a share of its Frobenius norm; it ends early there.
+        rank: largest number of rows and of columns.
+        tolerance: the largest residual of each matrix, relative to its Frobenius norm, to stop at.
 
     Returns:
-        Indices of as many rows as columns. Where one side needs fewer than the other, its first stands for the missing.
+        Indices of equally many rows and columns. If one side needs fewer, its first index fills the rest.
     """
     norms = torch.linalg.matrix_norm(matrices).clamp(min=torch.finfo(matrices.dtype).tiny)
     matrices = matrices / norms[:, None, None]
@@ -32,30 +32,30 @@ def choose_pivots(matrices: Tensor, rank: int, tolerance: float) -> tuple[Tensor
 
 
 def errors_by_rank(matrices: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return the error of the best core between the first r rows and columns, for every r, shape (ranks, heads).
+    """Compute the error of the best core between the first r rows and columns, for every r, shape (ranks, heads).
 
-    It is ‖A − C U R‖ / ‖A‖ at U = C⁺ A R⁺, in Frobenius norms: with C = Q S and Rᵀ = Z T what Q Qᵀ A Z Zᵀ lacks of
-    A. Since the first r columns of Q span the first r of C, one matrix Qᵀ A Z says it for all r.
+    It is ‖A − C U R‖ / ‖A‖ at U = C⁺ A R⁺, in Frobenius norms: with C = Q S and Rᵀ = Z T, ‖A − Q Qᵀ A Z Zᵀ‖ / ‖A‖.
+    The first r columns of Q span the first r of C, so one matrix Qᵀ A Z gives it for all r.
     """
     left = torch.linalg.qr(matrices[:, :, columns]).Q
     right = torch.linalg.qr(matrices[:, rows].transpose(1, 2)).Q
     inner = (left.transpose(1, 2) @ matrices @ right).square()
-    caught = inner.cumsum(1).cumsum(2).diagonal(dim1=1, dim2=2)
+    captured = inner.cumsum(1).cumsum(2).diagonal(dim1=1, dim2=2)
     total = matrices.square().sum((1, 2)).clamp(min=torch.finfo(matrices.dtype).tiny).unsqueeze(1)
-    return (1 - caught / total).clamp(min=0).sqrt().T
+    return (1 - captured / total).clamp(min=0).sqrt().T
 
 
 def fit_core(matrices: Tensor, rows: Tensor, columns: Tensor, cutoff: float) -> Tensor:
-    """Return U = C⁺ A R⁺, the core of the least Frobenius error, shape (heads, columns, rows).
+    """Compute U = C⁺ A R⁺, the core of the least Frobenius error, shape (heads, columns, rows).
 
-    Mahoney & Drineas, "CUR matrix decompositions for improved data analysis", 2009. The inverse of the rows at the
-    columns would interpolate A at the pivots instead, with about twice the error.
+    Mahoney & Drineas, "CUR matrix decompositions for improved data analysis", 2009. Interpolation at the pivots, by the
+    inverse of the rows at the columns, has about twice the error.
 
     Args:
         matrices: A, shape (heads, n, m).
         rows: indices of rows.
         columns: indices of columns.
-        cutoff: singular values below this share of the largest count as 0: those that rounding made.
+        cutoff: singular values below this share of the largest count as 0, being rounding.
     """
     left = torch.linalg.pinv(matrices[:, :, columns], rtol=cutoff)
     right = torch.linalg.pinv(matrices[:, rows], rtol=cutoff)
@@ -63,7 +63,7 @@ def fit_core(matrices: Tensor, rows: Tensor, columns: Tensor, cutoff: float) -> 
 
 
 def _columns(matrix: Tensor, rank: int, tolerance: float) -> list[int]:
-    """Return the columns of the crosses of one matrix."""
+    """Choose the pivot columns of one matrix."""
     residual, chosen = matrix.contiguous().clone(), list[int]()
     sizes = residual.abs()
     rounding = torch.finfo(matrix.dtype).eps * float(sizes.max())

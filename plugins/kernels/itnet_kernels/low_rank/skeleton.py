@@ -1,4 +1,4 @@
-"""The paper's kernel by its values at a few points: a cross approximation."""
+"""Skeleton (CUR) factorisation of the paper's kernel."""
 
 from __future__ import annotations
 
@@ -12,28 +12,37 @@ from itnet_core import AutoEvaluator, ComponentConfig, Evaluator, Field, Kernel,
 from itnet_core.operator.mlp import PointTerms
 
 
-class SkeletonKernel(Kernel[Any, Any]):
-    """k̃_h(x, y) = Σ_qp k_h(x, y_q) U_hqp k_h(x_p, y), for an MLP kernel k and r pivots x_p and y_q of each side.
+class SkeletonKernel(Kernel[PointTerms, None]):
+    """Skeleton (CUR) factorisation: k̃_h(x, y) = Σ_qp k_h(x, y_q) U_hqp k_h(x_p, y), for an MLP kernel k.
 
-    A kernel of rank r in each head, whose factors are the exact kernel's own columns and rows, as in a skeleton or CUR
-    decomposition (Goreinov, Tyrtyshnikov & Zamarashkin, "A theory of pseudoskeleton approximations", 1997). The
-    integral is the exact kernel's over all points at the pivots x_p, times U, summed over the pivots y_q: 2 N r pairs
-    instead of N², in O(N + r) memory. `itnet_kernels.factorize` makes one of a trained MLP kernel; a new one starts
-    with pivots at random, and learns like any kernel: k, U and the pivots' values are parameters.
+    Goreinov, Tyrtyshnikov & Zamarashkin, "A theory of pseudoskeleton approximations", 1997. x_p and y_q are r pivots of
+    each side, so each head has rank r, and its factors are columns and rows of the exact kernel.
+
+    `integrate` always applies: two integrals by the exact kernel, one over all points at the pivots x_p and one over
+    the pivots y_q, with U between them. That is 2 N r pairs instead of N², in O(N + r) memory.
+
+    `factorize` computes a skeleton of a trained MLP kernel. A new one starts with random pivots and learns like any
+    kernel: k, U and the values at the pivots are parameters.
+
+    Example:
+        >>> operator = IntegralOperator(8, SkeletonKernel(8, pivots=16))
+        >>> operator(Field(torch.randn(1, 1000, 8), torch.rand(1, 1000, 4))).values.shape
+        torch.Size([1, 1000, 8])
+
+    Args:
+        dim: channels of the fields.
+        config: an instance of `Config`; its fields may also be given as keyword arguments.
     """
 
     transformable = True
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            pivots: points of each side, r.
-            mlp: the exact kernel, with every pair in its support and normalization `none`.
-        """
+        """Pivots, and the exact kernel."""
 
         pivots: PositiveInt = 64
+        """Pivots of each side, r."""
         mlp: MLPKernel.Config = MLPKernel.Config()
+        """The exact kernel, without a support and with the normalization `none`."""
 
         @field_validator("mlp")
         @classmethod
@@ -47,7 +56,7 @@ class SkeletonKernel(Kernel[Any, Any]):
 
     @classmethod
     def reads_positions(cls, config: Config, axes: str) -> bool:
-        """Return whether the exact kernel does."""
+        """Whether the exact kernel reads them."""
         return MLPKernel.reads_positions(config.mlp, axes)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
@@ -56,38 +65,38 @@ class SkeletonKernel(Kernel[Any, Any]):
         self.heads = c.mlp.heads
         self.exact = MLPKernel(dim, c.mlp)
         self.core = nn.Parameter(torch.randn(self.heads, c.pivots, c.pivots) / c.pivots)
-        # Of x_p, then of y_q.
+        # At x_p, then at y_q.
         self.pivot_values = nn.Parameter(torch.randn(2 * c.pivots, dim))
         self.register_buffer("pivot_positions", 2 * torch.rand(2 * c.pivots, c.mlp.position_dim) - 1)
         self.evaluator = AutoEvaluator()
 
     def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
-        """Return the exact kernel's terms of both.
+        """Compute the exact kernel's terms.
 
         Raises:
             ShapeError: positions have other coordinates than the exact kernel's `position_dim`.
         """
-        found, expected = key.positions.shape[-1], self.config.mlp.position_dim
-        if found != expected:
+        coordinates, expected = key.positions.shape[-1], self.config.mlp.position_dim
+        if coordinates != expected:
             raise ShapeError(
                 "SkeletonKernel.project(key.positions)",
-                found=f"{found} coordinates",
+                found=f"{coordinates} coordinates",
                 expected=f"mlp.position_dim = {expected}",
             )
         return self.exact.project(query, key)
 
     def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
-        """Return k̃ of shape (B, heads, n, m)."""
+        """Compute k̃, shape (B, heads, n, m)."""
         (_, rows), (_, columns) = self._sides(len(query_terms.features))
         return self.exact(query_terms, columns) @ self.core @ self.exact(rows, key_terms)
 
     @property
     def pair_width(self) -> int:
-        """As of the exact kernel, whose hidden layer a tile holds for its points with the pivots."""
+        """As of the exact kernel: its hidden layer for the points of a tile and the pivots."""
         return self.exact.pair_width
 
-    def integrate(self, problem: Problem[Any]) -> Tensor:
-        """Return Σ_q k(x, y_q) Σ_p U_qp ∫ k(x_p, y) v(y) dμ(y), as two integrals by the exact kernel."""
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
+        """Compute Σ_q k(x, y_q) Σ_p U_qp ∫ k(x_p, y) v(y) dμ(y), as two integrals by the exact kernel."""
         (rows, row_terms), (columns, column_terms) = self._sides(len(problem.values))
         first = Problem(self.exact, rows, problem.key, row_terms, problem.key_terms, problem.values)
         moments = self.evaluator(first)
@@ -100,8 +109,8 @@ class SkeletonKernel(Kernel[Any, Any]):
         terms, points = self.exact.project(pivots, pivots)[1], pivots.points.expand(batch)
         terms = PointTerms(*(part.expand(batch, -1, -1) for part in terms))
         count = self.config.pivots
-        first, second = (
-            (points.narrow(some), PointTerms(*(part[:, some] for part in terms)))
-            for some in (slice(count), slice(count, None))
+        rows, columns = (
+            (points.narrow(side), PointTerms(*(part[:, side] for part in terms)))
+            for side in (slice(count), slice(count, None))
         )
-        return first, second
+        return rows, columns

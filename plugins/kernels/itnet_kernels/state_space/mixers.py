@@ -1,4 +1,4 @@
-"""Mamba's and Mamba-2's layers: what stands around the integral, composed of operators and pointwise maps."""
+"""Mamba's and Mamba-2's layers, composed of integral operators and pointwise maps."""
 
 from __future__ import annotations
 
@@ -9,26 +9,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import Field, IntegralOperator, State
+from itnet_core import Field, IntegralOperator
 from itnet_kernels.convolution.convolution import ConvolutionKernel
 from itnet_kernels.state_space.mamba import MambaKernel
 from itnet_kernels.state_space.mamba2 import Mamba2Kernel
 
 
 class MambaMixer(nn.Module):
-    """Mamba's layer (Gu & Dao, arXiv 2312.00752, §3.4): out((Integral x + D x) ⊙ silu z), x = silu(convolution x₀).
+    """Mamba's layer: out((Integral x + D x) ⊙ silu z), with x = silu(convolution x₀).
 
-    x₀ and z are linear in the field. The convolution and the integral are operators; the rest is pointwise.
+    Gu & Dao, arXiv 2312.00752, §3.4. x₀ and z are linear in the field. The convolution and the integral are operators;
+    the rest is pointwise.
+
+    Example:
+        >>> mixer = MambaMixer(8)
+        >>> mixer(Field.on_grid(torch.randn(1, 20, 8), axes="t", measure="counting")).values.shape
+        torch.Size([1, 20, 8])
 
     Args:
         dim: channels of the fields.
         expand: x has dim · expand channels.
-        state: of the kernel, N.
-        rank: of the kernel's map to Δ; dim / 16, rounded up, by default.
-        taps: of the convolution, over a point and those before it.
-        bias: whether the two linear maps have one.
-        convolution_bias: whether the convolution has one.
-        spacing: the length of time between taps; by default between the points of the grid that a field lies on.
+        state: states of a channel, N.
+        rank: rank of the map to Δ; dim / 16, rounded up, by default.
+        taps: taps of the convolution, at a point and before it.
+        bias: whether the two linear maps have a bias.
+        convolution_bias: whether the convolution has a bias.
+        spacing: length of time between taps; the spacing of the field's grid by default.
     """
 
     def __init__(
@@ -53,43 +59,48 @@ class MambaMixer(nn.Module):
         self.output = nn.Linear(inner, dim, bias=bias)
 
     def forward(self, field: Field) -> Field:
-        """Return the field after the layer, at the same points."""
+        """Apply the layer; the result has the same points."""
         x, gate = self.input(field.values).chunk(2, dim=-1)
         x = self.convolution(field.with_values(x)).map(F.silu)
-        return self._finish(x, self.integral(x), gate)
+        return self._combine(x, self.integral(x), gate)
 
-    def step(self, state: State, field: Field) -> tuple[State, Field]:
-        """Return the state and the field after the layer at one more point; see `IntegralOperator.step`."""
+    def step(self, state: Any, field: Field) -> tuple[Any, Field]:
+        """Advance a stream by one point; see `IntegralOperator.step`."""
         taps, past = state or (None, None)
         x, gate = self.input(field.values).chunk(2, dim=-1)
         taps, x = self.convolution.step(taps, field.with_values(x))
         x = x.map(F.silu)
         past, integral = self.integral.step(past, x)
-        return (taps, past), self._finish(x, integral, gate)
+        return (taps, past), self._combine(x, integral, gate)
 
-    def _finish(self, x: Field, integral: Field, gate: Tensor) -> Field:
+    def _combine(self, x: Field, integral: Field, gate: Tensor) -> Field:
         return integral.with_values(self.output((integral.values + self.skip * x.values) * F.silu(gate)))
 
 
 class Mamba2Mixer(nn.Module):
-    """Mamba-2's layer (Dao & Gu, arXiv 2405.21060, §7): out(norm((Integral x + D x) ⊙ silu z)).
+    """Mamba-2's layer: out(norm((Integral x + D x) ⊙ silu z)).
 
-    z, x, B, C and Δ are linear in the field; x, B and C go through a convolution and SiLU. The convolution and the
-    integral are operators; the rest is pointwise.
+    Dao & Gu, arXiv 2405.21060, §7. z, x, B, C and Δ are linear in the field; a convolution and SiLU are applied to x, B
+    and C. The convolution and the integral are operators; the rest is pointwise.
+
+    Example:
+        >>> mixer = Mamba2Mixer(8, head_dim=4, state=16)
+        >>> mixer(Field.on_grid(torch.randn(1, 20, 8), axes="t", measure="counting")).values.shape
+        torch.Size([1, 20, 8])
 
     Args:
         dim: channels of the fields.
         expand: x has dim · expand channels.
         head_dim: channels of a head.
-        state: of the kernel, N.
-        groups: of heads that share B and C, and of channels that are normed together.
-        taps: of the convolution, over a point and those before it.
-        bias: whether the two linear maps have one.
-        convolution_bias: whether the convolution has one.
-        epsilon: what is added to the mean square under the norm's root.
-        clamp_min: Δ is never below it.
-        clamp_max: Δ is never above it.
-        spacing: as for `MambaMixer`.
+        state: states of a head's channel, N.
+        groups: groups of heads that share B and C, and of channels that share a norm.
+        taps: taps of the convolution, at a point and before it.
+        bias: whether the two linear maps have a bias.
+        convolution_bias: whether the convolution has a bias.
+        epsilon: is added to the mean square in the norm.
+        clamp_min: lower bound of Δ.
+        clamp_max: upper bound of Δ; unbounded by default.
+        spacing: length of time between taps; the spacing of the field's grid by default.
     """
 
     def __init__(
@@ -123,29 +134,29 @@ class Mamba2Mixer(nn.Module):
         self.output = nn.Linear(inner, dim, bias=bias)
 
     def forward(self, field: Field) -> Field:
-        """Return the field after the layer, at the same points."""
+        """Apply the layer; the result has the same points."""
         gate, x, steps = self.input(field.values).split(self.parts, dim=-1)
         x = self.convolution(field.with_values(x)).map(F.silu)
         joined = x.map(lambda values: torch.cat([values, steps], dim=-1))
-        return self._finish(x, self.integral(joined), gate)
+        return self._combine(x, self.integral(joined), gate)
 
-    def step(self, state: State, field: Field) -> tuple[State, Field]:
-        """Return the state and the field after the layer at one more point; see `IntegralOperator.step`."""
+    def step(self, state: Any, field: Field) -> tuple[Any, Field]:
+        """Advance a stream by one point; see `IntegralOperator.step`."""
         taps, past = state or (None, None)
         gate, x, steps = self.input(field.values).split(self.parts, dim=-1)
         taps, x = self.convolution.step(taps, field.with_values(x))
         x = x.map(F.silu)
         past, integral = self.integral.step(past, x.map(lambda values: torch.cat([values, steps], dim=-1)))
-        return (taps, past), self._finish(x, integral, gate)
+        return (taps, past), self._combine(x, integral, gate)
 
-    def _finish(self, x: Field, integral: Field, gate: Tensor) -> Field:
+    def _combine(self, x: Field, integral: Field, gate: Tensor) -> Field:
         inner = torch.unflatten(x.values[..., : self.parts[0]], -1, (len(self.skip), -1))
         skipped = integral.values + (self.skip.unsqueeze(-1) * inner).flatten(-2)
         return integral.with_values(self.output(self.norm(skipped, gate)))
 
 
 class JoinedMamba2Kernel(Mamba2Kernel):
-    """Mamba-2's kernel of a field whose channels are v, B, C and Δ before its bias, one after another."""
+    """Mamba-2's kernel of a field whose channels are v, B, C, and Δ before its bias, concatenated."""
 
     def __init__(self, dim: int, **options: Any) -> None:
         super().__init__(1, **options)
@@ -164,19 +175,19 @@ class JoinedMamba2Kernel(Mamba2Kernel):
 
 
 class ChannelSlice(nn.Module):
-    """Some channels that follow each other, as a view."""
+    """View of consecutive channels."""
 
     def __init__(self, first: int, last: int) -> None:
         super().__init__()
         self.first, self.last = first, last
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return them."""
+        """Select the channels."""
         return values[..., self.first : self.last]
 
 
 class GatedNorm(nn.Module):
-    """u ⊙ silu(gate), divided by its root mean square over each group of channels, times a weight for each channel."""
+    """RMS norm of u ⊙ silu(gate) over each group of channels, times a weight for each channel."""
 
     def __init__(self, dim: int, groups: int, epsilon: float) -> None:
         super().__init__()
@@ -184,13 +195,13 @@ class GatedNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, values: Tensor, gate: Tensor) -> Tensor:
-        """Return the normed values, (B, N, dim)."""
+        """Apply the gate and the norm, (B, N, dim)."""
         grouped = torch.unflatten(values * F.silu(gate), -1, (self.groups, -1))
         normed = grouped * (grouped.square().mean(-1, keepdim=True) + self.epsilon).rsqrt()
         return self.weight * normed.flatten(-2)
 
 
 def _convolution(dim: int, taps: int, bias: bool, spacing: float | None) -> IntegralOperator:
-    """Return the depthwise convolution over a point and those before it."""
+    """Return the causal depthwise convolution."""
     kernel = ConvolutionKernel(dim, kernel_size=(taps,), groups=dim, causal=True, axes="t", bias=bias, spacing=spacing)
     return IntegralOperator(dim, kernel, pointwise=False)
