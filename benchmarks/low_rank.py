@@ -19,8 +19,8 @@ from measuring import IMAGES, Ratio, Report, goal, in_environment, interleaved, 
 from torch import Tensor
 
 from itnet_core import Evaluator, Field, IntegralOperator, Kernel, MLPKernel, TiledEvaluator
-from itnet_kernels.low_rank.skeleton import SkeletonKernel
 from itnet_kernels.low_rank.low_rank import LowRankKernel
+from itnet_kernels.low_rank.skeleton import SkeletonKernel
 from itnet_native.evaluator import NativeEvaluator
 
 matplotlib.use("Agg")
@@ -30,11 +30,11 @@ DIM, RANK, GOAL, ROWS = 64, 64, 50.0, 128
 SIZES = (1024, 4096, 16384, 65536, 262144, 1048576)
 COMPARED = LARGEST_EXACT = 65536
 REMEMBERED = 262144
-RUNS = {"low-rank": 3, "cross": 1}
+RUNS = {"low-rank": 3, "skeleton": 1}
 LINEAR = tuple(RUNS)
-KERNELS: Mapping[str, Callable[[], Kernel]] = {
+KERNELS: Mapping[str, Callable[[], Kernel[Any, Any]]] = {
     "low-rank": lambda: LowRankKernel(DIM, rank=RANK, position_dim=2),
-    "cross": lambda: SkeletonKernel(DIM, pivots=RANK, mlp={"position_dim": 2}),
+    "skeleton": lambda: SkeletonKernel(DIM, pivots=RANK, mlp={"position_dim": 2}),
     "exact, tiled": lambda: MLPKernel(DIM, position_dim=2),
     "exact, native": lambda: MLPKernel(DIM, position_dim=2),
 }
@@ -113,10 +113,10 @@ def main() -> None:
         "low_rank",
         "Low rank",
         f"One sample of N points in 2-D, d = {DIM}, 4 heads, float32. `low-rank` has rank {RANK} and networks of 64"
-        f" hidden units; `cross`, which `factorize` makes, has {RANK} pivots and an MLP kernel of 32 hidden units with"
-        " all inputs; `exact` is that MLP kernel by the core's tiled evaluator and by the one in C++, measured on"
+        f" hidden units; `skeleton`, the result of `factorize`, has {RANK} pivots and an MLP kernel of 32 hidden units"
+        " with all inputs; `exact` is that MLP kernel by the core's tiled evaluator and by the one in C++, measured on"
         f" {ROWS} query rows over all N keys and multiplied by N / {ROWS}. Medians of interleaved runs in one process;"
-        f" above N = {LARGEST_EXACT} three runs of `low-rank` and one of `cross`, each after one that warms up."
+        f" above N = {LARGEST_EXACT} three runs of `low-rank` and one of `skeleton`, each after one that warms up."
         " Memory is the peak in a fresh process.",
     )
     found = {direction: {points: times(points, direction) for points in SIZES} for direction in DIRECTIONS}
@@ -145,7 +145,7 @@ def main() -> None:
     report.say(f"## Memory above the inputs, N = {REMEMBERED}")
     memory = [
         {"kernel": name, "direction": d, "MB": peak_memory(name, d)}
-        for name in ("low-rank", "cross")
+        for name in ("low-rank", "skeleton")
         for d in DIRECTIONS
     ]
     report.table("memory", {"kernel": "", "direction": "", "MB": ",.0f"}, memory)

@@ -55,16 +55,16 @@ def crossover() -> tuple[dict[str, str], list[dict[str, Any]]]:
 
 
 @torch.no_grad()
-def _ratio(kernel: type[RecurrentKernel], hidden: int, steps: int) -> str:
+def _ratio(cls: type[RecurrentKernel], hidden: int, steps: int) -> str:
     if hidden * hidden * steps > 2**23:
         return "not run"
     torch.manual_seed(0)
-    stepped, solved = kernel(hidden, axis=0), kernel(hidden, axis=0, solver="newton")
+    stepped, solved = cls(hidden, axis=0), cls(hidden, axis=0, solver="newton")
     solved.load_state_dict(stepped.state_dict())
     values = torch.randn(1, steps, hidden)
     start = stepped.initial_state(values)
-    ways = {name: partial(each.path, values, start) for name, each in (("stepping", stepped), ("newton", solved))}
+    _, report = solved.solve(values, start)
+    assert report.converged
+    ways = {name: partial(kernel.path, values, start) for name, kernel in (("stepping", stepped), ("newton", solved))}
     stepping, newton = (median(times) for times in interleaved(ways, seconds=0, least=3).values())
-    assert solved.report is not None
-    assert solved.report.converged
-    return f"{1e3 * stepping:.1f} / {1e3 * newton:.1f} ({newton / stepping:.2f}; {solved.report.iterations})"
+    return f"{1e3 * stepping:.1f} / {1e3 * newton:.1f} ({newton / stepping:.2f}; {report.iterations})"

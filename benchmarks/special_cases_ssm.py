@@ -16,10 +16,10 @@ from transformers.models.mamba import modeling_mamba
 from transformers.models.mamba2 import modeling_mamba2
 
 from itnet_core import Field, IntegralOperator
-from itnet_kernels.numerics.decayed_sums import decayed_sums
 from itnet_kernels.conversion.mamba import FieldMamba
-from itnet_kernels.state_space.s4d import S4DKernel
+from itnet_kernels.numerics.decayed_sums import decayed_sums
 from itnet_kernels.numerics.selective_scan import selective_scan
+from itnet_kernels.state_space.s4d import S4DKernel
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 STEPS = 2048

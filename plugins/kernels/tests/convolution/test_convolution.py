@@ -111,7 +111,7 @@ def test_it_is_torchs_convolution(
         torch.testing.assert_close(ours, theirs, **EXACT)
 
 
-def test_its_shortcut_is_taken_whenever_it_stands_for_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_fast_path_is_taken_wherever_torchs_convolution_applies(monkeypatch: pytest.MonkeyPatch) -> None:
     module = nn.Conv2d(3, 4, (3, 4), stride=2, padding=(2, 1), dilation=(1, 2))
     monkeypatch.setattr(ConvolutionKernel, "tile", lambda *args: pytest.fail("a sum over pairs"))
     for way in (by_an_operator, by_its_layer):
@@ -123,11 +123,11 @@ def test_a_field_on_a_grid_is_convolved_with_itself() -> None:
     reference = nn.Conv2d(5, 5, 3, padding="same").double()
     operator = IntegralOperator(5, ConvolutionKernel(5), pointwise=False).double()
     operator.value.weight, operator.output.bias = reference.weight, reference.bias
-    picture = torch.randn(2, 6, 7, 5, dtype=torch.float64)
-    expected = reference(picture.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
+    image = torch.randn(2, 6, 7, 5, dtype=torch.float64)
+    expected = reference(image.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
     for axes in (None, "yx"):
         for measure in ("mean", "counting"):
-            field = Field.on_grid(picture, axes=axes, measure=measure)
+            field = Field.on_grid(image, axes=axes, measure=measure)
             torch.testing.assert_close(operator(field).values, expected, **EXACT)
 
 
@@ -144,12 +144,12 @@ def test_taps_of_a_given_spacing_stay_where_they_are_at_another_resolution() -> 
 def test_frames_of_a_film_do_not_mix() -> None:
     torch.manual_seed(0)
     operator = IntegralOperator(2, ConvolutionKernel(2, spacing=0.5), pointwise=False)
-    pictures = [Field.on_grid(torch.randn(1, 4, 4, 2), axes="yx") for _ in range(2)]
-    late = [Field(f.values, f.positions + torch.tensor([float(t), 0, 0, 0])) for t, f in enumerate(pictures)]
+    images = [Field.on_grid(torch.randn(1, 4, 4, 2), axes="yx") for _ in range(2)]
+    late = [Field(f.values, f.positions + torch.tensor([float(t), 0, 0, 0])) for t, f in enumerate(images)]
     film = Field(*(torch.cat(parts, dim=1) for parts in zip(*((f.values, f.positions) for f in late), strict=True)))
     found = operator(film).values.split(16, dim=1)
-    for picture, frame in zip(pictures, found, strict=True):
-        torch.testing.assert_close(frame, operator(picture).values)
+    for image, frame in zip(images, found, strict=True):
+        torch.testing.assert_close(frame, operator(image).values)
 
 
 def test_a_causal_convolution_sees_the_last_taps() -> None:
@@ -181,18 +181,18 @@ def test_points_that_are_no_regular_grid_are_summed_pair_by_pair() -> None:
     operator = IntegralOperator(4, ConvolutionKernel(4, spacing=0.2)).double()
     dense = IntegralOperator(4, operator.kernel, evaluator=DenseEvaluator()).double()
     dense.load_state_dict(operator.state_dict())
-    assert operator.kernel.transform(field, field, operator.value, operator.output) is None
+    assert not operator.kernel.can_transform(field, field)
     torch.testing.assert_close(operator(field).values, dense(field).values, **EXACT)
     with pytest.raises(ConfigError, match=r"the grid \(9, 8\), whose points lie up to 0\.\d+ beside a regular one"):
         IntegralOperator(4, ConvolutionKernel(4)).double()(field)
 
 
 def test_one_point_beside_the_grid_is_seen() -> None:
-    """In any sample, and where a shortcut looked at the points before they were moved."""
+    """In any sample, and where a fast path has read the points before they move."""
     operator = IntegralOperator(4, ConvolutionKernel(4)).double()
     field = Field.on_grid(torch.randn(2, 6, 6, 4).double())
     field = Field(field.values, field.positions.clone(), field.weights, grid=field.grid)
-    assert operator.kernel.transform(field, field, operator.value, operator.output) is not None
+    assert operator.kernel.can_transform(field, field)
     field.positions[1, 20, 0] += 0.05
     with pytest.raises(ConfigError, match="beside a regular one"):
         operator(field)

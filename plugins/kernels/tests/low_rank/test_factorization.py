@@ -19,10 +19,8 @@ from itnet_core import (
     ShapeError,
     TiledEvaluator,
 )
-from itnet_kernels import FactorizationError, factorize, factorize_model
-from itnet_kernels.low_rank.skeleton import SkeletonKernel
+from itnet_kernels import FactorizationError, GaussianKernel, SkeletonKernel, factorize, factorize_model
 from itnet_kernels.low_rank.pivots import choose_pivots, errors_by_rank, fit_core
-from itnet_kernels.convolution.gaussian import GaussianKernel
 from itnet_registry import create_model, load_model, save_model
 from itnet_testing.fields import scattered
 
@@ -171,7 +169,7 @@ def test_no_tensor_of_pairs_is_made() -> None:
         assert IntegralOperator(2, kernel)(field).values.isfinite().all()
 
 
-def test_the_core_is_the_best_and_the_crosses_are_near_it() -> None:
+def test_the_core_is_the_best_and_the_pivots_are_near_it() -> None:
     matrices = smooth_matrices()
     rows, columns = choose_pivots(matrices, 8, 0.0)
     found = errors_by_rank(matrices, rows, columns)
@@ -186,7 +184,7 @@ def test_the_core_is_the_best_and_the_crosses_are_near_it() -> None:
         assert bool((error <= 8 * best + 1e-6).all())
 
 
-def test_crosses_end_at_the_rank_and_at_nothing() -> None:
+def test_pivots_end_at_the_rank_and_at_nothing() -> None:
     matrices = torch.randn(2, 30, 3, dtype=torch.float64) @ torch.randn(3, 20, dtype=torch.float64)
     assert [len(each) for each in choose_pivots(matrices, 10, 0.0)] == [
         6,
@@ -264,11 +262,11 @@ def test_a_stranger_s_model_is_factorised_where_it_can_be() -> None:
     assert model.plain.kernel.training
     assert "called 2 times" in report.left["twice"]
     assert "called 0 times" in report.left["idle"]
-    assert "TiledEvaluator takes no shortcuts" in report.left["slow"]
+    assert "TiledEvaluator takes no fast paths" in report.left["slow"]
     assert "idle: left: called 0 times" in str(report)
 
 
-def test_of_a_kernel_with_few_crosses_some_pivots_stand_there_twice() -> None:
+def test_a_kernel_of_low_rank_gets_duplicate_pivots() -> None:
     kernel, field = of_rank_eight(), fields()
     few, many = (
         factorize(kernel, field, rank=32, tolerance=1e-8, min_pivots=min_pivots).kernel for min_pivots in (1, 40)

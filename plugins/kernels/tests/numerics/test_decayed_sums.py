@@ -1,10 +1,12 @@
+"""Chunked sums are the sums over pairs."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import Tensor
 
-from itnet_kernels.numerics.decayed_sums import _size, decayed_sums
+from itnet_kernels.numerics.decayed_sums import _chunk_size, decayed_sums
 
 # How fast potentials fall, and how many points chunks then have, and whether their decays are factors of both sides.
 FALLS = {1e-3: (64, True), 3.0: (32, True), 6.0: (16, True), 50.0: (64, False)}
@@ -31,7 +33,7 @@ def by_pairs(q: Tensor, k: Tensor, v: Tensor, potentials: Tensor) -> Tensor:
 def test_the_sums_over_chunks_are_those_over_pairs(fall: float, dtype: torch.dtype) -> None:
     *inputs, potentials = sides(fall, dtype)
     if dtype == torch.float32:  # whose range sets the chunks
-        assert _size(potentials, dtype) == FALLS[fall]
+        assert _chunk_size(potentials, dtype) == FALLS[fall]
     expected = by_pairs(*(each.double() for each in inputs), potentials)
     tolerance = 1e-6 if dtype == torch.float32 else 1e-13
     found = decayed_sums(*inputs, potentials).double()

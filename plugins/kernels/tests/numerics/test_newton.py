@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from itnet_core import DerivativeError
-from itnet_kernels.recurrent.cells import GRUCell, LSTMCell
 from itnet_kernels.numerics.newton import Cell, linear_recurrence, solve
+from itnet_kernels.recurrent.cells import GRUCell, LSTMCell
 
 HIDDEN = 3
 MAKERS: dict[str, tuple[int, Callable[[list[Tensor]], Cell]]] = {

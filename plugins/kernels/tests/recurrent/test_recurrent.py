@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -20,15 +21,14 @@ from itnet_core import (
     FieldError,
     IntegralOperator,
     Nodes,
-    Points,
+    Problem,
     Sampler,
     ShapeError,
     TiledEvaluator,
 )
-from itnet_kernels.recurrent.gru import GRUKernel
-from itnet_kernels.recurrent.lstm import LSTMKernel
+from itnet_kernels import GRU, LSTM, GRUKernel, LSTMKernel
+from itnet_kernels.numerics.newton import SolverReport
 from itnet_kernels.recurrent.recurrent import RecurrentKernel
-from itnet_kernels.recurrent.layers import GRU, LSTM
 from itnet_registry import create_model
 
 KERNELS: dict[str, type[RecurrentKernel]] = {"lstm": LSTMKernel, "gru": GRUKernel}
@@ -154,8 +154,8 @@ def test_gates_near_0_and_near_1_stay_finite_over_16000_points(name: str) -> Non
             states, _ = kernel.states(field, field)
             row_sums = (kernel.tile(query[:, rows], key) * inside).sum(-1).transpose(1, 2)
         potential, drive = (term.requires_grad_() for term in key)
-        points = Points((potential, drive), field.positions, field.weights)
-        integral = kernel.integrate(points._replace(terms=potential), points, field.values.new_ones(1, steps, 4, 1))
+        ones = field.values.new_ones(1, steps, 4, 1)
+        integral = kernel.integrate(Problem(kernel, field.points, field.points, potential, (potential, drive), ones))
         close(row_sums, integral[:, rows, :, 0], 1e-3 if dtype == torch.float32 else 1e-9)
         if name == "gru":
             close(states, integral[..., 0], 1e-3 if dtype == torch.float32 else 1e-9)
@@ -176,16 +176,23 @@ def test_newtons_method_gives_the_stepped_layer_and_its_gradients(
     stepped = LAYERS[name](5, 4, **options).double()
     solved = LAYERS[name](5, 4, **options, solver="newton", tolerance=1e-12).double()
     solved.load_state_dict(stepped.state_dict())
-    results = []
-    for layer in (stepped, solved):
-        field = line(points)
-        out = layer(field.with_values(field.values.requires_grad_())).values
-        results.append((out, *torch.autograd.grad(out.square().sum(), [field.values, *layer.parameters()])))
+    results, reports = [], list[SolverReport]()
+    solve = RecurrentKernel.solve
+
+    def record(kernel: RecurrentKernel, *arguments: Any) -> tuple[Tensor, SolverReport]:
+        states, report = solve(kernel, *arguments)
+        reports.append(report)
+        return states, report
+
+    with patch.object(RecurrentKernel, "solve", record):
+        for layer in (stepped, solved):
+            field = line(points)
+            out = layer(field.with_values(field.values.requires_grad_())).values
+            results.append((out, *torch.autograd.grad(out.square().sum(), [field.values, *layer.parameters()])))
     for mine, theirs in zip(*results[::-1], strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-9)
-    for each in solved.operators:
-        assert each.kernel.report.converged
-        assert each.kernel.report.residual <= 1e-12
+    assert len(reports) == len(solved.operators)
+    assert all(report.converged and report.residual <= 1e-12 for report in reports)
 
 
 @both
@@ -195,9 +202,9 @@ def test_what_newtons_method_cannot_solve_is_stepped_with_a_warning(name: str, c
     with caplog.at_level(logging.WARNING, logger="itnet_kernels"):
         found = hurried(field).values
     assert torch.equal(found, stepped(field).values)
-    assert (hurried.kernel.report.converged, hurried.kernel.report.iterations) == (False, 1)
+    _, report = hurried.kernel.solve(field.values)
+    assert (report.converged, report.iterations) == (False, 1)
     assert "after 1 iterations, over the tolerance 1.0e-12; stepping" in caplog.text
-    assert stepped.kernel.report is None
 
 
 @both
@@ -235,17 +242,3 @@ def test_a_model_learns_with_it(name: str) -> None:
     weights = dict(model.trunk.blocks[0].operator.kernel.named_parameters())
     assert set(weights) == {f"recurrence.{each}_l0" for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights.values())
-
-
-class Overwritten(GRUKernel):
-    """Its report is always another thread's, which steps."""
-
-    report = property(lambda self: None, lambda self, report: None)
-
-
-def test_a_path_does_not_depend_on_the_report_of_another_thread() -> None:
-    values = torch.randn(2, 7, 4, dtype=torch.float64)
-    kernel, own = (each(4, solver="newton", axis=0).double() for each in (Overwritten, GRUKernel))
-    own.load_state_dict(kernel.state_dict())
-    found, expected = (each.path(values, each.initial_state(values)) for each in (kernel, own))
-    torch.testing.assert_close(found, expected)

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from itnet_core import AutoEvaluator, DenseEvaluator, DerivativeError, Field, IntegralOperator
 from itnet_kernels.numerics import selective_scan as blocks
-from itnet_kernels.state_space.mamba import MambaKernel
 from itnet_kernels.numerics.selective_scan import selective_scan
+from itnet_kernels.state_space.mamba import MambaKernel
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}
 
