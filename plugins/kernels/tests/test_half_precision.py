@@ -79,7 +79,7 @@ EVALUATORS = [DenseEvaluator(), TiledEvaluator(key_tile=5), AutoEvaluator()]
 @pytest.mark.parametrize("evaluator", EVALUATORS)
 def test_a_low_rank_kernel_reads_positions_that_float16_does_not_hold(evaluator: Evaluator) -> None:
     torch.manual_seed(0)
-    kernel = LowRankKernel(8, position_dim=1)
+    kernel: Any = LowRankKernel(8, position_dim=1)
     with torch.no_grad():  # trained on such positions
         kernel.query_factor[0].weight[:, 8:] *= 1e-5
         kernel.key_factor[0].weight[:, 8:] *= 1e-5

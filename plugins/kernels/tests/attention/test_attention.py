@@ -26,7 +26,7 @@ from itnet_core import (
 from itnet_kernels import AttentionKernel
 from itnet_kernels.attention.places import alibi_slopes, rotate
 
-EXACT = {"rtol": 1e-9, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
 def timeline(values: Tensor, weights: Tensor | None = None) -> Field:
@@ -42,14 +42,16 @@ def like(reference: nn.MultiheadAttention, **options: Any) -> IntegralOperator:
     dim = reference.embed_dim
     kernel = AttentionKernel(dim, heads=reference.num_heads, bias=True, **options)
     operator = IntegralOperator(dim, kernel, pointwise=False).double()
+    value: Any = operator.value
+    output: Any = operator.output
     with torch.no_grad():
-        linears = (kernel.query, kernel.key, operator.value[0])
+        linears = (kernel.query, kernel.key, value[0])
         for linear, weight, bias in zip(
             linears, reference.in_proj_weight.chunk(3), reference.in_proj_bias.chunk(3), strict=True
         ):
             linear.weight.copy_(weight)
             linear.bias.copy_(bias)
-        operator.output[1].load_state_dict(reference.out_proj.state_dict())
+        output[1].load_state_dict(reference.out_proj.state_dict())
     return operator
 
 
@@ -101,7 +103,7 @@ def test_it_is_multi_head_attention(
 def test_groups_share_keys_and_values() -> None:
     torch.manual_seed(0)
     kernel = AttentionKernel(12, heads=6, key_heads=2)
-    operator = IntegralOperator(12, kernel, pointwise=False).double()
+    operator: Any = IntegralOperator(12, kernel, pointwise=False).double()
     field = timeline(torch.randn(2, 7, 12, dtype=torch.float64))
     q = kernel.query(field.values).unflatten(-1, (6, 2)).transpose(1, 2)
     k = kernel.key(field.values).unflatten(-1, (2, 2)).transpose(1, 2)
@@ -211,7 +213,8 @@ class Merged(Sampler):
     """Half as many points: the means of two that follow each other."""
 
     def forward(self, query: Field, key: Field) -> Field:
-        return Field(*(part.unflatten(1, (-1, 2)).mean(2) for part in (key.values, key.positions)))
+        values, positions = (torch.unflatten(part, 1, (-1, 2)).mean(2) for part in (key.values, key.positions))
+        return Field(values, positions)
 
 
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4)])

@@ -14,13 +14,14 @@ from torch.nn import functional as F
 from itnet_core import AutoEvaluator, DenseEvaluator, Field, IntegralOperator, ShapeError
 from itnet_kernels.attention.linear_attention import LinearAttentionKernel
 
-EXACT = {"rtol": 1e-9, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
 def looped(kernel: LinearAttentionKernel, field: Field, values: Tensor) -> Tensor:
     """Return eqs. 16–20 of the paper (arXiv 2006.16236), step by step."""
     queries, keys = (
-        F.elu(linear(field.values)).unflatten(-1, (kernel.heads, -1)) + 1 for linear in (kernel.query, kernel.key)
+        torch.unflatten(F.elu(linear(field.values)), -1, (kernel.heads, -1)) + 1
+        for linear in (kernel.query, kernel.key)
     )
     memory, total, out = torch.zeros(()), torch.zeros(()), []
     for step in range(values.shape[1]):

@@ -13,7 +13,7 @@ from torch import Tensor
 from itnet_core import AutoEvaluator, DenseEvaluator, Field, IntegralOperator, ShapeError
 from itnet_kernels.attention.retention import RetentionKernel
 
-EXACT = {"rtol": 1e-9, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
 def timeline(values: Tensor) -> Field:

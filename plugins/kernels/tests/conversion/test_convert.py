@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 from transformers import BertConfig, BertModel
 
-from itnet_core import DenseEvaluator, IntegralOperator, ShapeError
+from itnet_core import DenseEvaluator, IntegralOperator, Problem, ShapeError
 from itnet_kernels import ConversionError, convert, convert_model
 
-EXACT = {"rtol": 1e-9, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
 def multihead(dim: int, heads: int, **options: Any) -> nn.MultiheadAttention:
@@ -109,12 +109,14 @@ def test_bert(implementation: str) -> None:
     torch.manual_seed(0)
     config = BertConfig(vocab_size=50, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=16)
     config._attn_implementation = implementation
-    model = BertModel(config).double().eval()
+    model: Any = BertModel(config).double()
+    model.eval()
     ids, mask = torch.randint(50, (3, 7)), torch.tensor([[1] * 7, [1] * 4 + [0] * 3, [1] + [0] * 6])
     for inputs in ({"input_ids": ids}, {"input_ids": ids, "attention_mask": mask}):
         expected = model(**inputs).last_hidden_state
         counts = inputs.get("attention_mask", torch.ones_like(ids)).bool()
-        twin = BertModel(config).double().eval()
+        twin: Any = BertModel(config).double()
+        twin.eval()
         twin.load_state_dict(model.state_dict())
         report = convert_model(twin)
         assert report.converted == {f"encoder.layer.{n}.attention.self": "BertSelfAttention" for n in range(2)}
@@ -208,9 +210,9 @@ def test_what_cannot_be_converted_exactly_is_refused_by_name() -> None:
 class Counting(DenseEvaluator):
     calls = 0
 
-    def __call__(self, *given: Any) -> Tensor:
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
         self.calls += 1
-        return super().__call__(*given)
+        return super().evaluate(problem)
 
 
 def test_an_encoder_with_padding_takes_the_converted_layers() -> None:
@@ -237,7 +239,7 @@ def test_what_hooks_may_change_is_refused_by_name() -> None:
     model = nn.Sequential(
         nn.utils.weight_norm(nn.Conv1d(3, 4, 3)),
         nn.utils.spectral_norm(nn.Conv1d(3, 4, 3)),
-        prune.l1_unstructured(nn.Conv1d(3, 4, 3), "weight", amount=0.5),
+        prune.l1_unstructured(nn.Conv1d(3, 4, 3), "weight", amount=0.5),  # type: ignore[no-untyped-call]
         nn.utils.weight_norm(nn.LSTM(4, 8), "weight_hh_l0"),
         hooked,
         nn.Conv1d(3, 4, 3),
@@ -267,7 +269,7 @@ def test_arguments_that_torch_refuses_are_refused() -> None:
 
 def test_relative_positions_of_older_transformers_are_refused() -> None:
     config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=9)
-    model = BertModel(config)
+    model: Any = BertModel(config)
     model.encoder.layer[0].attention.self.position_embedding_type = "relative_key"
     report = convert_model(model)
     assert not report.converted

@@ -29,7 +29,7 @@ MAKERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "LSTM": (lambda: nn.LSTM(4, 5, num_layers=2, bidirectional=True, batch_first=True), (2, 6, 4)),
     "GRU": (lambda: nn.GRU(4, 5, bias=False, batch_first=True), (2, 6, 4)),
     "attention": (lambda: nn.MultiheadAttention(8, 2, batch_first=True), (2, 5, 8)),
-    "Bert": (lambda: BertSelfAttention(bert_config()), (2, 5, 8)),
+    "Bert": (lambda: BertSelfAttention(bert_config()), (2, 5, 8)),  # type: ignore[no-untyped-call]
     "Mamba": (lambda: MambaMixer(transformers.MambaConfig(**MAMBA, use_bias=True), 0), (2, 7, 8)),
     "Mamba2": (
         lambda: Mamba2Mixer(transformers.Mamba2Config(**MAMBA, num_heads=4, head_dim=4, n_groups=2), 0),
@@ -37,11 +37,12 @@ MAKERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     ),
 }
 TORCHS = ["Conv1d", "Conv2d", "Conv3d", "LSTM", "GRU", "attention"]
-EXACT = {"rtol": 1e-5, "atol": 1e-6}
+EXACT: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
 
 
 def bert_config() -> Any:
-    return transformers.BertConfig(hidden_size=8, num_attention_heads=2, attn_implementation="sdpa")
+    options: dict[str, Any] = {"attn_implementation": "sdpa"}
+    return transformers.BertConfig(hidden_size=8, num_attention_heads=2, **options)
 
 
 def call(layer: nn.Module, x: Tensor) -> list[Tensor]:
@@ -263,7 +264,13 @@ class Asking(nn.Module):
 
 
 def test_models_that_ask_their_layers_go_on_working() -> None:
-    vision = {"image_size": 16, "patch_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision: dict[str, Any] = {
+        "image_size": 16,
+        "patch_size": 8,
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     config = transformers.ViTConfig(**vision, intermediate_size=8)
     models: list[tuple[nn.Module, Tensor]] = [
         (Asking(), torch.randn(2, 4, 7)),

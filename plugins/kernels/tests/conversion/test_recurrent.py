@@ -18,7 +18,7 @@ from itnet_kernels.conversion.recurrent import FieldRecurrent
 
 KINDS = {"lstm": nn.LSTM, "gru": nn.GRU}
 EVALUATORS: dict[str, Evaluator | None] = {
-    "shortcut": None,
+    "fast path": None,
     "dense": DenseEvaluator(),
     "tiled": TiledEvaluator(query_tile=3, key_tile=4),
 }
@@ -29,7 +29,7 @@ def module(kind: str, dim: int = 5, hidden: int = 4, **options: Any) -> nn.LSTM 
     return KINDS[kind](dim, hidden, **{"batch_first": True, **options}).double()
 
 
-def on_fields(theirs: nn.LSTM | nn.GRU, evaluator: str = "shortcut") -> FieldRecurrent:
+def on_fields(theirs: nn.LSTM | nn.GRU, evaluator: str = "fast path") -> FieldRecurrent:
     """Return the converted module, which goes through the layers on fields even where torch's would do."""
     ours = FieldRecurrent(theirs, EVALUATORS[evaluator])
     ours.steps = False
@@ -50,8 +50,8 @@ def close(found: Any, expected: Any) -> None:
 
 
 def gradients(results: Any, inputs: list[Tensor]) -> list[Tensor]:
-    target = sum(t.flatten() @ torch.linspace(-1, 1, t.numel(), dtype=t.dtype) for t in tensors(results))
-    return list(torch.autograd.grad(target, inputs, retain_graph=True))
+    parts = [t.flatten() @ torch.linspace(-1, 1, t.numel(), dtype=t.dtype) for t in tensors(results)]
+    return list(torch.autograd.grad(torch.stack(parts).sum(), inputs, retain_graph=True))
 
 
 def initial(kind: str, count: int, batch: int, hidden: int = 4) -> Any:
@@ -113,8 +113,8 @@ def test_the_layouts_of_torch_are_taken(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_are_shared_wherever_it_stands(kind: str) -> None:
-    theirs = module(kind, num_layers=2, bidirectional=True)
-    model = nn.ModuleDict({"recurrence": theirs})
+    theirs: Any = module(kind, num_layers=2, bidirectional=True)
+    model: Any = nn.ModuleDict({"recurrence": theirs})
     before = {id(p) for p in model.parameters()}
     report = convert_model(model)
     assert report.converted == {"recurrence": KINDS[kind].__name__}

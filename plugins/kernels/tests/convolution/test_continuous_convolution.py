@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from itnet_core import ConfigError, DenseEvaluator, Field, IntegralOperator, ShapeError
 from itnet_kernels.convolution.continuous_convolution import ContinuousConvolutionKernel
 
-EXACT = {"rtol": 1e-9, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
 @pytest.mark.parametrize("network", ["mlp", "siren"])

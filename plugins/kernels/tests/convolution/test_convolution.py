@@ -16,8 +16,8 @@ from itnet_kernels import convert
 from itnet_kernels.convolution.convolution import ConvolutionKernel
 from itnet_kernels.errors import ConversionError
 
-EXACT = {"rtol": 1e-9, "atol": 1e-10}
-CLASSES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
+CLASSES: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 @st.composite
@@ -72,7 +72,7 @@ def by_an_operator(module: Any, evaluator: Any, x: Tensor) -> Tensor:
     operator.value.weight, operator.output.bias = module.weight, module.bias
     key = on_numbers(x, [0] * dimensions, (1,) * dimensions)
     found: Tensor = operator(query, key).values
-    return found.transpose(1, 2).unflatten(-1, shape[2:])
+    return torch.unflatten(found.transpose(1, 2), -1, shape[2:])
 
 
 def by_its_layer(module: Any, evaluator: Any, x: Tensor) -> Tensor:
@@ -101,7 +101,8 @@ def test_it_is_torchs_convolution(
     batch: int,
 ) -> None:
     torch.manual_seed(0)
-    reference, sizes = drawn[0].double(), drawn[1]
+    reference: Any = drawn[0].double()
+    sizes = drawn[1]
     x = torch.randn(batch, reference.in_channels, *sizes, dtype=torch.float64, requires_grad=True)
     expected, found = reference(x), way(reference, evaluator, x)
     torch.testing.assert_close(found, expected, **EXACT)
@@ -121,7 +122,7 @@ def test_its_fast_path_is_taken_wherever_torchs_convolution_applies(monkeypatch:
 def test_a_field_on_a_grid_is_convolved_with_itself() -> None:
     torch.manual_seed(0)
     reference = nn.Conv2d(5, 5, 3, padding="same").double()
-    operator = IntegralOperator(5, ConvolutionKernel(5), pointwise=False).double()
+    operator: Any = IntegralOperator(5, ConvolutionKernel(5), pointwise=False).double()
     operator.value.weight, operator.output.bias = reference.weight, reference.bias
     image = torch.randn(2, 6, 7, 5, dtype=torch.float64)
     expected = reference(image.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
@@ -146,7 +147,7 @@ def test_frames_of_a_film_do_not_mix() -> None:
     operator = IntegralOperator(2, ConvolutionKernel(2, spacing=0.5), pointwise=False)
     images = [Field.on_grid(torch.randn(1, 4, 4, 2), axes="yx") for _ in range(2)]
     late = [Field(f.values, f.positions + torch.tensor([float(t), 0, 0, 0])) for t, f in enumerate(images)]
-    film = Field(*(torch.cat(parts, dim=1) for parts in zip(*((f.values, f.positions) for f in late), strict=True)))
+    film = Field(torch.cat([f.values for f in late], dim=1), torch.cat([f.positions for f in late], dim=1))
     found = operator(film).values.split(16, dim=1)
     for image, frame in zip(images, found, strict=True):
         torch.testing.assert_close(frame, operator(image).values)
@@ -156,7 +157,7 @@ def test_a_causal_convolution_sees_the_last_taps() -> None:
     torch.manual_seed(0)
     reference = nn.Conv1d(4, 4, 3, dilation=2, groups=4, padding=4).double()
     kernel = ConvolutionKernel(4, kernel_size=[3], dilation=[2], groups=4, axes="t", causal=True)
-    operator = IntegralOperator(4, kernel, pointwise=False).double()
+    operator: Any = IntegralOperator(4, kernel, pointwise=False).double()
     operator.value.weight, operator.output.bias = reference.weight, reference.bias
     series = torch.randn(2, 9, 4, dtype=torch.float64)
     expected = reference(series.transpose(1, 2))[..., :9].transpose(1, 2)

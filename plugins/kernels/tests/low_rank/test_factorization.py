@@ -213,7 +213,7 @@ def test_a_models_kernels_are_replaced_and_saved(tmp_path: Path) -> None:
     assert torch.linalg.norm(model(field) - expected) < 2 * worst * torch.linalg.norm(expected)
     assert not torch.equal(model(field), expected)
     save_model(model, tmp_path / "model")
-    again = load_model(tmp_path / "model")
+    again: Any = load_model(tmp_path / "model")
     assert isinstance(again.trunk.blocks[1].operator.kernel, SkeletonKernel)
     torch.testing.assert_close(again(field), model(field), rtol=0, atol=0)
 
@@ -300,7 +300,7 @@ def test_what_is_frozen_or_evaluated_stays_so() -> None:
     operator = IntegralOperator(DIM, mlp()).double()
     operator.kernel.requires_grad_(False)
     model = nn.ModuleDict({"operator": operator, "still": nn.Dropout().eval()})
-    model.forward = lambda field, key: operator(key=key, query=field)  # type: ignore[method-assign]
+    model.forward = lambda field, key: operator(key=key, query=field)
     factorize_model(model.train(), fields(points=50), fields(points=70), rank=4)
     kernel: Any = operator.kernel
     assert isinstance(kernel, SkeletonKernel)

@@ -31,12 +31,12 @@ def by_pairs(q: Tensor, k: Tensor, v: Tensor, potentials: Tensor) -> Tensor:
 @pytest.mark.parametrize("fall", FALLS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_the_sums_over_chunks_are_those_over_pairs(fall: float, dtype: torch.dtype) -> None:
-    *inputs, potentials = sides(fall, dtype)
+    q, k, v, potentials = sides(fall, dtype)
     if dtype == torch.float32:  # whose range sets the chunks
         assert _chunk_size(potentials, dtype) == FALLS[fall]
-    expected = by_pairs(*(each.double() for each in inputs), potentials)
+    expected = by_pairs(q.double(), k.double(), v.double(), potentials)
     tolerance = 1e-6 if dtype == torch.float32 else 1e-13
-    found = decayed_sums(*inputs, potentials).double()
+    found = decayed_sums(q, k, v, potentials).double()
     torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
 
 
@@ -51,7 +51,7 @@ def test_their_gradients_are_too(fall: float) -> None:
 
 def test_decays_that_end_the_range_of_a_number_stay_finite() -> None:
     for fall in (1e3, 1e6):
-        *inputs, potentials = (each.requires_grad_() for each in sides(fall, torch.float32))
-        out = decayed_sums(*inputs, potentials)
-        gradients = torch.autograd.grad(out.square().sum(), [*inputs, potentials])
+        q, k, v, potentials = (side.requires_grad_() for side in sides(fall, torch.float32))
+        out = decayed_sums(q, k, v, potentials)
+        gradients = torch.autograd.grad(out.square().sum(), [q, k, v, potentials])
         assert all(bool(each.isfinite().all()) for each in (out, *gradients))

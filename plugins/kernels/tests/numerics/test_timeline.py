@@ -54,8 +54,8 @@ def test_differences_of_huge_sums_survive() -> None:
 
 def test_order_is_of_times_alone() -> None:
     def ordered(query: Tensor, key: Tensor, axis: int) -> bool:
-        sides = (Points(side, torch.ones(side.shape[:2])) for side in (query, key))
-        return in_order(*sides, Support(causal=axis))
+        sides = [Points(side, torch.ones(side.shape[:2])) for side in (query, key)]
+        return in_order(sides[0], sides[1], Support(causal=axis))
 
     positions = torch.rand(2, 6, 4)
     positions[..., 1] = torch.arange(6.0)

@@ -236,9 +236,9 @@ def test_channels_that_are_heads_are_those_of_the_result() -> None:
 def test_a_model_learns_with_it(name: str) -> None:
     torch.manual_seed(0)
     encoder = {"name": "itnet-core/field", "channels": 3}
-    model = create_model("itnet-nano", encoder=encoder, kernel=name, head={"name": "classify", "classes": 2})
+    model: Any = create_model("itnet-nano", encoder=encoder, kernel=name, head={"name": "classify", "classes": 2})
     field = Field(torch.randn(2, 6, 3), torch.rand(2, 6, 4))
-    nn.functional.cross_entropy(model(field), torch.tensor([0, 1])).backward()
+    nn.functional.cross_entropy(model(field), torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
     weights = dict(model.trunk.blocks[0].operator.kernel.named_parameters())
     assert set(weights) == {f"recurrence.{each}_l0" for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights.values())

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator
 from itnet_kernels.state_space.mamba2 import Mamba2Kernel
 
-EXACT = {"rtol": 1e-9, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
 def timeline(values: Tensor) -> Field:
@@ -81,7 +81,7 @@ def test_steps_keep_their_bounds() -> None:
 def test_sixteen_thousand_steps_in_float32(bias: float) -> None:
     """Gates near 1 and near 0: within 1e-4 of float64, relative to the largest result, gradients too."""
     torch.manual_seed(0)
-    operator = IntegralOperator(4, Mamba2Kernel(4, heads=2, state=3), pointwise=False)
+    operator: Any = IntegralOperator(4, Mamba2Kernel(4, heads=2, state=3), pointwise=False)
     with torch.no_grad():
         operator.kernel.step_bias.fill_(bias)
     inputs = torch.randn(1, 2**14, 4, requires_grad=True)

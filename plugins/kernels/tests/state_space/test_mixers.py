@@ -47,7 +47,7 @@ def test_it_is_the_mixer_of_transformers(
     """In float64, where theirs asks for float32 too; values and gradients, to 1e-9 of the largest number."""
     theirs = mixer(kind, **options).double()
     ours = FieldMamba(theirs)
-    to = torch.Tensor.to
+    to: Any = torch.Tensor.to
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     monkeypatch.setattr(
         torch.Tensor, "to", lambda x, *a, **k: to(x, *(torch.float64 if i is torch.float32 else i for i in a), **k)

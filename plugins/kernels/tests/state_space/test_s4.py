@@ -14,7 +14,7 @@ from torch import Tensor
 from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator
 from itnet_kernels.state_space.s4 import S4Kernel, hippo_legs
 
-EXACT = {"rtol": 1e-9, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
 def timeline(values: Tensor, apart: int = 1) -> Field:

@@ -13,7 +13,7 @@ from torch import Tensor
 from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator, ShapeError
 from itnet_kernels.state_space.s4d import S4DKernel
 
-EXACT = {"rtol": 1e-9, "atol": 1e-10}
+EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
 def looped(kernel: S4DKernel, inputs: Tensor, times: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def test_it_is_the_recurrence(evaluator: Any, batch: int, dim: int, modes: int, 
 def test_sixteen_thousand_steps_in_float32(decay: float) -> None:
     """Within 1e-5 of float64, relative to the largest result, for modes that hardly decay and that vanish at once."""
     torch.manual_seed(0)
-    operator = IntegralOperator(4, S4DKernel(4, state=8, step_max=1.0), pointwise=False)
+    operator: Any = IntegralOperator(4, S4DKernel(4, state=8, step_max=1.0), pointwise=False)
     with torch.no_grad():
         operator.kernel.log_decay.fill_(torch.tensor(decay).log())
     inputs, positions = torch.randn(1, 2**14, 4), torch.zeros(1, 2**14, 4)
