@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from itnet_core import DenseEvaluator, Field, IntegralOperator, Kernel
 from itnet_kernels.attention.linear_attention import LinearAttentionKernel
@@ -28,13 +28,6 @@ ROUNDED = ("s4", "mamba2")
 """By FFT, or in chunks whose form depends on the decay: later points may change the rounding of a sum."""
 
 
-def timeline(values: Tensor) -> Field:
-    """Return values at 0, 1, 2, … on the time axis."""
-    positions = values.new_zeros(*values.shape[:2], 4)
-    positions[..., 0] = torch.arange(values.shape[1])
-    return Field(values, positions)
-
-
 def operator(name: str) -> IntegralOperator:
     """Return an operator with the kernel, in float64."""
     torch.manual_seed(0)
@@ -43,7 +36,7 @@ def operator(name: str) -> IntegralOperator:
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_the_future_changes_nothing_in_the_past(name: str) -> None:
+def test_the_future_changes_nothing_in_the_past(timeline: Callable[..., Field], name: str) -> None:
     """Not by a bit, but for rounding."""
     values = torch.randn(2, 150, 4, dtype=torch.float64)
     changed = values.clone()
@@ -58,7 +51,7 @@ def test_the_future_changes_nothing_in_the_past(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_fast_paths_apply_to_a_timeline(name: str) -> None:
+def test_fast_paths_apply_to_a_timeline(timeline: Callable[..., Field], name: str) -> None:
     """Sixteen thousand points: the sum over pairs would take 1 GB for each head; float32 agrees to 1e-4."""
     ours = operator(name)
     values = torch.randn(1, 2**14, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,14 +28,6 @@ from itnet_kernels import AttentionKernel
 from itnet_kernels.attention.places import alibi_slopes, rotate
 
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
-
-
-def timeline(values: Tensor, weights: Tensor | None = None) -> Field:
-    """Return values at 0, 1, 2, … on the time axis."""
-    batch, points, _ = values.shape
-    positions = torch.zeros(batch, points, 4, dtype=values.dtype)
-    positions[..., 0] = torch.arange(points)
-    return Field(values, positions, torch.ones(batch, points, dtype=values.dtype) if weights is None else weights)
 
 
 def like(reference: nn.MultiheadAttention, **options: Any) -> IntegralOperator:
@@ -66,7 +59,14 @@ def like(reference: nn.MultiheadAttention, **options: Any) -> IntegralOperator:
     mode=st.sampled_from(["self", "cross", "causal", "padded"]),
 )
 def test_it_is_multi_head_attention(
-    evaluator: Any, batch: int, heads: int, width: int, queries: int, keys: int, mode: str
+    timeline: Callable[..., Field],
+    evaluator: Any,
+    batch: int,
+    heads: int,
+    width: int,
+    queries: int,
+    keys: int,
+    mode: str,
 ) -> None:
     torch.manual_seed(0)
     dim = heads * width
@@ -100,7 +100,7 @@ def test_it_is_multi_head_attention(
         torch.testing.assert_close(mine, theirs, **EXACT)
 
 
-def test_groups_share_keys_and_values() -> None:
+def test_groups_share_keys_and_values(timeline: Callable[..., Field]) -> None:
     torch.manual_seed(0)
     kernel = AttentionKernel(12, heads=6, key_heads=2)
     operator: Any = IntegralOperator(12, kernel, pointwise=False).double()
@@ -112,7 +112,7 @@ def test_groups_share_keys_and_values() -> None:
     torch.testing.assert_close(operator(field).values, expected, **EXACT)
 
 
-def test_alibi_is_a_bias_of_the_scores() -> None:
+def test_alibi_is_a_bias_of_the_scores(timeline: Callable[..., Field]) -> None:
     torch.manual_seed(0)
     kernel = AttentionKernel(8, heads=4, alibi=True, support={"causal": "t"})
     operator = IntegralOperator(8, kernel, pointwise=False).double()
@@ -136,7 +136,7 @@ def test_rotation_turns_pairs_of_channels() -> None:
     torch.testing.assert_close(rotate(heads, places), torch.cat([turned.real, turned.imag], -1), **EXACT)
 
 
-def test_rotary_scores_depend_on_distances_alone() -> None:
+def test_rotary_scores_depend_on_distances_alone(timeline: Callable[..., Field]) -> None:
     torch.manual_seed(0)
     operator = IntegralOperator(8, AttentionKernel(8, heads=2, rotary=True)).double()
     field = timeline(torch.randn(1, 6, 8, dtype=torch.float64))
@@ -144,7 +144,7 @@ def test_rotary_scores_depend_on_distances_alone() -> None:
     torch.testing.assert_close(operator(moved).values, operator(field).values, **EXACT)
 
 
-def test_a_point_of_weight_two_is_two_points() -> None:
+def test_a_point_of_weight_two_is_two_points(timeline: Callable[..., Field]) -> None:
     torch.manual_seed(0)
     operator = IntegralOperator(8, AttentionKernel(8, heads=2), pointwise=False).double()
     values = torch.randn(1, 4, 8, dtype=torch.float64)
@@ -155,7 +155,7 @@ def test_a_point_of_weight_two_is_two_points() -> None:
     )
 
 
-def test_the_future_changes_nothing_in_the_past() -> None:
+def test_the_future_changes_nothing_in_the_past(timeline: Callable[..., Field]) -> None:
     torch.manual_seed(0)
     operator = IntegralOperator(8, AttentionKernel(8, heads=2, support={"causal": "t"})).double()
     values = torch.randn(1, 9, 8, dtype=torch.float64)
@@ -177,7 +177,7 @@ def test_what_cannot_be_is_refused() -> None:
 
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4)])
 @pytest.mark.parametrize("causal", [False, True])
-def test_numbers_may_be_added_to_the_scores(evaluator: Any, causal: bool) -> None:
+def test_numbers_may_be_added_to_the_scores(timeline: Callable[..., Field], evaluator: Any, causal: bool) -> None:
     torch.manual_seed(0)
     kernel = AttentionKernel(8, heads=4, support={"causal": "t"} if causal else {})
     operator = IntegralOperator(8, kernel, evaluator=evaluator, pointwise=False).double()
@@ -221,7 +221,9 @@ class Merged(Sampler):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("per_query", [False, True])
 @pytest.mark.parametrize("count", [5, 8])
-def test_a_bias_of_pairs_follows_the_nodes(evaluator: Any, causal: bool, per_query: bool, count: int) -> None:
+def test_a_bias_of_pairs_follows_the_nodes(
+    timeline: Callable[..., Field], evaluator: Any, causal: bool, per_query: bool, count: int
+) -> None:
     kernel = AttentionKernel(8, heads=4, support={"causal": "t"} if causal else {})
     operator = IntegralOperator(8, kernel, evaluator=evaluator, pointwise=False).double()
     field = timeline(torch.randn(2, 8, 8, dtype=torch.float64))
@@ -233,7 +235,7 @@ def test_a_bias_of_pairs_follows_the_nodes(evaluator: Any, causal: bool, per_que
     torch.testing.assert_close(operator(field, additive=bias).values, expected, **EXACT)
 
 
-def test_a_bias_of_pairs_that_are_merged_is_refused() -> None:
+def test_a_bias_of_pairs_that_are_merged_is_refused(timeline: Callable[..., Field]) -> None:
     operator = IntegralOperator(8, AttentionKernel(8, heads=4), Merged(8))
     field = timeline(torch.randn(2, 8, 8))
     message = r"additive\): found shape \(8, 8\); expected .* \(2, 4, 8, 4\)\. .* a sampler that selects some of them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,13 +15,6 @@ from itnet_core import AutoEvaluator, DenseEvaluator, Field, IntegralOperator, S
 from itnet_kernels.attention.retention import RetentionKernel
 
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
-
-
-def timeline(values: Tensor) -> Field:
-    """Return values at 0, 1, 2, … on the time axis."""
-    positions = values.new_zeros(*values.shape[:2], 4)
-    positions[..., 0] = torch.arange(values.shape[1])
-    return Field(values, positions)
 
 
 def looped(kernel: RetentionKernel, inputs: Tensor, values: Tensor) -> Tensor:
@@ -50,23 +44,26 @@ def looped(kernel: RetentionKernel, inputs: Tensor, values: Tensor) -> Tensor:
     steps=st.sampled_from([1, 7, 64, 65, 150]),
     rotary=st.booleans(),
 )
-def test_it_is_the_recurrence(evaluator: Any, batch: int, heads: int, half: int, steps: int, rotary: bool) -> None:
+def test_it_is_the_recurrence(
+    timeline: Callable[..., Field],
+    check_recurrence: Callable[..., None],
+    evaluator: Any,
+    batch: int,
+    heads: int,
+    half: int,
+    steps: int,
+    rotary: bool,
+) -> None:
     torch.manual_seed(0)
     dim = heads * 2 * half
     kernel = RetentionKernel(dim, heads=heads, rotary=rotary)
     operator = IntegralOperator(dim, kernel, evaluator=evaluator, pointwise=False).double()
     inputs = torch.randn(batch, steps, dim, dtype=torch.float64, requires_grad=True)
-    found = operator(timeline(inputs)).values
     expected = operator.output(looped(kernel, inputs, operator.value(inputs)))
-    torch.testing.assert_close(found, expected, **EXACT)
-    direction = torch.randn_like(expected)
-    leaves = [inputs, *operator.parameters()]
-    mine, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (found, expected))
-    for left, right in zip(mine, theirs, strict=True):
-        torch.testing.assert_close(left, right, **EXACT)
+    check_recurrence(operator, timeline(inputs), expected)
 
 
-def test_the_unit_is_the_length_of_a_step() -> None:
+def test_the_unit_is_the_length_of_a_step(timeline: Callable[..., Field]) -> None:
     torch.manual_seed(0)
     field = timeline(torch.randn(1, 9, 8, dtype=torch.float64))
     operator = IntegralOperator(8, RetentionKernel(8)).double()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,13 +20,6 @@ from itnet_kernels.state_space.mamba import MambaKernel
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
-def timeline(values: Tensor) -> Field:
-    """Return values at 0, 1, 2, … on the time axis."""
-    positions = values.new_zeros(*values.shape[:2], 4)
-    positions[..., 0] = torch.arange(values.shape[1])
-    return Field(values, positions)
-
-
 def looped(steps: Tensor, inputs: Tensor, rates: Tensor, to_state: Tensor, from_state: Tensor) -> Tensor:
     """Return h_t = e^{AΔ_t} h_{t−1} + B_t x_t, y_t = C_t h_t, step by step."""
     state, out = torch.zeros(()), []
@@ -41,22 +35,24 @@ def looped(steps: Tensor, inputs: Tensor, rates: Tensor, to_state: Tensor, from_
 @given(
     batch=st.integers(1, 2), dim=st.integers(1, 4), state=st.integers(1, 4), steps=st.sampled_from([1, 2, 7, 64, 100])
 )
-def test_it_is_the_recurrence(evaluator: Any, batch: int, dim: int, state: int, steps: int) -> None:
+def test_it_is_the_recurrence(
+    timeline: Callable[..., Field],
+    check_recurrence: Callable[..., None],
+    evaluator: Any,
+    batch: int,
+    dim: int,
+    state: int,
+    steps: int,
+) -> None:
     torch.manual_seed(0)
     kernel = MambaKernel(dim, state=state)
     operator = IntegralOperator(dim, kernel, evaluator=evaluator, pointwise=False).double()
     inputs = torch.randn(batch, steps, dim, dtype=torch.float64, requires_grad=True)
-    found = operator(timeline(inputs)).values
     delta = F.softplus(kernel.to_step(kernel.to_rank(inputs)))
     expected = looped(
         delta, delta * inputs, -kernel.log_decay.exp(), kernel.to_state(inputs), kernel.from_state(inputs)
     )
-    torch.testing.assert_close(found, expected, **EXACT)
-    direction = torch.randn_like(expected)
-    leaves = [inputs, *operator.parameters()]
-    mine, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (found, expected))
-    for left, right in zip(mine, theirs, strict=True):
-        torch.testing.assert_close(left, right, **EXACT)
+    check_recurrence(operator, timeline(inputs), expected)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -92,18 +88,12 @@ def test_second_derivatives_are_refused() -> None:
 
 
 @pytest.mark.parametrize("bias", [-12.0, 12.0])
-def test_sixteen_thousand_steps_in_float32(bias: float) -> None:
+def test_sixteen_thousand_steps_in_float32(
+    timeline: Callable[..., Field], check_float32: Callable[..., None], bias: float
+) -> None:
     """Gates near 1 and near 0: within 3e-4 of float64, relative to the largest result, gradients too."""
     torch.manual_seed(0)
     operator: Any = IntegralOperator(4, MambaKernel(4, state=3), pointwise=False)
     with torch.no_grad():
         operator.kernel.to_step.bias.fill_(bias)
-    inputs = torch.randn(1, 2**14, 4, requires_grad=True)
-    found = operator(timeline(inputs)).values
-    gradient = torch.autograd.grad(found.square().mean(), inputs)[0]
-    precise = inputs.detach().double().requires_grad_()
-    expected = operator.double()(timeline(precise)).values
-    precise_gradient = torch.autograd.grad(expected.square().mean(), precise)[0]
-    for low, high in ((found, expected), (gradient, precise_gradient)):
-        assert low.isfinite().all()
-        assert (low.double() - high).abs().max() <= 3e-4 * high.abs().max()
+    check_float32(operator, timeline(torch.randn(1, 2**14, 4)), 3e-4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,15 +14,6 @@ from torch.nn import functional as F
 
 from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator
 from itnet_kernels.state_space.mamba2 import Mamba2Kernel
-
-EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
-
-
-def timeline(values: Tensor) -> Field:
-    """Return values at 0, 1, 2, … on the time axis."""
-    positions = values.new_zeros(*values.shape[:2], 4)
-    positions[..., 0] = torch.arange(values.shape[1])
-    return Field(values, positions)
 
 
 def looped(kernel: Mamba2Kernel, inputs: Tensor, values: Tensor) -> Tensor:
@@ -52,24 +44,26 @@ def looped(kernel: Mamba2Kernel, inputs: Tensor, values: Tensor) -> Tensor:
     steps=st.sampled_from([1, 2, 7, 64, 65, 150]),
 )
 def test_it_is_the_recurrence(
-    evaluator: Any, batch: int, groups: int, of_a_group: int, width: int, state: int, steps: int
+    timeline: Callable[..., Field],
+    check_recurrence: Callable[..., None],
+    evaluator: Any,
+    batch: int,
+    groups: int,
+    of_a_group: int,
+    width: int,
+    state: int,
+    steps: int,
 ) -> None:
     torch.manual_seed(0)
     heads = groups * of_a_group
     kernel = Mamba2Kernel(heads * width, heads=heads, groups=groups, state=state)
     operator = IntegralOperator(heads * width, kernel, evaluator=evaluator, pointwise=False).double()
     inputs = torch.randn(batch, steps, heads * width, dtype=torch.float64, requires_grad=True)
-    found = operator(timeline(inputs)).values
     expected = operator.output(looped(kernel, inputs, operator.value(inputs)))
-    torch.testing.assert_close(found, expected, **EXACT)
-    direction = torch.randn_like(expected)
-    leaves = [inputs, *operator.parameters()]
-    mine, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (found, expected))
-    for left, right in zip(mine, theirs, strict=True):
-        torch.testing.assert_close(left, right, **EXACT)
+    check_recurrence(operator, timeline(inputs), expected)
 
 
-def test_steps_keep_their_bounds() -> None:
+def test_steps_keep_their_bounds(timeline: Callable[..., Field]) -> None:
     torch.manual_seed(0)
     kernel = Mamba2Kernel(8, clamp_min=0.2, clamp_max=0.3)
     field = timeline(10 * torch.randn(1, 50, 8))
@@ -78,21 +72,15 @@ def test_steps_keep_their_bounds() -> None:
 
 
 @pytest.mark.parametrize("bias", [-12.0, 12.0])
-def test_sixteen_thousand_steps_in_float32(bias: float) -> None:
+def test_sixteen_thousand_steps_in_float32(
+    timeline: Callable[..., Field], check_float32: Callable[..., None], bias: float
+) -> None:
     """Gates near 1 and near 0: within 1e-4 of float64, relative to the largest result, gradients too."""
     torch.manual_seed(0)
     operator: Any = IntegralOperator(4, Mamba2Kernel(4, heads=2, state=3), pointwise=False)
     with torch.no_grad():
         operator.kernel.step_bias.fill_(bias)
-    inputs = torch.randn(1, 2**14, 4, requires_grad=True)
-    found = operator(timeline(inputs)).values
-    gradient = torch.autograd.grad(found.square().mean(), inputs)[0]
-    precise = inputs.detach().double().requires_grad_()
-    expected = operator.double()(timeline(precise)).values
-    precise_gradient = torch.autograd.grad(expected.square().mean(), precise)[0]
-    for low, high in ((found, expected), (gradient, precise_gradient)):
-        assert low.isfinite().all()
-        assert (low.double() - high).abs().max() <= 1e-4 * high.abs().max()
+    check_float32(operator, timeline(torch.randn(1, 2**14, 4)), 1e-4)
 
 
 def test_uneven_groups_are_refused() -> None:

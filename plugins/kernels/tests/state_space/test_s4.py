@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,13 +16,6 @@ from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, Integr
 from itnet_kernels.state_space.s4 import S4Kernel, hippo_legs
 
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
-
-
-def timeline(values: Tensor, apart: int = 1) -> Field:
-    """Return values at every so many halves on the time axis."""
-    positions = values.new_zeros(*values.shape[:2], 4)
-    positions[..., 0] = 0.5 * apart * torch.arange(values.shape[1])
-    return Field(values, positions)
 
 
 def discrete(kernel: S4Kernel) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,19 +51,21 @@ def looped(kernel: S4Kernel, inputs: Tensor, apart: int) -> Tensor:
     steps=st.sampled_from([1, 2, 7, 40]),
     apart=st.integers(1, 3),
 )
-def test_it_is_the_recurrence(evaluator: Any, batch: int, dim: int, state: int, steps: int, apart: int) -> None:
+def test_it_is_the_recurrence(
+    timeline: Callable[..., Field],
+    check_recurrence: Callable[..., None],
+    evaluator: Any,
+    batch: int,
+    dim: int,
+    state: int,
+    steps: int,
+    apart: int,
+) -> None:
     torch.manual_seed(0)
     kernel = S4Kernel(dim, state=state, unit=0.5)
     operator = IntegralOperator(dim, kernel, evaluator=evaluator, pointwise=False).double()
     inputs = torch.randn(batch, steps, dim, dtype=torch.float64, requires_grad=True)
-    found = operator(timeline(inputs, apart)).values
-    expected = looped(kernel, inputs, apart)
-    torch.testing.assert_close(found, expected, **EXACT)
-    direction = torch.randn_like(expected)
-    leaves = [inputs, *operator.parameters()]
-    mine, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (found, expected))
-    for left, right in zip(mine, theirs, strict=True):
-        torch.testing.assert_close(left, right, **EXACT)
+    check_recurrence(operator, timeline(inputs, step=0.5 * apart), looped(kernel, inputs, apart))
 
 
 @pytest.mark.parametrize("lags", [1, 2, 63, 300])
@@ -94,15 +90,11 @@ def test_it_starts_as_hippo() -> None:
     torch.testing.assert_close(found, -torch.arange(1, 7, dtype=torch.float64), rtol=1e-6, atol=0)
 
 
-def test_sixteen_thousand_steps_in_float32() -> None:
-    """Within 1e-5 of float64, relative to the largest result."""
+def test_sixteen_thousand_steps_in_float32(timeline: Callable[..., Field], check_float32: Callable[..., None]) -> None:
+    """Within 1e-5 of float64, relative to the largest number, of results and gradients."""
     torch.manual_seed(0)
     operator = IntegralOperator(2, S4Kernel(2, state=8, unit=0.5), pointwise=False)
-    inputs = torch.randn(1, 2**14, 2)
-    found = operator(timeline(inputs)).values
-    expected = operator.double()(timeline(inputs.double())).values
-    assert found.isfinite().all()
-    assert (found.double() - expected).abs().max() <= 1e-5 * expected.abs().max()
+    check_float32(operator, timeline(torch.randn(1, 2**14, 2)), 1e-5)
 
 
 def test_more_states_than_can_begin_in_a_second_are_refused() -> None:

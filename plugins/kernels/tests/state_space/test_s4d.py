@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,8 +13,6 @@ from torch import Tensor
 
 from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator, ShapeError
 from itnet_kernels.state_space.s4d import S4DKernel
-
-EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 
 
 def looped(kernel: S4DKernel, inputs: Tensor, times: Tensor) -> Tensor:
@@ -38,7 +37,9 @@ def looped(kernel: S4DKernel, inputs: Tensor, times: Tensor) -> Tensor:
     steps=st.sampled_from([1, 2, 7, 64, 150]),
     even=st.booleans(),
 )
-def test_it_is_the_recurrence(evaluator: Any, batch: int, dim: int, modes: int, steps: int, even: bool) -> None:
+def test_it_is_the_recurrence(
+    check_recurrence: Callable[..., None], evaluator: Any, batch: int, dim: int, modes: int, steps: int, even: bool
+) -> None:
     torch.manual_seed(0)
     kernel = S4DKernel(dim, state=2 * modes, unit=0.5)
     operator = IntegralOperator(dim, kernel, evaluator=evaluator, pointwise=False).double()
@@ -47,29 +48,19 @@ def test_it_is_the_recurrence(evaluator: Any, batch: int, dim: int, modes: int, 
     times = times if even else times + 0.3 * torch.rand(steps, dtype=torch.float64)
     positions = torch.zeros(batch, steps, 4, dtype=torch.float64)
     positions[..., 0] = 0.5 * times
-    found = operator(Field(inputs, positions)).values
-    expected = looped(kernel, inputs, times)
-    torch.testing.assert_close(found, expected, **EXACT)
-    direction = torch.randn_like(expected)
-    leaves = [inputs, *operator.parameters()]
-    mine, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (found, expected))
-    for left, right in zip(mine, theirs, strict=True):
-        torch.testing.assert_close(left, right, **EXACT)
+    check_recurrence(operator, Field(inputs, positions), looped(kernel, inputs, times))
 
 
 @pytest.mark.parametrize("decay", [1e-9, 1e2])
-def test_sixteen_thousand_steps_in_float32(decay: float) -> None:
-    """Within 1e-5 of float64, relative to the largest result, for modes that hardly decay and that vanish at once."""
+def test_sixteen_thousand_steps_in_float32(
+    timeline: Callable[..., Field], check_float32: Callable[..., None], decay: float
+) -> None:
+    """Within 1e-5 of float64, relative to the largest number, for modes that hardly decay and that vanish at once."""
     torch.manual_seed(0)
     operator: Any = IntegralOperator(4, S4DKernel(4, state=8, step_max=1.0), pointwise=False)
     with torch.no_grad():
         operator.kernel.log_decay.fill_(torch.tensor(decay).log())
-    inputs, positions = torch.randn(1, 2**14, 4), torch.zeros(1, 2**14, 4)
-    positions[..., 0] = torch.arange(2**14)
-    found = operator(Field(inputs, positions)).values
-    expected = operator.double()(Field(inputs.double(), positions.double())).values
-    assert found.isfinite().all()
-    assert (found.double() - expected).abs().max() <= 1e-5 * expected.abs().max()
+    check_float32(operator, timeline(torch.randn(1, 2**14, 4)), 1e-5)
 
 
 def test_what_cannot_be_is_refused() -> None:
