@@ -36,7 +36,7 @@ def operator(name: str) -> IntegralOperator:
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_the_future_changes_nothing_in_the_past(timeline: Callable[..., Field], name: str) -> None:
+def test_it_is_causal(timeline: Callable[..., Field], name: str) -> None:
     """Not by a bit, but for rounding."""
     values = torch.randn(2, 150, 4, dtype=torch.float64)
     changed = values.clone()

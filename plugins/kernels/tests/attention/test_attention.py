@@ -155,7 +155,7 @@ def test_a_point_of_weight_two_is_two_points(timeline: Callable[..., Field]) -> 
     )
 
 
-def test_the_future_changes_nothing_in_the_past(timeline: Callable[..., Field]) -> None:
+def test_it_is_causal(timeline: Callable[..., Field]) -> None:
     torch.manual_seed(0)
     operator = IntegralOperator(8, AttentionKernel(8, heads=2, support={"causal": "t"})).double()
     values = torch.randn(1, 9, 8, dtype=torch.float64)
@@ -166,7 +166,7 @@ def test_the_future_changes_nothing_in_the_past(timeline: Callable[..., Field]) 
     )
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_options_are_refused() -> None:
     with pytest.raises(ConfigError, match="heads = 4 is no multiple of key_heads = 3"):
         AttentionKernel(8, heads=4, key_heads=3)
     with pytest.raises(ShapeError, match="head_dim 0, of dim 2 and 4 heads"):
@@ -177,7 +177,9 @@ def test_what_cannot_be_is_refused() -> None:
 
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4)])
 @pytest.mark.parametrize("causal", [False, True])
-def test_numbers_may_be_added_to_the_scores(timeline: Callable[..., Field], evaluator: Any, causal: bool) -> None:
+def test_additive_scores_are_pytorchs_attention_mask(
+    timeline: Callable[..., Field], evaluator: Any, causal: bool
+) -> None:
     torch.manual_seed(0)
     kernel = AttentionKernel(8, heads=4, support={"causal": "t"} if causal else {})
     operator = IntegralOperator(8, kernel, evaluator=evaluator, pointwise=False).double()

@@ -73,6 +73,6 @@ def test_the_unit_is_the_length_of_a_step(timeline: Callable[..., Field]) -> Non
     torch.testing.assert_close(scaled(slow).values, operator(field).values, **EXACT)
 
 
-def test_what_cannot_be_rotated_is_refused() -> None:
+def test_odd_channels_with_rotary_are_refused() -> None:
     with pytest.raises(ShapeError, match="an even one with rotary"):
         RetentionKernel(6, heads=2)

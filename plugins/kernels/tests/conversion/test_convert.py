@@ -92,7 +92,7 @@ def test_multihead_attention_without_a_batch_and_without_weights() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_transformer_of_torch_goes_on_working(training: bool) -> None:
+def test_a_transformer_of_torch_still_works(training: bool) -> None:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
     model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).double().train(training)
@@ -125,7 +125,7 @@ def test_bert(implementation: str) -> None:
         torch.testing.assert_close(twin(**inputs).last_hidden_state[counts], expected[counts], **EXACT)
 
 
-def test_parameters_are_shared_so_that_training_goes_on() -> None:
+def test_parameters_are_shared() -> None:
     module = nn.Conv2d(3, 4, 3)
     converted = convert(module)
     assert {*converted.parameters()} == {*module.parameters()}
@@ -153,7 +153,7 @@ class Mixed(nn.Module):
         return self.linear(self.cell(x.transpose(1, 2).flatten(0, 1))[0])
 
 
-def test_a_model_is_converted_in_place_and_told_what_was_left() -> None:
+def test_a_model_is_converted_in_place_with_a_report() -> None:
     torch.manual_seed(0)
     model = Mixed().double()
     x = torch.randn(2, 4, 9, dtype=torch.float64)
@@ -170,7 +170,7 @@ def test_a_model_is_converted_in_place_and_told_what_was_left() -> None:
     assert str(report).startswith("2 converted, 3 left\n  twice.0: Conv1d")
 
 
-def test_a_converter_of_ones_own() -> None:
+def test_custom_converters_are_used() -> None:
     model = Mixed().double()
     x, made = torch.randn(2, 4, 9, dtype=torch.float64), []
     expected = model(x)
@@ -196,7 +196,7 @@ def _plain(module: nn.Conv1d) -> nn.Conv1d:
     return plain
 
 
-def test_what_cannot_be_converted_exactly_is_refused_by_name() -> None:
+def test_modules_without_an_exact_counterpart_are_refused_by_name() -> None:
     with pytest.raises(ConversionError, match=r"found torch\.nn\.modules\.linear\.Linear; expected one of .*Conv2d"):
         convert(nn.Linear(3, 3))
     with pytest.raises(ConversionError, match=r"found .*Doubled"):
@@ -215,7 +215,7 @@ class Counting(DenseEvaluator):
         return super().evaluate(problem)
 
 
-def test_an_encoder_with_padding_takes_the_converted_layers() -> None:
+def test_an_encoder_with_padding_uses_the_converted_layers() -> None:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
     encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=True).eval()
@@ -233,7 +233,7 @@ def test_an_encoder_with_padding_takes_the_converted_layers() -> None:
     assert counting.calls == 2
 
 
-def test_what_hooks_may_change_is_refused_by_name() -> None:
+def test_hooks_are_refused_by_name() -> None:
     hooked = nn.Conv1d(3, 4, 3)
     hooked.register_forward_hook(lambda module, inputs, output: 0 * output)
     model = nn.Sequential(
@@ -252,7 +252,7 @@ def test_what_hooks_may_change_is_refused_by_name() -> None:
         assert name in report.left[path]
 
 
-def test_arguments_that_torch_refuses_are_refused() -> None:
+def test_invalid_calls_are_refused() -> None:
     x = torch.randn(2, 5, 4)
     with pytest.raises(ConversionError, match=r"is_causal\): found True, without attn_mask"):
         convert(nn.MultiheadAttention(4, 2, batch_first=True).eval())(x, x, x, is_causal=True)

@@ -66,7 +66,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor]:
     return make().eval(), torch.randn(shape)
 
 
-def test_they_are_the_originals_in_all_that_is_asked_of_them(pair: tuple[nn.Module, Tensor]) -> None:
+def test_attributes_and_parameters_are_the_originals(pair: tuple[nn.Module, Tensor]) -> None:
     theirs, _ = pair
     before = {name: id(each) for name, each in vars(theirs).items()}, [name for name, _ in theirs.named_modules()]
     ours = convert(theirs)
@@ -112,7 +112,7 @@ def test_published_weights_load_and_copies_are_layers_of_their_own(pair: tuple[n
     torch.testing.assert_close(call(ours, x), expected, **EXACT)
 
 
-def test_parameters_that_take_the_others_places_are_seen(pair: tuple[nn.Module, Tensor]) -> None:
+def test_replaced_parameters_are_used(pair: tuple[nn.Module, Tensor]) -> None:
     theirs, x = pair
     layers = convert(copy.deepcopy(theirs)), by_pairs(convert(copy.deepcopy(theirs)))
     others = {name: torch.randn_like(each) / 4 for name, each in theirs.named_parameters()}
@@ -124,7 +124,7 @@ def test_parameters_that_take_the_others_places_are_seen(pair: tuple[nn.Module, 
 
 
 @pytest.mark.parametrize("name", TORCHS)
-def test_a_batch_of_no_sample_is_taken(name: str) -> None:
+def test_the_batch_may_be_empty(name: str) -> None:
     make, shape = MAKERS[name]
     theirs, empty = make(), torch.randn(0, *shape[1:], requires_grad=True)
     for layer in (convert(theirs), by_pairs(convert(theirs))):
@@ -134,7 +134,7 @@ def test_a_batch_of_no_sample_is_taken(name: str) -> None:
         assert all(each is None or not each.any() for each in gradients)
 
 
-def test_a_sample_that_is_all_padding_is_taken() -> None:
+def test_a_sample_may_be_all_padding() -> None:
     theirs = nn.MultiheadAttention(8, 2, batch_first=True).eval()
     nn.init.normal_(theirs.out_proj.bias)
     padding = torch.tensor([[False, False, False, True, True], [True] * 5])
@@ -184,7 +184,7 @@ class Half(Sampler):
 
 
 @pytest.mark.parametrize("name", ["Conv1d", "Conv2d", "attention", "Bert"])
-def test_a_sampler_is_taken(name: str) -> None:
+def test_a_sampler_is_used(name: str) -> None:
     make, shape = MAKERS[name]
     ours: Any = convert(make().eval())
     x = torch.randn(*shape)
@@ -193,7 +193,7 @@ def test_a_sampler_is_taken(name: str) -> None:
     assert not torch.allclose(call(ours, x)[0], everywhere)
 
 
-def test_calls_do_not_meet() -> None:
+def test_nested_calls_do_not_interfere() -> None:
     """While one call is at work, another one with another mask begins and ends."""
     layer: Any = convert(nn.MultiheadAttention(8, 2, batch_first=True).eval())
     x, later = torch.randn(1, 6, 8), torch.ones(6, 6, dtype=torch.bool).triu(1)
@@ -215,7 +215,7 @@ def test_calls_do_not_meet() -> None:
                 torch.testing.assert_close(found, alone[mask is not None])
 
 
-def test_threads_do_not_meet(pair: tuple[nn.Module, Tensor]) -> None:
+def test_threads_do_not_interfere(pair: tuple[nn.Module, Tensor]) -> None:
     theirs, x = pair
     ours, inputs = by_pairs(convert(theirs)), [torch.randn_like(x) for _ in range(3)]
     interval = sys.getswitchinterval()
@@ -233,7 +233,7 @@ def test_threads_do_not_meet(pair: tuple[nn.Module, Tensor]) -> None:
 @pytest.mark.parametrize(
     ("name", "strict"), [*((name, False) for name in TORCHS), ("Conv2d", True), ("attention", True)]
 )
-def test_it_is_exported_and_goes_on_afterwards(name: str, strict: bool) -> None:
+def test_it_can_be_exported(name: str, strict: bool) -> None:
     make, shape = MAKERS[name]
     x, layer, other = torch.randn(shape), convert(make().eval()), by_pairs(convert(make().eval()))
     expected = call(layer, x), call(other, x)
@@ -263,7 +263,7 @@ class Asking(nn.Module):
         return out
 
 
-def test_models_that_ask_their_layers_go_on_working() -> None:
+def test_models_that_read_attributes_of_their_layers_still_work() -> None:
     vision: dict[str, Any] = {
         "image_size": 16,
         "patch_size": 8,

@@ -63,7 +63,7 @@ def test_an_operation_that_mixes_none_is_not_named(name: str) -> None:
     assert str(report) == "0 converted, 0 left"
 
 
-def test_without_an_example_a_report_says_that_nothing_was_counted() -> None:
+def test_a_report_without_an_example_says_so() -> None:
     report = convert_model(nn.Sequential(Mixes(COUNTED["bmm"])))
     assert str(report).splitlines() == [
         "0 converted, none known to be left",
@@ -71,7 +71,7 @@ def test_without_an_example_a_report_says_that_nothing_was_counted() -> None:
     ]
 
 
-def test_what_runs_inside_of_converted_modules_is_not_left() -> None:
+def test_operations_inside_of_converted_modules_are_not_reported() -> None:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     model = nn.Sequential(

@@ -98,7 +98,7 @@ def test_packed_sequences_are_padding(kind: str, evaluator: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_layouts_of_torch_are_taken(kind: str) -> None:
+def test_pytorchs_layouts_are_supported(kind: str) -> None:
     theirs = module(kind, batch_first=False, num_layers=2)
     x = torch.randn(6, 3, 5, dtype=torch.float64)
     states = initial(kind, 2, 1)
@@ -112,7 +112,7 @@ def test_the_layouts_of_torch_are_taken(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_weights_are_shared_wherever_it_stands(kind: str) -> None:
+def test_weights_are_shared_inside_a_model(kind: str) -> None:
     theirs: Any = module(kind, num_layers=2, bidirectional=True)
     model: Any = nn.ModuleDict({"recurrence": theirs})
     before = {id(p) for p in model.parameters()}
@@ -126,7 +126,7 @@ def test_weights_are_shared_wherever_it_stands(kind: str) -> None:
     close(model["recurrence"](x), theirs(x))
 
 
-def test_dropout_falls_between_layers_in_training_alone() -> None:
+def test_dropout_applies_between_layers_in_training() -> None:
     theirs = module("gru", num_layers=2, dropout=1.0)
     ours = on_fields(theirs)
     x = torch.randn(2, 6, 5, dtype=torch.float64)

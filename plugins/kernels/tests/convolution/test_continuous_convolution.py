@@ -41,7 +41,7 @@ def test_points_that_are_no_regular_grid_are_summed_pair_by_pair(moved: str) -> 
     torch.testing.assert_close(fast(field).values, slow(field).values, **EXACT)
 
 
-def test_rounding_of_a_grid_is_told_from_the_points_being_elsewhere() -> None:
+def test_rounding_of_a_grid_is_distinguished_from_irregular_points() -> None:
     for low, even in ((-1.0, True), (0.0, True), (1000.0, False)):
         field = Field.on_grid(torch.randn(1, 301, 4), bounds=[(low, low + 3.0)])
         kernel = ContinuousConvolutionKernel(4, position_dim=1)
@@ -55,7 +55,7 @@ def test_no_pairs_are_made_on_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     assert operator(Field.on_grid(torch.randn(1, 3000, 4), axes="t")).values.isfinite().all()
 
 
-def test_it_looks_at_displacements_alone() -> None:
+def test_it_is_translation_invariant() -> None:
     torch.manual_seed(0)
     operator = IntegralOperator(4, ContinuousConvolutionKernel(4, heads=2)).double()
     field = Field(torch.randn(1, 7, 4), torch.rand(1, 7, 4)).to(torch.float64)
@@ -85,6 +85,6 @@ def test_positions_of_another_space_are_refused() -> None:
         IntegralOperator(8, ContinuousConvolutionKernel(8))(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 2)))
 
 
-def test_more_layers_than_a_network_has_are_refused() -> None:
+def test_too_many_layers_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"layers: found 1000000000; expected less than or equal to 100"):
         ContinuousConvolutionKernel(8, layers=10**9)

@@ -188,7 +188,7 @@ def test_points_that_are_no_regular_grid_are_summed_pair_by_pair() -> None:
         IntegralOperator(4, ConvolutionKernel(4)).double()(field)
 
 
-def test_one_point_beside_the_grid_is_seen() -> None:
+def test_one_point_off_the_grid_is_detected() -> None:
     """In any sample, and where a fast path has read the points before they move."""
     operator = IntegralOperator(4, ConvolutionKernel(4)).double()
     field = Field.on_grid(torch.randn(2, 6, 6, 4).double())
@@ -199,7 +199,7 @@ def test_one_point_beside_the_grid_is_seen() -> None:
         operator(field)
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_options_are_refused() -> None:
     with pytest.raises(ConfigError, match="axes = 'yx' are not 1 different letters"):
         ConvolutionKernel(8, kernel_size=[3])
     with pytest.raises(ConfigError, match="causal along 2 axes"):

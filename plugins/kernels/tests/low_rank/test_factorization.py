@@ -57,7 +57,7 @@ def smooth_matrices() -> Tensor:
     return torch.stack([1 / (1 + (x[:, None] - y).abs()), 5 * torch.exp(-3 * (x[:, None] * y))])
 
 
-def test_where_the_kernel_has_the_rank_it_is_exact() -> None:
+def test_it_is_exact_for_a_kernel_of_that_rank() -> None:
     kernel, field = of_rank_eight(), fields()
     found = factorize(kernel, field, rank=32, tolerance=1e-8)
     assert found.kernel.config.pivots <= 8
@@ -90,7 +90,7 @@ def test_the_error_of_each_head_is_that_of_pairs_it_has_not_seen() -> None:
     assert "tolerance 1.00% not reached" in str(found)
 
 
-def test_it_ends_where_the_tolerance_is_reached() -> None:
+def test_it_stops_at_the_tolerance() -> None:
     kernel, field = mlp(), fields(8, 100)
     few, many = (factorize(kernel, field, rank=128, tolerance=tolerance) for tolerance in (0.3, 0.01))
     assert few.kernel.config.pivots < many.kernel.config.pivots < 128
@@ -99,7 +99,7 @@ def test_it_ends_where_the_tolerance_is_reached() -> None:
         assert found.fitted[found.kernel.config.pivots - 2].max() > found.tolerance
 
 
-def test_padding_is_not_drawn() -> None:
+def test_padding_is_not_sampled() -> None:
     kernel, field = mlp(), fields()
     weights = field.weights.clone()
     weights[:, ::2] = 0
@@ -136,20 +136,20 @@ def test_its_gradients_are_those_of_the_sum_over_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "told"),
+    ("kernel", "reason"),
     [
         (lambda: mlp(support={"causal": "t"}), "cuts pairs"),
         (lambda: mlp(normalization="softmax"), "normalization 'softmax'"),
         (lambda: GaussianKernel(DIM), "GaussianKernel, which is no MLPKernel"),
     ],
 )
-def test_what_has_no_low_rank_is_refused(kernel: Any, told: str) -> None:
-    with pytest.raises(FactorizationError, match=told):
+def test_kernels_without_low_rank_are_refused(kernel: Any, reason: str) -> None:
+    with pytest.raises(FactorizationError, match=reason):
         factorize(kernel(), fields())
 
 
 @pytest.mark.parametrize("mlp", [{"support": {"radius": 1.0}}, {"normalization": "softmax"}])
-def test_a_configuration_that_cannot_be_separated_is_refused(mlp: Any) -> None:
+def test_a_configuration_that_does_not_separate_is_refused(mlp: Any) -> None:
     with pytest.raises(ConfigError, match="every pair in the support and normalization 'none'"):
         SkeletonKernel(DIM, mlp=mlp)
 
@@ -184,7 +184,7 @@ def test_the_core_is_the_best_and_the_pivots_are_near_it() -> None:
         assert bool((error <= 8 * best + 1e-6).all())
 
 
-def test_pivots_end_at_the_rank_and_at_nothing() -> None:
+def test_pivots_stop_at_the_rank_and_for_zero_matrices() -> None:
     matrices = torch.randn(2, 30, 3, dtype=torch.float64) @ torch.randn(3, 20, dtype=torch.float64)
     assert [len(each) for each in choose_pivots(matrices, 10, 0.0)] == [
         6,
@@ -226,15 +226,15 @@ def test_a_models_operators_have_as_many_pivots_as_one_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"), [({"support": {"causal": "t"}}, "cuts pairs"), ({"normalization": "softmax"}, "softmax")]
+    ("options", "reason"), [({"support": {"causal": "t"}}, "cuts pairs"), ({"normalization": "softmax"}, "softmax")]
 )
-def test_a_model_that_cannot_be_separated_stays_as_it_is(options: Any, told: str) -> None:
+def test_a_model_that_does_not_separate_is_unchanged(options: Any, reason: str) -> None:
     model, field = classifier(**options), scattered(8, 20, 3)
     expected, config = model(field), model.config
     report = factorize_model(model, field)
     assert not report.factorized
     assert not report.reached
-    assert told in report.left["trunk.blocks.0.operator"]
+    assert reason in report.left["trunk.blocks.0.operator"]
     assert model.config is config
     assert torch.equal(model(field), expected)
 
@@ -253,7 +253,7 @@ class Stranger(nn.Module):
         return self.slow(self.twice(self.twice(self.plain(field, key=other))))
 
 
-def test_a_stranger_s_model_is_factorised_where_it_can_be() -> None:
+def test_a_plain_module_is_factorised_where_possible() -> None:
     model, field, other = Stranger().train(), fields(4, 30), fields(4, 50)
     report = factorize_model(model, field, other, rank=16)
     assert list(report.factorized) == ["plain"]
@@ -291,12 +291,12 @@ def test_a_kernel_of_low_rank_gets_duplicate_pivots() -> None:
         ({"query": scattered(4, 60, DIM)}, r"torch.float32 of shape \(4, 60, 8\); expected torch.float64"),
     ],
 )
-def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(FactorizationError, match=message):
         factorize(mlp(), **{"query": fields(), **options})
 
 
-def test_what_is_frozen_or_evaluated_stays_so() -> None:
+def test_frozen_parameters_and_modes_are_kept() -> None:
     operator = IntegralOperator(DIM, mlp()).double()
     operator.kernel.requires_grad_(False)
     model = nn.ModuleDict({"operator": operator, "still": nn.Dropout().eval()})

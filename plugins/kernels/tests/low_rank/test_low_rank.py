@@ -17,7 +17,7 @@ def test_the_sum_over_pairs_has_the_rank() -> None:
     assert torch.linalg.matrix_rank(matrices, rtol=1e-4).tolist() == [[3, 3]]
 
 
-def test_a_support_goes_over_the_pairs() -> None:
+def test_a_support_restricts_the_pairs() -> None:
     torch.manual_seed(0)
     kernel = LowRankKernel(8, heads=2, rank=3, support={"radius": 0.5})
     operator = IntegralOperator(8, kernel, evaluator=DenseEvaluator())

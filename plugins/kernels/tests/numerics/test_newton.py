@@ -111,7 +111,7 @@ def test_each_iteration_makes_one_more_state_exact_at_least(name: str) -> None:
         torch.testing.assert_close(found[:, :iterations], expected[:, :iterations], rtol=1e-9, atol=1e-9)
 
 
-def test_what_has_not_converged_says_so() -> None:
+def test_the_report_shows_missing_convergence() -> None:
     *mine, start = parts("lstm", 30, scale=3.0)
     _, report = solve(LSTMCell(mine[0], mine[1]), start, 30, tolerance=1e-13, max_iterations=1)
     assert (report.converged, report.iterations) == (False, 1)

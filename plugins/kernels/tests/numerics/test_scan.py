@@ -43,7 +43,7 @@ def test_it_is_the_recurrence(batch: int, steps: int, width: list[int], started:
         torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-12)
 
 
-def test_factors_broadcast_and_derivatives_go_on() -> None:
+def test_factors_broadcast_and_have_second_derivatives() -> None:
     torch.manual_seed(0)
     factors = torch.rand(3, dtype=torch.float64, requires_grad=True)
     increments = torch.randn(2, 7, 3, dtype=torch.float64, requires_grad=True)

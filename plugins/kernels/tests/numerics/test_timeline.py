@@ -52,7 +52,7 @@ def test_differences_of_huge_sums_survive() -> None:
     torch.testing.assert_close(sums[0, -1] - sums[0, -2], increments[0, -1].double(), rtol=1e-8, atol=0)
 
 
-def test_order_is_of_times_alone() -> None:
+def test_in_order_reads_times_alone() -> None:
     def ordered(query: Tensor, key: Tensor, axis: int) -> bool:
         sides = [Points(side, torch.ones(side.shape[:2])) for side in (query, key)]
         return in_order(sides[0], sides[1], Support(causal=axis))

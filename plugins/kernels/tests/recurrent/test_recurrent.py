@@ -68,7 +68,7 @@ def test_the_integral_is_the_cell_state(evaluator: Evaluator) -> None:
 
 @both
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator()])
-def test_between_points_the_state_is_that_of_the_last_and_before_them_0(name: str, evaluator: Evaluator) -> None:
+def test_query_points_between_key_points_have_the_last_state(name: str, evaluator: Evaluator) -> None:
     mine, field = operator(name, evaluator), line()
     whole = mine(field).values
     middle = (field.positions[:, 1:] + field.positions[:, :-1]) / 2
@@ -81,7 +81,7 @@ def test_between_points_the_state_is_that_of_the_last_and_before_them_0(name: st
 
 @both
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator()])
-def test_what_is_absent_is_not_on_the_path_wherever_it_stands(name: str, evaluator: Evaluator) -> None:
+def test_padding_is_not_on_the_path_in_any_order_of_points(name: str, evaluator: Evaluator) -> None:
     mine, field = operator(name, evaluator), line()
     present = torch.tensor([1, 2, 4, 5, 8])
     values, weights = field.values.clone(), torch.zeros_like(field.weights)
@@ -93,7 +93,7 @@ def test_what_is_absent_is_not_on_the_path_wherever_it_stands(name: str, evaluat
 
 
 @both
-def test_the_future_changes_nothing_in_the_past(name: str) -> None:
+def test_it_is_causal(name: str) -> None:
     field = line()
     for evaluator in (AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=2, key_tile=2)):
         mine = operator(name, evaluator)
@@ -125,7 +125,7 @@ def test_nodes_are_summed_along_the_whole_path(name: str) -> None:
 
 
 @both
-def test_weights_that_are_no_count_multiply_the_integral_alone(name: str) -> None:
+def test_fractional_weights_scale_the_integral_alone(name: str) -> None:
     class Halved(Sampler):
         def forward(self, query: Field, key: Field) -> Field:
             return Field(key.values, key.positions, key.weights / 2)
@@ -196,7 +196,7 @@ def test_newtons_method_gives_the_stepped_layer_and_its_gradients(
 
 
 @both
-def test_what_newtons_method_cannot_solve_is_stepped_with_a_warning(name: str, caplog: Any) -> None:
+def test_newtons_method_falls_back_to_stepping_with_a_warning(name: str, caplog: Any) -> None:
     stepped, hurried = operator(name), operator(name, solver="newton", max_iterations=1, tolerance=1e-12)
     field = line(40)
     with caplog.at_level(logging.WARNING, logger="itnet_kernels"):
@@ -208,7 +208,7 @@ def test_what_newtons_method_cannot_solve_is_stepped_with_a_warning(name: str, c
 
 
 @both
-def test_a_stream_goes_on_where_a_field_ended(name: str) -> None:
+def test_a_stream_continues_a_field(name: str) -> None:
     torch.manual_seed(0)
     layer = LAYERS[name](5, 4, layers=2, axis=0).double()
     field = line()
@@ -222,18 +222,18 @@ def test_a_stream_goes_on_where_a_field_ended(name: str) -> None:
     close(torch.cat(steps, dim=1)[field.mask], whole[field.mask])
 
 
-def test_a_stream_has_no_other_direction() -> None:
+def test_bidirectional_streams_are_refused() -> None:
     with pytest.raises(ConfigError, match="LSTM.step: found bidirectional=True"):
         LSTM(5, bidirectional=True, axis=0).step(None, at(line(), torch.tensor([0])))
 
 
-def test_channels_that_are_heads_are_those_of_the_result() -> None:
+def test_other_output_channels_are_refused() -> None:
     with pytest.raises(ShapeError, match="Give the operator out_dim=3, or the kernel hidden=5"):
         IntegralOperator(5, GRUKernel(5, hidden=3))
 
 
 @both
-def test_a_model_learns_with_it(name: str) -> None:
+def test_gradients_reach_all_weights_in_a_model(name: str) -> None:
     torch.manual_seed(0)
     encoder = {"name": "itnet-core/field", "channels": 3}
     model: Any = create_model("itnet-nano", encoder=encoder, kernel=name, head={"name": "classify", "classes": 2})

@@ -63,7 +63,7 @@ def test_it_is_the_recurrence(
     state=st.integers(1, 3),
     block=st.sampled_from([1, 40, 10**6]),
 )
-def test_blocks_of_time_are_nothing(batch: int, steps: int, channels: int, state: int, block: int) -> None:
+def test_the_size_of_blocks_does_not_matter(batch: int, steps: int, channels: int, state: int, block: int) -> None:
     torch.manual_seed(0)
     shapes = ((batch, steps, channels), (batch, steps, channels), (channels, state), *((batch, steps, state),) * 2)
     given = [torch.rand(shape, dtype=torch.float64) for shape in shapes]

@@ -62,7 +62,7 @@ def test_it_is_the_mixer_of_transformers(
 
 
 @pytest.mark.parametrize("kind", ["mamba", "mamba2"])
-def test_padding_is_absence(kind: str) -> None:
+def test_padding_has_no_influence(kind: str) -> None:
     theirs = mixer(kind)
     ours = FieldMamba(theirs)
     x, mask = torch.randn(3, 20, 12), torch.ones(3, 20)
@@ -72,7 +72,7 @@ def test_padding_is_absence(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mamba", "mamba2"])
-def test_padding_that_is_no_absence_is_what_the_mixer_makes_of_it(kind: str) -> None:
+def test_padding_with_influence_runs_the_original(kind: str) -> None:
     x, before, between = torch.randn(1, 20, 12), torch.ones(1, 20), torch.ones(1, 20)
     before[0, :7], between[0, 5] = 0, 0
     for options, mask in (({}, between), ({}, 0 * before), ({"use_bias": True}, before)):
@@ -86,7 +86,7 @@ def test_padding_that_is_no_absence_is_what_the_mixer_makes_of_it(kind: str) -> 
     [MambaMixer(6, state=3, bias=True), Mamba2Mixer(6, head_dim=3, state=4, groups=2)],
     ids=["mamba", "mamba2"],
 )
-def test_steps_give_the_whole(layer: Any) -> None:
+def test_steps_agree_with_the_whole_field(layer: Any) -> None:
     torch.manual_seed(0)
     layer = layer.double()
     field = Field.on_grid(torch.randn(2, 9, 6, dtype=torch.float64), axes="t", measure="counting")
@@ -99,13 +99,13 @@ def test_steps_give_the_whole(layer: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mamba", "mamba2"])
-def test_what_cannot_be_converted_is_refused(kind: str) -> None:
+def test_other_activations_are_refused(kind: str) -> None:
     with pytest.raises(ConversionError, match="activation: found 'gelu'; expected 'silu' or 'swish'"):
         FieldMamba(mixer(kind, hidden_act="gelu"))
 
 
 @pytest.mark.parametrize("kind", ["mamba", "mamba2"])
-def test_models_run_with_it(kind: str) -> None:
+def test_models_give_the_same_with_it(kind: str) -> None:
     torch.manual_seed(0)
     sizes = {"vocab_size": 11, "hidden_size": 12, "state_size": 4, "num_hidden_layers": 2}
     if kind == "mamba":

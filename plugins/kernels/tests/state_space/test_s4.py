@@ -97,7 +97,7 @@ def test_sixteen_thousand_steps_in_float32(timeline: Callable[..., Field], check
     check_float32(operator, timeline(torch.randn(1, 2**14, 2)), 1e-5)
 
 
-def test_more_states_than_can_begin_in_a_second_are_refused() -> None:
+def test_too_many_states_are_refused_quickly() -> None:
     """Their eigenvalue problem takes most of a minute, and matrices that no limit on a model's memory counts."""
     start = time.process_time()
     with pytest.raises(ConfigError, match=r"S4Kernel\.state: found 4096; expected less than or equal to 512"):

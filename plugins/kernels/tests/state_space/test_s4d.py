@@ -63,7 +63,7 @@ def test_sixteen_thousand_steps_in_float32(
     check_float32(operator, timeline(torch.randn(1, 2**14, 4)), 1e-5)
 
 
-def test_what_cannot_be_is_refused() -> None:
+def test_invalid_options_are_refused() -> None:
     with pytest.raises(ConfigError, match="S4DKernel.state: found 3; expected a multiple of 2"):
         S4DKernel(4, state=3)
     with pytest.raises(ShapeError, match="6 channels in heads of 1; expected 4 channels, each a head"):
