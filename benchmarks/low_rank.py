@@ -1,4 +1,4 @@
-"""Kernels of low rank from a thousand points to a million, and beside the exact tiled sum.
+"""Kernels of low rank from a thousand points to a million, compared to the exact tiled sum.
 
 Run `python benchmarks/low_rank.py` (2 to 3 minutes, 12 GB of memory); it writes docs/benchmarks/low_rank.md and a plot.
 """
@@ -19,8 +19,7 @@ from measuring import IMAGES, Ratio, Report, goal, in_environment, interleaved, 
 from torch import Tensor
 
 from itnet_core import Evaluator, Field, IntegralOperator, Kernel, MLPKernel, TiledEvaluator
-from itnet_kernels.low_rank.low_rank import LowRankKernel
-from itnet_kernels.low_rank.skeleton import SkeletonKernel
+from itnet_kernels import LowRankKernel, SkeletonKernel
 from itnet_native.evaluator import NativeEvaluator
 
 matplotlib.use("Agg")
@@ -43,7 +42,7 @@ DIRECTIONS = ("forward", "forward + backward")
 
 
 def problem(name: str, points: int) -> tuple[IntegralOperator, Field, Field]:
-    """Return an operator, the field at the points where its result is wanted, and the field that it integrates over."""
+    """Return an operator, the field of its query points, and the field that it integrates."""
     torch.manual_seed(0)
     evaluator = EVALUATORS.get(name)
     operator = IntegralOperator(DIM, KERNELS[name](), evaluator=evaluator)
@@ -132,7 +131,7 @@ def main() -> None:
         slopes = ", ".join(f"{name} {exponent(rows, name):.2f}" for name in LINEAR)
         report.say(f"Exponent of N from {SIZES[2]} points on (1 is linear): {slopes}.")
     report.say("![Times over points](../images/benchmark_low_rank.svg)")
-    report.say(f"## Beside the exact sum, N = {COMPARED}")
+    report.say(f"## Compared to the exact sum, N = {COMPARED}")
     ratios: list[dict[str, Any]] = []
     for direction in DIRECTIONS:
         ways = found[direction][COMPARED]
