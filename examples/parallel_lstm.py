@@ -1,8 +1,8 @@
 """Solve a trained LSTM on real speech for all times at once by Newton's method, and compare it to stepping.
 
 Run `python examples/fetch_data.py resemblyzer languages`, then `python examples/parallel_lstm.py [--frames 160 ...]`.
-The three layers of Resemblyzer's speaker encoder get the mel spectrograms of recordings. `LSTMKernel.solve` and PyTorch's
-own LSTM compute each layer's path, in float32, from the same inputs.
+The three layers of Resemblyzer's speaker encoder get the mel spectrograms of recordings. `LSTMKernel.solve` and
+PyTorch's own LSTM compute each layer's path, in float32, from the same inputs.
 """
 
 from __future__ import annotations
