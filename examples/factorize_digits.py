@@ -99,22 +99,22 @@ def logits(model: ITNetModel, inputs: Tensor) -> Tensor:
     return torch.cat([model(part) for part in torch.split(inputs, 24)])
 
 
-def accuracy(found: Tensor, data: Images) -> float:
+def accuracy(outputs: Tensor, data: Images) -> float:
     """Compute the share of images whose class is right."""
-    return float((found.argmax(-1) == data.targets).double().mean())
+    return float((outputs.argmax(-1) == data.targets).double().mean())
 
 
 def compare(model: ITNetModel, data: Images, pivots: Sequence[int]) -> tuple[float, dict[int, Result]]:
     """Compute the accuracy before, and the result of each number of pivots."""
     before = logits(model, data.inputs)
-    found = {}
+    results = {}
     for rank in pivots:
         other = deepcopy(model)
         report = factorize_model(other, data.fit, rank=rank, tolerance=0.0)
         after = logits(other, data.inputs)
         change = float(torch.linalg.norm(after - before) / torch.linalg.norm(before))
-        found[rank] = Result(report, change, accuracy(after, data))
-    return accuracy(before, data), found
+        results[rank] = Result(report, change, accuracy(after, data))
+    return accuracy(before, data), results
 
 
 def speeds(
@@ -138,11 +138,11 @@ def speeds(
     return rows
 
 
-def table(before: float, found: dict[int, Result]) -> list[str]:
+def table(before: float, results: dict[int, Result]) -> list[str]:
     """Return the Markdown table of errors and accuracies."""
     lines = ["| pivots | error of a head, median | worst | change of the logits | accuracy |", "|---" * 5 + "|"]
     lines.append(f"| exact | | | | {before:.1%} |")
-    for rank, each in found.items():
+    for rank, each in results.items():
         numbers = (median(each.errors), each.errors[-1], each.change, each.accuracy)
         lines.append(f"| {rank} | {' | '.join(f'{number:.1%}' for number in numbers)} |")
     return lines
@@ -154,15 +154,15 @@ def speed_table(rows: Sequence[tuple[int, float, float]]) -> list[str]:
     return lines + [f"| {n} | {1000 * a:.1f} | {1000 * b:.1f} | {a / b:.2f} |" for n, a, b in rows]
 
 
-def draw(found: dict[int, Result], file: Path) -> None:
+def draw(results: dict[int, Result], file: Path) -> None:
     """Draw errors over pivots: of each block's worst head over the pairs of the fit, and over pairs held out."""
     figure, axis = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
-    last = found[max(found)].report.factorized
+    last = results[max(results)].report.factorized
     for number, (path, each) in enumerate(last.items()):
         curve = each.fitted.amax(1)
         axis.loglog(range(1, len(curve) + 1), curve, color=f"C{number}", label=f"block {number}")
-        held_out = [max(some.report.factorized[path].errors) for some in found.values()]
-        axis.loglog(list(found), held_out, "o", color=f"C{number}")
+        held_out = [max(some.report.factorized[path].errors) for some in results.values()]
+        axis.loglog(list(results), held_out, "o", color=f"C{number}")
     axis.set_xlabel("pivots")
     axis.set_ylabel("error of the worst head (line: fit, dots: held out)")
     axis.grid(alpha=0.3, which="both")
@@ -192,8 +192,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     coarse, finer = pictures(model, 1), pictures(model, FINER)
     lines = []
     for data in (coarse, finer):
-        before, found = compare(model, data, PIVOTS)
-        lines += [f"{data.inputs.shape[-1] * data.inputs.shape[-2]} points:", "", *table(before, found), ""]
+        before, results = compare(model, data, PIVOTS)
+        lines += [f"{data.inputs.shape[-1] * data.inputs.shape[-2]} points:", "", *table(before, results), ""]
     lines += [
         f"The whole model, one image at a time, {SPEED_PIVOTS} pivots, compared to the fastest installed exact"
         " evaluator, medians of 3 interleaved runs:",
@@ -201,9 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         *speed_table(speeds(model, coarse.inputs, finer.fit, SPEED_FINER)),
     ]
     print("\n".join(lines))
-    print(found[PIVOTS[-1]].report)
+    print(results[PIVOTS[-1]].report)
     if given.docs:
-        draw(found, PLOT)
+        draw(results, PLOT)
         write_page(lines, f"python examples/factorize_digits.py {given.checkpoint} --docs")
 
 

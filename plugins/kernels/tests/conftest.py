@@ -29,11 +29,11 @@ def check_recurrence() -> Callable[[IntegralOperator, Field, Tensor], None]:
     """Return a check that an operator gives the same as a loop, gradients to values and parameters included."""
 
     def check(operator: IntegralOperator, field: Field, expected: Tensor) -> None:
-        found = operator(field).values
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+        actual = operator(field).values
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-10)
         direction = torch.randn_like(expected)
         leaves = [field.values, *operator.parameters()]
-        ours, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (found, expected))
+        ours, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (actual, expected))
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
 
     return check

@@ -44,9 +44,9 @@ def test_it_is_causal(timeline: Callable[..., Field], name: str) -> None:
     ours = operator(name)
     for evaluator in (ours.evaluator, DenseEvaluator()):
         ours.evaluator = evaluator
-        found, expected = (ours(timeline(each)).values[:, :70] for each in (changed, values))
+        actual, expected = (ours(timeline(each)).values[:, :70] for each in (changed, values))
         exact = name not in ROUNDED or isinstance(evaluator, DenseEvaluator)
-        torch.testing.assert_close(found, expected, rtol=0, atol=0 if exact else 1e-10)
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0 if exact else 1e-10)
         assert not torch.equal(ours(timeline(changed)).values, ours(timeline(values)).values)
 
 
@@ -59,6 +59,6 @@ def test_fast_paths_apply_to_a_timeline(timeline: Callable[..., Field], name: st
     assert ours.kernel.can_integrate(ours.kernel.problem(field, field, ours.value(field.values)))
     with torch.no_grad():
         expected = ours(field).values
-        found = ours.float()(timeline(values)).values
-    assert found.isfinite().all()
-    assert (found.double() - expected).abs().max() <= 1e-4 * expected.abs().max()
+        actual = ours.float()(timeline(values)).values
+    assert actual.isfinite().all()
+    assert (actual.double() - expected).abs().max() <= 1e-4 * expected.abs().max()

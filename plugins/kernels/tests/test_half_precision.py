@@ -56,21 +56,21 @@ def test_half_precision_is_near_to_float32(name: str, way: str) -> None:
     with torch.no_grad():
         precise = operator.float()(Field(values.float(), positions, weights, grid=(600,))).values
         if way == "bfloat16":
-            found = operator.bfloat16()(Field(values, positions, weights, grid=(600,))).values
+            actual = operator.bfloat16()(Field(values, positions, weights, grid=(600,))).values
         else:
             with torch.autocast("cpu", torch.bfloat16):
-                found = operator(Field(values.float(), positions, weights, grid=(600,))).values
-    assert float((found.float() - precise).norm() / precise.norm()) < 0.03
+                actual = operator(Field(values.float(), positions, weights, grid=(600,))).values
+    assert float((actual.float() - precise).norm() / precise.norm()) < 0.03
 
 
 def half(kernel: Kernel[Any, Any], evaluator: Evaluator, field: Field) -> tuple[Tensor, Tensor]:
     """Return what an operator gives in float16, and the dense sum in float64 with the same weights."""
     operator = IntegralOperator(8, kernel, evaluator=evaluator, pointwise=False).half()
     with torch.no_grad():
-        found = operator(Field(field.values.half(), field.positions, field.weights)).values
+        actual = operator(Field(field.values.half(), field.positions, field.weights)).values
         operator.evaluator = DenseEvaluator()
         exact = operator.double()(field.to(torch.float64).with_values(field.values.half().double())).values
-    return found.double(), exact
+    return actual.double(), exact
 
 
 EVALUATORS = [DenseEvaluator(), TiledEvaluator(key_tile=5), AutoEvaluator()]
@@ -84,8 +84,8 @@ def test_a_low_rank_kernel_reads_positions_that_float16_does_not_hold(evaluator:
         kernel.query_factor[0].weight[:, 8:] *= 1e-5
         kernel.key_factor[0].weight[:, 8:] *= 1e-5
     field = Field(torch.randn(2, 12, 8), 1e6 * torch.randn(2, 12, 1))
-    found, exact = half(kernel, evaluator, field)
-    assert float((found - exact).norm() / exact.norm()) < 0.01
+    actual, exact = half(kernel, evaluator, field)
+    assert float((actual - exact).norm() / exact.norm()) < 0.01
 
 
 @pytest.mark.parametrize("evaluator", EVALUATORS)
@@ -96,5 +96,5 @@ def test_a_normalised_sum_takes_weights_that_float16_does_not_hold(
 ) -> None:
     torch.manual_seed(0)
     weights = scale * torch.rand(2, 12) * torch.tensor([1.0, 1e-4]).repeat(6)
-    found, exact = half(cls(8), evaluator, Field(torch.randn(2, 12, 8), torch.randn(2, 12, 1), weights))
-    assert float((found - exact).norm() / exact.norm()) < 0.01
+    actual, exact = half(cls(8), evaluator, Field(torch.randn(2, 12, 8), torch.randn(2, 12, 1), weights))
+    assert float((actual - exact).norm() / exact.norm()) < 0.01

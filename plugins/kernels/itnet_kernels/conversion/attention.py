@@ -58,13 +58,13 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
         if _runs_original(self.operator, query, key, dropout=self.training and self.dropout > 0):
             masks = key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
             return super().forward(query, key, value, *masks)
-        batched, itself = query.ndim == 3, query is key and key is value
+        batched, self_attention = query.ndim == 3, query is key and key is value
         if not batched:
             query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
             key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
         elif not self.batch_first:
             query, key, value = query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1)
-        query, key = self._project(query, query, query) if itself else self._project(query, key, value)
+        query, key = self._project(query, query, query) if self_attention else self._project(query, key, value)
         key, added = self._append_keys(key)
         scores, weights = _additive_mask(attn_mask, query.dtype), None
         if scores is not None and scores.ndim == 3:

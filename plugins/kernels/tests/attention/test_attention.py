@@ -88,12 +88,12 @@ def test_it_is_multi_head_attention(
         weights = (~absent).double()
     expected, _ = reference(x, y, y, **masks)
     query = timeline(x)
-    found = operator(query, query if y is x else timeline(y, weights)).values
-    torch.testing.assert_close(found, expected, **EXACT)
+    actual = operator(query, query if y is x else timeline(y, weights)).values
+    torch.testing.assert_close(actual, expected, **EXACT)
     direction = torch.randn_like(expected)
     sides = [x] if y is x else [x, y]
     for mine, theirs in zip(
-        torch.autograd.grad((found * direction).sum(), sides),
+        torch.autograd.grad((actual * direction).sum(), sides),
         torch.autograd.grad((expected * direction).sum(), sides),
         strict=True,
     ):
@@ -191,10 +191,10 @@ def test_additive_scores_are_pytorchs_attention_mask(
         additive = torch.randn(shape, dtype=torch.float64).requires_grad_()
         mask = additive.masked_fill(later, -math.inf) if causal else additive
         expected = operator.output(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2))
-        found = operator(field, additive=additive).values
-        torch.testing.assert_close(found, expected, **EXACT)
+        actual = operator(field, additive=additive).values
+        torch.testing.assert_close(actual, expected, **EXACT)
         ours, theirs = (
-            torch.autograd.grad(out.square().sum(), additive, retain_graph=True) for out in (found, expected)
+            torch.autograd.grad(out.square().sum(), additive, retain_graph=True) for out in (actual, expected)
         )
         torch.testing.assert_close(ours, theirs, **EXACT)
 

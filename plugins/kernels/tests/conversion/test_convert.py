@@ -86,8 +86,8 @@ def test_multihead_attention_with_all_its_masks(
 
 def test_multihead_attention_without_a_batch_and_without_weights() -> None:
     reference, x = multihead(6, 2), torch.randn(5, 6, dtype=torch.float64)
-    found, weights = convert(reference)(x, x, x, need_weights=False)
-    torch.testing.assert_close(found, reference(x, x, x)[0], **EXACT)
+    actual, weights = convert(reference)(x, x, x, need_weights=False)
+    torch.testing.assert_close(actual, reference(x, x, x)[0], **EXACT)
     assert weights is None
 
 
@@ -100,8 +100,8 @@ def test_a_transformer_of_torch_still_works(training: bool) -> None:
     expected = model(x, src_key_padding_mask=absent)
     report = convert_model(model)
     assert report.converted == {f"layers.{n}.self_attn": "MultiheadAttention" for n in range(2)}
-    found = model(x, src_key_padding_mask=absent)
-    torch.testing.assert_close(found[~absent], expected[~absent], **EXACT)
+    actual = model(x, src_key_padding_mask=absent)
+    torch.testing.assert_close(actual[~absent], expected[~absent], **EXACT)
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
@@ -228,8 +228,8 @@ def test_an_encoder_with_padding_uses_the_converted_layers() -> None:
         for module in encoder.modules():
             if isinstance(module, IntegralOperator):
                 module.evaluator = counting
-        found = encoder(x, src_key_padding_mask=padding)
-    torch.testing.assert_close(found[~padding], expected[~padding], rtol=0, atol=1e-6)
+        actual = encoder(x, src_key_padding_mask=padding)
+    torch.testing.assert_close(actual[~padding], expected[~padding], rtol=0, atol=1e-6)
     assert counting.calls == 2
 
 

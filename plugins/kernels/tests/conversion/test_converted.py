@@ -128,9 +128,9 @@ def test_the_batch_may_be_empty(name: str) -> None:
     make, shape = MAKERS[name]
     theirs, empty = make(), torch.randn(0, *shape[1:], requires_grad=True)
     for layer in (convert(theirs), by_pairs(convert(theirs))):
-        found, expected = call(layer, empty), call(theirs, empty)
-        assert [each.shape for each in found] == [each.shape for each in expected]
-        gradients = torch.autograd.grad(found[0].sum(), [empty, *layer.parameters()], allow_unused=True)
+        actual, expected = call(layer, empty), call(theirs, empty)
+        assert [each.shape for each in actual] == [each.shape for each in expected]
+        gradients = torch.autograd.grad(actual[0].sum(), [empty, *layer.parameters()], allow_unused=True)
         assert all(each is None or not each.any() for each in gradients)
 
 
@@ -143,12 +143,12 @@ def test_a_sample_may_be_all_padding() -> None:
     x.requires_grad_()
     expected, _ = theirs(x[:1], x[:1], x[:1], key_padding_mask=padding[:1])
     for ours in (convert(theirs), by_pairs(convert(theirs))):
-        found, weights = ours(x, x, x, key_padding_mask=padding)
-        torch.testing.assert_close(found[:1], expected, **EXACT)
-        torch.testing.assert_close(found[1], theirs.out_proj.bias.expand(5, -1))
+        actual, weights = ours(x, x, x, key_padding_mask=padding)
+        torch.testing.assert_close(actual[:1], expected, **EXACT)
+        torch.testing.assert_close(actual[1], theirs.out_proj.bias.expand(5, -1))
         assert weights[0].isfinite().all()
         assert weights[1].isnan().all()  # as torch's
-        [gradient] = torch.autograd.grad(found[0].sum(), x)
+        [gradient] = torch.autograd.grad(actual[0].sum(), x)
         assert gradient[0].isfinite().all()
 
 
@@ -163,8 +163,8 @@ def test_weights_are_dropped_in_training_as_the_original_drops_them(name: str) -
         theirs.dropout = 0.5  # type: ignore[assignment]
     ours: Any = convert(theirs)
     for training in (True, False):
-        found, expected = ([torch.manual_seed(0), *call(each.train(training), x)][1] for each in (ours, theirs))
-        torch.testing.assert_close(found, expected, **EXACT)
+        actual, expected = ([torch.manual_seed(0), *call(each.train(training), x)][1] for each in (ours, theirs))
+        torch.testing.assert_close(actual, expected, **EXACT)
     theirs.eval().get_submodule("dropout" if name == "Bert" else "out_proj").train()
     frozen: Any = convert(theirs)  # shares its parts, which keep their modes
     assert [each.training for each in theirs.modules()].count(True) == 1
@@ -211,8 +211,8 @@ def test_nested_calls_do_not_interfere() -> None:
             handle = getattr(layer.operator.kernel, part).register_forward_hook(call_again)
             outside = layer(x, x, x, attn_mask=masks[0], need_weights=False)[0]
             handle.remove()
-            for found, mask in ((outside, masks[0]), (inside[0], masks[1])):
-                torch.testing.assert_close(found, alone[mask is not None])
+            for actual, mask in ((outside, masks[0]), (inside[0], masks[1])):
+                torch.testing.assert_close(actual, alone[mask is not None])
 
 
 def test_threads_do_not_interfere(pair: tuple[nn.Module, Tensor]) -> None:
@@ -223,10 +223,10 @@ def test_threads_do_not_interfere(pair: tuple[nn.Module, Tensor]) -> None:
         expected = [call(ours, each)[0] for each in inputs]
         sys.setswitchinterval(1e-5)
         try:
-            found = [*pool.map(torch.no_grad()(lambda n: call(ours, inputs[n % 3])[0]), range(24))]
+            actual = [*pool.map(torch.no_grad()(lambda n: call(ours, inputs[n % 3])[0]), range(24))]
         finally:
             sys.setswitchinterval(interval)
-    for number, each in enumerate(found):
+    for number, each in enumerate(actual):
         torch.testing.assert_close(each, expected[number % 3])
 
 
@@ -240,8 +240,8 @@ def test_it_can_be_exported(name: str, strict: bool) -> None:
     inputs = (x,) * (3 if name == "attention" else 1)
     for each in (layer, other):
         exported = torch.export.export(each, inputs, strict=strict).module()
-        found = [leaf for leaf in tree_leaves(exported(*inputs)) if isinstance(leaf, Tensor)]
-        torch.testing.assert_close(found, expected[each is other], **EXACT)
+        actual = [leaf for leaf in tree_leaves(exported(*inputs)) if isinstance(leaf, Tensor)]
+        torch.testing.assert_close(actual, expected[each is other], **EXACT)
     torch.testing.assert_close((call(layer, x), call(other, x)), expected)
 
 

@@ -24,8 +24,8 @@ class Mixes(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.function(self, self.inner(x))
-        return found
+        actual: Tensor = self.function(self, self.inner(x))
+        return actual
 
 
 COUNTED: dict[str, Any] = {

@@ -40,9 +40,9 @@ def tensors(results: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(results) if isinstance(leaf, Tensor)]
 
 
-def close(found: Any, expected: Any) -> None:
+def close(actual: Any, expected: Any) -> None:
     """Check that tensors differ by at most 1e-9 of the largest number of each."""
-    pairs = list(zip(tensors(found), tensors(expected), strict=True))
+    pairs = list(zip(tensors(actual), tensors(expected), strict=True))
     assert pairs
     for mine, theirs in pairs:
         assert mine.shape == theirs.shape
@@ -77,10 +77,10 @@ def test_the_integral_is_torchs_with_its_gradients(
     ours = on_fields(theirs, evaluator)
     x = torch.randn(batch, steps, dim, dtype=torch.float64).requires_grad_()
     states = initial(kind, layers * (1 + bidirectional), batch, hidden) if begun else None
-    found, expected = ours(x, states), theirs(x, states)
-    close(found, expected)
+    actual, expected = ours(x, states), theirs(x, states)
+    close(actual, expected)
     leaves = [x, *theirs.parameters(), *(tensors(states) if begun else [])]
-    close(gradients(found, leaves), gradients(expected, leaves))
+    close(gradients(actual, leaves), gradients(expected, leaves))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -91,10 +91,10 @@ def test_packed_sequences_are_padding(kind: str, evaluator: str) -> None:
     sequences = [torch.randn(n, 5, dtype=torch.float64).requires_grad_() for n in (3, 7, 3, 5)]
     packed = pack_sequence(sequences, enforce_sorted=False)
     states = initial(kind, 4, 4)
-    found, expected = ours(packed, states), theirs(packed, states)
-    close(found, expected)
+    actual, expected = ours(packed, states), theirs(packed, states)
+    close(actual, expected)
     leaves = [*sequences, *theirs.parameters(), *tensors(states)]
-    close(gradients(found, leaves), gradients(expected, leaves))
+    close(gradients(actual, leaves), gradients(expected, leaves))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -71,16 +71,16 @@ def by_an_operator(module: Any, evaluator: Any, x: Tensor) -> Tensor:
     )
     operator.value.weight, operator.output.bias = module.weight, module.bias
     key = on_numbers(x, [0] * dimensions, (1,) * dimensions)
-    found: Tensor = operator(query, key).values
-    return torch.unflatten(found.transpose(1, 2), -1, shape[2:])
+    actual: Tensor = operator(query, key).values
+    return torch.unflatten(actual.transpose(1, 2), -1, shape[2:])
 
 
 def by_its_layer(module: Any, evaluator: Any, x: Tensor) -> Tensor:
     """Return the same by the converted layer."""
     layer: Any = convert(module)
     layer.operator.evaluator = evaluator
-    found: Tensor = layer(x)
-    return found
+    actual: Tensor = layer(x)
+    return actual
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,10 @@ def test_it_is_torchs_convolution(
     reference: Any = drawn[0].double()
     sizes = drawn[1]
     x = torch.randn(batch, reference.in_channels, *sizes, dtype=torch.float64, requires_grad=True)
-    expected, found = reference(x), way(reference, evaluator, x)
-    torch.testing.assert_close(found, expected, **EXACT)
+    expected, actual = reference(x), way(reference, evaluator, x)
+    torch.testing.assert_close(actual, expected, **EXACT)
     direction, leaves = torch.randn_like(expected), [x, *reference.parameters()]
-    gradients = (torch.autograd.grad((out * direction).sum(), leaves) for out in (found, expected))
+    gradients = (torch.autograd.grad((out * direction).sum(), leaves) for out in (actual, expected))
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs, **EXACT)
 
@@ -138,8 +138,8 @@ def test_taps_of_a_given_spacing_stay_where_they_are_at_another_resolution() -> 
     operator = IntegralOperator(2, ConvolutionKernel(2, kernel_size=[3], axes="x", spacing=0.5), pointwise=False)
     coarse = torch.randn(1, 4, 2)
     fine = coarse.repeat_interleave(2, dim=1)
-    found = operator(Field.on_grid(coarse), Field.on_grid(fine)).values - operator.output.bias
-    torch.testing.assert_close(found, 2 * (operator(Field.on_grid(coarse)).values - operator.output.bias))
+    actual = operator(Field.on_grid(coarse), Field.on_grid(fine)).values - operator.output.bias
+    torch.testing.assert_close(actual, 2 * (operator(Field.on_grid(coarse)).values - operator.output.bias))
 
 
 def test_frames_of_a_film_do_not_mix() -> None:
@@ -148,8 +148,8 @@ def test_frames_of_a_film_do_not_mix() -> None:
     images = [Field.on_grid(torch.randn(1, 4, 4, 2), axes="yx") for _ in range(2)]
     late = [Field(f.values, f.positions + torch.tensor([float(t), 0, 0, 0])) for t, f in enumerate(images)]
     film = Field(torch.cat([f.values for f in late], dim=1), torch.cat([f.positions for f in late], dim=1))
-    found = operator(film).values.split(16, dim=1)
-    for image, frame in zip(images, found, strict=True):
+    actual = operator(film).values.split(16, dim=1)
+    for image, frame in zip(images, actual, strict=True):
         torch.testing.assert_close(frame, operator(image).values)
 
 

@@ -59,17 +59,17 @@ def smooth_matrices() -> Tensor:
 
 def test_it_is_exact_for_a_kernel_of_that_rank() -> None:
     kernel, field = of_rank_eight(), fields()
-    found = factorize(kernel, field, rank=32, tolerance=1e-8)
-    assert found.kernel.config.pivots <= 8
-    assert found.reached
+    actual = factorize(kernel, field, rank=32, tolerance=1e-8)
+    assert actual.kernel.config.pivots <= 8
+    assert actual.reached
     new = scattered(3, 40, DIM, seed=5).to(torch.float64)
-    torch.testing.assert_close(pairs(found.kernel, new), pairs(kernel, new), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(pairs(actual.kernel, new), pairs(kernel, new), rtol=1e-6, atol=1e-6)
 
 
 def test_more_pivots_than_the_rank_do_no_harm() -> None:
     kernel, field = of_rank_eight(), fields()
-    found = factorize(kernel, field, rank=32, tolerance=0.0)
-    assert max(found.errors) < 1e-9
+    actual = factorize(kernel, field, rank=32, tolerance=0.0)
+    assert max(actual.errors) < 1e-9
 
 
 def test_the_error_falls_with_the_rank() -> None:
@@ -80,23 +80,23 @@ def test_the_error_falls_with_the_rank() -> None:
 
 def test_the_error_of_each_head_is_that_of_pairs_it_has_not_seen() -> None:
     kernel, field = mlp(), fields()
-    found = factorize(kernel, field, rank=6)
+    actual = factorize(kernel, field, rank=6)
     last = Field(field.values[-1:], field.positions[-1:])
-    k, approximate = pairs(kernel, last), pairs(found.kernel, last)
+    k, approximate = pairs(kernel, last), pairs(actual.kernel, last)
     expected = (approximate - k).square().sum((0, 2, 3)).sqrt() / k.square().sum((0, 2, 3)).sqrt()
-    torch.testing.assert_close(torch.tensor(found.errors, dtype=torch.float64), expected)
-    assert not found.reached
-    assert "6 pivots" in str(found)
-    assert "tolerance 1.00% not reached" in str(found)
+    torch.testing.assert_close(torch.tensor(actual.errors, dtype=torch.float64), expected)
+    assert not actual.reached
+    assert "6 pivots" in str(actual)
+    assert "tolerance 1.00% not reached" in str(actual)
 
 
 def test_it_stops_at_the_tolerance() -> None:
     kernel, field = mlp(), fields(8, 100)
     few, many = (factorize(kernel, field, rank=128, tolerance=tolerance) for tolerance in (0.3, 0.01))
     assert few.kernel.config.pivots < many.kernel.config.pivots < 128
-    for found in (few, many):
-        assert found.fitted[found.kernel.config.pivots - 1].max() <= found.tolerance
-        assert found.fitted[found.kernel.config.pivots - 2].max() > found.tolerance
+    for actual in (few, many):
+        assert actual.fitted[actual.kernel.config.pivots - 1].max() <= actual.tolerance
+        assert actual.fitted[actual.kernel.config.pivots - 2].max() > actual.tolerance
 
 
 def test_padding_is_not_sampled() -> None:
@@ -104,9 +104,9 @@ def test_padding_is_not_sampled() -> None:
     weights = field.weights.clone()
     weights[:, ::2] = 0
     nothing = field.values.masked_fill((weights == 0).unsqueeze(-1), torch.nan)
-    found = factorize(kernel, Field(nothing, field.positions, weights), rank=8)
-    assert found.kernel.pivot_values.isfinite().all()
-    assert all(error < 1 for error in found.errors)
+    actual = factorize(kernel, Field(nothing, field.positions, weights), rank=8)
+    assert actual.kernel.pivot_values.isfinite().all()
+    assert all(error < 1 for error in actual.errors)
 
 
 def test_one_sample_and_two_fields() -> None:
@@ -126,13 +126,13 @@ def test_its_gradients_are_those_of_the_sum_over_pairs() -> None:
     torch.manual_seed(0)
     operators = [IntegralOperator(DIM, kernel, evaluator=each) for each in (AutoEvaluator(), DenseEvaluator())]
     operators[1].load_state_dict(operators[0].state_dict())
-    found = []
+    actual = []
     for operator in (each.double() for each in operators):
         values = field.values.clone().requires_grad_()
         out = operator(field.with_values(values)).values
-        found.append((out, *torch.autograd.grad(out.square().sum(), [values, *kernel.parameters()])))
-    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-10)
-    assert all(bool((each != 0).any()) for each in found[0])
+        actual.append((out, *torch.autograd.grad(out.square().sum(), [values, *kernel.parameters()])))
+    torch.testing.assert_close(*actual, rtol=1e-9, atol=1e-10)
+    assert all(bool((each != 0).any()) for each in actual[0])
 
 
 @pytest.mark.parametrize(
@@ -172,13 +172,13 @@ def test_no_tensor_of_pairs_is_made() -> None:
 def test_the_core_is_the_best_and_the_pivots_are_near_it() -> None:
     matrices = smooth_matrices()
     rows, columns = choose_pivots(matrices, 8, 0.0)
-    found = errors_by_rank(matrices, rows, columns)
+    actual = errors_by_rank(matrices, rows, columns)
     singular = torch.linalg.svdvals(matrices).square()
     for rank in range(1, 9):
         chosen, between = rows[:rank], columns[:rank]
         left = matrices - matrices[:, :, between] @ fit_core(matrices, chosen, between, 1e-12) @ matrices[:, chosen]
         error = torch.linalg.matrix_norm(left) / torch.linalg.matrix_norm(matrices)
-        torch.testing.assert_close(found[rank - 1], error, rtol=1e-3, atol=1e-7)
+        torch.testing.assert_close(actual[rank - 1], error, rtol=1e-3, atol=1e-7)
         best = (singular[:, rank:].sum(1) / singular.sum(1)).sqrt()
         assert bool((error >= best - 1e-9).all())
         assert bool((error <= 8 * best + 1e-6).all())
@@ -218,10 +218,19 @@ def test_a_models_kernels_are_replaced_and_saved(tmp_path: Path) -> None:
     torch.testing.assert_close(again(field), model(field), rtol=0, atol=0)
 
 
+def test_a_model_replaces_the_kernels_of_all_its_operators_or_none() -> None:
+    model = classifier()
+    kernels = {f"trunk.blocks.{n}.operator": SkeletonKernel(DIM, pivots=3 + n) for n in range(2)}
+    for some in ({}, dict(list(kernels.items())[:1]), kernels):
+        with pytest.raises(ConfigError, match="replace_kernels: found .*; expected one for each of"):
+            model.replace_kernels("itnet-kernels/skeleton", some)
+    assert model.config["kernel"]["name"] == "itnet-core/mlp"
+
+
 def test_a_models_operators_have_as_many_pivots_as_one_needs() -> None:
     model, field = classifier(), scattered(8, 50, 3)
     report = factorize_model(model, field, rank=200, tolerance=0.1)
-    needed = [int((found.fitted.amax(1) <= 0.1).nonzero()[0]) + 1 for found in report.factorized.values()]
+    needed = [int((actual.fitted.amax(1) <= 0.1).nonzero()[0]) + 1 for actual in report.factorized.values()]
     assert {each.kernel.config.pivots for each in report.factorized.values()} == {max(needed)}
 
 

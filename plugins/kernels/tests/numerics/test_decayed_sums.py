@@ -36,16 +36,16 @@ def test_the_sums_over_chunks_are_those_over_pairs(fall: float, dtype: torch.dty
         assert _chunk_size(potentials, dtype) == FALLS[fall]
     expected = by_pairs(q.double(), k.double(), v.double(), potentials)
     tolerance = 1e-6 if dtype == torch.float32 else 1e-13
-    found = decayed_sums(q, k, v, potentials).double()
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
+    actual = decayed_sums(q, k, v, potentials).double()
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("fall", FALLS)
 def test_gradients_are_those_over_pairs(fall: float) -> None:
     leaves = [each.requires_grad_() for each in sides(fall, torch.float64)]
     target = torch.randn(2, 150, 4, 3, dtype=torch.float64)
-    found, expected = (torch.autograd.grad((f(*leaves) * target).sum(), leaves) for f in (decayed_sums, by_pairs))
-    for ours, theirs in zip(found, expected, strict=True):
+    actual, expected = (torch.autograd.grad((f(*leaves) * target).sum(), leaves) for f in (decayed_sums, by_pairs))
+    for ours, theirs in zip(actual, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12 * float(theirs.abs().max()))
 
 

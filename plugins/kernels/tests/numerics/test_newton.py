@@ -81,11 +81,11 @@ def test_the_solution_is_the_stepped_one_and_so_are_its_gradients(
     name: str, steps: int, batch: int, scale: float
 ) -> None:
     tensors = parts(name, steps, batch=batch, scale=scale)
-    found, expected = solved(name, tensors), stepped(name, tensors)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-    target = torch.linspace(-1, 1, found.numel(), dtype=found.dtype).view_as(found)
+    actual, expected = solved(name, tensors), stepped(name, tensors)
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
+    target = torch.linspace(-1, 1, actual.numel(), dtype=actual.dtype).view_as(actual)
     for mine, theirs in zip(
-        torch.autograd.grad(found, tensors, target, allow_unused=True),
+        torch.autograd.grad(actual, tensors, target, allow_unused=True),
         torch.autograd.grad(expected, tensors, target, allow_unused=True),
         strict=True,
     ):
@@ -107,8 +107,8 @@ def test_each_iteration_makes_one_more_state_exact_at_least(name: str) -> None:
     *mine, start = tensors
     expected = stepped(name, tensors)
     for iterations in range(1, 6):
-        found, _ = solve(MAKERS[name][1](mine), start, 12, tolerance=1e-13, max_iterations=iterations)
-        torch.testing.assert_close(found[:, :iterations], expected[:, :iterations], rtol=1e-9, atol=1e-9)
+        actual, _ = solve(MAKERS[name][1](mine), start, 12, tolerance=1e-13, max_iterations=iterations)
+        torch.testing.assert_close(actual[:, :iterations], expected[:, :iterations], rtol=1e-9, atol=1e-9)
 
 
 def test_the_report_shows_missing_convergence() -> None:

@@ -58,8 +58,8 @@ def test_long_sequences_stay_finite(gate: float) -> None:
     factors, increments = torch.full((1, 2**14, 2), gate), torch.randn(1, 2**14, 2)
     inputs = factors.requires_grad_(), increments.requires_grad_()
     precise = [each.detach().double().requires_grad_() for each in inputs]
-    found, expected = scan(*inputs), scan(*precise)
-    gradients = [torch.autograd.grad(out.sum(), each) for out, each in ((found, inputs), (expected, precise))]
-    for low, high in zip((found, *gradients[0]), (expected, *gradients[1]), strict=True):
+    actual, expected = scan(*inputs), scan(*precise)
+    gradients = [torch.autograd.grad(out.sum(), each) for out, each in ((actual, inputs), (expected, precise))]
+    for low, high in zip((actual, *gradients[0]), (expected, *gradients[1]), strict=True):
         assert low.isfinite().all()
         assert (low.double() - high).abs().max() <= 1e-5 * high.abs().max()

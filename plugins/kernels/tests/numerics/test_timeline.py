@@ -22,11 +22,11 @@ def test_potentials_are_sums_up_to_each_time(batch: int, queries: int, keys: int
         query, key = (4 * query).round(), (4 * key).round()
     weights = torch.rand(batch, keys, generator=generator).round()
     increments = torch.randn(batch, keys, 2, generator=generator, dtype=torch.float64).requires_grad_()
-    for left, found in zip((query, key), potentials(increments, query, key, weights), strict=True):
+    for left, actual in zip((query, key), potentials(increments, query, key, weights), strict=True):
         past = (key.unsqueeze(1) <= left.unsqueeze(2)) & (weights > 0).unsqueeze(1)
         expected = past.double() @ increments
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-        (mine,) = torch.autograd.grad(found.square().sum(), increments, retain_graph=True)
+        torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+        (mine,) = torch.autograd.grad(actual.square().sum(), increments, retain_graph=True)
         (theirs,) = torch.autograd.grad(expected.square().sum(), increments)
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
 

@@ -54,8 +54,8 @@ def at(field: Field, order: Tensor) -> Field:
     return Field(field.values[:, order], field.positions[:, order], field.weights[:, order])
 
 
-def close(found: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
-    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-9) -> None:
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator()])
@@ -74,9 +74,9 @@ def test_query_points_between_key_points_have_the_last_state(name: str, evaluato
     middle = (field.positions[:, 1:] + field.positions[:, :-1]) / 2
     times = torch.cat([field.positions[:, :1] - 1, middle, field.positions[:, -1:] + 3], dim=1)
     query = Field(torch.zeros(2, 10, 5, dtype=torch.float64), times)
-    found = mine(query, field).values
-    close(found[:, 0], torch.zeros_like(found[:, 0]))
-    close(found[:, 1:], whole)
+    actual = mine(query, field).values
+    close(actual[:, 0], torch.zeros_like(actual[:, 0]))
+    close(actual[:, 1:], whole)
 
 
 @both
@@ -88,8 +88,8 @@ def test_padding_is_not_on_the_path_in_any_order_of_points(name: str, evaluator:
     weights[:, present] = 1.0
     values[weights == 0] = torch.nan
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
-    found = mine(at(Field(values, field.positions, weights), order)).values[:, order.argsort()]
-    close(found[:, present], mine(at(field, present)).values)
+    actual = mine(at(Field(values, field.positions, weights), order)).values[:, order.argsort()]
+    close(actual[:, present], mine(at(field, present)).values)
 
 
 @both
@@ -145,7 +145,7 @@ def test_gates_near_0_and_near_1_stay_finite_over_16000_points(name: str) -> Non
     values, times = torch.randn(1, steps, 5, generator=torch.Generator().manual_seed(0)), torch.arange(steps * 1.0)
     rows = torch.tensor([steps - 1, steps // 2, 5])
     inside = times <= times[rows].unsqueeze(-1)
-    found: dict[torch.dtype, tuple[Tensor, ...]] = {}
+    actual: dict[torch.dtype, tuple[Tensor, ...]] = {}
     for dtype in (torch.float32, torch.float64):
         kernel = kernel.to(dtype)
         field = Field(values.to(dtype), times.view(1, -1, 1), torch.ones(1, steps))
@@ -159,8 +159,8 @@ def test_gates_near_0_and_near_1_stay_finite_over_16000_points(name: str) -> Non
         close(row_sums, integral[:, rows, :, 0], 1e-3 if dtype == torch.float32 else 1e-9)
         if name == "gru":
             close(states, integral[..., 0], 1e-3 if dtype == torch.float32 else 1e-9)
-        found[dtype] = states, integral, row_sums, *torch.autograd.grad(integral.mean(1).sum(), [potential, drive])
-    for single, double in zip(*found.values(), strict=True):
+        actual[dtype] = states, integral, row_sums, *torch.autograd.grad(integral.mean(1).sum(), [potential, drive])
+    for single, double in zip(*actual.values(), strict=True):
         assert single.isfinite().all()
         # Torch's own path in float32, which the gates read, is about 1e-3 away from that in float64 after so many.
         assert (single.double() - double).abs().max() <= 3e-3 * double.abs().max()
@@ -200,8 +200,8 @@ def test_newtons_method_falls_back_to_stepping_with_a_warning(name: str, caplog:
     stepped, hurried = operator(name), operator(name, solver="newton", max_iterations=1, tolerance=1e-12)
     field = line(40)
     with caplog.at_level(logging.WARNING, logger="itnet_kernels"):
-        found = hurried(field).values
-    assert torch.equal(found, stepped(field).values)
+        actual = hurried(field).values
+    assert torch.equal(actual, stepped(field).values)
     _, report = hurried.kernel.solve(field.values)
     assert (report.converged, report.iterations) == (False, 1)
     assert "after 1 iterations, over the tolerance 1.0e-12; stepping" in caplog.text

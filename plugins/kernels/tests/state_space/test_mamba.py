@@ -71,10 +71,10 @@ def test_the_size_of_blocks_does_not_matter(batch: int, steps: int, channels: in
     given = [each.requires_grad_() for each in given]
     before, blocks.BLOCK = blocks.BLOCK, block
     try:
-        found, expected = selective_scan(*given), looped(*given)
-        torch.testing.assert_close(found, expected, **EXACT)
+        actual, expected = selective_scan(*given), looped(*given)
+        torch.testing.assert_close(actual, expected, **EXACT)
         direction = torch.randn_like(expected)
-        mine, theirs = (torch.autograd.grad((out * direction).sum(), given) for out in (found, expected))
+        mine, theirs = (torch.autograd.grad((out * direction).sum(), given) for out in (actual, expected))
     finally:
         blocks.BLOCK = before
     for left, right in zip(mine, theirs, strict=True):

@@ -21,14 +21,14 @@ def mixer(kind: str, **options: Any) -> nn.Module:
     torch.manual_seed(0)
     if kind == "mamba":
         config: Any = transformers.MambaConfig(hidden_size=12, state_size=5, **options)
-        found = transformers.models.mamba.modeling_mamba.MambaMixer(config, 0)
+        actual = transformers.models.mamba.modeling_mamba.MambaMixer(config, 0)
     else:
         given = {"num_heads": 4, "head_dim": 6, "n_groups": 2, "chunk_size": 16, **options}
         config = transformers.Mamba2Config(hidden_size=12, state_size=5, **given)
-        found = transformers.models.mamba2.modeling_mamba2.Mamba2Mixer(config, 0)
-    for parameter in found.parameters():
+        actual = transformers.models.mamba2.modeling_mamba2.Mamba2Mixer(config, 0)
+    for parameter in actual.parameters():
         nn.init.normal_(parameter, std=0.5)
-    return found.eval()
+    return actual.eval()
 
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
@@ -53,11 +53,13 @@ def test_it_is_the_mixer_of_transformers(
         torch.Tensor, "to", lambda x, *a, **k: to(x, *(torch.float64 if i is torch.float32 else i for i in a), **k)
     )
     x = torch.randn(2, steps, 12, requires_grad=True, dtype=torch.float64)
-    found, expected = ours(x), theirs(x)
+    actual, expected = ours(x), theirs(x)
     assert expected.dtype == torch.float64
     direction = torch.randn_like(expected)
-    mine, other = (torch.autograd.grad((out * direction).sum(), [x, *theirs.parameters()]) for out in (found, expected))
-    for left, right in zip((found, *mine), (expected, *other), strict=True):
+    mine, other = (
+        torch.autograd.grad((out * direction).sum(), [x, *theirs.parameters()]) for out in (actual, expected)
+    )
+    for left, right in zip((actual, *mine), (expected, *other), strict=True):
         torch.testing.assert_close(left, right, rtol=0, atol=1e-9 * float(right.detach().abs().max()))
 
 
@@ -120,7 +122,7 @@ def test_models_give_the_same_with_it(kind: str) -> None:
     for block in model.layers:
         block.mixer = FieldMamba(block.mixer)
     torch.testing.assert_close(model(words, use_cache=False).last_hidden_state, expected, rtol=1e-4, atol=1e-5)
-    for found, theirs in zip((model(words), model(words[:, :39])), (whole, first), strict=True):
-        torch.testing.assert_close(found.last_hidden_state, theirs.last_hidden_state)
-    found = model(words[:, 39:], cache_params=model(words[:, :39]).cache_params)
-    torch.testing.assert_close(found.last_hidden_state, then.last_hidden_state)
+    for actual, theirs in zip((model(words), model(words[:, :39])), (whole, first), strict=True):
+        torch.testing.assert_close(actual.last_hidden_state, theirs.last_hidden_state)
+    actual = model(words[:, 39:], cache_params=model(words[:, :39]).cache_params)
+    torch.testing.assert_close(actual.last_hidden_state, then.last_hidden_state)

@@ -78,16 +78,16 @@ def test_the_generating_function_is_the_table_and_the_powers(lags: int) -> None:
     for _ in range(lags):
         expected.append((output * powers).sum(-1).real)
         powers = torch.einsum("dnm,dm->dn", matrix, powers)
-    for found in (kernel._table(lags), kernel._profile(lags)):
-        torch.testing.assert_close(found, torch.stack(expected, dim=-1), **EXACT)
+    for actual in (kernel._table(lags), kernel._profile(lags)):
+        torch.testing.assert_close(actual, torch.stack(expected, dim=-1), **EXACT)
 
 
 def test_it_starts_as_hippo() -> None:
     """The eigenvalues of LegS are −1, …, −N; its diagonal plus low-rank form has the same characteristic polynomial."""
     eigenvalues, low_rank, _ = hippo_legs(6)
     matrix = torch.diag(eigenvalues) - torch.outer(low_rank, low_rank.conj())
-    found = torch.linalg.eigvals(matrix).real.sort(descending=True).values
-    torch.testing.assert_close(found, -torch.arange(1, 7, dtype=torch.float64), rtol=1e-6, atol=0)
+    actual = torch.linalg.eigvals(matrix).real.sort(descending=True).values
+    torch.testing.assert_close(actual, -torch.arange(1, 7, dtype=torch.float64), rtol=1e-6, atol=0)
 
 
 def test_sixteen_thousand_steps_in_float32(timeline: Callable[..., Field], check_float32: Callable[..., None]) -> None:
