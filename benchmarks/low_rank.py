@@ -1,4 +1,4 @@
-"""Kernels of low rank from a thousand points to a million, and beside the exact tiled sum.
+"""Kernels of low rank from a thousand points to a million, compared to the exact tiled sum.
 
 Run `python benchmarks/low_rank.py` (2 to 3 minutes, 12 GB of memory); it writes docs/benchmarks/low_rank.md and a plot.
 """
@@ -19,8 +19,7 @@ from measuring import IMAGES, Ratio, Report, goal, in_environment, interleaved, 
 from torch import Tensor
 
 from itnet_core import Evaluator, Field, IntegralOperator, Kernel, MLPKernel, TiledEvaluator
-from itnet_kernels.cross import CrossKernel
-from itnet_kernels.low_rank import LowRankKernel
+from itnet_kernels import LowRankKernel, SkeletonKernel
 from itnet_native.evaluator import NativeEvaluator
 
 matplotlib.use("Agg")
@@ -30,11 +29,11 @@ DIM, RANK, GOAL, ROWS = 64, 64, 50.0, 128
 SIZES = (1024, 4096, 16384, 65536, 262144, 1048576)
 COMPARED = LARGEST_EXACT = 65536
 REMEMBERED = 262144
-RUNS = {"low-rank": 3, "cross": 1}
+RUNS = {"low-rank": 3, "skeleton": 1}
 LINEAR = tuple(RUNS)
-KERNELS: Mapping[str, Callable[[], Kernel]] = {
+KERNELS: Mapping[str, Callable[[], Kernel[Any, Any]]] = {
     "low-rank": lambda: LowRankKernel(DIM, rank=RANK, position_dim=2),
-    "cross": lambda: CrossKernel(DIM, pivots=RANK, mlp={"position_dim": 2}),
+    "skeleton": lambda: SkeletonKernel(DIM, pivots=RANK, mlp={"position_dim": 2}),
     "exact, tiled": lambda: MLPKernel(DIM, position_dim=2),
     "exact, native": lambda: MLPKernel(DIM, position_dim=2),
 }
@@ -43,7 +42,7 @@ DIRECTIONS = ("forward", "forward + backward")
 
 
 def problem(name: str, points: int) -> tuple[IntegralOperator, Field, Field]:
-    """Return an operator, the field at the points where its result is wanted, and the field that it integrates over."""
+    """Return an operator, the field of its query points, and the field that it integrates."""
     torch.manual_seed(0)
     evaluator = EVALUATORS.get(name)
     operator = IntegralOperator(DIM, KERNELS[name](), evaluator=evaluator)
@@ -113,10 +112,10 @@ def main() -> None:
         "low_rank",
         "Low rank",
         f"One sample of N points in 2-D, d = {DIM}, 4 heads, float32. `low-rank` has rank {RANK} and networks of 64"
-        f" hidden units; `cross`, which `factorize` makes, has {RANK} pivots and an MLP kernel of 32 hidden units with"
-        " all inputs; `exact` is that MLP kernel by the core's tiled evaluator and by the one in C++, measured on"
+        f" hidden units; `skeleton`, the result of `factorize`, has {RANK} pivots and an MLP kernel of 32 hidden units"
+        " with all inputs; `exact` is that MLP kernel by the core's tiled evaluator and by the one in C++, measured on"
         f" {ROWS} query rows over all N keys and multiplied by N / {ROWS}. Medians of interleaved runs in one process;"
-        f" above N = {LARGEST_EXACT} three runs of `low-rank` and one of `cross`, each after one that warms up."
+        f" above N = {LARGEST_EXACT} three runs of `low-rank` and one of `skeleton`, each after one that warms up."
         " Memory is the peak in a fresh process.",
     )
     found = {direction: {points: times(points, direction) for points in SIZES} for direction in DIRECTIONS}
@@ -132,7 +131,7 @@ def main() -> None:
         slopes = ", ".join(f"{name} {exponent(rows, name):.2f}" for name in LINEAR)
         report.say(f"Exponent of N from {SIZES[2]} points on (1 is linear): {slopes}.")
     report.say("![Times over points](../images/benchmark_low_rank.svg)")
-    report.say(f"## Beside the exact sum, N = {COMPARED}")
+    report.say(f"## Compared to the exact sum, N = {COMPARED}")
     ratios: list[dict[str, Any]] = []
     for direction in DIRECTIONS:
         ways = found[direction][COMPARED]
@@ -145,7 +144,7 @@ def main() -> None:
     report.say(f"## Memory above the inputs, N = {REMEMBERED}")
     memory = [
         {"kernel": name, "direction": d, "MB": peak_memory(name, d)}
-        for name in ("low-rank", "cross")
+        for name in ("low-rank", "skeleton")
         for d in DIRECTIONS
     ]
     report.table("memory", {"kernel": "", "direction": "", "MB": ",.0f"}, memory)

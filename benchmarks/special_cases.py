@@ -1,4 +1,4 @@
-"""Special cases' shortcuts beside their counterparts: each pair in one process, interleaved, medians of ratios.
+"""Compare special cases' fast paths to their counterparts: each pair interleaved in one process, medians of ratios.
 
 Run `python benchmarks/special_cases.py [NAME ...]` (5 minutes); without names it writes its page.
 """
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from itnet_core import Field, IntegralOperator
 from itnet_kernels import convert
-from itnet_kernels.attention import AttentionKernel
+from itnet_kernels.attention.attention import AttentionKernel
 
 
 def convolution() -> Iterator[Pair]:
@@ -70,7 +70,7 @@ CASES: Mapping[str, Callable[[], Iterator[Pair]]] = {
 
 
 def run(way: Callable[[], Tensor], leaves: tuple[Tensor, ...]) -> Callable[[], object]:
-    """Return what runs a way, with gradients to `leaves` if there are any."""
+    """Return a function that runs one side, with gradients to `leaves`, if any."""
 
     def forward() -> None:
         with torch.no_grad():
@@ -113,7 +113,7 @@ def main() -> None:
         return
     report = Report(
         "special_cases",
-        "Special cases beside their counterparts",
+        "Special cases and their counterparts",
         "Each pair has the same weights and runs interleaved in one process, float32. Times are the rounds' medians; of"
         " the rounds' ratios the median and the quartiles: cost is ours / theirs, speed theirs / ours. The difference"
         " is the largest of the results, relative to the largest result. Goals for Mamba are on the scans: around them"

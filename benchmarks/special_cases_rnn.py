@@ -1,4 +1,4 @@
-"""LSTM and GRU beside torch's, for special_cases.py, and where solving in parallel over time pays on this machine."""
+"""LSTM and GRU compared to PyTorch's, for special_cases.py, and where Newton's method is faster on this machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ import torch
 from measuring import Pair, interleaved
 from torch import Tensor, nn
 
-from itnet_kernels import convert
-from itnet_kernels.gru import GRUKernel
-from itnet_kernels.lstm import LSTMKernel
-from itnet_kernels.recurrent import RecurrentKernel
+from itnet_kernels import GRUKernel, LSTMKernel, convert
+from itnet_kernels.recurrent.recurrent import RecurrentKernel
 
 STEPS = (256, 2048, 16384)
 CROSSOVER = (
     "The path of a recurrent layer with fresh weights, one sample, forward: stepping / Newton's method in ms (their"
-    " ratio; iterations). Newton's method pays where the ratio is below 1. It multiplies matrices as wide as the state"
-    " (an LSTM's has h and c), so it loses with the width."
+    " ratio; iterations). Newton's method is faster where the ratio is below 1. It multiplies matrices as wide as the"
+    " state (an LSTM's has h and c), so it loses with the width."
 )
 
 
@@ -43,7 +41,7 @@ def _first(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def crossover() -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """Return columns and rows of Newton's method beside stepping."""
+    """Return columns and rows that compare Newton's method to stepping."""
     rows = []
     for kernel in (LSTMKernel, GRUKernel):
         for hidden in (2, 8, 16, 32, 64):
@@ -55,16 +53,16 @@ def crossover() -> tuple[dict[str, str], list[dict[str, Any]]]:
 
 
 @torch.no_grad()
-def _ratio(kernel: type[RecurrentKernel], hidden: int, steps: int) -> str:
+def _ratio(cls: type[RecurrentKernel], hidden: int, steps: int) -> str:
     if hidden * hidden * steps > 2**23:
         return "not run"
     torch.manual_seed(0)
-    stepped, solved = kernel(hidden, axis=0), kernel(hidden, axis=0, solver="newton")
+    stepped, solved = cls(hidden, axis=0), cls(hidden, axis=0, solver="newton")
     solved.load_state_dict(stepped.state_dict())
     values = torch.randn(1, steps, hidden)
-    start = stepped.begin(values)
-    ways = {name: partial(each.path, values, start) for name, each in (("stepping", stepped), ("newton", solved))}
+    start = stepped.initial_state(values)
+    _, report = solved.solve(values, start)
+    assert report.converged
+    ways = {name: partial(kernel.path, values, start) for name, kernel in (("stepping", stepped), ("newton", solved))}
     stepping, newton = (median(times) for times in interleaved(ways, seconds=0, least=3).values())
-    assert solved.report is not None
-    assert solved.report.converged
-    return f"{1e3 * stepping:.1f} / {1e3 * newton:.1f} ({newton / stepping:.2f}; {solved.report.iterations})"
+    return f"{1e3 * stepping:.1f} / {1e3 * newton:.1f} ({newton / stepping:.2f}; {report.iterations})"

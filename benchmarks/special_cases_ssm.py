@@ -1,4 +1,4 @@
-"""State-space kernels' scans beside transformers' mixers and plain recurrences, for special_cases.py."""
+"""State-space kernels' scans compared to transformers' mixers and plain recurrences, for special_cases.py."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from transformers.models.mamba import modeling_mamba
 from transformers.models.mamba2 import modeling_mamba2
 
 from itnet_core import Field, IntegralOperator
-from itnet_kernels.chunked import decayed_sums
-from itnet_kernels.convert_mamba import FieldMamba
-from itnet_kernels.s4d import S4DKernel
-from itnet_kernels.selective_scan import selective_scan
+from itnet_kernels import S4DKernel
+from itnet_kernels.conversion.mamba import FieldMamba
+from itnet_kernels.numerics.decayed_sums import decayed_sums
+from itnet_kernels.numerics.selective_scan import selective_scan
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 STEPS = 2048
@@ -64,7 +64,7 @@ def mamba2() -> Iterator[Pair]:
 
 
 def s4d() -> Iterator[Pair]:
-    """Yield S4D in chunks beside its recurrence in PyTorch, 64 channels, 16384 steps."""
+    """Yield S4D in chunks and its recurrence in PyTorch, 64 channels, 16384 steps."""
     torch.manual_seed(0)
     kernel = S4DKernel(64)
     operator = IntegralOperator(64, kernel, pointwise=False)

@@ -1,4 +1,4 @@
-"""Real pretrained models, converted into integral operators: do they still compute the same?
+"""Convert real pretrained models into integral operators, and check that they compute the same.
 
 Run `make claims`, which fetches weights and data into data/ and runs this script: `python examples/claims.py [--json]`.
 Each model keeps its weights and its code; every convolution, attention layer and LSTM in it is replaced by an
@@ -33,18 +33,18 @@ DATA = Path(__file__).parent.parent / "data"
 
 @dataclass(frozen=True)
 class Claim:
-    """What came of one model.
+    """Result of one model.
 
     Attributes:
-        model: which.
-        converted: how many layers, by class.
+        model: its name.
+        converted: the number of converted layers, by class.
         left: layers that mix points and were left, with the reason.
-        inputs: what it was run on.
-        error: of the outputs after against those before, with the kernels' shortcuts; the largest difference, for
-            logits relative to the largest logit.
+        inputs: a description of the inputs.
+        error: largest difference of the outputs from the original's, with the kernels' fast paths; for logits relative
+            to the largest logit.
         error_by_pairs: the same where every operator sums over all pairs of points instead.
-        bound: what both are to stay under.
-        holds: whether they do, all layers were converted, and whatever else is asked of the model is so.
+        bound: upper bound of both errors.
+        holds: whether both are within the bound, all layers were converted, and further conditions of the model hold.
     """
 
     model: str
@@ -72,7 +72,7 @@ def compare(
     converters: dict[type[nn.Module], Any] | None = None,
     also: Callable[[Tensor, Tensor], bool] = lambda before, after: True,
 ) -> Claim:
-    """Convert a copy of a model, and return what became of its outputs.
+    """Convert a copy of a model, and compare its outputs to the original's.
 
     Args:
         name: the model's.
@@ -82,7 +82,7 @@ def compare(
         bound: of the error.
         run_by_pairs: the same on inputs of few points, where `run` has many.
         converters: as for `convert_model`.
-        also: what else is asked of the outputs before and after.
+        also: a further condition on the outputs before and after.
     """
     twin, slow = deepcopy(model).eval(), run_by_pairs or run
     report = convert_model(twin, converters)
@@ -93,7 +93,7 @@ def compare(
     errors = [float((after - before).abs().max()), float((slow(twin) - before_by_pairs).abs().max())]
     names = list(report.converted.values())
     holds = max(errors) <= bound and bool(names) and not report.left and also(before, after)
-    counts = {each: names.count(each) for each in names}
+    counts = {kind: names.count(kind) for kind in names}
     return Claim(name, counts, report.left, inputs, errors[0], errors[1], bound, holds)
 
 
@@ -126,16 +126,16 @@ def efficientnet(data: Path) -> Claim:
     model = package.EfficientNet.from_name("efficientnet-lite0").eval()
     [weights] = folder.glob("*.pth")
     model.load_state_dict(torch.load(weights, weights_only=True))
-    pictures = [torch.tensor(each).permute(2, 0, 1).float() for each in load_sample_images().images]
-    parts = [picture[..., :400, at : at + 400] for picture in pictures for at in (0, 120, 240)]
+    photographs = [torch.tensor(pixels).permute(2, 0, 1).float() for pixels in load_sample_images().images]
+    parts = [photograph[..., :400, left : left + 400] for photograph in photographs for left in (0, 120, 240)]
     batch = F.interpolate(torch.stack(parts), (224, 224), mode="bilinear", antialias=True)
     batch = (batch - 127.0) / 128.0
 
     padded = import_module("efficientnet_lite_pytorch.utils").Conv2dStaticSamePadding
 
     def logits(model: nn.Module, batch: Tensor = batch) -> Tensor:
-        found = model(batch)
-        return found / found.abs().max()
+        outputs = model(batch)
+        return outputs / outputs.abs().max()
 
     return compare(
         "efficientnet-lite0",
@@ -150,7 +150,7 @@ def efficientnet(data: Path) -> Claim:
 
 
 def with_its_padding(module: Any) -> nn.Module:
-    """Convert a convolution that pads by a layer of its own, as much as that does."""
+    """Convert a convolution that pads by its own layer."""
     with torch.device("meta"):
         plain = nn.Conv2d(
             module.in_channels,
@@ -241,7 +241,7 @@ def silero(data: Path) -> Claim:
         lambda model: model(waves),
         1e-5,
         run_by_pairs=lambda model: model(waves[:1, :2048]),  # the spectrum has 256 taps of 258 channels
-        also=lambda before, after: bool(before.max() > 0.9),  # it hears the speech that there is
+        also=lambda before, after: bool(before.max() > 0.9),  # it detects the speech
     )
 
 
@@ -270,7 +270,7 @@ CLAIMS: dict[str, tuple[Callable[[Path], Claim], tuple[str, ...]]] = {
 
 
 def missing(name: str, data: Path = DATA) -> list[str]:
-    """Return which of a claim's data sets are not there."""
+    """Return the missing data sets of a claim."""
     return [each for each in CLAIMS[name][1] if not (data / each).is_dir()]
 
 
@@ -283,23 +283,23 @@ def main() -> int:
     absent = sorted({each for name in CLAIMS for each in missing(name, arguments.data)})
     if absent:
         parser.error(f"{arguments.data}: no {', '.join(absent)}. Run python examples/fetch_data.py {' '.join(absent)}")
-    found = [check(arguments.data) for check, _ in CLAIMS.values()]
+    claims = [check(arguments.data) for check, _ in CLAIMS.values()]
     if arguments.json:
-        print(json.dumps([asdict(each) for each in found], indent=2))
+        print(json.dumps([asdict(claim) for claim in claims], indent=2))
     else:
-        Console().print(table(found))
-    return 0 if all(each.holds for each in found) else 1
+        Console().print(table(claims))
+    return 0 if all(claim.holds for claim in claims) else 1
 
 
 def table(claims: list[Claim]) -> Table:
-    """Return the claims for people."""
-    found = Table("model", "converted", "left", "on", "error", "by pairs", "bound", "holds")
-    for each in claims:
-        converted = "\n".join(f"{count} {name}" for name, count in each.converted.items())
-        errors = [f"{error:.1e}" for error in (each.error, each.error_by_pairs)]
-        row = [each.model, converted, len(each.left), each.inputs, *errors, f"{each.bound:g}", each.holds]
-        found.add_row(*map(str, row))
-    return found
+    """Return a table of the claims for the terminal."""
+    rows = Table("model", "converted", "left", "on", "error", "by pairs", "bound", "holds")
+    for claim in claims:
+        converted = "\n".join(f"{count} {name}" for name, count in claim.converted.items())
+        errors = [f"{error:.1e}" for error in (claim.error, claim.error_by_pairs)]
+        row = [claim.model, converted, len(claim.left), claim.inputs, *errors, f"{claim.bound:g}", claim.holds]
+        rows.add_row(*map(str, row))
+    return rows
 
 
 if __name__ == "__main__":

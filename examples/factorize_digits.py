@@ -1,12 +1,12 @@
-"""A trained model's kernels as kernels of low rank: what is lost, and what is gained at finer resolutions?
+"""Factorise a trained model's kernels, and measure the loss in accuracy and the gain in speed at finer resolutions.
 
-Run (about 3 minutes of two cores for the training and 3 for the rest; scikit-learn's pictures of digits, as fields on
+Run (about 3 minutes of two cores for the training and 3 for the rest; scikit-learn's images of digits, as fields on
 their pixels):
 
     itnet train examples/digits.yaml model.encoder.patch_size=1 train.epochs=24 --output runs/pixels
     python examples/factorize_digits.py runs/pixels/best
 
-The table goes to the terminal, and with `--docs` to docs/low_rank.md, with a picture beside it.
+The table goes to the terminal, and with `--docs` to docs/low_rank.md, with a plot in docs/images.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 ROOT = Path(__file__).parent.parent
-PAGE, PICTURE, START = ROOT / "docs/low_rank.md", ROOT / "docs/images/low_rank_digits.svg", "<!-- table -->"
+PAGE, PLOT, START = ROOT / "docs/low_rank.md", ROOT / "docs/images/low_rank_digits.svg", "<!-- table -->"
 PIVOTS, FIT, FINER = (8, 16, 32, 64, 128), 64, 4
 SPEED_PIVOTS, SPEED_FINER = 64, (1, 4, 8, 16)
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures of one resolution with their classes, and pictures of the training to factorise on."""
+class Images:
+    """Images of one resolution with their classes, and training images for the factorisation."""
 
     inputs: Tensor
     targets: Tensor
@@ -49,13 +49,13 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What came of one number of pivots at one resolution.
+class Result:
+    """Result of one number of pivots at one resolution.
 
     Attributes:
         report: of the factorisation.
         change: of the logits, ‖after − before‖ / ‖before‖.
-        accuracy: after.
+        accuracy: after the factorisation.
     """
 
     report: FactorizationReport
@@ -64,19 +64,19 @@ class Found:
 
     @property
     def errors(self) -> list[float]:
-        """Those of every head of every block, the largest last."""
+        """Errors of every head of every block, the largest last."""
         return sorted(error for each in self.report.factorized.values() for error in each.errors)
 
 
 def on_pixels(model: ITNetModel) -> ITNetModel:
-    """Return the model with an encoder of the same weights that makes a point of every pixel, at any resolution."""
+    """Replace the encoder by one of the same weights that makes a point of every pixel, at any resolution."""
     encoder = create("encoder", "patch", dim=model.trunk.norm.normalized_shape[0], patch_size=1, channels=1)
     encoder.load_state_dict(model.encoders["image"].state_dict())
     model.encoders["image"] = encoder
     return model.eval()
 
 
-def pictures(model: ITNetModel, finer: int, count: int | None = None) -> Pictures:
+def pictures(model: ITNetModel, finer: int, count: int | None = None) -> Images:
     """Return the digits, with `finer` times the pixels along each axis, interpolated."""
     task = create("task", **(model.config or {})["tasks"]["image"])
     parts = []
@@ -85,64 +85,64 @@ def pictures(model: ITNetModel, finer: int, count: int | None = None) -> Picture
         batch = task.collate([data[i] for i in range(min(len(data), most or len(data)))])
         parts.append((fine(batch.inputs, finer), batch.targets))
     (inputs, targets), (fit, _) = parts
-    return Pictures(inputs, targets, fit)
+    return Images(inputs, targets, fit)
 
 
 def fine(inputs: Tensor, times: int) -> Tensor:
-    """Return pictures with `times` the pixels along each axis."""
+    """Interpolate images to `times` the pixels along each axis."""
     return F.interpolate(inputs, scale_factor=times, mode="bilinear") if times > 1 else inputs
 
 
 @torch.no_grad()
 def logits(model: ITNetModel, inputs: Tensor) -> Tensor:
-    """Return a model's logits, some pictures at a time."""
+    """Compute a model's logits, some images at a time."""
     return torch.cat([model(part) for part in torch.split(inputs, 24)])
 
 
-def accuracy(found: Tensor, data: Pictures) -> float:
-    """Return the share of pictures whose class is right."""
-    return float((found.argmax(-1) == data.targets).double().mean())
+def accuracy(outputs: Tensor, data: Images) -> float:
+    """Compute the share of images whose class is right."""
+    return float((outputs.argmax(-1) == data.targets).double().mean())
 
 
-def compare(model: ITNetModel, data: Pictures, pivots: Sequence[int]) -> tuple[float, dict[int, Found]]:
-    """Return the accuracy before, and what comes of each number of pivots."""
+def compare(model: ITNetModel, data: Images, pivots: Sequence[int]) -> tuple[float, dict[int, Result]]:
+    """Compute the accuracy before, and the result of each number of pivots."""
     before = logits(model, data.inputs)
-    found = {}
+    results = {}
     for rank in pivots:
         other = deepcopy(model)
         report = factorize_model(other, data.fit, rank=rank, tolerance=0.0)
         after = logits(other, data.inputs)
         change = float(torch.linalg.norm(after - before) / torch.linalg.norm(before))
-        found[rank] = Found(report, change, accuracy(after, data))
-    return accuracy(before, data), found
+        results[rank] = Result(report, change, accuracy(after, data))
+    return accuracy(before, data), results
 
 
 def speeds(
     model: ITNetModel, inputs: Tensor, fit: Tensor, finer: Sequence[int], rounds: int = 3
 ) -> list[tuple[int, float, float]]:
-    """Return points, and the seconds of one picture before and after, medians of interleaved runs."""
+    """Measure points, and the seconds of one image before and after, medians of interleaved runs."""
     other = deepcopy(model)
     factorize_model(other, fit, rank=SPEED_PIVOTS, tolerance=0.0)
     rows = []
     for times in finer:
-        picture = fine(inputs[:1], times)
+        image = fine(inputs[:1], times)
         taken: list[tuple[float, float]] = []
         for _ in range(rounds + 1):
             start = time.perf_counter()
-            logits(model, picture)
+            logits(model, image)
             middle = time.perf_counter()
-            logits(other, picture)
+            logits(other, image)
             taken.append((middle - start, time.perf_counter() - middle))
         before, after = (median(each[side] for each in taken[1:]) for side in (0, 1))
-        rows.append((picture.shape[-1] * picture.shape[-2], before, after))
+        rows.append((image.shape[-1] * image.shape[-2], before, after))
     return rows
 
 
-def table(before: float, found: dict[int, Found]) -> list[str]:
+def table(before: float, results: dict[int, Result]) -> list[str]:
     """Return the Markdown table of errors and accuracies."""
     lines = ["| pivots | error of a head, median | worst | change of the logits | accuracy |", "|---" * 5 + "|"]
     lines.append(f"| exact | | | | {before:.1%} |")
-    for rank, each in found.items():
+    for rank, each in results.items():
         numbers = (median(each.errors), each.errors[-1], each.change, each.accuracy)
         lines.append(f"| {rank} | {' | '.join(f'{number:.1%}' for number in numbers)} |")
     return lines
@@ -150,19 +150,19 @@ def table(before: float, found: dict[int, Found]) -> list[str]:
 
 def speed_table(rows: Sequence[tuple[int, float, float]]) -> list[str]:
     """Return the Markdown table of times."""
-    lines = ["| points | exact, ms a picture | factorised, ms | times faster |", "|---|---|---|---|"]
+    lines = ["| points | exact, ms an image | factorised, ms | times faster |", "|---|---|---|---|"]
     return lines + [f"| {n} | {1000 * a:.1f} | {1000 * b:.1f} | {a / b:.2f} |" for n, a, b in rows]
 
 
-def draw(found: dict[int, Found], file: Path) -> None:
+def draw(results: dict[int, Result], file: Path) -> None:
     """Draw errors over pivots: of each block's worst head over the pairs of the fit, and over pairs held out."""
     figure, axis = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
-    last = found[max(found)].report.factorized
+    last = results[max(results)].report.factorized
     for number, (path, each) in enumerate(last.items()):
         curve = each.fitted.amax(1)
         axis.loglog(range(1, len(curve) + 1), curve, color=f"C{number}", label=f"block {number}")
-        held_out = [max(some.report.factorized[path].errors) for some in found.values()]
-        axis.loglog(list(found), held_out, "o", color=f"C{number}")
+        held_out = [max(some.report.factorized[path].errors) for some in results.values()]
+        axis.loglog(list(results), held_out, "o", color=f"C{number}")
     axis.set_xlabel("pivots")
     axis.set_ylabel("error of the worst head (line: fit, dots: held out)")
     axis.grid(alpha=0.3, which="both")
@@ -185,25 +185,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Factorise, compare, time."""
     parser: Any = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="of a model of the task 'digits' with patches of one pixel")
-    parser.add_argument("--docs", action="store_true", help="rewrite the tables and the picture in docs/ too")
+    parser.add_argument("--docs", action="store_true", help="rewrite the tables and the plot in docs/ too")
     given = parser.parse_args(arguments)
-    torch.manual_seed(0)  # training pictures are turned and moved at random
+    torch.manual_seed(0)  # training images are rotated and shifted at random
     model = on_pixels(load_model(given.checkpoint))
     coarse, finer = pictures(model, 1), pictures(model, FINER)
     lines = []
     for data in (coarse, finer):
-        before, found = compare(model, data, PIVOTS)
-        lines += [f"{data.inputs.shape[-1] * data.inputs.shape[-2]} points:", "", *table(before, found), ""]
+        before, results = compare(model, data, PIVOTS)
+        lines += [f"{data.inputs.shape[-1] * data.inputs.shape[-2]} points:", "", *table(before, results), ""]
     lines += [
-        f"The whole model, one picture at a time, {SPEED_PIVOTS} pivots, beside the fastest exact evaluator that is"
-        " installed, medians of 3 interleaved runs:",
+        f"The whole model, one image at a time, {SPEED_PIVOTS} pivots, compared to the fastest installed exact"
+        " evaluator, medians of 3 interleaved runs:",
         "",
         *speed_table(speeds(model, coarse.inputs, finer.fit, SPEED_FINER)),
     ]
     print("\n".join(lines))
-    print(found[PIVOTS[-1]].report)
+    print(results[PIVOTS[-1]].report)
     if given.docs:
-        draw(found, PICTURE)
+        draw(results, PLOT)
         write_page(lines, f"python examples/factorize_digits.py {given.checkpoint} --docs")
 
 

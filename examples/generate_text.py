@@ -1,7 +1,7 @@
-"""Train a small model of characters whose trunk streams, and let it write, one character at a time.
+"""Train a small streaming model of characters, and generate text one character at a time.
 
 Run `python examples/fetch_data.py reviews`, then `python examples/generate_text.py --kernel mamba` (minutes on one
-thread). Any kernel of the registry that streams will do: retention, mamba, mamba2, s4d, gru, attention …
+thread). Any kernel of the registry that streams is supported: retention, mamba, mamba2, s4d, gru, attention …
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
-from itnet_core import Field, IntegralOperator, State, Trunk
+from itnet_core import Field, IntegralOperator, Trunk
 from itnet_registry import create
 
 ROOT = Path(__file__).parent.parent
@@ -33,18 +33,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "attention": {"support": {"causal": "t"}, "alibi": True},  # unlike `rotary`, good beyond the length of training
     "linear-attention": {"support": {"causal": "t"}},
 }
-"""What kernels are asked for beside their defaults."""
+"""Options of kernels that differ from their defaults."""
 
 
 class CharacterModel(nn.Module):
-    """Embeddings, a trunk that streams, and logits of the next character.
+    """Embeddings, a streaming trunk, and logits of the next character.
 
     Args:
-        characters: that there are.
-        kernel: its name.
+        characters: size of the alphabet.
+        kernel: name of the kernel.
         dim: channels.
         depth: blocks.
-        options: of the kernel.
+        options: options of the kernel.
     """
 
     def __init__(self, characters: int, kernel: str, dim: int, depth: int, options: dict[str, Any]) -> None:
@@ -56,11 +56,11 @@ class CharacterModel(nn.Module):
         self.head = nn.Linear(dim, characters)
 
     def forward(self, text: Tensor) -> Tensor:
-        """Return logits, (B, N, characters), of what follows each character of (B, N)."""
+        """Compute logits of the next character, (B, N, characters), after each character of (B, N)."""
         return self.head(self.trunk(self._field(text, 0)).values)
 
-    def step(self, states: Sequence[State] | None, text: Tensor, place: int) -> tuple[Sequence[State], Tensor]:
-        """Return the states with one more character, (B, 1), the `place`th, and the logits, (B, characters)."""
+    def step(self, states: Sequence[Any] | None, text: Tensor, place: int) -> tuple[Sequence[Any], Tensor]:
+        """Advance the states by one character, (B, 1), at a place, and compute the logits, (B, characters)."""
         states, field = self.trunk.step(states, self._field(text, place))
         return states, self.head(field.values)[:, -1]
 
@@ -72,7 +72,7 @@ class CharacterModel(nn.Module):
 
 
 def read_texts(folder: Path) -> tuple[str, str]:
-    """Return the reviews' lines to learn from and to validate on, a twentieth, dealt once and for all."""
+    """Return the reviews' lines for training and, a twentieth of them, for validation; the split is fixed."""
     files = sorted(folder.glob("*.txt"))
     if not files:
         raise SystemExit(f"{folder}: no *.txt. Run python examples/fetch_data.py reviews")
@@ -84,25 +84,25 @@ def read_texts(folder: Path) -> tuple[str, str]:
 
 
 def ngram_bits(train: str, text: str, order: int) -> float:
-    """Return the bits a character of a text by an n-gram model, smoothed as Witten and Bell did (1991)."""
+    """Compute the bits per character of a text by an n-gram model with Witten-Bell smoothing (1991)."""
     probability = [1 / len(set(train))] * len(text)
     for n in range(order):  # characters of context
-        asked = {text[i - n : i] for i in range(n, len(text))}
-        grams = Counter(train[i - n : i + 1] for i in range(n, len(train)) if train[i - n : i] in asked)
+        contexts = {text[i - n : i] for i in range(n, len(text))}
+        grams = Counter(train[i - n : i + 1] for i in range(n, len(train)) if train[i - n : i] in contexts)
         seen, different = Counter[str](), Counter[str]()
         for gram, count in grams.items():
             seen[gram[:-1]] += count
             different[gram[:-1]] += 1
         for i in range(n, len(text)):
-            if found := seen[context := text[i - n : i]]:
+            if total := seen[context := text[i - n : i]]:
                 kinds = different[context]
-                probability[i] = (grams[text[i - n : i + 1]] + kinds * probability[i]) / (found + kinds)
+                probability[i] = (grams[text[i - n : i + 1]] + kinds * probability[i]) / (total + kinds)
     return -sum(map(math.log2, probability)) / len(text)
 
 
 @torch.no_grad()
 def bits(model: CharacterModel, text: Tensor, window: int = 512) -> float:
-    """Return the bits a character of a text, (N,), whose context begins anew with each window."""
+    """Compute the bits per character of a text, (N,), with an empty context at the start of each window."""
     window = min(window, len(text) - 1)
     length = (len(text) - 1) // window * window
     given, following = text[:length].view(-1, window), text[1 : length + 1].view(-1, window)
@@ -114,7 +114,7 @@ def bits(model: CharacterModel, text: Tensor, window: int = 512) -> float:
 
 
 def train(model: CharacterModel, text: Tensor, steps: int, length: int, batch: int, *, show: bool) -> list[float]:
-    """Learn from random stretches of a text, (N,), and return the steps' losses."""
+    """Train on random stretches of a text, (N,), and return the losses of all steps."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max(steps, 2), pct_start=0.1)
     losses = []
@@ -133,18 +133,18 @@ def train(model: CharacterModel, text: Tensor, steps: int, length: int, batch: i
 
 @torch.no_grad()
 def stream(model: CharacterModel, start: Tensor, count: int, temperature: float = 0.7) -> tuple[Tensor, Tensor, int]:
-    """Go on from a text, (N,), by `count` characters, one step each.
+    """Continue a text, (N,), by `count` characters, one step each.
 
     Returns:
-        The whole text, (N + count,), the logits after each of its characters, and how many numbers the states hold.
+        The whole text, (N + count,), the logits after each of its characters, and the number of numbers in the states.
     """
     text, logits = start.tolist(), list[Tensor]()
-    states: Sequence[State] | None = None
+    states: Sequence[Any] | None = None
     for place in range(len(start) + count):
         if place == len(text):
             text.append(int(torch.multinomial((logits[-1] / temperature).softmax(-1), 1)))
-        states, found = model.step(states, torch.tensor([[text[place]]]), place)
-        logits.append(found[0])
+        states, following = model.step(states, torch.tensor([[text[place]]]), place)
+        logits.append(following[0])
     return torch.tensor(text), torch.stack(logits), sum(leaf.numel() for leaf in tree_leaves(states))
 
 
@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         assert difference < 1e-4, f"stepping and the whole pass differ by {difference:.1e} of the largest logit"
         again = min(repeat(lambda: model(text.unsqueeze(0)), number=1, repeat=5))
     each = min(repeat(lambda: stream(model, text, 0), number=1, repeat=5)) / len(text)
-    found = {
+    results = {
         "kernel": given.kernel,
         "parameters": sum(p.numel() for p in model.parameters()),
         "training_minutes_of_a_core": minutes,
@@ -199,10 +199,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "text": "".join(alphabet[i] for i in text.tolist()),
     }
     if given.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(results, indent=2))
         return
-    print(f"\n{found['text']}\n")
-    for name, value in found.items():
+    print(f"\n{results['text']}\n")
+    for name, value in results.items():
         if name != "text":
             print(f"{name.replace('_', ' '):30}{f'{value:.3g}' if isinstance(value, float) else value}")
 

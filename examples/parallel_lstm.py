@@ -1,8 +1,8 @@
-"""A trained LSTM on real speech, solved for all times at once by Newton's method, beside stepping through it.
+"""Solve a trained LSTM on real speech for all times at once by Newton's method, and compare it to stepping.
 
 Run `python examples/fetch_data.py resemblyzer languages`, then `python examples/parallel_lstm.py [--frames 160 ...]`.
-The three layers of Resemblyzer's speaker encoder get the mel spectrograms of recordings. Each layer's path is found by
-`solver="newton"` (`itnet_kernels.newton`) and by torch's own LSTM, in float32, from the same inputs.
+The three layers of Resemblyzer's speaker encoder get the mel spectrograms of recordings. `LSTMKernel.solve` and
+PyTorch's own LSTM compute each layer's path, in float32, from the same inputs.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from itnet_core import IntegralOperator
-from itnet_kernels.convert_recurrent import FieldRecurrent
-from itnet_kernels.lstm import LSTMKernel
+from itnet_kernels import LSTMKernel
+from itnet_kernels.conversion.recurrent import FieldRecurrent
 
 BOUND, MAX_ITERATIONS = 1e-6, 64
 
 
 @dataclass(frozen=True)
 class Solved:
-    """What came of one layer at one length.
+    """Result of one layer at one length.
 
     Attributes:
         frames: steps of time.
         layer: counted from 1.
-        iterations: Newton's.
-        residual: where they ended, relative to the largest state.
-        difference: the largest between the states h found so and by stepping; they lie in [−1, 1].
+        iterations: Newton iterations.
+        residual: the last one, relative to the largest state.
+        difference: the largest between the states h of both solvers; they lie in [−1, 1].
         milliseconds: of Newton's method.
-        stepping: of torch's LSTM, in milliseconds.
-        holds: whether it converged, to stepping's states within 1e-6.
+        stepping: of PyTorch's LSTM, in milliseconds.
+        holds: whether it converged, to the stepped states within 1e-6.
     """
 
     frames: int
@@ -57,22 +57,20 @@ class Solved:
 
 @torch.no_grad()
 def solve(lstm: nn.LSTM, mels: Tensor) -> Iterator[Solved]:
-    """Yield what comes of each layer on mel spectrograms, (B, frames, 40)."""
+    """Yield the result of each layer on mel spectrograms, (B, frames, 40)."""
     stepped, solved = FieldRecurrent(lstm), FieldRecurrent(lstm, solver="newton", max_iterations=MAX_ITERATIONS)
     values = mels
     pairs = zip(stepped.layers.operators, solved.layers.operators, strict=True)
     for number, operators in enumerate(pairs, start=1):
-        by_steps, by_newton = (cast(LSTMKernel, cast(IntegralOperator, each).kernel) for each in operators)
-        start = by_steps.begin(values)
+        by_steps, by_newton = (cast(LSTMKernel, cast(IntegralOperator, operator).kernel) for operator in operators)
+        start = by_steps.initial_state(values)
         by_steps.path(values, start)  # the first run of a shape is slower
         clock = [time.perf_counter()]
         expected, _ = by_steps.path(values, start)
         clock.append(time.perf_counter())
-        found, _ = by_newton.path(values, start)
+        states, report = by_newton.solve(values, start)
         clock.append(time.perf_counter())
-        report = by_newton.report
-        assert report is not None
-        difference = float((found - expected).abs().max())
+        difference = float((states[..., : by_newton.heads] - expected).abs().max())
         stepping, milliseconds = (1e3 * (after - before) for before, after in pairwise(clock))
         holds = report.converged and difference <= BOUND
         numbers = report.iterations, report.residual, difference, milliseconds, stepping
@@ -93,17 +91,17 @@ def main() -> int:
         parser.error(f"{arguments.data}: no {', '.join(absent)}. Run python examples/fetch_data.py {' '.join(absent)}")
     lstm = speaker_encoder(arguments.data).lstm
     mels = spectrogram(speech(arguments.data)[: arguments.recordings])
-    found = [each for frames in arguments.frames for each in solve(lstm, mels[:, :frames])]
+    results = [result for frames in arguments.frames for result in solve(lstm, mels[:, :frames])]
     if arguments.json:
-        print(json.dumps([asdict(each) for each in found], indent=2))
+        print(json.dumps([asdict(result) for result in results], indent=2))
     else:
         table = Table("frames", "layer", "iterations", "residual", "difference", "Newton, ms", "stepping, ms", "holds")
-        for each in found:
-            errors = f"{each.residual:.1e}", f"{each.difference:.1e}"
-            times = f"{each.milliseconds:.0f}", f"{each.stepping:.1f}"
-            table.add_row(*map(str, [each.frames, each.layer, each.iterations, *errors, *times, each.holds]))
+        for result in results:
+            errors = f"{result.residual:.1e}", f"{result.difference:.1e}"
+            times = f"{result.milliseconds:.0f}", f"{result.stepping:.1f}"
+            table.add_row(*map(str, [result.frames, result.layer, result.iterations, *errors, *times, result.holds]))
         Console().print(table)
-    return 0 if all(each.holds for each in found) else 1
+    return 0 if all(result.holds for result in results) else 1
 
 
 if __name__ == "__main__":

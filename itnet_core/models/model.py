@@ -11,6 +11,8 @@ from itnet_core.models.encoder import Encoder
 from itnet_core.models.head import Head
 from itnet_core.models.trunk import Trunk
 from itnet_core.operator.field import Field
+from itnet_core.operator.integral_operator import IntegralOperator
+from itnet_core.operator.kernel import Kernel
 from itnet_core.plugin.errors import ConfigError
 
 
@@ -72,6 +74,29 @@ class ITNetModel(nn.Module):
     def features(self, inputs: Any, modality: str | None = None) -> Field:
         """Return the field of the trunk for a batch of one modality."""
         return self.trunk(self.encoders[self._modality(modality)](inputs))
+
+    def replace_kernels(self, name: str, kernels: Mapping[str, Kernel[Any, Any]]) -> None:
+        """Replace the kernels of the model's operators, in the configuration too, so that checkpoints hold them.
+
+        Args:
+            name: of the new kernels, with their distribution: `"itnet-kernels/skeleton"`.
+            kernels: a kernel for every operator, by the operator's path in the model; all of one configuration.
+
+        Raises:
+            ConfigError: an operator has no new kernel, or the kernels differ in their configuration.
+        """
+        operators = {path: part for path, part in self.named_modules() if isinstance(part, IntegralOperator)}
+        configs = [kernel.config for kernel in kernels.values()]
+        if kernels.keys() != operators.keys() or any(config != configs[0] for config in configs):
+            raise ConfigError(
+                "ITNetModel.replace_kernels",
+                found=f"kernels for {sorted(kernels)}",
+                expected=f"one for each of {sorted(operators)}, all of one configuration",
+            )
+        for path, operator in operators.items():
+            operator.kernel = kernels[path]
+        if self.config is not None:
+            self.config = {**self.config, "kernel": {"name": name, **configs[0].model_dump(mode="json")}}
 
     def _modality(self, modality: str | None) -> str:
         names = list(self.encoders)

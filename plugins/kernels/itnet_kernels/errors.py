@@ -6,8 +6,8 @@ from itnet_core import ITNetError
 
 
 class ConversionError(ITNetError, ValueError):
-    """A module cannot be converted exactly."""
+    """A module has no exact counterpart among integral operators."""
 
 
 class FactorizationError(ITNetError, ValueError):
-    """A kernel cannot be factorised into one of low rank."""
+    """A kernel has no factorisation of low rank, or the data for it do not suffice."""

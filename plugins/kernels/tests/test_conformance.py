@@ -1,4 +1,4 @@
-"""Every kernel passes the kit: blocks, tiles, shortcuts, supports, padding, gradients."""
+"""Every kernel passes the conformance kit: blocks, tiles, fast paths, supports, padding, gradients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itnet_testing.fields import scattered
 
 
 def on_time(case: KernelConformance, seed: int = 0) -> Field:
-    """Return a field at unequal steps of time, in order, with random weights: recurrences have their shortcut there."""
+    """Return a field at unequal steps of time, in order, with random weights, where recurrences have fast paths."""
     field = scattered(dim=case.dim, seed=seed)
     positions = field.positions.clone()
     positions[..., 0] = positions[..., 0].sort(dim=-1).values
@@ -29,7 +29,7 @@ class TestAttentionOfGroups(KernelConformance):
 
 
 class TestAttentionOnATimeline(KernelConformance):
-    """Equal weights and points in order, for which causal attention has its shortcut."""
+    """Equal weights and points in order, where causal attention has its fast path."""
 
     component = "itnet-kernels/attention"
     options: ClassVar = {"heads": 2, "head_dim": 6, "bias": True}
@@ -42,11 +42,11 @@ class TestAttentionOnATimeline(KernelConformance):
 class TestAttentionWithALiBi(KernelConformance):
     component = "itnet-kernels/attention"
     options: ClassVar = {"alibi": True, "unit": 0.1}
-    expected_failures: ClassVar = {"shortcut_is_exact": "a bias for each pair has no shortcut"}
+    expected_failures: ClassVar = {"integrate_is_exact": "a bias for each pair has no fast path"}
 
 
-class TestCross(KernelConformance):
-    component = "itnet-kernels/cross"
+class TestSkeleton(KernelConformance):
+    component = "itnet-kernels/skeleton"
     options: ClassVar = {"pivots": 5, "mlp": {"heads": 2, "hidden": 6, "rank": 3, "frequencies": 2}}
 
 
@@ -86,7 +86,7 @@ class TestConvolution(KernelConformance):
 
 
 class TestConvolutionOnAGrid(KernelConformance):
-    """Cells of the grid's own size, for which there is the shortcut."""
+    """Cells of the grid's own size, where there is a fast path."""
 
     component = "itnet-kernels/convolution"
     options: ClassVar = {"spacing": 0.5, "groups": 2, "dilation": [1, 2]}

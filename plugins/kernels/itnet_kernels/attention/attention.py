@@ -1,0 +1,209 @@
+"""Multi-head attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pydantic import PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_core import ComponentConfig, Field, Kernel, Points, Problem, ShapeError, Support
+from itnet_core.operator.points import distinct, log_weights
+from itnet_core.operator.transforms import differentiated
+from itnet_kernels.attention.heads import resolve_head_dim
+from itnet_kernels.attention.places import alibi_slopes, rotate
+from itnet_kernels.attention.stream import step_over_all_points
+from itnet_kernels.numerics.timeline import in_order
+
+Terms = tuple[Tensor, ...]
+
+
+class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
+    """Attention: k_h = ⟨W_q u(x), W_k u(y)⟩ / √d with the normalization softmax (docs/operator.md, §4).
+
+    Vaswani et al., arXiv 1706.03762, eq. 1. The fields decide between self- and cross-attention; a causal support makes
+    it causal; padding has weight 0, and other weights w add log w to the scores, as for any measure. Positions enter by
+    ALiBi, −2^{−8h/heads} |t − s| (Press et al., arXiv 2108.12409), or by rotation of q and k (Su et al., arXiv
+    2104.09864), along the first coordinate.
+
+    `integrate` is PyTorch's `scaled_dot_product_attention`. It applies without ALiBi, radius, window and edge; under a
+    causal support to points in the order of time with equal weights. A stream keeps the keys and values of all points.
+
+    Masks and relative position biases are an argument of the operator's call: numbers that are added to the scores, of
+    a shape that expands to (B, heads, N, M). They follow the nodes of a sampler.
+
+    Example:
+        >>> operator = IntegralOperator(8, AttentionKernel(8, heads=2))
+        >>> text = Field.on_grid(torch.randn(1, 5, 8), axes="t", measure="counting")
+        >>> operator(text, additive=torch.randn(2, 5, 5)).values.shape
+        torch.Size([1, 5, 8])
+
+    Args:
+        dim: channels of the fields.
+        config: an instance of `Config`; its fields may also be given as keyword arguments.
+
+    Raises:
+        ShapeError: a head would have no channels, or an odd number of them with rotary.
+    """
+
+    normalization = "softmax"
+
+    class Config(ComponentConfig):
+        """Heads, position encoding and support."""
+
+        heads: PositiveInt = 4
+        """Heads of the queries."""
+        key_heads: PositiveInt | None = None
+        """Heads of keys and values, each shared by a group of query heads; `heads` by default."""
+        head_dim: PositiveInt | None = None
+        """Channels of a query's and a key's head, d; dim // heads by default."""
+        bias: bool = False
+        """Whether the four linear maps have a bias."""
+        alibi: bool = False
+        """Whether scores fall linearly with the distance in time."""
+        rotary: bool = False
+        """Whether queries and keys are rotated by their places."""
+        unit: PositiveFloat = 1.0
+        """Length of one place, for ALiBi and rotary."""
+        support: Support = Support()
+        """Pairs that the integral runs over."""
+
+        @model_validator(mode="after")
+        def _groups_are_even(self) -> AttentionKernel.Config:
+            if self.heads % (self.key_heads or self.heads):
+                raise ValueError(f"heads = {self.heads} is no multiple of key_heads = {self.key_heads}")
+            return self
+
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Whether scores depend on time, and the points differ in it alone."""
+        return (config.alibi or config.rotary) and axes == "t"
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.config = c = self.configure(config, options)
+        self.heads, self.support = c.heads, c.support
+        self.key_heads = c.key_heads or c.heads
+        self.head_dim = resolve_head_dim("AttentionKernel", dim, c.heads, c.head_dim, rotary=c.rotary)
+        self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
+        self.key = nn.Linear(dim, self.key_heads * self.head_dim, bias=c.bias)
+
+    def value_map(self, dim: int, head_dim: int) -> nn.Module:
+        """Return V: a linear map to the key heads, each repeated for its group."""
+        group = self.heads // self.key_heads
+        linear = nn.Linear(dim, self.key_heads * head_dim, bias=self.config.bias)
+        return nn.Sequential(linear, nn.Unflatten(-1, (self.key_heads, head_dim)), _Repeat(group))
+
+    def output_map(self, head_dim: int, dim: int) -> nn.Module:
+        """Return O: one linear map of all heads."""
+        return nn.Sequential(nn.Flatten(-2), nn.Linear(self.heads * head_dim, dim, bias=self.config.bias))
+
+    def project(self, query: Field, key: Field, additive: Tensor | None = None) -> tuple[Terms, Terms]:
+        """Compute q / √d, (B, N, heads, d), and k, (B, M, key_heads, d), with their places, (B, N) and (B, M).
+
+        `additive` appends its rows, (B, N, heads, M), to the terms of the queries, and the numbers of its columns,
+        (B, M), to those of the keys.
+
+        Raises:
+            ShapeError: `additive` does not expand to (B, heads, N, M); a sampler that merges points changes M.
+        """
+        scaled = self.query(query.values).unflatten(-1, (self.heads, self.head_dim)) / self.head_dim**0.5
+        queries, keys = scaled, self.key(key.values).unflatten(-1, (self.key_heads, self.head_dim))
+        dtype = torch.promote_types(queries.dtype, torch.float32)  # bfloat16 has no odd numbers above 256
+        query_places, key_places = ((f.positions[..., 0] / self.config.unit).to(dtype) for f in (query, key))
+        if self.config.rotary:
+            queries, keys = rotate(queries, query_places), rotate(keys, key_places)
+        if additive is None:
+            return (queries, query_places), (keys, key_places)
+        (batch, points), columns = queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
+        rows = self._expand(additive.to(queries.dtype), (batch, self.heads, points, len(columns))).transpose(1, 2)
+        return (queries, query_places, rows), (keys, key_places, columns.expand(batch, -1))
+
+    def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
+        """Compute the scores, (B, heads, n, m)."""
+        (queries, query_places, *rows), (keys, key_places, *columns) = query_terms, key_terms
+        scores = queries.transpose(1, 2) @ self._for_each_head(keys).permute(0, 2, 3, 1)
+        if rows:
+            scores = scores + _select_columns(rows[0], columns[0])
+        if not self.config.alibi:
+            return scores
+        distance = (query_places.unsqueeze(2) - key_places.unsqueeze(1)).abs()
+        slopes = alibi_slopes(self.heads).to(distance).view(-1, 1, 1)
+        return scores - (slopes * distance.unsqueeze(1)).to(scores.dtype)
+
+    def can_integrate(self, problem: Problem[Terms]) -> bool:
+        """Whether PyTorch's attention computes the integral without a matrix of masks or biases.
+
+        It does not with ALiBi, a radius, a window or an edge. Under a causal support it does without `additive`, where
+        both sides have the same points in the order of time, with equal weights that need no gradient.
+        """
+        causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
+        if self.config.alibi or bounded or self.support.edge:
+            return False
+        if not causal:
+            return True
+        plain = len(problem.query_terms) == 2 and _has_equal_weights(problem.key)
+        return plain and in_order(problem.query, problem.key, self.support)
+
+    def integrate(self, problem: Problem[Terms]) -> Tensor:
+        """Compute the integral by PyTorch's attention."""
+        (q, _, *rows), k = problem.query_terms, self._for_each_head(problem.key_terms[0])
+        nonempty, mask = None, _select_columns(rows[0], problem.key_terms[2]) if rows else None
+        if not _has_equal_weights(problem.key):
+            nonempty = (problem.key.weights > 0).any(-1)  # a sample without mass would give 0 / 0
+            logs = log_weights(problem.key.weights)
+            logs = logs - logs.detach().amax(-1, keepdim=True)  # half precision rounds small numbers less
+            bias = logs.where(nonempty.unsqueeze(-1), 0.0).to(q.dtype)[:, None, None]
+            mask = bias if mask is None else mask + bias
+        q, k, v = (side.transpose(1, 2) for side in (q, k, problem.values))
+        causal = self.support.causal is not None
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0).transpose(1, 2)
+        return out if nonempty is None else out * nonempty[:, None, None, None]
+
+    def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[tuple[Any, ...], Tensor]:
+        """Advance a stream; the state is all points so far: terms, positions, weights and values."""
+        return step_over_all_points(self, state, query, values)
+
+    def _expand(self, additive: Tensor, shape: tuple[int, ...]) -> Tensor:
+        sizes = additive.shape
+        if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes[::-1], shape[::-1], strict=False)):
+            raise ShapeError(
+                f"{type(self).__name__}.project(additive)",
+                found=f"shape {tuple(sizes)}",
+                expected=f"one that expands to (B, heads, queries, keys) = {shape}",
+                hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
+            )
+        return additive.expand(shape)
+
+    def _for_each_head(self, keys: Tensor) -> Tensor:
+        return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)
+
+
+def _select_columns(rows: Tensor, columns: Tensor) -> Tensor:
+    """Select columns (B, m) of rows (B, n, heads, M), as (B, heads, n, m)."""
+    every = torch.arange(rows.shape[-1], device=columns.device)
+    if columns.shape[1] == len(every) and not torch.compiler.is_compiling() and bool((columns == every).all()):
+        return rows.transpose(1, 2)  # spare the copy
+    return rows.gather(-1, columns[:, None, None].expand(*rows.shape[:3], -1)).transpose(1, 2)
+
+
+def _has_equal_weights(points: Points) -> bool:
+    """Whether softmax needs no weights: all points have the same positive weight, which needs no gradient."""
+    return not differentiated(points.weights) and points.cached(_are_equal)
+
+
+def _are_equal(points: Points) -> bool:
+    weights = distinct(points.weights)
+    return bool(((weights == weights[:1, :1]) & (weights > 0)).all())
+
+
+class _Repeat(nn.Module):
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Repeat each head, (B, M, heads, head_dim) → (B, M, heads · times, head_dim)."""
+        return values if self.times == 1 else values.repeat_interleave(self.times, dim=2)

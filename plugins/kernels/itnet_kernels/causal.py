@@ -1,0 +1,50 @@
+"""Base class of kernels over the past."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from itnet_core import AXES, ComponentConfig, Kernel, Measure, Problem, Support
+from itnet_core.operator.kernel import State, Terms
+from itnet_kernels.numerics.timeline import in_order
+
+
+class CausalKernel(Kernel[Terms, State]):
+    """Base class of kernels over the past: sums over the points at or before x, by the counting measure.
+
+    Their fast path `integrate` applies to points in the order of time that are the same on both sides. A subclass sets
+    `heads`.
+
+    Args:
+        dim: channels of the fields.
+        config: an instance of `Config`; its fields may also be given as keyword arguments.
+    """
+
+    measure: Measure = "counting"
+    scans: ClassVar[bool] = True
+
+    class Config(ComponentConfig):
+        """The axis of time."""
+
+        axis: str | int = "t"
+        """Axis of time: a letter of t, x, y, z for positions in R^4, or a coordinate's number."""
+
+    @classmethod
+    def reads_positions(cls, config: Config, axes: str) -> bool:
+        """Whether the points differ on the axis of time alone, so that it orders them."""
+        return axes == AXES[Support(causal=config.axis).causal_axis(len(AXES))]
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.config = self.configure(config, options)
+        self.support = Support(causal=self.config.axis)
+
+    def can_integrate(self, problem: Problem[Terms]) -> bool:
+        """Whether the points are in the order of time, the same on both sides."""
+        return in_order(problem.query, problem.key, self.support)
+
+    def time(self, positions: Tensor) -> Tensor:
+        """Return the coordinate that is time, (B, N), of positions (B, N, p)."""
+        return positions[..., self.support.causal_axis(positions.shape[-1])]

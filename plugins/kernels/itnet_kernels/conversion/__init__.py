@@ -1,0 +1,1 @@
+"""Conversion of PyTorch's and transformers' layers into integral operators."""

@@ -1,0 +1,205 @@
+"""Conversion of PyTorch's and transformers' layers into integral operators with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from itnet_kernels.conversion.attention import FieldBertAttention, FieldMultiheadAttention
+from itnet_kernels.conversion.converted import ConvertedLayer
+from itnet_kernels.conversion.convolution import GridConvolution
+from itnet_kernels.conversion.mamba import FieldMamba
+from itnet_kernels.conversion.mixing import count_mixing
+from itnet_kernels.conversion.recurrent import FieldRecurrent
+from itnet_kernels.errors import ConversionError
+
+Converter = Callable[[Any], nn.Module]
+
+CONVERTERS: dict[str, Converter] = {
+    "torch.nn.modules.conv.Conv1d": GridConvolution,
+    "torch.nn.modules.conv.Conv2d": GridConvolution,
+    "torch.nn.modules.conv.Conv3d": GridConvolution,
+    "torch.nn.modules.activation.MultiheadAttention": FieldMultiheadAttention,
+    "torch.nn.modules.rnn.GRU": FieldRecurrent,
+    "torch.nn.modules.rnn.LSTM": FieldRecurrent,
+    "transformers.models.bert.modeling_bert.BertSelfAttention": FieldBertAttention,
+    "transformers.models.bert.modeling_bert.BertCrossAttention": FieldBertAttention,
+    "transformers.models.mamba.modeling_mamba.MambaMixer": FieldMamba,
+    "transformers.models.mamba2.modeling_mamba2.Mamba2Mixer": FieldMamba,
+}
+"""Converted layers by the name of the original class, so that transformers need not be imported."""
+
+
+@dataclass
+class ConversionReport:
+    """Report of `convert_model`.
+
+    Attributes:
+        converted: the class of each converted module, by its path.
+        left: why each other module that mixes points, or may, was left as it is, by its path; "" is the model itself.
+            Without an example these are modules of known kinds; with one, all that mixed points in its run.
+        pointwise: the number of other modules with parameters, by class: linear maps, norms, …
+        counted: whether an example was run to determine `left`.
+    """
+
+    converted: dict[str, str] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    pointwise: dict[str, int] = field(default_factory=dict)
+    counted: bool = False
+
+    def __str__(self) -> str:
+        left = f"{len(self.left)} left" if self.left or self.counted else "none known to be left"
+        lines = [f"{len(self.converted)} converted, {left}"]
+        lines += [f"  {path}: {name}" for path, name in self.converted.items()]
+        lines += [f"  {path or 'the model itself'}: left: {reason}" for path, reason in self.left.items()]
+        if not self.counted:
+            lines.append("  not counted: what else mixes points; give convert_model an example of the model's inputs")
+        return "\n".join(lines)
+
+
+def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] | None = None) -> nn.Module:
+    """Convert a layer into one that computes the same by integral operators, with the same weights and `forward`.
+
+    The result is a layer of the module's own class, with its attributes and the keys of its `state_dict`.
+
+    Example:
+        >>> layer, image = nn.Conv2d(3, 4, 3, padding=1), torch.randn(1, 3, 8, 8)
+        >>> torch.equal(convert(layer)(image), layer(image))
+        True
+
+    Args:
+        module: an `nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d`, `nn.MultiheadAttention`, `nn.LSTM` or `nn.GRU`, or one of
+            transformers' BERT attention layers or Mamba mixers. Its parameters are shared. A converted layer is
+            returned as it is.
+        converters: functions that convert modules of further classes.
+
+    Raises:
+        ConversionError: the module is none of these (a subclass may have another `forward`), or has no exact
+            counterpart; the message says why.
+    """
+    if isinstance(module, ConvertedLayer):
+        return module
+    converter = _converter(module, converters or {})
+    if converter is None:
+        raise ConversionError(
+            "convert",
+            found=_name(type(module)),
+            expected=f"one of {', '.join(sorted(name.rpartition('.')[2] for name in CONVERTERS))}",
+            hint="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
+        )
+    _refuse_hooks(module)
+    converted, shared = converter(module), {*module.modules()}
+    for part in converted.modules():
+        if part not in shared:
+            part.training = module.training
+    return converted
+
+
+def convert_model(
+    model: nn.Module, converters: Mapping[type[nn.Module], Converter] | None = None, example: Any = None
+) -> ConversionReport:
+    """Convert all modules inside a model that have an exact counterpart, in place.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.MaxPool2d(2))
+        >>> print(convert_model(model, example=torch.randn(1, 3, 32, 32)))
+        1 converted, 1 left
+          0: Conv2d
+          1: left: MaxPool2d calls max_pool2d (1), outside of what was converted
+
+    Args:
+        model: the model; it is not replaced itself.
+        converters: as for `convert`.
+        example: inputs of the model: a tuple of arguments, a mapping of keyword arguments, or the one argument. The
+            converted model runs on it once, in evaluation mode, and modules that mix points outside of converted ones
+            are reported as left. Without an example, only modules of known kinds are.
+
+    Returns:
+        The converted modules, and those that were left.
+    """
+    report = ConversionReport()
+    _convert_children(model, "", converters or {}, report, {})
+    if example is not None:
+        _count(model, example, report)
+    return report
+
+
+def _count(model: nn.Module, example: Any, report: ConversionReport) -> None:
+    """Report modules that mix points in a run, outside of converted modules and of those reported already."""
+    report.counted = True
+    settled = {*report.converted, *report.left}
+    settled |= {path for path, module in model.named_modules() if isinstance(module, ConvertedLayer)}
+    for path, calls in count_mixing(model, example).items():
+        names = path.split(".")
+        if settled.isdisjoint(".".join(names[:end]) for end in range(len(names) + 1)):
+            caller, functions = model.get_submodule(path), (f"{name} ({count})" for name, count in calls.items())
+            report.left[path] = f"{type(caller).__name__} calls {', '.join(functions)}, outside of what was converted"
+
+
+def _convert_children(
+    parent: nn.Module,
+    path: str,
+    converters: Mapping[type[nn.Module], Converter],
+    report: ConversionReport,
+    done: dict[int, Any],
+) -> None:
+    children = [(name, child) for name, child in parent._modules.items() if child is not None]
+    for name, child in children:  # `named_children` lists a shared module once
+        child_path = f"{path}.{name}" if path else name
+        if isinstance(child, ConvertedLayer):
+            continue
+        if _converter(child, converters) is not None:
+            try:
+                if id(child) not in done:  # a shared module is converted once
+                    done[id(child)] = child, convert(child, converters)
+            except ConversionError as error:
+                report.left[child_path] = str(error)
+            else:
+                setattr(parent, name, done[id(child)][1])
+                report.converted[child_path] = type(child).__name__
+        elif (base := _convertible_base(type(child))) is not None:
+            report.left[child_path] = (
+                f"{type(child).__name__} derives from {base}, but its forward may do anything else"
+            )
+        else:
+            if any(True for _ in child.parameters(recurse=False)):
+                report.pointwise[type(child).__name__] = report.pointwise.get(type(child).__name__, 0) + 1
+            _convert_children(child, child_path, converters, report, done)
+    if isinstance(parent, nn.TransformerEncoder):  # its path of nested tensors reads the original layers
+        parent.use_nested_tensor = False
+
+
+def _refuse_hooks(module: nn.Module) -> None:
+    """Refuse hooks, which may change anything; pruning and the older weight and spectral norms are hooks."""
+    kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    hooks = [hook for kind in kinds for hook in getattr(module, kind).values()]
+    if hooks:
+        names = ", ".join(getattr(hook, "__qualname__", type(hook).__name__) for hook in hooks)
+        raise ConversionError(
+            type(module).__name__,
+            found=f"hooks: {names}",
+            expected="a module without hooks",
+            hint="Remove them: prune.remove, remove_weight_norm, or the handle's own remove().",
+        )
+
+
+def _converter(module: nn.Module, converters: Mapping[type[nn.Module], Converter]) -> Converter | None:
+    return converters.get(type(module)) or CONVERTERS.get(_name(type(module)))
+
+
+def _convertible_base(cls: type[nn.Module]) -> str | None:
+    """Return the convertible class that `cls` derives from, or a related one that is never converted, if any."""
+    related = (
+        *CONVERTERS,
+        "torch.nn.modules.conv._ConvNd",
+        "torch.nn.modules.rnn.RNNBase",
+        "torch.nn.modules.rnn.RNNCellBase",
+    )
+    return next((base.__name__ for base in cls.__mro__ if _name(base) in related), None)
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,68 @@
+"""Base class of converted layers."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any, Self
+
+from torch import nn
+
+from itnet_core import FullSampler, IntegralOperator
+from itnet_core.operator.transforms import tracing
+
+
+class ConvertedLayer(nn.Module):
+    """Base class of converted layers: `Layer(module)` derives from the module's class and shares its parameters.
+
+    Attributes, names of parameters and `state_dict` are the original's. Operators have no parameters: they use the
+    layer's at each call, so parameters may be replaced. The original's `forward` is called where it is the kernel's
+    fast path, where it computes more than the integral, and while PyTorch traces or transforms a function.
+    """
+
+    def __new__(cls, module: nn.Module | None = None, *args: Any, **options: Any) -> Self:
+        """Create an instance of a class that derives from this one and from the module's."""
+        return super().__new__(cls if module is None else _derived(cls, type(module)))
+
+    def __init__(self, module: nn.Module) -> None:  # without nn.Module's: the state is the original's
+        containers = (dict, list, set)
+        state = {name: copy(value) if isinstance(value, containers) else value for name, value in vars(module).items()}
+        self.__dict__.update(state)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:  # the class is created at run time
+        state: Any = self.__getstate__()  # type: ignore[no-untyped-call]
+        return _blank, type(self).__bases__, state
+
+
+_CLASSES: dict[tuple[type, type], Any] = {}
+
+
+def _derived(layer: type[ConvertedLayer], original: type[nn.Module]) -> Any:
+    """Return the class of converted layers of an original class: `FieldConv2d` for `Conv2d`."""
+    made = type(f"Field{original.__name__}", (layer, original), {"__module__": layer.__module__})
+    return _CLASSES.setdefault((layer, original), made)
+
+
+def _blank(layer: type[ConvertedLayer], original: type[nn.Module]) -> nn.Module:
+    return nn.Module.__new__(_derived(layer, original))
+
+
+def takes_fast_path(*operators: nn.Module) -> bool:
+    """Whether operators take their kernels' fast path, the original layer: with `auto`, and over all points."""
+    return all(
+        isinstance(operator, IntegralOperator)
+        and isinstance(operator.sampler, FullSampler)
+        and (operator.evaluator.takes_fast_paths or tracing())
+        for operator in operators
+    )
+
+
+def remove_parameters(module: nn.Module) -> None:
+    """Remove the parameters of a module, a template for `with_parameters`.
+
+    Its linear and recurrent layers become plain attributes, so that `modules()` lists no layer without weights.
+    """
+    for parent in [*module.modules()]:
+        parent._parameters.update(dict.fromkeys(parent._parameters))
+        for name, child in [*parent.named_children()]:
+            if isinstance(child, nn.Linear | nn.RNNBase):
+                parent.__dict__[name] = parent._modules.pop(name)

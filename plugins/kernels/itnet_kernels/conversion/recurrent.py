@@ -1,0 +1,125 @@
+"""Conversion of PyTorch's LSTM and GRU."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from itnet_core import Evaluator, ShapeError
+from itnet_core.operator.stateless import with_parameters
+from itnet_kernels.conversion.attention import sequence_field
+from itnet_kernels.conversion.converted import ConvertedLayer, remove_parameters, takes_fast_path
+from itnet_kernels.errors import ConversionError
+from itnet_kernels.recurrent.layers import GRU, LSTM, Recurrent
+from itnet_kernels.recurrent.recurrent import PathState
+
+
+class FieldRecurrent(ConvertedLayer, nn.RNNBase):
+    """`torch.nn.LSTM` or `torch.nn.GRU` by integral operators.
+
+    A sequence is a field at the times 0, 1, 2, …; a packed one is padded by points of weight 0. The kernels' fast path
+    is the original's `forward`. With other evaluators, or Newton's method, dropout between layers has the module's
+    probability, but draws other elements.
+
+    Args:
+        module: an LSTM or a GRU of any number of layers, both directions or one; its parameters are shared.
+        evaluator: how the integrals are computed.
+        options: of the kernels, such as `solver="newton"`.
+
+    Attributes:
+        template: the layers on fields, without parameters; see `layers`.
+
+    Raises:
+        ConversionError: the states of the module are projected (`proj_size`).
+    """
+
+    template: Recurrent
+
+    def __init__(self, module: nn.LSTM | nn.GRU, evaluator: Evaluator | None = None, **options: Any) -> None:
+        if module.proj_size:
+            raise ConversionError(
+                f"{type(module).__name__}.proj_size", found=f"{module.proj_size}", expected="0, states as they are"
+            )
+        super().__init__(module)
+        self.steps = options.get("solver", "step") == "step"
+        layer: type[Recurrent] = LSTM if isinstance(module, nn.LSTM) else GRU
+        with torch.device("meta"):  # the weights are the module's
+            self.template = layer(
+                module.input_size,
+                module.hidden_size,
+                layers=module.num_layers,
+                bidirectional=module.bidirectional,
+                dropout=module.dropout,
+                evaluator=evaluator,
+                bias=module.bias,
+                axis=0,
+                **options,
+            )
+        remove_parameters(self.template)
+
+    @property
+    def layers(self) -> Recurrent:
+        """The layers on fields, with the module's current weights."""
+        suffixes = ["", "_reverse"] if self.bidirectional else [""]
+        names = [f"l{number}{suffix}" for number in range(self.num_layers) for suffix in suffixes]
+        kinds = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
+        weights = {
+            f"operators.{n}.kernel.recurrence.{kind}_l0": getattr(self, f"{kind}_{name}")
+            for n, name in enumerate(names)
+            for kind in kinds
+        }
+        return with_parameters(self.template, weights)
+
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:  # noqa: A002
+        """Compute all states of the last layer, and the last states of all layers, as the original.
+
+        Args:
+            input: (T, B, C), or (B, T, C) if the module has batch_first, or (T, C); or a `PackedSequence`.
+            hx: (h_0, c_0) of an LSTM, h_0 of a GRU, each (layers · directions, B, hidden); 0 by default.
+        """
+        packed = isinstance(input, PackedSequence)
+        batched = packed or input.ndim == 3
+        if hx is not None:
+            hx = tuple(hx) if isinstance(hx, list | tuple) else (hx,)
+            batch = input.batch_sizes[0] if packed else input.shape[0 if self.batch_first else 1]
+            self._check(hx, (int(batch),) if batched else ())
+        if (not packed and 0 in input.shape) or (self.steps and takes_fast_path(*self.template.operators)):
+            states = hx if hx is None or self.mode == "LSTM" else hx[0]
+            return cast(tuple[Any, Any], super().forward(input, states))
+        if packed:
+            values, lengths = pad_packed_sequence(input, batch_first=True)
+            mask = torch.arange(values.shape[1]) < lengths.unsqueeze(-1)
+            out, ends = self._run(values, mask.to(values), hx)
+            return _pack_like(out, lengths, input), ends
+        if not batched:
+            states = None if hx is None else tuple(state.unsqueeze(1) for state in hx)
+            out, ends = self._run(input.unsqueeze(0), None, states)
+            return out.squeeze(0), ends.squeeze(1) if isinstance(ends, Tensor) else tuple(e.squeeze(1) for e in ends)
+        out, ends = self._run(input if self.batch_first else input.transpose(0, 1), None, hx)
+        return out if self.batch_first else out.transpose(0, 1), ends
+
+    def _check(self, states: tuple[Tensor, ...], batch: tuple[int, ...]) -> None:
+        parts, expected = 2 if self.mode == "LSTM" else 1, (len(self.template.operators), *batch, self.hidden_size)
+        if len(states) != parts or any(tuple(state.shape) != expected for state in states):
+            raise ShapeError(
+                "FieldRecurrent(hx)",
+                found=f"states of shape {', '.join(str(tuple(state.shape)) for state in states)}",
+                expected=f"{parts} of shape {expected}",
+            )
+
+    def _run(self, values: Tensor, weights: Tensor | None, hx: tuple[Tensor, ...] | None) -> tuple[Tensor, Any]:
+        states: list[PathState] | None = None if hx is None else list(zip(*hx, strict=True))
+        field, ends = self.layers.with_states(sequence_field(values, weights), states)
+        last = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
+        return field.values, last if self.mode == "LSTM" else last[0]
+
+
+def _pack_like(values: Tensor, lengths: Tensor, like: PackedSequence) -> PackedSequence:
+    """Pack values, (B, T, C), in the order of another packed sequence."""
+    if like.sorted_indices is not None:
+        values, lengths = values[like.sorted_indices], lengths[like.sorted_indices.to(lengths.device)]
+    packed = pack_padded_sequence(values, lengths, batch_first=True)
+    return PackedSequence(packed.data, packed.batch_sizes, like.sorted_indices, like.unsorted_indices)

@@ -1,0 +1,1 @@
+"""Kernels of the displacement x − y: convolutions and the Gaussian."""

@@ -1,0 +1,1 @@
+"""Kernels of low rank, and factorisation of trained kernels."""

@@ -1,0 +1,1 @@
+"""Algorithms that several kernels share: scans, sums over the past, Newton's method."""

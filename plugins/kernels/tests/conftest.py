@@ -1,0 +1,57 @@
+"""Fixtures of the kernels' tests: points on a time axis, and comparisons of operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from itnet_core import Field, IntegralOperator
+
+
+@pytest.fixture(scope="session")
+def timeline() -> Callable[..., Field]:
+    """Return a function that places values, (B, N, d), at 0, step, 2 step, … on the time axis of R^4."""
+
+    def place(values: Tensor, weights: Tensor | None = None, step: float = 1.0) -> Field:
+        batch, points, _ = values.shape
+        positions = values.new_zeros(batch, points, 4)
+        positions[..., 0] = step * torch.arange(points)
+        return Field(values, positions, values.new_ones(batch, points) if weights is None else weights)
+
+    return place
+
+
+@pytest.fixture(scope="session")
+def check_recurrence() -> Callable[[IntegralOperator, Field, Tensor], None]:
+    """Return a check that an operator gives the same as a loop, gradients to values and parameters included."""
+
+    def check(operator: IntegralOperator, field: Field, expected: Tensor) -> None:
+        actual = operator(field).values
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-10)
+        direction = torch.randn_like(expected)
+        leaves = [field.values, *operator.parameters()]
+        ours, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (actual, expected))
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def check_float32() -> Callable[[IntegralOperator, Field, float], None]:
+    """Return a check that float32 is near float64, relative to the largest number of the result or the gradient."""
+
+    def check(operator: IntegralOperator, field: Field, tolerance: float) -> None:
+        results = []
+        for dtype in (torch.float32, torch.float64):
+            same = field.to(dtype)
+            values = same.values.clone().requires_grad_()
+            out = operator.to(dtype)(same.with_values(values)).values
+            results.append((out, *torch.autograd.grad(out.square().mean(), values)))
+        for single, double in zip(*results, strict=True):
+            assert single.isfinite().all()
+            assert (single.double() - double).abs().max() <= tolerance * double.abs().max()
+
+    return check

@@ -1,0 +1,116 @@
+"""What mixes points is found in a run, and named where it stayed outside of converted layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_kernels import convert_model
+from itnet_kernels.conversion.mixing import count_mixing
+
+
+class Mixes(nn.Module):
+    """Calls one function of tensors (B, channels, points)."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.inner = nn.Identity()
+        self.weight = nn.Parameter(torch.randn(2, 4, 4))
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        actual: Tensor = self.function(self, self.inner(x))
+        return actual
+
+
+COUNTED: dict[str, Any] = {
+    "scaled_dot_product_attention": lambda m, x: F.scaled_dot_product_attention(x, x, x),
+    "matmul": lambda m, x: torch.matmul(x @ x.transpose(1, 2), x),
+    "bmm": lambda m, x: torch.bmm(x.transpose(1, 2), x),
+    "einsum": lambda m, x: torch.einsum("bci,bcj->bij", x, x),
+    "conv1d": lambda m, x: F.conv1d(x, m.weight[..., :3].flatten(0, 1)[:, None].expand(-1, 4, -1)[:4]),
+    "max_pool1d": lambda m, x: F.max_pool1d(x, 2),
+    "adaptive_avg_pool1d": lambda m, x: F.adaptive_avg_pool1d(x, 1),
+    "fft_rfft": lambda m, x: torch.fft.rfft(x).abs(),
+    "interpolate": lambda m, x: F.interpolate(x, 3),
+    "cumsum": lambda m, x: x.cumsum(-1),
+}
+NOT_COUNTED: dict[str, Any] = {
+    "a product with weights": lambda m, x: m.weight.transpose(1, 2) @ x,
+    "an outer product": lambda m, x: x[:, :, :1] @ x[:, :1, :],
+    "a norm": lambda m, x: F.layer_norm(x, x.shape[-1:]),
+    "a sum over whole numbers": lambda m, x: x + (x > 0).long().cumsum(-1),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_an_operation_that_mixes_points_is_named_with_its_module(name: str) -> None:
+    model = nn.Sequential(nn.ReLU(), Mixes(COUNTED[name]))
+    report = convert_model(model, example=torch.randn(2, 4, 4))
+    count = 2 if name == "matmul" else 1
+    assert report.left == {"1": f"Mixes calls {name} ({count}), outside of what was converted"}
+    assert str(report).startswith("0 converted, 1 left\n  1: left: Mixes calls")
+
+
+@pytest.mark.parametrize("name", NOT_COUNTED)
+def test_an_operation_that_mixes_none_is_not_named(name: str) -> None:
+    report = convert_model(nn.Sequential(Mixes(NOT_COUNTED[name])), example=torch.randn(2, 4, 4))
+    assert str(report) == "0 converted, 0 left"
+
+
+def test_a_report_without_an_example_says_so() -> None:
+    report = convert_model(nn.Sequential(Mixes(COUNTED["bmm"])))
+    assert str(report).splitlines() == [
+        "0 converted, none known to be left",
+        "  not counted: what else mixes points; give convert_model an example of the model's inputs",
+    ]
+
+
+def test_operations_inside_of_converted_modules_are_not_reported() -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    model = nn.Sequential(
+        nn.Conv1d(4, 8, 3, padding=1), nn.BatchNorm1d(8), Transposed(), nn.TransformerEncoder(layer, 1)
+    )
+    model.append(nn.LSTM(8, 4, batch_first=True))
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    assert [*count_mixing(model, torch.randn(2, 4, 5))] == ["0", "3.layers.0.self_attn", "4"]
+    report = convert_model(model, example=torch.randn(2, 4, 5))
+    assert [*report.converted] == ["0", "3.layers.0.self_attn", "4"]
+    assert str(report).startswith("3 converted, 0 left\n")
+    assert all(module.training for module in model.modules())
+    assert not any(module._forward_hooks for module in model.modules())
+    torch.testing.assert_close(dict(model.state_dict()), before)
+
+
+class Transposed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
+SIZES: dict[str, Any] = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+MODELS: dict[str, Any] = {
+    "roberta": lambda: transformers.RobertaModel(transformers.RobertaConfig(**SIZES, intermediate_size=8)),
+    "llama": lambda: transformers.LlamaModel(transformers.LlamaConfig(**SIZES, intermediate_size=8)),
+    "gpt2": lambda: transformers.GPT2Model(transformers.GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=2)),
+    "t5": lambda: transformers.T5EncoderModel(
+        transformers.T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_attention_without_a_converter_is_named(name: str, implementation: str) -> None:
+    model = MODELS[name]()
+    model.set_attn_implementation(implementation)
+    report = convert_model(model, example={"input_ids": torch.randint(20, (2, 5))})
+    assert (len(report.converted), len(report.left)) == (0, 1)
+    [(path, reason)] = report.left.items()
+    assert "attn" in path.lower() or "attention" in path.lower()
+    assert ("matmul (2)" if implementation == "eager" else "scaled_dot_product_attention (1)") in reason
