@@ -64,10 +64,11 @@ KITS = (
     TaskConformance,
 )
 PACKAGES = (
+    "itnet_core",
     "itnet_tasks",
     *sorted(path.name for path in FOLDER.parents[1].glob("plugins/*/itnet_*") if path.name != "itnet_testing"),
 )
-"""The packages whose pages of the Python API are written here; those of the core, the registry and the kit are not."""
+"""The packages whose pages of the Python API are written here. core.md, registry.md and testing.md are by hand."""
 
 MADE = "<!-- Made by `python docs/reference.py`; edit the code, not this page. -->\n\n"
 
@@ -173,21 +174,25 @@ def _value(default: object) -> str:
 
 
 def python_api(package: str) -> Iterator[str]:
-    """Yield the page of a package: what it exports, and the classes of its components."""
+    """Yield the page of a package: its exports, and the classes of its components."""
     module = import_module(package)
-    yield f"# {package}\n"
-    readme = f"../../distributions/{package.replace('_', '-')}.md"
-    yield f"{first_line(module)} [README]({readme}).\n"
-    shown = set()
     exported = getattr(module, "__all__", ())
-    for name in sorted(exported, key=lambda name: (not name[0].isupper(), name)):
-        if not name.endswith("Error"):  # reference/errors.md has them
-            yield f"::: {package}.{name}\n"
-            shown.add(getattr(getattr(module, name), "__qualname__", name))
+    if package == "itnet_core":  # core.md has its exports
+        yield "# itnet_core, components\n"
+        yield "The core declares these components as a plugin does. `create(kind, name)` builds them.\n"
+        names = []
+    else:
+        yield f"# {package}\n"
+        folder = Path(str(module.__file__)).parents[1].relative_to(FOLDER.parents[1])
+        yield f"{first_line(module)} [README](../../../{folder}/README.md).\n"
+        names = [name for name in exported if not name.endswith("Error")]  # errors.md has these
+    for name in sorted(names, key=lambda name: (not name[0].isupper(), name)):
+        yield f"::: {package}.{name}\n"
     for kind in KINDS:
-        found = {c.spec.target.replace(":", ".") for c in own_components(kind) if c.spec.target.startswith(f"{package}.")}
-        for target in sorted(target for target in found if target.rpartition(".")[2] not in shown):
-            yield f"::: {target}\n"
+        targets = {component.spec.target for component in own_components(kind)}
+        for target in sorted(target for target in targets if target.startswith(f"{package}.")):
+            if target.partition(":")[2] not in exported:
+                yield f"::: {target.replace(':', '.')}\n"
 
 
 def conformance() -> Iterator[str]:
