@@ -150,7 +150,7 @@ def table(before: float, found: dict[int, Found]) -> list[str]:
 
 def speed_table(rows: Sequence[tuple[int, float, float]]) -> list[str]:
     """Return the Markdown table of times."""
-    lines = ["| points | exact, ms a picture | factorised, ms | times faster |", "|---|---|---|---|"]
+    lines = ["| points | exact, ms an image | factorised, ms | times faster |", "|---|---|---|---|"]
     return lines + [f"| {n} | {1000 * a:.1f} | {1000 * b:.1f} | {a / b:.2f} |" for n, a, b in rows]
 
 
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         before, found = compare(model, data, PIVOTS)
         lines += [f"{data.inputs.shape[-1] * data.inputs.shape[-2]} points:", "", *table(before, found), ""]
     lines += [
-        f"The whole model, one picture at a time, {SPEED_PIVOTS} pivots, beside the fastest exact evaluator that is"
+        f"The whole model, one image at a time, {SPEED_PIVOTS} pivots, next to the fastest exact evaluator that is"
         " installed, medians of 3 interleaved runs:",
         "",
         *speed_table(speeds(model, coarse.inputs, finer.fit, SPEED_FINER)),
