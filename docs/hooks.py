@@ -18,7 +18,10 @@ DISTRIBUTIONS = {
     "itnet-core": "README.md",
     "itnet-registry": "registry/README.md",
     "itnet-tasks": "tasks/README.md",
-    **{f"itnet-{path.parent.name.replace('_', '-')}": str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/README.md")},
+    **{
+        f"itnet-{path.parent.name.replace('_', '-')}": str(path.relative_to(ROOT))
+        for path in ROOT.glob("plugins/*/README.md")
+    },
     "spectrum-for-itnet": "examples/third_party/README.md",
 }
 """The README of each distribution."""

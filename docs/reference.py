@@ -140,7 +140,9 @@ def configuration() -> Iterator[str]:
     for section in ("model", "train"):
         yield f"## Section {section}\n"
         fields = schema["properties"][section]["properties"]
-        rows = [[f"`{name}`", _value(field.get("default")), field.get("description", "")] for name, field in fields.items()]
+        rows = [
+            [f"`{name}`", _value(field.get("default")), field.get("description", "")] for name, field in fields.items()
+        ]
         yield from table(["field", "default", "description"], rows)
     for kind in KINDS:
         yield f"## {kind.capitalize()}s\n"
@@ -249,11 +251,7 @@ def errors() -> Iterator[str]:
             base.__name__ for base in cls.__mro__ if base not in (cls, ITNetError, Exception, BaseException, object)
         ]
         yield f"## {cls.__name__}\n"
-        yield (
-            first_line(cls)
-            + (f" Derives from {_code(bases)} as well." if bases else "")
-            + "\n"
-        )
+        yield (first_line(cls) + (f" Derives from {_code(bases)} as well." if bases else "") + "\n")
         yield "```text\n" + "\n".join(textwrap.wrap(raised(cls, cause), 110)) + "\n```\n"
     yield "## Stages of quarantine\n"
     yield "A plugin that fails is quarantined: `itnet list` shows its stage and its error, and everything else works."

@@ -1,7 +1,7 @@
 """Draw the integral operator as docs/images/operator.svg: `python docs/figures/draw_operator.py`.
 
-The file has no dependency, carries its own background and follows the reader's colour scheme, so that it reads well on the
-site, on a forge and in an editor.
+The drawing carries its own background and follows the reader's colour scheme, so that it reads well on the site, on a forge
+and in an editor.
 """
 
 from __future__ import annotations
@@ -12,22 +12,32 @@ from pathlib import Path
 FILE = Path(__file__).parent.parent / "images/operator.svg"
 WIDTH, HEIGHT = 760, 640
 
-POINTS = [(70, 120, 9), (128, 84, 6), (214, 108, 12), (262, 182, 7), (86, 214, 11), (204, 256, 8), (288, 262, 5), (136, 282, 6)]
-"""Key points y_j: x, y and radius, whose area stands for the weight w_j."""
+POINTS = [
+    (70, 120, 9),
+    (128, 84, 6),
+    (214, 108, 12),
+    (262, 182, 7),
+    (86, 214, 11),
+    (204, 256, 8),
+    (288, 262, 5),
+    (136, 282, 6),
+]
+"""Key points y_j: x, y and radius, whose area shows the weight w_j."""
 QUERY = (168, 168)
 SHOWN = 2  # the key point whose pair goes through the MLP
 
 STYLE = """
 text { fill: #1f2933; font: 17px system-ui, sans-serif; }
-.title { font-weight: 600; } .small { font-size: 15px; fill: #52606d; } .math { font-family: Georgia, 'Times New Roman', serif; font-style: italic; }
+.title { font-weight: 600; } .small { font-size: 15px; fill: #52606d; }
+.math { font-family: Georgia, 'Times New Roman', serif; font-style: italic; }
 .card { fill: #ffffff; } .panel { fill: #f2f5f9; stroke: #cbd2d9; }
-.key { fill: #3f7ae0; } .query { fill: #e8590c; } .line { stroke: #9aa5b1; } .flow { stroke: #52606d; fill: none; stroke-width: 2; }
-.tip { fill: #52606d; } .unit { fill: #ffffff; stroke: #52606d; } .pair { stroke: #e8590c; stroke-width: 2.5; }
+.key { fill: #3f7ae0; } .query { fill: #e8590c; } .pair { stroke: #e8590c; stroke-width: 2.5; } .line { stroke: #9aa5b1; }
+.flow { stroke: #52606d; fill: none; stroke-width: 2; } .tip { fill: #52606d; } .unit { fill: #ffffff; stroke: #52606d; }
 .head0 { fill: #74b816; } .head1 { fill: #f2b705; } .head2 { fill: #b65fcf; }
 @media (prefers-color-scheme: dark) {
 text { fill: #e4e7eb; } .small { fill: #b8c2cc; } .card { fill: #1b1f27; } .panel { fill: #262c36; stroke: #3e4c59; }
-.line { stroke: #616e7c; } .flow { stroke: #b8c2cc; } .tip { fill: #b8c2cc; } .unit { fill: #1b1f27; stroke: #b8c2cc; }
-.key { fill: #6ea2ff; } .query { fill: #ff8a3d; } .pair { stroke: #ff8a3d; }
+.key { fill: #6ea2ff; } .query { fill: #ff8a3d; } .pair { stroke: #ff8a3d; } .line { stroke: #616e7c; }
+.flow { stroke: #b8c2cc; } .tip { fill: #b8c2cc; } .unit { fill: #1b1f27; stroke: #b8c2cc; }
 }
 """
 
@@ -76,12 +86,12 @@ def field() -> Iterator[str]:
 def network() -> Iterator[str]:
     """Yield the MLP on a pair."""
     yield from panel(376, 16, 368, 320, "2  the kernel: an MLP on a pair")
-    inputs = ["ũ(x)", "ũ(y)", "ũ(x)⊙ũ(y)", "x − y", "‖x − y‖²", "cos, sin of B(x − y)"]
+    inputs = ("ũ(x)", "ũ(y)", "ũ(x)⊙ũ(y)", "x - y", "‖x - y‖²", "cos, sin of B(x - y)")
     rows = [72 + 38 * number for number in range(len(inputs))]
     hidden = [86 + 54 * number for number in range(4)]
     heads = [112 + 54 * number for number in range(3)]
     for row, words in zip(rows, inputs, strict=True):
-        yield text(528, row + 5, words, "math", "end")
+        yield text(528, row + 5, words.replace("-", "\N{MINUS SIGN}"), "math", "end")
         for unit in hidden:
             yield line(536, row, 604, unit)
     for unit in hidden:
@@ -131,7 +141,7 @@ def output() -> Iterator[str]:
 def drawing() -> str:
     """Return the SVG."""
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">',
         "<title>The integral operator: points, the MLP on a pair, the weighted sum for each head, the output</title>",
         f"<style>{STYLE}</style>",
         '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
