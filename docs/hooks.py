@@ -1,7 +1,7 @@
 """MkDocs hooks: put the READMEs and CONTRIBUTING.md on the site, and point links at the pages of the site.
 
-Pages of `docs/` link to files of the repository, `../registry/README.md`, so that the links work on a forge as well. The site
-has its own page of each README; every other file of the repository is linked on the forge.
+Pages of `docs/` link to files of the repository, `../registry/README.md`, so that the links work on a forge as well. The
+site has its own page of each README; every other file of the repository is linked on the forge.
 """
 
 from __future__ import annotations

@@ -107,14 +107,14 @@ def own_components(kind: Kind) -> list[Component]:
 def kinds() -> Iterator[str]:
     """Yield the page of components."""
     yield "# Components\n"
-    yield "A component has a kind. Its class extends the base class of the kind and implements the methods of the third column.\n"
+    yield "The class of a component extends the base class of its kind and implements the methods of the third column.\n"
     rows = []
     for kind in KINDS:
         base = getattr(itnet_core, BASES[kind])
         methods = sorted(getattr(base, "__abstractmethods__", ()))
         rows.append([f"`{kind}`", f"[`{base.__name__}`][itnet_core.{base.__name__}]", _code(methods), first_line(base)])
     yield from table(["kind", "base class", "methods to implement", "description"], rows)
-    yield "The distributions of this repository bring the components below; `itnet list` shows those that are installed.\n"
+    yield "The distributions of this repository declare these components. `itnet list` shows the installed ones.\n"
     for kind in KINDS:
         yield f"## {kind}\n"
         components = own_components(kind)
@@ -134,8 +134,8 @@ def configuration() -> Iterator[str]:
     yield "# Configuration\n"
     yield "A configuration file has the sections `model` and `train`; `task` at the top is short for `model.task`."
     yield "A component is written as its name, `encoder: patch`, or as a name with options,"
-    yield "`encoder: {name: patch, patch_size: 4}`. `itnet schema` writes all of this as JSON Schema, and `itnet validate`"
-    yield "checks a file.\n"
+    yield "`encoder: {name: patch, patch_size: 4}`. `itnet validate` checks a file, and `itnet schema` writes its JSON"
+    yield "Schema.\n"
     schema = _printed("schema")
     for section in ("model", "train"):
         yield f"## Section {section}\n"
@@ -217,8 +217,8 @@ def _checks(cls: type) -> dict[str, str]:
 def commands() -> Iterator[str]:
     """Yield the page of commands."""
     yield "# Commands\n"
-    yield "`--json` writes one JSON document to stdout and nothing else. The exit code is 0, 2 for wrong usage or a wrong"
-    yield "configuration, and 1 for any other failure.\n"
+    yield "`--json` writes one JSON document to stdout and nothing else. The exit code is 0, 2 for wrong usage or a"
+    yield "wrong configuration, and 1 for any other failure.\n"
     group: Any = typer.main.get_command(app)
     theirs = {c.name: c.source.distribution for c in Registry().commands() if c.source.distribution in OURS}
     for name in [*group.commands, *sorted(theirs)]:
@@ -243,9 +243,9 @@ def _code(names: Iterable[str]) -> str:
 def errors() -> Iterator[str]:
     """Yield the catalogue of errors."""
     yield "# Errors\n"
-    yield "Every error that ITNet raises on purpose is an `ITNetError`. Its message names the place, what was found, what"
-    yield "was expected and, if one is known, a hint: the attributes `place`, `found`, `expected` and `hint`. The examples"
-    yield "are messages of the code.\n"
+    yield "Every error that ITNet raises on purpose is an `ITNetError`. Its message names the place, what was found,"
+    yield "what was expected and, if one is known, a hint: the attributes `place`, `found`, `expected` and `hint`."
+    yield "The examples are messages of the code.\n"
     for cls, cause in EXAMPLES.items():
         bases = [
             base.__name__ for base in cls.__mro__ if base not in (cls, ITNetError, Exception, BaseException, object)

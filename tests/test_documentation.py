@@ -53,7 +53,8 @@ class Walkthrough:
 
     PRELUDE = """
         set -euo pipefail
-        pip() { [[ "$*" != *-e* ]] || command pip install --quiet --no-deps --no-build-isolation --upgrade --target "$SITE" .; }
+        install() { command pip install --quiet --no-deps --no-build-isolation --upgrade --target "$SITE" .; }
+        pip() { [[ "$*" != *-e* ]] || install; }
         python() { command python "$@" $([[ "$*" != "-m build" ]] || echo --no-isolation); }
         twine() { :; }
     """

@@ -1,7 +1,7 @@
 """Draw the integral operator as docs/images/operator.svg: `python docs/figures/draw_operator.py`.
 
-The drawing carries its own background and follows the reader's colour scheme, so that it reads well on the site, on a forge
-and in an editor.
+The drawing carries its own background and follows the reader's colour scheme, so that it reads well on the site, on a
+forge and in an editor.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ text { fill: #1f2933; font: 17px system-ui, sans-serif; }
 .title { font-weight: 600; } .small { font-size: 15px; fill: #52606d; }
 .math { font-family: Georgia, 'Times New Roman', serif; font-style: italic; }
 .card { fill: #ffffff; } .panel { fill: #f2f5f9; stroke: #cbd2d9; }
-.key { fill: #3f7ae0; } .query { fill: #e8590c; } .pair { stroke: #e8590c; stroke-width: 2.5; } .line { stroke: #9aa5b1; }
-.flow { stroke: #52606d; fill: none; stroke-width: 2; } .tip { fill: #52606d; } .unit { fill: #ffffff; stroke: #52606d; }
+.key { fill: #3f7ae0; } .query { fill: #e8590c; } .pair { stroke: #e8590c; stroke-width: 2.5; }
+.line { stroke: #9aa5b1; } .flow { stroke: #52606d; fill: none; stroke-width: 2; }
+.tip { fill: #52606d; } .unit { fill: #ffffff; stroke: #52606d; }
 .head0 { fill: #74b816; } .head1 { fill: #f2b705; } .head2 { fill: #b65fcf; }
 @media (prefers-color-scheme: dark) {
 text { fill: #e4e7eb; } .small { fill: #b8c2cc; } .card { fill: #1b1f27; } .panel { fill: #262c36; stroke: #3e4c59; }
