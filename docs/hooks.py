@@ -1,6 +1,6 @@
 """MkDocs hooks: put the READMEs and CONTRIBUTING.md on the site, and point links at the pages of the site.
 
-Pages of `docs/` link to files of the repository, `../registry/README.md`, so that the links work on a forge as well. The
+Pages of `docs/` link to files of the repository, `../registry/README.md`, so that the links work on a forge too. The
 site has its own page of each README; every other file of the repository is linked on the forge.
 """
 

@@ -107,7 +107,7 @@ def own_components(kind: Kind) -> list[Component]:
 def kinds() -> Iterator[str]:
     """Yield the page of components."""
     yield "# Components\n"
-    yield "The class of a component extends the base class of its kind and implements the methods of the third column.\n"
+    yield "The class of a component extends its kind's base class and implements the methods in the third column.\n"
     rows = []
     for kind in KINDS:
         base = getattr(itnet_core, BASES[kind])
