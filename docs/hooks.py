@@ -11,6 +11,8 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from markdown import Markdown
+from markdown.extensions import Extension
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +38,20 @@ SOURCES = {
 PAGES = {path: page for page, path in SOURCES.items()}
 LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<rest>[^)]*)(?=\))")
 FENCE = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
+
+
+class Asterisks(Extension):
+    """Read `*` alone as emphasis: in formulas, `_` begins an index."""
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802  # the library's spelling
+        """Remove the pattern of underscores."""
+        md.inlinePatterns.deregister("em_strong2", strict=False)  # mkdocstrings extends twice
+
+
+def on_config(config: Any) -> Any:
+    """Add the extension."""
+    config.markdown_extensions.append(Asterisks())
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
