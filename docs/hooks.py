@@ -11,8 +11,8 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from markdown import Markdown
-from markdown.extensions import Extension
+from markdown import Markdown  # type: ignore[import-untyped]
+from markdown.extensions import Extension  # type: ignore[import-untyped]
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent

@@ -109,7 +109,7 @@ def test_every_readme_is_on_the_site() -> None:
 
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    options = ["--strict", "--site-dir", tmp_path, "--config-file", ROOT / "mkdocs.yml"]
+    options = ["--strict", "--site-dir", str(tmp_path), "--config-file", str(ROOT / "mkdocs.yml")]
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", *options],
         capture_output=True,

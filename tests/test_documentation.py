@@ -168,11 +168,12 @@ def test_make_targets_of_the_readme_exist() -> None:
 def test_the_demo_runs_in_small(tmp_path: Path) -> None:
     """`make demo` for two epochs: train, evaluate and draw from the checkpoint in fresh processes."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for command in (
+    commands: list[list[str | Path]] = [
         [BIN / "itnet", "train", "examples/digits.yaml", "train.epochs=2", "--output", tmp_path / "run"],
         [BIN / "itnet", "evaluate", tmp_path / "run/best"],
         [sys.executable, "examples/draw_digits.py", tmp_path / "run/best", tmp_path / "digits.png"],
-    ):
+    ]
+    for command in commands:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
