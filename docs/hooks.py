@@ -11,8 +11,6 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from markdown import Markdown  # type: ignore[import-untyped]
-from markdown.extensions import Extension  # type: ignore[import-untyped]
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
@@ -37,21 +35,7 @@ SOURCES = {
 
 PAGES = {path: page for page, path in SOURCES.items()}
 LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<rest>[^)]*)(?=\))")
-FENCE = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
-
-
-class Asterisks(Extension):
-    """Read `*` alone as emphasis: in formulas, `_` begins an index."""
-
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802  # the library's spelling
-        """Remove the pattern of underscores."""
-        md.inlinePatterns.deregister("em_strong2", strict=False)  # mkdocstrings extends twice
-
-
-def on_config(config: Any) -> Any:
-    """Add the extension."""
-    config.markdown_extensions.append(Asterisks())
-    return config
+CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -62,13 +46,13 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Rewrite the links of a page that lead out of `docs/`."""
+    """Rewrite the links of a page that lead out of `docs/`, and keep indices such as `h_{t−1}` from being emphasis."""
     uri = page.file.src_uri
     return rewritten(markdown, uri, config.repo_url)
 
 
 def rewritten(markdown: str, uri: str, repository: str) -> str:
-    """Return a page's Markdown with links for the site.
+    """Return a page's Markdown with links for the site, and with `_{` escaped.
 
     Args:
         markdown: the text, whose relative links start at its source file.
@@ -87,5 +71,5 @@ def rewritten(markdown: str, uri: str, repository: str) -> str:
             return os.path.relpath(PAGES.get(target, target.removeprefix("docs/")), PurePosixPath(uri).parent) + rest
         return f"{repository}/blob/main/{target}{rest}"
 
-    parts = FENCE.split(markdown)
-    return "".join(part if part.startswith("```") else LINK.sub(link, part) for part in parts)
+    parts = CODE.split(markdown)
+    return "".join(part if part.startswith("`") else LINK.sub(link, part).replace("_{", r"\_{") for part in parts)

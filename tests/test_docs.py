@@ -93,6 +93,7 @@ def test_the_figure_of_the_operator_is_up_to_date() -> None:
         ("contributing.md", "[a](https://forge/blob/main/docs/how.md)", "[a](how.md)"),
         ("index.md", "[a](#b) [c](https://elsewhere/d)", "[a](#b) [c](https://elsewhere/d)"),
         ("index.md", "```\n[a](b.md)\n```", "```\n[a](b.md)\n```"),
+        ("index.md", "[`a`](how.md) `b_{0}` h_{t} c_{t}", "[`a`](how.md) `b_{0}` h\\_{t} c\\_{t}"),
     ],
 )
 def test_links_lead_to_pages_of_the_site(uri: str, text: str, expected: str) -> None:
