@@ -230,7 +230,7 @@ def report(rates: Rates, rows: list[dict[str, Any]], few: list[dict[str, Any]], 
     """Write the page."""
     page = Report(
         "evaluators",
-        "Evaluators beside what others would write",
+        "Evaluators",
         f"One sample of {POINTS} points in 2-D, d = {peers.DIM}, {peers.HEADS} heads, hidden {peers.HIDDEN}, rank 16,"
         " 8 frequencies, float32, from the field to the sums. All ways run interleaved in one process, after a run that"
         " warms up; medians of the rounds, and of the rounds' ratios the quartiles. A peer that takes fewer points has"

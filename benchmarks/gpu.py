@@ -109,7 +109,7 @@ def prepare(device: str, left: Callable[[], float]) -> list[Checked]:
 def page(device: str, size: int, rate: float, checked: list[Checked], rows: list[Measured]) -> list[str]:
     """Return the page's lines."""
     lines = [
-        "# The evaluator triton on a GPU",
+        "# Evaluator triton on a GPU",
         "",
         f"`python benchmarks/gpu.py` on {device}; {provenance()}. A product of {size}² bf16 matrices:"
         f" {rate / 1e12:.3g} TFLOP/s. One sample of N points in the plane, hidden 32, rank 16, 8 frequencies, ReLU."

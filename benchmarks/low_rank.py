@@ -131,7 +131,7 @@ def main() -> None:
         slopes = ", ".join(f"{name} {exponent(rows, name):.2f}" for name in LINEAR)
         report.say(f"Exponent of N from {SIZES[2]} points on (1 is linear): {slopes}.")
     report.say("![Times over points](../images/benchmark_low_rank.svg)")
-    report.say(f"## Compared to the exact sum, N = {COMPARED}")
+    report.say(f"## Ratio to the exact sum, N = {COMPARED}")
     ratios: list[dict[str, Any]] = []
     for direction in DIRECTIONS:
         ways = found[direction][COMPARED]

@@ -128,7 +128,7 @@ def main() -> None:
     """Measure, and write the page."""
     report = Report(
         "quasilinear",
-        "Additive kernels in nearly linear time",
+        "Quasi-linear evaluators",
         f"Float32, one sample, hidden {HIDDEN}, {HEADS} heads of {HEAD_DIM}, a and b of unit deviation. KeOps 2.3,"
         " compiled for this processor, gets a and b; ours make them from the kernel's terms, and `chebyshev` its number"
         f" of nodes and its check of 8 rows. KeOps sums at 1/{SHARE} of the points; its time is multiplied by {SHARE}."

@@ -152,7 +152,7 @@ def main() -> None:
     gain = [(a / b) ** 2 for a, b in zip(found["uniform, independent"], found["learned, independent"], strict=True)]
     report = Report(
         "samplers",
-        "Monte Carlo",
+        "Samplers: Monte Carlo",
         f"A smooth field on {SIDE} by {SIDE} points, of which 1%, scattered, have values 30 times as large; the paper's"
         f" kernel, normalization none, at {QUERIES} queries. The root of the mean square error over 40 draws of M"
         " points, as a share of the integral's root mean square. The proposal was trained for 400 steps of 128 points."

@@ -113,7 +113,7 @@ def main() -> None:
         return
     report = Report(
         "special_cases",
-        "Special cases and their counterparts",
+        "Special cases",
         "Each pair has the same weights and runs interleaved in one process, float32. Times are the rounds' medians; of"
         " the rounds' ratios the median and the quartiles: cost is ours / theirs, speed theirs / ours. The difference"
         " is the largest of the results, relative to the largest result. Goals for Mamba are on the scans: around them"

@@ -1,7 +1,8 @@
-"""Writes the pages of docs/reference/ that are made from the code: `python docs/reference.py`. A test compares them."""
+"""Write the pages of docs/reference/ that are made from the code: `python docs/reference.py`. A test compares them."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tempfile
@@ -9,6 +10,7 @@ import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, redirect_stderr
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +18,7 @@ from typing import Any, get_args
 import click
 import torch
 import typer
+from typer.testing import CliRunner
 
 import itnet_core
 from itnet_core import ComponentSpec, Field, IntegralOperator, ITNetError, MLPKernel, TiledEvaluator
@@ -60,20 +63,27 @@ KITS = (
     HeadConformance,
     TaskConformance,
 )
+PACKAGES = (
+    "itnet_core",
+    "itnet_tasks",
+    *sorted(path.name for path in FOLDER.parents[1].glob("plugins/*/itnet_*") if path.name != "itnet_testing"),
+)
+"""The packages whose pages of the Python API are written here. core.md, registry.md and testing.md are by hand."""
+
 MADE = "<!-- Made by `python docs/reference.py`; edit the code, not this page. -->\n\n"
 
 
 def pages() -> dict[str, str]:
-    """Return the text of each page by its file's name."""
-    return {
-        name: MADE + "\n".join(lines()) + "\n"
-        for name, lines in {
-            "kinds.md": kinds,
-            "conformance.md": conformance,
-            "commands.md": commands,
-            "errors.md": errors,
-        }.items()
+    """Return the text of each page by its path in docs/reference/."""
+    written = {
+        "kinds.md": kinds(),
+        "configuration.md": configuration(),
+        "conformance.md": conformance(),
+        "commands.md": commands(),
+        "errors.md": errors(),
+        **{f"plugins/{package}.md": python_api(package) for package in PACKAGES},
     }
+    return {name: MADE + "\n".join(lines).rstrip() + "\n" for name, lines in written.items()}
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:
@@ -89,38 +99,114 @@ def first_line(thing: Any) -> str:
     return " ".join((thing.__doc__ or "").strip().split("\n\n")[0].split())
 
 
+def own_components(kind: Kind) -> list[Component]:
+    """Return the components of a kind that this repository brings."""
+    return [c for c in Registry().components(kind) if c.source.distribution in OURS]
+
+
 def kinds() -> Iterator[str]:
-    """Yield the page of component kinds."""
-    yield "# Kinds of components\n"
-    yield "What a `ComponentSpec` of each kind must name: a class over this base, with these methods of its own.\n"
+    """Yield the page of components."""
+    yield "# Components\n"
+    yield "The class of a component extends its kind's base class and implements the methods in the third column.\n"
     rows = []
     for kind in KINDS:
         base = getattr(itnet_core, BASES[kind])
-        own = sorted(getattr(base, "__abstractmethods__", ()))
-        rows.append(
-            [f"`{kind}`", f"[`{base.__name__}`][{base.__module__}.{base.__name__}]", _code(own), first_line(base)]
-        )
-    yield from table(["kind", "base class", "to write", "what it is"], rows)
-    yield "## What the project brings\n"
-    components = Registry().components()
+        methods = sorted(getattr(base, "__abstractmethods__", ()))
+        rows.append([f"`{kind}`", f"[`{base.__name__}`][itnet_core.{base.__name__}]", _code(methods), first_line(base)])
+    yield from table(["kind", "base class", "methods to implement", "description"], rows)
+    yield "The distributions of this repository declare these components. `itnet list` shows the installed ones.\n"
     for kind in KINDS:
-        found = [c for c in components if c.kind == kind and c.source.distribution in OURS]
-        yield f"### {kind}\n"
-        yield from table(
-            ["id", "modality", "what it is"], [[f"`{c.id}`", c.spec.modality or "", c.spec.summary] for c in found]
-        )
+        yield f"## {kind}\n"
+        components = own_components(kind)
+        if any(c.spec.modality for c in components):
+            rows = [[_linked(c), c.spec.modality or "any", c.spec.summary] for c in components]
+            yield from table(["id", "modality", "description"], rows)
+        else:
+            yield from table(["id", "description"], [[_linked(c), c.spec.summary] for c in components])
+
+
+def _linked(component: Component) -> str:
+    return f"[`{component.id}`][{component.spec.target.replace(':', '.')}]"
+
+
+def configuration() -> Iterator[str]:
+    """Yield the page of configuration fields: of the sections of a file, and of each component."""
+    yield "# Configuration\n"
+    yield "A configuration file has the sections `model` and `train`; `task` at the top is short for `model.task`."
+    yield "A component is written as its name, `encoder: patch`, or as a name with options,"
+    yield "`encoder: {name: patch, patch_size: 4}`. `itnet validate` checks a file, and `itnet schema` writes its JSON"
+    yield "Schema.\n"
+    schema = _printed("schema")
+    for section in ("model", "train"):
+        yield f"## Section {section}\n"
+        fields = schema["properties"][section]["properties"]
+        rows = [
+            [f"`{name}`", _value(field.get("default")), field.get("description", "")] for name, field in fields.items()
+        ]
+        yield from table(["field", "default", "description"], rows)
+    for kind in KINDS:
+        yield f"## {kind.capitalize()}s\n"
+        for component in own_components(kind):
+            yield f"### {component.id}\n"
+            yield f"{component.spec.summary[0].upper()}{component.spec.summary[1:]}: {_linked(component)}.\n"
+            fields = _printed("info", component.id, "--kind", kind, "--json")["fields"]
+            if not fields:
+                yield "No options.\n"
+                continue
+            rows = [
+                [
+                    f"`{field['name']}`",
+                    f"`{field['type']}`",
+                    "required" if field["required"] else _value(field["default"]),
+                    field["description"],
+                ]
+                for field in fields
+            ]
+            yield from table(["option", "type", "default", "description"], rows)
+
+
+def _printed(*arguments: str) -> Any:
+    """Return the JSON document that an `itnet` command writes."""
+    done = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
+    return json.loads(done.stdout)
+
+
+def _value(default: object) -> str:
+    return "" if default is None else f"`{json.dumps(default, ensure_ascii=False)}`"
+
+
+def python_api(package: str) -> Iterator[str]:
+    """Yield the page of a package: its exports, and the classes of its components."""
+    module = import_module(package)
+    exported = getattr(module, "__all__", ())
+    if package == "itnet_core":  # core.md has its exports
+        yield "# itnet_core, components\n"
+        yield "The core declares these components as a plugin does. `create(kind, name)` builds them.\n"
+        names = []
+    else:
+        yield f"# {package}\n"
+        folder = Path(str(module.__file__)).parents[1].relative_to(FOLDER.parents[1])
+        yield f"{first_line(module)} [README](../../../{folder}/README.md).\n"
+        names = [name for name in exported if not name.endswith("Error")]  # errors.md has these
+    for name in sorted(names, key=lambda name: (not name[0].isupper(), name)):
+        yield f"::: {package}.{name}\n"
+    for kind in KINDS:
+        targets = {component.spec.target for component in own_components(kind)}
+        for target in sorted(target for target in targets if target.startswith(f"{package}.")):
+            if target.partition(":")[2] not in exported:
+                yield f"::: {target.replace(':', '.')}\n"
 
 
 def conformance() -> Iterator[str]:
     """Yield the page of the conformance kit's checks."""
-    yield "# What the conformance kit checks\n"
-    yield "Derive from the class of your component's kind, name the component, and pytest does the rest"
-    yield "([the kit](testing.md)). A check that is due only where something is declared says so in the code.\n"
+    yield "# Conformance checks\n"
+    yield "Derive a test class from the conformance class of your component's kind and name the component"
+    yield "([the kit](testing.md)). A check that applies only to some components says so in the code.\n"
     shared = _checks(Conformance)
-    for title, cls, known in [("every component", Conformance, {}), *((k.__name__, k, shared) for k in KITS)]:
+    for title, cls, known in [("Every component", Conformance, {}), *((k.__name__, k, shared) for k in KITS)]:
         yield f"## {title}\n"
         rows = [[f"`{name}`", text] for name, text in _checks(cls).items() if name not in known]
-        yield from table(["check", "holds if"], rows)
+        yield from table(["check", "property"], rows)
 
 
 def _checks(cls: type) -> dict[str, str]:
@@ -131,8 +217,8 @@ def _checks(cls: type) -> dict[str, str]:
 def commands() -> Iterator[str]:
     """Yield the page of commands."""
     yield "# Commands\n"
-    yield "`--json` gives one JSON document on stdout, whatever plugins print; tables are for people. Exit codes: 0,"
-    yield "or 2 for a mistake in what was asked (usage, configuration), or 1 for anything else that failed.\n"
+    yield "`--json` writes one JSON document to stdout and nothing else. The exit code is 0, 2 for wrong usage or a"
+    yield "wrong configuration, and 1 for any other failure.\n"
     group: Any = typer.main.get_command(app)
     theirs = {c.name: c.source.distribution for c in Registry().commands() if c.source.distribution in OURS}
     for name in [*group.commands, *sorted(theirs)]:
@@ -140,8 +226,8 @@ def commands() -> Iterator[str]:
         yield f"## itnet {name}\n"
         yield re.sub(r"\s*\n\s*", " ", (command.help or "").strip().split("\f")[0]) + "\n"
         if name in theirs:
-            yield f"Brought by `{theirs[name]}`.\n"
-        yield from table(["argument", "meaning", "default"], map(_parameter, command.params))
+            yield f"Installed with `{theirs[name]}`.\n"
+        yield from table(["argument", "description", "default"], map(_parameter, command.params))
 
 
 def _parameter(parameter: click.Parameter) -> list[str]:
@@ -157,32 +243,29 @@ def _code(names: Iterable[str]) -> str:
 def errors() -> Iterator[str]:
     """Yield the catalogue of errors."""
     yield "# Errors\n"
-    yield "Every error that ITNet raises on purpose is an `ITNetError`. Its message says the place, what was found,"
-    yield "what was expected and, where there is one, the hint: its attributes `place`, `found`, `expected`, `hint`."
-    yield "Each example is what the code says to a mistake of that sort.\n"
+    yield "Every error that ITNet raises on purpose is an `ITNetError`. Its message names the place, what was found,"
+    yield "what was expected and, if one is known, a hint: the attributes `place`, `found`, `expected` and `hint`."
+    yield "The examples are messages of the code.\n"
     for cls, cause in EXAMPLES.items():
         bases = [
             base.__name__ for base in cls.__mro__ if base not in (cls, ITNetError, Exception, BaseException, object)
         ]
         yield f"## {cls.__name__}\n"
-        yield (
-            first_line(cls)
-            + (f" It is a{'n' * bases[0].startswith(tuple('AEIO'))} {_code(bases)} too." if bases else "")
-            + "\n"
-        )
+        yield (first_line(cls) + (f" Derives from {_code(bases)} as well." if bases else "") + "\n")
         yield "```text\n" + "\n".join(textwrap.wrap(raised(cls, cause), 110)) + "\n```\n"
-    yield "## Stages at which a plugin is set aside\n"
-    yield "`itnet list` shows the stage of each plugin that failed; everything else goes on. `ITNET_STRICT=1` raises.\n"
+    yield "## Stages of quarantine\n"
+    yield "A plugin that fails is quarantined: `itnet list` shows its stage and its error, and everything else works."
+    yield "`ITNET_STRICT=1` raises the first failure instead.\n"
     said = " ".join((Fault.__doc__ or "").split())
     yield re.sub(r".* stage: (where it failed: .*?\)\.).*", r"\1", said).capitalize() + "\n"
     yield "Stages in their order: " + ", ".join(f"`{stage}`" for stage in get_args(Stage)) + ".\n"
 
 
 def raised(cls: type[ITNetError], cause: Callable[[], object]) -> str:
-    """Return the message with which `cause` fails, in an empty folder.
+    """Return the message of the error that `cause` raises in an empty folder.
 
     Raises:
-        TypeError: it does not fail so.
+        TypeError: `cause` raises no such error.
     """
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         try:
@@ -254,7 +337,7 @@ EXAMPLES: dict[type[ITNetError], Callable[[], object]] = {
     training.RunError: _taken_directory,
     training.NonFiniteError: _diverging_run,
 }
-"""For each exception class something that raises it."""
+"""For each exception class, a function that raises it."""
 
 if __name__ == "__main__":
     for name, text in pages().items():

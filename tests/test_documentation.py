@@ -1,4 +1,4 @@
-"""What the documentation says runs: Python blocks, commands, links."""
+"""The Markdown of the repository: its Python blocks and commands run, and its links resolve."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 PAGES = sorted(
     path
     for pattern in (
@@ -24,39 +25,136 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
     if not path.relative_to(ROOT).parts[0].startswith((".", "data", "runs"))
 )
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^```(\w+)(?: title="(.*?)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
 BIN = Path(sys.executable).parent
 
 
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
 def blocks(page: Path, language: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
+    return [text for kind, _, text in BLOCK.findall(page.read_text()) if kind == language]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: str(p.relative_to(ROOT)))
+WALKTHROUGHS = [page for page in PAGES if blocks(page, "bash")]
+"""Pages that run from top to bottom in one folder."""
+
+QUICK = DOCS / "tutorial.md"
+"""The walkthrough that `make test` runs; the others start many processes, or train a model."""
+
+
+class Walkthrough:
+    """Carry out a page as a reader would: write its files, and run its commands and its Python, in order.
+
+    The reader's folder is empty. `pip install -e .` installs into a folder of its own; other distributions are
+    installed already, and nothing is uploaded.
+    """
+
+    PRELUDE = """
+        set -euo pipefail
+        install() { command pip install --quiet --no-deps --no-build-isolation --upgrade --target "$SITE" .; }
+        pip() { [[ "$*" != *-e* ]] || install; }
+        python() { command python "$@" $([[ "$*" != "-m build" ]] || echo --no-isolation); }
+        twine() { :; }
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.site, self.installed = folder / "reader", folder / "site", False
+        self.folder.mkdir()
+        self.environment = os.environ | {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.site),
+            "SITE": str(self.site),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def carry_out(self, page: Path) -> dict[str, str]:
+        """Return what each block of commands and each program wrote."""
+        written = {}
+        for language, title, text in BLOCK.findall(page.read_text()):
+            if title:
+                self.write(title, text)
+                if title.endswith(".py") and "/" not in title:
+                    written[title] = self.run([BIN / "python", title])
+            elif language == "python":
+                written[text] = self.run([BIN / "python", "-c", text])
+            elif language == "bash":
+                written[text] = self.shell(text)
+        return written
+
+    def write(self, title: str, text: str) -> None:
+        """Write a file; an indented block replaces the end of the file, from the line that it begins with."""
+        path, first = self.folder / title, text.partition("\n")[0]
+        if first.startswith(" "):
+            old = path.read_text()
+            assert first in old, f"{title} has no line {first!r}"
+            text = old.partition(first)[0] + text
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        if self.installed:
+            self.shell("pip install -e .")
+
+    def shell(self, text: str) -> str:
+        """Run commands, and stay in the folder that they end in."""
+        where = self.folder.parent / "where"
+        self.folder.mkdir(exist_ok=True)
+        written = self.run(["bash", "-c", f'{self.PRELUDE}\n{text}\npwd > "{where}"'])
+        self.folder, self.installed = Path(where.read_text().strip()), self.installed or "pip install -e" in text
+        return written
+
+    def run(self, command: list[str | Path]) -> str:
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command[-1]}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, id=name(p), marks=() if p == QUICK else pytest.mark.slow) for p in WALKTHROUGHS],
+)
+def test_walkthroughs_run(page: Path, tmp_path: Path) -> None:
+    written = Walkthrough(tmp_path).carry_out(page)
+    if page == QUICK:
+        assert sum(len(text.splitlines()) for _, _, text in BLOCK.findall(page.read_text())) <= 30
+        assert "1 passed" in written["pytest\n"]
+        assert "itnet-cauchy 0.1.0" in written["itnet info cauchy\n"]
+        assert written["use.py"] == "torch.Size([2, 10])\n"
+        built = list((tmp_path / "reader/itnet-cauchy/dist").iterdir())
+        assert {path.name.partition("-")[0] for path in built} == {"itnet_cauchy"}
+        assert {path.suffix for path in built} == {".whl", ".gz"}
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") and p not in WALKTHROUGHS], ids=name)
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "python"):
         done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{block}\n{done.stderr}"
 
 
+def test_every_guide_runs_something() -> None:
+    guides = {*(DOCS / "guides").glob("*.md"), DOCS / "quickstart.md", DOCS / "tutorial.md", DOCS / "index.md"}
+    assert all(blocks(page, "bash") or blocks(page, "python") for page in guides)
+
+
 def commands() -> list[str]:
     lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
-    found = [re.sub(r"\s+#.*", "", line).removeprefix(".venv/bin/") for line in lines]
-    return sorted({line for line in found if line.startswith("itnet ")})
+    bare = [re.sub(r"\s+#.*", "", line).removeprefix(".venv/bin/") for line in lines]
+    return sorted({line for line in bare if line.startswith("itnet ")})
 
 
-QUICK = ("list", "info", "doctor", "schema", "validate", "--version")
+READING = ("list", "info", "doctor", "schema", "validate", "--version")
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c.split()[1] in QUICK])
+@pytest.mark.parametrize("command", [c for c in commands() if c.split()[1] in READING])
 def test_quick_commands_run(command: str) -> None:
     done = subprocess.run([BIN / "itnet", *command.split()[1:]], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_resolve(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", BLOCK.sub("", page.read_text())):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
@@ -68,13 +166,14 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 
 def test_the_demo_runs_in_small(tmp_path: Path) -> None:
-    """What `make demo` does, for two epochs: train, evaluate and draw from the checkpoint in fresh processes."""
+    """`make demo` for two epochs: train, evaluate and draw from the checkpoint in fresh processes."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for command in (
+    commands: list[list[str | Path]] = [
         [BIN / "itnet", "train", "examples/digits.yaml", "train.epochs=2", "--output", tmp_path / "run"],
         [BIN / "itnet", "evaluate", tmp_path / "run/best"],
         [sys.executable, "examples/draw_digits.py", tmp_path / "run/best", tmp_path / "digits.png"],
-    ):
+    ]
+    for command in commands:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
