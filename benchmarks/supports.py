@@ -17,7 +17,7 @@ from provenance import provenance
 from torch import Tensor
 
 from itnet_core import DenseEvaluator, Field, IntegralOperator, MLPKernel, Points, Support
-from itnet_kernels.gaussian import GaussianKernel
+from itnet_kernels import GaussianKernel
 from itnet_registry import create
 
 PAGE = Path(__file__).parent.parent / "docs/supports.md"

@@ -27,9 +27,7 @@ from rich.table import Table
 from torch import Tensor
 
 from itnet_core import Field, IntegralOperator, Kernel, MLPKernel, Normalization
-from itnet_kernels.attention import AttentionKernel
-from itnet_kernels.continuous_convolution import ContinuousConvolutionKernel
-from itnet_kernels.s4d import S4DKernel
+from itnet_kernels import AttentionKernel, ContinuousConvolutionKernel, S4DKernel
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

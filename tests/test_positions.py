@@ -76,7 +76,7 @@ def test_a_model_is_no_bag_of_points(kernel: str, encoder: str) -> None:
     [
         ("patch", "mlp", "none", "none"),
         ("patch", MLP_OF_CONTENT, "fourier", "none"),
-        ("token", {"name": "cross", "mlp": {"inputs": ["query", "key"]}}, "fourier", "none"),
+        ("token", {"name": "skeleton", "mlp": {"inputs": ["query", "key"]}}, "fourier", "none"),
         ("token", "attention", "fourier", "none"),
         ("token", {"name": "linear-attention", "support": {"causal": "t"}}, "fourier", "none"),
         ("token", ROTARY, "none", "none"),

@@ -42,7 +42,7 @@ def points_of(kernel: MLPKernel, query: Field, key: Field) -> tuple[Points, Poin
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("support", SUPPORTS, ids=str)
 def test_dense_is_the_definition(normalization: str, support: dict[str, Any], make_field) -> None:  # type: ignore[no-untyped-def]
-    """OPERATOR §1, as a sum over one pair after another."""
+    """docs/operator.md, §1, as a sum over one pair after another."""
     kernel = kernel_of(normalization, support)
     query, key = make_field(points=5), make_field(points=6)
     values = torch.randn(2, 6, 2, 3)

@@ -26,7 +26,7 @@ def fields(batch: int, n: int, m: int, coordinates: int, offset: float = 0.0) ->
     activation=st.sampled_from(["relu", "silu", "gelu", "tanh"]),
 )
 def test_the_first_layer_separates(inputs: set[str], sizes: tuple[int, int, int, int], activation: str) -> None:
-    """OPERATOR §2: the bilinear form equals the concatenated definition, in values and gradients."""
+    """docs/operator.md, §2: the bilinear form equals the concatenated definition, in values and gradients."""
     torch.set_default_dtype(torch.float64)
     kernel = MLPKernel(
         6, inputs=tuple(inputs), position_dim=sizes[-1], heads=3, hidden=5, rank=4, frequencies=2, activation=activation

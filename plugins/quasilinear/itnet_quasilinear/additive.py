@@ -1,4 +1,4 @@
-"""Which kernels are additive, and their two sides (OPERATOR §2).
+"""Which kernels are additive, and their two sides (docs/operator.md, §2).
 
 With no inputs but ũ(x), ũ(y) and x − y, the MLP kernel's hidden layer is σ(a_c(x) + b_c(y)), a function of a sum, and
 

@@ -50,7 +50,7 @@ class Report:
 
 
 class ChebyshevEvaluator(Evaluator):
-    """Sums over an additive MLP kernel's pairs to a tolerance, in O(N · nodes), for smooth activations (OPERATOR §2).
+    """Sums over an additive MLP kernel's pairs to a tolerance, in O(N · nodes), for smooth activations (docs/operator.md, §2).
 
     It is for `MLPKernel` with inputs among query, key and displacement, activation silu, gelu or tanh, normalization
     none and every pair in the support. σ(a + b) is interpolated in a at Chebyshev nodes over a's range in each sample

@@ -16,7 +16,7 @@ LEAST_POINTS = 2048
 
 
 class SortedEvaluator(Evaluator):
-    """Exact sums over the pairs of an additive MLP kernel with ReLU, in O(hidden · N (log N + d)) (OPERATOR §2).
+    """Exact sums over the pairs of an additive MLP kernel with ReLU, in O(hidden · N (log N + d)) (docs/operator.md, §2).
 
     It is for `MLPKernel` with inputs among query, key and displacement, normalization none and every pair in the
     support; weights may be any. `relu_sums` has the algorithm, its gradients and its accuracy. Second derivatives are

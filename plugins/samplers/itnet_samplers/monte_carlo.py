@@ -19,7 +19,7 @@ from itnet_samplers.proposals import LearnedDensity, log_proposal
 
 
 class MonteCarloSampler(Sampler):
-    """M points y_j drawn by a proposal p, weighing w_j / (M p_j): importance-weighted Monte Carlo (OPERATOR §5).
+    """M points y_j drawn by a proposal p, weighing w_j / (M p_j): importance-weighted Monte Carlo (docs/operator.md, §5).
 
     The sum over them is unbiased with normalization `none`, whatever p; with `softmax`, a ratio of two such sums, it is
     consistent: its bias falls as 1/M, faster than its error, which falls as M^{−1/2}. `itnet_samplers.drawing.draw` has

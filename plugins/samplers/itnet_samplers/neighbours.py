@@ -15,7 +15,7 @@ from itnet_samplers.search import most_within, nearest
 
 
 class NeighboursSampler(Sampler):
-    """The points around each query: the nearest, those within a radius, or a window on a grid (OPERATOR §5).
+    """The points around each query: the nearest, those within a radius, or a window on a grid (docs/operator.md, §5).
 
     The integral is truncated: the nodes have the key's own weights, nothing stands for the points farther away, and of
     the mass Σ_j w_j what lies in the neighbourhood is kept (`kept_mass`); for k of N points of the mean measure, k / N.

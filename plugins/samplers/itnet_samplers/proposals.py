@@ -9,7 +9,7 @@ from itnet_core import Field, ShapeError
 
 
 class LearnedDensity(nn.Module):
-    """g_φ(y, u(y)), an MLP of the value and the position at a point: p_φ(y) ∝ w(y) exp g_φ (OPERATOR §5).
+    """g_φ(y, u(y)), an MLP of the value and the position at a point: p_φ(y) ∝ w(y) exp g_φ (docs/operator.md, §5).
 
     It starts near 0, where p ∝ w. Values are looked at without gradient, so that training p does not change them.
 

@@ -1,4 +1,4 @@
-"""Monte Carlo's checks of OPERATOR §5: it converges to `full` at the rate M^(−1/2), and a learned p beats uniform."""
+"""Monte Carlo's checks of docs/operator.md, §5: it converges to `full` at the rate M^(−1/2), and a learned p beats uniform."""
 
 from __future__ import annotations
 
