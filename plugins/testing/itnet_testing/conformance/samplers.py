@@ -1,4 +1,4 @@
-"""What the kit checks of samplers."""
+"""Checks of samplers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from torch.utils._pytree import tree_map
 
 from itnet_core import DenseEvaluator, Field, IntegralOperator, MLPKernel, Nodes, Sampler, auxiliary_losses
 from itnet_core.plugin.specs import Kind
-from itnet_testing.conformance import ModuleConformance, due_when, same
+from itnet_testing.conformance.base import skip_unless
+from itnet_testing.conformance.modules import ModuleConformance
+from itnet_testing.conformance.tensors import same
 from itnet_testing.fields import sample, scattered
 
-DRAWS, DEVIATIONS = 400, 4.5
+DRAWS = 400
+"""Number of draws over which means are taken."""
+DEVIATIONS = 4.5
+"""Standard errors by which a mean may differ from its expectation."""
 
 
 class SamplerConformance(ModuleConformance):
-    """Checks of a sampler; override `field` where it needs other points."""
+    """Test class for a sampler; override `field` if it needs other points."""
 
     kind: ClassVar[Kind] = "sampler"
 
@@ -36,8 +41,8 @@ class SamplerConformance(ModuleConformance):
         """Return `field()`."""
         return self.field()
 
-    def check_nodes_are_sound(self) -> None:
-        """It gives a field, or nodes with indices into the key's points; weights are finite and not negative."""
+    def check_node_validity(self) -> None:
+        """The result is a field, or nodes with indices of key points; weights are finite and nonnegative."""
         found, field = self.draw(0), self.field()
         assert isinstance(found, Field | Nodes), f"found {type(found).__name__}; expected a Field or Nodes"
         if isinstance(found, Nodes):
@@ -49,13 +54,13 @@ class SamplerConformance(ModuleConformance):
             assert 0 <= low <= high < points, f"indices from {low} to {high} for {points} points"
         assert (found.weights.isfinite() & (found.weights >= 0)).all(), "a weight is negative or not finite"
 
-    def check_seeded(self) -> None:
-        """From one seed it draws the same nodes."""
+    def check_seeded_sampling(self) -> None:
+        """The same seed gives the same nodes."""
         one, other = self.chosen(self.draw(3)), self.chosen(self.draw(3))
         same(one, other, "two draws from one seed", exact=True)
 
-    def check_evaluation_is_steady(self) -> None:
-        """In evaluation its choice is fixed: the same whatever was drawn before, for a sample in any batch."""
+    def check_deterministic_evaluation(self) -> None:
+        """In evaluation mode the nodes of a sample do not depend on the seed or on the rest of the batch."""
         field, found = self.field().to(torch.float64), self.draw(0, training=False)
         other = self.chosen(self.draw(1, training=False))
         same(other, self.chosen(found), "choices in evaluation after different draws", exact=True)
@@ -64,14 +69,14 @@ class SamplerConformance(ModuleConformance):
             batched = tree_map(lambda tensor, number=number: tensor[number : number + 1], self.measure(found))
             same(alone, batched, f"choices for sample {number} alone and in a batch", tolerance=1e-9)
 
-    @due_when(lambda case: not case.sampler.truncates)
-    def check_mass_is_kept(self) -> None:
-        """The nodes' weights sum to the field's mass, in the mean over many draws within its error."""
+    @skip_unless(lambda case: not case.sampler.truncates, "the sampler truncates the integral")
+    def check_mass_conservation(self) -> None:
+        """The mean mass of the nodes over many draws equals the mass of the field, within its standard error."""
         self.within(self.integrals[0], self.field().weights.sum(-1, keepdim=True), "the mass")
 
-    @due_when(lambda case: case.sampler.truncates)
-    def check_truncation_changes_no_weight(self) -> None:
-        """Each of its nodes is a point of the key that no other node is, with that point's own weight, or it has 0."""
+    @skip_unless(lambda case: case.sampler.truncates, "the sampler does not truncate the integral")
+    def check_truncated_weights(self) -> None:
+        """Nodes of weight > 0 are distinct key points with their own weights."""
         found, field = self.draw(0), self.field().to(torch.float64)
         assert isinstance(found, Nodes), f"found {type(found).__name__}; expected Nodes"
         own = self.at(field.weights, found)
@@ -80,15 +85,15 @@ class SamplerConformance(ModuleConformance):
         count = count.scatter_add(-1, found.indices, (found.weights > 0).to(count.dtype))
         assert count.max() <= 1, f"a point is {int(count.max())} nodes at once"
 
-    @due_when(lambda case: case.sampler.unbiased)
-    def check_unbiased(self) -> None:
-        """The mean over many draws of a sum over the nodes is the sum over the field, within its standard error."""
+    @skip_unless(lambda case: case.sampler.unbiased, "the sampler is not unbiased")
+    def check_unbiased_sum(self) -> None:
+        """The mean sum over the nodes equals the sum over the field, within its standard error."""
         field = self.field().to(torch.float64)
         self.within(self.integrals[1], (field.weights * field.values[..., -1]).sum(-1, keepdim=True), "the integral")
 
-    @due_when(lambda case: case.sampler.unbiased)
-    def check_gradient_is_unbiased(self) -> None:
-        """The mean over many draws of a sum's gradient is the gradient of the sum over the field."""
+    @skip_unless(lambda case: case.sampler.unbiased, "the sampler is not unbiased")
+    def check_unbiased_gradient(self) -> None:
+        """The mean gradient of the sum over the nodes equals the gradient of the sum over the field."""
         field = self.field().to(torch.float64)
         expected = torch.stack([field.weights, field.values[..., -1]])
         found = []
@@ -100,14 +105,14 @@ class SamplerConformance(ModuleConformance):
             found.append(torch.stack([to_values[..., -1], to_weights]))
         self.within(torch.stack(found), expected, "the gradient to values and weights")
 
-    @due_when(lambda case: not case.sampler.unbiased)
+    @skip_unless(lambda case: not case.sampler.unbiased, "gradients of drawn nodes are right in the mean alone")
     def check_gradients(self) -> None:
-        """In float64, its gradients are those of finite differences, where nothing is drawn (else they are a mean)."""
+        """In float64, gradients equal finite differences, for samplers that draw nothing at random."""
         super().check_gradients()
 
-    @due_when(lambda case: case.sampler.learned)
-    def check_gradient_reaches_the_proposal(self) -> None:
-        """The result, or a loss that the operator collects, depends on every parameter of the sampler."""
+    @skip_unless(lambda case: case.sampler.learned, "the sampler is not learned")
+    def check_proposal_gradient(self) -> None:
+        """The result or an auxiliary loss depends on every parameter of the sampler."""
         operator: Any = self.build().double()
         torch.manual_seed(0)
         with auxiliary_losses() as losses:
@@ -127,25 +132,25 @@ class SamplerConformance(ModuleConformance):
         return found
 
     def draw(self, seed: int, field: Field | None = None, *, training: bool = True) -> Field | Nodes:
-        """Return what the sampler chooses from a field, by default the checks', drawn from a seed."""
+        """Return the sampler's result for a field, by default `field()`, drawn from a seed."""
         field = self.field().to(torch.float64) if field is None else field
         torch.manual_seed(seed)
         with torch.no_grad():
             return self.sampler.train(training)(field, field)
 
     def chosen(self, found: Field | Nodes) -> list[Tensor]:
-        """Return the tensors that a choice is."""
+        """Return the tensors of a result."""
         return [found.weights, found.values if isinstance(found, Field) else found.indices]
 
     def measure(self, found: Field | Nodes) -> list[Tensor]:
-        """Return the tensors of a choice, those of nodes as the weight that each point has, whatever the padding."""
+        """Return the tensors of a result; nodes as the weight of each point, whatever their order and padding."""
         if isinstance(found, Field):
             return self.chosen(found)
         total = found.weights.new_zeros(*found.indices.shape[:-1], self.field().values.shape[1])
         return [total.scatter_add(-1, found.indices, found.weights)]
 
     def at(self, points: Tensor, nodes: Nodes) -> Tensor:
-        """Return numbers of the points, (B, N), at the nodes."""
+        """Gather per-point numbers (B, N) at the nodes."""
         batch = torch.arange(len(points)).view(-1, *[1] * (nodes.indices.ndim - 1))
         return points[batch, nodes.indices]
 
@@ -164,7 +169,7 @@ class SamplerConformance(ModuleConformance):
         return masses, torch.stack([self.sum(each, values) for each in found])
 
     def within(self, draws: Tensor, expected: Tensor, what: str) -> None:
-        """Compare a mean over draws with what it should be."""
+        """Compare the mean over draws with its expectation."""
         expected = expected.to(draws).expand(draws.shape[1:])
         error = DEVIATIONS * draws.std(0) / DRAWS**0.5 + 1e-6
         off = (draws.mean(0) - expected).abs() / error

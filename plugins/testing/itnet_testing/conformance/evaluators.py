@@ -1,4 +1,4 @@
-"""What the kit checks of evaluators."""
+"""Checks of evaluators."""
 
 from __future__ import annotations
 
@@ -28,35 +28,37 @@ from itnet_core import (
 from itnet_core.operator.kernel import Terms
 from itnet_core.operator.mlp import ACTIVATIONS
 from itnet_core.plugin.specs import Kind
-from itnet_testing.conformance import Conformance, call, due_when, same
+from itnet_testing.conformance.base import Conformance, skip_unless
+from itnet_testing.conformance.kernels import SUPPORTS
+from itnet_testing.conformance.tensors import call, same
 from itnet_testing.derivatives import transforms
 from itnet_testing.fields import scattered
-from itnet_testing.kernels import SUPPORTS
 
 ADDITIVE = ("query", "key", "displacement")
-"""The inputs of the MLP kernel whose hidden layer is a function of a sum, a(x) + b(y)."""
+"""Inputs of an MLP kernel whose first layer is additive, a(x) + b(y)."""
 
 SIZES = ((2, 7, 11), (1, 1, 1), (3, 1, 5), (1, 37, 70), (2, 20, 3))
-"""Samples, query points and key points of the cases."""
+"""Batch size, query points and key points of the cases."""
 
 HEAD_DIMS = (3, 8, 1)
 
 
 def unchanged(tensor: Tensor) -> Tensor:
-    """Return the tensor."""
+    """Return the tensor itself."""
     return tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """What an evaluator is called with.
+    """A problem for an evaluator.
 
     Attributes:
-        title: how failures call it.
+        title: name of the case in failures.
+        kernel: the kernel.
         query: the field at the query points.
-        key: the field that is integrated over.
-        values: of the key points, (B, M, heads, head_dim).
-        layout: a change of the terms and values that keeps their numbers.
+        key: the field that is integrated.
+        values: values at the key points, (B, M, heads, head_dim).
+        layout: changes the strides of the terms and values, not their numbers.
     """
 
     title: str
@@ -76,7 +78,7 @@ class Case:
         return self.kernel, query, key, self.layout(self.values)
 
     def to(self, dtype: torch.dtype, device: str) -> Case:
-        """Return the case in another dtype and place. The kernel is moved itself."""
+        """Return the case in another dtype and on another device. The kernel is moved in place."""
         return replace(
             self,
             kernel=self.kernel.to(device, dtype),
@@ -87,13 +89,15 @@ class Case:
 
 
 class Distance(Kernel):
-    """A kernel that no evaluator has heard of, whose terms are pairs: k_h = sin(s_h + ‖x − y‖² + c(x) c(y))."""
+    """k_h = sin(s_h + ‖x − y‖² + c(x) c(y)), a kernel that no evaluator knows, with pairs of tensors as terms."""
 
     class Config(ComponentConfig):
-        """Attributes: normalization, support: as in `Kernel`."""
+        """Options of the kernel."""
 
         normalization: Normalization = "none"
+        """As in `Kernel`."""
         support: Support = Support()
+        """As in `Kernel`."""
 
     heads = 2
 
@@ -115,7 +119,7 @@ class Distance(Kernel):
 
 
 class Doubled(MLPKernel):
-    """An MLP kernel with another `tile`, which an evaluator that knows MLP kernels must not take for one."""
+    """An MLP kernel with its own `tile`, which evaluators for MLP kernels must not treat as an MLP kernel."""
 
     def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
         """Return twice the MLP."""
@@ -123,15 +127,16 @@ class Doubled(MLPKernel):
 
 
 class EvaluatorConformance(Conformance):
-    """Checks of an evaluator, beside `dense` in float64; override `kernels` for one that is made for others.
+    """Test class for an evaluator, which is compared with `dense` in float64.
 
-    Wherever it `evaluates`, it is held to its result; elsewhere, to its refusal.
+    Its result must be right wherever it supports a problem; elsewhere it must raise. Override `kernels` for an
+    evaluator of special kernels.
 
     Attributes:
-        dtype: what the cases are given to it in.
-        device: where.
-        bound: the relative error allowed, of the largest number of a result or a gradient, if the evaluator does not
-            declare a larger `tolerance`: 1e-9 in float64, 1e-4 in float32, 2e-2 in shorter dtypes.
+        dtype: dtype of the problems.
+        device: device of the problems.
+        bound: largest error allowed, relative to the largest entry of a tensor, unless the evaluator declares a larger
+            `tolerance`; by default 1e-9 in float64, 1e-4 in float32, 2e-2 in shorter dtypes.
     """
 
     kind: ClassVar[Kind] = "evaluator"
@@ -140,9 +145,9 @@ class EvaluatorConformance(Conformance):
     bound: float | None = None
 
     def kernels(self) -> Iterator[tuple[str, Callable[..., Kernel]]]:
-        """Yield kernels of 8 channels and positions in R^4: names, and what builds them, given the common options.
+        """Yield names and factories of kernels for 8 channels and positions in R^4.
 
-        These are `normalization` and `support`.
+        A factory takes the options `normalization` and `support`.
         """
         mlp = partial(MLPKernel, 8, heads=2, hidden=6, rank=3, frequencies=2)
         for activation in ACTIVATIONS:
@@ -154,7 +159,7 @@ class EvaluatorConformance(Conformance):
         yield "kernel of two terms", Distance
 
     def cases(self) -> Iterator[Case]:
-        """Yield every kernel with both normalisations, without a support and with one in turn, over sizes in turn."""
+        """Yield every kernel with both normalisations, without and with a support; sizes and supports take turns."""
         sizes, head_dims, supports = cycle(SIZES), cycle(HEAD_DIMS), cycle(SUPPORTS[1:])
         torch.manual_seed(0)
         for number, (name, build) in enumerate(self.kernels()):
@@ -167,12 +172,12 @@ class EvaluatorConformance(Conformance):
                 next(supports)  # so that a normalisation meets every support
 
     def some(self) -> Iterator[Case]:
-        """Yield every third of the cases that it evaluates, where and in the dtype that the evaluator is given them."""
+        """Yield every third supported case, in `dtype` and on `device`."""
         for case in islice(self.evaluated(), 0, None, 3):
             yield case.to(self.dtype, self.device)
 
     def case(self, title: str, kernel: Kernel, size: tuple[int, int, int], head_dim: int = 3) -> Case:
-        """Return random fields' points for a kernel; a third of the key points have weight 0."""
+        """Return a case of random fields for a kernel; a third of the key points have weight 0."""
         batch, n, m = size
         query, key = scattered(batch, n, 8, seed=1).to(torch.float64), scattered(batch, m, 8, seed=2).to(torch.float64)
         weights = key.weights * (torch.arange(m) % 3 != 1)
@@ -187,13 +192,13 @@ class EvaluatorConformance(Conformance):
         return found
 
     def evaluated(self) -> Iterator[Case]:
-        """Yield the cases that it evaluates, in float64 on the CPU."""
+        """Yield the supported cases, in float64 on the CPU."""
         for case in self.cases():
             if self.evaluator.evaluates(*case.to(self.dtype, self.device).arguments):
                 yield case.to(torch.float64, "cpu")
 
     def compare(self, found: list[Tensor], expected: list[Tensor], what: str) -> None:
-        """Compare numbers with those of `dense`, by the largest number of each tensor.
+        """Compare tensors with those of `dense`, relative to the largest entry of each.
 
         Raises:
             AssertionError: they differ by more than the bound.
@@ -207,41 +212,41 @@ class EvaluatorConformance(Conformance):
             allowed = bound * other.abs().max().clamp(min=0.01 * largest)  # what is 0 but for rounding has no size
             assert error <= allowed, f"{what}, tensor {number}: off by {error:.3g}; allowed are {allowed:.3g}"
 
-    def check_rank_is_for_exact_ones(self) -> None:
-        """Its rank is an integer or `None`, and `None` if it has a tolerance, since `auto` is exact."""
+    def check_rank(self) -> None:
+        """The rank is an integer or `None`, and `None` for an approximate evaluator, because `auto` is exact."""
         rank = self.cls.rank
         assert rank is None or isinstance(rank, int), f"rank = {rank!r}; expected an integer or None"
         assert rank is None or not self.evaluator.tolerance, f"rank {rank} and a tolerance; auto is exact"
 
-    def check_some_case_is_evaluated(self) -> None:
-        """It evaluates some of the cases."""
+    def check_supported_cases(self) -> None:
+        """The evaluator supports some of the cases."""
         assert next(self.evaluated(), None) is not None, "evaluates() is False for every case"
 
-    def check_equals_dense(self) -> None:
-        """It gives what `dense` does in float64, wherever it `evaluates`, to its tolerance, in the values' dtype."""
+    def check_values_match_dense(self) -> None:
+        """Results equal those of `dense` in float64 up to the tolerance, in the dtype of the values."""
         for case in self.evaluated():
             expected = DenseEvaluator()(*case.arguments).detach()
             found = self.evaluator(*case.to(self.dtype, self.device).arguments)
             assert found.dtype == self.dtype, f"{case.title}: found {found.dtype}; expected {self.dtype}"
             self.compare([found.detach()], [expected], f"{case.title}: the sums and those of dense")
 
-    def check_gradients_equal_those_of_dense(self) -> None:
-        """So do its gradients to both fields, values, weights and the kernel's parameters, wherever it `evaluates`."""
+    def check_gradients_match_dense(self) -> None:
+        """Gradients to fields, values, weights and parameters equal those of `dense`."""
         for case in self.evaluated():
             expected = derivatives(case, DenseEvaluator())
             found = derivatives(case.to(self.dtype, self.device), self.evaluator)
             self.compare(found, expected, f"{case.title}: the gradients and those of dense")
 
-    def check_some_gradients_alone(self) -> None:
-        """A gradient is the same where no other is asked for."""
+    def check_partial_gradients(self) -> None:
+        """A gradient is the same if no other tensor requires one."""
         case = next(self.evaluated())
         expected = derivatives(case, DenseEvaluator())
         for number in range(len(expected)):
             found = derivatives(case.to(self.dtype, self.device), self.evaluator, number)
             self.compare(found, [expected[number]], f"{case.title}: gradient {number}, asked for alone, and dense's")
 
-    def check_weight_zero_is_absence(self) -> None:
-        """Key points of weight 0 change nothing, whatever their terms and values, gradients to all else too."""
+    def check_padding_invariance(self) -> None:
+        """Key points of weight 0 change neither results nor gradients, whatever their terms and values."""
         for case in self.some():
             absent = (case.key.weights == 0).unsqueeze(-1)
             key, values = case.key, case.values
@@ -258,8 +263,8 @@ class EvaluatorConformance(Conformance):
             )
             self.compare(two, one, f"{case.title}: the sums with other points of weight 0 and without")
 
-    def check_empty_neighbourhood_is_zero(self) -> None:
-        """Where the support holds no pair with weight the result is 0, and gradients are finite."""
+    def check_empty_neighbourhood(self) -> None:
+        """Where the support contains no key point, the result is 0 and gradients are finite."""
         for case in self.evaluated():
             if case.kernel.support.everywhere:
                 continue
@@ -272,14 +277,14 @@ class EvaluatorConformance(Conformance):
             finite = all(bool(each.isfinite().all()) for each in derivatives(case, self.evaluator))
             assert finite, f"{case.title}: a gradient that is not finite where there is no pair"
 
-    def check_runs_are_equal(self) -> None:
-        """Called twice with the same it gives the same bits, gradients too."""
+    def check_determinism(self) -> None:
+        """Two calls with the same arguments give the same bits, gradients included."""
         for case in self.some():
             one, two = (derivatives(case, self.evaluator) for _ in range(2))
             same(two, one, f"{case.title}: gradients computed twice", exact=True)
 
-    def check_arguments_stay(self) -> None:
-        """It changes none of its arguments."""
+    def check_arguments_unchanged(self) -> None:
+        """The arguments are not modified."""
         for case in self.some():
             kernel, query, key, values = case.arguments
             arguments = (query[:3], key[:3], values, tuple(kernel.parameters()))
@@ -287,8 +292,8 @@ class EvaluatorConformance(Conformance):
             torch.autograd.grad(linear(self.evaluator(kernel, query, key, values)), list(kernel.parameters()))
             same(arguments, before, f"{case.title}: the arguments before and after", exact=True)
 
-    def check_layouts_are_nothing(self) -> None:
-        """Views of other strides, as a field's features or a transposed tensor are, give the same."""
+    def check_stride_invariance(self) -> None:
+        """Results do not depend on the strides of the arguments."""
         for case in self.some():
 
             def strided(tensor: Tensor) -> Tensor:
@@ -299,8 +304,8 @@ class EvaluatorConformance(Conformance):
             found, expected = (derivatives(each, self.evaluator) for each in (other, case))
             self.compare(found, expected, f"{case.title}: the gradients with tensors of other strides and without")
 
-    def check_second_derivatives_are_not_wrong(self) -> None:
-        """Second derivatives are those of `dense`, or are refused with an `ITNetError`."""
+    def check_second_derivatives(self) -> None:
+        """Second derivatives equal those of `dense`, or raise an `ITNetError`."""
         case = next(self.evaluated())
         expected = second_derivative(case, DenseEvaluator())
         try:
@@ -309,8 +314,8 @@ class EvaluatorConformance(Conformance):
             return
         self.compare([found], [expected], f"{case.title}: the second derivative and that of dense")
 
-    def check_transforms_are_not_wrong(self) -> None:
-        """Forward-mode derivatives and transforms of `torch.func` give what is right, or an `ITNetError`."""
+    def check_function_transforms(self) -> None:
+        """Forward-mode derivatives and `torch.func` transforms are right, or raise an `ITNetError`."""
         for case in islice(self.evaluated(), 2):
             for name in ("values", "positions", "sums"):
                 point = case.values if name == "sums" else getattr(case.key, name)
@@ -327,8 +332,8 @@ class EvaluatorConformance(Conformance):
                     same(result, right, what, tolerance=1e-5 if self.dtype == torch.float64 else 2e-2)
                 case.kernel.to("cpu", torch.float64)
 
-    def check_refuses_what_it_does_not_evaluate(self) -> None:
-        """Called for a case that it does not evaluate, it raises an `ITNetError`."""
+    def check_unsupported_error(self) -> None:
+        """Calling the evaluator with an unsupported case raises an `ITNetError`."""
         for case in self.cases():
             case = case.to(self.dtype, self.device)
             if self.evaluator.evaluates(*case.arguments):
@@ -339,9 +344,9 @@ class EvaluatorConformance(Conformance):
                 continue
             raise AssertionError(f"{case.title}: evaluates() is False, but it gives a result")
 
-    @due_when(lambda case: case.device == "cpu" and case.dtype == torch.float64)
-    def check_compiles(self) -> None:
-        """An operator with it gives the same under `torch.compile`, graph breaks allowed."""
+    @skip_unless(lambda case: case.device == "cpu" and case.dtype == torch.float64, "runs in float64 on the CPU alone")
+    def check_compile(self) -> None:
+        """Under `torch.compile`, graph breaks allowed, an operator gives the same result."""
         case = next(self.evaluated())
         torch.manual_seed(0)
         operator = IntegralOperator(8, case.kernel, evaluator=self.evaluator).double().eval()
@@ -352,10 +357,10 @@ class EvaluatorConformance(Conformance):
 
 
 def with_gradients(case: Case) -> tuple[Case, list[Tensor]]:
-    """Return the case over tensors that ask for gradients, and these.
+    """Return the case over tensors that require gradients, and these tensors.
 
-    They are values and positions of the query and of the key points, the values that are summed, the key points'
-    weights, and the kernel's parameters.
+    They are the values and positions of the query and key points, the values that are summed, the weights of the key
+    points, and the kernel's parameters.
     """
     parts = (case.query.values, case.query.positions, case.key.values, case.key.positions, case.values)
     inputs = [each.detach().clone().requires_grad_() for each in (*parts, case.key.weights)]
@@ -365,7 +370,7 @@ def with_gradients(case: Case) -> tuple[Case, list[Tensor]]:
 
 
 def _replaced(case: Case, evaluator: Evaluator, name: str, tensor: Tensor) -> Tensor:
-    """Return the evaluator's result with other values that are summed, or with another tensor of the key's."""
+    """Return the evaluator's result with one tensor replaced: the values to sum, or one of the key field."""
     if name == "sums":
         return evaluator(*replace(case, values=tensor).arguments)
     other: Any = {name: tensor}
@@ -379,9 +384,12 @@ def linear(result: Tensor) -> Tensor:
 
 
 def derivatives(case: Case, evaluator: Callable[..., Tensor], number: int | None = None) -> list[Tensor]:
-    """Return the gradients of a linear function of the result to all that `with_gradients` has, or to one alone.
+    """Return the gradients of a linear function of the result to the tensors of `with_gradients`.
 
-    With one alone, nothing else asks for a gradient.
+    Args:
+        case: the problem.
+        evaluator: computes the result.
+        number: return the gradient to this tensor alone, while no other one requires a gradient.
     """
     asked, inputs = with_gradients(case)
     wanted = inputs if number is None else [inputs[number]]

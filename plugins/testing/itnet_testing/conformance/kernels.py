@@ -1,4 +1,4 @@
-"""What the kit checks of kernels."""
+"""Checks of kernels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from itnet_core import (
     TiledEvaluator,
 )
 from itnet_core.plugin.specs import Kind
-from itnet_testing.conformance import ModuleConformance, due_when, same
+from itnet_testing.conformance.base import skip_unless
+from itnet_testing.conformance.modules import ModuleConformance
+from itnet_testing.conformance.tensors import same
 from itnet_testing.derivatives import transforms
 from itnet_testing.fields import on_a_line, on_a_picture, permuted, sample, scattered, with_padding
 
@@ -33,7 +35,7 @@ WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {
         (torch.arange(weights.shape[1]) % 3 != 1).to(weights).expand_as(weights)
     ),
 }
-"""Those that gradients are asked for."""
+"""Changes of the weights for which gradients are compared."""
 
 SUPPORTS: tuple[Mapping[str, Any], ...] = (
     {},
@@ -43,11 +45,19 @@ SUPPORTS: tuple[Mapping[str, Any], ...] = (
     {"causal": "t", "radius": 0.9},
     {"causal": "t", "radius": 0.9, "window": 0.8, "edge": 0.3},
 )
-"""Those that are tried, of a kernel whose options have a `support`."""
+"""Supports that are tried if the kernel has the option `support`."""
 
 
 class KernelConformance(ModuleConformance):
-    """Checks of a kernel; override `field` where it needs other points, a grid for one."""
+    """Test class for a kernel; override `field` if it needs other points, such as a grid.
+
+    Example:
+        ```python
+        class TestGaussian(KernelConformance):
+            component = "my-kernels/gaussian"
+            options = {"heads": 2}
+        ```
+    """
 
     kind: ClassVar[Kind] = "kernel"
 
@@ -56,7 +66,7 @@ class KernelConformance(ModuleConformance):
         return scattered(dim=self.dim, seed=seed)
 
     def module(self, **options: Any) -> nn.Module:
-        """Return an operator with the kernel, which takes the kernel's shortcut or sums over all pairs."""
+        """Return an operator with the kernel and the default evaluator."""
         return IntegralOperator(self.dim, self.kernel(**options))
 
     def kernel(self, **options: Any) -> Kernel:
@@ -69,7 +79,7 @@ class KernelConformance(ModuleConformance):
         return self.field()
 
     def variants(self) -> Iterator[tuple[str, Kernel]]:
-        """Yield the kernel with every normalisation and support that its options have and that it does not refuse."""
+        """Yield the kernel with every combination of normalisation and support that it accepts."""
         fields = self.cls.Config.model_fields
         normalizations = get_args(fields["normalization"].annotation) if "normalization" in fields else (None,)
         for normalization in normalizations:
@@ -83,12 +93,12 @@ class KernelConformance(ModuleConformance):
                     continue
                 yield f"with {options}", kernel.double().eval()
 
-    def check_some_variant_is_there(self) -> None:
-        """It does not refuse every normalisation and support that its options have."""
-        assert list(self.variants()), "every normalisation and support that its options have is refused"
+    def check_supported_variants(self) -> None:
+        """The kernel accepts some combination of its normalisations and supports."""
+        assert list(self.variants()), "every combination of normalisation and support is refused"
 
-    def check_tile_gives_blocks(self) -> None:
-        """`tile` on some of the points gives the block of what it gives on all, of shape (B, heads, n, m)."""
+    def check_tile_consistency(self) -> None:
+        """`tile` on some points is a block of `tile` on all points, of shape (B, heads, n, m)."""
         for title, kernel in self.variants():
             query, key = self.points(kernel)
             whole = kernel.tile(query.terms, key.terms)
@@ -99,8 +109,8 @@ class KernelConformance(ModuleConformance):
                 block = kernel.tile(query.narrow(rows).terms, key.narrow(columns).terms)
                 same(block, whole[:, :, rows, columns], f"{title}: the block {rows}, {columns} and tile there", **EXACT)
 
-    def check_evaluators_agree(self) -> None:
-        """Tile by tile, it sums to the same as over all pairs at once, gradients too."""
+    def check_tiled_sum(self) -> None:
+        """The sum tile by tile equals the sum over all pairs at once, with its gradients."""
         tiled = TiledEvaluator(query_tile=3, key_tile=4)
         for title, kernel in self.variants():
             same(
@@ -110,9 +120,9 @@ class KernelConformance(ModuleConformance):
                 **EXACT,
             )
 
-    @due_when(lambda case: case.cls.shortcut)
-    def check_shortcut_is_exact(self) -> None:
-        """`integrate` is the sum over all pairs, gradients too, for every variant that it applies to."""
+    @skip_unless(lambda case: case.cls.shortcut, "the kernel has no integrate()")
+    def check_integrate_exactness(self) -> None:
+        """`integrate` equals the sum over all pairs, with its gradients, wherever it applies."""
         applied = 0
         for title, kernel in self.variants():
             for make in self.fields(kernel):
@@ -125,17 +135,17 @@ class KernelConformance(ModuleConformance):
                 same(short, pairs, f"{title}: integrate and the sum over all pairs", **EXACT)
         assert applied, f"{self.cls.__name__}.shortcut is True, but integrates() is False for the fields of the checks"
 
-    @due_when(lambda case: not case.cls.shortcut)
-    def check_no_shortcut_is_taken_undeclared(self) -> None:
-        """`integrates` is `False` where the class does not declare `shortcut`."""
+    @skip_unless(lambda case: not case.cls.shortcut, "the kernel declares integrate()")
+    def check_fast_path_declaration(self) -> None:
+        """A kernel that does not declare `integrate` does not use it."""
         for title, kernel in self.variants():
             assert not kernel.integrates(*self.points(kernel)), (
                 f"{title}: integrates() is True; declare shortcut = True"
             )
 
-    @due_when(lambda case: case.cls.shortcut or case.cls.whole)
-    def check_gradient_reaches_the_weights(self) -> None:
-        """Gradients to weights, equal ones and those of padding too, are those of the sum over all pairs."""
+    @skip_unless(lambda case: case.cls.shortcut or case.cls.whole, "the kernel has no fast path over all points")
+    def check_weight_gradients(self) -> None:
+        """Gradients to the weights through fast paths equal those through the sum over all pairs."""
         for title, kernel in self.variants():
             for make in self.fields(kernel):
                 for name, change in WEIGHTS.items():
@@ -158,8 +168,8 @@ class KernelConformance(ModuleConformance):
                         what = f"{title}, {name}: the gradient to weights through {way} and the sum over all pairs"
                         same(found, expected, what, **EXACT)
 
-    def check_transforms_are_not_wrong(self) -> None:
-        """Forward-mode derivatives and transforms of `torch.func` give what is right, or an `ITNetError`."""
+    def check_function_transforms(self) -> None:
+        """Forward-mode derivatives and `torch.func` transforms are right, or raise an `ITNetError`."""
         title, kernel = next(self.variants())
         for make in self.fields(kernel):
             field = make(0).to(torch.float64)
@@ -173,16 +183,16 @@ class KernelConformance(ModuleConformance):
                         continue
                     same(found, expected(), f"{title}: {name} and the derivative", tolerance=1e-5)
 
-    def check_order_of_points_is_nothing(self) -> None:
-        """Points in another order give the same results, in that order."""
+    def check_permutation_equivariance(self) -> None:
+        """Permuting the points permutes the results."""
         field = self.field().to(torch.float64)
         order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
         for title, operator in self.operators():
             found = operator(permuted(field, order)).values
             same(found, operator(field).values[:, order], f"{title}: results in another order", **EXACT)
 
-    def check_positions_are_read_as_declared(self) -> None:
-        """`reads_positions` says whether k changes where values stay and positions along a line or a plane change."""
+    def check_declared_positions(self) -> None:
+        """`reads_positions` states whether k depends on positions along a line and in a plane."""
         for axes, make in (("t", on_a_line), ("xy", on_a_picture)):
             field = make(0, self.dim)
             order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
@@ -197,16 +207,16 @@ class KernelConformance(ModuleConformance):
                 told = f"reads_positions is {declared}, and k {'changes' if found else 'stays'}"
                 assert found == declared, f"{title}: {told} where positions along {axes} change"
 
-    def check_weight_zero_is_absence(self) -> None:
-        """Points of weight 0 change nothing, whatever their values."""
+    def check_padding_invariance(self) -> None:
+        """Points of weight 0 do not change the results, whatever their values."""
         field = self.field().to(torch.float64)
         for title, operator in self.operators():
             n = field.values.shape[1]
             found = operator(with_padding(field)).values[:, :n]
             same(found, operator(field).values, f"{title}: results with and without points of weight 0", **EXACT)
 
-    def check_empty_neighbourhood_is_zero(self) -> None:
-        """Where no point has weight the integral is 0, not NaN."""
+    def check_empty_neighbourhood(self) -> None:
+        """The integral is 0, not NaN, where all weights are 0."""
         for title, kernel in self.variants():
             query, key = self.points(kernel)
             key = key._replace(weights=torch.zeros_like(key.weights))
@@ -217,8 +227,8 @@ class KernelConformance(ModuleConformance):
                 found = kernel.integrate(query, key, values)
                 same(found, torch.zeros_like(found), f"{title}: integrate over nothing, and 0,", exact=True)
 
-    def check_samples_are_independent(self) -> None:
-        """A sample's result is the same alone."""
+    def check_batch_independence(self) -> None:
+        """A sample has the same result alone as in a batch."""
         field = self.field().to(torch.float64)
         for title, operator in self.operators():
             whole = operator(field).values
@@ -226,9 +236,9 @@ class KernelConformance(ModuleConformance):
                 found = operator(sample(field, number)).values[0]
                 same(found, whole[number], f"{title}: results of sample {number} alone and in a batch", **EXACT)
 
-    @due_when(lambda case: case.cls.whole)
-    def check_whole_is_exact(self) -> None:
-        """`transform` gives what the sum over all pairs does, gradients too, for every variant that it applies to."""
+    @skip_unless(lambda case: case.cls.whole, "the kernel has no transform()")
+    def check_transform_exactness(self) -> None:
+        """`transform` equals the sum over all pairs, with its gradients, wherever it applies."""
         applied = 0
         for title, kernel in self.variants():
             for make in self.fields(kernel):
@@ -241,11 +251,12 @@ class KernelConformance(ModuleConformance):
                 same(found, expected, f"{title}: transform and the sum over all pairs", **EXACT)
         assert applied, f"{self.cls.__name__}.whole is True, but transform() is None for the fields of the checks"
 
-    @due_when(
-        lambda case: case.cls.streaming and any(kernel.support.causal is not None for _, kernel in case.variants())
+    @skip_unless(
+        lambda case: case.cls.streaming and any(kernel.support.causal is not None for _, kernel in case.variants()),
+        "the kernel has no step(), or no causal variant",
     )
-    def check_steps_give_the_whole(self) -> None:
-        """`step`, one point at a time in the order of time, gives what the whole field does, for causal variants."""
+    def check_step_exactness(self) -> None:
+        """`step`, one point at a time in the order of time, equals the causal operator on the whole field."""
         for title, kernel in self.variants():
             if kernel.support.causal is None:
                 continue
@@ -262,19 +273,19 @@ class KernelConformance(ModuleConformance):
                 same(torch.cat(steps, dim=1), operator(one).values, f"{title}: steps and the whole", **EXACT)
 
     def operators(self) -> Iterator[tuple[str, IntegralOperator]]:
-        """Yield, for each variant, an operator that sums over all pairs, and one that takes shortcuts if there are."""
+        """Yield for each variant an operator that sums over all pairs, and one that uses the fast paths, if any."""
         for title, kernel in self.variants():
             yield title, self.operator(kernel, DenseEvaluator())
             if self.cls.shortcut or self.cls.whole:
-                yield f"{title}, by shortcuts", self.operator(kernel, AutoEvaluator())
+                yield f"{title}, by fast paths", self.operator(kernel, AutoEvaluator())
 
     def operator(self, kernel: Kernel, evaluator: Evaluator) -> IntegralOperator:
-        """Return an operator in float64 with weights that are always the same."""
+        """Return an operator in float64 with fixed weights."""
         torch.manual_seed(0)
         return IntegralOperator(self.dim, kernel, evaluator=evaluator).double().eval()
 
     def fields(self, kernel: Kernel) -> Iterator[Callable[[int], Field]]:
-        """Yield `field` and, unless the kernel refuses them, fields on a line and on a picture, for its shortcuts."""
+        """Yield `field` and, unless the kernel refuses them, fields on a line and on an image grid."""
         yield self.field
         for make in (partial(on_a_line, dim=self.dim), partial(on_a_picture, dim=self.dim)):
             try:
@@ -284,7 +295,7 @@ class KernelConformance(ModuleConformance):
             yield make
 
     def points(self, kernel: Kernel, make: Callable[[int], Field] | None = None) -> tuple[Points, Points]:
-        """Return both sides of the pairs: those of one field with those of another of the same grid."""
+        """Return the query and key points of two random fields with the same positions and weights."""
         query, key = ((make or self.field)(seed).to(torch.float64) for seed in (0, 1))
         query = Field(query.values, key.positions, key.weights, grid=key.grid)
         return sides_of(kernel, query, key)
@@ -300,7 +311,7 @@ class KernelConformance(ModuleConformance):
         evaluate: Callable[[Kernel, Points, Points, Tensor], Tensor],
         make: Callable[[int], Field] | None = None,
     ) -> list[Tensor]:
-        """Return the sums over pairs, and the gradients of a function of them to values and weights, 0 for none."""
+        """Return the sums over pairs, and the gradients of a function of them to values and parameters."""
         query, key = self.points(kernel, make)
         values = self.values(kernel, key)
         result = evaluate(kernel, query, key, values)
@@ -308,7 +319,7 @@ class KernelConformance(ModuleConformance):
 
 
 def sides_of(kernel: Kernel, query: Field, key: Field) -> tuple[Points, Points]:
-    """Return both sides of the pairs."""
+    """Return the query and key points with their terms."""
     first, second = (
         Points(terms, field.positions, field.weights, field.grid)
         for terms, field in zip(kernel.project(query, key), (query, key), strict=True)
@@ -321,7 +332,7 @@ def _values(operator: IntegralOperator, field: Field, values: Tensor) -> Tensor:
 
 
 def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:
-    """Return the operator's result for a field, and the gradients of a function of it to values and weights."""
+    """Return the operator's result for a field, and the gradients of a function of it to values and parameters."""
     values = field.values.clone().requires_grad_()
     result = operator(field.with_values(values)).values
     return [result.detach(), *gradients(result, [values, *operator.parameters()])]

@@ -1,4 +1,4 @@
-"""What the kit checks of tasks."""
+"""Checks of tasks."""
 
 from __future__ import annotations
 
@@ -14,38 +14,40 @@ from torch.utils._pytree import tree_flatten
 
 from itnet_core import Batch, Split, Task
 from itnet_core.plugin.specs import Kind
-from itnet_testing.conformance import Conformance, due_when, same
+from itnet_testing.conformance.base import Conformance, skip_unless
+from itnet_testing.conformance.tensors import same
 from itnet_testing.fields import scattered
 
 
 class TaskConformance(Conformance):
-    """Checks of a task on small data, which `prepare` writes.
+    """Test class for a task, on small data that `prepare` writes.
 
     Attributes:
-        encoder: one that reads its inputs, for the checks with a model; without, its head is checked on a random field.
+        encoder: an encoder that reads the task's inputs, for checks with a model; without one, the head is checked on a
+            random field.
     """
 
     kind: ClassVar[Kind] = "task"
     encoder: str | Mapping[str, Any] | None = None
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
-        """Write small data in the published layout into an empty folder; return the options that read it."""
+        """Write a small data set in the published layout to an empty folder; return the options that read it."""
         return self.cls.example_options if self.options is None else self.options
 
     def user_file(self, folder: Path) -> Path:
-        """Return a file that a user might want predicted, written into an empty folder."""
+        """Write a file that a user could predict to an empty folder, and return its path."""
         raise NotImplementedError
 
     @cached_property
     def settings(self) -> Mapping[str, Any]:
-        """The options that `prepare` gives."""
+        """The options that `prepare` returns."""
         (self.folder / "data").mkdir()
         return self.prepare(self.folder / "data")
 
     def task(self) -> Task:
         """Return a new task."""
-        found: Task = self.cls(**self.settings)
-        return found
+        task: Task = self.cls(**self.settings)
+        return task
 
     def batch(self, split: Split = "validation", most: int = 3) -> Batch:
         """Return the first samples of a split as a batch."""
@@ -54,28 +56,28 @@ class TaskConformance(Conformance):
         return task.collate([data[number] for number in range(min(most, len(data)))])
 
     def prediction(self, batch: Batch) -> Tensor:
-        """Return what a new model, or the task's head on a random field, predicts for a batch."""
+        """Return the prediction of a new model for a batch, or of the task's head for a random field."""
         torch.manual_seed(0)
         if self.encoder is None:
             head = dict(self.task().head)
             module = self.registry.create("head", head.pop("name"), dim=8, **head)
-            found = module(scattered(len(tree_flatten(batch.targets)[0][0])))
+            prediction = module(scattered(len(tree_flatten(batch.targets)[0][0])))
         else:
             task = {"name": self.component, **self.settings}
-            found = self.small_model(encoder=self.encoder, task=task)(batch.inputs)
-        assert isinstance(found, Tensor), f"the head gives {type(found).__name__}; expected a tensor"
-        return found
+            prediction = self.small_model(encoder=self.encoder, task=task)(batch.inputs)
+        assert isinstance(prediction, Tensor), f"the head returns {type(prediction).__name__}; expected a tensor"
+        return prediction
 
-    def check_head_is_there(self) -> None:
-        """The head that it asks for, by its name in full, is installed and takes its options."""
+    def check_head(self) -> None:
+        """The task names its head by a full id; that head is installed and accepts the options."""
         head = dict(self.task().head)
         assert "/" in head["name"], (
-            f"head {head['name']!r} stands for two once another plugin has it; write its whole id"
+            f"head {head['name']!r} is ambiguous if another plugin has one of this name; use its full id"
         )
         self.registry.create("head", head.pop("name"), dim=8, **head)
 
-    def check_splits_are_steady(self) -> None:
-        """Every split has samples, and validation and test are the same each time they are read."""
+    def check_split_reproducibility(self) -> None:
+        """Every split has samples; validation and test are the same each time they are read."""
         for split in get_args(Split):
             data: Any = self.task().dataset(split)
             assert len(data), f"the {split} split is empty"
@@ -83,8 +85,8 @@ class TaskConformance(Conformance):
                 first, second = self.batch(split), self.batch(split)
                 same(first, second, f"two readings of the {split} split", exact=True)
 
-    def check_loss_has_a_gradient(self) -> None:
-        """The loss of a prediction is one finite number with a gradient."""
+    def check_loss_gradient(self) -> None:
+        """The loss is one finite number with a nonzero gradient to the prediction."""
         for split in get_args(Split):
             batch = self.batch(split)
             prediction = self.prediction(batch).detach().requires_grad_()
@@ -95,8 +97,8 @@ class TaskConformance(Conformance):
             assert gradient.isfinite().all(), f"{split}: a gradient is not finite"
             assert (gradient != 0).any(), f"{split}: the gradient is 0 everywhere"
 
-    def check_metrics_forget(self) -> None:
-        """The metric that it monitors is among its metrics; all are finite numbers, and forget when they are reset."""
+    def check_metric_reset(self) -> None:
+        """The monitored metric exists; all metrics are finite numbers and start again after a reset."""
         task, batch = self.task(), self.batch()
         prediction = self.prediction(batch).detach()
         metrics = task.metrics()
@@ -112,17 +114,17 @@ class TaskConformance(Conformance):
             metric.update(prediction, batch.targets)
             same(torch.as_tensor(metric.compute()), once, f"{name} before and after reset")
 
-    def check_description_is_json(self) -> None:
-        """Predictions are described one record each, of JSON-native values."""
+    def check_description_json(self) -> None:
+        """`describe` returns one record of JSON-native values per prediction."""
         batch = self.batch()
-        found = self.task().describe(self.prediction(batch).detach())
-        assert found, "no record"
-        assert all(isinstance(record, dict) for record in found), f"found {found[0]!r}; expected a dictionary"
-        assert json.loads(json.dumps(found, allow_nan=False)) == found, "a record is not the same after JSON"
+        records = self.task().describe(self.prediction(batch).detach())
+        assert records, "no record"
+        assert all(isinstance(record, dict) for record in records), f"found {records[0]!r}; expected a dictionary"
+        assert json.loads(json.dumps(records, allow_nan=False)) == records, "a record is not the same after JSON"
 
-    @due_when(lambda case: type(case).user_file is not TaskConformance.user_file)
-    def check_reads_a_users_file(self) -> None:
-        """A user's file becomes a sample without a target, which fits into a batch."""
+    @skip_unless(lambda case: type(case).user_file is not TaskConformance.user_file, "the test defines no user_file()")
+    def check_user_file(self) -> None:
+        """`read` turns a user's file into a sample without a target that can be collated and predicted."""
         (self.folder / "user").mkdir()
         task = self.task()
         batch = task.collate([task.read(self.user_file(self.folder / "user"))])
