@@ -35,8 +35,7 @@ def test_an_atomic_write_replaces_the_file_and_leaves_no_part(tmp_path: Path) ->
     path = tmp_path / "file"
     write_atomically(path, "old")
     with pytest.raises(RuntimeError), atomic_path(path) as partial:
-        partial.write_text("half")
-        raise RuntimeError
+        raise RuntimeError(partial.write_text("half"))
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]
     write_atomically(path, "new\r\n")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("file", b"new\r\n")]

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from itnet_registry.cli.output import machine_readable, print_json, print_line, print_table
 
+
+@machine_readable
 def check_plugin(
     distribution: Annotated[str, typer.Argument(help="The name of the distribution, as for pip.")],
     options: Annotated[
@@ -19,7 +22,6 @@ def check_plugin(
     """Check all components of a distribution with the conformance kit; exit code 1 if a check fails."""
     from dataclasses import asdict
 
-    from itnet_registry.cli.output import print_json, print_line, print_table
     from itnet_registry.config_file import load_config
     from itnet_testing.conformance.base import Outcome
     from itnet_testing.conformance.distribution import check_distribution
