@@ -43,67 +43,69 @@ class SamplerConformance(ModuleConformance):
 
     def check_node_validity(self) -> None:
         """The result is a field, or nodes with indices of key points; weights are finite and nonnegative."""
-        found, field = self.draw(0), self.field()
-        assert isinstance(found, Field | Nodes), f"found {type(found).__name__}; expected a Field or Nodes"
-        if isinstance(found, Nodes):
+        nodes, field = self.draw(0), self.field()
+        assert isinstance(nodes, Field | Nodes), f"found {type(nodes).__name__}; expected a Field or Nodes"
+        if isinstance(nodes, Nodes):
             batch, points, _ = field.values.shape
-            shape, other = tuple(found.indices.shape), tuple(found.weights.shape)
+            shape, other = tuple(nodes.indices.shape), tuple(nodes.weights.shape)
             assert shape == other, f"indices {shape} and weights {other}; expected one shape"
             assert shape[:-1] in ((batch,), (batch, points)), f"indices {shape}; expected (B, M) or (B, N, M)"
-            low, high = int(found.indices.min()), int(found.indices.max())
+            low, high = int(nodes.indices.min()), int(nodes.indices.max())
             assert 0 <= low <= high < points, f"indices from {low} to {high} for {points} points"
-        assert (found.weights.isfinite() & (found.weights >= 0)).all(), "a weight is negative or not finite"
+        assert (nodes.weights.isfinite() & (nodes.weights >= 0)).all(), "a weight is negative or not finite"
 
     def check_seeded_sampling(self) -> None:
         """The same seed gives the same nodes."""
-        one, other = self.chosen(self.draw(3)), self.chosen(self.draw(3))
+        one, other = tensors_of(self.draw(3)), tensors_of(self.draw(3))
         same(one, other, "two draws from one seed", exact=True)
 
     def check_deterministic_evaluation(self) -> None:
         """In evaluation mode the nodes of a sample do not depend on the seed or on the rest of the batch."""
-        field, found = self.field().to(torch.float64), self.draw(0, training=False)
-        other = self.chosen(self.draw(1, training=False))
-        same(other, self.chosen(found), "choices in evaluation after different draws", exact=True)
+        field, nodes = self.field().to(torch.float64), self.draw(0, training=False)
+        other = self.draw(1, training=False)
+        same(tensors_of(other), tensors_of(nodes), "nodes in evaluation after different draws", exact=True)
         for number in range(len(field.values)):
-            alone = self.measure(self.draw(0, sample(field, number), training=False))
-            batched = tree_map(lambda tensor, number=number: tensor[number : number + 1], self.measure(found))
-            same(alone, batched, f"choices for sample {number} alone and in a batch", tolerance=1e-9)
+            alone = self.weights_by_point(self.draw(0, sample(field, number), training=False))
+            batched = tree_map(lambda tensor, number=number: tensor[number : number + 1], self.weights_by_point(nodes))
+            same(alone, batched, f"nodes of sample {number} alone and in a batch", tolerance=1e-9)
 
     @skip_unless(lambda case: not case.sampler.truncates, "the sampler truncates the integral")
     def check_mass_conservation(self) -> None:
         """The mean mass of the nodes over many draws equals the mass of the field, within its standard error."""
-        self.within(self.integrals[0], self.field().weights.sum(-1, keepdim=True), "the mass")
+        self.assert_mean(self.integrals[0], self.field().weights.sum(-1, keepdim=True), "the mass")
 
     @skip_unless(lambda case: case.sampler.truncates, "the sampler does not truncate the integral")
     def check_truncated_weights(self) -> None:
         """Nodes of weight > 0 are distinct key points with their own weights."""
-        found, field = self.draw(0), self.field().to(torch.float64)
-        assert isinstance(found, Nodes), f"found {type(found).__name__}; expected Nodes"
-        own = self.at(field.weights, found)
-        same(found.weights, own.where(found.weights > 0, 0.0), "weights of the nodes and of their points", exact=True)
-        count = torch.zeros(*found.indices.shape[:-1], field.weights.shape[1])
-        count = count.scatter_add(-1, found.indices, (found.weights > 0).to(count.dtype))
+        nodes, field = self.draw(0), self.field().to(torch.float64)
+        assert isinstance(nodes, Nodes), f"found {type(nodes).__name__}; expected Nodes"
+        own = gather(field.weights, nodes)
+        same(nodes.weights, own.where(nodes.weights > 0, 0.0), "weights of the nodes and of their points", exact=True)
+        count = torch.zeros(*nodes.indices.shape[:-1], field.weights.shape[1])
+        count = count.scatter_add(-1, nodes.indices, (nodes.weights > 0).to(count.dtype))
         assert count.max() <= 1, f"a point is {int(count.max())} nodes at once"
 
     @skip_unless(lambda case: case.sampler.unbiased, "the sampler is not unbiased")
     def check_unbiased_sum(self) -> None:
         """The mean sum over the nodes equals the sum over the field, within its standard error."""
         field = self.field().to(torch.float64)
-        self.within(self.integrals[1], (field.weights * field.values[..., -1]).sum(-1, keepdim=True), "the integral")
+        self.assert_mean(
+            self.integrals[1], (field.weights * field.values[..., -1]).sum(-1, keepdim=True), "the integral"
+        )
 
     @skip_unless(lambda case: case.sampler.unbiased, "the sampler is not unbiased")
     def check_unbiased_gradient(self) -> None:
         """The mean gradient of the sum over the nodes equals the gradient of the sum over the field."""
         field = self.field().to(torch.float64)
         expected = torch.stack([field.weights, field.values[..., -1]])
-        found = []
+        draws = []
         for seed in range(DRAWS):
             tensors = [field.values.clone().requires_grad_(), field.weights.clone().requires_grad_()]
             torch.manual_seed(seed)
             nodes = self.sampler.train()(field, Field(tensors[0], field.positions, tensors[1]))
-            to_values, to_weights = torch.autograd.grad(self.sum(nodes, tensors[0]).mean(-1).sum(), tensors)
-            found.append(torch.stack([to_values[..., -1], to_weights]))
-        self.within(torch.stack(found), expected, "the gradient to values and weights")
+            to_values, to_weights = torch.autograd.grad(integrate(nodes, tensors[0]).mean(-1).sum(), tensors)
+            draws.append(torch.stack([to_values[..., -1], to_weights]))
+        self.assert_mean(torch.stack(draws), expected, "the gradient to values and weights")
 
     @skip_unless(lambda case: not case.sampler.unbiased, "gradients of drawn nodes are right in the mean alone")
     def check_gradients(self) -> None:
@@ -128,8 +130,8 @@ class SamplerConformance(ModuleConformance):
     def sampler(self) -> Sampler:
         """The sampler under check, in float64."""
         operator: Any = self.build().double()
-        found: Sampler = operator.sampler
-        return found
+        sampler: Sampler = operator.sampler
+        return sampler
 
     def draw(self, seed: int, field: Field | None = None, *, training: bool = True) -> Field | Nodes:
         """Return the sampler's result for a field, by default `field()`, drawn from a seed."""
@@ -138,37 +140,22 @@ class SamplerConformance(ModuleConformance):
         with torch.no_grad():
             return self.sampler.train(training)(field, field)
 
-    def chosen(self, found: Field | Nodes) -> list[Tensor]:
-        """Return the tensors of a result."""
-        return [found.weights, found.values if isinstance(found, Field) else found.indices]
-
-    def measure(self, found: Field | Nodes) -> list[Tensor]:
+    def weights_by_point(self, nodes: Field | Nodes) -> list[Tensor]:
         """Return the tensors of a result; nodes as the weight of each point, whatever their order and padding."""
-        if isinstance(found, Field):
-            return self.chosen(found)
-        total = found.weights.new_zeros(*found.indices.shape[:-1], self.field().values.shape[1])
-        return [total.scatter_add(-1, found.indices, found.weights)]
-
-    def at(self, points: Tensor, nodes: Nodes) -> Tensor:
-        """Gather per-point numbers (B, N) at the nodes."""
-        batch = torch.arange(len(points)).view(-1, *[1] * (nodes.indices.ndim - 1))
-        return points[batch, nodes.indices]
-
-    def sum(self, found: Field | Nodes, values: Tensor) -> Tensor:
-        """Return Σ w g for the last channel g of the field's values: (B, 1), or (B, N) for nodes of each query."""
-        g = found.values[..., -1] if isinstance(found, Field) else self.at(values[..., -1], found)
-        total = (found.weights * g).sum(-1)
-        return total if total.ndim > 1 else total.unsqueeze(-1)
+        if isinstance(nodes, Field):
+            return tensors_of(nodes)
+        total = nodes.weights.new_zeros(*nodes.indices.shape[:-1], self.field().values.shape[1])
+        return [total.scatter_add(-1, nodes.indices, nodes.weights)]
 
     @cached_property
     def integrals(self) -> tuple[Tensor, Tensor]:
         """Σ w g for g = 1 and for the last channel of the values, in many draws: (draws, B, 1) or (draws, B, N)."""
         values = self.field().to(torch.float64).values
-        found = [self.draw(seed) for seed in range(DRAWS)]
-        masses = torch.stack([each.weights.sum(-1).view(len(values), -1) for each in found])
-        return masses, torch.stack([self.sum(each, values) for each in found])
+        draws = [self.draw(seed) for seed in range(DRAWS)]
+        masses = torch.stack([nodes.weights.sum(-1).view(len(values), -1) for nodes in draws])
+        return masses, torch.stack([integrate(nodes, values) for nodes in draws])
 
-    def within(self, draws: Tensor, expected: Tensor, what: str) -> None:
+    def assert_mean(self, draws: Tensor, expected: Tensor, what: str) -> None:
         """Compare the mean over draws with its expectation."""
         expected = expected.to(draws).expand(draws.shape[1:])
         error = DEVIATIONS * draws.std(0) / DRAWS**0.5 + 1e-6
@@ -178,3 +165,21 @@ class SamplerConformance(ModuleConformance):
             f"{what} is {draws.mean(0).flatten()[worst]:.6g} in the mean of {DRAWS} draws; expected "
             f"{expected.flatten()[worst]:.6g} ± {error.flatten()[worst]:.2g}"
         )
+
+
+def tensors_of(nodes: Field | Nodes) -> list[Tensor]:
+    """Return the tensors of a sampler's result."""
+    return [nodes.weights, nodes.values if isinstance(nodes, Field) else nodes.indices]
+
+
+def gather(numbers: Tensor, nodes: Nodes) -> Tensor:
+    """Gather per-point numbers (B, N) at the nodes."""
+    batch = torch.arange(len(numbers)).view(-1, *[1] * (nodes.indices.ndim - 1))
+    return numbers[batch, nodes.indices]
+
+
+def integrate(nodes: Field | Nodes, values: Tensor) -> Tensor:
+    """Return Σ w g for the last channel g of the field's values: (B, 1), or (B, N) for nodes of each query."""
+    g = nodes.values[..., -1] if isinstance(nodes, Field) else gather(values[..., -1], nodes)
+    total = (nodes.weights * g).sum(-1)
+    return total if total.ndim > 1 else total.unsqueeze(-1)
