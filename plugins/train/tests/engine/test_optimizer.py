@@ -27,8 +27,9 @@ def test_groups_hold_each_parameter_once_with_its_rate_and_decay() -> None:
             assert {round(settings[id(p)][0], 9) for p in module.parameters()} == {5e-4}
         if isinstance(module, nn.LayerNorm):
             assert {settings[id(p)] for p in module.parameters()} == {(1e-3, 0.0)}
-    assert settings[id(model.heads["signal"].linear.weight)] == (1e-3, 0.3)
-    assert settings[id(model.heads["signal"].linear.bias)] == (1e-3, 0.0)
+    linear = model.heads["signal"].get_submodule("linear")
+    assert settings[id(linear.weight)] == (1e-3, 0.3)
+    assert settings[id(linear.bias)] == (1e-3, 0.0)
 
 
 def test_norms_of_several_dimensions_and_frozen_parameters() -> None:
