@@ -86,9 +86,9 @@ class Conformance(ABC):
 
     kind: ClassVar[Kind]
     component: ClassVar[str]
-    options: Mapping[str, Any] | None = None
-    expected_failures: Mapping[str, str] = {}
-    import_budget: float = 0.5
+    options: ClassVar[Mapping[str, Any] | None] = None
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    import_budget: ClassVar[float] = 0.5
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class ModuleConformance(Conformance):
         dim: channels of the fields.
     """
 
-    dim: int = 8
+    dim: ClassVar[int] = 8
 
     @abstractmethod
     def module(self, **options: Any) -> nn.Module:

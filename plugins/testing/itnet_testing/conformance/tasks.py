@@ -28,7 +28,7 @@ class TaskConformance(Conformance):
     """
 
     kind: ClassVar[Kind] = "task"
-    encoder: str | Mapping[str, Any] | None = None
+    encoder: ClassVar[str | Mapping[str, Any] | None] = None
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         """Write a small data set in the published layout to an empty folder; return the options that read it."""

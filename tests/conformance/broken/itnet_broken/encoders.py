@@ -122,7 +122,7 @@ class DeclaredAxes(FieldEncoder):
 
 
 class DeclaredMass(FieldEncoder):
-    mass = 7.0
+    mass = 7.0  # type: ignore[assignment]
 
 
 class PaddingInvariance(FieldEncoder):

@@ -94,7 +94,8 @@ class SecondDerivatives(DenseEvaluator):
 class FunctionTransforms(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums, as a custom operator does: without a tangent."""
-        return forward_ad.unpack_dual(super().__call__(kernel, query, key, values)).primal
+        primal: Tensor = forward_ad.unpack_dual(super().__call__(kernel, query, key, values)).primal  # type: ignore[no-untyped-call]
+        return primal
 
 
 class UnsupportedError(DenseEvaluator):

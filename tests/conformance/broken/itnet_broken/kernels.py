@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, ConfigError, DenseEvaluator, Field, MLPKernel, Points
+from itnet_core.operator.mlp.kernel import PointTerms
 from itnet_core.operator.transforms import under_functorch
 
 
@@ -24,7 +25,7 @@ class TileConsistency(MLPKernel):
 
 class TiledSum(MLPKernel):
     def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
-        return super().tile(query_terms, key_terms) / key_terms.shape[1]
+        return super().tile(query_terms, key_terms) / key_terms.positions.shape[1]
 
 
 class IntegrateExactness(MLPKernel):
@@ -42,9 +43,11 @@ class FastPathDeclaration(IntegrateExactness):
 
 
 class PermutationEquivariance(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
         first, second = super().project(query, key)
-        return first, second * torch.linspace(0, 1, second.shape[1], dtype=second.dtype).unsqueeze(-1)
+        features = second.features
+        rising = torch.linspace(0, 1, features.shape[1], dtype=features.dtype).unsqueeze(-1)
+        return first, second._replace(features=features * rising)
 
 
 class DeclaredPositions(MLPKernel):
@@ -54,12 +57,12 @@ class DeclaredPositions(MLPKernel):
 
 
 class DeclaredPositionsOfContentAlone(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
         return super().project(*(Field(side.values, 0 * side.positions) for side in (query, key)))
 
 
 class PaddingInvariance(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
         key = key.with_values(key.values - key.positions.mean((1, 2), keepdim=True))
         return super().project(key, key)
 
@@ -71,9 +74,9 @@ class EmptyNeighbourhood(IntegrateExactness):
 
 
 class BatchIndependence(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
         first, second = super().project(query, key)
-        return first, second - second.mean(0)
+        return first, second._replace(features=second.features - second.features.mean(0))
 
 
 class WeightGradients(IntegrateExactness):
