@@ -21,10 +21,10 @@ def itnet_register_components(api):
     target = "itnet_broken.heads:PaddingInvariance"
     meshes = "itnet_pointcloud.folder:MeshFolder"
     return [
-        ComponentSpec(kind="head", name="mean", target=target, summary="it takes padding for points"),
-        ComponentSpec(kind="kernel", name="gone", target="poor_plugin:Gone", summary="there is no such class"),
-        ComponentSpec(kind="sampler", name="loud", target="poor_loud:Loud", summary="it prints"),
-        ComponentSpec(kind="task", name="meshes", target=meshes, summary="it needs a root", modality="point-cloud"),
+        ComponentSpec(kind="head", name="mean", target=target, summary="ignores weights"),
+        ComponentSpec(kind="kernel", name="gone", target="poor_plugin:Gone", summary="its class is missing"),
+        ComponentSpec(kind="sampler", name="loud", target="poor_loud:Loud", summary="prints"),
+        ComponentSpec(kind="task", name="meshes", target=meshes, summary="needs a root", modality="point-cloud"),
     ]
 """
 
@@ -64,17 +64,19 @@ def test_it_tells_what_failed(tmp_path: Path) -> None:
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["ok"] is False
     [failed] = [
-        each for each in report["components"]["head itnet-poor/mean"] if each["status"] not in ("passed", "skipped")
+        outcome
+        for outcome in report["components"]["head itnet-poor/mean"]
+        if outcome["status"] not in ("passed", "skipped")
     ]
     assert failed["check"] == "padding_invariance"
-    [once] = report["components"]["kernel itnet-poor/gone"]
-    assert (once["check"], once["status"]) == ("load", "failed")
-    assert "has no attribute 'Gone'" in once["detail"]
-    assert all(each["status"] in ("passed", "skipped") for each in report["components"]["sampler itnet-poor/loud"])
-    [once] = report["components"]["task itnet-poor/meshes"]
-    assert (once["check"], once["status"]) == ("options", "failed")
-    assert "MeshFolder.root: found nothing" in once["detail"]
-    assert "pass a file with --options" in once["detail"]
+    [outcome] = report["components"]["kernel itnet-poor/gone"]
+    assert (outcome["check"], outcome["status"]) == ("load", "failed")
+    assert "has no attribute 'Gone'" in outcome["detail"]
+    assert all(o["status"] in ("passed", "skipped") for o in report["components"]["sampler itnet-poor/loud"])
+    [outcome] = report["components"]["task itnet-poor/meshes"]
+    assert (outcome["check"], outcome["status"]) == ("options", "failed")
+    assert "MeshFolder.root: found nothing" in outcome["detail"]
+    assert "pass a file with --options" in outcome["detail"]
     done = itnet("itnet-poor", path=tmp_path)
     assert done.returncode == 1
     assert "head itnet-poor/mean: 13 of 14 checks passed, 1 skipped" in done.stdout
