@@ -30,7 +30,7 @@ def test_processes_share_an_epochs_samples_evenly(size: int, world: int, epoch: 
 
 
 @given(shares=SHARES, skip=st.integers(0, 40), epoch=st.integers(0, 5))
-def test_a_schedule_goes_on_where_it_was_left_and_the_next_epoch_is_whole(
+def test_an_epoch_continues_after_skipped_batches_and_the_next_is_complete(
     shares: dict[str, TaskShare], skip: int, epoch: int
 ) -> None:
     whole, rest = TaskBatchSampler(shares, 0, epoch=epoch), TaskBatchSampler(shares, 0, epoch=epoch, skip=skip)
