@@ -136,9 +136,10 @@ class SamplerConformance(ModuleConformance):
     def draw(self, seed: int, field: Field | None = None, *, training: bool = True) -> Field | Nodes:
         """Return the sampler's result for a field, by default `field()`, drawn from a seed."""
         field = self.field().to(torch.float64) if field is None else field
+        sampler = self.sampler.train(training)  # building it draws from the generator
         torch.manual_seed(seed)
         with torch.no_grad():
-            return self.sampler.train(training)(field, field)
+            return sampler(field, field)
 
     def weights_by_point(self, nodes: Field | Nodes) -> list[Tensor]:
         """Return the tensors of a result; nodes as the weight of each point, whatever their order and padding."""
