@@ -1,4 +1,4 @@
-"""What the tests of several packages share."""
+"""Fixtures and settings shared by the tests of several packages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 if not torch.cuda.is_available():  # before anything imports Triton, whose interpreter plugins/triton is tested by
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# "fixed" draws the same examples in every run. "random" draws new ones, and prints how to reproduce a failure:
+# HYPOTHESIS_PROFILE=random make test, or pytest --hypothesis-profile=random.
+settings.register_profile("fixed", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 @pytest.fixture(autouse=True)

@@ -47,7 +47,7 @@ from itnet_testing import (
 )
 from itnet_train import errors as training
 from itnet_train import train
-from itnet_train.directory import RunDirectory
+from itnet_train.storage.directory import RunDirectory
 
 FOLDER = Path(__file__).parent / "reference"
 OURS = {

@@ -1,4 +1,7 @@
-"""Whatever stands in a configuration or in `itnet.json`, what comes out is a model or one of our exceptions."""
+"""Fuzz tests: any configuration or `itnet.json` gives a model or an `ITNetError`.
+
+The examples are fixed; `HYPOTHESIS_PROFILE=random` draws new ones.
+"""
 
 from __future__ import annotations
 
@@ -45,21 +48,21 @@ values = st.recursive(
 )
 
 
-def places(tree: Any) -> list[tuple[Any, Any]]:
-    """Return each (container, key) in a tree of dictionaries and lists."""
+def items_of(tree: Any) -> list[tuple[Any, Any]]:
+    """Return each (container, key) in nested dictionaries and lists."""
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    return [place for key, value in items for place in [(tree, key), *places(value)]]
+    return [item for key, value in items for item in [(tree, key), *items_of(value)]]
 
 
 @st.composite
 def mutated(draw: st.DrawFn, tree: Any) -> Any:
-    """Replace, remove, rename or swap some of what stands in a tree."""
+    """Replace, remove, rename or copy some items of nested dictionaries and lists."""
     tree = copy.deepcopy(tree)
     for _ in range(draw(st.integers(1, 3))):
-        found = places(tree)
-        if not found:
+        items = items_of(tree)
+        if not items:
             return draw(values)
-        container, key = draw(st.sampled_from(found))
+        container, key = draw(st.sampled_from(items))
         match draw(st.sampled_from(["replace", "replace", "remove", "rename", "copy"])):
             case "replace":
                 container[key] = draw(values)
@@ -68,8 +71,9 @@ def mutated(draw: st.DrawFn, tree: Any) -> Any:
             case "rename" if isinstance(container, dict):
                 container[draw(st.text(max_size=6))] = container.pop(key)
             case _:
-                other, at = draw(st.sampled_from(found))
-                container[key] = copy.deepcopy(other[at]) if at in other or isinstance(other, list) else None
+                source, name = draw(st.sampled_from(items))
+                present = isinstance(source, list) or name in source
+                container[key] = copy.deepcopy(source[name]) if present else None
     return tree
 
 
@@ -82,9 +86,7 @@ def damaged(draw: st.DrawFn, text: bytes) -> bytes:
     return text
 
 
-thorough = settings(
-    max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+thorough = settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(checkpoint: Path, manifest: bytes, weights: bytes | None = None) -> None:
-    """Load a checkpoint with another manifest, or other weights; raises nothing but what is not ours."""
+    """Load a checkpoint with another manifest, or other weights. Exceptions other than `ITNetError` propagate."""
     copied = checkpoint.with_name("copy")
     shutil.copytree(checkpoint, copied, dirs_exist_ok=True)
     (copied / "itnet.json").write_bytes(manifest)
@@ -137,16 +139,16 @@ def test_damaged_weights_whose_hash_fits(checkpoint: Path, data: st.DataObject) 
     load(checkpoint, json.dumps(manifest).encode(), weights)
 
 
-def test_no_number_of_a_checkpoint_decides_how_much_memory_is_taken(checkpoint: Path) -> None:
+def test_numbers_in_a_checkpoint_do_not_allocate_memory(checkpoint: Path) -> None:
     manifest = json.loads((checkpoint / "itnet.json").read_text())
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     resource.setrlimit(resource.RLIMIT_AS, (12 * 2**30, hard))  # should it fail, the machine goes on
     try:
-        for number, (container, key) in enumerate(places(manifest["config"])):
+        for number, (container, key) in enumerate(items_of(manifest["config"])):
             for value in () if isinstance(container[key], dict) else (2**31, 10**18, 10**400):
                 changed = copy.deepcopy(manifest)
-                container, key = places(changed["config"])[number]
+                container, key = items_of(changed["config"])[number]
                 container[key] = value
                 load(checkpoint, json.dumps(changed).encode())
     finally:
@@ -155,7 +157,7 @@ def test_no_number_of_a_checkpoint_decides_how_much_memory_is_taken(checkpoint: 
 
 
 def read(path: Path) -> None:
-    """Do what `itnet validate` does with a configuration; raises nothing but what is not ours."""
+    """Validate a configuration as `itnet validate` does. Exceptions other than `ITNetError` propagate."""
     registry = default_registry()
     try:
         sections = load_config(path)

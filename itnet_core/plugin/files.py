@@ -1,10 +1,15 @@
-"""Regular files, and nothing else: opening a FIFO would wait for a writer, and reading a device may never end."""
+"""Reading regular files only, and writing files that are complete or absent.
+
+A FIFO or a device is refused: opening a FIFO waits for a writer, and reading a device may never end.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,3 +43,60 @@ def read_regular(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"more than {most} bytes", str(path))
     return content
+
+
+def partial_path(path: Path, token: str = "") -> Path:
+    """Return the temporary name under which a file or folder is written before it gets its own.
+
+    Example:
+        >>> partial_path(Path("runs/metrics.json")).as_posix()
+        'runs/.metrics.json.part'
+
+    Args:
+        path: the final name.
+        token: distinguishes writers that may work at the same time.
+    """
+    return path.with_name(f".{path.name}.{token}.part" if token else f".{path.name}.part")
+
+
+def partial_paths(path: Path) -> list[Path]:
+    """Return what interrupted writes of `path` left in its folder, whatever their tokens."""
+    return [p for p in path.parent.glob(".*.part") if p.name.startswith(f".{path.name}.")]
+
+
+def previous_path(path: Path) -> Path:
+    """Return the name of a folder while another one replaces it, on systems that cannot exchange two names.
+
+    A replacement that is killed in between leaves the old folder there.
+    """
+    return path.with_name(f".{path.name}.previous")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary name to write a file to; afterwards flush it to disk and rename it to `path`.
+
+    A reader sees the old file or the new one, never a part. If the body fails, the temporary file is removed and `path`
+    is unchanged.
+
+    Example:
+        ```python
+        with atomic_path(Path("metrics.json")) as partial:
+            partial.write_text("{}")
+        ```
+    """
+    partial = partial_path(path)
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, complete or not at all; line ends stay as they are."""
+    with atomic_path(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")

@@ -99,7 +99,7 @@ class CommandSpec:
 
     Attributes:
         name: the word after `itnet`.
-        target: a typer command function, `"itnet_train.cli:train"`; imported only when the command is called.
+        target: a typer command function, `"itnet_train.commands.cli:train"`; imported only when the command is called.
         summary: one line for `itnet --help`.
         sections: sections of a configuration file that the command reads, each with the pydantic model that checks it
             (`{"train": "itnet_train.config:TrainConfig"}`), so that `itnet validate` and `itnet schema` know them.
@@ -113,7 +113,7 @@ class CommandSpec:
     def __post_init__(self) -> None:
         _check("CommandSpec.name", self.name, _NAME, "train")
         _check_line("CommandSpec.summary", self.summary)
-        _check("CommandSpec.target", self.target, _TARGET, "itnet_train.cli:train")
+        _check("CommandSpec.target", self.target, _TARGET, "itnet_train.commands.cli:train")
         for section, target in self.sections.items():
             _check(f"CommandSpec.sections[{section!r}]", target, _TARGET, "itnet_train.config:TrainConfig")
 

@@ -1,10 +1,11 @@
-"""The kit catches what is broken: each of its checks has a component that fails it, and is caught by it."""
+"""Each check of the conformance kit catches a broken component."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from itnet_core import Field
+from itnet_registry.default import _registry
 from itnet_testing import (
     Conformance,
     EncoderConformance,
@@ -23,7 +25,7 @@ from itnet_testing import (
     SamplerConformance,
     TaskConformance,
 )
-from itnet_testing.conformance import ModuleConformance
+from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.fields import scattered
 
 BROKEN = Path(__file__).parent / "broken"
@@ -51,27 +53,29 @@ KIT: dict[str, type[Conformance]] = {
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the broken plugin installed, in subprocesses too."""
+    """Install the broken plugin, in subprocesses too."""
     monkeypatch.syspath_prepend(str(BROKEN))
     path = [str(BROKEN), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
-    return
+    _registry.cache_clear()
+    yield
+    _registry.cache_clear()
 
 
 def case(kind: str, name: str, **attributes: Any) -> Conformance:
-    """Return the kit's case for a broken component."""
+    """Return a test case for a broken component."""
     cls = type("Case", (KIT[kind],), {"component": f"itnet-broken/{name}", **attributes})
     return cls()
 
 
 def broken() -> list[tuple[str, str]]:
-    """Return the kind and the name of each broken component; what stands before a slash is the check it is to fail."""
+    """Return the kind and name of each broken component; the part of the name before a slash is the check it fails."""
     spec = spec_from_file_location("broken_plugin", BROKEN / "itnet_broken/plugin.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return [(each.kind, each.name) for each in module.itnet_register_components(1)]
+    return [(spec.kind, spec.name) for spec in module.itnet_register_components(1)]
 
 
 def check_of(name: str) -> str:
@@ -79,22 +83,29 @@ def check_of(name: str) -> str:
 
 
 NAMES = broken()
+RAISED_BY = {
+    "config_schema": "SchemaError",
+    "head": "UnknownNameError",
+    "description_json": "TypeError",
+    "user_file": "ValueError",
+}
+"""Exceptions that reach checks without an assertion. Any other one means that the broken component crashes."""
 ALL = [(kind, check_of(name)) for kind, name in NAMES]
 
 
-@pytest.mark.parametrize(("kind", "name"), NAMES, ids=lambda each: str(each))
+@pytest.mark.parametrize(("kind", "name"), NAMES, ids=str)
 @pytest.mark.usefixtures("installed")
 def test_a_broken_component_is_caught(kind: str, name: str) -> None:
     check = check_of(name)
-    if check == "moves_to_a_device" and not torch.cuda.is_available():
-        pytest.skip("there is no GPU to move to")
+    if check == "cuda" and not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU")
     broken = case(kind, name)
-    assert broken.cls.__module__.startswith("itnet_broken")  # it loads: what fails is the check
-    assert check in broken.due()
-    outcomes = {outcome.check: outcome for outcome in broken.run(check, "unknown_option_is_refused")}
+    assert broken.cls.__module__.startswith("itnet_broken")  # the component loads; the check fails
+    outcomes = {outcome.check: outcome for outcome in broken.run(check, "unknown_option_error")}
     assert outcomes[check].status == "failed"
-    assert outcomes[check].detail
-    assert outcomes["unknown_option_is_refused"].ok == (check != "unknown_option_is_refused")
+    error = outcomes[check].detail.partition(":")[0]
+    assert error in ("AssertionError", "GradcheckError", RAISED_BY.get(check)), outcomes[check].traceback
+    assert outcomes["unknown_option_error"].ok == (check != "unknown_option_error")
 
 
 def test_every_check_has_a_component_that_fails_it() -> None:
@@ -113,57 +124,80 @@ def test_every_check_has_a_component_that_fails_it() -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_an_expected_failure_needs_a_reason_and_must_fail() -> None:
-    known = {"moves_to_float64": "it is made for float32"}
-    [outcome] = case("encoder", "moves-to-float64", expected_failures=known).run("moves_to_float64")
+    known = {"float64": "it is made for float32"}
+    [outcome] = case("encoder", "float64", expected_failures=known).run("float64")
     assert (outcome.status, outcome.ok, outcome.detail) == ("failed as expected", True, "it is made for float32")
-    [outcome] = case("encoder", "gradients", expected_failures=known).run("moves_to_float64")
+    [outcome] = case("encoder", "gradients", expected_failures=known).run("float64")
     assert (outcome.status, outcome.ok) == ("passed, but was expected to fail", False)
-    for wrong in ({"moves_to_float64": " "}, {"no_such_check": "a reason"}):
+    for wrong in ({"float64": " "}, {"no_such_check": "a reason"}):
         with pytest.raises(ValueError, match="expected a reason for one of"):
             case("encoder", "gradients", expected_failures=wrong).run()
 
 
 def test_checks_cannot_be_replaced() -> None:
-    with pytest.raises(TypeError, match="check_gradients: found in a class over the kit"):
+    with pytest.raises(TypeError, match="check_gradients: found an override"):
         type("Case", (EncoderConformance,), {"check_gradients": lambda self: None})
-    with pytest.raises(TypeError, match="due: found in a class over the kit"):
-        type("Case", (type("Mixin", (), {"due": lambda self: []}), EncoderConformance), {})
+    with pytest.raises(TypeError, match="run: found an override"):
+        type("Case", (type("Mixin", (), {"run": lambda self: []}), EncoderConformance), {})
 
 
-class Terminal:
-    """Stands for pytest's `capsys`, whose `disabled` lets through what cannot be captured then."""
+TEST_FILE = """
+from itnet_testing import EncoderConformance, HeadConformance
 
-    def disabled(self) -> Any:
-        return nullcontext()
+class TestGradients(EncoderConformance):
+    component = "itnet-broken/gradients"
+    expected_failures = {"float64": "it was once made for float32"}
+
+class TestPlain(HeadConformance):
+    component = "itnet-core/regress"
+
+    def test_of_its_own(self) -> None:
+        assert self.checks()
+"""
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_count_is_printed_and_failures_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    broken = case("encoder", "gradients")
-    with pytest.raises(AssertionError, match="gradients failed: "):
-        broken.test_conformance(Terminal())
-    due = len(broken.due())
-    assert due > 10
-    assert f"itnet-broken/gradients: {due} of {due} checks ran\n" in capsys.readouterr().out
+def test_pytest_collects_one_item_for_each_check(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(TEST_FILE)
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--rootdir", ".", "test_mine.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    items = {f"TestGradients::test_check[{check}]" for check in EncoderConformance.checks()}
+    items |= {f"TestPlain::test_check[{check}]" for check in HeadConformance.checks()}
+    items.add("TestPlain::test_of_its_own")
+    passed, failed = (
+        {item for item in items if f"{status} test_mine.py::{item}" in done.stdout} for status in ("PASSED", "FAILED")
+    )
+    wrong = {"light_import", "identity", "float64", "gradients"}  # the plugin's own faults, and those declared here
+    assert failed == {f"TestGradients::test_check[{check}]" for check in wrong}
+    assert f"4 failed, {len(passed)} passed, {len(items) - len(passed) - 4} skipped" in done.stdout
+    for line in (
+        "float64 passed, but was expected to fail: it was once made for float32",
+        "gradients failed: GradcheckError: ",
+        "the test defines no refined()",
+    ):
+        assert line in done.stdout
 
 
-def test_fewer_checks_than_are_due_fail(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    head = HeadConformance()  # type: ignore[abstract]
-    head.component = "itnet-core/regress"  # type: ignore[misc]
-    due = head.due()
-    monkeypatch.setattr(head, "run", lambda: HeadConformance.run(head, *due[:-1]))
-    with pytest.raises(AssertionError, match="itnet-core/regress: samples_are_independent did not run"):
-        head.test_conformance(Terminal())
-    assert f"{len(due) - 1} of {len(due)} checks ran" in capsys.readouterr().out
+def test_a_check_that_is_skipped_cannot_be_expected_to_fail() -> None:
+    known = case("kernel", "x", component="itnet-core/mlp", expected_failures={"step_exactness": "it has no step"})
+    [outcome] = known.run("step_exactness")
+    assert (outcome.status, outcome.detail.partition(":")[0]) == ("failed", "expected to fail, but is skipped")
+    [outcome] = case("kernel", "x", component="itnet-core/mlp").run("step_exactness")
+    assert (outcome.status, outcome.ok, outcome.detail) == (
+        "skipped",
+        True,
+        "the kernel has no step(), or no causal variant",
+    )
 
 
 def test_a_plugin_that_is_slow_to_import_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "slow_plugin.py").write_text("import atexit, time\ntime.sleep(0.3)\natexit.register(print, 'bye')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     for budget, status, detail in ((0.2, "failed", "not 0.2 s"), (60, "passed", "")):
-        head = HeadConformance()  # type: ignore[abstract]
-        head.component, head.import_budget = "itnet-core/regress", budget  # type: ignore[misc]
-        head.found = replace(head.found, source=replace(head.found.source, module="slow_plugin"))
-        [outcome] = head.run("declarations_are_light")
+        head = case("head", "x", component="itnet-core/regress", import_budget=budget)
+        source = replace(head.declaration.source, module="slow_plugin")
+        head.declaration = replace(head.declaration, source=source)
+        [outcome] = head.run("light_import")
         assert outcome.status == status, outcome.traceback
         assert detail in outcome.detail

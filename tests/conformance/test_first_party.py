@@ -1,4 +1,4 @@
-"""Every first-party component passes the kit that third parties are given; tasks do so beside their own tests."""
+"""Every first-party component passes the conformance kit; tasks do so in the tests of their plugin."""
 
 from __future__ import annotations
 
@@ -101,7 +101,12 @@ class TestPretrained(EncoderConformance):
         """The options, with a small BERT on disk."""
         folder = self.folder / "bert"
         tokenizer = train_tokenizer(["a fine film"], 260)
-        size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        size: dict[str, Any] = {
+            "hidden_size": 8,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 8,
+        }
         torch.manual_seed(0)
         BertModel(BertConfig(vocab_size=tokenizer.get_vocab_size(), **size)).save_pretrained(folder)
         tokenizer.save(str(folder / "tokenizer.json"))
@@ -157,6 +162,6 @@ class TestContrastive(HeadConformance):
 
 
 def waves(side: int) -> Tensor:
-    """Return a smooth picture of three channels, sampled at the centres of side × side pixels."""
-    at = (torch.arange(side) + 0.5) / side
-    return torch.stack([torch.sin(3 * at[:, None] + k * at) for k in (1, 2, 3)]).unsqueeze(0)
+    """Return a smooth image of three channels, sampled at the centres of side × side pixels."""
+    x = (torch.arange(side) + 0.5) / side
+    return torch.stack([torch.sin(3 * x[:, None] + k * x) for k in (1, 2, 3)]).unsqueeze(0)

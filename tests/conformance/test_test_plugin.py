@@ -18,13 +18,13 @@ from itnet_core import hookimpl
 
 @hookimpl
 def itnet_register_components(api):
-    target = "itnet_broken.heads:PaddingIsAbsence"
+    target = "itnet_broken.heads:PaddingInvariance"
     meshes = "itnet_pointcloud.folder:MeshFolder"
     return [
-        ComponentSpec(kind="head", name="mean", target=target, summary="it takes padding for points"),
-        ComponentSpec(kind="kernel", name="gone", target="poor_plugin:Gone", summary="there is no such class"),
-        ComponentSpec(kind="sampler", name="loud", target="poor_loud:Loud", summary="it prints"),
-        ComponentSpec(kind="task", name="meshes", target=meshes, summary="it needs a root", modality="point-cloud"),
+        ComponentSpec(kind="head", name="mean", target=target, summary="ignores weights"),
+        ComponentSpec(kind="kernel", name="gone", target="poor_plugin:Gone", summary="its class is missing"),
+        ComponentSpec(kind="sampler", name="loud", target="poor_loud:Loud", summary="prints"),
+        ComponentSpec(kind="task", name="meshes", target=meshes, summary="needs a root", modality="point-cloud"),
     ]
 """
 
@@ -63,20 +63,24 @@ def test_it_tells_what_failed(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["ok"] is False
-    [failed] = [each for each in report["components"]["head itnet-poor/mean"] if each["status"] != "passed"]
-    assert failed["check"] == "padding_is_absence"
-    [once] = report["components"]["kernel itnet-poor/gone"]
-    assert (once["check"], once["status"]) == ("loads", "failed")
-    assert "has no attribute 'Gone'" in once["detail"]
-    assert all(each["status"] == "passed" for each in report["components"]["sampler itnet-poor/loud"])
-    [once] = report["components"]["task itnet-poor/meshes"]
-    assert (once["check"], once["status"]) == ("options", "failed")
-    assert "MeshFolder.root: found nothing" in once["detail"]
-    assert "--options FILE" in once["detail"]
+    [failed] = [
+        outcome
+        for outcome in report["components"]["head itnet-poor/mean"]
+        if outcome["status"] not in ("passed", "skipped")
+    ]
+    assert failed["check"] == "padding_invariance"
+    [outcome] = report["components"]["kernel itnet-poor/gone"]
+    assert (outcome["check"], outcome["status"]) == ("load", "failed")
+    assert "has no attribute 'Gone'" in outcome["detail"]
+    assert all(o["status"] in ("passed", "skipped") for o in report["components"]["sampler itnet-poor/loud"])
+    [outcome] = report["components"]["task itnet-poor/meshes"]
+    assert (outcome["check"], outcome["status"]) == ("options", "failed")
+    assert "MeshFolder.root: found nothing" in outcome["detail"]
+    assert "pass a file with --options" in outcome["detail"]
     done = itnet("itnet-poor", path=tmp_path)
     assert done.returncode == 1
-    assert "head itnet-poor/mean: 13 of 14 checks passed" in done.stdout
-    assert "padding_is_absence" in done.stdout
+    assert "head itnet-poor/mean: 13 of 14 checks passed, 1 skipped" in done.stdout
+    assert "padding_invariance" in done.stdout
 
 
 def test_a_distribution_of_which_a_part_was_set_aside(tmp_path: Path) -> None:
@@ -91,7 +95,7 @@ def test_a_distribution_that_is_well(tmp_path: Path) -> None:
     options.write_text("patch: {patch_size: 4}\n")
     done = itnet("itnet-core")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "kernel itnet-core/mlp: 21 of 21 checks passed" in done.stdout
+    assert "kernel itnet-core/mlp: 21 of 21 checks passed, 5 skipped" in done.stdout
     assert "evaluator itnet-core/tiled: 19 of 19 checks passed" in done.stdout
     done = itnet("itnet-core", "--options", str(options))
     assert done.returncode == 2

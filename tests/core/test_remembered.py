@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from itnet_core.operator.remembered import remembered
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from itnet_core import Field
-from itnet_core.operator.remembered import remembered
 
 
 def counted() -> tuple[Callable[..., float], list[int]]:

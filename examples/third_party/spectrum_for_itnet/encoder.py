@@ -1,4 +1,4 @@
-"""Signals as fields of short-time spectra."""
+"""Encoder of signals as short-time spectra."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ from itnet_core import ComponentConfig, Encoder, Field, ShapeError
 
 
 class SpectrumEncoder(Encoder):
-    """u(t) = W log(1 + |∫ s(r) w(r − t) e^{−2πi f (r − t)} dr|), f = 0, 1, … cycles a window; w is Hann's.
+    """Encode a signal s as u(t) = W log(1 + |∫ s(r) w(r − t) e^{−2πi f (r − t)} dr|).
 
-    A signal covers t in [−1, 1], whatever its number of samples: more of them are a finer quadrature of the same
-    integral. Windows are two cells wide, so that each overlaps half of its neighbours.
+    Here f = 0, 1, … is a number of cycles per window, and w is the Hann window, two cells wide. A signal covers t in
+    [−1, 1] whatever its number of samples: more samples are a finer quadrature of the same integral.
+
+    Example:
+        >>> SpectrumEncoder(32)(torch.randn(2, 1000)).values.shape
+        torch.Size([2, 16, 32])
     """
 
     modality = "signal"
     axes = "t"
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            frames: points of the field.
-            bands: frequencies, from 0 cycles a window up.
-        """
+        """Options of the encoder."""
 
         frames: PositiveInt = 16
+        """Points of the field."""
         bands: PositiveInt = 12
+        """Frequencies, from 0 cycles per window upwards."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.linear = nn.Linear(self.config.bands, dim)
 
     def forward(self, inputs: Tensor) -> Field:
-        """Return the field of the windows.
+        """Return a field of one point per window.
 
         Args:
-            inputs: signals, floating, of shape (B, samples).
+            inputs: floating signals of shape (B, samples).
 
         Raises:
-            ShapeError: it is something else, or there are too few samples for the highest frequency.
+            ShapeError: the shape or dtype is another, or the highest frequency needs more samples.
         """
         least = self.config.frames * self.config.bands
         if inputs.ndim != 2 or not inputs.is_floating_point() or inputs.shape[1] < least:
@@ -59,14 +60,14 @@ class SpectrumEncoder(Encoder):
         return Field.on_grid(self.linear(magnitude.log1p()), axes="t")
 
     def _analysis(self, signals: Tensor) -> tuple[Tensor, Tensor]:
-        """Return w(r − t) cos 2πf(r − t) dr and the same with sin, each of shape (samples, frames, bands)."""
+        """Return w(r − t) cos 2πf(r − t) dr and w(r − t) sin 2πf(r − t) dr, each of shape (samples, frames, bands)."""
 
         def count(n: int) -> Tensor:
             return torch.arange(n, dtype=signals.dtype, device=signals.device)
 
         samples, frames = signals.shape[1], self.config.frames
         lag = (count(samples)[:, None] + 0.5) / samples - (count(frames) + 0.5) / frames
-        cycles = lag * frames / 2  # within a window: −½ to ½
+        cycles = lag * frames / 2  # −½ to ½ within a window
         window = (pi * cycles).cos().square() * (cycles.abs() < 0.5) * frames / samples
         phase = 2 * pi * cycles.unsqueeze(-1) * count(self.config.bands)
         return window.unsqueeze(-1) * phase.cos(), window.unsqueeze(-1) * phase.sin()

@@ -1,4 +1,4 @@
-"""A kernel that oscillates."""
+"""Kernel with a learned Fourier series in time."""
 
 from __future__ import annotations
 
@@ -17,30 +17,27 @@ Terms = tuple[Tensor, Tensor]
 class HarmonicKernel(Kernel[Any, Any]):
     """k_h(t, s) = exp(−(t−s)² / 2ℓ_h²) Σ_f a_hf cos πf(t−s) + b_hf sin πf(t−s), f = 0, 1, …; ℓ, a and b are learned.
 
-    By the addition theorems the sum is an inner product of what t and s contribute alone: `project` computes that, once
-    a point, and a tile is one matrix product.
+    By the addition theorems the sum is an inner product of a vector for t and a vector for s. `project` computes these
+    once per point, and a tile is one matrix product.
     """
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            heads: scalar kernels.
-            frequencies: terms of the series; the f-th has f periods in a length of 2.
-            length: ℓ_h at the start.
-            normalization: `none` or `softmax`.
-            support: the pairs that the integral runs over.
-        """
+        """Options of the kernel."""
 
         heads: PositiveInt = 4
+        """Number of scalar kernels."""
         frequencies: PositiveInt = 8
+        """Terms of the series; the f-th has f periods in a length of 2."""
         length: PositiveFloat = 0.5
+        """Initial length of the Gaussian."""
         normalization: Normalization = "none"
+        """Normalisation of the integral, `none` or `softmax`."""
         support: Support = Support()
+        """Pairs of points over which the integral runs."""
 
     @classmethod
     def reads_positions(cls, config: Config, axes: str) -> bool:
-        """Return whether points differ in time alone, which k depends on."""
+        """Return whether k depends on positions along these axes; it reads time alone."""
         return axes == "t"
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""What this plugin brings. Imports no torch, so that it is listed in milliseconds."""
+"""Declarations of the plugin. Imports no torch, so that `itnet list` is fast."""
 
 from __future__ import annotations
 

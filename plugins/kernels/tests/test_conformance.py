@@ -42,7 +42,7 @@ class TestAttentionOnATimeline(KernelConformance):
 class TestAttentionWithALiBi(KernelConformance):
     component = "itnet-kernels/attention"
     options: ClassVar = {"alibi": True, "unit": 0.1}
-    expected_failures: ClassVar = {"integrate_is_exact": "a bias for each pair has no fast path"}
+    expected_failures: ClassVar = {"integrate_exactness": "a bias for each pair has no fast path"}
 
 
 class TestSkeleton(KernelConformance):

@@ -1,4 +1,4 @@
-"""The conformance kit: checks that plugin authors run over their components, by inheritance.
+"""The conformance kit: test classes with checks for components, used by inheritance.
 
 ```python
 from itnet_testing import EncoderConformance
@@ -7,6 +7,8 @@ from itnet_testing import EncoderConformance
 class TestSpectrum(EncoderConformance):
     component = "itnet-spectrum/spectrum"
 ```
+
+pytest collects one test for each check.
 """
 
 from __future__ import annotations
@@ -16,26 +18,26 @@ from typing import TYPE_CHECKING
 from itnet_core.plugin.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from itnet_testing.conformance import Conformance as Conformance
-    from itnet_testing.conformance import Outcome as Outcome
-    from itnet_testing.encoders import EncoderConformance as EncoderConformance
-    from itnet_testing.evaluators import EvaluatorConformance as EvaluatorConformance
-    from itnet_testing.heads import HeadConformance as HeadConformance
-    from itnet_testing.kernels import KernelConformance as KernelConformance
-    from itnet_testing.samplers import SamplerConformance as SamplerConformance
-    from itnet_testing.tasks import TaskConformance as TaskConformance
+    from itnet_testing.conformance.base import Conformance as Conformance
+    from itnet_testing.conformance.base import Outcome as Outcome
+    from itnet_testing.conformance.encoders import EncoderConformance as EncoderConformance
+    from itnet_testing.conformance.evaluators import EvaluatorConformance as EvaluatorConformance
+    from itnet_testing.conformance.heads import HeadConformance as HeadConformance
+    from itnet_testing.conformance.kernels import KernelConformance as KernelConformance
+    from itnet_testing.conformance.samplers import SamplerConformance as SamplerConformance
+    from itnet_testing.conformance.tasks import TaskConformance as TaskConformance
 
 __version__ = "0.1.0"
 
 __all__, __getattr__ = lazy_exports(
     __name__,
     {
-        "itnet_testing.conformance": "Conformance Outcome",
-        "itnet_testing.encoders": "EncoderConformance",
-        "itnet_testing.evaluators": "EvaluatorConformance",
-        "itnet_testing.heads": "HeadConformance",
-        "itnet_testing.kernels": "KernelConformance",
-        "itnet_testing.samplers": "SamplerConformance",
-        "itnet_testing.tasks": "TaskConformance",
+        "itnet_testing.conformance.base": "Conformance Outcome",
+        "itnet_testing.conformance.encoders": "EncoderConformance",
+        "itnet_testing.conformance.evaluators": "EvaluatorConformance",
+        "itnet_testing.conformance.heads": "HeadConformance",
+        "itnet_testing.conformance.kernels": "KernelConformance",
+        "itnet_testing.conformance.samplers": "SamplerConformance",
+        "itnet_testing.conformance.tasks": "TaskConformance",
     },
 )

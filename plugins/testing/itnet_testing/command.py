@@ -1,38 +1,44 @@
-"""`itnet test-plugin`: the conformance kit over all that a distribution declares."""
+"""The command `itnet test-plugin`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from itnet_registry.cli.output import machine_readable, print_json, print_line, print_table
 
+
+@machine_readable
 def check_plugin(
-    distribution: Annotated[str, typer.Argument(help="Its name, as pip knows it.")],
+    distribution: Annotated[str, typer.Argument(help="The name of the distribution, as for pip.")],
     options: Annotated[
         Path | None,
-        typer.Option(help="A YAML or JSON file: options of its components by their names, where they need some."),
+        typer.Option(help="A YAML or JSON file with options by component name, for components that need some."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Check all components of a distribution with the conformance kit; exit code 1 if one fails a check."""
+    """Check all components of a distribution with the conformance kit; exit code 1 if a check fails."""
     from dataclasses import asdict
 
-    from itnet_registry.cli.output import print_json, print_line, print_table
     from itnet_registry.config_file import load_config
-    from itnet_testing.distribution import run_distribution
+    from itnet_testing.conformance.base import Outcome
+    from itnet_testing.conformance.distribution import check_distribution
 
-    found: dict[str, list[Any]] = {}
-    for component, outcomes in run_distribution(distribution, None if options is None else load_config(options)):
-        found[f"{component.kind} {component.id}"] = outcomes
+    results: dict[str, list[Outcome]] = {}
+    for component, outcomes in check_distribution(distribution, None if options is None else load_config(options)):
+        name = f"{component.kind} {component.id}"
+        results[name] = outcomes
         if not json:
-            passed = sum(each.ok for each in outcomes)
-            print_line(f"{component.kind} {component.id}: {passed} of {len(outcomes)} checks passed")
-    failures = [(name, each) for name, outcomes in found.items() for each in outcomes if not each.ok]
+            run = [outcome for outcome in outcomes if outcome.status != "skipped"]
+            passed = sum(outcome.ok for outcome in run)
+            print_line(f"{name}: {passed} of {len(run)} checks passed, {len(outcomes) - len(run)} skipped")
+    failures = [(name, outcome) for name, outcomes in results.items() for outcome in outcomes if not outcome.ok]
     if json:
-        print_json({"ok": not failures, "components": {name: [asdict(o) for o in found[name]] for name in found}})
+        components = {name: [asdict(outcome) for outcome in outcomes] for name, outcomes in results.items()}
+        print_json({"ok": not failures, "components": components})
     else:
-        rows = [(name, each.check, f"{each.status}: {each.detail}") for name, each in failures]
-        print_table("failures", ("component", "check", "what came of it"), rows)
+        rows = [(name, outcome.check, f"{outcome.status}: {outcome.detail}") for name, outcome in failures]
+        print_table("failures", ("component", "check", "result"), rows)
     raise typer.Exit(1 if failures else 0)

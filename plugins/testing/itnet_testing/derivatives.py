@@ -1,4 +1,4 @@
-"""What PyTorch's transforms should make of a function, and what they make of it."""
+"""Results of PyTorch's function transforms, with reference values from finite differences."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch.func import grad, jvp, vmap
 
 Function = Callable[[Tensor], Tensor]
 STEP = 1e-4
-"""Of the finite differences, whose error is then about 1e-8 in float64."""
+"""Step of the finite differences, whose error is then about 1e-8 in float64."""
 
 
 def transforms(function: Function, point: Tensor) -> Iterator[tuple[str, Callable[[], Tensor], Callable[[], Tensor]]]:
-    """Yield names of transforms, what they give for a function at a point, and what is right, from plain calls of it.
+    """Yield the names of transforms, functions that compute them, and functions that compute the right result.
 
-    Forward-mode derivatives in both of PyTorch's ways, gradients by `torch.func`, `vmap`, and a product with the
-    Hessian of the sum of squares.
+    The transforms are both forward modes of PyTorch, `torch.func.grad`, `vmap`, and a product with the Hessian of the
+    sum of squares. The right result comes from plain calls and backward passes.
 
     Args:
-        function: of one tensor in float64, with a backward pass.
-        point: where.
+        function: a differentiable function of one float64 tensor.
+        point: where the transforms are evaluated.
     """
     tangent = torch.linspace(-1, 1, point.numel(), dtype=point.dtype).view_as(point)
 
     def dual() -> Tensor:
         with forward_ad.dual_level():
             result = function(forward_ad.make_dual(point, tangent))  # type: ignore[no-untyped-call]
-            found: Tensor | None = forward_ad.unpack_dual(result).tangent  # type: ignore[no-untyped-call]
-            return torch.zeros_like(result) if found is None else found
+            derivative: Tensor | None = forward_ad.unpack_dual(result).tangent  # type: ignore[no-untyped-call]
+            return torch.zeros_like(result) if derivative is None else derivative
 
     def squares(x: Tensor) -> Tensor:
         return function(x).square().sum()

@@ -1,4 +1,4 @@
-"""Random fields that the kit's checks are made on."""
+"""Random fields for the checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from itnet_core import AXES, Field
 
 
 def scattered(batch: int = 2, points: int = 11, dim: int = 8, *, seed: int = 0) -> Field:
-    """Return a field of random values at random places of [−1, 1]^4 with random weights that sum to 1."""
+    """Return a field of random values at random positions in [−1, 1]^4, with random weights that sum to 1.
+
+    Example:
+        >>> scattered(batch=2, points=5, dim=3).values.shape
+        torch.Size([2, 5, 3])
+    """
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(batch, points, dim, generator=generator)
     positions = 2 * torch.rand(batch, points, len(AXES), generator=generator) - 1
@@ -17,23 +22,23 @@ def scattered(batch: int = 2, points: int = 11, dim: int = 8, *, seed: int = 0) 
 
 
 def on_a_line(seed: int, dim: int = 8) -> Field:
-    """Return a field of random values at seven equal steps of time, equal to float64's precision, and equal weights."""
+    """Return a float64 field of random values at seven equal steps of time, with equal weights."""
     return Field.on_grid(scattered(2, 7, dim, seed=seed).values.to(torch.float64), axes="t")
 
 
 def on_a_picture(seed: int, dim: int = 8) -> Field:
-    """Return a field of random values on a grid of 4 × 4, with random weights."""
+    """Return a float64 field of random values on an image grid of 4 × 4, with random weights."""
     field = scattered(2, 16, dim, seed=seed).to(torch.float64)
     return Field.on_grid(field.values.reshape(2, 4, 4, dim), axes="yx", weights=field.weights)
 
 
 def permuted(field: Field, order: torch.Tensor) -> Field:
-    """Return the field with its points in another order, as points that are no grid."""
+    """Return the field with its points permuted; the result has no grid."""
     return Field(field.values[:, order], field.positions[:, order], field.weights[:, order])
 
 
 def with_padding(field: Field, points: int = 3) -> Field:
-    """Return the field with points of weight 0 behind the others, at random places and with huge values."""
+    """Append points of weight 0 at random positions and with huge values."""
     batch, _, dim = field.values.shape
     far = scattered(batch, points, dim, seed=99).to(field.values)
     parts = ((field.values, 1e4 * far.values), (field.positions, far.positions), (field.weights, 0 * far.weights))
@@ -42,6 +47,6 @@ def with_padding(field: Field, points: int = 3) -> Field:
 
 
 def sample(field: Field, number: int) -> Field:
-    """Return one sample of a field, as a batch of one."""
+    """Return one sample of a field as a batch of one."""
     one = slice(number, number + 1)
     return field.replace(values=field.values[one], positions=field.positions[one], weights=field.weights[one])

@@ -7,7 +7,7 @@ from itnet_core import CommandSpec, hookimpl
 
 @hookimpl
 def itnet_register_commands(api: int) -> list[CommandSpec]:
-    """Declare the command."""
+    """Declare `itnet test-plugin`."""
     return [
         CommandSpec(
             name="test-plugin",

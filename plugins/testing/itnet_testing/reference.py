@@ -1,4 +1,4 @@
-"""The paper's kernel written down as its definition: slow, large, and plain to read."""
+"""The paper's MLP kernel computed by its definition, slowly and with all pairs in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itnet_core.operator.mlp import ACTIVATIONS
 
 
 def concatenated_mlp(kernel: MLPKernel, query: Field, key: Field) -> Tensor:
-    """Return k of shape (B, heads, N, M) through the concatenated tensor z of all pairs, (B, N, M, inputs)."""
+    """Return k of shape (B, heads, N, M), from the concatenated inputs z of all pairs, (B, N, M, inputs)."""
     x, y = query.positions.unsqueeze(2), key.positions.unsqueeze(1)
     ux, uy = kernel.content(query.values).unsqueeze(2), kernel.content(key.values).unsqueeze(1)
     phase = 2 * torch.pi * (x - y) @ kernel.frequency_matrix.to(x.dtype).T

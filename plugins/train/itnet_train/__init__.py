@@ -1,27 +1,32 @@
-"""ITNet's training engine: the Lightning trainer around a task and a model.
+"""ITNet's training engine: Lightning around a task and a model.
 
 Names are imported on first use, so that the plugin's declarations load neither torch nor Lightning.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from itnet_core.plugin.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from itnet_train.config import TrainConfig
-    from itnet_train.evaluation import evaluate
-    from itnet_train.prediction import predict
-    from itnet_train.run import train
+    from itnet_train.commands.evaluation import evaluate as evaluate
+    from itnet_train.commands.prediction import Prediction as Prediction
+    from itnet_train.commands.prediction import predict as predict
+    from itnet_train.commands.training import train as train
+    from itnet_train.config import TrainConfig as TrainConfig
+    from itnet_train.errors import NonFiniteError as NonFiniteError
+    from itnet_train.errors import RunError as RunError
 
 __version__ = "0.1.0"
 
-_HOME = {"TrainConfig": "config", "evaluate": "evaluation", "predict": "prediction", "train": "run"}
-
-__all__ = ["TrainConfig", "evaluate", "predict", "train"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"itnet_train.{_HOME[name]}"), name)
+__all__, __getattr__ = lazy_exports(
+    __name__,
+    {
+        "itnet_train.commands.evaluation": "evaluate",
+        "itnet_train.commands.prediction": "Prediction predict",
+        "itnet_train.commands.training": "train",
+        "itnet_train.config": "TrainConfig",
+        "itnet_train.errors": "NonFiniteError RunError",
+    },
+)

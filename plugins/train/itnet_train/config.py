@@ -1,91 +1,107 @@
-"""The `train` section of a configuration. Imports no torch, so that `itnet validate` and `itnet schema` are fast."""
+"""The `train` section of a configuration. It imports no torch, so that `itnet validate` and `itnet schema` are fast."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field as ConfigField
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
+from itnet_core.plugin.config import parse
 
-FREE_ON_RESUME = frozenset({"log_every", "max_minutes", "save_every_steps", "workers"})
-"""The fields that may change when a run is resumed: they do not change what is learned."""
+Beta = Annotated[float, ConfigField(ge=0, lt=1)]
+
+MUTABLE_ON_RESUME = frozenset({"log_every", "max_minutes", "save_every_steps", "workers"})
+"""Fields that may change when a run is resumed, because they do not change what is learned."""
 
 
-class TaskConfig(BaseModel):
-    """A task's part in the training of a model of several.
+class Section(BaseModel):
+    """Base of the section's models: frozen, strict, finite."""
 
-    Attributes:
-        weight: of its loss in training.
-        samples: of its training split in each epoch, all of them in turn; `null` for the whole split in every epoch.
-        batch_size: in place of the run's.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+class TaskSection(Section):
+    """Training options of one task of a multi-task model."""
 
     weight: PositiveFloat = 1.0
+    """Weight of the task's loss in training."""
     samples: PositiveInt | None = None
+    """Training samples per epoch, taken in turn from the whole split; `null` for all of them in every epoch."""
     batch_size: PositiveInt | None = None
+    """Samples per batch; `null` for the run's `batch_size`."""
 
 
-class TrainConfig(BaseModel):
-    """How a model is trained: AdamW with a linear warm-up and a cosine, for a number of epochs.
+class TrainConfig(Section):
+    """How a model is trained: AdamW with a linear warm-up and a cosine decay.
 
-    A model of several tasks learns them together: each batch is of one task, and those of all are spread evenly over
-    the epoch.
+    A model with several tasks learns them together: each batch is of one task, and the batches of all tasks are spread
+    evenly over the epoch.
 
-    Attributes:
-        epochs: passes over the training split; the cosine ends with the last.
-        tasks: by modality, the parts of the tasks of a model of several; all defaults for those that are not named.
-        batch_size: samples a batch, on each device. Training leaves an incomplete last batch out, unless it is the only
-            one.
-        learning_rate: AdamW's, at the end of the warm-up.
-        kernel_learning_rate_scale: the learning rate of the operators' kernels, as a multiple of `learning_rate`.
-        encoder_learning_rate_scale: the same of the encoders: small for one that is trained already.
-        weight_decay: AdamW's; not on norms, biases and other parameters of one dimension.
-        warmup: share of the steps in which the learning rate rises linearly.
-        final_learning_rate_share: the learning rate of the last step, as a share of `learning_rate`.
-        betas: AdamW's.
-        clip: the largest norm of the gradient; `null` for any.
-        seed: of the weights, the order of samples, augmentation and dropout.
-        precision: `32-true`, or mixed with `bf16-mixed` or `16-mixed`.
-        accumulate: batches whose gradients make one step.
-        workers: processes that load data; 0 loads in the training process.
-        accelerator: where to train; `auto` takes a GPU if there is one.
-        devices: how many of them; with several, each takes batches of its own.
-        log_every: steps between two entries in the log of the training loss.
-        patience: epochs without a better one after which training stops; `null` never. Better is a better value of the
-            metric that the task monitors on the validation split, or an equal one and a lower loss; for several tasks,
-            of the mean of these metrics.
-        max_minutes: minutes after which this call of `itnet train` stops training; `null` never.
-        save_every_steps: steps between two saves of the training state within an epoch, beside the save at its end;
-            `null` for none.
+    Example:
+        >>> TrainConfig(epochs=3, learning_rate=3e-4).batch_size
+        64
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     epochs: PositiveInt = 10
-    tasks: dict[str, TaskConfig] = {}
+    """Passes over the training split; the cosine decay ends with the last."""
+    tasks: dict[str, TaskSection] = {}
+    """Options of single tasks of a multi-task model, by modality."""
     batch_size: PositiveInt = 64
+    """Samples per batch on each device. Training drops an incomplete last batch unless it is the only one."""
     learning_rate: PositiveFloat = 1e-3
+    """Peak learning rate of AdamW, reached at the end of the warm-up."""
     kernel_learning_rate_scale: PositiveFloat = 1.0
+    """Factor on the learning rate of the operators' kernels."""
     encoder_learning_rate_scale: PositiveFloat = 1.0
+    """Factor on the learning rate of the encoders; choose a small one for pretrained encoders."""
     weight_decay: NonNegativeFloat = 0.05
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    final_learning_rate_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Weight decay of AdamW; norms, biases and other one-dimensional parameters are exempt."""
+    warmup: Annotated[float, ConfigField(ge=0, lt=1)] = 0.05
+    """Fraction of the steps in which the learning rate rises linearly."""
+    final_learning_rate_share: Annotated[float, ConfigField(ge=0, le=1)] = 0.01
+    """Learning rate of the last step, as a fraction of `learning_rate`."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Coefficients of AdamW's running averages."""
     clip: PositiveFloat | None = 1.0
+    """Maximum norm of the gradient; `null` for no clipping."""
     seed: NonNegativeInt = 0
+    """Seed of the initial weights, the sample order, augmentation and dropout."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Number format: `32-true`, or mixed precision with `bf16-mixed` or `16-mixed`."""
     accumulate: PositiveInt = 1
+    """Batches whose gradients are accumulated into one optimizer step."""
     workers: NonNegativeInt = 0
+    """Data-loading processes; 0 loads in the training process."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """Device type; `auto` uses a GPU if one is available."""
     devices: PositiveInt = 1
+    """Number of devices; each trains on batches of its own."""
     log_every: PositiveInt = 50
+    """Steps between two entries of the training loss in the log."""
     patience: PositiveInt | None = None
+    """Stop after this many epochs without improvement; `null` never. An epoch improves on another if the metric that
+    the task monitors is better on the validation split, or equal with a lower loss; with several tasks, the mean of
+    these metrics counts."""
     max_minutes: PositiveFloat | None = None
+    """Stop this call of `itnet train` after this many minutes; `null` never."""
     save_every_steps: PositiveInt | None = None
+    """Save the training state every so many steps, in addition to the end of each epoch; `null` for the end alone."""
 
-    def of(self, modality: str) -> TaskConfig:
-        """Return the part of a task."""
-        return self.tasks.get(modality, TaskConfig())
+    @classmethod
+    def from_sections(cls, sections: Mapping[str, Any]) -> TrainConfig:
+        """Read the section `train` of a configuration; a missing section has all defaults.
+
+        Example:
+            >>> TrainConfig.from_sections({"model": {}, "train": {"epochs": 3}}).epochs
+            3
+
+        Raises:
+            ConfigError: a field is unknown or its value invalid.
+        """
+        return parse(cls, sections.get("train") or {}, "train")
+
+    def task(self, modality: str) -> TaskSection:
+        """Return the options of a task."""
+        return self.tasks.get(modality, TaskSection())

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on, all on stderr."""
+"""Progress and status messages on stderr."""
 
 from __future__ import annotations
 
@@ -12,60 +12,42 @@ from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.fabric.utilities.warnings import PossibleUserWarning
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from itnet_core.plugin.printable import printable
-from itnet_train.history import History
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that speaks and writes; training on several devices starts more."""
+    """Return whether this process prints and writes; training on several devices starts more."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
-def say(message: str) -> None:
-    """Write a line to stderr, above the progress bar if there is one; a stderr that is full or closed ends no run."""
+def print_status(message: str) -> None:
+    """Print a line to stderr, above the progress bar. A full or closed stderr does not end a run."""
     if is_first_process():
         with suppress(OSError):
             print(printable(message), file=sys.stderr, flush=True)
 
 
-def shown(scores: Mapping[str, float]) -> str:
-    """Return scores for a line: `loss 0.1234  accuracy 0.9876`."""
+def format_scores(scores: Mapping[str, float]) -> str:
+    """Format scores for one line.
+
+    Example:
+        >>> format_scores({"loss": 0.12345, "accuracy": 1.0})
+        'loss 0.1235  accuracy 1.0000'
+    """
     return "  ".join(f"{name} {score:.4f}" for name, score in scores.items())
 
 
-class EpochLines(Callback):
-    """Writes a line after each epoch; a star marks the best so far."""
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Write the epoch's line."""
-        row = self.history.rows[-1]
-        scores = {name.removeprefix("validation_"): row[name] for name in row if name.startswith("validation_")}
-        say(
-            f"epoch {row['epoch']:>3}/{trainer.max_epochs}  train loss {row['train_loss']:.4f}  "
-            f"validation {shown(scores)}  {row['seconds']:.1f} s{'  *' if self.history.improved else ''}"
-        )
-
-    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Say how to go on after an interruption."""
-        if isinstance(exception, KeyboardInterrupt | SIGTERMException):
-            say(f"interrupted in epoch {trainer.current_epoch + 1}; --resume goes on from the last save")
-
-
-class Bar(RichProgressBar):
-    """A progress bar on stderr that counts epochs from 1, as the lines do."""
+class EpochProgressBar(RichProgressBar):
+    """Progress bar on stderr that counts epochs from 1, as the epoch lines do."""
 
     def __init__(self) -> None:
         super().__init__(refresh_rate=10, console_kwargs={"stderr": True})
 
     def get_metrics(self, trainer: Trainer, pl_module: Any) -> dict[str, Any]:
-        """Return the loss alone."""
+        """Return the metrics to show: the training loss, without Lightning's version number."""
         metrics = super().get_metrics(trainer, pl_module)
         return {name.removeprefix("train/"): value for name, value in metrics.items() if name != "v_num"}
 
@@ -74,29 +56,29 @@ class Bar(RichProgressBar):
 
 
 def progress_bars() -> list[ProgressBar]:
-    """Return a progress bar if stderr is a terminal, else none."""
-    return [Bar()] if sys.stderr.isatty() else []
+    """Return a progress bar if stderr is a terminal, else an empty list."""
+    return [EpochProgressBar()] if sys.stderr.isatty() else []
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what Lightning says of devices, workers and services; what it changes by itself it still says.
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's notes on devices, workers and services. Warnings about what it changes remain.
 
-    A thread that the operating system refuses something is silent too: TensorBoard's raises it again in the trainer's.
+    An `OSError` in another thread is not printed: TensorBoard's writer raises it again in the trainer's thread.
     """
-    tell = threading.excepthook
+    excepthook = threading.excepthook
     loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
-    threading.excepthook = lambda fault: None if issubclass(fault.exc_type, OSError) else tell(fault)
+    threading.excepthook = lambda fault: None if issubclass(fault.exc_type, OSError) else excepthook(fault)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=PossibleUserWarning)
             warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-            warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # for batches left out
+            warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # for empty batches
             yield
     finally:
-        threading.excepthook = tell
+        threading.excepthook = excepthook
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

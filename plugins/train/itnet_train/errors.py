@@ -1,4 +1,4 @@
-"""The training engine's exceptions."""
+"""Exceptions of the training engine."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from itnet_core import ITNetError
 
 
 class RunError(ITNetError):
-    """A run's directory cannot be used: it is taken, damaged, or of another run."""
+    """A run directory cannot be used: it is in use, damaged, or belongs to another run."""
 
 
 class NonFiniteError(ITNetError, ArithmeticError):
-    """A loss or a gradient is not finite. It is raised before the weights change."""
+    """A loss or a gradient is not finite; raised before the weights change."""

@@ -1,4 +1,4 @@
-"""The commands that this plugin adds to `itnet`. Imports no torch."""
+"""Declarations of `itnet-train`: the commands `itnet train`, `evaluate` and `predict`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
     return [
         CommandSpec(
             name="train",
-            target="itnet_train.cli:train",
-            summary="Train a model as a configuration file says.",
+            target="itnet_train.commands.cli:train",
+            summary="Train a model from a configuration file.",
             sections={"train": "itnet_train.config:TrainConfig"},
         ),
         CommandSpec(
             name="evaluate",
-            target="itnet_train.cli:evaluate",
+            target="itnet_train.commands.cli:evaluate",
             summary="Compute a checkpoint's metrics on a split of its task.",
         ),
         CommandSpec(
             name="predict",
-            target="itnet_train.cli:predict",
+            target="itnet_train.commands.cli:predict",
             summary="Predict files with a checkpoint.",
         ),
     ]

@@ -8,7 +8,7 @@ import pytest
 from itnet_core import ConfigError
 from itnet_core.plugin.config import parse
 from itnet_train import TrainConfig
-from itnet_train.config import FREE_ON_RESUME
+from itnet_train.config import MUTABLE_ON_RESUME, TaskSection
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 ROWS = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", README, re.MULTILINE))
@@ -20,8 +20,13 @@ def test_the_readme_has_every_field_with_its_default() -> None:
     assert shown == ROWS
 
 
-def test_the_docstring_has_every_field() -> None:
-    assert re.findall(r"^ {8}(\w+): ", TrainConfig.__doc__ or "", re.MULTILINE) == list(TrainConfig.model_fields)
+def test_every_field_is_described() -> None:
+    for model in (TrainConfig, TaskSection):
+        assert all(field.description for field in model.model_fields.values())
+
+
+def test_a_configuration_without_the_section_has_the_defaults() -> None:
+    assert TrainConfig.from_sections({}) == TrainConfig.from_sections({"train": None}) == TrainConfig()
 
 
 def test_it_survives_json() -> None:
@@ -30,7 +35,7 @@ def test_it_survives_json() -> None:
 
 
 def test_the_fields_that_may_change_are_fields() -> None:
-    assert set(TrainConfig.model_fields) > FREE_ON_RESUME
+    assert set(TrainConfig.model_fields) > MUTABLE_ON_RESUME
 
 
 def test_a_misspelt_field_is_refused_with_what_was_meant() -> None:

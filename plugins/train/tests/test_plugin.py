@@ -46,7 +46,7 @@ def test_declarations_config_and_help_load_neither_torch_nor_lightning() -> None
 def test_what_it_imports_it_requires() -> None:
     required = {canonicalize_name(Requirement(text).name) for text in requires("itnet-train") or ()}
     providers = packages_distributions()
-    for path in Path(itnet_train.__file__).parent.glob("*.py"):
+    for path in Path(itnet_train.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

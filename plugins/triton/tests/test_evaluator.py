@@ -7,7 +7,7 @@ import torch
 
 from itnet_core import MLPKernel, Support
 from itnet_testing import EvaluatorConformance
-from itnet_testing.evaluators import ADDITIVE, Case
+from itnet_testing.conformance.evaluators import ADDITIVE, Case
 
 
 class TestTriton(EvaluatorConformance):

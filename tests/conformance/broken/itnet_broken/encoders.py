@@ -14,12 +14,12 @@ from itnet_core.models.encoder import FieldEncoder
 from itnet_testing.fields import sample
 
 
-class SchemaIsValid(FieldEncoder):
+class ConfigSchema(FieldEncoder):
     class Config(FieldEncoder.Config):
         size: Annotated[int, WithJsonSchema({"type": "whole number"})] = 1
 
 
-class ConfigurationSurvivesJson(FieldEncoder):
+class ConfigJsonRoundTrip(FieldEncoder):
     class Config(FieldEncoder.Config):
         names: tuple[str, ...] = ("a", "b")
 
@@ -28,19 +28,19 @@ class ConfigurationSurvivesJson(FieldEncoder):
             return sorted(names)[:1]
 
 
-class UnknownOptionIsRefused(FieldEncoder):
+class UnknownOptionError(FieldEncoder):
     class Config(FieldEncoder.Config):
         model_config = ConfigDict(extra="ignore")
 
 
-class BuildingIsDeterministic(FieldEncoder):
+class SeededInitialization(FieldEncoder):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         with torch.no_grad():
             self.linear.bias.fill_(random.SystemRandom().random())
 
 
-class StateDictIsStrict(FieldEncoder):
+class StateDictCompleteness(FieldEncoder):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.shift = torch.randn(dim)  # no buffer: a checkpoint does not have it
@@ -61,12 +61,12 @@ class CheckpointRoundTrip(FieldEncoder):
         return super().forward(inputs).map(lambda values: values + self.number * values.square())
 
 
-class MovesToFloat64(FieldEncoder):
+class Float64(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         return super().forward(inputs).map(lambda values: values.float())
 
 
-class MovesToADevice(FieldEncoder):
+class Cuda(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         return super().forward(inputs).map(lambda values: values + torch.ones(self.dim))
 
@@ -76,34 +76,34 @@ class Gradients(FieldEncoder):
         return super().forward(inputs).map(lambda values: values * values.detach())
 
 
-class Compiles(FieldEncoder):
+class Compile(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         field = super().forward(inputs)
         return field.map(lambda values: 2 * values) if torch.compiler.is_compiling() else field
 
 
-class FieldFits(FieldEncoder):
+class FieldValidity(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         return super().forward(inputs).map(lambda values: values[..., :-1])
 
 
-class FieldFitsNoField(FieldEncoder):
+class FieldValidityNoField(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         return super().forward(inputs).values  # type: ignore[return-value]
 
 
-class FieldFitsOneSample(FieldEncoder):
+class FieldValidityOneSample(FieldEncoder):
     def example(self) -> Field:
         return sample(super().example(), 0)
 
 
-class FieldFitsPlanePositions(FieldEncoder):
+class FieldValidityPlanePositions(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         field = super().forward(inputs)
         return replace(field, positions=field.positions[..., :2])
 
 
-class FieldFitsPositionsNotFinite(FieldEncoder):
+class FieldValidityPositionsNotFinite(FieldEncoder):
     """Its field is sound when it is made, where others are refused."""
 
     def forward(self, inputs: Field) -> Field:
@@ -112,31 +112,31 @@ class FieldFitsPositionsNotFinite(FieldEncoder):
         return field
 
 
-class FieldFitsValuesNotFinite(FieldEncoder):
+class FieldValidityValuesNotFinite(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         return super().forward(inputs).map(lambda values: values / 0)
 
 
-class PositionsLieOnDeclaredAxes(FieldEncoder):
+class DeclaredAxes(FieldEncoder):
     axes = "xy"
 
 
-class MassIsDeclared(FieldEncoder):
-    mass = 7.0
+class DeclaredMass(FieldEncoder):
+    mass = 7.0  # type: ignore[assignment]
 
 
-class PaddingIsAbsence(FieldEncoder):
+class PaddingInvariance(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         return super().forward(inputs).map(lambda values: values - values.mean((0, 1)))
 
 
-class PaddingIsAbsenceWeighsPadding(FieldEncoder):
+class PaddingInvarianceWeighsPadding(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         field = super().forward(inputs)
         return replace(field, weights=field.weights + 0.1 * (len(field.weights) > 1))
 
 
-class RefinementConverges(FieldEncoder):
+class RefinementConvergence(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         field = super().forward(inputs)
         return replace(field, weights=field.mask.to(field.weights))

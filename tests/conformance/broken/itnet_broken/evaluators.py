@@ -12,57 +12,57 @@ from torch.autograd import forward_ad
 from itnet_core import DenseEvaluator, Kernel, Points
 
 
-class RankIsForExactOnes(DenseEvaluator):
+class Rank(DenseEvaluator):
     rank: ClassVar[int | None] = 5
     tolerance = 1e-3
 
 
-class SomeCaseIsEvaluated(DenseEvaluator):
+class SupportedCases(DenseEvaluator):
     def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
         return False
 
 
-class EqualsDense(DenseEvaluator):
+class ValuesMatchDense(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         return 1.001 * super().__call__(kernel, query, key, values)
 
 
-class GradientsEqualThoseOfDense(DenseEvaluator):
+class GradientsMatchDense(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         return super().__call__(kernel, query, key._replace(weights=key.weights.detach()), values)
 
 
-class SomeGradientsAlone(DenseEvaluator):
+class PartialGradients(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return a result with a graph only where the values ask for it."""
         found = super().__call__(kernel, query, key, values)
         return found if values.requires_grad else found.detach()
 
 
-class WeightZeroIsAbsence(DenseEvaluator):
+class PaddingInvariance(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         return super().__call__(kernel, query, key._replace(weights=key.weights.clamp(min=1e-3)), values)
 
 
-class EmptyNeighbourhoodIsZero(DenseEvaluator):
+class EmptyNeighbourhood(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         mean = values.mean(1, keepdim=True)
         return super().__call__(kernel, query, key, values - mean) + mean
 
 
-class RunsAreEqual(DenseEvaluator):
+class Determinism(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         return super().__call__(kernel, query, key, values) * (1 + 1e-12 * random.SystemRandom().random())
 
 
-class ArgumentsStay(DenseEvaluator):
+class ArgumentsUnchanged(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         found = super().__call__(kernel, query, key, values.clone())
         values.data.mul_(2)
         return found
 
 
-class LayoutsAreNothing(DenseEvaluator):
+class StrideInvariance(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Read the values as if they were contiguous."""
         shape, last = values.shape, values.stride(-1)
@@ -83,7 +83,7 @@ class _Weighted(torch.autograd.Function):
         return grad * weights[..., None, None], (grad * values).sum((2, 3))
 
 
-class SecondDerivativesAreNotWrong(DenseEvaluator):
+class SecondDerivatives(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         if kernel.normalization == "softmax":
             return super().__call__(kernel, query, key, values)
@@ -91,18 +91,19 @@ class SecondDerivativesAreNotWrong(DenseEvaluator):
         return super().__call__(kernel, query, ones, _Weighted.apply(values, key.weights))
 
 
-class TransformsAreNotWrong(DenseEvaluator):
+class FunctionTransforms(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         """Return the sums, as a custom operator does: without a tangent."""
-        return forward_ad.unpack_dual(super().__call__(kernel, query, key, values)).primal
+        primal: Tensor = forward_ad.unpack_dual(super().__call__(kernel, query, key, values)).primal  # type: ignore[no-untyped-call]
+        return primal
 
 
-class RefusesWhatItDoesNotEvaluate(DenseEvaluator):
+class UnsupportedError(DenseEvaluator):
     def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
         return kernel.support.everywhere
 
 
-class Compiles(DenseEvaluator):
+class Compile(DenseEvaluator):
     def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
         scale = 2.0 if torch.compiler.is_compiling() else 1.0
         return scale * super().__call__(kernel, query, key, values)

@@ -8,7 +8,7 @@ from itnet_core import Field
 from itnet_core.models.head import ClassificationHead
 
 
-class DeclarationsAreLight(ClassificationHead):
+class LightImport(ClassificationHead):
     """Its plugin's declarations import torch."""
 
 
@@ -16,29 +16,29 @@ class Identity(ClassificationHead):
     """Its declaration has no summary."""
 
 
-class PredictionIsFinite(ClassificationHead):
+class FinitePrediction(ClassificationHead):
     def forward(self, field: Field) -> Tensor:
         return super().forward(field) / 0
 
 
-class PredictionIsFiniteOneNumber(ClassificationHead):
+class FinitePredictionOneNumber(ClassificationHead):
     def forward(self, field: Field) -> Tensor:
         return super().forward(field).sum()
 
 
-class PredictionIsFiniteOneSample(ClassificationHead):
+class FinitePredictionOneSample(ClassificationHead):
     def forward(self, field: Field) -> Tensor:
         return super().forward(field)[:1]
 
 
-class PaddingIsAbsence(ClassificationHead):
+class PaddingInvariance(ClassificationHead):
     """It takes padding for points."""
 
     def forward(self, field: Field) -> Tensor:
         return self.linear(field.values.mean(1))
 
 
-class SamplesAreIndependent(ClassificationHead):
+class BatchIndependence(ClassificationHead):
     def forward(self, field: Field) -> Tensor:
         prediction = super().forward(field)
         return prediction - prediction.mean(0)

@@ -8,26 +8,27 @@ import torch
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, ConfigError, DenseEvaluator, Field, MLPKernel, Points
+from itnet_core.operator.mlp.kernel import PointTerms
 from itnet_core.operator.transforms import under_functorch
 
 
-class SomeVariantIsThere(MLPKernel):
+class SupportedVariants(MLPKernel):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
-        raise ConfigError("SomeVariantIsThere", found="anything", expected="nothing")
+        raise ConfigError("SupportedVariants", found="anything", expected="nothing")
 
 
-class TileGivesBlocks(MLPKernel):
+class TileConsistency(MLPKernel):
     def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
         k = super().tile(query_terms, key_terms)
         return k - k.mean(-1, keepdim=True)  # over the block, not over all points
 
 
-class EvaluatorsAgree(MLPKernel):
+class TiledSum(MLPKernel):
     def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
-        return super().tile(query_terms, key_terms) / key_terms.shape[1]
+        return super().tile(query_terms, key_terms) / key_terms.positions.shape[1]
 
 
-class ShortcutIsExact(MLPKernel):
+class IntegrateExactness(MLPKernel):
     shortcut = True
 
     def integrates(self, query: Points, key: Points) -> bool:
@@ -37,51 +38,53 @@ class ShortcutIsExact(MLPKernel):
         return 1.001 * DenseEvaluator()(self, query, key, values)
 
 
-class NoShortcutIsTakenUndeclared(ShortcutIsExact):
+class FastPathDeclaration(IntegrateExactness):
     shortcut = False
 
 
-class OrderOfPointsIsNothing(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+class PermutationEquivariance(MLPKernel):
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
         first, second = super().project(query, key)
-        return first, second * torch.linspace(0, 1, second.shape[1], dtype=second.dtype).unsqueeze(-1)
+        features = second.features
+        rising = torch.linspace(0, 1, features.shape[1], dtype=features.dtype).unsqueeze(-1)
+        return first, second._replace(features=features * rising)
 
 
-class PositionsAreReadAsDeclared(MLPKernel):
+class DeclaredPositions(MLPKernel):
     @classmethod
     def reads_positions(cls, config: Any, axes: str) -> bool:
         return False
 
 
-class PositionsAreReadAsDeclaredOfContentAlone(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+class DeclaredPositionsOfContentAlone(MLPKernel):
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
         return super().project(*(Field(side.values, 0 * side.positions) for side in (query, key)))
 
 
-class WeightZeroIsAbsence(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+class PaddingInvariance(MLPKernel):
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
         key = key.with_values(key.values - key.positions.mean((1, 2), keepdim=True))
         return super().project(key, key)
 
 
-class EmptyNeighbourhoodIsZero(ShortcutIsExact):
+class EmptyNeighbourhood(IntegrateExactness):
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         mass = key.weights.sum(-1).view(-1, 1, 1, 1)
         return DenseEvaluator()(self, query, key, values) / mass * mass
 
 
-class SamplesAreIndependent(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+class BatchIndependence(MLPKernel):
+    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
         first, second = super().project(query, key)
-        return first, second - second.mean(0)
+        return first, second._replace(features=second.features - second.features.mean(0))
 
 
-class GradientReachesTheWeights(ShortcutIsExact):
+class WeightGradients(IntegrateExactness):
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
         return DenseEvaluator()(self, query, key._replace(weights=key.weights.detach()), values)
 
 
-class TransformsAreNotWrong(ShortcutIsExact):
+class FunctionTransforms(IntegrateExactness):
     transformable = True
 
     def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
@@ -90,14 +93,14 @@ class TransformsAreNotWrong(ShortcutIsExact):
         return found.detach() if under_functorch() else found
 
 
-class WholeIsExact(MLPKernel):
+class TransformExactness(MLPKernel):
     whole = True
 
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
         return output_map(value_map(query.values))  # as if the kernel were 1 at x itself and 0 elsewhere
 
 
-class StepsGiveTheWhole(MLPKernel):
+class StepExactness(MLPKernel):
     streaming = True
 
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:

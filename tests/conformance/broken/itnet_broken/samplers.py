@@ -24,49 +24,49 @@ class Uniform(Sampler):
         return Nodes(indices, weights * self.total)
 
 
-class NodesAreSound(Uniform):
+class NodeValidity(Uniform):
     def forward(self, query: Field, key: Field) -> Field | Nodes:
         nodes = super().forward(query, key)
         return Nodes(nodes.indices, -nodes.weights)  # type: ignore[union-attr]
 
 
-class NodesAreSoundNoNodes(Uniform):
+class NodeValidityNoNodes(Uniform):
     def forward(self, query: Field, key: Field) -> Field | Nodes:
         return key.values  # type: ignore[return-value]
 
 
-class NodesAreSoundOtherShape(Uniform):
+class NodeValidityOtherShape(Uniform):
     def forward(self, query: Field, key: Field) -> Field | Nodes:
         nodes = super().forward(query, key)
         return Nodes(nodes.indices, nodes.weights[:, :1])  # type: ignore[union-attr]
 
 
-class NodesAreSoundTooFar(Uniform):
+class NodeValidityTooFar(Uniform):
     def forward(self, query: Field, key: Field) -> Field | Nodes:
         nodes = super().forward(query, key)
         return Nodes(nodes.indices + key.weights.shape[1], nodes.weights)  # type: ignore[union-attr]
 
 
-class Seeded(Uniform):
+class SeededSampling(Uniform):
     seeded = False
 
 
-class EvaluationIsSteady(Uniform):
+class DeterministicEvaluation(Uniform):
     """It draws anew in evaluation too."""
 
 
-class EvaluationIsSteadyForTheBatch(Uniform):
+class DeterministicEvaluationForTheBatch(Uniform):
     def forward(self, query: Field, key: Field) -> Field | Nodes:
         """Return a choice that is fixed, but numbers for each sample of the batch together."""
         torch.manual_seed(len(key.values))
         return super().forward(query, key)
 
 
-class MassIsKept(Uniform):
+class MassConservation(Uniform):
     total = 0.5
 
 
-class Unbiased(Uniform):
+class UnbiasedSum(Uniform):
     def forward(self, query: Field, key: Field) -> Field | Nodes:
         """Return the points of the largest values alone, with the whole mass."""
         indices = key.values[..., -1].topk(self.count, dim=1).indices
@@ -74,14 +74,14 @@ class Unbiased(Uniform):
         return Nodes(indices, weights)
 
 
-class TruncationChangesNoWeight(Uniform):
+class TruncatedWeights(Uniform):
     """Some points are drawn twice, all with a weight that stands for those that are not."""
 
     unbiased = False
     truncates = True
 
 
-class TruncationChangesNoWeightNoNodes(Uniform):
+class TruncatedWeightsNoNodes(Uniform):
     unbiased = False
     truncates = True
 
@@ -89,7 +89,7 @@ class TruncationChangesNoWeightNoNodes(Uniform):
         return key
 
 
-class TruncationChangesNoWeightTwice(Uniform):
+class TruncatedWeightsTwice(Uniform):
     """Points have their own weights, but one is there twice."""
 
     unbiased = False
@@ -99,7 +99,7 @@ class TruncationChangesNoWeightTwice(Uniform):
         return Nodes(torch.zeros_like(key.weights[:, :2], dtype=torch.long), key.weights[:, :1].expand(-1, 2))
 
 
-class GradientIsUnbiased(Uniform):
+class UnbiasedGradient(Uniform):
     def forward(self, query: Field, key: Field) -> Field | Nodes:
         """Return weights that are right, but whose dependence on the values is differentiated at fixed nodes."""
         nodes: Any = super().forward(query, key)
@@ -107,7 +107,7 @@ class GradientIsUnbiased(Uniform):
         return Nodes(nodes.indices, nodes.weights / (score - score.detach()).exp())
 
 
-class GradientReachesTheProposal(Uniform):
+class ProposalGradient(Uniform):
     learned = True
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
@@ -115,5 +115,5 @@ class GradientReachesTheProposal(Uniform):
         self.score = nn.Linear(dim, 1)
 
 
-class GradientReachesTheProposalNothingLearned(Uniform):
+class ProposalGradientNothingLearned(Uniform):
     learned = True

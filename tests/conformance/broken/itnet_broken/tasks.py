@@ -44,18 +44,18 @@ class Sum(Task):
         return [{"label": int(row.argmax())} for row in prediction]
 
 
-class HeadIsThere(Sum):
+class Head(Sum):
     @property
     def head(self) -> Mapping[str, Any]:
         return {"name": "itnet-core/no-such-head"}
 
 
-class SplitsAreSteady(Sum):
+class SplitReproducibility(Sum):
     def dataset(self, split: Split) -> Dataset[Any]:
         return [(scattered(1), label) for label in torch.randint(2, (6,)).tolist()]  # type: ignore[return-value]
 
 
-class LossHasAGradient(Sum):
+class LossGradient(Sum):
     def loss(self, prediction: Tensor, targets: Any) -> Tensor:
         return super().loss(prediction, targets) * float("nan")
 
@@ -65,16 +65,16 @@ class Sticky(MulticlassAccuracy):
         """Forget nothing."""
 
 
-class MetricsForget(Sum):
+class MetricReset(Sum):
     def metrics(self) -> Mapping[str, Metric]:
         return {"accuracy": Sticky(2, average="micro")}
 
 
-class DescriptionIsJson(Sum):
+class DescriptionJson(Sum):
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
         return [{"label": row.argmax()} for row in prediction]
 
 
-class ReadsAUsersFile(Sum):
+class UserFile(Sum):
     def read(self, path: Path) -> Any:
         return "no sample"

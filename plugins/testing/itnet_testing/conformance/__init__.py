@@ -1,0 +1,1 @@
+"""Test classes with the checks of each kind of component."""

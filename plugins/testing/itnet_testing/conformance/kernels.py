@@ -1,0 +1,335 @@
+"""Checks of kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, get_args
+
+import torch
+from torch import Tensor, nn
+
+from itnet_core import (
+    AutoEvaluator,
+    ConfigError,
+    DenseEvaluator,
+    Evaluator,
+    Field,
+    IntegralOperator,
+    ITNetError,
+    Kernel,
+    Points,
+    Problem,
+    TiledEvaluator,
+)
+from itnet_core.operator.kernel import FastPaths
+from itnet_core.plugin.specs import Kind
+from itnet_testing.conformance.base import skip_unless
+from itnet_testing.conformance.modules import ModuleConformance
+from itnet_testing.conformance.tensors import same
+from itnet_testing.derivatives import transforms
+from itnet_testing.fields import on_a_line, on_a_picture, permuted, sample, scattered, with_padding
+
+WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "any weights": lambda weights: weights,
+    "equal weights": torch.ones_like,
+    "equal weights and padding": lambda weights: (
+        (torch.arange(weights.shape[1]) % 3 != 1).to(weights).expand_as(weights)
+    ),
+}
+"""Changes of the weights for which gradients are compared."""
+
+SUPPORTS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"causal": "t"},
+    {"radius": 0.9},
+    {"window": 0.8},
+    {"causal": "t", "radius": 0.9},
+    {"causal": "t", "radius": 0.9, "window": 0.8, "edge": 0.3},
+)
+"""Supports that are tried if the kernel has the option `support`."""
+
+
+class KernelConformance(ModuleConformance):
+    """Test class for a kernel; override `field` if it needs other points, such as a grid.
+
+    Example:
+        ```python
+        class TestGaussian(KernelConformance):
+            component = "my-kernels/gaussian"
+            options = {"heads": 2}
+        ```
+    """
+
+    kind: ClassVar[Kind] = "kernel"
+
+    def field(self, seed: int = 0) -> Field:
+        """Return a field of at least two samples for the kernel, of `dim` channels."""
+        return scattered(dim=self.dim, seed=seed)
+
+    def module(self, **options: Any) -> nn.Module:
+        """Return an operator with the kernel and the default evaluator."""
+        return IntegralOperator(self.dim, self.kernel(**options))
+
+    def kernel(self, **options: Any) -> Kernel[Any, Any]:
+        """Return a new kernel."""
+        found: Kernel[Any, Any] = self.cls(self.dim, **{**self.settings, **options})
+        return found
+
+    def inputs(self) -> Field:
+        """Return `field()`."""
+        return self.field()
+
+    def variants(self) -> Iterator[tuple[str, Kernel[Any, Any]]]:
+        """Yield the kernel with every combination of normalisation and support that it accepts."""
+        fields = self.cls.Config.model_fields
+        normalizations = get_args(fields["normalization"].annotation) if "normalization" in fields else (None,)
+        for normalization in normalizations:
+            for support in SUPPORTS if "support" in fields else (None,):
+                chosen = {"normalization": normalization, "support": support}
+                options = {name: value for name, value in chosen.items() if value is not None}
+                try:
+                    torch.manual_seed(0)
+                    kernel = self.kernel(**options)
+                except ConfigError:
+                    continue
+                yield f"with {options}", kernel.double().eval()
+
+    def check_supported_variants(self) -> None:
+        """The kernel accepts some combination of its normalisations and supports."""
+        assert list(self.variants()), "every combination of normalisation and support is refused"
+
+    def check_tile_consistency(self) -> None:
+        """`tile` on some points is a block of `tile` on all points, of shape (B, heads, n, m)."""
+        for title, kernel in self.variants():
+            problem = self.problem(kernel)
+            whole = kernel.tile(problem.query_terms, problem.key_terms)
+            batch, n, m = problem.shape
+            expected = (batch, kernel.heads, n, m)
+            assert whole.shape == expected, f"{title}: tile gives {tuple(whole.shape)}; expected {expected}"
+            for rows, columns in ((slice(0, 1), slice(0, m)), (slice(n // 2, n), slice(1, 2)), (slice(1, n), slice(2))):
+                part = problem.narrow(rows, columns)
+                block = kernel.tile(part.query_terms, part.key_terms)
+                same(block, whole[:, :, rows, columns], f"{title}: the block {rows}, {columns} and tile there", **EXACT)
+
+    def check_tiled_sum(self) -> None:
+        """The sum tile by tile equals the sum over all pairs at once, with its gradients."""
+        tiled = TiledEvaluator(query_tile=3, key_tile=4)
+        for title, kernel in self.variants():
+            same(
+                self.sum(kernel, tiled),
+                self.sum(kernel, DenseEvaluator()),
+                f"{title}: sums by tiles and at once",
+                **EXACT,
+            )
+
+    @skip_unless(lambda case: case.has("integrate"), "the kernel has no integrate()")
+    def check_integrate_exactness(self) -> None:
+        """`integrate` equals the sum over all pairs, with its gradients, wherever it applies."""
+        applied = 0
+        for title, kernel in self.variants():
+            for make in self.fields(kernel):
+                if not kernel.can_integrate(self.problem(kernel, make)):
+                    continue
+                applied += 1
+                short = self.sum(kernel, kernel.integrate, make)
+                pairs = self.sum(kernel, DenseEvaluator(), make)
+                same(short, pairs, f"{title}: integrate and the sum over all pairs", **EXACT)
+        assert applied, f"{self.cls.__name__}.can_integrate is False for all fields of the checks"
+
+    @skip_unless(
+        lambda case: case.has("integrate") or case.has("transform"), "the kernel has no fast path over all points"
+    )
+    def check_weight_gradients(self) -> None:
+        """Gradients to the weights through fast paths equal those through the sum over all pairs."""
+        for title, kernel in self.variants():
+            for make in self.fields(kernel):
+                for name, change in WEIGHTS.items():
+                    key = make(1).to(torch.float64)
+                    weights = change(key.weights).clone().requires_grad_()
+                    query = Field(make(0).values.double(), key.positions, weights.detach(), grid=key.grid)
+                    key = Field(key.values, key.positions, weights, grid=key.grid)
+                    operator = self.operator(kernel, DenseEvaluator())
+                    problem = kernel.problem(query, key, operator.value(key.values).detach())
+                    pairs = DenseEvaluator()(problem)
+                    ways: dict[str, Tensor] = {}
+                    if self.has("transform") and kernel.can_transform(query, key):
+                        ways["transform"] = kernel.transform(query, key, operator.value, operator.output)
+                    if self.has("integrate") and kernel.can_integrate(problem):
+                        ways["integrate"] = kernel.integrate(problem)
+                    for way, result in ways.items():
+                        found = gradients(result, [weights])
+                        expected = gradients(pairs if way == "integrate" else operator.output(pairs), [weights])
+                        what = f"{title}, {name}: the gradient to weights through {way} and the sum over all pairs"
+                        same(found, expected, what, **EXACT)
+
+    def check_function_transforms(self) -> None:
+        """Forward-mode derivatives and `torch.func` transforms are right, or raise an `ITNetError`."""
+        title, kernel = next(self.variants())
+        for make in self.fields(kernel):
+            field = make(0).to(torch.float64)
+            for evaluator in (DenseEvaluator(), AutoEvaluator()):
+                operator = self.operator(kernel, evaluator)
+                function = partial(_values, operator, field)
+                for name, transformed, expected in transforms(function, field.values):
+                    try:
+                        found = transformed()
+                    except ITNetError:
+                        continue
+                    same(found, expected(), f"{title}: {name} and the derivative", tolerance=1e-5)
+
+    def check_permutation_equivariance(self) -> None:
+        """Permuting the points permutes the results."""
+        field = self.field().to(torch.float64)
+        order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
+        for title, operator in self.operators():
+            found = operator(permuted(field, order)).values
+            same(found, operator(field).values[:, order], f"{title}: results in another order", **EXACT)
+
+    def check_declared_positions(self) -> None:
+        """`reads_positions` states whether k depends on positions along a line and in a plane."""
+        for axes, make in (("t", on_a_line), ("xy", on_a_picture)):
+            field = make(0, self.dim)
+            order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
+            sides = [Field(field.values, positions) for positions in (field.positions, field.positions[:, order])]
+            for title, kernel in self.variants():
+                try:
+                    declared = self.cls.reads_positions(kernel.config, axes)
+                    first, second = (kernel.tile(*kernel.project(side, side)) for side in sides)
+                except ITNetError:  # other coordinates, or axes that are not the kernel's
+                    continue
+                found = not torch.allclose(first, second, rtol=1e-9, atol=1e-9)
+                told = f"reads_positions is {declared}, and k {'changes' if found else 'stays'}"
+                assert found == declared, f"{title}: {told} where positions along {axes} change"
+
+    def check_padding_invariance(self) -> None:
+        """Points of weight 0 do not change the results, whatever their values."""
+        field = self.field().to(torch.float64)
+        for title, operator in self.operators():
+            n = field.values.shape[1]
+            found = operator(with_padding(field)).values[:, :n]
+            same(found, operator(field).values, f"{title}: results with and without points of weight 0", **EXACT)
+
+    def check_empty_neighbourhood(self) -> None:
+        """The integral is 0, not NaN, where all weights are 0."""
+        for title, kernel in self.variants():
+            problem = self.problem(kernel)
+            empty = Points(problem.key.positions, torch.zeros_like(problem.key.weights), problem.key.grid)
+            problem = replace(problem, key=empty)
+            found = DenseEvaluator()(problem)
+            same(found, torch.zeros_like(found), f"{title}: the integral over nothing, and 0,", exact=True)
+            if self.has("integrate") and kernel.can_integrate(problem):
+                found = kernel.integrate(problem)
+                same(found, torch.zeros_like(found), f"{title}: integrate over nothing, and 0,", exact=True)
+
+    def check_batch_independence(self) -> None:
+        """A sample has the same result alone as in a batch."""
+        field = self.field().to(torch.float64)
+        for title, operator in self.operators():
+            whole = operator(field).values
+            for number in range(len(field.values)):
+                found = operator(sample(field, number)).values[0]
+                same(found, whole[number], f"{title}: results of sample {number} alone and in a batch", **EXACT)
+
+    @skip_unless(lambda case: case.has("transform"), "the kernel has no transform()")
+    def check_transform_exactness(self) -> None:
+        """`transform` equals the sum over all pairs, with its gradients, wherever it applies."""
+        applied = 0
+        for title, kernel in self.variants():
+            for make in self.fields(kernel):
+                field = make(0).to(torch.float64)
+                fast, slow = (self.operator(kernel, evaluator) for evaluator in (AutoEvaluator(), DenseEvaluator()))
+                if not kernel.can_transform(field, field):
+                    continue
+                applied += 1
+                found, expected = transformed(fast, field), transformed(slow, field)
+                same(found, expected, f"{title}: transform and the sum over all pairs", **EXACT)
+        assert applied, f"{self.cls.__name__}.can_transform is False for all fields of the checks"
+
+    @skip_unless(
+        lambda case: case.has("step") and any(kernel.support.causal is not None for _, kernel in case.variants()),
+        "the kernel has no step(), or no causal variant",
+    )
+    def check_step_exactness(self) -> None:
+        """`step`, one point at a time in the order of time, equals the causal operator on the whole field."""
+        for title, kernel in self.variants():
+            if kernel.support.causal is None:
+                continue
+            operator = self.operator(kernel, DenseEvaluator())
+            field = self.field().to(torch.float64)
+            axis = kernel.support.causal_axis(field.positions.shape[-1])
+            for number in range(len(field.values)):
+                one = sample(field, number)
+                one = permuted(one, one.positions[0, :, axis].argsort())
+                state, steps = None, []
+                for point in range(one.values.shape[1]):
+                    state, out = operator.step(state, permuted(one, torch.tensor([point])))
+                    steps.append(out.values)
+                same(torch.cat(steps, dim=1), operator(one).values, f"{title}: steps and the whole", **EXACT)
+
+    def operators(self) -> Iterator[tuple[str, IntegralOperator]]:
+        """Yield for each variant an operator that sums over all pairs, and one that uses the fast paths, if any."""
+        for title, kernel in self.variants():
+            yield title, self.operator(kernel, DenseEvaluator())
+            if self.has("integrate") or self.has("transform"):
+                yield f"{title}, by fast paths", self.operator(kernel, AutoEvaluator())
+
+    def operator(self, kernel: Kernel[Any, Any], evaluator: Evaluator) -> IntegralOperator:
+        """Return an operator in float64 with fixed weights."""
+        torch.manual_seed(0)
+        return IntegralOperator(self.dim, kernel, evaluator=evaluator).double().eval()
+
+    def fields(self, kernel: Kernel[Any, Any]) -> Iterator[Callable[[int], Field]]:
+        """Yield `field` and, unless the kernel refuses them, fields on a line and on an image grid."""
+        yield self.field
+        for make in (partial(on_a_line, dim=self.dim), partial(on_a_picture, dim=self.dim)):
+            try:
+                kernel.project(make(0).to(torch.float64), make(1).to(torch.float64))
+            except ITNetError:
+                continue
+            yield make
+
+    def has(self, path: str) -> bool:
+        """Whether the kernel has a fast path: it overrides that method."""
+        return getattr(self.cls, path) is not getattr(FastPaths, path)
+
+    def problem(self, kernel: Kernel[Any, Any], make: Callable[[int], Field] | None = None) -> Problem[Any]:
+        """Return the integral of random values, (B, M, heads, 3), for two fields of the same points."""
+        query, key = ((make or self.field)(seed).to(torch.float64) for seed in (0, 1))
+        query = Field(query.values, key.positions, key.weights, grid=key.grid)
+        shape, generator = (*key.weights.shape, kernel.heads, 3), torch.Generator().manual_seed(2)
+        values = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+        return kernel.problem(query, key, values)
+
+    def sum(
+        self,
+        kernel: Kernel[Any, Any],
+        evaluate: Callable[[Problem[Any]], Tensor],
+        make: Callable[[int], Field] | None = None,
+    ) -> list[Tensor]:
+        """Return the sums over pairs, and the gradients of a function of them to values and parameters."""
+        problem = self.problem(kernel, make)
+        result = evaluate(problem)
+        return [result.detach(), *gradients(result, [problem.values, *kernel.parameters()])]
+
+
+def _values(operator: IntegralOperator, field: Field, values: Tensor) -> Tensor:
+    return operator(field.with_values(values)).values
+
+
+def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:
+    """Return the operator's result for a field, and the gradients of a function of it to values and parameters."""
+    values = field.values.clone().requires_grad_()
+    result = operator(field.with_values(values)).values
+    return [result.detach(), *gradients(result, [values, *operator.parameters()])]
+
+
+def gradients(result: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    """Return the gradients of a fixed linear function of `result`, 0 where it does not depend on an input."""
+    target = result.flatten() @ torch.linspace(-1, 1, result.numel(), dtype=result.dtype)
+    found = torch.autograd.grad(target, inputs, allow_unused=True, retain_graph=True)
+    return [torch.zeros_like(each) if g is None else g for each, g in zip(inputs, found, strict=True)]
+
+
+EXACT: dict[str, Any] = {"tolerance": 1e-9}

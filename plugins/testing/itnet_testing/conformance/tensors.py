@@ -1,0 +1,59 @@
+"""Calling modules reproducibly and comparing nested structures of tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map
+
+
+def call(module: Any, batch: Any) -> Any:
+    """Return a module's output for a batch, without gradients and with a fixed seed."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return module(batch)
+
+
+def features(model: Any, batch: Any) -> Any:
+    """Return the output of a model's head, or of its trunk if it has none, with a fixed seed."""
+    return call(model if model.heads else model.features, batch)
+
+
+def floating(tree: Any) -> list[Tensor]:
+    """Return the floating tensors of a nested structure."""
+    return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+
+
+def to(tree: Any, target: torch.dtype | torch.device) -> Any:
+    """Move the tensors of a nested structure to a device, or convert the floating ones to a dtype."""
+
+    def move(leaf: Any) -> Any:
+        stays = not isinstance(leaf, Tensor) or (isinstance(target, torch.dtype) and not leaf.is_floating_point())
+        return leaf if stays else leaf.to(target)
+
+    return tree_map(move, tree)
+
+
+def same(actual: Any, expected: Any, what: str, *, tolerance: float = 1e-5, exact: bool = False) -> None:
+    """Compare the tensors of two nested structures.
+
+    Args:
+        actual: the structure to check.
+        expected: the reference.
+        what: names both structures in the error, such as "outputs on the GPU and the CPU".
+        tolerance: relative and absolute tolerance.
+        exact: compare bit for bit.
+
+    Raises:
+        AssertionError: they differ; the message gives the largest difference.
+    """
+    tensors = [[leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor)] for tree in (actual, expected)]
+    assert len(tensors[0]) == len(tensors[1]), f"{what}: found {len(tensors[0])} tensors, not {len(tensors[1])}"
+    for one, other in zip(*tensors, strict=True):
+        try:
+            bound = {"rtol": 0, "atol": 0} if exact else {"rtol": tolerance, "atol": tolerance}
+            torch.testing.assert_close(one.to(other.dtype), other, equal_nan=True, **bound)
+        except AssertionError as error:
+            raise AssertionError(f"{what} differ: {error}") from None

@@ -1,0 +1,1 @@
+"""Lightning callbacks: history, stopping, saving, and progress lines."""

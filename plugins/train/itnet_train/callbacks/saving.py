@@ -1,0 +1,59 @@
+"""Callback that saves checkpoints and the training state."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from itnet_core.plugin.files import atomic_path, partial_path
+from itnet_registry import save_model
+from itnet_train.callbacks.history import History
+from itnet_train.callbacks.stopping import completes_step
+from itnet_train.data.datamodule import TaskData
+from itnet_train.engine.module import TaskModule
+from itnet_train.storage.directory import RunDirectory
+
+
+class Saving(Checkpoint):
+    """Saves the checkpoints `best` and `last` and the training state at the end of each epoch.
+
+    Within an epoch it saves the training state alone: every `every_steps` steps, when training stops, and on SIGTERM.
+    The state is saved after the checkpoints, so a run that is killed in between repeats the end of the epoch and saves
+    them again.
+
+    Args:
+        directory: where to save.
+        history: decides which epoch is best.
+        every_steps: steps between saves within an epoch; `None` for no such saves.
+    """
+
+    def __init__(self, directory: RunDirectory, history: History, every_steps: int | None) -> None:
+        self.directory, self.history, self.every_steps = directory, history, every_steps
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Save the state within an epoch if a save is due."""
+        if trainer.is_last_batch or not completes_step(trainer, batch_idx):
+            return
+        due = self.every_steps is not None and trainer.global_step % self.every_steps == 0
+        if due or trainer.should_stop or trainer.received_sigterm:
+            self._save_state(trainer, trainer.current_epoch, batch_idx + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
+        """Save the checkpoints, and the state if the epoch is complete."""
+        if trainer.is_global_zero:
+            if self.history.improved:
+                save_model(pl_module.model, self.directory.best)
+            save_model(pl_module.model, self.directory.last)
+        if trainer.is_last_batch:
+            self._save_state(trainer, trainer.current_epoch + 1, 0)
+        trainer.strategy.barrier("checkpoints are saved")
+
+    def _save_state(self, trainer: Trainer, epoch: int, batches: int) -> None:
+        data: TaskData = trainer.datamodule  # type: ignore[attr-defined]
+        data.position = (epoch, batches)
+        path = self.directory.state
+        with atomic_path(path) if trainer.is_global_zero else nullcontext(partial_path(path)) as partial:
+            trainer.save_checkpoint(partial)  # all processes take part, the first one writes

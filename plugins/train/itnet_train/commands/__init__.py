@@ -1,0 +1,1 @@
+"""The commands `itnet train`, `evaluate` and `predict`, and the functions behind them."""

@@ -1,0 +1,120 @@
+"""The commands `itnet train`, `itnet evaluate` and `itnet predict`. Torch and Lightning are imported when they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from itnet_registry.cli.output import machine_readable, print_document, print_line
+
+AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
+Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")]
+Modality = Annotated[str | None, typer.Option(help="The task of a multi-task model.", show_default=False)]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)]
+
+
+@machine_readable
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML or JSON file with sections model and train.")],
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The run directory; by default runs/ and the name of CONFIG.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in the directory, if there is one.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove the run in the directory first.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything; train and write nothing.")] = False,
+    json: AsJSON = False,
+) -> None:
+    """Train a model from a configuration file.
+
+    KEY=VALUE overrides a field of CONFIG; the value is YAML: train.epochs=3 model.kernel.heads=2
+    """
+    if resume and overwrite:
+        raise typer.BadParameter("--resume and --overwrite exclude each other")
+    from itnet_train.commands import training
+    from itnet_train.commands.sections import read_sections
+    from itnet_train.console import is_first_process
+    from itnet_train.engine.run import Run
+    from itnet_train.storage.directory import RunDirectory
+
+    sections = read_sections(config, overrides or ())
+    output = Path("runs") / config.stem if output is None else output
+    if dry_run:
+        run = Run.from_sections(sections)
+        RunDirectory(output).check(run.complete_config, resume=resume, overwrite=overwrite)
+        _print_result({"parameters": run.parameters, "samples": run.check()}, json)
+        return
+    metrics = training.train(sections, output, resume=resume, overwrite=overwrite)
+    if is_first_process():
+        _print_result({**metrics, "output": str(output)}, json)
+
+
+@machine_readable
+def evaluate(
+    checkpoint: Checkpoint,
+    overrides: Overrides = None,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="The split to evaluate.")] = "test",
+    modality: Modality = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="The sampler to use: full, or '{name: monte-carlo, points: 64}'.", show_default=False),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")] = 64,
+    workers: Annotated[int, typer.Option(min=0, help="Data-loading processes.")] = 0,
+    json: AsJSON = False,
+) -> None:
+    """Compute a checkpoint's loss and metrics on a split of its tasks.
+
+    KEY=VALUE overrides a field of the task, such as the directory of the data: root=/data/imagenet
+    """
+    from itnet_train.commands import evaluation
+    from itnet_train.commands.overrides import apply_overrides
+    from itnet_train.config import TrainConfig
+
+    task = apply_overrides({}, overrides or ())
+    parsed = None if sampler is None else apply_overrides({}, [f"sampler={sampler}"])["sampler"]
+    config = TrainConfig(batch_size=batch_size, workers=workers)
+    scores = evaluation.evaluate(checkpoint, split, modality=modality, task=task, config=config, sampler=parsed)
+    _print_result({split: scores}, json)
+
+
+@machine_readable
+def predict(
+    checkpoint: Checkpoint,
+    files: Annotated[list[Path], typer.Argument(help="Files of the kind that the task reads.")],
+    modality: Modality = None,
+    device: Annotated[str, typer.Option(help="The device to compute on: cpu, cuda, mps.")] = "cpu",
+    json: AsJSON = False,
+) -> None:
+    """Predict files. Files that cannot be predicted are reported; the exit code is then 1."""
+    from itnet_train.commands import prediction
+
+    predictions = prediction.predict(checkpoint, files, modality=modality, device=device)
+    if json:
+        records = [{"file": str(p.file), "prediction": p.record, "error": p.error} for p in predictions]
+        _print_result({"predictions": records}, json)
+    for p in predictions:
+        if p.record is None:
+            print_line(f"{p.file}: {p.error}", err=True)
+        elif not json:
+            print_line(f"{p.file}: {_format(p.record)}")
+    if any(p.record is None for p in predictions):
+        raise typer.Exit(1)
+
+
+def _print_result(result: dict[str, Any], json: bool) -> None:
+    from itnet_train.storage.formats import to_json
+
+    if json:
+        print_document(to_json(result))
+    else:
+        for name, value in result.items():
+            print_line(f"{name}: {_format(value) if isinstance(value, dict) else value}")
+
+
+def _format(values: dict[str, Any]) -> str:
+    return "  ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())

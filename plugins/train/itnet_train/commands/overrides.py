@@ -1,0 +1,54 @@
+"""Overrides of a configuration on the command line: `train.epochs=3 model.kernel.heads=2`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from itnet_core import ConfigError
+from itnet_core.plugin.errors import shown
+from itnet_registry.yaml_text import DEPTH, read_yaml
+
+
+def apply_overrides(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Return a configuration with `key=value` assignments applied in order.
+
+    A key is a dotted path and a value is YAML. A component written as its name becomes a mapping when one of its
+    options is set. Whether fields exist is not checked here.
+
+    Example:
+        >>> apply_overrides({"model": {"kernel": "mlp"}}, ["model.kernel.heads=2", "train.epochs=3"])
+        {'model': {'kernel': {'name': 'mlp', 'heads': 2}}, 'train': {'epochs': 3}}
+
+    Raises:
+        ConfigError: an assignment has another form, its value is not YAML, or its path leads through a value without
+            fields.
+    """
+    result = dict(config)
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        path = key.split(".")
+        if not equals or not all(path) or len(path) > DEPTH:
+            found = "no assignment" if len(path) <= DEPTH else f"a path of {len(path)} parts"
+            raise ConfigError(shown(assignment), found=found, expected="key=value, like train.epochs=3")
+        result = _set(result, path, _parse_value(assignment, value), assignment)
+    return result
+
+
+def _parse_value(assignment: str, text: str) -> Any:
+    try:
+        return read_yaml(text)
+    except ValueError as error:
+        raise ConfigError(shown(assignment), found=str(error), expected="a value in YAML") from None
+
+
+def _set(mapping: Mapping[str, Any], path: list[str], value: Any, assignment: str) -> dict[str, Any]:
+    first, *rest = path
+    if not rest:
+        return {**mapping, first: value}
+    inner = mapping.get(first)
+    if isinstance(inner, str):
+        inner = {"name": inner}
+    if inner is not None and not isinstance(inner, Mapping):
+        raise ConfigError(shown(assignment), found=f"{shown(inner)} at {first}", expected="a value with fields")
+    return {**mapping, first: _set(inner or {}, rest, value, assignment)}

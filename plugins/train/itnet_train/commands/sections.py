@@ -1,0 +1,27 @@
+"""Reading the sections of a configuration file, with overrides from the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from itnet_registry import load_config
+from itnet_registry.default import default_registry
+from itnet_registry.sections import OWN, section_model
+from itnet_train.commands.overrides import apply_overrides
+
+
+def read_sections(path: Path, assignments: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the sections of a configuration file with overrides applied; `task` is short for `model.task` in both.
+
+    Raises:
+        ConfigError: the file or an assignment cannot be read, or no plugin reads one of the sections.
+    """
+    assignments = [f"model.{text}" if re.match(r"task\b", text) else text for text in assignments]
+    sections = apply_overrides(load_config(path), assignments)
+    for name in sections:
+        if name not in OWN:
+            section_model(default_registry(), name, name)
+    return sections

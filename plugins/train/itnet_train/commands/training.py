@@ -1,0 +1,125 @@
+"""Train a model and write a run directory."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from itnet_core.plugin.files import write_atomically
+from itnet_registry import load_model
+from itnet_registry.errors import refused_as
+from itnet_train.callbacks.epoch_lines import EpochLines
+from itnet_train.callbacks.history import History
+from itnet_train.callbacks.saving import Saving
+from itnet_train.callbacks.stopping import Stopping
+from itnet_train.console import is_first_process, print_status, quiet_lightning
+from itnet_train.engine.module import TaskModule
+from itnet_train.engine.run import Run
+from itnet_train.engine.scores import monitored_score
+from itnet_train.engine.trainer import create_trainer
+from itnet_train.engine.versions import versions
+from itnet_train.errors import NonFiniteError, RunError
+from itnet_train.storage.directory import RunDirectory
+from itnet_train.storage.formats import to_json
+
+
+def train(
+    sections: Mapping[str, Any], output: str | PathLike[str], *, resume: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
+    """Train a model; return the content of `metrics.json` in the run directory.
+
+    Example:
+        ```python
+        metrics = train(itnet_registry.load_config("digits.yaml"), "runs/digits")
+        metrics["test"]["accuracy"]
+        ```
+
+    Args:
+        sections: the sections of a configuration, `model` and `train`, as `itnet_registry.load_config` returns them.
+        output: the run directory.
+        resume: continue the run in the directory, or start it if there is none.
+        overwrite: remove the run in the directory first.
+
+    Raises:
+        ITNetError: the configuration is invalid, the directory is in use or cannot be written, or the loss is not
+            finite.
+        SystemExit: the process received SIGTERM; the training state is saved.
+    """
+    directory = RunDirectory(Path(output))
+    hint = "What was saved before is intact, and --resume continues from it."
+    with refused_as(RunError, directory.path, hint), ExitStack() as stack:
+        run = Run.from_sections(sections)
+        first = is_first_process()  # the processes of further devices start here too, during the run
+        if first:
+            directory.check(run.complete_config, resume=resume, overwrite=overwrite)
+        metrics = _read_final_metrics(directory) if resume else None
+        if metrics is not None:
+            print_status(f"{output}: this run has ended")
+            return metrics
+        if first:
+            run.check()
+            stack.enter_context(directory.hold())
+            # Check again, because another run may have started here before the directory was locked.
+            directory.check(run.complete_config, resume=resume, overwrite=overwrite)
+            directory.start(run.complete_config, resume=resume)
+        with quiet_lightning():
+            return _fit_and_test(run, directory, directory.state if resume and directory.state.is_file() else None)
+
+
+def _read_final_metrics(directory: RunDirectory) -> dict[str, Any] | None:
+    """Return the metrics of a finished run; a run that reached `max_minutes` is not finished."""
+    if not directory.metrics.is_file():
+        return None
+    metrics: dict[str, Any] = json.loads(directory.metrics.read_text(encoding="utf-8"))
+    return None if metrics["stopped"] == "max_minutes" else metrics
+
+
+def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:
+    history = History(directory.history, *monitored_score(run.tasks))
+    stopping = Stopping(history, run.config)
+    saving = Saving(directory, history, run.config.save_every_steps)
+    trainer = create_trainer(
+        run.config,
+        callbacks=[history, stopping, EpochLines(history), saving],
+        logger=TensorBoardLogger(directory.path, name="", version=directory.logs.name),
+        root=directory.path,
+        find_unused_parameters=len(run.model.encoders) > 1,
+    )
+    print_status(f"{directory.path}: {run.parameters:,} parameters{', resumed' if state else ''}")
+    module = TaskModule(run.model, run.tasks, run.config)
+    try:
+        trainer.fit(module, datamodule=run.data, ckpt_path=state, weights_only=True)
+    except SIGTERMException as error:  # which would exit with 0
+        raise SystemExit(128 + signal.SIGTERM) from error
+    row = history.rows[history.best]
+    if not history.has_best:
+        raise NonFiniteError(
+            f"the validation of all {len(history.rows)} epochs",
+            found="nan in each",
+            expected="a number in at least one of them, to select the best epoch",
+            hint=f"The weights of the last are in {directory.last}. Lower train.learning_rate, or raise train.warmup.",
+        )
+    best = TaskModule(load_model(directory.best), run.tasks, run.config)
+    trainer.test(best, datamodule=run.data, verbose=False)
+    metrics = {
+        "test": best.scores,
+        "validation": {k.removeprefix("validation_"): row[k] for k in row if k.startswith("validation_")},
+        "best_epoch": row["epoch"],
+        "epochs": history.rows[-1]["epoch"],
+        "steps": history.rows[-1]["step"],
+        "stopped": stopping.reason,
+        "parameters": run.parameters,
+        "seconds": history.rows[-1]["seconds"],
+        "versions": versions(run.complete_config["model"]),
+    }
+    if trainer.is_global_zero:
+        write_atomically(directory.metrics, to_json(metrics, indent=2) + "\n")
+    return metrics

@@ -1,0 +1,112 @@
+"""The order of samples: batches of one task each, with the tasks spread evenly over the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch.utils.data import Sampler
+
+from itnet_train.data.seeding import derive_seed
+
+
+class SampleKey(NamedTuple):
+    """The index of a sample in a task's split, and the number of the pass over the split that reads it."""
+
+    modality: str
+    pass_number: int
+    sample: int
+
+
+@dataclass(frozen=True)
+class TaskShare:
+    """How many samples of a task's training split an epoch has."""
+
+    size: int
+    """Samples in the split."""
+    batch_size: int
+    """Samples per batch on each device."""
+    samples: int
+    """Samples per epoch, over all processes."""
+
+    def keys(self, modality: str, seed: int, epoch: int) -> list[SampleKey]:
+        """Return the keys of an epoch.
+
+        Epochs are consecutive sections of an endless sequence of shuffled passes, so that all samples are read equally
+        often even where an epoch is shorter or longer than the split.
+        """
+        keys: list[SampleKey] = []
+        start, end = epoch * self.samples, (epoch + 1) * self.samples
+        for number in range(start // self.size, -(-end // self.size)):
+            generator = torch.Generator().manual_seed(derive_seed(seed, "order", number))
+            order = torch.randperm(self.size, generator=generator).tolist()
+            first = number * self.size
+            keys += [SampleKey(modality, number, sample) for sample in order[max(0, start - first) : end - first]]
+        return keys
+
+
+class TaskBatchSampler(Sampler[list[SampleKey]]):
+    """Yield the batches of an epoch for one of `world_size` processes.
+
+    Each batch is of one task, and in each step all processes have a batch of the same task. A task's incomplete last
+    batch is dropped unless it is the task's only one.
+
+    Example:
+        >>> sampler = TaskBatchSampler({"image": TaskShare(6, 2, 6), "text": TaskShare(3, 1, 3)}, seed=0)
+        >>> [batch[0].modality for batch in sampler]
+        ['image', 'text', 'image', 'text', 'image', 'text']
+
+    Args:
+        shares: the tasks' shares of an epoch, by modality.
+        seed: the run's seed.
+        epoch: the epoch to begin with.
+        skip: batches to skip in that epoch, because a resumed run has already trained on them.
+        rank: the number of this process.
+        world_size: the number of processes.
+    """
+
+    def __init__(
+        self,
+        shares: Mapping[str, TaskShare],
+        seed: int,
+        *,
+        epoch: int = 0,
+        skip: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.shares, self.seed = shares, seed
+        self.epoch, self.skip, self.rank, self.world_size = epoch, skip, rank, world_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move to an epoch; Lightning calls this at its start."""
+        if epoch != self.epoch:
+            self.epoch, self.skip = epoch, 0
+
+    def __len__(self) -> int:
+        """Return the number of batches in a whole epoch, which is the same in every process."""
+        return sum(map(self._batches, self.shares.values()))
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        scheduled = []
+        for modality, share in self.shares.items():
+            keys, count = share.keys(modality, self.seed, self.epoch), self._batches(share)
+            own = keys[: len(keys) // self.world_size * self.world_size][self.rank :: self.world_size]
+            size = share.batch_size
+            scheduled += [((i + 0.5) / count, own[i * size : (i + 1) * size]) for i in range(count)]
+        scheduled.sort(key=lambda item: item[0])
+        return iter([batch for _, batch in scheduled[self.skip :]])
+
+    def _batches(self, share: TaskShare) -> int:
+        own = share.samples // self.world_size
+        return max(min(own, 1), own // share.batch_size)
+
+
+def sequential_batches(
+    modality: str, size: int, batch_size: int, *, rank: int, world_size: int
+) -> list[list[SampleKey]]:
+    """Return the batches of a whole split in its own order, for one of `world_size` processes."""
+    keys = [SampleKey(modality, 0, sample) for sample in range(rank, size, world_size)]
+    return [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]

@@ -1,0 +1,88 @@
+"""A batch of one task on its way from the data loader to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from itnet_core import Batch, ITNetError, Task
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """A container that is not a pytree but moves its own tensors, as tokenizers return."""
+
+    def to(self, device: torch.device) -> Any:
+        """Return the container on a device."""
+
+
+class TaskBatch:
+    """A task's batch of any pytree, or the error that loading it raised, or nothing because all samples were skipped.
+
+    Lightning treats it as opaque: it would otherwise take containers apart, which some of them do not survive. An error
+    crosses the border of a data-loading process as an object, where torch would replace it by its text.
+
+    Attributes:
+        modality: the modality of the task.
+    """
+
+    def __init__(self, modality: str, content: Batch | ITNetError | None) -> None:
+        self.modality, self.content = modality, content
+
+    @property
+    def empty(self) -> bool:
+        """Whether all samples were skipped."""
+        return self.content is None
+
+    @property
+    def batch(self) -> Batch:
+        """The batch.
+
+        Raises:
+            ITNetError: loading it failed.
+        """
+        if isinstance(self.content, ITNetError):
+            raise self.content
+        assert self.content is not None, "an empty TaskBatch has no batch"
+        return self.content
+
+    def to(self, device: torch.device) -> TaskBatch:
+        """Return a copy on a device."""
+        return self._map(partial(_move, device=device))
+
+    def pin_memory(self) -> TaskBatch:
+        """Return a copy in pinned memory."""
+        return self._map(lambda leaf: leaf.pin_memory() if isinstance(leaf, Tensor) else leaf)
+
+    def _map(self, function: Callable[[Any], Any]) -> TaskBatch:
+        if isinstance(self.content, ITNetError):
+            return self
+        return TaskBatch(self.modality, tree_map(function, self.content))
+
+
+def collate(task: Task, samples: Sequence[Any]) -> TaskBatch:
+    """Collate samples of a task.
+
+    A sample may be `None`, which the task skips, or an error that reading it raised. The first error takes the place of
+    the batch.
+    """
+    for sample in samples:
+        if isinstance(sample, ITNetError):
+            return TaskBatch(task.modality, sample)
+    if all(sample is None for sample in samples):
+        return TaskBatch(task.modality, None)
+    try:
+        return TaskBatch(task.modality, task.collate(samples))
+    except ITNetError as error:
+        return TaskBatch(task.modality, error)
+
+
+def _move(leaf: Any, device: torch.device) -> Any:
+    if isinstance(leaf, Tensor):
+        return leaf.to(device, non_blocking=True)
+    return leaf.to(device) if isinstance(leaf, Movable) else leaf

@@ -1,0 +1,168 @@
+"""The Lightning data module over the splits of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from itertools import islice
+from typing import Any
+
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from itnet_core import DataError, ITNetError, Split, Task
+from itnet_train.config import TrainConfig
+from itnet_train.data.batch_sampler import SampleKey, TaskBatchSampler, TaskShare, sequential_batches
+from itnet_train.data.batches import TaskBatch, collate
+from itnet_train.data.seeding import derive_seed, seed_cpu
+
+
+class BatchDataset(Dataset[TaskBatch]):
+    """Batches of several tasks, indexed by lists of sample keys.
+
+    A sample's augmentation is seeded by its key, so it does not depend on the batch or the worker.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task], datasets: Mapping[str, Dataset[Any]], seed: int) -> None:
+        self.tasks, self.datasets, self.seed = tasks, datasets, seed
+
+    def __getitem__(self, keys: Sequence[SampleKey]) -> TaskBatch:
+        return collate(self.tasks[keys[0].modality], [self._sample(key) for key in keys])
+
+    def _sample(self, key: SampleKey) -> Any:
+        seed_cpu(derive_seed(self.seed, "sample", key.pass_number, key.sample))
+        try:
+            return self.datasets[key.modality][key.sample]
+        except ITNetError as error:
+            return error
+
+
+class TaskData(LightningDataModule):
+    """The train, validation and test splits of tasks, with seeded order and augmentation.
+
+    Args:
+        tasks: tasks by modality.
+        config: batch sizes, seed and workers.
+        test_split: the split that Lightning's test loop reads.
+
+    Attributes:
+        position: the epoch and the number of its batches that are done. It is saved with the training state; a resumed
+            run continues from there.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task], config: TrainConfig, *, test_split: Split = "test") -> None:
+        super().__init__()
+        self.tasks, self.config, self.test_split = tasks, config, test_split
+        self.position = (0, 0)
+        self._datasets: dict[tuple[str, Split], Any] = {}
+
+    def dataset(self, modality: str, split: Split) -> Any:
+        """Return the dataset of a task's split; it is opened once.
+
+        Raises:
+            DataError: the split is empty, or its samples cannot be read by index.
+        """
+        if (modality, split) not in self._datasets:
+            task = self.tasks[modality]
+            samples = task.dataset(split)
+            if isinstance(samples, IterableDataset) or not isinstance(samples, Sized):
+                raise _dataset_error(task, split, f"{type(samples).__name__}, which has no length", "samples by index")
+            if not len(samples):
+                raise _dataset_error(task, split, "no samples", "at least one")
+            self._datasets[modality, split] = samples
+        return self._datasets[modality, split]
+
+    def first_samples(self, modality: str, split: Split, count: int) -> list[Any]:
+        """Return up to `count` samples from the start of a task's split, without those that are skipped (`None`).
+
+        Raises:
+            DataError: all samples are skipped.
+        """
+        dataset = self.dataset(modality, split)
+        read = (dataset[index] for index in range(len(dataset)))
+        samples = list(islice((sample for sample in read if sample is not None), count))
+        if not samples:
+            found = f"{len(dataset)} samples, none of which can be read"
+            raise _dataset_error(self.tasks[modality], split, found, "a readable sample; the warnings name the others")
+        return samples
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position."""
+        return {"position": list(self.position)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the position; call this before the loaders are created."""
+        epoch, batches = state_dict["position"]
+        self.position = (epoch, batches)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return a loader of the shuffled training splits, starting from `position`.
+
+        Raises:
+            DataError: a split has fewer samples than devices.
+        """
+        trainer, shares = self._trainer(), {}
+        for modality, task in self.tasks.items():
+            size, section = len(self.dataset(modality, "train")), self.config.task(modality)
+            samples = section.samples or size
+            if samples < trainer.world_size:
+                raise _dataset_error(
+                    task, "train", f"{samples} samples", f"one for each of {trainer.world_size} devices"
+                )
+            shares[modality] = TaskShare(size, section.batch_size or self.config.batch_size, samples)
+        epoch, batches = self.position
+        sampler = TaskBatchSampler(
+            shares,
+            self.config.seed,
+            epoch=epoch,
+            skip=batches,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+        )
+        return self._loader("train", sampler)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return a loader of the validation splits, each in its own order."""
+        return self._sequential_loader("validation")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Return a loader of `test_split` of each task, in its own order."""
+        return self._sequential_loader(self.test_split)
+
+    def _sequential_loader(self, split: Split) -> DataLoader[Any]:
+        trainer = self._trainer()
+        batches: list[list[SampleKey]] = []
+        for modality in self.tasks:
+            self.first_samples(modality, split, 1)
+            batches += sequential_batches(
+                modality,
+                len(self.dataset(modality, split)),
+                self.config.task(modality).batch_size or self.config.batch_size,
+                rank=trainer.global_rank,
+                world_size=trainer.world_size,
+            )
+        return self._loader(split, batches)
+
+    def _loader(self, split: Split, batches: Iterable[list[SampleKey]]) -> DataLoader[Any]:
+        datasets = {modality: self.dataset(modality, split) for modality in self.tasks}
+        return DataLoader(
+            BatchDataset(self.tasks, datasets, self.config.seed),
+            sampler=batches,
+            batch_size=None,  # the sampler yields whole batches
+            collate_fn=_identity,
+            num_workers=self.config.workers,
+            persistent_workers=self.config.workers > 0,
+            pin_memory=self._trainer().strategy.root_device.type == "cuda",
+        )
+
+    def _trainer(self) -> Any:
+        if self.trainer is None:
+            raise RuntimeError("TaskData needs a Trainer: pass it as datamodule=")
+        return self.trainer
+
+
+def _identity(batch: Any) -> Any:
+    return batch
+
+
+def _dataset_error(task: Task, split: Split, found: str, expected: str) -> DataError:
+    return DataError(f"{type(task).__name__}.dataset({split!r})", found=found, expected=expected)

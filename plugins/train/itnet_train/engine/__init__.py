@@ -1,0 +1,1 @@
+"""The Lightning module and trainer, the optimizer, and the scores of tasks."""

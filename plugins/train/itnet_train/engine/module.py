@@ -1,0 +1,169 @@
+"""The Lightning module: a model trained with the losses of its tasks and scored by their metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from itnet_core import ITNetModel, Task, auxiliary_losses
+from itnet_train.config import TrainConfig
+from itnet_train.data.batches import TaskBatch, collate
+from itnet_train.data.seeding import derive_seed, seed_everything
+from itnet_train.engine.mean_loss import MeanLoss
+from itnet_train.engine.optimizer import create_optimizer, learning_rate_factor
+from itnet_train.engine.scores import TaskScores, combine_scores
+from itnet_train.errors import NonFiniteError
+
+
+class TaskModule(LightningModule):
+    """A model with its tasks.
+
+    Attributes:
+        train_loss: mean loss over the samples of the current epoch; saved with the training state.
+        scores: scores of the last validation or test by name; see `itnet_train.engine.scores.combine_scores`.
+    """
+
+    def __init__(self, model: ITNetModel, tasks: Mapping[str, Task], config: TrainConfig) -> None:
+        super().__init__()
+        self.model, self.tasks, self.settings = model, tasks, config
+        self.train_loss = MeanLoss()
+        self.task_scores = {modality: TaskScores(task) for modality, task in tasks.items()}
+        self.score_modules = nn.ModuleList(self.task_scores.values())
+        self.scores: dict[str, float] = {}
+
+    def dry_run(self, modality: str, samples: Sequence[Any]) -> None:
+        """Evaluate a few samples of a task, to check that model, loss and metrics fit together."""
+        self._evaluate(collate(self.tasks[modality], samples))
+        self._reset_scores()
+
+    def configure_optimizers(self) -> Any:
+        """Return AdamW and its learning-rate schedule by step."""
+        optimizer = create_optimizer(self.model, self.settings)
+        steps = int(self.trainer.estimated_stepping_batches)
+
+        def factor(step: int) -> float:
+            settings = self.settings
+            return learning_rate_factor(step, steps, warmup=settings.warmup, final=settings.final_learning_rate_share)
+
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Reset the training loss."""
+        self.train_loss.reset()
+
+    def on_train_batch_start(self, batch: TaskBatch, batch_idx: int) -> None:
+        """Seed the generators that dropout and samplers draw from."""
+        self._seed("step", self.current_epoch, batch_idx, self.global_rank)
+
+    def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor | None:
+        """Return the loss of a batch: the task's loss plus the auxiliary losses of submodules.
+
+        An empty batch changes nothing. On several devices its loss is 0, because the others wait for its gradients.
+
+        Raises:
+            NonFiniteError: the loss is not finite.
+        """
+        if batch.empty:
+            return None if self.trainer.world_size == 1 else self._zero()
+        with auxiliary_losses() as auxiliary:
+            prediction = self._predict(batch)
+        loss = self.tasks[batch.modality].loss(prediction, batch.batch.targets)
+        if not loss.isfinite():
+            raise self._not_finite("loss", loss.item(), batch_idx)
+        if len(self.tasks) > 1:
+            self.log(f"train/{batch.modality}/loss", loss.detach())
+            loss = self.settings.task(batch.modality).weight * loss
+        self.train_loss.update(loss, len(prediction))
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        if auxiliary:
+            total = torch.stack(auxiliary).sum()
+            self.log("train/auxiliary_loss", total.detach())
+            loss = loss + total
+        return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of the gradient.
+
+        Raises:
+            NonFiniteError: the norm is not finite, except under loss scaling (`16-mixed`), where overflow is expected.
+        """
+        largest = math.inf if self.settings.clip is None else self.settings.clip
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        if not norm.isfinite() and self.settings.precision != "16-mixed":
+            raise self._not_finite("gradient norm", norm.item(), self.trainer.fit_loop.batch_idx)
+        self.log("train/gradient_norm", norm)
+        self.log("train/learning_rate", optimizer.param_groups[0]["lr"])
+
+    def on_validation_epoch_start(self) -> None:
+        """Reset the scores."""
+        self._start_evaluation()
+
+    def validation_step(self, batch: TaskBatch, batch_idx: int) -> None:
+        """Add a batch to the scores."""
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute and log the scores."""
+        self._finish_evaluation("validation")
+
+    def on_test_epoch_start(self) -> None:
+        """Reset the scores."""
+        self._start_evaluation()
+
+    def test_step(self, batch: TaskBatch, batch_idx: int) -> None:
+        """Add a batch to the scores."""
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Compute and log the scores."""
+        self._finish_evaluation("test")
+
+    def _predict(self, batch: TaskBatch) -> Tensor:
+        return self.model(batch.batch.inputs, batch.modality)
+
+    def _start_evaluation(self) -> None:
+        self._seed("evaluation")
+        self._reset_scores()
+
+    def _reset_scores(self) -> None:
+        for scores in self.task_scores.values():
+            scores.reset()
+
+    def _zero(self) -> Tensor:
+        """Return a loss of 0 whose gradient to every parameter is 0."""
+        return sum(
+            (0 * p.sum() for p in self.model.parameters() if p.requires_grad), torch.zeros((), device=self.device)
+        )
+
+    def _evaluate(self, batch: TaskBatch) -> None:
+        if batch.empty:
+            return
+        self.task_scores[batch.modality].update(self._predict(batch), batch.batch.targets)
+
+    def _finish_evaluation(self, split: str) -> None:
+        scores = {modality: scores.compute() for modality, scores in self.task_scores.items()}
+        self.scores = combine_scores(scores, self.tasks)
+        self.log_dict({f"{split}/{name}": score for name, score in self.scores.items()})
+
+    def _seed(self, *position: int | str) -> None:
+        seed_everything(derive_seed(self.settings.seed, *position))
+
+    def _not_finite(self, name: str, value: float, batch_idx: int) -> NonFiniteError:
+        return NonFiniteError(
+            f"the {name} of epoch {self.current_epoch + 1}, batch {batch_idx + 1} (step {self.global_step + 1})",
+            found=str(value),
+            expected="a finite number",
+            hint="Saved checkpoints are intact. Lower train.learning_rate, or raise train.warmup.",
+        )

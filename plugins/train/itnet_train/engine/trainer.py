@@ -1,0 +1,83 @@
+"""The Lightning trainer, configured by a `TrainConfig`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from itnet_core import ConfigError
+from itnet_train.config import TrainConfig
+from itnet_train.console import progress_bars
+
+
+def create_trainer(
+    config: TrainConfig,
+    *,
+    callbacks: Sequence[Callback] = (),
+    logger: Any = False,
+    root: Path | None = None,
+    find_unused_parameters: bool = False,
+) -> Trainer:
+    """Create a trainer that writes no files of its own.
+
+    Args:
+        config: the training section.
+        callbacks: callbacks in the order in which they are called; those that save come last.
+        logger: a Lightning logger, or `False`.
+        root: Lightning's default root directory.
+        find_unused_parameters: whether a batch may leave parameters unused, as in multi-task training.
+
+    Raises:
+        ConfigError: the devices are not available, do not support the precision, or a launcher started a number of
+            processes other than the number of devices.
+    """
+    bars = progress_bars()
+    unused = find_unused_parameters and config.devices > 1
+    try:
+        trainer = Trainer(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            strategy="ddp_find_unused_parameters_true" if unused else "auto",
+            precision=config.precision,
+            max_epochs=config.epochs,
+            accumulate_grad_batches=config.accumulate,
+            log_every_n_steps=config.log_every,
+            callbacks=[*callbacks, *bars],
+            logger=logger,
+            default_root_dir=root,
+            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+            enable_progress_bar=bool(bars),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # TaskData gives each process its share
+        )
+        processes = _count_processes(trainer)
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            "train.accelerator",
+            found=f"{config.accelerator!r} with {config.devices} devices and precision {config.precision!r}: {error}",
+            expected="devices and a precision that this machine supports",
+        ) from error
+    if processes != config.devices:
+        raise ConfigError(
+            "train.devices",
+            found=f"{processes} processes, started by torchrun or a cluster, for devices = {config.devices}",
+            expected="one process for each device",
+            hint=f"Set train.devices={processes}, or start a single process, which starts those of the other devices.",
+        )
+    return trainer
+
+
+def _count_processes(trainer: Trainer) -> int:
+    """Return the number of processes that the trainer or a cluster's launcher starts."""
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, LightningEnvironment):
+        return int(os.environ.get("WORLD_SIZE", trainer.num_devices))
+    return environment.world_size()

@@ -1,0 +1,1 @@
+"""The directory of a run: layout, lock, and file formats."""

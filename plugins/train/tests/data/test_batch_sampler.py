@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itnet_train.data.batch_sampler import SampleKey, TaskBatchSampler, TaskShare, sequential_batches
+
+SIZES = st.integers(1, 40)
+SHARES = st.dictionaries(
+    st.sampled_from(["image", "text", "audio"]),
+    st.builds(TaskShare, size=SIZES, batch_size=st.integers(1, 6), samples=SIZES),
+    min_size=1,
+)
+
+
+def single(size: int, *, seed: int = 0, samples: int | None = None, batch_size: int = 1, **process: int) -> TaskBatchSampler:
+    return TaskBatchSampler({"image": TaskShare(size, batch_size, samples or size)}, seed, **process)
+
+
+@given(size=SIZES, world=st.integers(1, 3), epoch=st.integers(0, 5), seed=st.integers(0, 9))
+def test_processes_share_an_epochs_samples_evenly(size: int, world: int, epoch: int, seed: int) -> None:
+    shares = [list(single(size, seed=seed, epoch=epoch, rank=rank, world_size=world)) for rank in range(world)]
+    assert {len(share) for share in shares} == {size // world}
+    keys = [key for share in shares for batch in share for key in batch]
+    assert len({key.sample for key in keys}) == len(keys) == size // world * world
+    assert {key.sample for key in keys} <= set(range(size))
+    assert all(key.pass_number == epoch for key in keys)
+
+
+@given(shares=SHARES, skip=st.integers(0, 40), epoch=st.integers(0, 5))
+def test_an_epoch_continues_after_skipped_batches_and_the_next_is_complete(
+    shares: dict[str, TaskShare], skip: int, epoch: int
+) -> None:
+    whole, rest = TaskBatchSampler(shares, 0, epoch=epoch), TaskBatchSampler(shares, 0, epoch=epoch, skip=skip)
+    rest.set_epoch(epoch)
+    assert len(rest) == len(whole) == len(list(whole))
+    assert list(rest) == list(whole)[skip:]
+    for schedule in (whole, rest):
+        schedule.set_epoch(epoch + 1)
+    assert list(rest) == list(whole)
+
+
+def test_epochs_and_seeds_differ_in_order() -> None:
+    orders = [str(list(single(50, seed=seed, epoch=epoch))) for seed in (0, 1) for epoch in (0, 1)]
+    assert len(set(orders)) == 4
+
+
+@given(shares=SHARES, world=st.integers(1, 2))
+def test_batches_are_of_one_task_each_and_the_same_one_on_every_process(
+    shares: dict[str, TaskShare], world: int
+) -> None:
+    batches = [list(TaskBatchSampler(shares, 0, rank=rank, world_size=world)) for rank in range(world)]
+    tasks = [[{key.modality for key in batch} for batch in own] for own in batches]
+    assert all(len(modalities) == 1 for modalities in tasks[0])
+    assert all(own == tasks[0] for own in tasks)
+    for modality, share in shares.items():
+        sizes = [len(batch) for batch in batches[0] if batch[0].modality == modality]
+        samples = share.samples // world
+        assert sizes == ([share.batch_size] * (samples // share.batch_size) or [samples] * bool(samples))
+
+
+@given(size=SIZES, samples=SIZES)
+def test_parts_of_a_split_see_every_sample_equally_often(size: int, samples: int) -> None:
+    seen = Counter[int]()
+    for epoch in range(7):
+        seen.update(key.sample for batch in single(size, samples=samples, epoch=epoch) for key in batch)
+        counts = [seen[sample] for sample in range(size)]
+        assert max(counts) - min(counts) <= 1
+    assert sum(seen.values()) == 7 * samples
+
+
+def test_the_batches_of_several_tasks_are_spread_evenly() -> None:
+    shares = {"image": TaskShare(80, 1, 80), "text": TaskShare(10, 1, 10), "audio": TaskShare(10, 1, 10)}
+    names = [batch[0].modality for batch in TaskBatchSampler(shares, 0)]
+    for start in range(0, 100, 10):
+        assert Counter(names[start : start + 10]) == {"image": 8, "text": 1, "audio": 1}
+
+
+@given(size=SIZES, batch_size=st.integers(1, 7), world=st.integers(1, 3))
+def test_a_whole_split_has_each_sample_once(size: int, batch_size: int, world: int) -> None:
+    shares = [sequential_batches("image", size, batch_size, rank=rank, world_size=world) for rank in range(world)]
+    keys = [key for share in shares for batch in share for key in batch]
+    assert sorted(keys) == [SampleKey("image", 0, sample) for sample in range(size)]
+    assert all(1 <= len(batch) <= batch_size for share in shares for batch in share)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from itnet_core import ConfigError
+from itnet_train import TrainConfig
+from itnet_train.engine.trainer import create_trainer
+
+STARTED_BY: dict[str, Mapping[str, str]] = {
+    "torchrun": {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "3", "RANK": "0", "LOCAL_RANK": "0"},
+    "srun": {
+        "SLURM_NTASKS": "3",
+        "SLURM_NTASKS_PER_NODE": "3",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "SLURM_NODEID": "0",
+    },
+    "hand": {"WORLD_SIZE": "3", "RANK": "0"},
+}
+
+
+@pytest.mark.parametrize("launcher", STARTED_BY)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_processes_that_are_not_one_for_each_device_are_refused(
+    launcher: str, devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would train by themselves, all into one directory."""
+    for name, value in STARTED_BY[launcher].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"train\.devices: found 3 processes") as caught:
+        create_trainer(TrainConfig(accelerator="cpu", devices=devices))
+    assert "train.devices=3" in caught.value.hint
+    assert create_trainer(TrainConfig(accelerator="cpu", devices=3)).world_size == 3
+
+
+def test_a_launcher_that_fails_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "3")
+    with pytest.raises(ConfigError, match="--ntasks-per-node=3"):
+        create_trainer(TrainConfig(accelerator="cpu"))
+
+
+def test_several_tasks_learn_on_several_devices(tmp_path: Path) -> None:
+    """A batch of one task leaves the encoders and heads of the others unused."""
+    tasks = {"signal": "tones", "echo": {"name": "echoes", "size": 40}}
+    model = {"width": 8, "depth": 1, "encoders": {"signal": "signal", "echo": "echo"}, "tasks": tasks}
+    train = {"epochs": 1, "batch_size": 8, "devices": 2, "accelerator": "cpu"}
+    config = tmp_path / "joint.yaml"
+    config.write_text(yaml.safe_dump({"model": model, "train": train}))
+    command = [
+        sys.executable,
+        "-m",
+        "itnet_registry",
+        "train",
+        str(config),
+        "--output",
+        str(tmp_path / "run"),
+        "--json",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 96 // 16 + 40 // 16
