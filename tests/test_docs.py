@@ -15,7 +15,7 @@ import pytest
 import itnet_core
 import itnet_registry
 import itnet_testing
-from itnet_registry.loading import HOOKS
+from itnet_registry.plugins.loading import HOOKS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from itnet_registry import Registry, Settings
-from itnet_registry.default import _registry
+from itnet_registry.api import _registry
 
 VARIABLES = ("ITNET_PLUGINS", "ITNET_DISABLE", "ITNET_PREFER", "ITNET_STRICT")
 COMPATIBLE = ("itnet-core>=0.1,<0.2",)
@@ -135,7 +135,7 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Garden]:
     root.mkdir()
     garden = Garden(root)
     monkeypatch.syspath_prepend(str(root))
-    monkeypatch.setattr("itnet_registry.discovery.distributions", garden.distributions)
+    monkeypatch.setattr("itnet_registry.plugins.discovery.distributions", garden.distributions)
     _registry.cache_clear()
     yield garden
     garden.forget()

@@ -20,7 +20,7 @@ def check_plugin(
     from dataclasses import asdict
 
     from itnet_registry.cli.output import print_json, print_line, print_table
-    from itnet_registry.config_file import load_config
+    from itnet_registry.config.files import load_config
     from itnet_testing.distribution import run_distribution
 
     found: dict[str, list[Any]] = {}

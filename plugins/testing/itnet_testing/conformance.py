@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from itnet_core import ComponentConfig, ConfigError
 from itnet_core.plugin.specs import Kind
 from itnet_registry import Registry
-from itnet_registry.components import Component
+from itnet_registry.plugins.components import Component
 
 C = TypeVar("C", bound=Callable[[Any], None])
 Status = Literal["passed", "failed", "failed as expected", "passed, but was expected to fail"]

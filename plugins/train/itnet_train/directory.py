@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from itnet_registry import load_config
-from itnet_registry.model_config import CompleteModelConfig
-from itnet_registry.yaml_text import to_yaml
+from itnet_registry.config.model_config import CompleteModelConfig
+from itnet_registry.config.yaml_text import to_yaml
 from itnet_train.config import FREE_ON_RESUME
 from itnet_train.errors import RunError
 from itnet_train.files import part_of, write

@@ -19,9 +19,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from itnet_core import ConfigError, ITNetError, ITNetModel, Split, Task
 from itnet_registry import create_model, load_model
-from itnet_registry.errors import ComponentError, refused_as
-from itnet_registry.needs import check_heads
-from itnet_registry.targets import one_line
+from itnet_registry.config.heads import check_heads
+from itnet_registry.errors import ComponentError, one_line, refused_as
 from itnet_train.config import TrainConfig
 from itnet_train.console import EpochLines, is_first_process, quiet, say
 from itnet_train.data import TaskData

@@ -1,0 +1,94 @@
+"""Plugins' evaluators take part in `auto` by their rank, and none of them breaks a model."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from itnet_registry.cli.app import app
+
+PLUGIN = """
+    @hookimpl
+    def itnet_register_components(api):
+        return [
+            ComponentSpec(kind="evaluator", name="fast", target="acme_sums.sums:Fast", summary="ones, up to 5 points"),
+            ComponentSpec(kind="evaluator", name="rough", target="acme_sums.sums:Rough", summary="by name alone"),
+            ComponentSpec(kind="evaluator", name="lost", target="acme_sums.sums:Lost", summary="not there"),
+            ComponentSpec(kind="evaluator", name="absent", target="acme_sums.sums:Fast", summary="it needs more",
+                          requires=("no-such-distribution",)),
+        ]
+"""
+SUMS = """
+    from itnet_core import Evaluator
+
+    class Fast(Evaluator):
+        rank = 10
+
+        def evaluates(self, kernel, query, key, values):
+            return kernel.normalization == "none"
+
+        def pays(self, kernel, query, key, values):
+            return key.positions.shape[1] <= 5
+
+        def __call__(self, kernel, query, key, values):
+            return values.new_ones(len(values), query.positions.shape[1], *values.shape[2:])
+
+    class Rough(Fast):
+        rank = None
+"""
+
+
+@pytest.fixture
+def registry(garden):
+    garden.plant("acme-sums", PLUGIN, modules={"sums": SUMS})
+    return garden.registry()
+
+
+def build(registry, **kernel):
+    kernel = {"name": "mlp", "heads": 2, **kernel}
+    encoder = {"name": "field", "channels": 8}
+    return registry.create_model(width=8, depth=1, encoder=encoder, heads={}, kernel=kernel)
+
+
+def chosen(model, points, caplog):
+    from itnet_core import Field
+
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, logger="itnet_core.operator.evaluators.auto"):
+        model.features(Field(torch.randn(2, points, 8), torch.rand(2, points, 4)))
+    return [record.getMessage().partition(" ")[0] for record in caplog.records]
+
+
+def test_auto_takes_the_first_that_can_and_pays(registry, caplog):
+    model = build(registry)
+    assert chosen(model, 5, caplog) == ["Fast"]
+    assert chosen(model, 6, caplog) == ["DenseEvaluator"]
+    assert chosen(build(registry, normalization="softmax"), 5, caplog) == ["DenseEvaluator"]
+    assert model.config["evaluator"] == {"name": "itnet-core/auto"}
+
+
+def test_an_evaluator_that_is_created_has_the_plugins_too(registry):
+    names = [type(each).__name__ for each in registry.create("evaluator", "auto").candidates]
+    assert names == ["Fast", "DenseEvaluator", "TiledEvaluator"]
+
+
+def test_one_that_fails_is_left_out_and_logged(registry, caplog):
+    build(registry)
+    said = [record.getMessage() for record in caplog.records if record.name == "itnet_registry.build.evaluators"]
+    assert len(said) == 2
+    assert "auto goes without acme-sums/absent" in said[0]
+    assert "no-such-distribution" in said[0]
+    assert "auto goes without acme-sums/lost" in said[1]
+
+
+def test_info_tells_the_order(registry):
+    done = CliRunner().invoke(app, ["info", "auto", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["candidates"]
+    assert [each["id"] for each in found] == ["acme-sums/fast", "itnet-core/dense", "itnet-core/tiled"]
+    assert [each["rank"] for each in found] == sorted(each["rank"] for each in found)
+    assert "acme-sums/fast" in CliRunner().invoke(app, ["info", "auto"]).stdout
