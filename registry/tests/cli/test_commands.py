@@ -115,10 +115,10 @@ def test_info(itnet):
     assert report["file"].endswith("itnet_toy/parts.py")
     assert report["distribution"] == "itnet-toy 1.0"
     assert report["fields"] == [
-        {"name": "channels", "type": "integer > 0", "required": False, "default": 3, "description": "of a picture."},
-        {"name": "bias", "type": "boolean", "required": False, "default": True, "description": "whether there is one."},
+        {"name": "channels", "type": "integer > 0", "required": False, "default": 3, "description": "Channels of an image."},
+        {"name": "bias", "type": "boolean", "required": False, "default": True, "description": "Whether the linear map has a bias."},
     ]
-    assert "whether there is one" in itnet("info", "pixels").stdout
+    assert "Whether the linear" in itnet("info", "pixels").stdout
     [classes] = answer(itnet("info", "classify", "--json"))["fields"]
     assert classes["required"] is True
 

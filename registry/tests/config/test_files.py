@@ -51,7 +51,7 @@ def test_what_a_merge_brings_may_be_overridden(tmp_path):
         ("run.yaml", "model: !!python/object/apply:os.system ['true']", "expected valid YAML"),
         ("run.yaml", "a: {}\n---\nb: {}", "expected valid YAML"),
         ("run.json", '{"model": ', "expected valid JSON"),
-        ("run.json", '{"model": {"dropout": NaN}}', "NaN is no JSON"),
+        ("run.json", '{"model": {"dropout": NaN}}', "NaN, which JSON does not have"),
         ("run.json", "[" * 100_000, "expected valid JSON"),
         ("run.yaml", "", "found nothing; expected sections by name"),
         ("run.yaml", "- model", "expected sections by name"),

@@ -141,7 +141,7 @@ def nested(levels: int) -> str:
         ("0x" + "f" * 5000, "a number of 5002 digits"),
         ("a: {b: 1, b: 2}", "the key 'b' twice, in line 1, column 11"),
         ("{<<: {a: 1}, <<: {b: 1}}", "the key '<<' twice"),
-        ("<<: 1", "<< before something else than a mapping"),
+        ("<<: 1", "<< before a value that is not a mapping"),
         ("? [1]\n: 2", "a key that is a mapping or a list"),
         ("a\n---\nb", "a second document"),
         ("a: b: c", "mapping values are not allowed here"),

@@ -84,7 +84,7 @@ def test_the_functions_of_the_package_use_one_registry(garden):
     assert "itnet-toy/pixels" in itnet_registry.available("encoder")
     assert itnet_registry.component("encoder", "pixels").id == "itnet-toy/pixels"
     assert itnet_registry.create("encoder", "pixels", dim=4).dim == 4
-    assert itnet_registry.api_registry() is itnet_registry.api_registry()
+    assert itnet_registry.default_registry() is itnet_registry.default_registry()
     model = itnet_registry.create_model("toy", encoder="pixels", heads={})
     assert model.config["encoders"]["image"]["name"] == "itnet-toy/pixels"
 

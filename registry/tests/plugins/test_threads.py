@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from itnet_registry import Registry, default
+from itnet_registry import Registry, api
 
 T = TypeVar("T")
 THREADS = 8
@@ -73,8 +73,8 @@ def test_all_have_one_registry(slow, monkeypatch):
             time.sleep(0.02)
             super().__init__()
 
-    monkeypatch.setattr(default, "Registry", Slow)
-    assert len(set(together(default.default_registry))) == 1
+    monkeypatch.setattr(api, "Registry", Slow)
+    assert len(set(together(api.default_registry))) == 1
 
 
 def test_all_learn_of_a_plugin_that_fails(slow):
