@@ -46,11 +46,10 @@ class MemoryLimit(TorchFunctionMode):
 
     Freed tensors stay counted: modules under construction keep nearly all their tensors.
 
-    >>> with MemoryLimit(2**20, "a limit of the example"):
+    >>> with MemoryLimit(2**20, "for this example"):  # doctest: +ELLIPSIS
     ...     torch.zeros(1000, 1000)
     Traceback (most recent call last):
-    itnet_core.plugin.errors.ConfigError: memory: found sizes that take 3.82 MB or more; expected at most 1 MB, a limit \
-    of the example. Look for a size with too many digits.
+    itnet_core.plugin.errors.ConfigError: memory: found sizes that take 3.82 MB or more; expected at most 1 MB, ...
 
     Args:
         limit: in bytes.

@@ -42,7 +42,8 @@ def check_agreement(registry: PluginRegistry, model: ITNetModel, config: Complet
     if wrong:
         raise CheckpointError(
             "ITNetModel.state_dict()",
-            found="; ".join(f"{name} {_describe(actual.get(name))}" for name in wrong[:3]) + ("; …" if wrong[3:] else ""),
+            found="; ".join(f"{name} {_describe(actual.get(name))}" for name in wrong[:3])
+            + ("; …" if wrong[3:] else ""),
             expected="as in its config, " + "; ".join(_describe(expected.get(name)) for name in wrong[:3]),
             hint="Change a model by replace_head and replace_operator, which change its config too.",
         )

@@ -30,8 +30,8 @@ from itnet_registry.errors import CheckpointError
 from itnet_registry.plugins.registry import PluginRegistry
 
 TIMES, SPARE = 8, 2**28
-"""A loaded model may take `TIMES` times the bytes of its weights, which may be of a shorter type, and `SPARE` bytes more
-for tensors that are not stored, so that a checkpoint cannot take an arbitrary amount of memory."""
+"""A loaded model may take `TIMES` times the bytes of its weights, which may be of a shorter type, and `SPARE` bytes
+more for tensors that are not stored, so that a checkpoint cannot take an arbitrary amount of memory."""
 
 
 def save_model(registry: PluginRegistry, model: ITNetModel, path: str | PathLike[str]) -> None:

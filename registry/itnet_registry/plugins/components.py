@@ -34,8 +34,8 @@ class Component(Declared[ComponentSpec]):
     >>> from itnet_registry import component
     >>> component("kernel", "mlp").id
     'itnet-core/mlp'
-    >>> component("kernel", "mlp").load()
-    <class 'itnet_core.operator.mlp.kernel.MLPKernel'>
+    >>> component("kernel", "mlp").load().__name__
+    'MLPKernel'
     """
 
     @property

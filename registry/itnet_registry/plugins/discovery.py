@@ -48,7 +48,7 @@ class Discovery:
     faults: tuple[Fault, ...]
     """Distributions whose metadata cannot be read."""
     shadowed: tuple[Source, ...]
-    """Plugins of further copies of a distribution that differ from the first copy on `sys.path`, which Python imports."""
+    """Plugins of further copies of a distribution that differ from the first on `sys.path`, which Python imports."""
 
 
 def discover(settings: Settings, installed: Iterable[Distribution] | None = None) -> Discovery:

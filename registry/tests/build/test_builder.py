@@ -1,21 +1,21 @@
 from __future__ import annotations
 
+from itnet_registry import Registry
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
 from itnet_core import ConfigError, ITNetModel
 from itnet_registry import ComponentError
 
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
+
 PRESETS = {"itnet-s": 22e6, "itnet-b": 86e6, "itnet-l": 307e6}
 
 
-@pytest.fixture
-def registry(garden):
-    garden.toy()
-    return garden.registry()
-
-
-def test_a_model_by_names(registry):
+def test_a_model_by_names(registry: Registry) -> None:
     model = registry.create_model("itnet-nano", encoder="pixels", head={"name": "classify", "classes": 3})
     assert isinstance(model, ITNetModel)
     assert model(torch.randn(2, 4, 4, 3)).shape == (2, 3)
@@ -23,7 +23,7 @@ def test_a_model_by_names(registry):
     assert model.trunk.blocks[0].operator.kernel is not model.trunk.blocks[1].operator.kernel
 
 
-def test_the_configuration_builds_the_model_again(registry):
+def test_the_configuration_builds_the_model_again(registry: Registry) -> None:
     model = registry.create_model("toy", encoder="pixels", task="stripes")
     torch.manual_seed(0)
     first = registry.create_model(**model.config)
@@ -35,7 +35,7 @@ def test_the_configuration_builds_the_model_again(registry):
         assert torch.equal(one, two)
 
 
-def test_several_modalities_share_the_trunk(registry):
+def test_several_modalities_share_the_trunk(registry: Registry) -> None:
     model = registry.create_model(
         "toy", encoders={"image": "pixels", "text": "letters"}, heads={"image": "regress", "text": "regress"}
     )
@@ -43,18 +43,18 @@ def test_several_modalities_share_the_trunk(registry):
     assert model(torch.zeros(2, 5, dtype=torch.long), "text").shape == (2, 1)
 
 
-def test_a_model_without_heads_gives_features(registry):
+def test_a_model_without_heads_gives_features(registry: Registry) -> None:
     model = registry.create_model("toy", encoder="pixels", heads={})
     assert model.features(torch.randn(2, 4, 4, 3)).values.shape == (2, 16, 8)
 
 
-def test_widths_and_heads_that_do_not_fit_have_their_place(registry):
+def test_widths_and_heads_that_do_not_fit_have_their_place(registry: Registry) -> None:
     with pytest.raises(ConfigError, match=r"^model\.kernel: found dim 64 with 7 heads"):
         registry.create_model("itnet-nano", encoder="pixels", heads={}, kernel={"heads": 7})
 
 
 @pytest.mark.parametrize("failure", ["RuntimeError", "SystemExit"])
-def test_a_component_that_fails_has_its_place_and_owner(garden, failure):
+def test_a_component_that_fails_has_its_place_and_owner(garden: Garden, failure: str) -> None:
     garden.toy()
     parts = f"""
     from itnet_core import MLPKernel
@@ -70,7 +70,7 @@ def test_a_component_that_fails_has_its_place_and_owner(garden, failure):
 
 
 @pytest.mark.parametrize(("preset", "parameters"), PRESETS.items())
-def test_the_presets_have_the_papers_sizes(registry, preset, parameters):
+def test_the_presets_have_the_papers_sizes(registry: Registry, preset: str, parameters: float) -> None:
     """On the meta device: shapes alone, no memory."""
     with torch.device("meta"):
         model = registry.create_model(preset, encoder="pixels", head={"name": "classify", "classes": 1000})

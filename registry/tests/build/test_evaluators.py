@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+from itnet_registry import Registry
+from typing import TYPE_CHECKING
+
 import json
 import logging
 
@@ -10,6 +14,9 @@ import torch
 from typer.testing import CliRunner
 
 from itnet_registry.cli.app import app
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 PLUGIN = """
     @hookimpl
@@ -43,18 +50,18 @@ SUMS = """
 
 
 @pytest.fixture
-def registry(garden):
+def registry(garden: Garden) -> Registry:
     garden.plant("acme-sums", PLUGIN, modules={"sums": SUMS})
     return garden.registry()
 
 
-def build(registry, **kernel):
+def build(registry: Registry, **kernel: Any) -> Any:
     kernel = {"name": "mlp", "heads": 2, **kernel}
     encoder = {"name": "field", "channels": 8}
     return registry.create_model(width=8, depth=1, encoder=encoder, heads={}, kernel=kernel)
 
 
-def chosen(model, points, caplog):
+def chosen(model: Any, points: int, caplog: pytest.LogCaptureFixture) -> list[str]:
     from itnet_core import Field
 
     caplog.clear()
@@ -63,7 +70,7 @@ def chosen(model, points, caplog):
     return [record.getMessage().partition(" ")[0] for record in caplog.records]
 
 
-def test_auto_takes_the_first_that_can_and_pays(registry, caplog):
+def test_auto_takes_the_first_that_can_and_pays(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     model = build(registry)
     assert chosen(model, 5, caplog) == ["Fast"]
     assert chosen(model, 6, caplog) == ["DenseEvaluator"]
@@ -71,12 +78,12 @@ def test_auto_takes_the_first_that_can_and_pays(registry, caplog):
     assert model.config["evaluator"] == {"name": "itnet-core/auto"}
 
 
-def test_an_evaluator_that_is_created_has_the_plugins_too(registry):
+def test_an_evaluator_that_is_created_has_the_plugins_too(registry: Registry) -> None:
     names = [type(each).__name__ for each in registry.create("evaluator", "auto").candidates]
     assert names == ["Fast", "DenseEvaluator", "TiledEvaluator"]
 
 
-def test_one_that_fails_is_left_out_and_logged(registry, caplog):
+def test_one_that_fails_is_left_out_and_logged(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     build(registry)
     said = [record.getMessage() for record in caplog.records if record.name == "itnet_registry.build.evaluators"]
     assert len(said) == 2
@@ -85,7 +92,7 @@ def test_one_that_fails_is_left_out_and_logged(registry, caplog):
     assert "auto goes without acme-sums/lost" in said[1]
 
 
-def test_info_tells_the_order(registry):
+def test_info_tells_the_order(registry: Registry) -> None:
     done = CliRunner().invoke(app, ["info", "auto", "--json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)["candidates"]

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from itnet_registry import Registry
+from typing import TYPE_CHECKING
+
 import json
 import tracemalloc
 
@@ -12,14 +18,11 @@ from itnet_registry import CheckpointError
 from itnet_registry.checkpoints.manifest import MAX_BYTES
 from itnet_registry.build.memory import FACTORIES, OVERHEAD, MemoryLimit
 
-
-@pytest.fixture
-def registry(garden):
-    garden.toy()
-    return garden.registry()
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 
-def test_what_fits_is_made_and_counted():
+def test_what_fits_is_made_and_counted() -> None:
     torch.manual_seed(0)
     expected = nn.Linear(10, 5).weight
     torch.manual_seed(0)
@@ -29,7 +32,7 @@ def test_what_fits_is_made_and_counted():
     assert torch.equal(found, expected)
 
 
-def test_what_does_not_fit_is_refused_before_it_is_there():
+def test_what_does_not_fit_is_refused_before_it_is_there() -> None:
     with MemoryLimit(2**20, "a test"), pytest.raises(ConfigError, match="3.64 TB or more"):
         torch.zeros(10**6, 10**6)
     with MemoryLimit(2**20, "a test"), pytest.raises(ConfigError, match="cannot be made"):
@@ -37,7 +40,7 @@ def test_what_does_not_fit_is_refused_before_it_is_there():
 
 
 @pytest.mark.parametrize("factory", sorted(FACTORIES, key=lambda f: f.__name__), ids=lambda f: f.__name__)
-def test_every_factory_is_counted(factory):
+def test_every_factory_is_counted(factory: Callable[..., Any]) -> None:
     arguments = {
         torch.arange: (2**20,),
         torch.eye: (2**10, 2**10),
@@ -63,14 +66,14 @@ def test_every_factory_is_counted(factory):
         ({"kernel": {"name": "mlp", "heads": 10**12}}, "model.kernel"),
     ],
 )
-def test_a_configuration_of_absurd_size_is_refused(registry, override, place):
+def test_a_configuration_of_absurd_size_is_refused(registry: Registry, override: dict[str, Any], place: str) -> None:
     with pytest.raises(ConfigError, match="this machine's memory") as caught:
         registry.create_model("toy", encoder="pixels", heads={}, **override)
     assert str(caught.value).startswith(place)
 
 
 @pytest.mark.parametrize("change", [{"depth": 10**9}, {"depth": 10**5}, {"width": 2**14}, {"ffn_ratio": 1e9}])
-def test_a_checkpoint_takes_no_more_memory_than_its_weights_explain(registry, tmp_path, change):
+def test_a_checkpoint_takes_no_more_memory_than_its_weights_explain(registry: Registry, tmp_path: Path, change: dict[str, Any]) -> None:
     model = registry.create_model("toy", encoder="pixels", heads={})
     registry.save_model(model, tmp_path / "c")
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
@@ -80,7 +83,7 @@ def test_a_checkpoint_takes_no_more_memory_than_its_weights_explain(registry, tm
         registry.load_model(tmp_path / "c")
 
 
-def test_a_manifest_of_absurd_size_is_not_read(registry, tmp_path):
+def test_a_manifest_of_absurd_size_is_not_read(registry: Registry, tmp_path: Path) -> None:
     model = registry.create_model("toy", encoder="pixels", heads={})
     registry.save_model(model, tmp_path / "c")
     with (tmp_path / "c" / "itnet.json").open("r+b") as file:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,13 +15,13 @@ FIELD = {"name": "itnet-core/field", "channels": 3}
 
 
 @pytest.fixture
-def model():
+def model() -> Any:
     torch.manual_seed(0)
     head = {"name": "classify", "classes": 2}
     return create_model(width=8, depth=2, encoder=FIELD, head=head, kernel={"heads": 2}).double().eval()
 
 
-def saved(model, path):
+def saved(model: Any, path: Path) -> Any:
     save_model(model, path)
     again = load_model(path)
     assert again.config == model.config
@@ -26,7 +29,7 @@ def saved(model, path):
     return again
 
 
-def test_a_head_for_other_classes(model, tmp_path):
+def test_a_head_for_other_classes(model: Any, tmp_path: Path) -> None:
     others = {name: each.clone() for name, each in model.state_dict().items() if not name.startswith("heads")}
     replace_head(model, {"classes": 5})
     assert model.config["heads"]["field"] == {"name": "itnet-core/classify", "classes": 5}
@@ -36,14 +39,14 @@ def test_a_head_for_other_classes(model, tmp_path):
     saved(model, tmp_path / "c")
 
 
-def test_another_head_and_a_head_where_there_was_none(tmp_path):
+def test_another_head_and_a_head_where_there_was_none(tmp_path: Path) -> None:
     model = create_model(width=8, depth=1, encoder=FIELD, heads={})
     replace_head(model, {"name": "regress", "outputs": 3}, "field")
     assert model.config["heads"] == {"field": {"name": "itnet-core/regress", "outputs": 3}}
     saved(model, tmp_path / "c")
 
 
-def test_another_kernel(model, tmp_path):
+def test_another_kernel(model: Any, tmp_path: Path) -> None:
     maps = model.trunk.blocks[0].operator.value.state_dict()
     replace_operator(model, kernel={"name": "mlp", "heads": 4, "hidden": 5})
     assert [block.operator.kernel.heads for block in model.trunk.blocks] == [4, 4]
@@ -53,7 +56,7 @@ def test_another_kernel(model, tmp_path):
     assert maps.keys() == model.trunk.blocks[0].operator.value.state_dict().keys()
 
 
-def test_what_an_operator_has_learned_stays_where_its_shapes_do(model, tmp_path):
+def test_what_an_operator_has_learned_stays_where_its_shapes_do(model: Any, tmp_path: Path) -> None:
     before = {name: each.clone() for name, each in model.state_dict().items()}
     replace_operator(model, kernel={"support": {"radius": 0.5}}, evaluator="dense")
     assert model.trunk.blocks[1].operator.kernel.support.radius == 0.5
@@ -63,7 +66,7 @@ def test_what_an_operator_has_learned_stays_where_its_shapes_do(model, tmp_path)
     saved(model, tmp_path / "c")
 
 
-def test_what_cannot_be_is_refused_and_changes_nothing(model):
+def test_what_cannot_be_is_refused_and_changes_nothing(model: Any) -> None:
     config, state = model.config, {name: each.clone() for name, each in model.state_dict().items()}
     with pytest.raises(UnknownNameError, match="found 'clasify'"):
         replace_head(model, "clasify")

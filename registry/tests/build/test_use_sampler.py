@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,14 +15,14 @@ LEARNED = {"name": "itnet-samplers/monte-carlo", "points": 5, "proposal": "learn
 
 
 @pytest.fixture
-def model():
+def model() -> Any:
     pytest.importorskip("itnet_samplers")
     torch.manual_seed(0)
     encoder = {"name": "itnet-core/field", "channels": 3}
     return create_model(width=8, depth=2, encoder=encoder, heads={}, kernel={"heads": 2}, sampler=LEARNED).eval()
 
 
-def test_all_operators_have_it_and_the_checkpoint_says_so(model, tmp_path):
+def test_all_operators_have_it_and_the_checkpoint_says_so(model: Any, tmp_path: Path) -> None:
     use_sampler(model, "full")
     assert all(isinstance(block.operator.sampler, FullSampler) for block in model.trunk.blocks)
     save_model(model, tmp_path / "model")
@@ -28,7 +31,7 @@ def test_all_operators_have_it_and_the_checkpoint_says_so(model, tmp_path):
     assert again.state_dict().keys() == model.state_dict().keys()
 
 
-def test_options_are_laid_over_those_there_and_what_was_learned_is_kept(model):
+def test_options_are_laid_over_those_there_and_what_was_learned_is_kept(model: Any) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     use_sampler(model, {"name": "monte-carlo", "points": 7})
     sampler = model.trunk.blocks[1].operator.sampler
@@ -37,7 +40,7 @@ def test_options_are_laid_over_those_there_and_what_was_learned_is_kept(model):
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
-def test_what_cannot_be_is_refused_and_changes_nothing(model):
+def test_what_cannot_be_is_refused_and_changes_nothing(model: Any) -> None:
     config = model.config
     with pytest.raises(UnknownNameError, match="found 'ful'"):
         use_sampler(model, "ful")

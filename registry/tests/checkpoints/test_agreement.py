@@ -2,82 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import pytest
 import torch
 from torch import nn
 
-from itnet_core import DenseEvaluator, FullSampler, MLPKernel, Sampler
+from itnet_core import DenseEvaluator, Field, FullSampler, MLPKernel, Sampler
 from itnet_core.models.head import ClassificationHead
-from itnet_registry import CheckpointError
+from itnet_registry import CheckpointError, Registry
 
-
-@pytest.fixture
-def registry(garden):
-    garden.toy()
-    return garden.registry()
-
-
-@pytest.fixture
-def model(registry):
-    return registry.create_model("toy", encoder="pixels", task="stripes", depth=2, kernel="mlp", width=16)
+if TYPE_CHECKING:
+    pass
 
 
 class Halves(Sampler):
     """No sampler of any plugin."""
 
-    def forward(self, query, key):
+    def forward(self, query: Field, key: Field) -> Field:
         return key
 
 
-def another_head(model):
+def another_head(model: Any) -> None:
     model.heads["image"] = ClassificationHead(16, classes=5)
 
 
-def a_head_of_another_width(model):
+def a_head_of_another_width(model: Any) -> None:
     model.heads["image"].linear = nn.Linear(16, 7)
 
 
-def a_head_that_is_none(model):
+def a_head_that_is_none(model: Any) -> None:
     model.heads["image"] = nn.Linear(16, 2)
 
 
-def no_head(model):
+def no_head(model: Any) -> None:
     del model.heads["image"]
 
 
-def one_more_head(model):
+def one_more_head(model: Any) -> None:
     model.heads["text"] = ClassificationHead(16, classes=2)
 
 
-def another_kernel_in_one_block(model):
+def another_kernel_in_one_block(model: Any) -> None:
     model.trunk.blocks[1].operator.kernel = MLPKernel(16, heads=2)
 
 
-def another_sampler(model):
+def another_sampler(model: Any) -> None:
     model.trunk.blocks[0].operator.sampler = Halves(16)
 
 
-def another_encoder(model):
+def another_encoder(model: Any) -> None:
     model.encoders["image"] = type(model.encoders["image"])(16, channels=1, bias=False)
 
 
-def one_more_block(model):
+def one_more_block(model: Any) -> None:
     model.trunk.blocks.append(model.trunk.blocks[0])
 
 
-def one_block_less(model):
+def one_block_less(model: Any) -> None:
     del model.trunk.blocks[1]
 
 
-def a_buffer(model):
+def a_buffer(model: Any) -> None:
     model.register_buffer("seen", torch.zeros(3))
 
 
-def a_wrapped_trunk(model):
+def a_wrapped_trunk(model: Any) -> None:
     model.trunk.norm = nn.Sequential(model.trunk.norm)
 
 
-def another_configuration(model):
+def another_configuration(model: Any) -> None:
     model.config = {**model.config, "ffn_ratio": 2.0}
 
 
@@ -99,7 +95,9 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_a_model_that_was_changed_beside_its_configuration_is_not_saved(registry, model, tmp_path, change):
+def test_a_model_that_was_changed_beside_its_configuration_is_not_saved(
+    registry: Registry, model: Any, tmp_path: Path, change: Callable[[Any], None]
+) -> None:
     registry.save_model(model, tmp_path / "c")
     before = (tmp_path / "c" / "itnet.json").read_bytes()
     change(model)
@@ -110,7 +108,7 @@ def test_a_model_that_was_changed_beside_its_configuration_is_not_saved(registry
     registry.load_model(tmp_path / "c")
 
 
-def test_another_evaluator_computes_the_same(registry, model, tmp_path):
+def test_another_evaluator_computes_the_same(registry: Registry, model: Any, tmp_path: Path) -> None:
     for block in model.trunk.blocks:
         block.operator.evaluator = DenseEvaluator()
         block.operator.sampler = FullSampler(16)
@@ -118,7 +116,7 @@ def test_another_evaluator_computes_the_same(registry, model, tmp_path):
     assert registry.load_model(tmp_path / "c").config == model.config
 
 
-def test_saving_draws_no_random_numbers(registry, model, tmp_path):
+def test_saving_draws_no_random_numbers(registry: Registry, model: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)

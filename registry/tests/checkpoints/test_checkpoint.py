@@ -1,41 +1,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from itnet_core import ITNetError, ITNetModel
-from itnet_registry import CheckpointError
+from itnet_registry import CheckpointError, Registry
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 PICTURES = torch.linspace(-1, 1, 2 * 4 * 4).reshape(2, 4, 4, 1)
 
 
-@pytest.fixture
-def registry(garden):
-    garden.toy()
-    return garden.registry()
-
-
-@pytest.fixture
-def model(registry):
-    torch.manual_seed(0)
-    return registry.create_model("toy", encoder="pixels", task="stripes")
-
-
-def names(folder):
+def names(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.iterdir())
 
 
-def same(one, two):
+def same(one: Any, two: Any) -> bool:
     first, second = one.state_dict(), two.state_dict()
     return first.keys() == second.keys() and all(
         torch.equal(first[name], second[name]) and first[name].dtype == second[name].dtype for name in first
     )
 
 
-def test_what_is_loaded_is_what_was_saved_bit_by_bit(registry, model, tmp_path):
+def test_what_is_loaded_is_what_was_saved_bit_by_bit(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "a" / "checkpoint")
     loaded = registry.load_model(str(tmp_path / "a" / "checkpoint"))
     assert same(model, loaded)
@@ -48,12 +41,12 @@ def test_what_is_loaded_is_what_was_saved_bit_by_bit(registry, model, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_types_are_kept(registry, model, tmp_path, dtype):
+def test_types_are_kept(registry: Registry, model: Any, tmp_path: Path, dtype: torch.dtype) -> None:
     registry.save_model(model.to(dtype), tmp_path / "c")
     assert same(model, registry.load_model(tmp_path / "c"))
 
 
-def test_tied_weights_stay_tied(garden, tmp_path):
+def test_tied_weights_stay_tied(garden: Garden, tmp_path: Path) -> None:
     parts = """
     from itnet_toy.parts import Pixels
     class Tied(Pixels):
@@ -80,7 +73,7 @@ def test_tied_weights_stay_tied(garden, tmp_path):
     assert loaded.encoders["image"].again.weight is loaded.encoders["image"].linear.weight
 
 
-def test_the_manifest_says_where_everything_came_from(registry, model, tmp_path):
+def test_the_manifest_says_where_everything_came_from(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "c")
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
     assert manifest["format"] == 1
@@ -102,7 +95,7 @@ def test_the_manifest_says_where_everything_came_from(registry, model, tmp_path)
     }
 
 
-def test_a_checkpoint_is_replaced(registry, model, tmp_path):
+def test_a_checkpoint_is_replaced(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "c")
     torch.nn.init.zeros_(model.heads["image"].linear.weight)
     registry.save_model(model, tmp_path / "c")
@@ -110,7 +103,7 @@ def test_a_checkpoint_is_replaced(registry, model, tmp_path):
     assert names(tmp_path) == ["c", "site"]
 
 
-def test_a_link_to_a_checkpoint_stays_a_link(registry, model, tmp_path):
+def test_a_link_to_a_checkpoint_stays_a_link(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "c")
     (tmp_path / "link").symlink_to(tmp_path / "c")
     registry.save_model(model, tmp_path / "link")
@@ -120,10 +113,12 @@ def test_a_link_to_a_checkpoint_stays_a_link(registry, model, tmp_path):
 
 @pytest.mark.parametrize("moment", ["save_weights", "_sha256", "_sync"])
 @pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_save_that_fails_loses_nothing(registry, model, tmp_path, monkeypatch, moment, failure):
+def test_a_save_that_fails_loses_nothing(
+    registry: Registry, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, failure: BaseException
+) -> None:
     registry.save_model(model, tmp_path / "c")
 
-    def fail(*arguments, **options):
+    def fail(*arguments: Any, **options: Any) -> None:
         raise failure
 
     with monkeypatch.context() as patch:
@@ -134,11 +129,13 @@ def test_a_save_that_fails_loses_nothing(registry, model, tmp_path, monkeypatch,
     assert same(model, registry.load_model(tmp_path / "c"))
 
 
-def test_a_rename_that_fails_puts_the_old_one_back(registry, model, tmp_path, monkeypatch):
+def test_a_rename_that_fails_puts_the_old_one_back(
+    registry: Registry, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry.save_model(model, tmp_path / "c")
     rename = Path.rename
 
-    def fail_to_place(path, target):
+    def fail_to_place(path: Path, target: Path) -> Path:
         if path.suffix == ".part":
             raise OSError("no room")
         return rename(path, target)
@@ -151,14 +148,14 @@ def test_a_rename_that_fails_puts_the_old_one_back(registry, model, tmp_path, mo
     assert same(model, registry.load_model(tmp_path / "c"))
 
 
-def test_a_save_that_was_cut_off_says_where_the_old_one_is(registry, model, tmp_path):
+def test_a_save_that_was_cut_off_says_where_the_old_one_is(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "c")
     (tmp_path / "c").rename(tmp_path / ".c.previous")
     with pytest.raises(CheckpointError, match=r"rename .*\.c\.previous to get the last checkpoint back"):
         registry.load_model(tmp_path / "c")
 
 
-def test_nothing_but_a_checkpoint_is_replaced(registry, model, tmp_path):
+def test_nothing_but_a_checkpoint_is_replaced(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "c")
     (tmp_path / "c" / "notes.txt").write_text("mine")
     with pytest.raises(CheckpointError, match=r"found a directory that holds notes\.txt"):
@@ -172,7 +169,7 @@ def test_nothing_but_a_checkpoint_is_replaced(registry, model, tmp_path):
     assert same(model, registry.load_model(tmp_path / "empty"))
 
 
-def test_a_model_without_a_configuration_is_refused(registry, model, tmp_path):
+def test_a_model_without_a_configuration_is_refused(registry: Registry, model: Any, tmp_path: Path) -> None:
     by_hand = ITNetModel(dict(model.encoders), model.trunk, dict(model.heads))
     with pytest.raises(CheckpointError, match=r"ITNetModel\.config: found None"):
         registry.save_model(by_hand, tmp_path / "c")
@@ -183,7 +180,7 @@ def test_a_model_without_a_configuration_is_refused(registry, model, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:TypedStorage")  # safetensors looks at a sparse tensor's storage
-def test_weights_that_cannot_be_stored_are_refused(registry, model, tmp_path):
+def test_weights_that_cannot_be_stored_are_refused(registry: Registry, model: Any, tmp_path: Path) -> None:
     linear = model.heads["image"].linear
     linear.weight = torch.nn.Parameter(linear.weight.detach().to_sparse())
     with pytest.raises(CheckpointError, match="expected weights that safetensors can store"):
@@ -191,32 +188,34 @@ def test_weights_that_cannot_be_stored_are_refused(registry, model, tmp_path):
     assert names(tmp_path) == ["site"]
 
 
-def change(path, at=-1):
+def change(path: Path, at: int = -1) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)
 
 
-def truncate(path):
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
 
 
 @pytest.mark.parametrize("harm", [change, truncate])
-def test_weights_that_were_changed_are_refused(registry, model, tmp_path, harm):
+def test_weights_that_were_changed_are_refused(
+    registry: Registry, model: Any, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
     registry.save_model(model, tmp_path / "c")
     harm(tmp_path / "c" / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"model\.safetensors: found sha256 .*truncated or was changed"):
         registry.load_model(tmp_path / "c")
 
 
-def test_a_truncated_manifest_is_refused(registry, model, tmp_path):
+def test_a_truncated_manifest_is_refused(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "c")
     truncate(tmp_path / "c" / "itnet.json")
     with pytest.raises(CheckpointError, match=r"itnet\.json: found invalid JSON"):
         registry.load_model(tmp_path / "c")
 
 
-def test_what_is_missing_is_named(registry, model, tmp_path):
+def test_what_is_missing_is_named(registry: Registry, model: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"found nothing; expected a directory with itnet\.json and model\.safet"):
         registry.load_model(tmp_path / "c")
     for name in ("itnet.json", "model.safetensors"):
@@ -228,7 +227,7 @@ def test_what_is_missing_is_named(registry, model, tmp_path):
         registry.load_model(tmp_path / "c" / "itnet.json")
 
 
-def test_weights_of_another_model_are_refused(registry, model, tmp_path):
+def test_weights_of_another_model_are_refused(registry: Registry, model: Any, tmp_path: Path) -> None:
     """A plugin that changes its modules but not its config_version: names and shapes are compared strictly."""
     import hashlib
 
@@ -244,7 +243,9 @@ def test_weights_of_another_model_are_refused(registry, model, tmp_path):
         registry.load_model(tmp_path / "c")
 
 
-def test_loading_needs_nothing_of_the_process_that_saved(garden, model, registry, tmp_path):
+def test_loading_needs_nothing_of_the_process_that_saved(
+    garden: Garden, model: Any, registry: Registry, tmp_path: Path
+) -> None:
     registry.save_model(model, tmp_path / "c")
     torch.save(PICTURES, tmp_path / "pictures.pt")
     code = f"""
@@ -274,7 +275,9 @@ print(model(torch.load({str(tmp_path / "pictures.pt")!r}, weights_only=True)).to
     ],
     ids=str,
 )
-def test_a_record_can_name_nothing_but_a_component_of_a_distribution(registry, model, tmp_path, record):
+def test_a_record_can_name_nothing_but_a_component_of_a_distribution(
+    registry: Registry, model: Any, tmp_path: Path, record: dict[str, Any]
+) -> None:
     """Of records, commands are made that people paste into a shell."""
     registry.save_model(model, tmp_path / "c")
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
@@ -286,7 +289,7 @@ def test_a_record_can_name_nothing_but_a_component_of_a_distribution(registry, m
     assert "components" in str(caught.value)
 
 
-def test_a_manifest_that_is_nested_without_end_is_refused(registry, model, tmp_path):
+def test_a_manifest_that_is_nested_without_end_is_refused(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "c")
     (tmp_path / "c" / "itnet.json").write_text("[" * 100_000)
     with pytest.raises(CheckpointError, match="invalid JSON"):
@@ -302,7 +305,9 @@ def test_a_manifest_that_is_nested_without_end_is_refused(registry, model, tmp_p
         ("a.b", "records that differ"),  # a dot parts the path of a record
     ],
 )
-def test_a_modality_that_cannot_be_a_modules_name_is_refused(registry, model, tmp_path, modality, told):
+def test_a_modality_that_cannot_be_a_modules_name_is_refused(
+    registry: Registry, model: Any, tmp_path: Path, modality: str, told: str
+) -> None:
     registry.save_model(model, tmp_path / "c")
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
     for part in ("encoders", "heads", "tasks"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,21 +27,21 @@ while True:
 """
 
 
-def folder(path, text):
+def folder(path: Path, text: str) -> Path:
     path.mkdir()
     (path / "a").write_text(text)
     return path
 
 
 @pytest.fixture(params=["exchange", "two renames"])
-def way(request, monkeypatch):
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "two renames":
         monkeypatch.setattr(exchange, "_exchanger", lambda: None)
     return request.param
 
 
 @pytest.mark.parametrize("there", ["nothing", "an empty folder", "a folder"])
-def test_the_new_folder_has_the_name(tmp_path, way, there):
+def test_the_new_folder_has_the_name(tmp_path: Path, way: str, there: str) -> None:
     if there == "an empty folder":
         (tmp_path / "c").mkdir()
     elif there == "a folder":
@@ -50,7 +51,7 @@ def test_the_new_folder_has_the_name(tmp_path, way, there):
     assert {each.name for each in tmp_path.iterdir()} <= {"c", "new"}
 
 
-def test_a_system_that_refuses_leaves_both(tmp_path, way):
+def test_a_system_that_refuses_leaves_both(tmp_path: Path, way: str) -> None:
     folder(tmp_path / "c", "old")
     with pytest.raises(FileNotFoundError):
         exchange.replace_directory(tmp_path / "not there", tmp_path / "c")
@@ -58,7 +59,7 @@ def test_a_system_that_refuses_leaves_both(tmp_path, way):
 
 
 @pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="names cannot be exchanged at once")
-def test_one_is_there_at_every_moment_and_after_every_kill(tmp_path):
+def test_one_is_there_at_every_moment_and_after_every_kill(tmp_path: Path) -> None:
     path = folder(tmp_path / "c", "0")
     (path / "b").write_text("0")
     for _ in range(3):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +26,7 @@ CONFIG = {
 }
 
 
-def record(kind, name):
+def record(kind: str, name: str) -> dict[str, Any]:
     distribution = name.partition("/")[0]
     return {"kind": kind, "name": name, "distribution": distribution, "version": "1.0", "config_version": 1}
 
@@ -43,25 +45,25 @@ MANIFEST = {
 }
 
 
-def read(tmp_path, **changes):
+def read(tmp_path: Path, **changes: Any) -> Manifest:
     path = tmp_path / "itnet.json"
     path.write_text(json.dumps({**MANIFEST, **changes}))
     return Manifest.read(path)
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_what_is_written_is_read(tmp_path: Path) -> None:
     manifest = read(tmp_path)
     manifest.write(tmp_path / "again.json")
     assert Manifest.read(tmp_path / "again.json") == manifest
     assert json.loads((tmp_path / "again.json").read_text()) == MANIFEST
 
 
-def test_one_from_before_there_were_positions_and_scan_orders_has_none(tmp_path):
+def test_one_from_before_there_were_positions_and_scan_orders_has_none(tmp_path: Path) -> None:
     before = {name: value for name, value in CONFIG.items() if name not in ("position", "scan")}
     assert read(tmp_path, config=before) == read(tmp_path)
 
 
-def test_a_newer_format_says_what_to_upgrade(tmp_path):
+def test_a_newer_format_says_what_to_upgrade(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"found checkpoint format 2; expected format 1.*--upgrade itnet-registry"
     ):
@@ -69,7 +71,7 @@ def test_a_newer_format_says_what_to_upgrade(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [{"format": None}, {"format": "1"}, {"format": 0}])
-def test_an_unknown_format(tmp_path, changes):
+def test_an_unknown_format(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match="found checkpoint format"):
         read(tmp_path, **changes)
 
@@ -83,7 +85,7 @@ def test_an_unknown_format(tmp_path, changes):
         ({"extra": 1}, "extra"),
     ],
 )
-def test_what_does_not_fit_has_its_place(tmp_path, changes, place):
+def test_what_does_not_fit_has_its_place(tmp_path: Path, changes: dict[str, Any], place: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         read(tmp_path, **changes)
     assert caught.value.place == f"{tmp_path / 'itnet.json'}.{place}"
@@ -97,18 +99,18 @@ def test_what_does_not_fit_has_its_place(tmp_path, changes, place):
         ({"heads.image": record("head", "itnet-core/classify")}, "heads.image"),
     ],
 )
-def test_records_and_configuration_agree(tmp_path, components, where):
+def test_records_and_configuration_agree(tmp_path: Path, components: dict[str, Any], where: str) -> None:
     with pytest.raises(CheckpointError, match=f"found records that differ from config at {where};"):
         read(tmp_path, components={**MANIFEST["components"], **components})
 
 
-def test_not_even_a_mapping(tmp_path):
+def test_not_even_a_mapping(tmp_path: Path) -> None:
     (tmp_path / "itnet.json").write_text("[1]")
     with pytest.raises(CheckpointError, match="found checkpoint format None"):
         Manifest.read(tmp_path / "itnet.json")
 
 
-def test_numbers_that_json_has_not_are_refused(tmp_path):
+def test_numbers_that_json_has_not_are_refused(tmp_path: Path) -> None:
     config = {**CONFIG, "kernel": {"name": "itnet-core/mlp", "scale": math.inf}}
     with pytest.raises(ValueError, match="not JSON compliant"):
         Manifest(**{**MANIFEST, "config": config}).write(tmp_path / "again.json")

@@ -6,32 +6,40 @@ import errno
 import json
 import os
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import itnet_core
 import itnet_registry
 from itnet_registry.cli.app import app
 
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
+
+Itnet = Callable[..., Result]
+
 
 @pytest.fixture
-def itnet(garden):
+def itnet(garden: Garden) -> Itnet:
     garden.toy()
 
-    def run(*arguments):
+    def run(*arguments: object) -> Result:
         garden.forget()
         return CliRunner().invoke(app, [str(each) for each in arguments])
 
     return run
 
 
-def answer(result, code=0):
+def answer(result: Result, code: int = 0) -> Any:
     assert result.exit_code == code, result.output
     return json.loads(result.stdout)
 
 
-def refused(result, code=2):
+def refused(result: Result, code: int = 2) -> str:
     assert result.exit_code == code, result.output
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
@@ -39,14 +47,14 @@ def refused(result, code=2):
     return result.stderr
 
 
-def test_version(itnet):
+def test_version(itnet: Itnet) -> None:
     expected = (
         f"itnet-registry {itnet_registry.__version__}, itnet-core {itnet_core.__version__}, API {itnet_core.API}\n"
     )
     assert itnet("--version").stdout == expected
 
 
-def test_list(itnet):
+def test_list(itnet: Itnet) -> None:
     report = answer(itnet("list", "--json"))
     [pixels] = [each for each in report["components"] if each["id"] == "itnet-toy/pixels"]
     assert pixels == {
@@ -67,14 +75,16 @@ def test_list(itnet):
     assert "itnet-toy/pixels" in itnet("list").stdout
 
 
-def test_list_of_a_kind(itnet):
+def test_list_of_a_kind(itnet: Itnet) -> None:
     report = answer(itnet("list", "--kind", "task", "--json"))
     assert [each["name"] for each in report["components"]] == ["stripes", "vowels"]
     assert "presets" not in report
     assert "kind: found 'tsak'" in refused(itnet("list", "--kind", "tsak"))
 
 
-def test_list_shows_quarantined_and_left_out_plugins(itnet, garden, monkeypatch):
+def test_list_shows_quarantined_and_left_out_plugins(
+    itnet: Itnet, garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
     garden.plant("acme-bad", "raise RuntimeError('no luck [red]')")
     garden.plant("acme-out")
     monkeypatch.setenv("ITNET_DISABLE", "acme-out")
@@ -86,7 +96,7 @@ def test_list_shows_quarantined_and_left_out_plugins(itnet, garden, monkeypatch)
     assert "acme-out" in shown
 
 
-def test_list_by_metadata(itnet, garden):
+def test_list_by_metadata(itnet: Itnet, garden: Garden) -> None:
     garden.plant("acme-bad", "raise RuntimeError('imported')")
     garden.plant("acme-old", requires=("itnet-core<0.1",))
     report = answer(itnet("list", "--metadata-only", "--json"))
@@ -95,7 +105,7 @@ def test_list_by_metadata(itnet, garden):
     assert "acme-bad" in itnet("list", "--metadata-only").stdout
 
 
-def test_strict_ends_with_one_message(itnet, garden, monkeypatch):
+def test_strict_ends_with_one_message(itnet: Itnet, garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     garden.plant("acme-bad", "raise RuntimeError('no luck')")
     monkeypatch.setenv("ITNET_STRICT", "1")
     for arguments in (["list"], ["doctor", "--plugins"]):
@@ -109,42 +119,54 @@ def test_strict_ends_with_one_message(itnet, garden, monkeypatch):
     assert "stage 'import': RuntimeError: no luck" in asked.stderr
 
 
-def test_info(itnet):
+def test_info(itnet: Itnet) -> None:
     report = answer(itnet("info", "pixels", "--json"))
     assert report["target"] == "itnet_toy.parts:Pixels"
     assert report["file"].endswith("itnet_toy/parts.py")
     assert report["distribution"] == "itnet-toy 1.0"
     assert report["fields"] == [
-        {"name": "channels", "type": "integer > 0", "required": False, "default": 3, "description": "Channels of an image."},
-        {"name": "bias", "type": "boolean", "required": False, "default": True, "description": "Whether the linear map has a bias."},
+        {
+            "name": "channels",
+            "type": "integer > 0",
+            "required": False,
+            "default": 3,
+            "description": "Channels of an image.",
+        },
+        {
+            "name": "bias",
+            "type": "boolean",
+            "required": False,
+            "default": True,
+            "description": "Whether the linear map has a bias.",
+        },
     ]
     assert "Whether the linear" in itnet("info", "pixels").stdout
     [classes] = answer(itnet("info", "classify", "--json"))["fields"]
     assert classes["required"] is True
 
 
-def test_info_of_a_preset(itnet):
+def test_info_of_a_preset(itnet: Itnet) -> None:
     report = answer(itnet("info", "toy", "--json"))
     assert (report["kind"], report["config"]["kernel"]) == ("preset", "itnet-toy/constant")
 
 
-def test_info_asks_for_the_kind_where_it_must(itnet, garden):
+def test_info_asks_for_the_kind_where_it_must(itnet: Itnet, garden: Garden) -> None:
     garden.plant_kernel("acme-a", "pixels")
     assert "kinds encoder, kernel" in refused(itnet("info", "pixels"))
     assert answer(itnet("info", "pixels", "--kind", "kernel", "--json"))["id"] == "acme-a/pixels"
 
 
-def test_info_of_nothing(itnet):
+def test_info_of_nothing(itnet: Itnet) -> None:
     assert "Did you mean 'pixels'?" in refused(itnet("info", "pixls"))
     assert "pip install itnet-kernels" in refused(itnet("info", "mamba"))
 
 
-def test_info_of_a_component_that_fails(itnet, garden):
+def test_info_of_a_component_that_fails(itnet: Itnet, garden: Garden) -> None:
     garden.plant_kernel("acme-a", "k", "acme_a.nothing:K")
     assert "kernel acme-a/k of acme-a 1.0" in refused(itnet("info", "k"), code=1)
 
 
-def test_doctor(itnet, garden):
+def test_doctor(itnet: Itnet, garden: Garden) -> None:
     report = answer(itnet("doctor", "--json"))
     assert report["ok"] is True
     assert {"python", "torch", "core", "itnet-core", "itnet-toy"} <= {check["name"] for check in report["checks"]}
@@ -154,13 +176,13 @@ def test_doctor(itnet, garden):
     assert "two colours" in itnet("doctor", "--plugins").stdout
 
 
-def test_doctor_finds_faults(itnet, garden, monkeypatch):
+def test_doctor_finds_faults(itnet: Itnet, garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     garden.plant("acme-old", requires=("itnet-core<0.1",))
     garden.plant("acme-bad", "raise RuntimeError('no luck')")
     monkeypatch.setenv("ITNET_DISABLE", "acme-nothing")
     monkeypatch.setenv("ITNET_PREFER", "acme/nothing")
 
-    def wrong(*arguments):
+    def wrong(*arguments: str) -> set[str]:
         return {
             check["name"] for check in answer(itnet("doctor", "--json", *arguments), 1)["checks"] if not check["ok"]
         }
@@ -172,7 +194,7 @@ def test_doctor_finds_faults(itnet, garden, monkeypatch):
     assert wrong("--plugins") == {"acme-old", "acme-bad", "ITNET_DISABLE", "ITNET_PREFER"}
 
 
-def test_doctor_tells_of_hidden_copies(itnet, garden):
+def test_doctor_tells_of_hidden_copies(itnet: Itnet, garden: Garden) -> None:
     elsewhere = garden.root.parent / "old"
     garden.folders.append(elsewhere)
     garden.plant("acme-a", version="2.0")
@@ -181,7 +203,7 @@ def test_doctor_tells_of_hidden_copies(itnet, garden):
     assert check["detail"] == f"another copy, 1.0, hidden in {elsewhere}"
 
 
-def test_schema(itnet):
+def test_schema(itnet: Itnet) -> None:
     assert set(answer(itnet("schema"))["properties"]) == {"model", "task", "greet"}
     assert answer(itnet("schema", "pixels"))["title"] == "itnet-toy/pixels"
     every = answer(itnet("schema", "--all"))
@@ -190,14 +212,14 @@ def test_schema(itnet):
     assert "one of the two" in refused(itnet("schema", "pixels", "--all"))
 
 
-def test_schema_of_all_goes_on_past_what_fails(itnet, garden):
+def test_schema_of_all_goes_on_past_what_fails(itnet: Itnet, garden: Garden) -> None:
     garden.plant_kernel("acme-a", "k", "acme_a.nothing:K")
     result = itnet("schema", "--all")
     assert "acme-a/k" not in answer(result)["kernel"]
     assert "left out: kernel acme-a/k" in result.stderr
 
 
-def test_validate(itnet, tmp_path):
+def test_validate(itnet: Itnet, tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text("task: stripes\nmodel: {preset: toy, encoder: pixels}\ngreet: {name: you}\n")
     assert itnet("validate", path).stdout == f"{path} is valid: model, greet\n"
@@ -224,7 +246,7 @@ def test_validate(itnet, tmp_path):
         ("model: [", "expected valid YAML"),
     ],
 )
-def test_validate_refuses(itnet, tmp_path, text, message):
+def test_validate_refuses(itnet: Itnet, tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(text)
     error = refused(itnet("validate", path))
@@ -232,7 +254,7 @@ def test_validate_refuses(itnet, tmp_path, text, message):
     assert str(path) in error
 
 
-def test_a_plugins_command(itnet):
+def test_a_plugins_command(itnet: Itnet) -> None:
     assert "say hello" in itnet("--help").stdout
     assert itnet("greet", "you", "--loud").stdout == "HELLO you\n"
     assert itnet("itnet-toy/greet", "you").stdout == "hello you\n"
@@ -240,7 +262,7 @@ def test_a_plugins_command(itnet):
     assert itnet("greet").exit_code == 2
 
 
-def test_help_imports_no_commands_function(itnet, garden):
+def test_help_imports_no_commands_function(itnet: Itnet, garden: Garden) -> None:
     garden.plant(
         "acme-a",
         """
@@ -257,7 +279,7 @@ def test_help_imports_no_commands_function(itnet, garden):
     assert "command acme-a/heavy of acme-a 1.0: found RuntimeError: imported" in message
 
 
-def test_commands_of_one_name_are_called_in_full(itnet, garden):
+def test_commands_of_one_name_are_called_in_full(itnet: Itnet, garden: Garden) -> None:
     garden.plant(
         "acme-a",
         """
@@ -272,12 +294,12 @@ def test_commands_of_one_name_are_called_in_full(itnet, garden):
     assert "itnet-toy/greet" in itnet("--help").stdout
 
 
-def test_an_unknown_command(itnet):
+def test_an_unknown_command(itnet: Itnet) -> None:
     assert "Did you mean 'list'?" in refused(itnet("lst"))
     assert "pip install itnet-train" in refused(itnet("train"))
 
 
-def test_an_error_of_a_command_is_one_message(itnet, garden):
+def test_an_error_of_a_command_is_one_message(itnet: Itnet, garden: Garden) -> None:
     garden.plant(
         "acme-a",
         """
@@ -303,10 +325,12 @@ def test_an_error_of_a_command_is_one_message(itnet, garden):
         (TimeoutError("too late"), "too late"),
     ],
 )
-def test_what_the_operating_system_refuses_is_one_line(itnet, garden, monkeypatch, error, message):
+def test_what_the_operating_system_refuses_is_one_line(
+    itnet: Itnet, garden: Garden, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
     """To any command, of any plugin."""
 
-    def refuse(*_):
+    def refuse(*_: object) -> None:
         raise error
 
     garden.plant(
@@ -328,7 +352,7 @@ CURSED = "\x1b[31mred\x9b\u202e\udce9"
 SHOWN = r"\x1b[31mred\x9b\u202e\udce9"
 
 
-def test_a_terminal_obeys_no_text_of_a_plugin(itnet, garden, tmp_path):
+def test_a_terminal_obeys_no_text_of_a_plugin(itnet: Itnet, garden: Garden, tmp_path: Path) -> None:
     garden.plant(
         "acme-a",
         f"""
@@ -369,7 +393,7 @@ def test_a_terminal_obeys_no_text_of_a_plugin(itnet, garden, tmp_path):
         assert not set(result.stdout + result.stderr) & set("\x1b\x9b\u202e\udce9"), arguments
 
 
-def test_json_keeps_what_a_terminal_would_obey(itnet, garden):
+def test_json_keeps_what_a_terminal_would_obey(itnet: Itnet, garden: Garden) -> None:
     garden.plant("acme-b", f"raise RuntimeError({CURSED!r})")
     result = itnet("list", "--json")
     assert result.stdout.isascii()

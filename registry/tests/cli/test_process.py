@@ -9,8 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 IMPORTED = """
 import sys
@@ -23,7 +28,7 @@ except SystemExit as end:
 """
 
 
-def imported(garden, *arguments, names):
+def imported(garden: Garden, *arguments: str, names: list[str]) -> list[str]:
     """Run the command and return which modules of `names` were imported."""
     done = garden.run("-c", IMPORTED.format(arguments=list(arguments), names=names))
     assert done.returncode == 0, done.stderr
@@ -31,13 +36,13 @@ def imported(garden, *arguments, names):
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["doctor"], ["doctor", "--json"], ["list", "--metadata-only"]])
-def test_no_plugin_is_imported(garden, arguments):
+def test_no_plugin_is_imported(garden: Garden, arguments: list[Any]) -> None:
     garden.toy()
     assert imported(garden, *arguments, names=["itnet_toy", "itnet_core.plugin.builtin", "torch"]) == []
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["doctor"], ["list", "--metadata-only"]])
-def test_a_plugin_that_sleeps_holds_up_nothing_that_reads_metadata(garden, arguments):
+def test_a_plugin_that_sleeps_holds_up_nothing_that_reads_metadata(garden: Garden, arguments: list[Any]) -> None:
     garden.plant("acme-slow", "import time\ntime.sleep(60)")
     start = time.monotonic()
     done = garden.run("-m", "itnet_registry", *arguments)
@@ -46,17 +51,17 @@ def test_a_plugin_that_sleeps_holds_up_nothing_that_reads_metadata(garden, argum
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["list", "--kind", "kernel"], ["--help"]])
-def test_plugins_are_imported_and_torch_is_not(garden, arguments):
+def test_plugins_are_imported_and_torch_is_not(garden: Garden, arguments: list[Any]) -> None:
     garden.toy()
     names = ["itnet_toy.plugin", "itnet_toy.parts", "itnet_toy.command", "torch", "safetensors"]
     assert imported(garden, *arguments, names=names) == ["itnet_toy.plugin"]
 
 
-def test_json_needs_no_tables(garden):
+def test_json_needs_no_tables(garden: Garden) -> None:
     assert imported(garden, "list", "--json", names=["rich.table", "yaml"]) == []
 
 
-def test_json_is_whole_whatever_a_plugin_prints(garden):
+def test_json_is_whole_whatever_a_plugin_prints(garden: Garden) -> None:
     garden.plant("acme-loud", "import sys\nprint('hello')\nsys.stdout.write('again')\nprint('last', file=sys.stdout)")
     done = garden.run("-m", "itnet_registry", "list", "--json")
     assert done.returncode == 0
@@ -95,7 +100,7 @@ CONFIG = "model: {width: 8, depth: 1, encoder: {name: field, channels: 3}, heads
     [["list", "--json"], ["info", "loud", "--json"], ["doctor", "--plugins", "--json"], ["schema"], ["validate"]],
     ids=" ".join,
 )
-def test_json_is_whole_whatever_writes_to_stdout_and_when(garden, tmp_path, arguments):
+def test_json_is_whole_whatever_writes_to_stdout_and_when(garden: Garden, tmp_path: Path, arguments: list[Any]) -> None:
     """A subprocess, a C library, a component when it is built, and all that is left to the end of the process."""
     garden.plant("acme-loud", LOUD, modules={"parts": PARTS})
     if arguments == ["validate"]:
@@ -108,11 +113,11 @@ def test_json_is_whole_whatever_writes_to_stdout_and_when(garden, tmp_path, argu
     assert "goodbye" in done.stderr
 
 
-def test_the_variables_choose_before_anything_is_imported(garden):
+def test_the_variables_choose_before_anything_is_imported(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "a")
     garden.plant_kernel("acme-b", "b")
 
-    def kernels(**variables):
+    def kernels(**variables: str) -> Any:
         done = garden.run("-m", "itnet_registry", "list", "--kind", "kernel", "--json", **variables)
         return {each["name"] for each in json.loads(done.stdout)["components"]}
 
@@ -122,7 +127,7 @@ def test_the_variables_choose_before_anything_is_imported(garden):
     assert kernels(ITNET_PLUGINS="acme-a,acme-b", ITNET_DISABLE="acme-b,itnet-core") == {"a"}
 
 
-def test_errors_are_one_line_and_an_exit_code(garden):
+def test_errors_are_one_line_and_an_exit_code(garden: Garden) -> None:
     done = garden.run("-m", "itnet_registry", "info", "nothing")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: name: found 'nothing'")
@@ -133,7 +138,7 @@ def test_errors_are_one_line_and_an_exit_code(garden):
     assert done.stderr.startswith("error: plugin acme-bad 1.0")
 
 
-def test_a_list_takes_less_than_half_a_second_of_cpu(garden):
+def test_a_list_takes_less_than_half_a_second_of_cpu(garden: Garden) -> None:
     """With every plugin of this environment, in user and system time of the whole process."""
     taken = []
     for _ in range(3):
@@ -150,17 +155,17 @@ FULL += "from itnet_registry.cli.app import main; main()"
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["--version"], ["--help"]], ids=" ".join)
-def test_a_full_disk_behind_stdout_is_one_line(garden, arguments):
+def test_a_full_disk_behind_stdout_is_one_line(garden: Garden, arguments: list[Any]) -> None:
     """Whether it shows in the middle of the output or when the last of it is flushed."""
     done = garden.run("-c", FULL.format(fd=1, arguments=arguments))
     assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
 
 
-def test_a_full_disk_behind_stderr_changes_no_exit_code(garden):
+def test_a_full_disk_behind_stderr_changes_no_exit_code(garden: Garden) -> None:
     assert garden.run("-c", FULL.format(fd=2, arguments=["info", "nothing"])).returncode == 2
 
 
-def test_a_terminal_of_ascii_and_one_that_is_closed(garden):
+def test_a_terminal_of_ascii_and_one_that_is_closed(garden: Garden) -> None:
     garden.plant("acme-a", "import warnings\nwarnings.warn('caf\\xe9\\x1b')\nraise RuntimeError('caf\\xe9')")
     done = garden.run("-m", "itnet_registry", "list", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
@@ -170,7 +175,7 @@ def test_a_terminal_of_ascii_and_one_that_is_closed(garden):
     assert garden.run("-c", closed.format(sys.executable)).returncode == 0
 
 
-def test_a_fault_of_the_program_is_told_in_full_and_printable(garden):
+def test_a_fault_of_the_program_is_told_in_full_and_printable(garden: Garden) -> None:
     command = "CommandSpec(name='fail', target='acme_a.parts:run', summary='')"
     garden.plant(
         "acme-a",
@@ -184,7 +189,7 @@ def test_a_fault_of_the_program_is_told_in_full_and_printable(garden):
 
 
 @pytest.mark.parametrize("command", [["list"], ["info", "acme-good/fine"]], ids=" ".join)
-def test_ctrl_c_names_the_plugin_that_does_not_return(garden, tmp_path, command):
+def test_ctrl_c_names_the_plugin_that_does_not_return(garden: Garden, tmp_path: Path, command: list[str]) -> None:
     garden.plant("acme-stuck", f"import time\nopen({str(tmp_path / 'here')!r}, 'w').close()\ntime.sleep(60)")
     garden.plant_kernel("acme-good", "fine")
     environment = {**os.environ, "PYTHONPATH": str(garden.root), "ITNET_PLUGINS": "acme-stuck,acme-good"}

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from itnet_core import ITNetError
-from itnet_registry import CheckpointError
+from itnet_registry import CheckpointError, Registry
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 PLUGIN = """
     @hookimpl
@@ -52,18 +58,18 @@ INPUTS = (torch.ones(2, 4, 4, 1), torch.zeros(2, 5, dtype=torch.int64))
 
 
 @pytest.fixture
-def registry(garden):
+def registry(garden: Garden) -> Registry:
     garden.toy()
     garden.plant("acme-a", PLUGIN, modules={"parts": PARTS})
     return garden.registry()
 
 
-def pair(registry, **options):
+def pair(registry: Registry, **options: Any) -> Any:
     model = registry.create_model("toy", encoder={"name": "pair", **options}, head={"name": "regress"})
     return model.config["encoders"]["pair"]
 
 
-def test_references_are_completed(registry):
+def test_references_are_completed(registry: Registry) -> None:
     assert pair(registry) == {
         "name": "acme-a/pair",
         "picture": {"name": "itnet-toy/pixels", "channels": 3, "bias": False},
@@ -72,16 +78,16 @@ def test_references_are_completed(registry):
 
 
 @pytest.mark.parametrize("form", ["itnet-toy/letters", {"name": "letters"}, {}])
-def test_a_reference_may_be_a_name_or_options_alone(registry, form):
+def test_a_reference_may_be_a_name_or_options_alone(registry: Registry, form: Any) -> None:
     assert pair(registry, words=form)["words"] == {"name": "itnet-toy/letters", "vocabulary": 26}
 
 
-def test_options_are_laid_over_the_default_unless_another_component_is_named(registry):
+def test_options_are_laid_over_the_default_unless_another_component_is_named(registry: Registry) -> None:
     assert pair(registry, picture={"channels": 2})["picture"]["bias"] is False
     assert pair(registry, picture={"name": "pixels", "channels": 2})["picture"]["bias"] is False
 
 
-def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry):
+def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry: Registry) -> None:
     config = registry.create_model("toy", encoder="pair", task="pairs").config
     assert config["encoders"]["pair"]["picture"]["channels"] == 1
     said = registry.create_model("toy", encoder={"name": "pair", "picture": {"channels": 5}}, task="pairs").config
@@ -98,25 +104,25 @@ def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry):
         ({"picture": 3}, r"model.encoder.picture"),
     ],
 )
-def test_a_wrong_reference_is_named_by_its_path(registry, options, message):
+def test_a_wrong_reference_is_named_by_its_path(registry: Registry, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ITNetError, match=message):
         pair(registry, **options)
 
 
-def save(registry, path):
+def save(registry: Registry, path: Path) -> Any:
     model = registry.create_model("toy", encoder={"name": "pair", "picture": {"channels": 1}}, head="regress").eval()
     registry.save_model(model, path)
     return model
 
 
-def test_a_checkpoint_records_what_a_component_refers_to(registry, tmp_path):
+def test_a_checkpoint_records_what_a_component_refers_to(registry: Registry, tmp_path: Path) -> None:
     model = save(registry, tmp_path / "c")
     records = json.loads((tmp_path / "c/itnet.json").read_text())["components"]
     assert records["encoders.pair.words"]["name"] == "itnet-toy/letters"
     assert torch.equal(registry.load_model(tmp_path / "c")(INPUTS), model(INPUTS))
 
 
-def test_what_a_component_refers_to_is_missed_too(garden, registry, tmp_path):
+def test_what_a_component_refers_to_is_missed_too(garden: Garden, registry: Registry, tmp_path: Path) -> None:
     save(registry, tmp_path / "c")
     garden.uproot("itnet-toy")
     with pytest.raises(CheckpointError, match="encoder itnet-toy/letters: itnet-toy is not installed") as caught:
@@ -125,7 +131,9 @@ def test_what_a_component_refers_to_is_missed_too(garden, registry, tmp_path):
 
 
 @pytest.mark.parametrize("change", [lambda r: r.update(name="itnet-toy/other"), lambda r: r.clear()])
-def test_records_that_differ_from_the_configuration_are_refused(registry, tmp_path, change):
+def test_records_that_differ_from_the_configuration_are_refused(
+    registry: Registry, tmp_path: Path, change: Callable[[Any], None]
+) -> None:
     save(registry, tmp_path / "c")
     path = tmp_path / "c/itnet.json"
     manifest = json.loads(path.read_text())

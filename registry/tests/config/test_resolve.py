@@ -2,25 +2,23 @@ from __future__ import annotations
 
 import json
 import math
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from itnet_core import ConfigError
-from itnet_registry import AmbiguousNameError, ComponentError, ModelConfig, PluginError, UnknownNameError
+from itnet_registry import AmbiguousNameError, ComponentError, ModelConfig, PluginError, Registry, UnknownNameError
 from itnet_registry.config.resolve import resolve
 
-
-@pytest.fixture
-def registry(garden):
-    garden.toy()
-    return garden.registry()
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 
-def completed(registry, **config):
+def completed(registry: Registry, **config: Any) -> dict[str, Any]:
     return resolve(registry, config).model_dump()
 
 
-def test_the_complete_form_has_everything_and_is_json(registry):
+def test_the_complete_form_has_everything_and_is_json(registry: Registry) -> None:
     config = completed(registry, preset="toy", task="stripes", encoder="pixels")
     assert config == {
         "width": 8,
@@ -39,21 +37,21 @@ def test_the_complete_form_has_everything_and_is_json(registry):
     assert json.loads(json.dumps(config)) == config
 
 
-def test_the_complete_form_completes_to_itself(registry):
+def test_the_complete_form_completes_to_itself(registry: Registry) -> None:
     config = completed(
         registry, preset="itnet-nano", task="stripes", encoder="pixels", kernel={"support": {"causal": "t"}}
     )
     assert completed(registry, **config) == config
 
 
-def test_a_model_config_object_is_accepted(registry):
+def test_a_model_config_object_is_accepted(registry: Registry) -> None:
     config = ModelConfig(preset="toy", encoder={"name": "pixels"}, head="per-point", heads=None)
     assert config.encoder.options == {}
     with pytest.raises(ConfigError, match=r"model\.head\.outputs: found nothing"):
         resolve(registry, config.model_dump(exclude_unset=True))
 
 
-def test_the_user_goes_before_the_task(registry):
+def test_the_user_goes_before_the_task(registry: Registry) -> None:
     config = completed(registry, preset="toy", task="stripes", encoder={"name": "pixels", "channels": 5})
     assert config["encoders"]["image"]["channels"] == 5
     config = completed(
@@ -64,13 +62,13 @@ def test_the_user_goes_before_the_task(registry):
     assert config["heads"]["image"] == {"name": "itnet-core/regress", "outputs": 1}
 
 
-def test_the_task_fills_a_head_that_is_half_said(registry):
+def test_the_task_fills_a_head_that_is_half_said(registry: Registry) -> None:
     for head in ("classify", "itnet-core/classify", {}):
         config = completed(registry, preset="toy", task="stripes", encoder="pixels", head=head)
         assert config["heads"]["image"] == {"name": "itnet-core/classify", "classes": 2}
 
 
-def test_several_modalities(registry):
+def test_several_modalities(registry: Registry) -> None:
     config = completed(
         registry,
         preset="toy",
@@ -84,7 +82,7 @@ def test_several_modalities(registry):
     assert config["heads"]["text"]["name"] == "itnet-core/regress"
 
 
-def test_no_heads_are_allowed_if_somebody_says_so(registry):
+def test_no_heads_are_allowed_if_somebody_says_so(registry: Registry) -> None:
     assert completed(registry, preset="toy", encoder="pixels", heads={})["heads"] == {}
     assert completed(registry, preset="toy", encoder="pixels", task="stripes", heads={})["heads"] == {}
     several = {"image": "pixels", "text": "letters"}
@@ -152,7 +150,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("config", "place", "hint"), WRONG.values(), ids=WRONG.keys())
-def test_an_error_names_the_path_and_the_mend(registry, config, place, hint):
+def test_an_error_names_the_path_and_the_mend(
+    registry: Registry, config: dict[str, Any], place: str, hint: str
+) -> None:
     config = {"preset": "toy", "encoder": "pixels", **config}
     with pytest.raises(ConfigError) as caught:
         completed(registry, **{key: value for key, value in config.items() if value is not None})
@@ -171,12 +171,12 @@ def test_an_error_names_the_path_and_the_mend(registry, config, place, hint):
         ({"heads": {"image": "classfy"}}, "model.heads.image"),
     ],
 )
-def test_an_unknown_name_has_its_place(registry, config, place):
+def test_an_unknown_name_has_its_place(registry: Registry, config: dict[str, Any], place: str) -> None:
     with pytest.raises(UnknownNameError, match=f"^{place}: found .*Did you mean"):
         completed(registry, **{"preset": "toy", "encoder": "pixels", **config})
 
 
-def test_prefer_in_the_configuration_pins_one(garden):
+def test_prefer_in_the_configuration_pins_one(garden: Garden) -> None:
     garden.toy()
     garden.plant_kernel("acme-a", "mlp", "itnet_toy.parts:Constant")
     config = {"preset": "toy", "encoder": "pixels", "heads": {}, "kernel": "mlp"}
@@ -188,7 +188,7 @@ def test_prefer_in_the_configuration_pins_one(garden):
     assert "prefer" not in pinned
 
 
-def test_a_component_that_cannot_be_used_has_its_place(garden):
+def test_a_component_that_cannot_be_used_has_its_place(garden: Garden) -> None:
     garden.toy()
     garden.plant_kernel("acme-a", "k", "acme_a.nothing:K")
     with pytest.raises(
@@ -197,7 +197,7 @@ def test_a_component_that_cannot_be_used_has_its_place(garden):
         completed(garden.registry(), preset="toy", encoder="pixels", heads={}, kernel="k")
 
 
-def task(garden, head):
+def task(garden: Garden, head: str) -> Registry:
     garden.toy()
     garden.plant(
         "acme-a",
@@ -215,24 +215,24 @@ def task(garden, head):
 
 
 @pytest.mark.parametrize("head", ["return 'classify'", "return {'classes': 2}", "return None"])
-def test_a_task_whose_head_is_none(garden, head):
+def test_a_task_whose_head_is_none(garden: Garden, head: str) -> None:
     with pytest.raises(
         ComponentError, match=r"task acme-a/t of acme-a 1\.0: found .*expected a mapping with the head's"
     ):
         completed(task(garden, head), preset="toy", encoder="pixels", task="t")
 
 
-def test_a_task_that_fails(garden):
+def test_a_task_that_fails(garden: Garden) -> None:
     with pytest.raises(ComponentError, match=r"^model\.task: task acme-a/t of acme-a 1\.0: found ZeroDivisionError"):
         completed(task(garden, "return 1 / 0"), preset="toy", encoder="pixels", task="t")
 
 
-def test_a_head_that_a_task_needs_and_nobody_has(garden):
+def test_a_head_that_a_task_needs_and_nobody_has(garden: Garden) -> None:
     with pytest.raises(UnknownNameError, match=r"^model\.task: the head of acme-a/t: found 'nothing'"):
         completed(task(garden, "return {'name': 'nothing'}"), preset="toy", encoder="pixels", task="t")
 
 
-def test_a_preset_that_is_none(garden):
+def test_a_preset_that_is_none(garden: Garden) -> None:
     garden.toy()
     garden.plant(
         "acme-a",
@@ -251,7 +251,7 @@ def test_a_preset_that_is_none(garden):
             completed(garden.registry(), preset=name, encoder="pixels")
 
 
-def test_a_preset_may_build_on_another(garden):
+def test_a_preset_may_build_on_another(garden: Garden) -> None:
     garden.toy()
     garden.plant(
         "acme-a",
@@ -269,14 +269,14 @@ def test_a_preset_may_build_on_another(garden):
     assert config["encoders"]["image"] == {"name": "itnet-toy/pixels", "channels": 2, "bias": True}
 
 
-def test_what_json_has_not_becomes_what_it_has(garden):
+def test_what_json_has_not_becomes_what_it_has(garden: Garden) -> None:
     garden.toy()
     config = completed(garden.registry(), preset="itnet-nano", encoder="pixels", heads={})
     assert isinstance(config["kernel"]["inputs"], list)
     assert config["kernel"]["support"] == {"causal": None, "radius": None, "window": None, "edge": 0.0}
 
 
-def test_what_json_cannot_hold_is_refused(garden):
+def test_what_json_cannot_hold_is_refused(garden: Garden) -> None:
     garden.toy()
     with pytest.raises(ConfigError, match="model.kernel: found .*inf.*; expected options that JSON can hold"):
         completed(

@@ -1,25 +1,30 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from itnet_registry.config.schemas import component_schema, config_schema
 
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
+
 jsonschema = pytest.importorskip("jsonschema")
 
 
-def refuse(error):
+def refuse(error: Exception) -> None:
     raise error
 
 
 @pytest.fixture
-def schema(garden):
+def schema(garden: Garden) -> Any:
     garden.toy()
     schema = config_schema(garden.registry(), refuse)
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
 
-def test_a_component_has_a_schema_with_its_fields_described(garden):
+def test_a_component_has_a_schema_with_its_fields_described(garden: Garden) -> None:
     schema = component_schema(garden.registry().component("kernel", "mlp"))
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["title"] == "itnet-core/mlp"
@@ -44,7 +49,7 @@ def test_a_component_has_a_schema_with_its_fields_described(garden):
         },
     ],
 )
-def test_what_is_sound_fits_the_schema(schema, config):
+def test_what_is_sound_fits_the_schema(schema: Any, config: dict[str, Any]) -> None:
     schema.validate(config)
 
 
@@ -61,17 +66,17 @@ def test_what_is_sound_fits_the_schema(schema, config):
         {"model": {"encoders": {"image": 3}}},
     ],
 )
-def test_what_is_wrong_does_not(schema, config):
+def test_what_is_wrong_does_not(schema: Any, config: dict[str, Any]) -> None:
     assert not schema.is_valid(config)
 
 
-def test_every_field_of_a_model_is_described(schema):
+def test_every_field_of_a_model_is_described(schema: Any) -> None:
     fields = schema.schema["properties"]["model"]["properties"]
     assert {"preset", "width", "kernel", "encoders", "heads", "tasks", "prefer"} < set(fields)
     assert not [name for name, field in fields.items() if not field.get("description")]
 
 
-def test_a_component_that_cannot_be_loaded_is_left_out_and_told(garden):
+def test_a_component_that_cannot_be_loaded_is_left_out_and_told(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "k", "acme_a.nothing:K")
     told = []
     schema = config_schema(garden.registry(), told.append)

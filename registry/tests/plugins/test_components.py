@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from itnet_registry import ComponentError, RequirementError
+from itnet_registry import Component, ComponentError, RequirementError
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 
-def plant(garden, kind="kernel", target="acme_a.parts:Part", *, parts="", more=""):
+def plant(
+    garden: Garden, kind: str = "kernel", target: str = "acme_a.parts:Part", *, parts: str = "", more: str = ""
+) -> Component:
     plugin = f"""
     @hookimpl
     def itnet_register_components(api):
@@ -15,7 +22,7 @@ def plant(garden, kind="kernel", target="acme_a.parts:Part", *, parts="", more="
     return garden.registry().component(kind, "part")
 
 
-def test_a_target_is_imported_on_use_and_not_before(garden):
+def test_a_target_is_imported_on_use_and_not_before(garden: Garden) -> None:
     import sys
 
     component = plant(garden, parts="from itnet_core import MLPKernel as Part")
@@ -50,7 +57,9 @@ def test_a_target_is_imported_on_use_and_not_before(garden):
         ),
     ],
 )
-def test_a_target_that_is_not_what_was_declared_is_an_error_with_an_owner(garden, parts, message):
+def test_a_target_that_is_not_what_was_declared_is_an_error_with_an_owner(
+    garden: Garden, parts: str, message: str
+) -> None:
     with pytest.raises(ComponentError) as caught:
         plant(garden, parts=parts).load()
     assert str(caught.value).startswith("kernel acme-a/part of acme-a 1.0: found ")
@@ -58,7 +67,7 @@ def test_a_target_that_is_not_what_was_declared_is_an_error_with_an_owner(garden
 
 
 @pytest.mark.parametrize("declared", ["image", "text"])
-def test_the_class_and_the_declaration_agree_on_the_modality(garden, declared):
+def test_the_class_and_the_declaration_agree_on_the_modality(garden: Garden, declared: str) -> None:
     parts = """
     from itnet_core import Encoder
     class Part(Encoder):
@@ -73,13 +82,13 @@ def test_the_class_and_the_declaration_agree_on_the_modality(garden, declared):
             component.load()
 
 
-def test_an_encoder_that_never_says_its_modality(garden):
+def test_an_encoder_that_never_says_its_modality(garden: Garden) -> None:
     parts = "from itnet_core import Encoder\nclass Part(Encoder):\n    def forward(self, inputs): return inputs"
     with pytest.raises(ComponentError, match=r"Part\.modality = None"):
         plant(garden, "encoder", parts=parts, more=", modality='image'").load()
 
 
-def test_what_a_component_requires_is_checked_on_use_with_one_command(garden):
+def test_what_a_component_requires_is_checked_on_use_with_one_command(garden: Garden) -> None:
     requires = ("torch", "torch>=999", "acme-absent[fast]>=2; python_version>'3'", "acme-never; python_version<'3'")
     component = plant(garden, parts="raise RuntimeError('imported')", more=f", requires={requires}")
     with pytest.raises(RequirementError) as caught:
@@ -90,7 +99,7 @@ def test_what_a_component_requires_is_checked_on_use_with_one_command(garden):
     )
 
 
-def test_requirements_that_are_met(garden):
+def test_requirements_that_are_met(garden: Garden) -> None:
     component = plant(
         garden, parts="from itnet_core import MLPKernel as Part", more=", requires=('torch>=2', 'pydantic')"
     )

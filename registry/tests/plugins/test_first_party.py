@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from itnet_core.plugin.specs import KINDS
@@ -22,16 +24,16 @@ from itnet_registry.plugins.first_party import names, provider
         ("component", "train", None),
     ],
 )
-def test_provider(kind, name, distribution):
+def test_provider(kind: Any, name: str, distribution: str | None) -> None:
     assert provider(kind, name) == distribution
 
 
-def test_names_leave_families_out():
+def test_names_leave_families_out() -> None:
     assert "text-table" in names("task")
     assert not [name for kind in KINDS for name in names(kind) if "*" in name]
 
 
-def test_what_is_installed_of_ours_brings_what_the_table_says():
+def test_what_is_installed_of_ours_brings_what_the_table_says() -> None:
     """Every first-party component that is installed is in the table, under its own distribution."""
     components = Registry(settings=Settings()).components()
     ours = [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -9,6 +10,9 @@ import itnet_core
 from itnet_core import ComponentSpec
 from itnet_registry import PluginError, UnknownNameError
 from itnet_registry.plugins.names import shortest
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 COMPONENTS = """
     @hookimpl
@@ -38,7 +42,11 @@ FAULTS = {
         "Did you mean 'itnet_register_components'?",
     ),
     "a misspelt hook without its mark": ("def itnet_docter(api): return []", "hooks", "Did you mean 'itnet_doctor'?"),
-    "a marked function that is no hook": ("@hookimpl\ndef register(api): return []", "hooks", "'register' is not a hook"),
+    "a marked function that is no hook": (
+        "@hookimpl\ndef register(api): return []",
+        "hooks",
+        "'register' is not a hook",
+    ),
     "a hook without its mark": ("def itnet_doctor(api): return []", "hooks", "itnet_core.hookimpl"),
     "a wrong signature": ("@hookimpl\ndef itnet_register_components(version): return []", "hooks", "version"),
     "an exception in a hook": (COMPONENTS.format(body="return 1 / 0"), "register", "ZeroDivisionError"),
@@ -111,7 +119,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("plugin", "stage", "error"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_plugin_that_fails_is_quarantined_and_the_others_go_on(garden, plugin, stage, error):
+def test_a_plugin_that_fails_is_quarantined_and_the_others_go_on(
+    garden: Garden, plugin: str, stage: str, error: str
+) -> None:
     garden.plant("acme-bad", plugin)
     garden.plant_kernel("acme-good", "fine")
     registry = garden.registry()
@@ -124,7 +134,9 @@ def test_a_plugin_that_fails_is_quarantined_and_the_others_go_on(garden, plugin,
 
 
 @pytest.mark.parametrize(("plugin", "stage", "error"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_model_that_needs_a_quarantined_plugin_quotes_the_fault(garden, plugin, stage, error):
+def test_a_model_that_needs_a_quarantined_plugin_quotes_the_fault(
+    garden: Garden, plugin: str, stage: str, error: str
+) -> None:
     garden.toy()
     garden.plant("acme-bad", plugin)
     registry = garden.registry()
@@ -137,7 +149,7 @@ def test_a_model_that_needs_a_quarantined_plugin_quotes_the_fault(garden, plugin
 
 
 @pytest.mark.parametrize(("plugin", "stage", "error"), FAULTS.values(), ids=FAULTS.keys())
-def test_strict_raises_at_once(garden, plugin, stage, error):
+def test_strict_raises_at_once(garden: Garden, plugin: str, stage: str, error: str) -> None:
     garden.plant("acme-bad", plugin)
     with pytest.raises(PluginError) as caught:
         garden.registry(strict=True).available()
@@ -162,7 +174,7 @@ def test_strict_raises_at_once(garden, plugin, stage, error):
         ("not a requirement", True),
     ],
 )
-def test_the_cores_range_is_read_before_the_import(garden, requirement, fits):
+def test_the_cores_range_is_read_before_the_import(garden: Garden, requirement: str, fits: bool) -> None:
     garden.plant("acme-thing", "import sys; sys.acme_was_here = True", requires=(requirement,))
     registry = garden.registry()
     registry.available()
@@ -172,7 +184,7 @@ def test_the_cores_range_is_read_before_the_import(garden, requirement, fits):
         del sys.acme_was_here
 
 
-def test_a_core_out_of_range_is_named_with_the_mend(garden):
+def test_a_core_out_of_range_is_named_with_the_mend(garden: Garden) -> None:
     garden.plant("acme-thing", requires=("itnet-core>=9",))
     registry = garden.registry()
     registry.available()
@@ -182,14 +194,14 @@ def test_a_core_out_of_range_is_named_with_the_mend(garden):
 
 
 @pytest.mark.parametrize("api", [itnet_core.API, itnet_core.API - 1])
-def test_this_api_and_the_last_are_served(garden, api):
+def test_this_api_and_the_last_are_served(garden: Garden, api: int) -> None:
     garden.plant("acme-thing", f"itnet_api = {api}")
     registry = garden.registry()
     registry.available()
     assert registry.faults == ()
 
 
-def test_an_interrupt_is_not_a_fault(garden):
+def test_an_interrupt_is_not_a_fault(garden: Garden) -> None:
     garden.plant("acme-thing", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         garden.registry().available()
@@ -203,7 +215,9 @@ def test_an_interrupt_is_not_a_fault(garden):
     ],
     ids=["import", "hook"],
 )
-def test_a_plugin_that_does_not_return_is_named_with_what_disables_it(garden, monkeypatch, capsys, plugin):
+def test_a_plugin_that_does_not_return_is_named_with_what_disables_it(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], plugin: str
+) -> None:
     monkeypatch.setattr("itnet_registry.plugins.plugin_code.PATIENCE", 0.05)
     garden.plant("acme-stuck", plugin)
     garden.registry().available()
@@ -213,7 +227,9 @@ def test_a_plugin_that_does_not_return_is_named_with_what_disables_it(garden, mo
     assert "itnet-core" not in told
 
 
-def test_a_component_that_does_not_return_is_named(garden, monkeypatch, capsys):
+def test_a_component_that_does_not_return_is_named(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("itnet_registry.plugins.declarations.PATIENCE_WITH_TORCH", 0.05)
     parts = "import time\ntime.sleep(0.5)\nfrom itnet_core import MLPKernel as K"
     garden.plant_kernel("acme-stuck", "k", "acme_stuck.parts:K", modules={"parts": parts})
@@ -221,7 +237,7 @@ def test_a_component_that_does_not_return_is_named(garden, monkeypatch, capsys):
     assert "importing acme_stuck.parts of acme-stuck 1.0 (acme_stuck.plugin) has not" in capsys.readouterr().err
 
 
-def test_an_interrupt_names_the_plugin(garden, capsys):
+def test_an_interrupt_names_the_plugin(garden: Garden, capsys: pytest.CaptureFixture[str]) -> None:
     garden.plant("acme-stuck", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         garden.registry().available()
@@ -230,7 +246,7 @@ def test_an_interrupt_names_the_plugin(garden, capsys):
 
 @pytest.mark.parametrize("kind", ["ComponentSpec", "PresetSpec", "CommandSpec"])
 @pytest.mark.parametrize("way", ["a subclass that checks nothing", "a name that was changed since"])
-def test_no_spec_escapes_its_check(garden, kind, way):
+def test_no_spec_escapes_its_check(garden: Garden, kind: Any, way: str) -> None:
     hook = {"ComponentSpec": "components", "PresetSpec": "presets", "CommandSpec": "commands"}[kind]
     options = {"ComponentSpec": "kind='kernel', target='a.b:C', ", "CommandSpec": "target='a.b:c', "}.get(kind, "")
     plugin = f"""
@@ -253,7 +269,7 @@ def itnet_register_{hook}(api):
     assert fault.error.startswith(f"ValueError: {kind}.name: found 'Not A Name'; expected something like ")
 
 
-def test_a_subclass_that_holds_is_its_spec(garden):
+def test_a_subclass_that_holds_is_its_spec(garden: Garden) -> None:
     plugin = """
 class Mine(ComponentSpec):
     pass
@@ -269,7 +285,7 @@ def itnet_register_components(api):
 MANY = 20_000
 
 
-def test_many_declarations_take_time_in_proportion(garden):
+def test_many_declarations_take_time_in_proportion(garden: Garden) -> None:
     """In proportion to their number, that is: it was to its square."""
     garden.plant(
         "acme-many",
@@ -293,7 +309,9 @@ def test_many_declarations_take_time_in_proportion(garden):
     assert time.process_time() - start < 5
 
 
-def test_a_plugin_whose_import_was_interrupted_is_imported_when_it_is_asked_for_again(garden, monkeypatch):
+def test_a_plugin_whose_import_was_interrupted_is_imported_when_it_is_asked_for_again(
+    garden: Garden, monkeypatch: pytest.MonkeyPatch
+) -> None:
     garden.plant_kernel("acme-thing", "k")
     plugin = garden.root / "acme_thing" / "plugin.py"
     plugin.write_text("import sys\nif hasattr(sys, 'acme_stop'): raise KeyboardInterrupt\n" + plugin.read_text())
@@ -305,7 +323,7 @@ def test_a_plugin_whose_import_was_interrupted_is_imported_when_it_is_asked_for_
     assert "acme-thing/k" in registry.available()
 
 
-def test_what_plugins_print_goes_to_stderr(garden, capsys):
+def test_what_plugins_print_goes_to_stderr(garden: Garden, capsys: pytest.CaptureFixture[str]) -> None:
     garden.plant(
         "acme-loud",
         """
@@ -330,14 +348,14 @@ def test_what_plugins_print_goes_to_stderr(garden, capsys):
     assert err.split() == ["importing", "registering", "registered", "using", "looking"]
 
 
-def test_the_identical_declaration_twice_is_no_error(garden):
+def test_the_identical_declaration_twice_is_no_error(garden: Garden) -> None:
     garden.plant("acme-thing", COMPONENTS.format(body=f"return 2 * [{SPEC.format(name='k', target='A')}]"))
     registry = garden.registry()
     assert registry.available("kernel").count("acme-thing/k") == 1
     assert registry.faults == ()
 
 
-def test_a_doctor_that_fails_is_a_failed_check(garden):
+def test_a_doctor_that_fails_is_a_failed_check(garden: Garden) -> None:
     garden.plant("acme-thing", "@hookimpl\ndef itnet_doctor(api): raise RuntimeError('ill')")
     registry = garden.registry()
     [check] = [check for plugin, checks in registry.doctor() for check in checks]
@@ -345,7 +363,7 @@ def test_a_doctor_that_fails_is_a_failed_check(garden):
     assert registry.faults == ()
 
 
-def test_a_doctors_answer_is_plain_whatever_its_types(garden):
+def test_a_doctors_answer_is_plain_whatever_its_types(garden: Garden) -> None:
     check = "Check(name='disk', ok=numpy.bool_(False), detail=3)"
     garden.plant("acme-thing", f"import numpy\n@hookimpl\ndef itnet_doctor(api): return [{check}]")
     [told] = [check for plugin, checks in garden.registry().doctor() for check in checks]
@@ -353,14 +371,14 @@ def test_a_doctors_answer_is_plain_whatever_its_types(garden):
     assert type(told.ok) is bool
 
 
-def test_a_plugin_that_lists_plugins_while_it_is_imported_does_not_go_in_circles(garden):
+def test_a_plugin_that_lists_plugins_while_it_is_imported_does_not_go_in_circles(garden: Garden) -> None:
     garden.plant_kernel("acme-thing", "k")
     plugin = garden.root / "acme_thing" / "plugin.py"
     plugin.write_text("from itnet_registry import available\navailable()\n" + plugin.read_text())
     assert "acme-thing/k" in garden.registry().available()
 
 
-def test_a_plugin_error_survives_a_worker_process(garden):
+def test_a_plugin_error_survives_a_worker_process(garden: Garden) -> None:
     import pickle
 
     garden.plant("acme-bad", "raise RuntimeError('no luck')")

@@ -2,18 +2,23 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from itnet_core import ITNetError
-from itnet_registry import AmbiguousNameError, UnknownNameError
+from itnet_registry import AmbiguousNameError, Registry, UnknownNameError
 from itnet_registry.config.sections import section_model
 from itnet_registry.plugins.names import canonical, choose
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 OTHER = "itnet_core.operator.sampler:FullSampler"
 
 
-def test_a_bare_name_stands_for_the_one_that_has_it(garden):
+def test_a_bare_name_stands_for_the_one_that_has_it(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "only")
     registry = garden.registry()
     assert registry.component("kernel", "only").id == "acme-a/only"
@@ -21,14 +26,14 @@ def test_a_bare_name_stands_for_the_one_that_has_it(garden):
     assert registry.component("kernel", "ACME_a/only").id == "acme-a/only"
 
 
-def test_the_same_name_in_another_kind_is_another_thing(garden):
+def test_the_same_name_in_another_kind_is_another_thing(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "full")
     registry = garden.registry()
     assert registry.component("kernel", "full").id == "acme-a/full"
     assert registry.component("sampler", "full").id == "itnet-core/full"
 
 
-def test_two_that_have_it_are_an_error_that_names_both(garden):
+def test_two_that_have_it_are_an_error_that_names_both(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "twin", "acme_a.x:X")
     garden.plant_kernel("acme-b", "twin", "acme_b.x:X")
     with pytest.raises(AmbiguousNameError) as caught:
@@ -40,7 +45,7 @@ def test_two_that_have_it_are_an_error_that_names_both(garden):
     assert "ITNET_PREFER=acme-a/twin" in message
 
 
-def test_the_canonical_id_always_stands_for_itself(garden):
+def test_the_canonical_id_always_stands_for_itself(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "twin", "acme_a.x:X")
     garden.plant_kernel("acme-b", "twin", "acme_b.x:X")
     garden.plant_kernel("acme-c", "acme-a/twin", "acme_c.x:X")
@@ -48,13 +53,13 @@ def test_the_canonical_id_always_stands_for_itself(garden):
         assert garden.registry().component("kernel", name).id == name
 
 
-def test_the_identical_target_twice_is_no_error(garden):
+def test_the_identical_target_twice_is_no_error(garden: Garden) -> None:
     garden.plant_kernel("acme-b", "twin")
     garden.plant_kernel("acme-a", "twin")
     assert garden.registry().component("kernel", "twin").id == "acme-a/twin"
 
 
-def test_a_preference_pins_one(garden):
+def test_a_preference_pins_one(garden: Garden) -> None:
     for name in ("acme-a", "acme-b", "acme-c"):
         garden.plant_kernel(name, "twin", f"{name.replace('-', '_')}.x:X")
     assert garden.registry(prefer=("acme-b/twin",)).component("kernel", "twin").id == "acme-b/twin"
@@ -66,7 +71,7 @@ def test_a_preference_pins_one(garden):
         garden.registry(prefer=("acme-d/twin",)).component("kernel", "twin")
 
 
-def test_the_argument_goes_before_the_environment(garden, monkeypatch):
+def test_the_argument_goes_before_the_environment(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     from itnet_registry import Registry
 
     for name in ("acme-a", "acme-b"):
@@ -76,7 +81,7 @@ def test_the_argument_goes_before_the_environment(garden, monkeypatch):
     assert Registry(prefer=["acme-b/twin"]).component("kernel", "twin").id == "acme-b/twin"
 
 
-def test_nothing_depends_on_the_order_of_discovery(garden, monkeypatch):
+def test_nothing_depends_on_the_order_of_discovery(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     garden.plant_kernel("acme-a", "twin", "acme_a.x:X")
     garden.plant_kernel("acme-b", "twin", "acme_b.x:X")
     garden.plant_kernel("acme-c", "same")
@@ -91,7 +96,7 @@ def test_nothing_depends_on_the_order_of_discovery(garden, monkeypatch):
     assert len(outcomes) == 1
 
 
-def test_nothing_depends_on_what_was_asked_before(garden):
+def test_nothing_depends_on_what_was_asked_before(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "twin", "acme_a.x:X")
     garden.plant(
         "acme-b",
@@ -109,14 +114,14 @@ def test_nothing_depends_on_what_was_asked_before(garden):
     assert early.component("kernel", "twin").id == late.component("kernel", "twin").id == "acme-a/twin"
 
 
-def test_choosing_does_not_depend_on_the_order_of_declarations(garden):
+def test_choosing_does_not_depend_on_the_order_of_declarations(garden: Garden) -> None:
     for name in ("acme-a", "acme-b"):
         garden.plant_kernel(name, "same")
     components = garden.registry().components("kernel")
     assert {choose("", "same", each, ()).id for each in (components, components[::-1])} == {"acme-a/same"}
 
 
-def test_an_unknown_name_lists_what_there_is_and_what_was_meant(garden):
+def test_an_unknown_name_lists_what_there_is_and_what_was_meant(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "gravity")
     with pytest.raises(UnknownNameError) as caught:
         garden.registry().component("kernel", "gravitty", place="model.kernel")
@@ -136,21 +141,23 @@ def test_an_unknown_name_lists_what_there_is_and_what_was_meant(garden):
         ("sampler", "monte-carlo", "itnet-samplers"),
     ],
 )
-def test_a_component_of_ours_that_is_not_installed_comes_with_the_command(garden, kind, name, distribution):
+def test_a_component_of_ours_that_is_not_installed_comes_with_the_command(
+    garden: Garden, kind: Any, name: str, distribution: str
+) -> None:
     with pytest.raises(
         UnknownNameError, match=f"{distribution} provides it, and is not installed: pip install {distribution}"
     ):
         garden.registry().component(kind, name)
 
 
-def test_a_misspelt_component_of_ours_that_is_not_installed(garden):
+def test_a_misspelt_component_of_ours_that_is_not_installed(garden: Garden) -> None:
     with pytest.raises(
         UnknownNameError, match=r"Did you mean 'attention' of itnet-kernels \(pip install itnet-kernels\)\?"
     ):
         garden.registry().component("kernel", "atention")
 
 
-def test_a_plugin_in_quarantine_is_quoted(garden):
+def test_a_plugin_in_quarantine_is_quoted(garden: Garden) -> None:
     garden.plant("itnet-image", "raise RuntimeError('no codec')", version="0.1.0")
     with pytest.raises(UnknownNameError) as caught:
         garden.registry().component("encoder", "patch")
@@ -158,30 +165,30 @@ def test_a_plugin_in_quarantine_is_quoted(garden):
     assert "pip install" not in str(caught.value)
 
 
-def test_a_plugin_that_the_environment_leaves_out_is_named(garden):
+def test_a_plugin_that_the_environment_leaves_out_is_named(garden: Garden) -> None:
     garden.plant("itnet-image", version="0.1.0")
     with pytest.raises(UnknownNameError, match=r"ITNET_DISABLE leaves out itnet-image 0\.1\.0") as caught:
         garden.registry(disable=frozenset({"image", "itnet-image"})).component("encoder", "patch")
     assert "pip install" not in str(caught.value)
 
 
-def test_a_component_that_an_old_version_lacks(garden):
+def test_a_component_that_an_old_version_lacks(garden: Garden) -> None:
     garden.plant("itnet-image", version="0.0.1")
     with pytest.raises(UnknownNameError, match=r"itnet-image 0\.0\.1 is installed.*pip install --upgrade itnet-image"):
         garden.registry().component("encoder", "patch")
 
 
-def test_nothing_of_a_kind_is_installed(garden):
+def test_nothing_of_a_kind_is_installed(garden: Garden) -> None:
     with pytest.raises(UnknownNameError, match="expected a task; none is installed"):
         garden.registry().component("task", "anything")
 
 
 @pytest.mark.parametrize(("name", "expected"), [("patch", "patch"), ("A_b/c", "a-b/c"), ("a/b/C", "a/b/C")])
-def test_canonical(name, expected):
+def test_canonical(name: str, expected: str) -> None:
     assert canonical(name) == expected
 
 
-def test_a_plugin_that_takes_our_names_breaks_nothing_that_is_said_in_full(garden):
+def test_a_plugin_that_takes_our_names_breaks_nothing_that_is_said_in_full(garden: Garden) -> None:
     """Presets, tasks and defaults say their parts in full, so what a stranger calls his own is in nobody's way."""
     garden.toy()
     registry = garden.registry()
@@ -222,7 +229,9 @@ LONG = "x" * 10_000_000
     ],
     ids=["bare", "canonical", "preset", "command", "model", "section"],
 )
-def test_a_name_that_is_too_long_to_be_one_is_refused_at_once(garden, ask):
+def test_a_name_that_is_too_long_to_be_one_is_refused_at_once(
+    garden: Garden, ask: Callable[[Registry], object]
+) -> None:
     garden.toy()
     start = time.process_time()
     with pytest.raises(ITNetError) as caught:

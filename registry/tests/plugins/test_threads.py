@@ -6,12 +6,16 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from itnet_registry import Registry, api
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
 
 T = TypeVar("T")
 THREADS = 8
@@ -39,7 +43,7 @@ def together(ask: Callable[[], T]) -> list[T]:
 
 
 @pytest.fixture
-def slow(garden):
+def slow(garden: Garden) -> Garden:
     """Plugins that take their time."""
     for name in ("acme-a", "acme-b", "acme-c"):
         package = garden.package(name)
@@ -48,7 +52,7 @@ def slow(garden):
     return garden
 
 
-def test_all_see_every_component(slow):
+def test_all_see_every_component(slow: Garden) -> None:
     registry = slow.registry()
     stdout = sys.stdout
     told = together(registry.available)
@@ -58,7 +62,7 @@ def test_all_see_every_component(slow):
     assert sys.stdout is stdout
 
 
-def test_all_find_and_import_one_component(slow, capsys):
+def test_all_find_and_import_one_component(slow: Garden, capsys: pytest.CaptureFixture[str]) -> None:
     registry = slow.registry()
     stdout = sys.stdout
     classes = together(lambda: registry.component("kernel", "acme-b/k").load())
@@ -67,7 +71,7 @@ def test_all_find_and_import_one_component(slow, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_all_have_one_registry(slow, monkeypatch):
+def test_all_have_one_registry(slow: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(Registry):
         def __init__(self) -> None:
             time.sleep(0.02)
@@ -77,7 +81,7 @@ def test_all_have_one_registry(slow, monkeypatch):
     assert len(set(together(api.default_registry))) == 1
 
 
-def test_all_learn_of_a_plugin_that_fails(slow):
+def test_all_learn_of_a_plugin_that_fails(slow: Garden) -> None:
     slow.plant("acme-bad", "import time\ntime.sleep(0.02)\nraise RuntimeError('no luck')")
     registry = slow.registry()
 
@@ -88,7 +92,7 @@ def test_all_learn_of_a_plugin_that_fails(slow):
     assert together(ask) == [["RuntimeError: no luck"]] * THREADS
 
 
-def test_all_save_to_one_path(slow, tmp_path):
+def test_all_save_to_one_path(slow: Garden, tmp_path: Path) -> None:
     slow.toy()
     registry = slow.registry()
     model = registry.create_model("toy", encoder="pixels", heads={})
