@@ -89,7 +89,7 @@ class Registry(PluginRegistry):
 
         return build_component(self, kind, reference, *channels)
 
-    def create_model(self, preset: str | None = None, **overrides: Any) -> ITNetModel:
+    def create_model(self, /, preset: str | None = None, **overrides: Any) -> ITNetModel:
         """Create a model from a preset and the fields of `ModelConfig`; `model.config` is its complete configuration.
 
         Numbers replace those of the preset; options merge into those of the same component; another component replaces

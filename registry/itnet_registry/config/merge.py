@@ -78,8 +78,9 @@ def merge_mappings(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict
     merged = dict(base)
     for key, value in override.items():
         present = merged.get(key)
-        both = isinstance(present, Mapping) and isinstance(value, Mapping)
-        merged[key] = merge_mappings(present, value) if both else value
+        if isinstance(present, Mapping) and isinstance(value, Mapping):
+            value = merge_mappings(present, value)
+        merged[key] = value
     return merged
 
 

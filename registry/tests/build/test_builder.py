@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from itnet_registry import Registry
 from typing import TYPE_CHECKING
 
@@ -16,17 +18,18 @@ PRESETS = {"itnet-s": 22e6, "itnet-b": 86e6, "itnet-l": 307e6}
 
 
 def test_a_model_by_names(registry: Registry) -> None:
-    model = registry.create_model("itnet-nano", encoder="pixels", head={"name": "classify", "classes": 3})
+    model: Any = registry.create_model("itnet-nano", encoder="pixels", head={"name": "classify", "classes": 3})
     assert isinstance(model, ITNetModel)
     assert model(torch.randn(2, 4, 4, 3)).shape == (2, 3)
-    assert len(model.trunk.blocks) == 4
-    assert model.trunk.blocks[0].operator.kernel is not model.trunk.blocks[1].operator.kernel
+    blocks: list[Any] = list(model.trunk.blocks)
+    assert len(blocks) == 4
+    assert blocks[0].operator.kernel is not blocks[1].operator.kernel
 
 
 def test_the_configuration_builds_the_model_again(registry: Registry) -> None:
-    model = registry.create_model("toy", encoder="pixels", task="stripes")
+    model: Any = registry.create_model("toy", encoder="pixels", task="stripes")
     torch.manual_seed(0)
-    first = registry.create_model(**model.config)
+    first: Any = registry.create_model(**model.config)
     torch.manual_seed(0)
     second = registry.create_model(**first.config)
     assert first.config == second.config == model.config

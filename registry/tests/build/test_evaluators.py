@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
-from itnet_registry import Registry
+import itnet_registry
+from itnet_registry import PluginError, Registry
 from typing import TYPE_CHECKING
 
 import json
@@ -24,13 +25,14 @@ PLUGIN = """
         return [
             ComponentSpec(kind="evaluator", name="fast", target="acme_sums.sums:Fast", summary="ones, up to 5 points"),
             ComponentSpec(kind="evaluator", name="rough", target="acme_sums.sums:Rough", summary="by name alone"),
+            ComponentSpec(kind="evaluator", name="choosy", target="acme_sums.sums:Choosy", summary="required option"),
             ComponentSpec(kind="evaluator", name="lost", target="acme_sums.sums:Lost", summary="not there"),
             ComponentSpec(kind="evaluator", name="absent", target="acme_sums.sums:Fast", summary="it needs more",
                           requires=("no-such-distribution",)),
         ]
 """
 SUMS = """
-    from itnet_core import Evaluator
+    from itnet_core import ComponentConfig, Evaluator
 
     class Fast(Evaluator):
         rank = 10
@@ -46,6 +48,10 @@ SUMS = """
 
     class Rough(Fast):
         rank = None
+
+    class Choosy(Fast):
+        class Config(ComponentConfig):
+            order: int
 """
 
 
@@ -99,3 +105,18 @@ def test_info_tells_the_order(registry: Registry) -> None:
     assert [each["id"] for each in found] == ["acme-sums/fast", "itnet-core/dense", "itnet-core/tiled"]
     assert [each["rank"] for each in found] == sorted(each["rank"] for each in found)
     assert "acme-sums/fast" in CliRunner().invoke(app, ["info", "auto"]).stdout
+
+
+def test_the_installed_evaluators_are_built_once_without_options(registry: Registry) -> None:
+    names = [type(evaluator).__name__ for evaluator in registry.installed_evaluators()]
+    assert names == ["Fast", "DenseEvaluator", "TiledEvaluator"]
+    first, second = registry.installed_evaluators(), registry.installed_evaluators()
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert itnet_registry.installed_evaluators() != first  # of the registry of the process
+
+
+def test_a_broken_plugin_raises_only_in_a_strict_registry(garden: Garden) -> None:
+    garden.plant("acme-bad", "raise RuntimeError('no luck')")
+    assert len(garden.registry().installed_evaluators()) == 2
+    with pytest.raises(PluginError, match="no luck"):
+        garden.registry(strict=True).installed_evaluators()

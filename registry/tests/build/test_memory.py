@@ -35,11 +35,11 @@ def test_what_fits_is_made_and_counted() -> None:
 def test_what_does_not_fit_is_refused_before_it_is_there() -> None:
     with MemoryLimit(2**20, "a test"), pytest.raises(ConfigError, match="3.64 TB or more"):
         torch.zeros(10**6, 10**6)
-    with MemoryLimit(2**20, "a test"), pytest.raises(ConfigError, match="cannot be made"):
+    with MemoryLimit(2**20, "a test"), pytest.raises(ConfigError, match="cannot be created"):
         torch.zeros(10**30)
 
 
-@pytest.mark.parametrize("factory", sorted(FACTORIES, key=lambda f: f.__name__), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("factory", sorted(FACTORIES, key=str), ids=str)
 def test_every_factory_is_counted(factory: Callable[..., Any]) -> None:
     arguments = {
         torch.arange: (2**20,),
@@ -79,7 +79,7 @@ def test_a_checkpoint_takes_no_more_memory_than_its_weights_explain(registry: Re
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
     manifest["config"] |= change
     (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match=r"/c: config.*for the model\.safetensors beside it"):
+    with pytest.raises(ConfigError, match=r"/c: config.*for the size of its model\.safetensors"):
         registry.load_model(tmp_path / "c")
 
 

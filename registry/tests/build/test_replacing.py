@@ -40,7 +40,7 @@ def test_a_head_for_other_classes(model: Any, tmp_path: Path) -> None:
 
 
 def test_another_head_and_a_head_where_there_was_none(tmp_path: Path) -> None:
-    model = create_model(width=8, depth=1, encoder=FIELD, heads={})
+    model: Any = create_model(width=8, depth=1, encoder=FIELD, heads={})
     replace_head(model, {"name": "regress", "outputs": 3}, "field")
     assert model.config["heads"] == {"field": {"name": "itnet-core/regress", "outputs": 3}}
     saved(model, tmp_path / "c")

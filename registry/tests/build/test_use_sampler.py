@@ -27,6 +27,7 @@ def test_all_operators_have_it_and_the_checkpoint_says_so(model: Any, tmp_path: 
     assert all(isinstance(block.operator.sampler, FullSampler) for block in model.trunk.blocks)
     save_model(model, tmp_path / "model")
     again = load_model(tmp_path / "model")
+    assert again.config is not None
     assert again.config["sampler"] == {"name": "itnet-core/full"}
     assert again.state_dict().keys() == model.state_dict().keys()
 

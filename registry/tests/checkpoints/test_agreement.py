@@ -77,7 +77,7 @@ def another_configuration(model: Any) -> None:
     model.config = {**model.config, "ffn_ratio": 2.0}
 
 
-CHANGES = {
+CHANGES: dict[Callable[[Any], None], str] = {
     another_head: r"ITNetModel\.heads\['image'\]: found classes=5; expected classes=2, .* Use replace_head",
     a_head_of_another_width: r"heads\.image\.linear\.weight \(7, 16\).*expected .*\(2, 16\)",
     a_head_that_is_none: r"heads\['image'\]: found Linear; expected itnet-core/classify",

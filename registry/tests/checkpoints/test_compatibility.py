@@ -83,7 +83,7 @@ def test_an_old_configuration_is_migrated(garden: Garden, checkpoint: Path) -> N
     body = """assert (component, from_version) == ("acme-a/k", 1)
         return {"extent": config["size"] * 2, "heads": config["heads"]}"""
     registry = plant(garden, version=2, field="extent", more=MIGRATE.format(body=body), release="2.0")
-    model = registry.load_model(checkpoint)
+    model: Any = registry.load_model(checkpoint)
     assert model.config["kernel"] == {"name": "acme-a/k", "extent": 10, "heads": 1}
     assert model.features(torch.randn(1, 4, 4, 3)).values.shape == (1, 16, 8)
 
@@ -151,5 +151,5 @@ def test_what_a_component_requires_is_in_the_command(garden: Garden, checkpoint:
 
 def test_a_preference_does_not_redirect_a_checkpoint(garden: Garden, checkpoint: Path) -> None:
     garden.plant_kernel("acme-b", "k", "itnet_toy.parts:Constant")
-    model = garden.registry(prefer=("acme-b/k",)).load_model(checkpoint)
+    model: Any = garden.registry(prefer=("acme-b/k",)).load_model(checkpoint)
     assert model.config["kernel"]["name"] == "acme-a/k"

@@ -37,7 +37,7 @@ def folder(path: Path, text: str) -> Path:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "two renames":
         monkeypatch.setattr(exchange, "_exchanger", lambda: None)
-    return request.param
+    return str(request.param)
 
 
 @pytest.mark.parametrize("there", ["nothing", "an empty folder", "a folder"])

@@ -10,7 +10,7 @@ import pytest
 from itnet_registry import CheckpointError
 from itnet_registry.checkpoints.manifest import FORMAT, Manifest
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "width": 8,
     "depth": 1,
     "ffn_ratio": 4.5,
@@ -31,7 +31,7 @@ def record(kind: str, name: str) -> dict[str, Any]:
     return {"kind": kind, "name": name, "distribution": distribution, "version": "1.0", "config_version": 1}
 
 
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "format": FORMAT,
     "api": 1,
     "config": CONFIG,

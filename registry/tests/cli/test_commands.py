@@ -297,6 +297,7 @@ def test_commands_of_one_name_are_called_in_full(itnet: Itnet, garden: Garden) -
 def test_an_unknown_command(itnet: Itnet) -> None:
     assert "Did you mean 'list'?" in refused(itnet("lst"))
     assert "pip install itnet-train" in refused(itnet("train"))
+    assert "pip install itnet-testing" in refused(itnet("test-plugin", "itnet-toy"))
 
 
 def test_an_error_of_a_command_is_one_message(itnet: Itnet, garden: Garden) -> None:

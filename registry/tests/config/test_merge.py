@@ -33,9 +33,8 @@ def kernel(garden: Garden) -> Callable[..., dict[str, Any]]:
 
     def completed(said: Any, preset: str = "base", **more: Any) -> dict[str, Any]:
         said = {} if said is None else {"kernel": said}
-        return resolve(registry, {"preset": preset, "encoder": "pixels", "heads": {}, **said, **more}).model_dump()[
-            "kernel"
-        ]
+        config = resolve(registry, {"preset": preset, "encoder": "pixels", "heads": {}, **said, **more})
+        return config.kernel.model_dump()
 
     return completed
 

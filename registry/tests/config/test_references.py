@@ -65,7 +65,7 @@ def registry(garden: Garden) -> Registry:
 
 
 def pair(registry: Registry, **options: Any) -> Any:
-    model = registry.create_model("toy", encoder={"name": "pair", **options}, head={"name": "regress"})
+    model: Any = registry.create_model("toy", encoder={"name": "pair", **options}, head={"name": "regress"})
     return model.config["encoders"]["pair"]
 
 
@@ -88,10 +88,9 @@ def test_options_are_laid_over_the_default_unless_another_component_is_named(reg
 
 
 def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry: Registry) -> None:
-    config = registry.create_model("toy", encoder="pair", task="pairs").config
-    assert config["encoders"]["pair"]["picture"]["channels"] == 1
-    said = registry.create_model("toy", encoder={"name": "pair", "picture": {"channels": 5}}, task="pairs").config
-    assert said["encoders"]["pair"]["picture"]["channels"] == 5
+    for options, channels in (({}, 1), ({"picture": {"channels": 5}}, 5)):
+        model: Any = registry.create_model("toy", encoder={"name": "pair", **options}, task="pairs")
+        assert model.config["encoders"]["pair"]["picture"]["channels"] == channels
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from itnet_core import ConfigError
 from itnet_registry import AmbiguousNameError, ComponentError, ModelConfig, PluginError, Registry, UnknownNameError
+from itnet_registry.config.model_config import PartialRef
 from itnet_registry.config.resolve import resolve
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def test_the_complete_form_completes_to_itself(registry: Registry) -> None:
 
 
 def test_a_model_config_object_is_accepted(registry: Registry) -> None:
-    config = ModelConfig(preset="toy", encoder={"name": "pixels"}, head="per-point", heads=None)
+    config = ModelConfig(preset="toy", encoder=PartialRef(name="pixels"), head=PartialRef(name="per-point"), heads=None)
+    assert config.encoder is not None
     assert config.encoder.options == {}
     with pytest.raises(ConfigError, match=r"model\.head\.outputs: found nothing"):
         resolve(registry, config.model_dump(exclude_unset=True))
@@ -63,7 +65,8 @@ def test_the_user_goes_before_the_task(registry: Registry) -> None:
 
 
 def test_the_task_fills_a_head_that_is_half_said(registry: Registry) -> None:
-    for head in ("classify", "itnet-core/classify", {}):
+    heads: list[Any] = ["classify", "itnet-core/classify", {}]
+    for head in heads:
         config = completed(registry, preset="toy", task="stripes", encoder="pixels", head=head)
         assert config["heads"]["image"] == {"name": "itnet-core/classify", "classes": 2}
 

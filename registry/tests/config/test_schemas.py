@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from itnet_core import ITNetError
 from itnet_registry.config.schemas import component_schema, config_schema
 
 if TYPE_CHECKING:
@@ -25,12 +26,13 @@ def schema(garden: Garden) -> Any:
 
 
 def test_a_component_has_a_schema_with_its_fields_described(garden: Garden) -> None:
-    schema = component_schema(garden.registry().component("kernel", "mlp"))
+    garden.toy()
+    schema = component_schema(garden.registry().component("encoder", "pixels"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["title"] == "itnet-core/mlp"
-    assert schema["properties"]["rank"]["description"].startswith("channels of")
-    assert jsonschema.Draft202012Validator(schema).is_valid({"heads": 2})
-    assert not jsonschema.Draft202012Validator(schema).is_valid({"heads": 0})
+    assert schema["title"] == "itnet-toy/pixels"
+    assert schema["properties"]["channels"]["description"] == "Channels of an image."
+    assert jsonschema.Draft202012Validator(schema).is_valid({"channels": 2})
+    assert not jsonschema.Draft202012Validator(schema).is_valid({"channels": 0})
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_every_field_of_a_model_is_described(schema: Any) -> None:
 
 def test_a_component_that_cannot_be_loaded_is_left_out_and_told(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "k", "acme_a.nothing:K")
-    told = []
+    told: list[ITNetError] = []
     schema = config_schema(garden.registry(), told.append)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert len(told) == 1

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from itnet_core.plugin.specs import Kind
 from itnet_registry import Component, ComponentError, RequirementError
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def plant(
-    garden: Garden, kind: str = "kernel", target: str = "acme_a.parts:Part", *, parts: str = "", more: str = ""
+    garden: Garden, kind: Kind = "kernel", target: str = "acme_a.parts:Part", *, parts: str = "", more: str = ""
 ) -> Component:
     plugin = f"""
     @hookimpl

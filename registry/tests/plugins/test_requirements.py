@@ -33,5 +33,5 @@ def test_at_least(found: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(("left", "right", "expected"), [("1.9", "1.10", True), ("2", "1", False), ("x", "1", False)])
-def test_older(left: str, right: str, expected: str) -> None:
+def test_older(left: str, right: str, expected: bool) -> None:
     assert older(left, right) is expected

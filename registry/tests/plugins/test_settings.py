@@ -12,7 +12,7 @@ def test_empty_variables_count_as_unset() -> None:
 
 def test_names_are_normalised_and_split() -> None:
     settings = Settings.from_environment({"ITNET_PLUGINS": "ITNet_Image, acme.thing,", "ITNET_PREFER": "a/b, c/d"})
-    assert settings.only == {"itnet-image", "acme-thing"}
+    assert settings.only == frozenset({"itnet-image", "acme-thing"})
     assert settings.prefer == ("a/b", "c/d")
 
 
