@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from contextlib import suppress
+from importlib import import_module
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
@@ -15,11 +16,19 @@ from typer.core import TyperCommand, TyperGroup
 
 from itnet_core import ConfigError, ITNetError
 from itnet_core.plugin.printable import printable
-from itnet_registry.cli import doctor, info, listing, new_plugin, schema, validate
-from itnet_registry.cli.output import machine_readable
 from itnet_registry.errors import AmbiguousNameError, PluginError, UnknownNameError, one_line, refusal
 
 USAGE = (ConfigError, UnknownNameError, AmbiguousNameError)
+
+BUILT_IN = {
+    "list": "listing:list_components",
+    "info": "info:info",
+    "doctor": "doctor:doctor",
+    "new-plugin": "new_plugin:new_plugin",
+    "schema": "schema:schema",
+    "validate": "validate:validate",
+}
+"""Modules and functions of the built-in commands, imported when they are called, or listed for help."""
 
 
 class PluginGroup(TyperGroup):
@@ -33,13 +42,12 @@ class PluginGroup(TyperGroup):
         from itnet_registry.api import default_registry
         from itnet_registry.plugins.names import shortest
 
-        return [*super().list_commands(ctx), *shortest(default_registry().commands())]
+        return [*BUILT_IN, *shortest(default_registry().commands())]
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
         """Return a built-in command, or a plugin's command with nothing but its summary."""
-        built_in = super().get_command(ctx, cmd_name)
-        if built_in is not None:
-            return built_in
+        if cmd_name in BUILT_IN:
+            return _loaded(cmd_name)
         from itnet_registry.api import default_registry
 
         try:
@@ -50,7 +58,7 @@ class PluginGroup(TyperGroup):
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
         """Return the called command, with its function imported."""
-        if args and args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+        if args and not args[0].startswith("-") and not ctx.resilient_parsing:
             return args[0], _loaded(args[0]), args[1:]
         return super().resolve_command(ctx, args)
 
@@ -89,7 +97,10 @@ def _null_stream() -> TextIO:
 
 
 def _loaded(name: str) -> Any:
-    """Return a plugin's command with its function."""
+    """Return a command with its function."""
+    if name in BUILT_IN:
+        module, _, function = BUILT_IN[name].partition(":")
+        return _command(name, getattr(import_module(f"itnet_registry.cli.{module}"), function))
     from itnet_registry.api import default_registry
 
     command = default_registry().command(name)
@@ -103,6 +114,11 @@ def _loaded(name: str) -> Any:
             found=f"{one_line(error)}, when {command.spec.target} was imported",
             expected="a target that imports",
         ) from error
+    return _command(name, function)
+
+
+def _command(name: str, function: Any) -> Any:
+    """Return the command of a function, or of a `typer.Typer`."""
     if isinstance(function, typer.Typer):
         return typer.main.get_command(function)
     holder = typer.Typer(add_completion=False)
@@ -116,12 +132,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="ITNet: plugins, models and configurations.",
 )
-app.command("list")(machine_readable(listing.list_components))
-app.command("info")(machine_readable(info.info))
-app.command("doctor")(machine_readable(doctor.doctor))
-app.command("new-plugin")(new_plugin.new_plugin)
-app.command("schema")(machine_readable(schema.schema))
-app.command("validate")(machine_readable(validate.validate))
 
 
 def _version(requested: bool) -> None:
@@ -145,7 +155,7 @@ def itnet(
 
 
 def main() -> None:
-    """Run the command `itnet`; characters that the terminal cannot show are escaped, whoever prints them."""
+    """Run the command `itnet`; characters that the terminal cannot show are escaped in all its output."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # the process was started without it

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from itnet_core import Check
+from itnet_registry.cli.output import machine_readable, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from itnet_registry.api import Registry
     from itnet_registry.errors import Fault
 
 
+@machine_readable
 def doctor(
     plugins: Annotated[bool, typer.Option("--plugins", help="Import the plugins and run their checks too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Check versions, plugins and environment variables; by default no plugin is imported."""
     from itnet_registry.api import default_registry
-    from itnet_registry.cli.output import print_json, print_line, print_table
 
     registry = default_registry()
     plugin_checks, faults = _plugins(registry) if plugins else _metadata(registry)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from itnet_registry.cli.output import machine_readable, print_json, print_table
+
 if TYPE_CHECKING:
     from itnet_core import Kernel
     from itnet_registry.api import Registry
@@ -18,12 +20,12 @@ NAME = Annotated[
 KIND = Annotated[str | None, typer.Option(help="Its kind, where several kinds have a component of this name.")]
 
 
+@machine_readable
 def info(
     name: NAME, kind: KIND = None, json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False
 ) -> None:
     """Show a component's declaration, options and origin, or a preset's configuration."""
     from itnet_registry.api import default_registry
-    from itnet_registry.cli.output import print_json, print_table
 
     registry = default_registry()
     preset = _preset(registry, name) if kind in (None, "preset") else None

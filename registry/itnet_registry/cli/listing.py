@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from itnet_registry.cli.output import machine_readable, print_json, print_table
+
 if TYPE_CHECKING:
     from itnet_registry.api import Registry
     from itnet_registry.errors import Fault
     from itnet_registry.plugins.declarations import Declared
 
 
+@machine_readable
 def list_components(
     kind: Annotated[
         str | None, typer.Option(help="Only this kind: encoder, kernel, sampler, evaluator, head, task.")
@@ -25,7 +28,6 @@ def list_components(
 ) -> None:
     """List the installed components, presets and commands, and the plugins in quarantine."""
     from itnet_registry.api import default_registry
-    from itnet_registry.cli.output import print_json
 
     registry = default_registry()
     report = plugins_report(registry) if metadata_only else components_report(registry, kind)
@@ -87,7 +89,6 @@ def _unused(registry: Registry, faults: Iterable[Fault]) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
-    from itnet_registry.cli.output import print_table
 
     kinds = dict.fromkeys(component["kind"] for component in report.get("components", ()))
     groups = {f"{kind}s": [c for c in report["components"] if c["kind"] == kind] for kind in kinds}

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from itnet_registry.cli.info import KIND, look_up
+from itnet_registry.cli.output import machine_readable, print_json, print_line
 
 
+@machine_readable
 def schema(
     name: Annotated[str | None, typer.Argument(help="A component; without it, a whole configuration file.")] = None,
     kind: KIND = None,
@@ -17,7 +19,6 @@ def schema(
     """Write the JSON Schema of a configuration file, or of a component's options."""
     from itnet_core import ConfigError, ITNetError
     from itnet_registry.api import default_registry
-    from itnet_registry.cli.output import print_json, print_line
     from itnet_registry.config.schemas import component_schema, config_schema
 
     def skipped(error: ITNetError) -> None:

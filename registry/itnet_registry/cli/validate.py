@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from itnet_registry.cli.output import machine_readable, print_json, print_line
 
+
+@machine_readable
 def validate(
     config: Annotated[Path, typer.Argument(help="A YAML or JSON file.")],
     json: Annotated[bool, typer.Option("--json", help="Write the complete model configuration as JSON.")] = False,
@@ -20,7 +23,6 @@ def validate(
     from itnet_core.plugin.config import parse
     from itnet_registry.api import default_registry
     from itnet_registry.build.builder import build, build_component
-    from itnet_registry.cli.output import print_json, print_line
     from itnet_registry.config.files import load_config
     from itnet_registry.config.heads import check_heads
     from itnet_registry.config.resolve import resolve

@@ -98,7 +98,7 @@ def test_one_that_fails_is_left_out_and_logged(registry: Registry, caplog: pytes
     assert "auto goes without acme-sums/lost" in said[1]
 
 
-def test_info_tells_the_order(registry: Registry) -> None:
+def test_info_shows_the_order(registry: Registry) -> None:
     done = CliRunner().invoke(app, ["info", "auto", "--json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)["candidates"]

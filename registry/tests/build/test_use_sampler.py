@@ -32,7 +32,7 @@ def test_all_operators_have_it_and_the_checkpoint_says_so(model: Any, tmp_path: 
     assert again.state_dict().keys() == model.state_dict().keys()
 
 
-def test_options_are_laid_over_those_there_and_what_was_learned_is_kept(model: Any) -> None:
+def test_options_are_merged_and_learned_weights_are_kept(model: Any) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     use_sampler(model, {"name": "monte-carlo", "points": 7})
     sampler = model.trunk.blocks[1].operator.sampler

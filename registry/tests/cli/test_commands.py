@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 import itnet_core
 import itnet_registry
-from itnet_registry.cli.app import app
+from itnet_registry.cli.app import BUILT_IN, app
+from itnet_registry.plugins.loading import BUILT_IN_COMMANDS
 
 if TYPE_CHECKING:
     from registry.tests.conftest import Garden
@@ -52,6 +53,10 @@ def test_version(itnet: Itnet) -> None:
         f"itnet-registry {itnet_registry.__version__}, itnet-core {itnet_core.__version__}, API {itnet_core.API}\n"
     )
     assert itnet("--version").stdout == expected
+
+
+def test_no_plugin_can_take_the_name_of_a_built_in_command() -> None:
+    assert tuple(BUILT_IN) == BUILT_IN_COMMANDS
 
 
 def test_list(itnet: Itnet) -> None:
@@ -194,7 +199,7 @@ def test_doctor_finds_faults(itnet: Itnet, garden: Garden, monkeypatch: pytest.M
     assert wrong("--plugins") == {"acme-old", "acme-bad", "ITNET_DISABLE", "ITNET_PREFER"}
 
 
-def test_doctor_tells_of_hidden_copies(itnet: Itnet, garden: Garden) -> None:
+def test_doctor_reports_hidden_copies(itnet: Itnet, garden: Garden) -> None:
     elsewhere = garden.root.parent / "old"
     garden.folders.append(elsewhere)
     garden.plant("acme-a", version="2.0")

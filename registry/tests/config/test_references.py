@@ -82,7 +82,7 @@ def test_a_reference_may_be_a_name_or_options_alone(registry: Registry, form: An
     assert pair(registry, words=form)["words"] == {"name": "itnet-toy/letters", "vocabulary": 26}
 
 
-def test_options_are_laid_over_the_default_unless_another_component_is_named(registry: Registry) -> None:
+def test_options_are_merged_into_the_default_unless_another_component_is_named(registry: Registry) -> None:
     assert pair(registry, picture={"channels": 2})["picture"]["bias"] is False
     assert pair(registry, picture={"name": "pixels", "channels": 2})["picture"]["bias"] is False
 

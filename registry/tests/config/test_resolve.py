@@ -64,7 +64,7 @@ def test_the_user_goes_before_the_task(registry: Registry) -> None:
     assert config["heads"]["image"] == {"name": "itnet-core/regress", "outputs": 1}
 
 
-def test_the_task_fills_a_head_that_is_half_said(registry: Registry) -> None:
+def test_the_task_fills_a_head_that_is_partly_set(registry: Registry) -> None:
     heads: list[Any] = ["classify", "itnet-core/classify", {}]
     for head in heads:
         config = completed(registry, preset="toy", task="stripes", encoder="pixels", head=head)
@@ -85,7 +85,7 @@ def test_several_modalities(registry: Registry) -> None:
     assert config["heads"]["text"]["name"] == "itnet-core/regress"
 
 
-def test_no_heads_are_allowed_if_somebody_says_so(registry: Registry) -> None:
+def test_no_heads_are_allowed_if_the_user_says_so(registry: Registry) -> None:
     assert completed(registry, preset="toy", encoder="pixels", heads={})["heads"] == {}
     assert completed(registry, preset="toy", encoder="pixels", task="stripes", heads={})["heads"] == {}
     several = {"image": "pixels", "text": "letters"}
@@ -153,7 +153,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("config", "place", "hint"), WRONG.values(), ids=WRONG.keys())
-def test_an_error_names_the_path_and_the_mend(
+def test_an_error_names_the_path_and_the_hint(
     registry: Registry, config: dict[str, Any], place: str, hint: str
 ) -> None:
     config = {"preset": "toy", "encoder": "pixels", **config}

@@ -78,7 +78,7 @@ def test_every_field_of_a_model_is_described(schema: Any) -> None:
     assert not [name for name, field in fields.items() if not field.get("description")]
 
 
-def test_a_component_that_cannot_be_loaded_is_left_out_and_told(garden: Garden) -> None:
+def test_a_component_that_cannot_be_loaded_is_left_out_and_reported(garden: Garden) -> None:
     garden.plant_kernel("acme-a", "k", "acme_a.nothing:K")
     told: list[ITNetError] = []
     schema = config_schema(garden.registry(), told.append)

@@ -184,7 +184,7 @@ def test_the_cores_range_is_read_before_the_import(garden: Garden, requirement: 
         del vars(sys)["acme_was_here"]
 
 
-def test_a_core_out_of_range_is_named_with_the_mend(garden: Garden) -> None:
+def test_a_core_out_of_range_is_named_with_the_hint(garden: Garden) -> None:
     garden.plant("acme-thing", requires=("itnet-core>=9",))
     registry = garden.registry()
     registry.available()
