@@ -232,7 +232,8 @@ def test_weights_of_another_model_are_refused(registry: Registry, model: Any, tm
     import hashlib
 
     registry.save_model(model, tmp_path / "c")
-    other = registry.create_model("toy", encoder={"name": "pixels", "bias": False}, task="stripes")
+    encoders = {"image": {"name": "pixels", "bias": False}}
+    other = registry.create_model(**{**model.config, "encoders": encoders})
     registry.save_model(other, tmp_path / "other")
     weights = (tmp_path / "other" / "model.safetensors").read_bytes()
     (tmp_path / "c" / "model.safetensors").write_bytes(weights)
