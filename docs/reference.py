@@ -31,11 +31,11 @@ from itnet_quasilinear import errors as quasilinear
 from itnet_registry import Registry, create_model, load_model
 from itnet_registry import errors as registry
 from itnet_registry.cli.app import _loaded, app
-from itnet_registry.components import BASES, Component
-from itnet_registry.discovery import Source
 from itnet_registry.errors import Fault, Stage
-from itnet_registry.loading import check_core
-from itnet_registry.names import choose
+from itnet_registry.plugins.compatibility import check_core
+from itnet_registry.plugins.components import BASES, Component
+from itnet_registry.plugins.discovery import Source
+from itnet_registry.plugins.names import choose
 from itnet_testing import (
     Conformance,
     EncoderConformance,

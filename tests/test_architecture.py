@@ -1,9 +1,11 @@
-"""The arrows of the design: plugins → tasks → core, registry → core, train → registry; nothing else."""
+"""The arrows of the design: between packages, between the rooms of a package, and no circle of files."""
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,23 +26,45 @@ MAY_IMPORT = {
     "itnet_vision_language": {"itnet_core", "itnet_registry", "itnet_tasks"},  # other encoders, by their names
 }
 THIRD_PARTIES_OF_THE_CORE = {"torch", "pluggy", "pydantic"}
+ROOMS = {
+    "itnet_core": ("plugin", "operator", "models"),
+    "itnet_registry": ("errors", "plugins", "config", "build", "checkpoints", "api", "cli"),
+}
+"""The folders and files of a package in the order of their arrows: each imports from those before it alone."""
+
+
+def imported_names(path: Path) -> Iterator[str]:
+    """Yield what a file imports, `package.module` or `package.module.name`, in functions and under TYPE_CHECKING too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def imports_of(path: Path) -> set[str]:
-    """Return the top-level packages that a file imports, in functions and under TYPE_CHECKING too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {name.name.partition(".")[0] for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            found.add(node.module.partition(".")[0])
-    return found
+    """Return the top-level packages that a file imports."""
+    return {name.partition(".")[0] for name in imported_names(path)}
 
 
 def files_of(package: str) -> list[Path]:
-    """Return the Python files of a package, less those of another one inside it."""
-    inner = [path for path in PACKAGES.values() if PACKAGES[package] in path.parents]
-    return [path for path in PACKAGES[package].rglob("*.py") if not any(each in path.parents for each in inner)]
+    """Return the Python files of a package."""
+    return sorted(PACKAGES[package].rglob("*.py"))
+
+
+def arrows_of(package: str) -> dict[str, set[str]]:
+    """Return the modules of a package that each of its modules imports."""
+    root = PACKAGES[package]
+    modules = {
+        ".".join([package, *path.relative_to(root).with_suffix("").parts]).removesuffix(".__init__"): path
+        for path in files_of(package)
+    }
+    arrows = {}
+    for module, path in modules.items():
+        names = set(imported_names(path))
+        targets = {name if name in modules else name.rpartition(".")[0] for name in names}
+        arrows[module] = (targets & modules.keys()) - {module}
+    return arrows
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -51,6 +75,29 @@ def test_arrows_run_one_way(package: str) -> None:
     for path in files:
         ours = {name for name in imports_of(path) if name.startswith("itnet_")}
         assert ours <= allowed, f"{path} imports {sorted(ours - allowed)}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_circle_of_files(package: str) -> None:
+    try:
+        list(TopologicalSorter(arrows_of(package)).static_order())
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_arrows_between_rooms_run_one_way(package: str) -> None:
+    rooms = ROOMS[package]
+
+    def room(module: str) -> str:
+        return f"{module}.".split(".")[1]
+
+    for module, targets in arrows_of(package).items():
+        if room(module) in ("", "__main__"):  # the package's own exports, and its command
+            continue
+        allowed = rooms[: rooms.index(room(module)) + 1]
+        wrong = [target for target in targets if room(target) not in ("", *allowed)]
+        assert not wrong, f"{module} imports {wrong}"
 
 
 def test_the_core_needs_torch_pluggy_and_pydantic_alone() -> None:

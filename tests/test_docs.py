@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from itnet_registry import Registry
-from itnet_registry.loading import HOOKS
+from itnet_registry.plugins.loading import HOOKS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from itnet_core import ITNetError
 from itnet_core.plugin.config import parse
 from itnet_registry import create_model, load_model, save_model
-from itnet_registry.assemble import build
-from itnet_registry.complete import complete
-from itnet_registry.config_file import load_config
-from itnet_registry.default import default_registry
-from itnet_registry.sections import section_model
+from itnet_registry.api import default_registry
+from itnet_registry.build.builder import build
+from itnet_registry.config.files import load_config
+from itnet_registry.config.resolve import resolve
+from itnet_registry.config.sections import section_model
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
 
@@ -165,7 +165,7 @@ def read(path: Path) -> None:
             if name != "model":
                 parse(section_model(registry, name, name), section, name)
         if "model" in sections:
-            build(registry, complete(registry, sections["model"]))
+            build(registry, resolve(registry, sections["model"]))
     except ITNetError as error:
         str(error).encode("utf-8", "backslashreplace")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from itnet_registry import Registry
-from itnet_registry.components import Component
-from itnet_registry.declared import Preset
-from itnet_registry.first_party import bringer
+from itnet_registry.plugins.components import Component
+from itnet_registry.plugins.declarations import Preset
+from itnet_registry.plugins.first_party import provider
 
 ROOT = Path(__file__).parent.parent
 OURS = {f"itnet-{path.parent.name.replace('_', '-')}": path for path in sorted(ROOT.glob("plugins/*/README.md"))}
@@ -50,7 +50,7 @@ def test_a_component_is_what_its_declaration_says(component: Component) -> None:
 def test_a_component_is_documented_and_known_where_it_is_not_installed(component: Component) -> None:
     readme = OURS[component.source.distribution].read_text()
     assert f"`{component.name}`" in readme
-    assert bringer(component.kind, component.name) == component.source.distribution
+    assert provider(component.kind, component.name) == component.source.distribution
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.id)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from itnet_core import ConfigError, Field, FieldError, ITNetModel
 from itnet_registry import Registry, create_model, load_model, replace_operator, save_model
 from itnet_registry.cli.app import app
-from itnet_registry.complete import complete
+from itnet_registry.config.resolve import resolve
 from itnet_testing.fields import permuted
 
 KERNELS = [component.id for component in Registry().components("kernel")]
@@ -93,7 +93,7 @@ def test_a_model_is_no_bag_of_points(kernel: str, encoder: str) -> None:
     ids=str,
 )
 def test_what_auto_chooses(encoder: str, kernel: Any, position: str, scan: str) -> None:
-    config = complete(Registry(), {"width": 16, "depth": 1, "encoder": encoder, "kernel": kernel, "heads": {}})
+    config = resolve(Registry(), {"width": 16, "depth": 1, "encoder": encoder, "kernel": kernel, "heads": {}})
     assert (config.position, config.scan) == (position, scan)
 
 

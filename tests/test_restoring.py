@@ -14,8 +14,8 @@ from itnet_core import ConfigError
 from itnet_core.plugin.config import parse, restoring_checkpoint
 from itnet_core.plugin.specs import KINDS
 from itnet_registry import Registry
-from itnet_registry.components import Component
-from itnet_registry.schemas import component_schema
+from itnet_registry.config.schemas import component_schema
+from itnet_registry.plugins.components import Component
 
 _watched: list[str] = []
 _touched: list[str] = []

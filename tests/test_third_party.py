@@ -49,7 +49,7 @@ def test_it_is_found_beside_ours(site: Path) -> None:
     listed = json.loads(run("-m", "itnet_registry", "list", "--json", site=site))
     ids = {each["id"] for each in listed["components"]}
     assert ids >= {"spectrum-for-itnet/spectrum", "spectrum-for-itnet/harmonic", "itnet-image/patch"}
-    assert listed["set_aside"] == []
+    assert listed["quarantined"] == []
 
 
 def test_a_model_of_it_is_built_saved_and_loaded_by_names(site: Path, tmp_path: Path) -> None:

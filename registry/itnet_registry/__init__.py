@@ -1,100 +1,52 @@
-"""ITNet's registry: finds plugins, resolves names, assembles models, loads and saves them.
+"""ITNet's registry: discovers plugins, resolves names, builds models, and loads and saves them.
 
-Names are imported on first use, so that listing components loads neither torch nor pydantic.
+Names are imported on first use, so that listing components imports neither torch nor pydantic.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from itnet_core.plugin.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from itnet_registry.components import Component
-    from itnet_registry.config_file import load_config
-    from itnet_registry.default import (
-        available,
-        component,
-        create,
-        create_model,
-        default_registry,
-        load_model,
-        replace_head,
-        replace_operator,
-        save_model,
-        use_sampler,
-    )
-    from itnet_registry.errors import (
-        AmbiguousNameError,
-        CheckpointError,
-        ComponentError,
-        Fault,
-        PluginError,
-        RequirementError,
-        UnknownNameError,
-    )
-    from itnet_registry.model_config import ModelConfig
-    from itnet_registry.registry import Registry
-    from itnet_registry.settings import Settings
+    from itnet_registry.api import Registry as Registry
+    from itnet_registry.api import available as available
+    from itnet_registry.api import build_component as build_component
+    from itnet_registry.api import component as component
+    from itnet_registry.api import create as create
+    from itnet_registry.api import create_model as create_model
+    from itnet_registry.api import default_registry as default_registry
+    from itnet_registry.api import installed_evaluators as installed_evaluators
+    from itnet_registry.api import load_model as load_model
+    from itnet_registry.api import replace_head as replace_head
+    from itnet_registry.api import replace_operator as replace_operator
+    from itnet_registry.api import save_model as save_model
+    from itnet_registry.api import use_sampler as use_sampler
+    from itnet_registry.config.files import load_config as load_config
+    from itnet_registry.config.model_config import ModelConfig as ModelConfig
+    from itnet_registry.errors import AmbiguousNameError as AmbiguousNameError
+    from itnet_registry.errors import CheckpointError as CheckpointError
+    from itnet_registry.errors import ComponentError as ComponentError
+    from itnet_registry.errors import Fault as Fault
+    from itnet_registry.errors import PluginError as PluginError
+    from itnet_registry.errors import RequirementError as RequirementError
+    from itnet_registry.errors import UnknownNameError as UnknownNameError
+    from itnet_registry.plugins.components import Component as Component
+    from itnet_registry.plugins.settings import Settings as Settings
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "components": ("Component",),
-    "config_file": ("load_config",),
-    "default": (
-        "available",
-        "component",
-        "create",
-        "create_model",
-        "default_registry",
-        "load_model",
-        "replace_head",
-        "replace_operator",
-        "save_model",
-        "use_sampler",
-    ),
-    "errors": (
-        "AmbiguousNameError",
-        "CheckpointError",
-        "ComponentError",
-        "Fault",
-        "PluginError",
-        "RequirementError",
+__all__, __getattr__ = lazy_exports(
+    __name__,
+    {
+        "itnet_registry.api": "Registry available build_component component create create_model default_registry "
+        "installed_evaluators load_model replace_head replace_operator save_model use_sampler",
+        "itnet_registry.config.files": "load_config",
+        "itnet_registry.config.model_config": "ModelConfig",
+        "itnet_registry.errors": "AmbiguousNameError CheckpointError ComponentError Fault PluginError RequirementError "
         "UnknownNameError",
-    ),
-    "model_config": ("ModelConfig",),
-    "registry": ("Registry",),
-    "settings": ("Settings",),
-}
-_MODULE = {name: f"itnet_registry.{module}" for module, names in _HOME.items() for name in names}
-
-__all__ = [
-    "AmbiguousNameError",
-    "CheckpointError",
-    "Component",
-    "ComponentError",
-    "Fault",
-    "ModelConfig",
-    "PluginError",
-    "Registry",
-    "RequirementError",
-    "Settings",
-    "UnknownNameError",
-    "available",
-    "component",
-    "create",
-    "create_model",
-    "default_registry",
-    "load_config",
-    "load_model",
-    "replace_head",
-    "replace_operator",
-    "save_model",
-    "use_sampler",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_MODULE[name]), name)
+        "itnet_registry.plugins.components": "Component",
+        "itnet_registry.plugins.settings": "Settings",
+    },
+)

@@ -1,4 +1,4 @@
-"""`python -m itnet_registry` is the command `itnet`."""
+"""Run the command `itnet` as `python -m itnet_registry`."""
 
 from __future__ import annotations
 

@@ -1,54 +1,62 @@
-"""The registry's exceptions, and the record of a plugin that was set aside."""
+"""Exceptions of the registry, and the record of a quarantined plugin."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from itnet_core import ITNetError
+from itnet_core.plugin.printable import printable
 
 Stage = Literal["discover", "version", "import", "api", "hooks", "register"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Why a plugin was set aside.
-
-    Attributes:
-        distribution: the plugin's normalised distribution name.
-        version: the distribution's version.
-        module: the plugin's module, the value of its entry point.
-        stage: where it failed: reading its metadata (`discover`), the core's version range (`version`), its import, its
-            `itnet_api`, the shape of its hooks (`hooks`), or calling one of them (`register`).
-        error: the exception in one line.
-        traceback: the exception in full.
-    """
+    """Why a plugin is in quarantine."""
 
     distribution: str
+    """Normalised name of the plugin's distribution."""
     version: str
+    """Version of the distribution."""
     module: str
+    """Module of the plugin: the value of its entry point."""
     stage: Stage
+    """Where it failed: reading its metadata (`discover`), the core's version range (`version`), its import, its
+    `itnet_api` (`api`), the signature of its hooks (`hooks`), or calling one of them (`register`)."""
     error: str
+    """The exception in one line."""
     traceback: str
+    """The exception with its traceback."""
+
+    @classmethod
+    def of(cls, error: BaseException, *, distribution: str, version: str, module: str, stage: Stage) -> Fault:
+        """Record the exception that a plugin raised at a stage."""
+        return cls(
+            distribution=distribution,
+            version=version,
+            module=module,
+            stage=stage,
+            error=one_line(error),
+            traceback="".join(traceback.format_exception(error)),
+        )
 
     def __str__(self) -> str:
-        return f"{self.distribution} {self.version} was set aside at stage {self.stage!r}: {self.error}"
+        return f"{self.distribution} {self.version} is in quarantine since stage {self.stage!r}: {self.error}"
 
 
 class PluginError(ITNetError):
-    """A plugin is at fault.
-
-    Attributes:
-        fault: the record of it, where the plugin failed before anything of it was used.
-    """
+    """A plugin does not load, or breaks the contract of the hook specification."""
 
     fault: Fault | None = None
+    """The record of the failure, where the plugin failed while it was loaded."""
 
     @classmethod
     def of(cls, fault: Fault) -> PluginError:
-        """Return the error that tells `fault`."""
+        """Return the error for a fault."""
         error = cls(
             f"plugin {fault.distribution} {fault.version} ({fault.module})",
             found=f"a failure at stage {fault.stage!r}: {fault.error}",
@@ -67,21 +75,18 @@ class UnknownNameError(ITNetError, LookupError):
 
 
 class AmbiguousNameError(ITNetError, LookupError):
-    """Several plugins provide different things of this name, and nothing says which is meant."""
+    """Several plugins provide different things of this name, and no preference decides."""
 
 
 class ComponentError(ITNetError):
-    """A component that was found cannot be used: its target fails, or is not what its declaration says."""
+    """A component cannot be used: its target does not import, or differs from its declaration."""
 
 
 class RequirementError(ITNetError):
-    """Distributions that a component needs are not installed, or not in a version that fits.
-
-    Attributes:
-        requirements: the unmet ones (PEP 508).
-    """
+    """Distributions that a component requires are missing, or installed in an unsuitable version."""
 
     requirements: tuple[str, ...] = ()
+    """The unmet requirements (PEP 508)."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return (*super().__reduce__(), {"requirements": self.requirements})
@@ -91,18 +96,51 @@ class CheckpointError(ITNetError):
     """A checkpoint cannot be written or read."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return the type and message of an exception in printable characters, on one line.
+
+    >>> one_line(ValueError("first\\nsecond"))
+    'ValueError: first second'
+    """
+    try:
+        message = str(error)
+    except Exception:
+        message = "its message cannot be read"
+    return printable(" ".join(f"{type(error).__name__}: {message}".split())).rstrip(": ")
+
+
 def refusal(error: OSError) -> str:
-    """Return what the operating system refused: the files, and why."""
+    """Return the files and the reason of an error of the operating system.
+
+    >>> refusal(FileNotFoundError(2, "No such file or directory", "run.yaml"))
+    'run.yaml: No such file or directory'
+    """
     files = [str(file) for file in (error.filename, error.filename2) if file is not None]
     return ": ".join([*files, error.strerror or str(error)])
 
 
 @contextmanager
 def refused_as(kind: type[ITNetError], place: object, hint: str = "") -> Iterator[None]:
-    """Raise what the operating system refuses inside as an error of this kind."""
+    """Convert errors of the operating system in the block into errors of class `kind`."""
     try:
         yield
     except OSError as error:
         raise kind(
             str(place), found=refusal(error), expected="files that can be read and written", hint=hint
         ) from error
+
+
+@contextmanager
+def within(place: str) -> Iterator[None]:
+    """Prefix the place of every `ITNetError` raised in the block.
+
+    >>> with within("run.yaml"):
+    ...     raise CheckpointError("model.width", found="-3", expected="a positive number")
+    Traceback (most recent call last):
+    itnet_registry.errors.CheckpointError: run.yaml: model.width: found -3; expected a positive number.
+    """
+    try:
+        yield
+    except ITNetError as error:
+        error.place = f"{place}: {error.place}"
+        raise

@@ -1,4 +1,4 @@
-"""Plugins planted as real distributions on disk."""
+"""Fixtures: plugins installed as real distributions on disk, and a registry of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from itnet_registry import Registry, Settings
-from itnet_registry.default import _registry
+from itnet_registry.api import _registry
 
 VARIABLES = ("ITNET_PLUGINS", "ITNET_DISABLE", "ITNET_PREFER", "ITNET_STRICT")
 COMPATIBLE = ("itnet-core>=0.1,<0.2",)
@@ -34,7 +34,7 @@ KERNEL = """
 
 
 class Garden:
-    """A folder of installed distributions, which are all that discovery sees beside the core."""
+    """A folder of installed distributions; discovery sees them and the core alone."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -43,7 +43,7 @@ class Garden:
 
     @staticmethod
     def package(name: str) -> str:
-        """Return the package of a distribution; never one of the project's own, which may be imported already."""
+        """Return the package of a distribution; never one of the project, which may be imported already."""
         package = name.lower().replace("-", "_")
         return package.replace("itnet_", "planted_") if package != "itnet_toy" else package
 
@@ -83,13 +83,13 @@ class Garden:
         """Install a distribution's metadata alone."""
         info = (folder or self.root) / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)
-        lines = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {each}" for each in requires)]
+        lines = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {requirement}" for requirement in requires)]
         (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, ""]))
         (info / "entry_points.txt").write_text(entry_points)
         return info
 
     def toy(self, version: str = "1.0") -> None:
-        """Install `itnet-toy`, a small plugin with parts that work."""
+        """Install `itnet-toy`, a small plugin with working components."""
         self.metadata("itnet-toy", version, COMPATIBLE, "[itnet.plugins]\ntoy = itnet_toy.plugin\n")
         shutil.copytree(Path(__file__).parent / "toy" / "itnet_toy", self.root / "itnet_toy", dirs_exist_ok=True)
         self.planted.append("itnet_toy")
@@ -103,7 +103,7 @@ class Garden:
         self.forget()
 
     def forget(self) -> None:
-        """Make Python import the planted modules anew."""
+        """Forget the planted modules, so that Python imports them again."""
         for module in list(sys.modules):
             if module.partition(".")[0] in self.planted:
                 del sys.modules[module]
@@ -135,7 +135,14 @@ def garden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Garden]:
     root.mkdir()
     garden = Garden(root)
     monkeypatch.syspath_prepend(str(root))
-    monkeypatch.setattr("itnet_registry.discovery.distributions", garden.distributions)
+    monkeypatch.setattr("itnet_registry.plugins.discovery.distributions", garden.distributions)
     _registry.cache_clear()
     yield garden
     garden.forget()
+
+
+@pytest.fixture
+def registry(garden: Garden) -> Registry:
+    """Return a registry of the core and `itnet-toy`."""
+    garden.toy()
+    return garden.registry()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +14,11 @@ from itnet_registry.errors import CheckpointError
 
 
 @pytest.mark.parametrize("name", ["file/checkpoint", "x" * 300, "closed", "file/a/b"])
-def test_a_place_that_no_checkpoint_can_be_in(tmp_path, monkeypatch, name):
+def test_a_place_that_no_checkpoint_can_be_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (tmp_path / "file").write_text("mine")
     make = os.mkdir
 
-    def mkdir(path, *options, **more):
+    def mkdir(path: Any, *options: Any, **more: Any) -> None:
         if "closed" in str(path):
             raise OSError(errno.EROFS, "Read-only file system", str(path))
         make(path, *options, **more)
@@ -32,8 +34,8 @@ def test_a_place_that_no_checkpoint_can_be_in(tmp_path, monkeypatch, name):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_full_disk_leaves_the_checkpoint_that_is_there(tmp_path, monkeypatch):
-    def refuse(descriptor):
+def test_a_full_disk_leaves_the_checkpoint_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     model = create_model(width=8, depth=1, encoder={"name": "field", "channels": 1}, heads={}, kernel={"heads": 2})

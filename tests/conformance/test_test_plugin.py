@@ -87,7 +87,7 @@ def test_a_distribution_of_which_a_part_was_set_aside(tmp_path: Path) -> None:
     install(tmp_path, "poor = poor_plugin\nother = other_plugin", poor_plugin=PLUGIN, other_plugin="1 / 0")
     done = itnet("itnet-poor", "--json", path=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "itnet-poor 1.0 was set aside at stage 'import': ZeroDivisionError" in done.stderr
+    assert "itnet-poor 1.0 is in quarantine since stage 'import': ZeroDivisionError" in done.stderr
 
 
 def test_a_distribution_that_is_well(tmp_path: Path) -> None:

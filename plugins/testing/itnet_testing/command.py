@@ -22,7 +22,7 @@ def check_plugin(
     """Check all components of a distribution with the conformance kit; exit code 1 if a check fails."""
     from dataclasses import asdict
 
-    from itnet_registry.config_file import load_config
+    from itnet_registry.config.files import load_config
     from itnet_testing.conformance.base import Outcome
     from itnet_testing.conformance.distribution import check_distribution
 

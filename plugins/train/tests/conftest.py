@@ -17,8 +17,8 @@ import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from itnet_registry.api import _registry
 from itnet_registry.cli.app import app
-from itnet_registry.default import _registry
 from itnet_train import train
 
 TOY = Path(__file__).parent / "toy"

@@ -1,4 +1,4 @@
-"""The command's groups: what is built in, and what plugins add, imported only when it is called."""
+"""The command `itnet`: built-in commands, and those of plugins, which are imported when they are called."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from contextlib import suppress
+from importlib import import_module
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
@@ -15,31 +16,39 @@ from typer.core import TyperCommand, TyperGroup
 
 from itnet_core import ConfigError, ITNetError
 from itnet_core.plugin.printable import printable
-from itnet_registry.cli import doctor, info, listing, new_plugin, schema, validate
-from itnet_registry.cli.output import machine_readable
-from itnet_registry.errors import AmbiguousNameError, UnknownNameError, refusal
+from itnet_registry.errors import AmbiguousNameError, PluginError, UnknownNameError, one_line, refusal
 
 USAGE = (ConfigError, UnknownNameError, AmbiguousNameError)
 
+BUILT_IN = {
+    "list": "listing:list_components",
+    "info": "info:info",
+    "doctor": "doctor:doctor",
+    "new-plugin": "new_plugin:new_plugin",
+    "schema": "schema:schema",
+    "validate": "validate:validate",
+}
+"""Modules and functions of the built-in commands, imported when they are called, or listed for help."""
+
 
 class PluginGroup(TyperGroup):
-    """The built-in commands, and those of plugins. The latter's declarations are read when one is asked for by name or
-    for help; its function is imported only when it is called.
+    """The built-in commands, and those that plugins declare.
+
+    Declarations are read for an unknown name and for help; a plugin's function is imported when it is called.
     """
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Return all names, the built-in ones first."""
-        from itnet_registry.default import default_registry
-        from itnet_registry.names import shortest
+        from itnet_registry.api import default_registry
+        from itnet_registry.plugins.names import shortest
 
-        return [*super().list_commands(ctx), *shortest(default_registry().commands())]
+        return [*BUILT_IN, *shortest(default_registry().commands())]
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
-        """Return a built-in command, or a plugin's with its summary alone."""
-        built_in = super().get_command(ctx, cmd_name)
-        if built_in is not None:
-            return built_in
-        from itnet_registry.default import default_registry
+        """Return a built-in command, or a plugin's command with nothing but its summary."""
+        if cmd_name in BUILT_IN:
+            return _loaded(cmd_name)
+        from itnet_registry.api import default_registry
 
         try:
             command = default_registry().command(cmd_name)
@@ -48,23 +57,24 @@ class PluginGroup(TyperGroup):
         return TyperCommand(cmd_name, help=command.spec.summary, short_help=command.spec.summary)
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
-        """Return the command that is to be called, with its function imported."""
-        if args and args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+        """Return the called command, with its function imported."""
+        if args and not args[0].startswith("-") and not ctx.resilient_parsing:
             return args[0], _loaded(args[0]), args[1:]
         return super().resolve_command(ctx, args)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run; errors of ours, and what the operating system refuses, end as one message: exit code 2 for usage and
-        configuration, 1 for the rest.
+        """Run; an `ITNetError` or an error of the operating system ends as one message.
+
+        The exit code is 2 for errors of usage and configuration, 1 for others.
         """
         try:
             try:
                 return super().main(*args, **kwargs)
             finally:
-                sys.stdout.flush()  # here a full disk is an error of the command; later it would be one of Python's end
+                sys.stdout.flush()  # here a full disk is an error of the command, not of the interpreter's end
         except ITNetError as error:
             _end(str(error), 2 if isinstance(error, USAGE) else 1)
-        except BrokenPipeError:  # whoever read has read enough
+        except BrokenPipeError:  # the reader of a pipe closed it
             _end(None, 1)
         except OSError as error:
             _end(printable(refusal(error)), 1)
@@ -75,26 +85,27 @@ def _end(message: str | None, code: int) -> NoReturn:
     try:
         sys.stdout.flush()
     except OSError:
-        sys.stdout = _nowhere()
+        sys.stdout = _null_stream()
     if message is not None:
         with suppress(OSError):
             print(f"error: {message}", file=sys.stderr, flush=True)
     sys.exit(code)
 
 
-def _nowhere() -> TextIO:
+def _null_stream() -> TextIO:
     return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def _loaded(name: str) -> Any:
-    """Return a plugin's command with its function."""
-    from itnet_registry.default import default_registry
-    from itnet_registry.errors import PluginError
-    from itnet_registry.targets import import_target, one_line
+    """Return a command with its function."""
+    if name in BUILT_IN:
+        module, _, function = BUILT_IN[name].partition(":")
+        return _command(name, getattr(import_module(f"itnet_registry.cli.{module}"), function))
+    from itnet_registry.api import default_registry
 
     command = default_registry().command(name)
     try:
-        function = import_target(command.spec.target, command.source)
+        function = command.import_target(command.spec.target)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -103,6 +114,11 @@ def _loaded(name: str) -> Any:
             found=f"{one_line(error)}, when {command.spec.target} was imported",
             expected="a target that imports",
         ) from error
+    return _command(name, function)
+
+
+def _command(name: str, function: Any) -> Any:
+    """Return the command of a function, or of a `typer.Typer`."""
     if isinstance(function, typer.Typer):
         return typer.main.get_command(function)
     holder = typer.Typer(add_completion=False)
@@ -116,16 +132,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="ITNet: plugins, models and configurations.",
 )
-app.command("list")(machine_readable(listing.list_components))
-app.command("info")(machine_readable(info.info))
-app.command("doctor")(machine_readable(doctor.doctor))
-app.command("new-plugin")(new_plugin.new_plugin)
-app.command("schema")(machine_readable(schema.schema))
-app.command("validate")(machine_readable(validate.validate))
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         import itnet_core
         import itnet_registry
 
@@ -145,16 +155,16 @@ def itnet(
 
 
 def main() -> None:
-    """Run the command `itnet`. What its terminal cannot show is written as escapes, whoever writes it."""
+    """Run the command `itnet`; characters that the terminal cannot show are escaped in all its output."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # the process was started without it
-            setattr(sys, name, _nowhere())
+            setattr(sys, name, _null_stream())
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    formatted = warnings.formatwarning
-    warnings.formatwarning = lambda *args, **options: printable(formatted(*args, **options), keep="\n")
+    format_warning = warnings.formatwarning
+    warnings.formatwarning = lambda *args, **options: printable(format_warning(*args, **options), keep="\n")
     try:
         app()
-    except Exception as error:  # a fault of the program's own
+    except Exception as error:  # a defect of the program
         sys.exit(printable("".join(traceback.format_exception(error)).rstrip(), keep="\n"))

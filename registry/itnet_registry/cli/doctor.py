@@ -1,4 +1,4 @@
-"""`itnet doctor`: whether this environment is well."""
+"""`itnet doctor`: checks of the environment."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from itnet_core import Check
+from itnet_registry.cli.output import machine_readable, print_json, print_line, print_table
+
 if TYPE_CHECKING:
-    from itnet_core import Check
+    from itnet_registry.api import Registry
     from itnet_registry.errors import Fault
-    from itnet_registry.registry import Registry
 
 
+@machine_readable
 def doctor(
-    plugins: Annotated[bool, typer.Option("--plugins", help="Import the plugins and ask them, too.")] = False,
+    plugins: Annotated[bool, typer.Option("--plugins", help="Import the plugins and run their checks too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Check versions, plugins and environment variables, by metadata alone unless asked for more."""
-    from itnet_registry.cli.output import print_json, print_line, print_table
-    from itnet_registry.default import default_registry
+    """Check versions, plugins and environment variables; by default no plugin is imported."""
+    from itnet_registry.api import default_registry
 
     registry = default_registry()
-    asked, faults = _asked(registry) if plugins else _metadata(registry)
-    checks = [*_surroundings(registry), *asked, *_shadowed(registry), *map(_failed, faults)]
-    well = all(check.ok for check in checks)
+    plugin_checks, faults = _plugins(registry) if plugins else _metadata(registry)
+    checks = [*_environment(registry), *plugin_checks, *_shadowed(registry), *map(_failed, faults)]
+    ok = all(check.ok for check in checks)
     if json:
-        report = {"checks": [asdict(check) for check in checks], "set_aside": [asdict(fault) for fault in faults]}
-        print_json({"ok": well, **report})
+        report = {"checks": [asdict(check) for check in checks], "quarantined": [asdict(fault) for fault in faults]}
+        print_json({"ok": ok, **report})
     else:
         rows: list[tuple[Any, ...]] = [("ok" if check.ok else "WRONG", check.name, check.detail) for check in checks]
         print_table("doctor", ("", "check", "detail"), rows)
         for fault in faults:
             for line in f"{fault}\n{fault.traceback}".splitlines():
                 print_line(line, err=True)
-    raise typer.Exit(0 if well else 1)
+    raise typer.Exit(0 if ok else 1)
 
 
-def _surroundings(registry: Registry) -> list[Check]:
+def _environment(registry: Registry) -> list[Check]:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
     import itnet_core
     import itnet_registry
-    from itnet_core import Check
 
     checks = [
         Check(name="python", ok=True, detail=platform.python_version()),
@@ -58,15 +59,13 @@ def _surroundings(registry: Registry) -> list[Check]:
 
 
 def _variables(registry: Registry) -> list[Check]:
-    """Check that the environment's names are names of plugins that are installed."""
+    """Check that the environment variables name installed plugins."""
     from packaging.utils import canonicalize_name
 
-    from itnet_core import Check
-
-    found = registry.discovery
+    discovery = registry.discovery
     known = {
         str(canonicalize_name(name))
-        for source in (*found.sources, *(source for source, _ in found.excluded))
+        for source in (*discovery.sources, *(source for source, _ in discovery.excluded))
         for name in (source.distribution, source.entry_point)
     }
     checks = []
@@ -80,39 +79,30 @@ def _variables(registry: Registry) -> list[Check]:
 
 
 def _metadata(registry: Registry) -> tuple[list[Check], list[Fault]]:
-    """Look at the plugins' metadata."""
-    from itnet_core import Check
-    from itnet_registry.cli.listing import compatible
-
-    sources, faults = compatible(registry)
+    """Check the plugins' metadata."""
+    sources, faults = registry.check_metadata()
     return [Check(name=s.distribution, ok=True, detail=f"{s.version}, {s.module}") for s in sources], faults
 
 
-def _asked(registry: Registry) -> tuple[list[Check], list[Fault]]:
-    """Import the plugins and call `itnet_doctor`."""
-    from itnet_core import Check
-
+def _plugins(registry: Registry) -> tuple[list[Check], list[Fault]]:
+    """Load the plugins and run their checks."""
     checks = []
-    for plugin, found in registry.doctor():
+    for plugin, plugin_checks in registry.doctor():
         source = plugin.source
         checks.append(Check(name=source.distribution, ok=True, detail=f"{source.version}, {source.module}"))
-        checks += [Check(name=f"{source.distribution}: {c.name}", ok=c.ok, detail=c.detail) for c in found]
+        checks += [Check(name=f"{source.distribution}: {c.name}", ok=c.ok, detail=c.detail) for c in plugin_checks]
     absent = sorted(set(registry.prefer) - set(registry.available()))
     if absent:
-        checks.append(Check(name="ITNET_PREFER", ok=False, detail=f"no installed component: {', '.join(absent)}"))
+        checks.append(Check(name="ITNET_PREFER", ok=False, detail=f"not installed: {', '.join(absent)}"))
     return checks, list(registry.faults)
 
 
 def _failed(fault: Fault) -> Check:
-    from itnet_core import Check
-
     return Check(name=fault.distribution, ok=False, detail=f"{fault.version}, stage {fault.stage}: {fault.error}")
 
 
 def _shadowed(registry: Registry) -> list[Check]:
-    """Tell of distributions that stand twice on `sys.path` and differ."""
-    from itnet_core import Check
-
+    """Report further copies of a distribution on `sys.path` that differ from the first."""
     return [
         Check(name=source.distribution, ok=False, detail=f"another copy, {source.version}, hidden in {source.location}")
         for source in registry.discovery.shadowed

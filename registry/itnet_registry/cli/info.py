@@ -1,4 +1,4 @@
-"""`itnet info`: one component or preset, with its options."""
+"""`itnet info`: one component with its options, or one preset."""
 
 from __future__ import annotations
 
@@ -6,69 +6,49 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from itnet_registry.cli.output import machine_readable, print_json, print_table
+
 if TYPE_CHECKING:
     from itnet_core import Kernel
-    from itnet_core.plugin.specs import Kind
-    from itnet_registry.components import Component
-    from itnet_registry.declared import Preset
-    from itnet_registry.registry import Registry
+    from itnet_registry.api import Registry
+    from itnet_registry.plugins.components import Component
+    from itnet_registry.plugins.declarations import Preset
 
 NAME = Annotated[
     str, typer.Argument(help="A component or preset, bare or canonical: patch, itnet-image/patch, itnet-s.")
 ]
-KIND = Annotated[str | None, typer.Option(help="Its kind, where several kinds have one of this name.")]
+KIND = Annotated[str | None, typer.Option(help="Its kind, where several kinds have a component of this name.")]
 
 
+@machine_readable
 def info(
     name: NAME, kind: KIND = None, json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False
 ) -> None:
-    """Show a component's declaration, options and origin."""
-    from itnet_registry.cli.output import print_json, print_table
-    from itnet_registry.default import default_registry
+    """Show a component's declaration, options and origin, or a preset's configuration."""
+    from itnet_registry.api import default_registry
 
     registry = default_registry()
     preset = _preset(registry, name) if kind in (None, "preset") else None
-    report = _of_preset(preset) if preset is not None else _of_component(registry, look_up(registry, name, kind))
+    if preset is not None:
+        report = _preset_report(preset)
+    else:
+        report = _component_report(registry, look_up(registry, name, kind))
     if json:
         return print_json(report)
     tables = ("fields", "candidates")
     rows = [(key, value) for key, value in report.items() if key not in tables and value not in (None, [])]
     print_table(report["id"], ("", ""), rows)
-    candidates = report.get("candidates", ())
-    ranks = [(each["rank"], each["id"], each["missing"] or "yes", each["summary"]) for each in candidates]
-    head = ("rank", "id", "usable here", "what it is")
-    print_table("it takes the first of these that can do the case", head, ranks)
-    fields = report.get("fields", ())
-    print_table("options", ("name", "type", "default", "what it is"), [_row(field) for field in fields])
+    candidates = [(c["rank"], c["id"], c["missing"] or "yes", c["summary"]) for c in report.get("candidates", ())]
+    title = "candidates: the first that supports the problem computes it"
+    print_table(title, ("rank", "id", "usable here", "summary"), candidates)
+    fields = [_row(field) for field in report.get("fields", ())]
+    print_table("options", ("name", "type", "default", "description"), fields)
     return None
 
 
 def look_up(registry: Registry, name: str, kind: Any = None) -> Component:
-    """Return the component of this name, of whatever kind if there is one alone.
-
-    Raises:
-        UnknownNameError, AmbiguousNameError: no component has the name, or several have.
-    """
-    from itnet_core.plugin.specs import KINDS
-    from itnet_registry.errors import AmbiguousNameError, UnknownNameError
-    from itnet_registry.names import unknown
-
-    if kind is not None:
-        return registry.component(kind, name)
-    found = []
-    for each in KINDS:
-        try:
-            found.append(registry.component(each, name))
-        except UnknownNameError:
-            continue
-    if not found:
-        raise unknown("name", "component", name, registry.components(), registry.discovery, registry.faults)
-    if len(found) > 1:
-        kinds: list[Kind] = [component.kind for component in found]
-        raise AmbiguousNameError(
-            "name", found=f"{name!r}, of kinds {', '.join(kinds)}", expected="one kind", hint=f"Add --kind {kinds[0]}."
-        )
-    return found[0]
+    """Return the component of a name, of any kind by default."""
+    return registry.component_of_any_kind(name) if kind is None else registry.component(kind, name)
 
 
 def _preset(registry: Registry, name: str) -> Preset | None:
@@ -80,7 +60,7 @@ def _preset(registry: Registry, name: str) -> Preset | None:
         return None
 
 
-def _of_preset(preset: Preset) -> dict[str, Any]:
+def _preset_report(preset: Preset) -> dict[str, Any]:
     return {
         "kind": "preset",
         "id": preset.id,
@@ -91,12 +71,12 @@ def _of_preset(preset: Preset) -> dict[str, Any]:
     }
 
 
-def _of_component(registry: Registry, component: Component) -> dict[str, Any]:
+def _component_report(registry: Registry, component: Component) -> dict[str, Any]:
     import inspect
 
     from itnet_core import AutoEvaluator, Kernel
-    from itnet_registry.automatic import ranked
-    from itnet_registry.schemas import component_schema
+    from itnet_registry.build.evaluators import ranked_evaluators
+    from itnet_registry.config.schemas import component_schema
 
     cls = component.load()
     schema = component_schema(component)
@@ -126,30 +106,30 @@ def _of_component(registry: Registry, component: Component) -> dict[str, Any]:
         report |= {"scans": cls.scans, "reads_positions": _reads_positions(cls)}
     if issubclass(cls, AutoEvaluator):
         report["candidates"] = [
-            {"id": each.id, "rank": evaluator.rank, "summary": each.spec.summary, "missing": evaluator.unavailable()}
-            for each, evaluator in ranked(registry)
+            {"id": c.id, "rank": evaluator.rank, "summary": c.spec.summary, "missing": evaluator.unavailable()}
+            for c, evaluator in ranked_evaluators(registry)
         ]
     return report
 
 
 def _reads_positions(kernel: type[Kernel[Any, Any]]) -> str:
-    """Return for points that differ on which axes a kernel with its default options reads positions."""
+    """Return the axes of points whose positions a kernel with default options reads."""
     from itnet_core import ConfigError
 
     try:
-        config, read = kernel.configure(None, kernel.example_options), []
+        config, axes_read = kernel.configure(None, kernel.example_options), []
     except ConfigError:
         return "depends on its options"
     for axes in ("t", "xy", "xyz"):
         try:
-            read += [axes] if kernel.reads_positions(config, axes) else []
+            axes_read += [axes] if kernel.reads_positions(config, axes) else []
         except ConfigError:
             continue
-    return ", ".join(read) or "no"
+    return ", ".join(axes_read) or "no"
 
 
 def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """Return a JSON Schema in a few words."""
+    """Return a short description of a JSON Schema."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         fields = definitions.get(name, {}).get("properties", {})
@@ -159,7 +139,7 @@ def _type(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "const" in schema:
         return repr(schema["const"])
     if "anyOf" in schema:
-        return " | ".join(_type(each, definitions) for each in schema["anyOf"])
+        return " | ".join(_type(form, definitions) for form in schema["anyOf"])
     if schema.get("type") == "array":
         items = schema.get("items") or {}
         return f"list of {_type(items, definitions)}" if items else "list"

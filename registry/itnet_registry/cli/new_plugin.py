@@ -1,4 +1,4 @@
-"""`itnet new-plugin`: a distribution with one component that works, to start from."""
+"""`itnet new-plugin`: a distribution with one working component, as a starting point."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import typer
 NewKind = Literal["encoder", "kernel", "sampler", "head", "task"]
 Licence = Literal["Apache-2.0", "MIT"]
 
-WHAT: dict[NewKind, tuple[str, str, str]] = {
+TEMPLATES: dict[NewKind, tuple[str, str, str]] = {
     "encoder": ("Encoder", "Signals as points in time", 'create("encoder", "{id}", dim=64)'),
     "kernel": ("Kernel", "A Gaussian kernel with learned lengths", 'create("kernel", "{id}", dim=64)'),
     "sampler": ("Sampler", "Points drawn with equal probability", 'create("sampler", "{id}", dim=64)'),
-    "head": ("Head", "Numbers of a sample by a hidden layer", 'create("head", "{id}", dim=64, outputs=2)'),
-    "task": ("Task", "Whether a wave is slow or fast", 'create("task", "{id}")'),
+    "head": ("Head", "Outputs from a hidden layer", 'create("head", "{id}", dim=64, outputs=2)'),
+    "task": ("Task", "Classification of slow and fast waves", 'create("task", "{id}")'),
 }
-"""Of each kind: its base, what the component is that is written, and how it is made."""
+"""For each kind: the base class, the title of the component written, and the code that creates it."""
 
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(help="The distribution's name, such as itnet-spectrum.")],
-    kind: Annotated[NewKind, typer.Option(help="What it brings: encoder, kernel, sampler, head or task.")],
-    path: Annotated[Path, typer.Option(help="The folder in which NAME is written.")] = Path(),
+    name: Annotated[str, typer.Argument(help="Name of the distribution, such as itnet-spectrum.")],
+    kind: Annotated[NewKind, typer.Option(help="Kind of its component: encoder, kernel, sampler, head or task.")],
+    path: Annotated[Path, typer.Option(help="The folder to write NAME into.")] = Path(),
     licence: Annotated[Licence, typer.Option(help="Its licence: Apache-2.0 or MIT.")] = "Apache-2.0",
 ) -> None:
-    """Write a plugin: a distribution with one component, which installs and passes the conformance kit as it stands."""
+    """Write a plugin: a distribution with one component, which installs and passes the conformance kit."""
     from packaging.utils import canonicalize_name
 
     from itnet_registry.cli.output import print_line
@@ -39,10 +39,10 @@ def new_plugin(
 
 
 def check_name(name: str, distribution: str) -> None:
-    """Refuse a name that a distribution or its package cannot have.
+    """Check that a distribution and its package can have a name.
 
     Raises:
-        ConfigError: it is no name by PEP 508, no package can be called so, or one that is installed is.
+        ConfigError: the name does not follow PEP 508, is not valid for a package, or is taken by an installed one.
     """
     import keyword
     import re
@@ -50,7 +50,7 @@ def check_name(name: str, distribution: str) -> None:
     from importlib.util import find_spec
 
     from itnet_core import ConfigError
-    from itnet_registry.requirements import unmet
+    from itnet_registry.plugins.requirements import unmet
 
     expected = "letters, digits and single hyphens, beginning with a letter, such as itnet-spectrum"
     if not re.fullmatch(r"[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]", name):
@@ -63,15 +63,15 @@ def check_name(name: str, distribution: str) -> None:
         raise ConfigError(
             "new-plugin NAME",
             found=f"{name!r}, which is installed already, or a package {package!r} is",
-            expected="a name that nothing else has",
+            expected="an unused name",
         )
 
 
 def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> None:
-    """Write a plugin into a new folder, whole or not at all.
+    """Write a plugin into a new folder, completely or not at all.
 
     Raises:
-        ConfigError: something stands there already.
+        ConfigError: the folder exists.
     """
     import shutil
     import uuid
@@ -84,7 +84,7 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
             raise ConfigError(
                 "new-plugin --path",
                 found=f"{folder}, which exists",
-                expected="a folder that is to be made",
+                expected="a new folder",
                 hint="Move it.",
             )
         for name, text in files(distribution, kind, licence).items():
@@ -96,24 +96,23 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
 
 
 def files(distribution: str, kind: NewKind, licence: Licence) -> dict[str, str]:
-    """Return the files of a new plugin, by their paths in its folder."""
+    """Return the texts of a new plugin's files by their paths in its folder."""
     import datetime
-    from importlib.resources import files as resources
     from string import Template
 
     import itnet_core
 
-    base, title, use = WHAT[kind]
+    base, title, use = TEMPLATES[kind]
     package = distribution.replace("-", "_")
     name = distribution.removeprefix("itnet-")
-    words_of_class = name if name[0].isalpha() else distribution  # no class begins with a digit
+    class_words = name if name[0].isalpha() else distribution  # a class does not begin with a digit
     major, minor, *_ = itnet_core.__version__.split(".")
-    words = {
+    values = {
         "distribution": distribution,
         "package": package,
         "name": name,
         "id": f"{distribution}/{name}",
-        "cls": "".join(part.capitalize() for part in words_of_class.split("-")) + base,
+        "cls": "".join(part.capitalize() for part in class_words.split("-")) + base,
         "base": base,
         "kind": kind,
         "title": title,
@@ -125,17 +124,17 @@ def files(distribution: str, kind: NewKind, licence: Licence) -> dict[str, str]:
         "year": str(datetime.date.today().year),
     }
 
-    def filled(template: str) -> str:
-        text = (resources("itnet_registry") / "templates" / f"{template}.txt").read_text(encoding="utf-8")
-        return text if template == "Apache-2.0" else Template(text).substitute(words)
+    def fill(template: str) -> str:
+        text = (Path(__file__).parent / "templates" / f"{template}.txt").read_text(encoding="utf-8")
+        return text if template == "Apache-2.0" else Template(text).substitute(values)
 
     return {
-        "pyproject.toml": filled("pyproject.toml"),
-        "README.md": filled("README.md"),
-        "LICENSE": filled(licence),
+        "pyproject.toml": fill("pyproject.toml"),
+        "README.md": fill("README.md"),
+        "LICENSE": fill(licence),
         f"{package}/__init__.py": f'"""{title}, a plugin for ITNet."""\n',
         f"{package}/py.typed": "",
-        f"{package}/plugin.py": filled("plugin.py"),
-        f"{package}/{kind}.py": filled(f"{kind}.py"),
-        f"tests/test_{kind}.py": filled("test.py"),
+        f"{package}/plugin.py": fill("plugin.py"),
+        f"{package}/{kind}.py": fill(f"{kind}.py"),
+        f"tests/test_{kind}.py": fill("test.py"),
     }

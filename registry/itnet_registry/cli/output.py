@@ -1,4 +1,4 @@
-"""What the commands write: JSON or tables to stdout, anything else to stderr."""
+"""Output of the commands: JSON or tables to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import functools
 import inspect
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from contextvars import ContextVar
@@ -21,57 +23,79 @@ _document: ContextVar[TextIO | None] = ContextVar("document", default=None)
 
 
 def machine_readable(command: Callable[P, T]) -> Callable[P, T]:
-    """Have `print_json` and `print_document` alone write to stdout while a command runs that is to write JSON.
+    """Reserve stdout for `print_json` and `print_document` while a command runs that writes JSON.
 
-    It is where it is called with `json=True`, or has no such option.
-
-    What components print when they are built or called goes to stderr, and so does what is not Python's own: the output
-    of a subprocess, of a C library, of a function that is called when the process ends.
+    These are commands called with `json=True`, and commands without such an option. Prints of components go to stderr,
+    and so does output that bypasses Python: of subprocesses, of C libraries, of functions called at exit.
     """
 
     always = "json" not in inspect.signature(command).parameters
 
     @functools.wraps(command)
     def run(*args: P.args, **options: P.kwargs) -> T:
-        with _document_alone() if options.get("json", always) else nullcontext():
+        with _reserved_stdout() if options.get("json", always) else nullcontext():
             return command(*args, **options)
 
     return run
 
 
 def print_json(data: Any) -> None:
-    """Write `data` as indented JSON, in characters that every terminal's encoding has."""
+    """Write `data` as indented JSON in ASCII."""
     print_document(json.dumps(data, indent=2))
 
 
 def print_document(text: str) -> None:
-    """Write what a machine is to read."""
+    """Write a text for another program."""
     (_document.get() or sys.stdout).write(f"{text}\n")
 
 
 def print_line(text: str, *, err: bool = False) -> None:
-    """Write one line, to stdout or to stderr, in which nothing is obeyed by a terminal."""
+    """Write one line to stdout or stderr, with escapes for characters that a terminal would obey."""
     print(printable(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table; nothing if it has no rows. The first column is never cut."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    """Write a table, or nothing if it has no rows. The first column is never cut; the others wrap.
 
-    table = Table(title=printable(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, no_wrap=number == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*(printable(str(cell), keep="\n\t") for cell in row))
-    if table.row_count:
-        Console(markup=False, highlight=False, emoji=False).print(table)
+    Written here because importing and running rich would double the time of `itnet list`.
+    """
+    cells = [tuple(columns), *(tuple(printable(str(cell), keep="\n") for cell in row) for row in rows)]
+    if len(cells) == 1:
+        return
+    widths = _column_widths(cells, shutil.get_terminal_size().columns)
+    lines = [printable(title), *(line for row in cells for line in _row_lines(row, widths)), ""]
+    lines.insert(1 + len(_row_lines(cells[0], widths)), "─" * (sum(widths) + 2 * len(widths) - 2))
+    print("\n".join(lines), flush=True)
+
+
+def _column_widths(cells: Sequence[Sequence[str]], total: int) -> list[int]:
+    """Return the widths of columns that together fit into `total` characters, the widest ones shortened."""
+    widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in zip(*cells, strict=True)]
+    excess = sum(widths) + 2 * len(widths) - 2 - total
+    while excess > 0 and max(widths[1:], default=0) > 10:
+        widest = max(range(1, len(widths)), key=widths.__getitem__)
+        widths[widest] -= 1
+        excess -= 1
+    return widths
+
+
+def _row_lines(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return the lines of a row whose cells are wrapped to the widths of their columns."""
+    wrapped = [
+        [part for line in cell.split("\n") for part in textwrap.wrap(line, width) or [""]] if width else [""]
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    height = max(map(len, wrapped))
+    padded = [
+        [part.ljust(width) for part in [*lines, *[""] * (height - len(lines))]]
+        for lines, width in zip(wrapped, widths, strict=True)
+    ]
+    return ["  ".join(parts).rstrip() for parts in zip(*padded, strict=True)]
 
 
 @contextmanager
-def _document_alone() -> Iterator[None]:
-    """Keep stdout for `print_document`."""
+def _reserved_stdout() -> Iterator[None]:
+    """Reserve stdout for `print_document`."""
     own = sys.__stdout__ if sys.stdout is sys.__stdout__ else None
     with _taken(own) if own else nullcontext(sys.stdout) as document, redirect_stdout(sys.stderr):
         token = _document.set(document)
@@ -82,9 +106,9 @@ def _document_alone() -> Iterator[None]:
 
 
 def _taken(stdout: TextIO) -> TextIO:
-    """Return the process's own stdout as another file; from now on what is written to the old one goes to stderr."""
+    """Return the process's stdout as another file; from now on, writes to the old one go to stderr."""
     stdout.flush()
     document = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    with suppress(OSError):  # there is no stderr
+    with suppress(OSError):  # the process has no stderr
         os.dup2(2, 1)
     return document

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from itnet_registry.cli.info import KIND
+from itnet_registry.cli.info import KIND, look_up
+from itnet_registry.cli.output import machine_readable, print_json, print_line
 
 
+@machine_readable
 def schema(
     name: Annotated[str | None, typer.Argument(help="A component; without it, a whole configuration file.")] = None,
     kind: KIND = None,
@@ -16,10 +18,8 @@ def schema(
 ) -> None:
     """Write the JSON Schema of a configuration file, or of a component's options."""
     from itnet_core import ConfigError, ITNetError
-    from itnet_registry.cli.info import look_up
-    from itnet_registry.cli.output import print_json, print_line
-    from itnet_registry.default import default_registry
-    from itnet_registry.schemas import component_schema, config_schema
+    from itnet_registry.api import default_registry
+    from itnet_registry.config.schemas import component_schema, config_schema
 
     def skipped(error: ITNetError) -> None:
         print_line(f"left out: {error}", err=True)

@@ -21,7 +21,7 @@ import torch
 from itnet_core import ComponentConfig, ConfigError
 from itnet_core.plugin.specs import Kind
 from itnet_registry import Registry, default_registry
-from itnet_registry.components import Component
+from itnet_registry.plugins.components import Component
 
 C = TypeVar("C", bound=Callable[[Any], None])
 Status = Literal["passed", "skipped", "failed", "failed as expected", "passed, but was expected to fail"]

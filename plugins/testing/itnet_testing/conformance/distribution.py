@@ -8,8 +8,8 @@ from typing import Any
 from itnet_core import ConfigError, ITNetError
 from itnet_core.plugin.specs import Kind
 from itnet_registry import default_registry
-from itnet_registry.components import Component
-from itnet_registry.names import canonical
+from itnet_registry.plugins.components import Component
+from itnet_registry.plugins.names import canonical
 from itnet_testing.conformance.base import Conformance, Outcome
 from itnet_testing.conformance.encoders import EncoderConformance
 from itnet_testing.conformance.evaluators import EvaluatorConformance

@@ -7,7 +7,7 @@ from typing import Any
 
 from itnet_core import ConfigError
 from itnet_core.plugin.errors import shown
-from itnet_registry.yaml_text import DEPTH, read_yaml
+from itnet_registry.config.yaml_text import DEPTH, read_yaml
 
 
 def apply_overrides(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 
 from itnet_core import ConfigError
 from itnet_registry import load_model
-from itnet_registry.targets import one_line
+from itnet_registry.errors import one_line
 from itnet_train.data.batches import collate
 from itnet_train.engine.tasks import create_task
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from itnet_registry import load_config
-from itnet_registry.default import default_registry
-from itnet_registry.sections import OWN, section_model
+from itnet_registry.api import default_registry
+from itnet_registry.config.sections import section_model
+from itnet_registry.plugins.loading import BUILT_IN_SECTIONS as OWN
 from itnet_train.commands.overrides import apply_overrides
 
 

@@ -13,9 +13,8 @@ import torch
 
 from itnet_core import ConfigError, ITNetError, ITNetModel, Split, Task
 from itnet_registry import create_model
-from itnet_registry.errors import ComponentError
-from itnet_registry.needs import check_heads
-from itnet_registry.targets import one_line
+from itnet_registry.config.heads import check_heads
+from itnet_registry.errors import ComponentError, one_line
 from itnet_train.config import TrainConfig
 from itnet_train.console import quiet_lightning
 from itnet_train.data.datamodule import TaskData

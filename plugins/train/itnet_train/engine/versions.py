@@ -8,8 +8,8 @@ from importlib.metadata import version
 from typing import Any
 
 from itnet_registry import default_registry
-from itnet_registry.checkpoint import records_of
-from itnet_registry.model_config import CompleteModelConfig
+from itnet_registry.checkpoints.checkpoint import records_of
+from itnet_registry.config.model_config import CompleteModelConfig
 
 ALWAYS = ("torch", "lightning", "itnet-core", "itnet-registry", "itnet-train")
 

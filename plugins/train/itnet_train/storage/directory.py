@@ -11,8 +11,8 @@ from typing import Any
 
 from itnet_core.plugin.files import partial_path, partial_paths, previous_path, write_atomically
 from itnet_registry import load_config
-from itnet_registry.model_config import CompleteModelConfig
-from itnet_registry.yaml_text import to_yaml
+from itnet_registry.config.model_config import CompleteModelConfig
+from itnet_registry.config.yaml_text import to_yaml
 from itnet_train.config import MUTABLE_ON_RESUME
 from itnet_train.errors import RunError
 from itnet_train.storage.lock import hold_lock

@@ -1,13 +1,18 @@
+"""The command `itnet greet`."""
+
+from __future__ import annotations
+
 import typer
 from pydantic import BaseModel, ConfigDict
 
 
 class Greeting(BaseModel):
-    """Attributes: name: whom to greet."""
+    """The section `greet`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     name: str = "world"
+    """Whom to greet."""
 
 
 def greet(name: str, loud: bool = False) -> None:

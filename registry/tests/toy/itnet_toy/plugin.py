@@ -1,10 +1,12 @@
 """A small real plugin: two modalities, each with an encoder and a task."""
 
+from __future__ import annotations
+
 from itnet_core import Check, CommandSpec, ComponentSpec, PresetSpec, hookimpl
 
 
 @hookimpl
-def itnet_register_components(api):
+def itnet_register_components(api: int) -> list[ComponentSpec]:
     return [
         ComponentSpec(
             kind="encoder", name="pixels", target="itnet_toy.parts:Pixels", summary="a pixel, a point", modality="image"
@@ -21,7 +23,7 @@ def itnet_register_components(api):
 
 
 @hookimpl
-def itnet_register_presets(api):
+def itnet_register_presets(api: int) -> list[PresetSpec]:
     return [
         PresetSpec(
             name="toy", summary="one small block", config={"width": 8, "depth": 1, "kernel": "itnet-toy/constant"}
@@ -30,7 +32,7 @@ def itnet_register_presets(api):
 
 
 @hookimpl
-def itnet_register_commands(api):
+def itnet_register_commands(api: int) -> list[CommandSpec]:
     return [
         CommandSpec(
             name="greet",
@@ -42,5 +44,5 @@ def itnet_register_commands(api):
 
 
 @hookimpl
-def itnet_doctor(api):
+def itnet_doctor(api: int) -> list[Check]:
     return [Check(name="paint", ok=True, detail="two colours")]

@@ -1,0 +1,40 @@
+"""Write the table of what the project's distributions provide: `python registry/first_party.py`, `--check` to compare.
+
+It is read where a distribution is not installed. Run this after adding, renaming or removing a component, a command or
+a section of a configuration file; all distributions of the repository must be installed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+from itnet_core.plugin.specs import KINDS
+from itnet_registry import Registry, Settings
+
+ROOT = Path(__file__).parent.parent
+TABLE = ROOT / "registry/itnet_registry/plugins/first_party.json"
+
+
+def table() -> dict[str, dict[str, list[str]]]:
+    """Return the names that each distribution provides, by kind of component, command and section."""
+    registry = Registry(settings=Settings())
+    provided: dict[str, dict[str, list[str]]] = {}
+    for project in sorted(ROOT.glob("plugins/*/pyproject.toml")):
+        distribution = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["name"]
+        [plugin] = registry.plugins(distribution)
+        entries = {kind: [c.name for c in plugin.components if c.kind == kind] for kind in KINDS}
+        entries["command"] = [command.name for command in plugin.commands]
+        entries["section"] = [name for command in plugin.commands for name in command.spec.sections]
+        provided[distribution] = {kind: sorted(set(names)) for kind, names in entries.items() if names}
+    return provided
+
+
+if __name__ == "__main__":
+    text = json.dumps(table(), indent=2) + "\n"
+    if "--check" not in sys.argv:
+        TABLE.write_text(text, encoding="utf-8")
+    elif TABLE.read_text(encoding="utf-8") != text:
+        sys.exit(f"{TABLE} is not current; run: python {Path(__file__).name}")

@@ -1,0 +1,270 @@
+"""The facade: everything that users do with plugins, models and checkpoints. Importing it imports no torch.
+
+Each method of `Registry` is also a function of the package, which calls the registry of this process.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from itnet_core import ConfigError
+from itnet_core.plugin.specs import Kind
+from itnet_registry.errors import CheckpointError, refused_as
+from itnet_registry.plugins.components import TAKES_DIM
+from itnet_registry.plugins.plugin_code import LOADING
+from itnet_registry.plugins.registry import PluginRegistry
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from itnet_core import ComponentRef, Evaluator, ITNetModel
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Registry(PluginRegistry):
+    """The plugins of this environment, and the models made of their components.
+
+    >>> registry = Registry(prefer=["itnet-core/mlp"])
+    >>> registry.component("kernel", "mlp").id
+    'itnet-core/mlp'
+
+    Args:
+        prefer: canonical ids that their bare names stand for; by default those of `ITNET_PREFER`.
+        settings: which plugins may be imported; by default the environment's.
+    """
+
+    def create(self, kind: Kind, /, name: str, **config: Any) -> Any:
+        """Create a component; encoders, kernels, samplers and heads take their number of channels as `dim`.
+
+        >>> from itnet_registry import create
+        >>> create("kernel", "mlp", dim=64, heads=2).config.heads
+        2
+
+        Raises:
+            UnknownNameError, AmbiguousNameError: see `component`.
+            RequirementError, ComponentError: see `Component.load`.
+            ConfigError: an option is missing, unknown, or of a wrong value.
+        """
+        from itnet_registry.build.builder import load_pretrained
+        from itnet_registry.build.evaluators import evaluator_arguments
+
+        component = self.component(kind, name)
+        if kind in TAKES_DIM and "dim" not in config:
+            raise ConfigError(
+                f"create({kind!r}, {name!r})",
+                found="no dim",
+                expected="dim, the number of channels",
+                hint=f"Write create({kind!r}, {name!r}, dim=64).",
+            )
+        cls = component.load()
+        created = cls(**config, **evaluator_arguments(self, cls))
+        if kind in TAKES_DIM:
+            load_pretrained(created, kind)
+        return created
+
+    def build_component(self, kind: Kind, reference: ComponentRef, *channels: int) -> Any:
+        """Build the component of a complete reference, such as one among the options of another component.
+
+        Its configuration is validated; unlike `create`, no file is read for it and no pretrained weights are loaded, so
+        that a component can build what it refers to when it is loaded from a checkpoint.
+
+        >>> from itnet_core import ComponentRef
+        >>> from itnet_registry import build_component
+        >>> build_component("head", ComponentRef(name="itnet-core/classify", classes=10), 64).linear
+        Linear(in_features=64, out_features=10, bias=True)
+
+        Args:
+            kind: one of `itnet_core.plugin.specs.KINDS`.
+            reference: name and options.
+            channels: the number of channels, for the kinds that take `dim`.
+
+        Raises:
+            UnknownNameError, AmbiguousNameError, RequirementError, ComponentError, ConfigError: as for `create`.
+        """
+        from itnet_registry.build.builder import build_component
+
+        return build_component(self, kind, reference, *channels)
+
+    def create_model(self, /, preset: str | None = None, **overrides: Any) -> ITNetModel:
+        """Create a model from a preset and the fields of `ModelConfig`; `model.config` is its complete configuration.
+
+        Numbers replace those of the preset; options merge into those of the same component; another component replaces
+        the preset's with all its options.
+
+        >>> from itnet_registry import create_model
+        >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
+        >>> model = create_model("itnet-nano", depth=2, encoder=encoder, head=head, kernel={"heads": 2})
+        >>> len(model.trunk.blocks), model.config["kernel"]["name"], model.config["kernel"]["heads"]
+        (2, 'itnet-core/mlp', 2)
+
+        Raises:
+            ConfigError: a field is missing, unknown, of a wrong value, or does not fit another one; or the sizes exceed
+                the machine's memory. The place is the path of the field (`model.kernel.heads`).
+            UnknownNameError, AmbiguousNameError, RequirementError, ComponentError, PluginError: a component cannot be
+                used.
+        """
+        from itnet_registry.build.builder import build, load_pretrained
+        from itnet_registry.config.resolve import resolve
+
+        config = overrides if preset is None else {**overrides, "preset": preset}
+        model = build(self, resolve(self, config))
+        load_pretrained(model, "model")
+        return model
+
+    def save_model(self, model: ITNetModel, path: str | PathLike[str]) -> None:
+        """Write a model's weights and configuration as the directory `path`.
+
+        The directory is written under a temporary name in the same folder and then renamed, so that a checkpoint that
+        it replaces is complete at every moment.
+
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from itnet_registry import create_model, load_model, save_model
+        >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
+        >>> with TemporaryDirectory() as folder:
+        ...     save_model(model, Path(folder, "model"))
+        ...     load_model(Path(folder, "model")).config == model.config
+        True
+
+        Raises:
+            CheckpointError: the model has no configuration, or differs from it; its weights cannot be stored; or `path`
+                is something other than a checkpoint, or cannot be written.
+            UnknownNameError: a component is no longer installed.
+        """
+        from itnet_registry.checkpoints.checkpoint import save_model
+
+        with refused_as(CheckpointError, path):
+            save_model(self, model, path)
+
+    def load_model(self, path: str | PathLike[str]) -> ITNetModel:
+        """Read the model of a checkpoint: on the CPU, in evaluation mode, bit by bit as it was saved.
+
+        No other file is opened: files that the configuration names are not read.
+
+        Raises:
+            CheckpointError: the checkpoint is missing, damaged or of an unknown format; or plugins are missing, too old
+                or incompatible: the error names all of them, with one pip command.
+        """
+        from itnet_registry.checkpoints.checkpoint import load_model
+
+        with refused_as(CheckpointError, path):
+            return load_model(self, path)
+
+    def use_sampler(self, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
+        """Replace the sampler of all operators of a model, in place and in its configuration.
+
+        `use_sampler(model, "full")`: a model trained over some of the points may be evaluated over all, or over fewer.
+        Options of the sampler that the model has merge into its own, and its learned weights are kept.
+
+        Args:
+            model: any model; one without a configuration keeps none.
+            sampler: a name, or options with or without a name.
+
+        Raises:
+            UnknownNameError, AmbiguousNameError, RequirementError, ComponentError: the sampler cannot be used.
+            ConfigError: its options are invalid.
+        """
+        from itnet_registry.build.replacing import use_sampler
+
+        use_sampler(self, model, sampler)
+
+    def replace_head(self, model: ITNetModel, head: str | Mapping[str, Any], modality: str | None = None) -> None:
+        """Replace a head of a model by one with new weights, in place and in its configuration.
+
+        `replace_head(model, {"name": "classify", "classes": 5})`, to train it for other classes. Options of the head
+        that the model has merge into its own.
+
+        Args:
+            model: a model with a configuration; its other parts stay.
+            head: a name, or options with or without a name.
+            modality: the head's modality; may be left out for a model of one modality.
+
+        Raises:
+            UnknownNameError, AmbiguousNameError, RequirementError, ComponentError: the head cannot be used.
+            ConfigError: its options are invalid, or the model has no such modality, or no configuration.
+        """
+        from itnet_registry.build.replacing import replace_head
+
+        replace_head(self, model, head, modality)
+
+    def replace_operator(
+        self,
+        model: ITNetModel,
+        *,
+        kernel: str | Mapping[str, Any] | None = None,
+        sampler: str | Mapping[str, Any] | None = None,
+        evaluator: str | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Replace the kernel, sampler or evaluator of all blocks, in place and in the model's configuration.
+
+        `replace_operator(model, kernel={"support": {"radius": 0.5}})`. Options of a component that the model has merge
+        into its own. Parts of an operator whose class and shapes stay the same (the kernel, the sampler, the maps V, O
+        and W_o) keep their weights; the others are new. Another kernel gets the position encoding and the scan order
+        that it needs, as in a new model; an existing encoding stays.
+
+        Args:
+            model: a model with a configuration; its other parts stay.
+            kernel: a name, or options with or without a name; the present kernel by default.
+            sampler: likewise.
+            evaluator: likewise.
+
+        Raises:
+            UnknownNameError, AmbiguousNameError, RequirementError, ComponentError: a component cannot be used.
+            ConfigError: options are invalid, or the model has no configuration.
+        """
+        from itnet_registry.build.replacing import replace_operator
+
+        replace_operator(self, model, kernel=kernel, sampler=sampler, evaluator=evaluator)
+
+    def installed_evaluators(self) -> tuple[Evaluator, ...]:
+        """Return the evaluators that `auto` chooses from, in order of preference; the same ones on every call.
+
+        Raises:
+            PluginError: a plugin does not load, and `ITNET_STRICT` is set.
+        """
+        from itnet_registry.build.evaluators import evaluators_of
+
+        return evaluators_of(self)
+
+
+@cache
+def _registry() -> Registry:
+    return Registry()
+
+
+def default_registry() -> Registry:
+    """Return the registry of this process, created on first use from the environment as it is then."""
+    with LOADING:
+        return _registry()
+
+
+def _of_default(method: Callable[Concatenate[Registry, P], R]) -> Callable[P, R]:
+    """Return a method of `Registry` as a function that calls it on the default registry."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return method(default_registry(), *args, **kwargs)
+
+    signature = inspect.signature(method)
+    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=list(signature.parameters.values())[1:]
+    )
+    return call
+
+
+available = _of_default(Registry.available)
+component = _of_default(Registry.component)
+create = _of_default(Registry.create)
+build_component = _of_default(Registry.build_component)
+create_model = _of_default(Registry.create_model)
+save_model = _of_default(Registry.save_model)
+load_model = _of_default(Registry.load_model)
+use_sampler = _of_default(Registry.use_sampler)
+replace_head = _of_default(Registry.replace_head)
+replace_operator = _of_default(Registry.replace_operator)
+installed_evaluators = _of_default(Registry.installed_evaluators)

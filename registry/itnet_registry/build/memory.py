@@ -1,0 +1,104 @@
+"""Limit on the memory of a model under construction, so that an absurd size is an error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from itnet_core import ConfigError
+
+FACTORIES = frozenset(
+    {
+        torch.arange,
+        torch.empty,
+        torch.empty_strided,
+        torch.eye,
+        torch.full,
+        torch.linspace,
+        torch.logspace,
+        torch.ones,
+        torch.rand,
+        torch.randint,
+        torch.randn,
+        torch.randperm,
+        torch.zeros,
+    }
+)
+
+OVERHEAD = 4096
+"""Bytes counted for each tensor in addition to its numbers: the tensor, its parameter, its share of the modules."""
+
+
+def machine_bytes() -> float:
+    """Return the machine's memory in bytes; infinity where it is unknown."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return float("inf")
+
+
+class MemoryLimit(TorchFunctionMode):
+    """Count the bytes of tensors created in the block, and refuse the one that exceeds the limit before it is created.
+
+    Freed tensors stay counted: modules under construction keep nearly all their tensors.
+
+    >>> with MemoryLimit(2**20, "for this example"):  # doctest: +ELLIPSIS
+    ...     torch.zeros(1000, 1000)
+    Traceback (most recent call last):
+    itnet_core.plugin.errors.ConfigError: memory: found sizes that take 3.82 MB or more; expected at most 1 MB, ...
+
+    Args:
+        limit: in bytes.
+        why: the origin of the limit, for the error.
+    """
+
+    def __init__(self, limit: float, why: str) -> None:
+        super().__init__()
+        self.limit, self.why, self.spent = limit, why, 0
+
+    @classmethod
+    def of_the_machine(cls) -> MemoryLimit:
+        """Return a limit of the machine's memory."""
+        return cls(machine_bytes(), "this machine's memory")
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run `func`; if it creates a tensor, count its bytes first."""
+        kwargs = kwargs or {}
+        if func in FACTORIES and "out" not in kwargs:
+            options = {key: value for key, value in kwargs.items() if key not in ("generator", "pin_memory")}
+            try:
+                created = func(*args, **{**options, "device": "meta"})
+            except (RuntimeError, TypeError, OverflowError) as error:
+                raise self._refused(f"a tensor that cannot be created ({str(error).splitlines()[0]})") from error
+            self.afford(size := created.nbytes + OVERHEAD)
+            self.spent += size
+        return func(*args, **kwargs)
+
+    def afford(self, size: int, times: int = 1) -> None:
+        """Check that `times` tensors of `size` bytes still fit.
+
+        Raises:
+            ConfigError: they exceed the limit.
+        """
+        needed = self.spent + size * times
+        if needed > self.limit:
+            raise self._refused(f"sizes that take {_readable(needed)} or more")
+
+    def _refused(self, found: str) -> ConfigError:
+        expected = f"at most {_readable(self.limit)}, {self.why}"
+        return ConfigError("memory", found=found, expected=expected, hint="Look for a size with too many digits.")
+
+
+def _readable(size: float) -> str:
+    size = min(size, 2**80)  # an integer may be too large for a float
+    for unit in ("bytes", "KB", "MB", "GB", "TB"):
+        if size < 1024:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} PB"

@@ -1,0 +1,127 @@
+"""Replacement of a model's head, kernel, sampler or evaluator, in the model and in its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from torch import nn
+
+from itnet_core import ComponentRef, ConfigError, IntegralOperator, ITNetModel
+from itnet_core.plugin.config import parse
+from itnet_core.plugin.specs import Kind
+from itnet_registry.build.builder import Builder, build_component, config_of, load_pretrained
+from itnet_registry.build.memory import MemoryLimit
+from itnet_registry.config.merge import merge_reference
+from itnet_registry.config.model_config import CompleteModelConfig, PartialRef
+from itnet_registry.config.references import Part, complete_part
+from itnet_registry.config.resolve import resolve
+from itnet_registry.plugins.registry import PluginRegistry
+
+Options = str | Mapping[str, Any]
+M = TypeVar("M", bound=nn.Module)
+
+
+def replace_head(registry: PluginRegistry, model: ITNetModel, head: Options, modality: str | None = None) -> None:
+    """Replace a head; see `itnet_registry.Registry.replace_head`."""
+    config = config_of(model)
+    modalities = list(config.encoders)
+    if modality not in modalities and not (modality is None and len(modalities) == 1):
+        raise ConfigError("replace_head(modality)", found=repr(modality), expected=f"one of {', '.join(modalities)}")
+    modality = modalities[0] if modality is None else modality
+    options = _as_options(config)
+    options["heads"][modality] = _merged(registry, "head", config.heads.get(modality), head).model_dump()
+    new_config = resolve(registry, options)
+    with MemoryLimit.of_the_machine():
+        module = Builder(registry, new_config).head(modality)
+    load_pretrained(module, f"model.heads.{modality}")
+    model.heads[modality] = _move_to(model.trunk, module)
+    _update_config(model, new_config.model_dump())
+
+
+def replace_operator(
+    registry: PluginRegistry,
+    model: ITNetModel,
+    *,
+    kernel: Options | None = None,
+    sampler: Options | None = None,
+    evaluator: Options | None = None,
+) -> None:
+    """Replace the operators of all blocks; see `itnet_registry.Registry.replace_operator`."""
+    config = config_of(model)
+    parts: dict[Kind, Options | None] = {"kernel": kernel, "sampler": sampler, "evaluator": evaluator}
+    changes: dict[str, Any] = {
+        kind: _merged(registry, kind, getattr(config, kind), part).model_dump()
+        for kind, part in parts.items()
+        if part is not None
+    }
+    options = {**_as_options(config), **changes}
+    new_config = resolve(registry, options)
+    if new_config.kernel.name != config.kernel.name:
+        position = "auto" if config.position == "none" else config.position
+        new_config = resolve(registry, {**options, "position": position, "scan": "auto"})
+    blocks: list[Any] = list(model.trunk.blocks)
+    with MemoryLimit.of_the_machine():
+        builder = Builder(registry, new_config)
+        operators = [builder.operator() for _ in blocks]
+        trunk = builder.trunk(operators)
+    load_pretrained(trunk, "model.trunk")
+    for block, operator in zip(blocks, operators, strict=True):
+        _keep_weights(operator, block.operator)
+        block.operator = _move_to(model.trunk, operator)
+    if model.trunk.position is None and trunk.position is not None:
+        model.trunk.position = _move_to(model.trunk, trunk.position)
+    model.trunk.scan = trunk.scan
+    _update_config(model, new_config.model_dump())
+
+
+def use_sampler(registry: PluginRegistry, model: ITNetModel, sampler: Options) -> None:
+    """Replace the sampler of all operators; see `itnet_registry.Registry.use_sampler`."""
+    present = None if model.config is None else ComponentRef(**model.config["sampler"])
+    part = Part.of(registry, "sampler", _merged(registry, "sampler", present, sampler), "sampler")
+    reference, _ = complete_part(registry, part)
+    for operator in model.modules():
+        if isinstance(operator, IntegralOperator):
+            new = build_component(registry, "sampler", reference, operator.dim)
+            load_pretrained(new, "sampler")
+            _load_if_alike(new, operator.sampler)
+            operator.sampler = _move_to(operator, new)
+    _update_config(model, {"sampler": reference.model_dump()})
+
+
+def _as_options(config: CompleteModelConfig) -> dict[str, Any]:
+    """Return a complete configuration as a user writes it: `null` for a modality without a head."""
+    options = config.model_dump()
+    return {**options, "heads": {**dict.fromkeys(config.encoders), **options["heads"]}}
+
+
+def _merged(registry: PluginRegistry, kind: Kind, present: ComponentRef | None, options: Options) -> PartialRef:
+    """Merge a name or options into the reference that a model has."""
+    base = None if present is None else PartialRef(**present.model_dump())
+    override = parse(PartialRef, {"name": options} if isinstance(options, str) else options, kind)
+    return merge_reference(registry, kind, base, override, ())
+
+
+def _keep_weights(new: IntegralOperator, old: IntegralOperator) -> None:
+    """Load the weights of an operator's parts into the parts of a new one of the same class and shapes."""
+    parts = dict(old.named_children())
+    for name, part in new.named_children():
+        if type(part) is type(parts.get(name)):
+            _load_if_alike(part, parts[name])
+
+
+def _load_if_alike(new: nn.Module, old: nn.Module) -> None:
+    """Load a module's state into a new one, if its names and shapes are the same."""
+    learned = old.state_dict()
+    if {k: v.shape for k, v in learned.items()} == {k: v.shape for k, v in new.state_dict().items()}:
+        new.load_state_dict(learned)
+
+
+def _move_to(present: nn.Module, new: M) -> M:
+    """Move a new module to the device, type and mode of a present one."""
+    return new.to(next(present.parameters())).train(present.training)
+
+
+def _update_config(model: ITNetModel, changes: Mapping[str, Any]) -> None:
+    if model.config is not None:
+        model.config = {**model.config, **changes}

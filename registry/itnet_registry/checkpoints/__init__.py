@@ -1,0 +1,1 @@
+"""Checkpoints: a directory of `model.safetensors` and `itnet.json`."""

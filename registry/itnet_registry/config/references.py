@@ -1,0 +1,111 @@
+"""Resolution of references: a name to its component, and its options to a complete configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from itnet_core import ComponentConfig, ComponentRef, ConfigError, RefersTo
+from itnet_core.plugin.config import parse, referring
+from itnet_core.plugin.errors import shown
+from itnet_core.plugin.specs import Kind
+from itnet_registry.config.merge import merge_reference
+from itnet_registry.config.modalities import installed_names
+from itnet_registry.config.model_config import PartialRef
+from itnet_registry.errors import within
+from itnet_registry.plugins.components import Component
+from itnet_registry.plugins.registry import PluginRegistry
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component where a configuration refers to it."""
+
+    component: Component
+    """The component."""
+    cls: type[Any]
+    """Its class."""
+    reference: PartialRef
+    """The reference."""
+    place: str
+    """Path of the reference in the configuration, for errors."""
+
+    @classmethod
+    def of(
+        cls, registry: PluginRegistry, kind: Kind, reference: PartialRef, place: str, prefer: Sequence[str] = ()
+    ) -> Part:
+        """Find and load the component that a reference names.
+
+        Raises:
+            ConfigError: the reference has no name.
+            UnknownNameError, AmbiguousNameError, RequirementError, ComponentError: the component cannot be loaded.
+        """
+        if reference.name is None:
+            raise ConfigError(
+                f"{place}.name", found="nothing", expected=f"the name of the {kind} that these options are of"
+            )
+        component = registry.component(kind, reference.name, place=place, prefer=prefer)
+        with within(place):
+            return cls(component, component.load(), reference, place)
+
+
+def complete_part(
+    registry: PluginRegistry, part: Part, prefer: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+) -> tuple[ComponentRef, ComponentConfig]:
+    """Return the reference with its canonical name and every option, and the same as the component's `Config`.
+
+    Fields that follow from files are filled in (`ComponentConfig.completed`), and the references among the options are
+    completed too.
+
+    Args:
+        registry: resolves the references among the options.
+        part: the component and its options.
+        prefer: preferences for these names.
+        defaults: options that a task fixes; used where the component has them and the user sets nothing.
+
+    Raises:
+        ConfigError: an option is missing, unknown, of a wrong value, or not JSON-native.
+    """
+    schema: type[ComponentConfig] = part.cls.Config
+    defaults = defaults or {}
+    options = {name: value for name, value in defaults.items() if name in schema.model_fields} | part.reference.options
+    for field, refers in referring(schema).items():
+        options[field] = _complete_option(registry, part, field, refers, prefer, defaults.get(field))
+    config = parse(schema, options, part.place)
+    with part.component.running(part.place):
+        config = config.completed()
+        options = config.model_dump(mode="json")
+    try:
+        json.dumps(options, allow_nan=False)
+    except ValueError as error:
+        raise ConfigError(
+            part.place, found=f"{shown(options, 1000)} ({error})", expected="options that JSON can hold"
+        ) from None
+    return ComponentRef(name=part.component.id, **options), config
+
+
+def _complete_option(
+    registry: PluginRegistry, part: Part, field: str, refers: RefersTo, prefer: Sequence[str], defaults: Any
+) -> dict[str, Any]:
+    """Return the complete form of a reference among a component's options, merged into the field's default."""
+    place, written = f"{part.place}.{field}", part.reference.options.get(field, {})
+    default = part.cls.Config.model_fields[field].default
+    reference = merge_reference(
+        registry,
+        refers.kind,
+        PartialRef(**default.model_dump()) if isinstance(default, ComponentRef) else None,
+        parse(PartialRef, {"name": written} if isinstance(written, str) else written, place),
+        prefer,
+    )
+    inner = Part.of(registry, refers.kind, reference, place, prefer)
+    if inner.component.spec.modality != refers.modality:
+        raise ConfigError(
+            place,
+            found=f"{inner.component.id}, which is of {inner.component.spec.modality}",
+            expected=f"one of the {refers.kind}s of {refers.modality}",
+            hint=f"Installed are: {installed_names(registry, refers.kind, refers.modality)}.",
+        )
+    complete, _ = complete_part(registry, inner, prefer, defaults if isinstance(defaults, Mapping) else None)
+    return complete.model_dump()

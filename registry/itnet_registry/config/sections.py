@@ -1,0 +1,73 @@
+"""Sections of a configuration file, each checked by the pydantic model of the command that reads it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from itnet_core import ConfigError
+from itnet_core.plugin.errors import closest
+from itnet_registry.errors import AmbiguousNameError, ComponentError, one_line
+from itnet_registry.plugins import first_party
+from itnet_registry.plugins.loading import BUILT_IN_SECTIONS
+from itnet_registry.plugins.registry import PluginRegistry
+from itnet_registry.plugins.requirements import pip_install
+
+
+def section_model(registry: PluginRegistry, section: str, place: str) -> type[BaseModel]:
+    """Return the pydantic model that checks a section.
+
+    Raises:
+        ConfigError: no command reads the section.
+        AmbiguousNameError: two plugins check it with different models.
+        ComponentError: the target does not import, or is not a pydantic model.
+    """
+    readers = {
+        target: command
+        for command in registry.commands()
+        for name, target in command.spec.sections.items()
+        if name == section
+    }
+    if not readers:
+        raise _unknown(registry, section, place)
+    if len(readers) > 1:
+        listed = ", ".join(f"{command.id} ({target})" for target, command in sorted(readers.items()))
+        raise AmbiguousNameError(
+            place,
+            found=f"a section that several commands check: {listed}",
+            expected="one",
+            hint="Leave one plugin out with ITNET_DISABLE.",
+        )
+    [(target, command)] = readers.items()
+    owner = f"section {section} of {command.source.title}"
+    try:
+        model = command.import_target(target)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ComponentError(owner, found=one_line(error), expected=f"{target} to import") from error
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise ComponentError(owner, found=repr(model), expected="a pydantic model")
+    return model
+
+
+def section_models(registry: PluginRegistry) -> dict[str, type[BaseModel]]:
+    """Return the models of all sections that commands read."""
+    return {name: section_model(registry, name, name) for name in _names(registry)}
+
+
+def _names(registry: PluginRegistry) -> list[str]:
+    return sorted({name for command in registry.commands() for name in command.spec.sections})
+
+
+def _unknown(registry: PluginRegistry, section: str, place: str) -> ConfigError:
+    known = [*BUILT_IN_SECTIONS, *_names(registry)]
+    provider = first_party.provider("section", section)
+    hints = [f"{fault}." for fault in registry.faults]
+    if provider and not any(source.distribution == provider for source in registry.discovery.sources):
+        hints.insert(0, f"{provider} reads it: {pip_install([provider])}.")
+    close = closest(section, known)
+    if close:
+        hints.insert(0, f"Did you mean {close!r}?")
+    return ConfigError(
+        place, found="a section that no command reads", expected=f"one of {', '.join(known)}", hint=" ".join(hints)
+    )

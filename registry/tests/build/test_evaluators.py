@@ -1,0 +1,122 @@
+"""Plugins' evaluators take part in `auto` by their rank, and none of them breaks a model."""
+
+from __future__ import annotations
+
+from typing import Any
+import itnet_registry
+from itnet_registry import PluginError, Registry
+from typing import TYPE_CHECKING
+
+import json
+import logging
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from itnet_registry.cli.app import app
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
+
+PLUGIN = """
+    @hookimpl
+    def itnet_register_components(api):
+        return [
+            ComponentSpec(kind="evaluator", name="fast", target="acme_sums.sums:Fast", summary="ones, up to 5 points"),
+            ComponentSpec(kind="evaluator", name="rough", target="acme_sums.sums:Rough", summary="by name alone"),
+            ComponentSpec(kind="evaluator", name="choosy", target="acme_sums.sums:Choosy", summary="required option"),
+            ComponentSpec(kind="evaluator", name="lost", target="acme_sums.sums:Lost", summary="not there"),
+            ComponentSpec(kind="evaluator", name="absent", target="acme_sums.sums:Fast", summary="it needs more",
+                          requires=("no-such-distribution",)),
+        ]
+"""
+SUMS = """
+    from itnet_core import ComponentConfig, Evaluator
+
+    class Fast(Evaluator):
+        rank = 10
+
+        def evaluates(self, kernel, query, key, values):
+            return kernel.normalization == "none"
+
+        def pays(self, kernel, query, key, values):
+            return key.positions.shape[1] <= 5
+
+        def __call__(self, kernel, query, key, values):
+            return values.new_ones(len(values), query.positions.shape[1], *values.shape[2:])
+
+    class Rough(Fast):
+        rank = None
+
+    class Choosy(Fast):
+        class Config(ComponentConfig):
+            order: int
+"""
+
+
+@pytest.fixture
+def registry(garden: Garden) -> Registry:
+    garden.plant("acme-sums", PLUGIN, modules={"sums": SUMS})
+    return garden.registry()
+
+
+def build(registry: Registry, **kernel: Any) -> Any:
+    kernel = {"name": "mlp", "heads": 2, **kernel}
+    encoder = {"name": "field", "channels": 8}
+    return registry.create_model(width=8, depth=1, encoder=encoder, heads={}, kernel=kernel)
+
+
+def chosen(model: Any, points: int, caplog: pytest.LogCaptureFixture) -> list[str]:
+    from itnet_core import Field
+
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, logger="itnet_core.operator.evaluators.auto"):
+        model.features(Field(torch.randn(2, points, 8), torch.rand(2, points, 4)))
+    return [record.getMessage().partition(" ")[0] for record in caplog.records]
+
+
+def test_auto_takes_the_first_that_can_and_pays(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    model = build(registry)
+    assert chosen(model, 5, caplog) == ["Fast"]
+    assert chosen(model, 6, caplog) == ["DenseEvaluator"]
+    assert chosen(build(registry, normalization="softmax"), 5, caplog) == ["DenseEvaluator"]
+    assert model.config["evaluator"] == {"name": "itnet-core/auto"}
+
+
+def test_an_evaluator_that_is_created_has_the_plugins_too(registry: Registry) -> None:
+    names = [type(each).__name__ for each in registry.create("evaluator", "auto").candidates]
+    assert names == ["Fast", "DenseEvaluator", "TiledEvaluator"]
+
+
+def test_one_that_fails_is_left_out_and_logged(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    build(registry)
+    said = [record.getMessage() for record in caplog.records if record.name == "itnet_registry.build.evaluators"]
+    assert len(said) == 2
+    assert "auto goes without acme-sums/absent" in said[0]
+    assert "no-such-distribution" in said[0]
+    assert "auto goes without acme-sums/lost" in said[1]
+
+
+def test_info_shows_the_order(registry: Registry) -> None:
+    done = CliRunner().invoke(app, ["info", "auto", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["candidates"]
+    assert [each["id"] for each in found] == ["acme-sums/fast", "itnet-core/dense", "itnet-core/tiled"]
+    assert [each["rank"] for each in found] == sorted(each["rank"] for each in found)
+    assert "acme-sums/fast" in CliRunner().invoke(app, ["info", "auto"]).stdout
+
+
+def test_the_installed_evaluators_are_built_once_without_options(registry: Registry) -> None:
+    names = [type(evaluator).__name__ for evaluator in registry.installed_evaluators()]
+    assert names == ["Fast", "DenseEvaluator", "TiledEvaluator"]
+    first, second = registry.installed_evaluators(), registry.installed_evaluators()
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert itnet_registry.installed_evaluators() != first  # of the registry of the process
+
+
+def test_a_broken_plugin_raises_only_in_a_strict_registry(garden: Garden) -> None:
+    garden.plant("acme-bad", "raise RuntimeError('no luck')")
+    assert len(garden.registry().installed_evaluators()) == 2
+    with pytest.raises(PluginError, match="no luck"):
+        garden.registry(strict=True).installed_evaluators()

@@ -1,0 +1,142 @@
+"""Components that refer to other components by their names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from itnet_core import ITNetError
+from itnet_registry import CheckpointError, Registry
+
+if TYPE_CHECKING:
+    from registry.tests.conftest import Garden
+
+PLUGIN = """
+    @hookimpl
+    def itnet_register_components(api):
+        return [
+            ComponentSpec(kind="encoder", name="pair", target="acme_a.parts:Pair", summary="", modality="pair"),
+            ComponentSpec(kind="task", name="pairs", target="acme_a.parts:Pairs", summary="", modality="pair"),
+        ]
+"""
+PARTS = """
+    from typing import Annotated
+    from itnet_core import ComponentConfig, Encoder, union
+    from itnet_core import ComponentRef, RefersTo
+    from itnet_registry import create
+    from itnet_toy.parts import Stripes
+
+    class Pair(Encoder):
+        modality = "pair"
+
+        class Config(ComponentConfig):
+            picture: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="pixels", bias=False)
+            words: Annotated[ComponentRef, RefersTo("encoder", "text")] = ComponentRef(name="letters")
+
+        def __init__(self, dim, config=None, **options):
+            super().__init__(dim, config, **options)
+            for name in ("picture", "words"):
+                reference = getattr(self.config, name)
+                self.add_module(name, create("encoder", reference.name, dim=dim, **reference.options))
+
+        def forward(self, inputs):
+            return union([self.picture(inputs[0]), self.words(inputs[1])])
+
+    class Pairs(Stripes):
+        modality = "pair"
+
+        @property
+        def encoder_options(self):
+            return {"picture": {"channels": 1, "unheard_of": 2}}
+"""
+INPUTS = (torch.ones(2, 4, 4, 1), torch.zeros(2, 5, dtype=torch.int64))
+
+
+@pytest.fixture
+def registry(garden: Garden) -> Registry:
+    garden.toy()
+    garden.plant("acme-a", PLUGIN, modules={"parts": PARTS})
+    return garden.registry()
+
+
+def pair(registry: Registry, **options: Any) -> Any:
+    model: Any = registry.create_model("toy", encoder={"name": "pair", **options}, head={"name": "regress"})
+    return model.config["encoders"]["pair"]
+
+
+def test_references_are_completed(registry: Registry) -> None:
+    assert pair(registry) == {
+        "name": "acme-a/pair",
+        "picture": {"name": "itnet-toy/pixels", "channels": 3, "bias": False},
+        "words": {"name": "itnet-toy/letters", "vocabulary": 26},
+    }
+
+
+@pytest.mark.parametrize("form", ["itnet-toy/letters", {"name": "letters"}, {}])
+def test_a_reference_may_be_a_name_or_options_alone(registry: Registry, form: Any) -> None:
+    assert pair(registry, words=form)["words"] == {"name": "itnet-toy/letters", "vocabulary": 26}
+
+
+def test_options_are_merged_into_the_default_unless_another_component_is_named(registry: Registry) -> None:
+    assert pair(registry, picture={"channels": 2})["picture"]["bias"] is False
+    assert pair(registry, picture={"name": "pixels", "channels": 2})["picture"]["bias"] is False
+
+
+def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry: Registry) -> None:
+    for options, channels in (({}, 1), ({"picture": {"channels": 5}}, 5)):
+        model: Any = registry.create_model("toy", encoder={"name": "pair", **options}, task="pairs")
+        assert model.config["encoders"]["pair"]["picture"]["channels"] == channels
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"words": "pixels"}, r"model.encoder.words: found itnet-toy/pixels, which is of image; .* text.*letters"),
+        ({"words": {"vocabulary": "many"}}, r"model.encoder.words.vocabulary: found 'many'"),
+        ({"picture": {"chanels": 3}}, r"model.encoder.picture.chanels: .*Did you mean 'channels'"),
+        ({"picture": "no-such"}, r"model.encoder.picture: found 'no-such'"),
+        ({"picture": 3}, r"model.encoder.picture"),
+    ],
+)
+def test_a_wrong_reference_is_named_by_its_path(registry: Registry, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ITNetError, match=message):
+        pair(registry, **options)
+
+
+def save(registry: Registry, path: Path) -> Any:
+    model = registry.create_model("toy", encoder={"name": "pair", "picture": {"channels": 1}}, head="regress").eval()
+    registry.save_model(model, path)
+    return model
+
+
+def test_a_checkpoint_records_what_a_component_refers_to(registry: Registry, tmp_path: Path) -> None:
+    model = save(registry, tmp_path / "c")
+    records = json.loads((tmp_path / "c/itnet.json").read_text())["components"]
+    assert records["encoders.pair.words"]["name"] == "itnet-toy/letters"
+    assert torch.equal(registry.load_model(tmp_path / "c")(INPUTS), model(INPUTS))
+
+
+def test_what_a_component_refers_to_is_missed_too(garden: Garden, registry: Registry, tmp_path: Path) -> None:
+    save(registry, tmp_path / "c")
+    garden.uproot("itnet-toy")
+    with pytest.raises(CheckpointError, match="encoder itnet-toy/letters: itnet-toy is not installed") as caught:
+        garden.registry().load_model(tmp_path / "c")
+    assert "encoder itnet-toy/pixels" in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [lambda r: r.update(name="itnet-toy/other"), lambda r: r.clear()])
+def test_records_that_differ_from_the_configuration_are_refused(
+    registry: Registry, tmp_path: Path, change: Callable[[Any], None]
+) -> None:
+    save(registry, tmp_path / "c")
+    path = tmp_path / "c/itnet.json"
+    manifest = json.loads(path.read_text())
+    change(manifest["config"]["encoders"]["pair"]["words"])
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="encoders.pair.words"):
+        registry.load_model(tmp_path / "c")
