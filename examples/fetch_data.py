@@ -56,7 +56,7 @@ def reviews(folder: Path, work: Path) -> None:
 
     The film reviews are left out of its texts, so that those that a model is tested on stay unseen.
     """
-    from itnet_text.rows import read_table
+    from itnet_text.data.rows import read_table
     from itnet_text.tokenizer import train_tokenizer
 
     sha256 = "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
-from itnet_image.digits import Digits
+from itnet_image.tasks.digits import Digits
 from itnet_tasks import Sample
 
 

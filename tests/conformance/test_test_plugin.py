@@ -19,7 +19,7 @@ from itnet_core import hookimpl
 @hookimpl
 def itnet_register_components(api):
     target = "itnet_broken.heads:PaddingIsAbsence"
-    meshes = "itnet_pointcloud.folder:MeshFolder"
+    meshes = "itnet_pointcloud.tasks.folder:MeshFolder"
     return [
         ComponentSpec(kind="head", name="mean", target=target, summary="it takes padding for points"),
         ComponentSpec(kind="kernel", name="gone", target="poor_plugin:Gone", summary="there is no such class"),

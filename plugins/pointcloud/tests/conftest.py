@@ -9,8 +9,8 @@ import pytest
 import torch
 import trimesh
 
+from itnet_pointcloud.data.shapenet import CATEGORIES, IDENTIFIERS, PARTS
 from itnet_pointcloud.points import Cloud
-from itnet_pointcloud.shapenet import CATEGORIES, IDENTIFIERS, PARTS
 
 
 @pytest.fixture

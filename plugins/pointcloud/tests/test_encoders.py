@@ -7,8 +7,8 @@ import torch
 
 from itnet_core import Encoder, ShapeError
 from itnet_core.models.head import mean
-from itnet_pointcloud.local_group import LocalGroupEncoder
-from itnet_pointcloud.point import PointEncoder
+from itnet_pointcloud.encoders.local_group import LocalGroupEncoder
+from itnet_pointcloud.encoders.point import PointEncoder
 from itnet_pointcloud.points import Cloud, Points
 
 

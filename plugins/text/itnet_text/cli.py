@@ -26,7 +26,7 @@ def train(
 ) -> None:
     """Learn a byte-pair tokenizer from texts, for the encoder `token`."""
     from itnet_core import DataError
-    from itnet_text.rows import read_file, read_table
+    from itnet_text.data.rows import read_file, read_table
     from itnet_text.tokenizer import train_tokenizer
 
     if output.exists() and not output.is_file():  # to put a file in the place of a device would take it away
@@ -60,7 +60,7 @@ def average(
     json: AsJSON = False,
 ) -> None:
     """Compute GLUE's average over the runs of its nine tasks (ten with mnli-mismatched)."""
-    from itnet_text.glue_average import glue_average, scores_of_runs
+    from itnet_text.tasks.glue_average import glue_average, scores_of_runs
 
     scores = glue_average(scores_of_runs(runs))
     lines = [f"{name:<8} {value:.1f}" for name, value in scores.items()]

@@ -12,7 +12,7 @@ from tokenizers.decoders import ByteLevel
 from tokenizers.processors import TemplateProcessing
 
 from itnet_core import ShapeError
-from itnet_text.token import TokenEncoder
+from itnet_text.encoders.token import TokenEncoder
 from itnet_text.tokenizer import load, size, tokenize, train_tokenizer
 
 CHARACTERS = st.characters(exclude_categories=["Cs"])

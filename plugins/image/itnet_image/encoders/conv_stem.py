@@ -1,0 +1,79 @@
+"""A convolutional stem: a few strided convolutions before the integral operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field as ConfigField
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from itnet_core import ComponentConfig, Encoder, Field
+from itnet_image.encoders.image_field import check_pictures, picture_field
+
+Stride = Annotated[int, ConfigField(ge=1, le=3)]
+"""At most the kernel's side, so that no pixel is left out."""
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "group": lambda width: nn.GroupNorm(1, width),
+    "batch": nn.BatchNorm2d,
+    "none": lambda width: nn.Identity(),
+}
+
+
+class ConvStemEncoder(Encoder):
+    """3 × 3 convolutions, most of stride 2, each doubling the channels up to the trunk's width; then a linear map.
+
+    After Xiao et al., "Early convolutions help transformers see better" (arXiv 2106.14881).
+
+    A 3 × 3 convolution with a padding of 1 sees its pixels around the first pixel of the cell that its stride makes,
+    not around the cell's middle. So a point lies at the centre of the first pixel of its cell: where what it sees is.
+    """
+
+    modality = "image"
+    axes = "xy"
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            strides: of the convolutions, 1 to 3 each; a point stands for their product in pixels a side.
+            channels: of the pictures.
+            norm: after each convolution: `group` over all of a sample, `batch` over the samples too, or `none`.
+        """
+
+        strides: Annotated[tuple[Stride, ...], ConfigField(min_length=1)] = (2, 2)
+        channels: PositiveInt = 3
+        norm: Literal["group", "batch", "none"] = "group"
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        strides, norm = self.config.strides, self.config.norm
+        widths = [max(8, dim >> doublings) for doublings in reversed(range(len(strides)))]
+        layers: list[nn.Module] = []
+        for below, width, stride in zip([self.config.channels, *widths], widths, strides, strict=False):
+            convolution = nn.Conv2d(below, width, 3, stride=stride, padding=1, bias=norm == "none")
+            layers += [convolution, NORMS[norm](width), nn.GELU()]
+        self.stem = nn.Sequential(*layers)
+        self.projection = nn.Conv2d(widths[-1], dim, 1)
+
+    def forward(self, inputs: Tensor) -> Field:
+        """Return the field of the stem's cells.
+
+        Args:
+            inputs: pictures, floating, shape (B, channels, H, W).
+
+        Raises:
+            ShapeError: the pictures have another shape or dtype, or pixels that are not finite.
+        """
+        check_pictures(inputs, self.config.channels, "ConvStemEncoder(inputs)")
+        height, width = inputs.shape[-2:]
+        values = self.projection(self.stem(inputs.to(self.projection.weight.dtype)))
+        return picture_field(values.permute(0, 2, 3, 1), (height, width), prod(self.config.strides), point=0.5)
+
+    def example(self) -> Tensor:
+        """Return two pictures."""
+        return torch.randn(2, self.config.channels, 20, 24)

@@ -1,0 +1,52 @@
+"""scikit-learn's digits."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from sklearn.datasets import load_digits
+from torchvision.transforms import v2
+
+from itnet_image.tasks.image_classification import Probability
+from itnet_image.tasks.small_images import SmallPictures
+from itnet_tasks import Labelled, split
+
+
+class Digits(SmallPictures):
+    """1,797 grey pictures of 8 × 8 pixels of handwritten digits, light on dark, bundled with scikit-learn.
+
+    A fifth of every class, chosen once and for all, is the test split.
+    """
+
+    class Config(SmallPictures.Config):
+        """As `SmallPictures.Config`; a mirrored digit is none, so `flip` is 0."""
+
+        flip: Probability = 0.0
+
+    channels = 1
+    image_size = 8
+    normalization = ([0.5], [0.5])
+    classes = tuple("0123456789")
+
+    def augmentation(self) -> list[v2.Transform]:
+        """Return small turns, moves and scalings; `shift` is 0, as whole pixels would cut strokes off at 8 × 8."""
+        affine = v2.RandomAffine(
+            8, translate=(0.05, 0.05), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
+        )
+        return [*super().augmentation(), affine]
+
+    def training(self) -> Labelled:
+        """Return four fifths of the pictures."""
+        return self._parts[0]
+
+    def test(self) -> Labelled:
+        """Return a fifth of the pictures."""
+        return self._parts[1]
+
+    @cached_property
+    def _parts(self) -> tuple[Labelled, Labelled]:
+        data = load_digits()
+        pixels = (torch.as_tensor(data.images) * (255 / 16)).round()  # 17 levels of grey to 8 bits
+        everything = self.labelled(pixels, data.target, "sklearn.datasets.load_digits")
+        return split(everything, share=0.2, seed=0)

@@ -1,0 +1,38 @@
+"""A user's own pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from itnet_image.tasks.photographs import SUFFIXES, Photographs
+from itnet_tasks import FolderClassification
+
+
+class ImageFolder(FolderClassification, Photographs):
+    """Pictures of any size in a folder for each class; see `FolderClassification` for the layouts.
+
+    Files that do not have a picture's suffix are left out with a warning; those that have one and are no pictures are
+    bad samples.
+    """
+
+    class Config(FolderClassification.Config, Photographs.Config):
+        """Configuration.
+
+        Attributes:
+            channels: 1 to read grey pictures, 3 for colour.
+        """
+
+        channels: Literal[1, 3] = 3
+
+    suffixes = SUFFIXES
+
+    @property
+    def channels(self) -> int:  # type: ignore[override]
+        """1 for grey, 3 for colour."""
+        return self.config.channels
+
+    @property
+    def normalization(self) -> tuple[Sequence[float], Sequence[float]]:  # type: ignore[override]
+        """ImageNet's for colour."""
+        return Photographs.normalization if self.channels == 3 else ([0.449], [0.226])

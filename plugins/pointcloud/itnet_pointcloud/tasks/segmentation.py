@@ -1,0 +1,188 @@
+"""The parts of shapes, point by point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from itnet_core import Batch, DataError, Metric, ShapeError
+from itnet_pointcloud.data.augmentation import Augmentation, AugmentationConfig, Axis, Factor, Rotation
+from itnet_pointcloud.data.shapenet import CATEGORIES, IDENTIFIERS, category_of, read_shape, shapes
+from itnet_pointcloud.data.surface import to_unit_sphere
+from itnet_pointcloud.points import Cloud, Points
+from itnet_pointcloud.tasks.part_metrics import (
+    OF_CATEGORY,
+    PADDING,
+    ClassIoU,
+    InstanceIoU,
+    PointAccuracy,
+    chosen_parts,
+)
+from itnet_tasks import Labelled, LabelledTask, Sample
+
+
+class Parted(NamedTuple):
+    """A cloud and its points' parts, shape (N,), if they are known."""
+
+    cloud: Cloud
+    parts: Tensor | None
+
+
+class PartSegmentation(LabelledTask):
+    """ShapeNet's part annotation: 16,881 shapes of 16 categories, 50 parts (Yi et al., SIGGRAPH Asia 2016).
+
+    Reads the published text version with normals, `<category id>/<name>.txt`, with its splits (`train_test_split`).
+    Training takes some of a shape's points, evaluation all. As the benchmark has it, a shape's category is known: it is
+    among the points' features, and only its parts are chosen from.
+    """
+
+    class Config(LabelledTask.Config, AugmentationConfig):
+        """Configuration. The data set has its own validation split, so `validation` and `seed` do nothing.
+
+        Attributes:
+            root: the folder.
+            points: of a training cloud, at most.
+            normals: whether the normals are features.
+            category: whether the category is a feature, as 16 numbers of which one is 1.
+        """
+
+        root: str
+        points: PositiveInt = 2048
+        normals: bool = True
+        category: bool = True
+        up: Axis = "y"
+        rotation: Rotation = "none"
+        stretch: Factor = 1.1
+        jitter: float = 0.005
+
+    modality = "point-cloud"
+    monitor = "instance_miou"
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """A head that gives a logit for each part at every point."""
+        return {"name": "itnet-core/per-point", "outputs": OF_CATEGORY.shape[1]}
+
+    @property
+    def encoder_options(self) -> Mapping[str, Any]:
+        """The points' features."""
+        return {"features": 3 * self.config.normals + len(CATEGORIES) * self.config.category}
+
+    def training(self) -> Labelled:
+        """Return the shapes of the published training split, with their categories."""
+        return shapes(Path(self.config.root).expanduser(), "train")
+
+    def validation(self) -> Labelled:
+        """Return those of the published validation split."""
+        return shapes(Path(self.config.root).expanduser(), "val")
+
+    def test(self) -> Labelled:
+        """Return those of the published test split."""
+        return shapes(Path(self.config.root).expanduser(), "test")
+
+    def loader(self, *, training: bool) -> PartLoader:
+        """Return what makes of a file a cloud with parts."""
+        c = self.config
+        augmentation = Augmentation(c, normals=c.normals) if training and c.augment else None
+        return PartLoader(c.normals, c.category, c.points if training else None, augmentation)
+
+    def collate(self, samples: Sequence[Sample | None]) -> Batch:
+        """Return clouds, and their points' parts (B, N), with padding of weight 0 and part −1."""
+        return super().collate([sample and Sample(*sample.inputs) for sample in samples])
+
+    def read(self, path: Path) -> Sample:
+        """Return the shape of a user's file, whose lines may lack the part.
+
+        Raises:
+            DataError: the file is no sound shape, or its category is a feature and its folder does not say it.
+        """
+        cloud, _ = replace(self.loader(training=False), labelled=False)(Path(path))
+        return Sample(Parted(cloud, None), None)
+
+    def collate_inputs(self, inputs: Sequence[Cloud]) -> Points:
+        """Return clouds as one batch."""
+        return Points.of(inputs)
+
+    def collate_targets(self, labels: Sequence[Tensor]) -> Tensor:
+        """Return the points' parts, shape (B, N)."""
+        return pad_sequence(list(labels), batch_first=True, padding_value=PADDING)
+
+    def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross entropy of the points that are there.
+
+        Raises:
+            ShapeError: the prediction is at other points than the clouds'.
+        """
+        if prediction.shape[:2] != targets.shape:
+            raise ShapeError(
+                "PartSegmentation.loss(prediction)",
+                found=f"shape {tuple(prediction.shape)}",
+                expected=f"a prediction for each of the points, {tuple(targets.shape)}",
+                hint="Take the encoder point: the field of local-group lies at other points.",
+            )
+        return F.cross_entropy(prediction.flatten(0, 1), targets.flatten(), ignore_index=PADDING)
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return the mean intersection over union by shapes and by categories, and the points' accuracy."""
+        return {"instance_miou": InstanceIoU(), "class_miou": ClassIoU(), "point_accuracy": PointAccuracy()}
+
+    def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
+        """Return for each shape the likeliest category, and the part of each point among that category's."""
+        likelihood = prediction.softmax(-1).sum(1) @ OF_CATEGORY.T.to(prediction)
+        categories = likelihood.argmax(-1)
+        chosen = chosen_parts(prediction, categories)
+        names = [CATEGORIES[number] for number in categories.tolist()]
+        return [{"category": name, "parts": parts} for name, parts in zip(names, chosen.tolist(), strict=True)]
+
+
+@dataclass(frozen=True)
+class PartLoader:
+    """Makes of a shape's file a cloud with parts.
+
+    Attributes:
+        normals: whether normals are features.
+        category: whether the category is one.
+        points: of the cloud, drawn at random; all of them by default.
+        augmentation: for training; none for evaluation.
+        labelled: whether a file has to say the parts.
+    """
+
+    normals: bool
+    category: bool
+    points: int | None = None
+    augmentation: Augmentation | None = None
+    labelled: bool = True
+
+    def __call__(self, file: Path) -> Parted:
+        """Return a file's cloud, in the unit sphere.
+
+        Raises:
+            DataError: it is no sound shape, or its category is a feature and its folder does not say it.
+        """
+        cloud, parts = read_shape(file, labelled=self.labelled)
+        if self.points is not None:
+            order = torch.randperm(len(cloud.positions))[: self.points]
+            cloud, parts = cloud.select(order), None if parts is None else parts[order]
+        cloud = to_unit_sphere(cloud if self.normals else cloud._replace(features=cloud.features[:, :0]))
+        cloud = cloud if self.augmentation is None else self.augmentation(cloud)
+        if not self.category:
+            return Parted(cloud, parts)
+        number = category_of(file)
+        if number is None:
+            raise DataError(
+                str(file),
+                found=f"a folder {file.parent.name!r}",
+                expected=f"one of {', '.join(IDENTIFIERS)}, as the model was given the category",
+                hint="Put it in the folder of its category, or train with category: false.",
+            )
+        category = F.one_hot(torch.tensor(number), len(CATEGORIES)).to(cloud.features)
+        features = torch.cat([cloud.features, category.expand(len(cloud.features), -1)], dim=-1)
+        return Parted(cloud._replace(features=features), parts)

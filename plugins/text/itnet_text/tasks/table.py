@@ -1,0 +1,211 @@
+"""A user's own texts, in tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import model_validator
+
+from itnet_core import DataError
+from itnet_core.plugin.config import restoring
+from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, held_out
+from itnet_text.data.reading import text_loader
+from itnet_text.data.rows import Columns, Row, labelled, read_table, texts_of
+from itnet_text.texts import Text
+
+
+class Table(LabelledTask):
+    """Base of tasks on rows of .csv, .tsv, .txt (tabs) or .jsonl files, each with a text, or two, and a label."""
+
+    class Config(HeldOut, LabelledTask.Config):
+        """Configuration.
+
+        Attributes:
+            train: the file with the samples for training.
+            validation_file: that for validation; a part of `train` where there is none.
+            test: that of the test split; one of the folds of `train` where there is none.
+            text: the column of the text, by its name, or by its number from 0 in a file without a header.
+            second_text: that of the text that goes with it, for pairs.
+            label: the column of the label.
+            header: whether the first line names the columns.
+            encoding: of the files.
+        """
+
+        train: str
+        validation_file: str | None = None
+        test: str | None = None
+        text: str | int = "text"
+        second_text: str | int | None = None
+        label: str | int = "label"
+        header: bool = True
+        encoding: str = "utf-8"
+
+    modality = "text"
+
+    def training(self) -> Labelled:
+        """Return the rows for training, less those held out for the test split if that has no file."""
+        return self._train_and_test[0]
+
+    def validation(self) -> Labelled | None:
+        """Return the rows of the file for validation, if there is one."""
+        return None if self.config.validation_file is None else self._rows(self.config.validation_file)
+
+    def test(self) -> Labelled:
+        """Return the rows of the test file, or those held out."""
+        return self._train_and_test[1]
+
+    def label_of(self, value: Any) -> float | None:
+        """Return the number of a label as the file has it; `None` if it is none."""
+        raise NotImplementedError
+
+    def loader(self, *, training: bool) -> Callable[[Row | Path], Text]:
+        """Return what reads a row, or a user's file."""
+        return text_loader(pair=self.config.second_text is not None, encoding=self.config.encoding)
+
+    def collate_inputs(self, inputs: Sequence[Text]) -> list[Text]:
+        """Return the texts as a list."""
+        return list(inputs)
+
+    @cached_property
+    def _train_and_test(self) -> tuple[Labelled, Labelled]:
+        everything = self._rows(self.config.train)
+        if self.config.test is None:
+            return held_out(everything, self.config)
+        return everything, self._rows(self.config.test)
+
+    def _rows(self, path: str) -> Labelled:
+        names = [str(name) for name in (self.config.text, self.config.second_text) if name is not None]
+        rows, labels = [], []
+        for place, columns in columns_of(path, self.config):
+            row, value = texts_of(columns, names, place), columns.get(str(self.config.label))
+            label = self.label_of(value)
+            if label is None and not row.problem:
+                row = row._replace(problem=f"the label {value!r} in column {self.config.label!r}")
+            rows.append(row)
+            labels.append(0 if label is None else label)
+        return labelled(rows, torch.tensor(labels), path)
+
+
+def columns_of(path: str, config: Any) -> list[tuple[str, Columns]]:
+    """Return place and columns of each row of a file.
+
+    Raises:
+        DataError: it cannot be read, or has none of the columns.
+    """
+    rows = list(read_table(Path(path).expanduser(), header=config.header, encoding=config.encoding))
+    names = [str(name) for name in (config.text, config.second_text, config.label) if name is not None]
+    known = {name for _, columns in rows for name in columns}
+    missing = [name for name in names if rows and name not in known]
+    if missing:
+        raise DataError(
+            path,
+            found=f"no column {missing[0]!r}",
+            expected=f"one of {', '.join(map(repr, sorted(map(str, known))))}",
+            hint="Say text, second_text and label; for a file without a header, header: false, and numbers from 0.",
+        )
+    return rows
+
+
+class TextTable(Table, Classification):
+    """Classes of texts: the label column's own, or on which side of a threshold its number lies."""
+
+    class Config(Table.Config, Classification.Config):
+        """Configuration.
+
+        Attributes:
+            threshold: makes two classes of a numeric column: up to the threshold, and above.
+            classes: the classes' names; the label column's values, sorted, where nothing is said, or `low` and `high`
+                with a threshold. So a checkpoint keeps the names and predicts where the data are not.
+        """
+
+        threshold: float | None = None
+        classes: tuple[str, ...] | None = None
+
+        @model_validator(mode="before")
+        @classmethod
+        def _look_for_classes(cls, data: Any) -> Any:
+            if not isinstance(data, Mapping) or data.get("classes") is not None:
+                return data
+            if data.get("threshold") is not None:
+                return {**data, "classes": ("low", "high")}
+            if restoring.get():
+                return data
+            try:
+                return {**data, "classes": _values(cls.model_construct(**data))}
+            except (DataError, AttributeError, TypeError):  # a configuration may be written before the data are there
+                return data
+
+        @model_validator(mode="after")
+        def _two_sides(self) -> Any:
+            if self.threshold is not None and len(self.classes or ()) != 2:
+                raise ValueError("a threshold makes two classes")
+            return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes' names.
+
+        Raises:
+            DataError: the configuration does not say them, and the file that does is not there.
+        """
+        return self.config.classes or _values(self.config)
+
+    def label_of(self, value: Any) -> int | None:
+        """Return the number of a class."""
+        if self.config.threshold is None:
+            return None if value is None else self._numbers.get(str(value))
+        number = _number(value)
+        return None if number is None else int(number > self.config.threshold)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.classes)}
+
+
+class TextTableRegression(Table, Regression):
+    """Numbers of texts."""
+
+    class Config(Table.Config, Regression.Config):
+        """Configuration.
+
+        Attributes:
+            centre: a typical number: what the model gives before it has learned anything.
+            scale: how far numbers lie from it; the loss is in these units.
+        """
+
+        centre: float = 0.0
+        scale: float = 1.0
+
+    @property
+    def centre(self) -> float:  # type: ignore[override]
+        """A typical number."""
+        return self.config.centre
+
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        """How far numbers lie from it."""
+        return self.config.scale
+
+    def label_of(self, value: Any) -> float | None:
+        """Return a number of float32, in which the model computes."""
+        number = _number(value)
+        return None if number is None or abs(number) > torch.finfo(torch.float32).max else number
+
+
+def _values(config: Any) -> tuple[str, ...]:
+    """Return the label column's values in the file for training, sorted."""
+    values = (columns.get(str(config.label)) for _, columns in columns_of(config.train, config))
+    return tuple(sorted({str(value) for value in values if value is not None and str(value).strip()}))
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

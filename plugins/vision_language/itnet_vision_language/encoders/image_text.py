@@ -1,0 +1,47 @@
+"""A picture and a text as one field."""
+
+from __future__ import annotations
+
+from itnet_core import Field, union
+from itnet_vision_language.encoders.joint_encoder import PicturesAndTexts
+from itnet_vision_language.encoders.stacked import stacked
+from itnet_vision_language.inputs import ImageText, check_inputs
+
+
+class ImageTextEncoder(PicturesAndTexts):
+    """The union of a picture's field and a text's: the trunk integrates over both, and needs no fusion module.
+
+    Without the union both fields come one after the other along the batch, B pictures and then B texts, so that the one
+    trunk encodes each without seeing the other, for contrastive learning.
+    """
+
+    modality = "image-text"
+    axes = "txy"
+    parts = 2
+
+    class Config(PicturesAndTexts.Config):
+        """Configuration.
+
+        Attributes:
+            union: whether the two fields are united (B samples), or stacked along the batch (2B samples). The measure
+                is the union's.
+        """
+
+        union: bool = True
+
+    def forward(self, inputs: ImageText) -> Field:
+        """Return the field of the pictures and the texts, of B samples, or of 2B without the union.
+
+        Args:
+            inputs: pictures (B, C, H, W) and B texts.
+
+        Raises:
+            ShapeError: they are something else, or one of the two encoders refuses its part.
+        """
+        pictures, texts = check_inputs(inputs, 4, "ImageTextEncoder(inputs)")
+        fields = [self.part(0, self.image(pictures)), self.part(1, self.text(texts))]
+        return union(fields, self.config.measure) if self.config.union else stacked(fields)
+
+    def example(self) -> ImageText:
+        """Return the examples of its two encoders."""
+        return ImageText(self.image.example(), self.text.example())

@@ -1,0 +1,187 @@
+"""The towers of an open_clip model as encoders."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import open_clip
+import torch
+from pydantic import Field as ConfigField
+from pydantic import PositiveFloat, ValidationInfo, field_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_core import AXES, ComponentConfig, DataError, Encoder, Field, ShapeError, UnionMeasure, union
+from itnet_core.plugin.config import restoring
+from itnet_vision_language.encoders.open_clip_models import build, last_tokens, load_weights, tokenizer_of, unknown
+from itnet_vision_language.encoders.stacked import stacked
+from itnet_vision_language.inputs import ImageText, check_inputs
+
+Channels = tuple[float, float, float]
+
+
+class OpenCLIPEncoder(Encoder):
+    """The last tokens of both towers of an open_clip model, each projected to the trunk's width, as one field.
+
+    The picture tower's patches lie on their grid in x and y, in [−1, 1]; the text tower's tokens on t, as those of the
+    encoder `token` do, and what lies after a text's end weighs 0. Pictures are resampled to the tower's size, and
+    normalised as its weights expect.
+
+    Weights are those of a safetensors file, or at random where none is named. A model's checkpoint holds them all, and
+    needs no other file; a file that is no longer there is missed only by a model that is used without a checkpoint's.
+    """
+
+    modality = "image-text"
+    axes = "txy"
+
+    class Config(ComponentConfig):
+        """Configuration.
+
+        Attributes:
+            architecture: the model's name in open_clip.
+            definition: open_clip's own configuration of the model; that of the architecture's name where nothing is
+                said. So a checkpoint keeps it, and models that open_clip does not know can be written out.
+            weights: a safetensors file; or, with `download`, the name of published weights (`laion2b_s34b_b79k`).
+            download: whether the hub may be asked, for published weights and for what some text towers need of it.
+            frozen: whether the towers stay as they are, in evaluation mode; the projections are always trained.
+            mean: of the channels by which the given pictures are normalised; tasks say it.
+            std: the standard deviations by which they are.
+            weights_mean: what the towers' weights expect instead: CLIP's by default, 0.5 for SigLIP.
+            weights_std: the standard deviations that they expect.
+            tokens_per_unit: how many tokens of a text lie in one unit of the kernels' space-time.
+            union: whether the two fields are united (B samples), or stacked along the batch (2B samples).
+            measure: of the union.
+        """
+
+        architecture: str = "ViT-B-32"
+        definition: Annotated[dict[str, Any] | None, ConfigField(validate_default=True)] = None
+        weights: str | None = None
+        download: bool = False
+        frozen: bool = True
+        mean: Channels = (0.485, 0.456, 0.406)
+        std: Channels = (0.229, 0.224, 0.225)
+        weights_mean: Channels = open_clip.OPENAI_DATASET_MEAN
+        weights_std: Channels = open_clip.OPENAI_DATASET_STD
+        tokens_per_unit: PositiveFloat = 8.0
+        union: bool = True
+        measure: UnionMeasure = "balanced"
+
+        @field_validator("definition")
+        @classmethod
+        def _of_the_name(cls, said: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+            name = info.data.get("architecture")
+            # `get_model_config` would fetch hf-hub:… and open local-dir:….
+            known = said is None and name in open_clip.list_models()
+            return open_clip.get_model_config(name) if known else said
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        c = self.config
+        if c.definition is None:
+            raise unknown(c.architecture)
+        self.model: nn.Module = build(c.definition, download=c.download)
+        self.tokenizer = tokenizer_of(c.definition)
+        self._missing: DataError | None = None
+        if c.weights is not None and not restoring.get():
+            self._missing = load_weights(self.model, c.architecture, c.weights, download=c.download)
+        if c.frozen:
+            self.model.requires_grad_(False).eval()
+        grid, tokens = self._probe()
+        self.project_image = nn.Linear(grid.shape[-1], dim)
+        self.project_text = nn.Linear(tokens.shape[-1], dim)
+        self.register_load_state_dict_post_hook(_found)  # type: ignore[no-untyped-call]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the pictures that the tower reads."""
+        size: int | tuple[int, int] = self.model.visual.image_size  # type: ignore[union-attr, assignment]
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+    def train(self, mode: bool = True) -> OpenCLIPEncoder:
+        """Go to training mode; frozen towers stay in evaluation mode."""
+        super().train(mode)
+        if self.config.frozen:
+            self.model.eval()
+        return self
+
+    def forward(self, inputs: ImageText) -> Field:
+        """Return the field of the pictures and the texts, of B samples, or of 2B without the union.
+
+        Args:
+            inputs: pictures (B, 3, H, W), normalised by `mean` and `std`, and B texts. Texts that are longer than the
+                tower's context are cut off.
+
+        Raises:
+            ShapeError: they are something else.
+            DataError: the file of weights is not there, and no checkpoint's weights were loaded over it either.
+        """
+        if self._missing is not None:
+            raise self._missing
+        place = "OpenCLIPEncoder(inputs)"
+        pictures, texts = check_inputs(inputs, 4, place)
+        _check_pictures(pictures, place)
+        ids, mask = self._tokens(list(texts))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
+            grid, tokens = last_tokens(self.model, self._prepared(pictures), ids)
+        fields = [self._picture_field(grid), self._text_field(tokens, mask)]
+        return union(fields, self.config.measure) if self.config.union else stacked(fields)
+
+    def example(self) -> ImageText:
+        """Return two pictures of the tower's size, with texts."""
+        return ImageText(torch.randn(2, 3, *self.image_size), ["a red chair", "a table"])
+
+    def _picture_field(self, grid: Tensor) -> Field:
+        return Field.on_grid(self.project_image(grid), axes="yx")
+
+    def _text_field(self, tokens: Tensor, mask: Tensor) -> Field:
+        count = tokens.shape[1]
+        places = (torch.arange(count, device=tokens.device) + 0.5) / self.config.tokens_per_unit
+        positions = torch.zeros(*tokens.shape[:2], len(AXES), device=tokens.device)
+        positions[..., AXES.index("t")] = places
+        kept = mask[:, :count].to(positions.dtype)
+        return Field(self.project_text(tokens), positions, kept / kept.sum(-1, keepdim=True))
+
+    def _tokens(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Return the texts' tokens (B, L), and which of them are before a text's padding."""
+        ids = self.tokenizer(texts)
+        inner = getattr(self.tokenizer, "tokenizer", None)
+        padding = getattr(inner, "pad_token_id", None) or 0
+        # What follows a text is padding; the same number within it is not.
+        mask = (ids != padding).flip(-1).cummax(-1).values.flip(-1)
+        mask[:, 0] = True
+        device = self.project_text.weight.device
+        return ids.to(device), mask.to(device)
+
+    def _prepared(self, pictures: Tensor) -> Tensor:
+        """Return pictures of the tower's size, normalised as its weights expect."""
+        c = self.config
+        mean, std, own_mean, own_std = (
+            torch.tensor(each, device=pictures.device, dtype=pictures.dtype).view(3, 1, 1)
+            for each in (c.mean, c.std, c.weights_mean, c.weights_std)
+        )
+        pictures = (pictures * std + mean - own_mean) / own_std
+        if pictures.shape[-2:] != self.image_size:
+            pictures = F.interpolate(pictures, self.image_size, mode="bicubic", antialias=True)
+        return pictures.to(self.project_image.weight.dtype)
+
+    @torch.no_grad()
+    def _probe(self) -> tuple[Tensor, Tensor]:
+        """Return the last tokens of some sample, whose widths the towers do not say alike."""
+        training = self.model.training
+        ids = self.tokenizer(["a"])
+        found = last_tokens(self.model.eval(), torch.zeros(1, 3, *self.image_size), ids)
+        self.model.train(training)
+        return found
+
+
+def _found(module: OpenCLIPEncoder, incompatible: Any) -> None:
+    """Forget that the file of weights was missing: others were loaded."""
+    module._missing = None
+
+
+def _check_pictures(pictures: Tensor, place: str) -> None:
+    if pictures.shape[1] != 3 or not pictures.is_floating_point() or 0 in pictures.shape:
+        found = f"pictures that are {pictures.dtype} of shape {tuple(pictures.shape)}"
+        raise ShapeError(place, found=found, expected="a floating tensor of shape (B, 3, H, W)")
+    if not pictures.isfinite().all():
+        raise ShapeError(place, found="pixels that are NaN or infinite", expected="finite pixels")

@@ -1,0 +1,59 @@
+"""The official accuracy of VQA, with its normalisation of answers (Antol et al., arXiv 1505.00468; visualqa.org)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from itnet_vision_language.metrics.vqa_contractions import CONTRACTIONS
+
+PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+COMMA_BETWEEN_DIGITS = re.compile(r"\d,\d")
+PERIOD = re.compile(r"\.(?!\d)")
+MOST_PERIODS = 32
+"""The official code gives re.UNICODE, which is 32, in the place of the count of replacements."""
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMBERS = {"none": "0", **{word: str(number) for number, word in enumerate(DIGITS)}}
+ARTICLES = frozenset({"a", "an", "the"})
+
+
+@lru_cache(maxsize=1 << 16)
+def normalise(answer: str) -> str:
+    """Return an answer in the form in which answers are compared: lower case, no punctuation, no articles, digits.
+
+    A punctuation mark is removed where the answer has it before or after a space anywhere, or has a comma between
+    digits anywhere (1,000), and becomes a space otherwise. A period is removed unless a digit follows. Apostrophes,
+    colons and the other signs stay.
+    """
+    words = _without_punctuation(" ".join(answer.split())).lower().split()
+    words = [NUMBERS.get(word, word) for word in words]
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in ARTICLES)
+
+
+def _without_punctuation(text: str) -> str:
+    comma_between_digits = COMMA_BETWEEN_DIGITS.search(text) is not None
+    left = text
+    for sign in PUNCTUATION:
+        beside_space = f"{sign} " in text or f" {sign}" in text
+        left = left.replace(sign, "" if beside_space or comma_between_digits else " ")
+    return PERIOD.sub("", left, count=MOST_PERIODS)
+
+
+def accuracy(answer: str, given: Sequence[str]) -> float:
+    """Return the official accuracy of an answer.
+
+    It is right to the degree min(1, m/3), m of the other annotators having given it, on average over leaving out each
+    annotator in turn. Answers are normalised where the annotators differ, and compared as they stand where all agree.
+
+    Args:
+        answer: the predicted one.
+        given: those of the annotators, ten as a rule.
+    """
+    answer, given = answer.strip(), [each.strip() for each in given]
+    if len(set(given)) > 1:
+        answer, given = normalise(answer), [normalise(each) for each in given]
+    matches, count = given.count(answer), len(given)
+    others = matches * min(1.0, (matches - 1) / 3) + (count - matches) * min(1.0, matches / 3)
+    return others / count

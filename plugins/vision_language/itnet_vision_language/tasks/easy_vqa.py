@@ -1,0 +1,98 @@
+"""easy-VQA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field as ConfigField
+from pydantic import PositiveInt, ValidationInfo, field_validator
+
+from itnet_core import DataError
+from itnet_core.plugin.config import restoring
+from itnet_tasks import Classification, Labelled
+from itnet_vision_language.data.json_files import read_json, read_text
+from itnet_vision_language.tasks.image_text_task import PicturesWithTexts, Source, checked_text
+
+QUESTIONS = '[["what color is the shape?", "blue", 0], …]: question, answer, number of the picture'
+ANSWERS = "an answer a line, as the package easy-vqa lays it beside train and test"
+
+
+class EasyVQA(PicturesWithTexts, Classification):
+    """48,248 simple questions about 5,000 pictures of one coloured shape of 64 × 64 pixels; 13 answers (V. Zhou).
+
+    Reads what the package easy-vqa has in `easy_vqa/data`: `answers.txt`, and in `train` and `test` `questions.json`
+    and `images/<number>.png`. Validation is held out of `train` by picture, so that its pictures are new too.
+    """
+
+    class Config(PicturesWithTexts.Config, Classification.Config):
+        """Configuration.
+
+        Attributes:
+            answers: the answers, in the order of their numbers. Those of `answers.txt`, sorted, where nothing is said;
+                so a checkpoint keeps them and predicts where the data are not.
+        """
+
+        image_size: PositiveInt = 64
+        answers: Annotated[tuple[str, ...] | None, ConfigField(validate_default=True)] = None
+
+        @field_validator("answers")
+        @classmethod
+        def _look_for_answers(cls, said: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+            if restoring.get() or said is not None or "root" not in info.data:
+                return said
+            try:
+                return _answers(Path(info.data["root"]).expanduser())
+            except DataError:  # a configuration may be written before the data are there
+                return None
+
+    normalization = ([0.904, 0.905, 0.896], [0.194, 0.187, 0.206])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The answers.
+
+        Raises:
+            DataError: the configuration does not say them, and there is no `answers.txt`.
+        """
+        return self.config.answers or _answers(self.root)
+
+    def training(self) -> Labelled:
+        """Return the 38,575 training questions."""
+        return self._split("train")
+
+    def test(self) -> Labelled:
+        """Return the 9,673 test questions."""
+        return self._split("test")
+
+    def _split(self, split: str) -> Labelled:
+        path = self.root / split / "questions.json"
+        records = read_json(path, list[tuple[str, str, int]], QUESTIONS)
+        samples = self.sound(self._samples(records, path), path)
+        sources, answers, pictures = zip(*samples, strict=True)
+        return Labelled(sources, torch.tensor(answers, dtype=torch.int64), pictures)
+
+    def _samples(
+        self, records: list[tuple[str, str, int]], path: Path
+    ) -> Iterator[tuple[Source, int, str] | DataError]:
+        """Yield for each record its source, the number of its answer, and its picture's name as the group."""
+        numbers = {answer: number for number, answer in enumerate(self.classes)}
+        for index, (question, answer, picture) in enumerate(records):
+            try:
+                checked_text(question, f"{path}.{index}.0")
+                if answer not in numbers:
+                    raise DataError(f"{path}.{index}.1", found=repr(answer), expected=f"one of {', '.join(numbers)}")
+            except DataError as error:
+                yield error
+            else:
+                yield Source((path.parent / "images" / f"{picture}.png",), question), numbers[answer], str(picture)
+
+
+def _answers(root: Path) -> tuple[str, ...]:
+    lines = read_text(root / "answers.txt", ANSWERS).split("\n")
+    answers = sorted({line.strip() for line in lines} - {""})
+    if not answers:
+        raise DataError(str(root / "answers.txt"), found="no answer", expected=ANSWERS)
+    return tuple(answers)

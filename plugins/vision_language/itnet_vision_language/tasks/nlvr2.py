@@ -1,0 +1,144 @@
+"""NLVR2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NotRequired
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric as TorchMetric
+from torchmetrics.utilities import dim_zero_cat
+from typing_extensions import TypedDict
+
+from itnet_core import DataError, Metric
+from itnet_tasks import Classification, Labelled
+from itnet_vision_language.data.json_files import read_json_lines
+from itnet_vision_language.tasks.image_text_task import PicturesWithTexts, Source, checked_text
+
+LINES = '{"identifier": "train-10171-0-0", "sentence": "…", "label": "True", …} a line, as NLVR2 is published'
+IDENTIFIER = re.compile(r"(\w+-\d+)-(\d+)-(\d+)")
+"""split-set-pair-sentence: a sentence was written for a set of pairs."""
+
+
+class Example(TypedDict):
+    """A line of the published files."""
+
+    identifier: str
+    sentence: str
+    label: str
+    directory: NotRequired[int]
+
+
+class NLVR2(PicturesWithTexts, Classification):
+    """Is a sentence true of two photographs? (Suhr et al., arXiv 1811.00491.) 86,373 training examples.
+
+    Reads the published `train.json`, `dev.json` (validation) and `test1.json` (the test split) in `root`, and the
+    pictures `images/train/<directory>/<split>-<set>-<pair>-img0.png`, `images/dev/…` and `images/test1/…`; `-img0` is
+    the left one.
+    """
+
+    class Config(PicturesWithTexts.Config, Classification.Config):
+        """As `PicturesWithTexts.Config`; `validation` and `seed` do nothing, as the data set has its own split."""
+
+    modality = "image-pair-text"
+    pictures = 2
+    classes = ("False", "True")
+
+    def training(self) -> Labelled:
+        """Return the training examples."""
+        return self._split("train")
+
+    def validation(self) -> Labelled:
+        """Return the published development examples."""
+        return self._split("dev")
+
+    def test(self) -> Labelled:
+        """Return the published public test examples."""
+        return self._split("test1")
+
+    def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
+        """Return the cross entropy of logits (B, 2) against targets (B, 2): is it true, and of which sentence is it."""
+        return F.cross_entropy(prediction, targets[:, 0], label_smoothing=self.config.label_smoothing)
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return the official metrics: the share of examples that are right, and of sentences whose pairs all are."""
+        return {"accuracy": Accuracy(), "consistency": Consistency()}
+
+    def _split(self, split: str) -> Labelled:
+        path = self.root / f"{split}.json"
+        lines = read_json_lines(path, Example, LINES)
+        samples = self.sound(self._samples(lines, split), path)
+        sentences = {name: number for number, name in enumerate(dict.fromkeys(name for _, _, name in samples))}
+        labels = [(truth, sentences[name]) for _, truth, name in samples]
+        return Labelled([source for source, _, _ in samples], torch.tensor(labels), [name for _, _, name in samples])
+
+    def _samples(self, lines: list[tuple[str, Example]], split: str) -> Iterator[tuple[Source, int, str] | DataError]:
+        """Yield for each line its source, whether it is true, and its sentence's name."""
+        for place, example in lines:
+            try:
+                identifier = IDENTIFIER.fullmatch(example["identifier"])
+                if identifier is None:
+                    found = repr(example["identifier"])
+                    raise DataError(f"{place}.identifier", found=found, expected="one like train-10171-0-0")
+                if example["label"] not in self.classes:
+                    raise DataError(f"{place}.label", found=repr(example["label"]), expected="'True' or 'False'")
+                if split == "train" and "directory" not in example:
+                    raise DataError(f"{place}.directory", found="nothing", expected="the number of a folder")
+                checked_text(example["sentence"], f"{place}.sentence")
+            except DataError as error:
+                yield error
+            else:
+                folder = self.root / "images" / split / str(example["directory"] if split == "train" else "")
+                set_of_pairs, pair, sentence = identifier.groups()
+                left, right = (folder / f"{set_of_pairs}-{pair}-img{side}.png" for side in (0, 1))
+                source = Source((left, right), example["sentence"])
+                yield source, self.classes.index(example["label"]), f"{set_of_pairs}-{sentence}"
+
+
+class Accuracy(TorchMetric):
+    """The share of examples that are right."""
+
+    full_state_update = False
+    right: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("right", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in logits (B, 2) and targets (B, 2)."""
+        self.right += (prediction.argmax(-1) == target[:, 0]).sum()
+        self.count += len(prediction)
+
+    def compute(self) -> Tensor:
+        """Return the share."""
+        return self.right / self.count
+
+
+class Consistency(TorchMetric):
+    """The share of sentences all of whose pairs are right."""
+
+    full_state_update = False
+    right: list[Tensor]
+    sentences: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("right", [], dist_reduce_fx="cat")
+        self.add_state("sentences", [], dist_reduce_fx="cat")
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Take in logits (B, 2) and targets (B, 2)."""
+        self.right.append(prediction.argmax(-1) == target[:, 0])
+        self.sentences.append(target[:, 1])
+
+    def compute(self) -> Tensor:
+        """Return the share."""
+        sentences, inverse = torch.unique(dim_zero_cat(self.sentences), return_inverse=True)
+        wrong = torch.zeros(len(sentences), device=inverse.device)
+        return 1 - wrong.index_add(0, inverse, (~dim_zero_cat(self.right)).float()).clamp(max=1).mean()

@@ -1,0 +1,136 @@
+"""Which caption is of which picture, and which picture has which caption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+from torch.nn import functional as F
+
+from itnet_core import DataError, Metric, ShapeError
+from itnet_tasks import HeldOut, Labelled, held_out
+from itnet_vision_language.data.captions import Caption, read_captions
+from itnet_vision_language.metrics.recall import MeanRecall
+from itnet_vision_language.tasks.image_text_task import PicturesWithTexts, Source
+
+
+class ImageTextRetrieval(PicturesWithTexts):
+    """Finding captions for pictures and pictures for captions, by embeddings of each.
+
+    Reads `captions` in `root`: a JSON file of Karpathy's splits (`dataset_flickr30k.json`, `dataset_coco.json`), or a
+    CSV, TSV or JSONL file of filenames and captions, with a split or not. A picture may have several captions; each is
+    a sample. Files without splits are dealt into `test_folds` by picture, of which `test_fold` is the test split.
+    """
+
+    class Config(PicturesWithTexts.Config, HeldOut):
+        """Configuration.
+
+        Attributes:
+            captions: the file of captions, in `root`.
+            images: the folder that the pictures' names are in; `root` where nothing is said.
+            outputs: channels of an embedding.
+        """
+
+        captions: str = "dataset_flickr30k.json"
+        images: str | None = None
+        outputs: PositiveInt = 256
+
+    monitor = "mean_recall"
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """A contrastive head."""
+        return {"name": "itnet-vision-language/contrastive", "outputs": self.config.outputs}
+
+    @property
+    def encoder_options(self) -> Mapping[str, Any]:
+        """As for all tasks on pictures with texts; pictures and texts are encoded apart."""
+        return {**super().encoder_options, "union": False}
+
+    def training(self) -> Labelled:
+        """Return the training captions, less those held out for the test split if the file has no splits."""
+        return self._train_and_test[0]
+
+    def validation(self) -> Labelled | None:
+        """Return the captions of the file's validation split, if it has one."""
+        chosen = [caption for caption in self._captions if caption.split == "validation"]
+        return self._labelled(chosen) if chosen else None
+
+    def test(self) -> Labelled:
+        """Return the captions of the file's test split, or those held out."""
+        return self._train_and_test[1]
+
+    def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross entropy of finding captions for pictures and pictures for captions in the batch.
+
+        Captions of one picture in the batch are all right, and share the probability.
+
+        Args:
+            prediction: embeddings (2B, outputs), those of B pictures and then of their captions; see `ContrastiveHead`.
+            targets: the pictures' numbers, shape (B,).
+
+        Raises:
+            ShapeError: there are not two embeddings for each target.
+        """
+        if len(prediction) != 2 * len(targets):
+            raise ShapeError(
+                "ImageTextRetrieval.loss(prediction)",
+                found=f"{len(prediction)} embeddings for {len(targets)} pictures with captions",
+                expected="one of each picture, and one of each caption",
+                hint="Configure the encoder with union: false.",
+            )
+        pictures, texts = prediction.chunk(2)
+        logits = pictures @ texts.T
+        same = (targets.unsqueeze(1) == targets).to(logits.dtype)
+        right = same / same.sum(1, keepdim=True)
+        return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return recall at 1, 5 and 10 both ways, and their mean."""
+        return MeanRecall().with_parts()
+
+    def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
+        """Return for each picture with its text the cosine of their embeddings."""
+        pictures, texts = F.normalize(prediction, dim=-1).chunk(2)
+        return [{"similarity": similarity} for similarity in (pictures * texts).sum(-1).tolist()]
+
+    @cached_property
+    def _captions(self) -> list[Caption]:
+        path = self.root / self.config.captions
+        captions = self.sound(read_captions(path), path)
+        divided = [caption.split is not None for caption in captions]
+        if any(divided) and not all(divided):
+            raise DataError(
+                str(path),
+                found=f"no split for {captions[divided.index(False)].picture}, and one for others",
+                expected="a split for every caption, or for none",
+            )
+        return captions
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(dict.fromkeys(each.picture for each in self._captions))}
+
+    @cached_property
+    def _train_and_test(self) -> tuple[Labelled, Labelled]:
+        if self._captions[0].split is None:
+            return held_out(self._labelled(self._captions), self.config)
+        return self._of("train"), self._of("test")
+
+    def _of(self, split: str) -> Labelled:
+        chosen = [caption for caption in self._captions if caption.split == split]
+        if not chosen:
+            path = self.root / self.config.captions
+            raise DataError(str(path), found=f"no caption of split {split}", expected="some")
+        return self._labelled(chosen)
+
+    def _labelled(self, captions: list[Caption]) -> Labelled:
+        folder = Path(self.config.images).expanduser() if self.config.images else self.root
+        sources = [Source((folder / caption.picture,), caption.text) for caption in captions]
+        numbers = torch.tensor([self._numbers[caption.picture] for caption in captions])
+        return Labelled(sources, numbers, [caption.picture for caption in captions])

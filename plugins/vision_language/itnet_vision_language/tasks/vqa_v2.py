@@ -1,0 +1,256 @@
+"""VQA v2."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from pydantic import Field as ConfigField
+from pydantic import PositiveInt, ValidationInfo, field_validator
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric as TorchMetric
+from typing_extensions import TypedDict
+
+from itnet_core import DataError, Metric
+from itnet_core.plugin.config import restoring
+from itnet_tasks import Labelled
+from itnet_vision_language.data.json_files import read_json
+from itnet_vision_language.metrics.vqa_accuracy import accuracy, normalise
+from itnet_vision_language.tasks.image_text_task import PicturesWithTexts, Source, checked_text
+
+ANNOTATIONS = '{"annotations": […]}, as VQA v2 is published'
+
+
+class Given(TypedDict):
+    """The answer of one annotator."""
+
+    answer: str
+
+
+class Annotation(TypedDict):
+    """What the annotators said of a question."""
+
+    question_id: int
+    image_id: int
+    answers: list[Given]
+
+
+class Annotations(TypedDict):
+    """A file of annotations."""
+
+    annotations: list[Annotation]
+
+
+class Question(TypedDict):
+    """A question about a picture."""
+
+    question_id: int
+    image_id: int
+    question: str
+
+
+class Questions(TypedDict):
+    """A file of questions."""
+
+    questions: list[Question]
+
+
+class Common(TypedDict):
+    """The most common answer to a question."""
+
+    multiple_choice_answer: str
+
+
+class CommonAnswers(TypedDict):
+    """A file of annotations, of which only the most common answers are wanted."""
+
+    annotations: list[Common]
+
+
+class Targets(NamedTuple):
+    """What a batch of predictions is compared with.
+
+    Attributes:
+        scores: of each answer of the vocabulary, min(1, n/3) where n annotators gave it; shape (B, answers).
+        given: the annotators' answers to each question.
+    """
+
+    scores: Tensor
+    given: Sequence[Sequence[str]]
+
+
+class VQAv2(PicturesWithTexts):
+    """Open questions about COCO's photographs (Goyal et al., arXiv 1612.00837): 443,757 for training, 214,354 to test.
+
+    Reads the published files in `root`: `v2_OpenEnded_mscoco_{train,val}2014_questions.json` and
+    `v2_mscoco_{train,val}2014_annotations.json`, with the pictures `train2014/COCO_train2014_000000000009.jpg` and so
+    on. Answers to the published test questions are not public, so the published `val` is the test split, and validation
+    is held out of `train` by picture.
+    """
+
+    class Config(PicturesWithTexts.Config):
+        """Configuration.
+
+        Attributes:
+            images: the folder that holds `train2014` and `val2014`; `root` where nothing is said.
+            answers: how many answers there are to choose from.
+            vocabulary: the answers, in the order of their numbers. Where nothing is said, those that are most often the
+                most common answer to a training question, after normalisation; so a checkpoint keeps them and predicts
+                where the data are not.
+        """
+
+        images: str | None = None
+        answers: PositiveInt = 3129
+        vocabulary: Annotated[tuple[str, ...] | None, ConfigField(validate_default=True)] = None
+
+        @field_validator("vocabulary")
+        @classmethod
+        def _look_for_vocabulary(cls, said: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+            if restoring.get() or said is not None or not {"root", "answers"} <= set(info.data):
+                return said
+            try:
+                return _vocabulary(Path(info.data["root"]).expanduser(), info.data["answers"])
+            except DataError:  # a configuration may be written before the data are there
+                return None
+
+    monitor = "accuracy"
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The answers to choose from.
+
+        Raises:
+            DataError: the configuration does not say them, and there are no training annotations.
+        """
+        return self.config.vocabulary or _vocabulary(self.root, self.config.answers)
+
+    @property
+    def head(self) -> Mapping[str, Any]:
+        """A classification head with the vocabulary's answers."""
+        return {"name": "itnet-core/classify", "classes": len(self.vocabulary)}
+
+    def training(self) -> Labelled:
+        """Return the published training questions."""
+        return self._split("train")
+
+    def test(self) -> Labelled:
+        """Return the published validation questions."""
+        return self._split("val")
+
+    def collate_targets(self, labels: Sequence[Sequence[str]]) -> Targets:
+        """Return the answers' scores, and what the annotators said."""
+        numbers = {answer: number for number, answer in enumerate(self.vocabulary)}
+        scores = torch.zeros(len(labels), len(numbers))
+        for row, given in enumerate(labels):
+            for answer, count in Counter(map(normalise, given)).items():
+                if answer in numbers:
+                    scores[row, numbers[answer]] = min(1.0, count / 3)
+        return Targets(scores, labels)
+
+    def loss(self, prediction: Tensor, targets: Targets) -> Tensor:
+        """Return the binary cross entropy of logits (B, answers) against the answers' scores, summed over answers."""
+        scores = targets.scores.to(prediction.dtype)
+        return F.binary_cross_entropy_with_logits(prediction, scores, reduction="sum") / len(prediction)
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return the official accuracy."""
+        return {"accuracy": VQAAccuracy(self.vocabulary)}
+
+    def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
+        """Return for each question its answer, how sure it is, and up to five of the likeliest by answer."""
+        vocabulary = self.vocabulary
+        top = prediction.sigmoid().topk(min(5, len(vocabulary)))
+        records = []
+        for scores, indices in zip(top.values.tolist(), top.indices.tolist(), strict=True):
+            likeliest = {vocabulary[i]: score for i, score in zip(indices, scores, strict=True)}
+            records.append({"answer": vocabulary[indices[0]], "score": scores[0], "likeliest": likeliest})
+        return records
+
+    def _split(self, part: str) -> Labelled:
+        path = self.root / f"v2_mscoco_{part}2014_annotations.json"
+        annotations = read_json(path, Annotations, ANNOTATIONS)["annotations"]
+        samples = self.sound(self._samples(annotations, part, path), path)
+        sources, answers, pictures = zip(*samples, strict=True)
+        return Labelled(sources, answers, pictures)
+
+    def _samples(
+        self, annotations: list[Annotation], part: str, path: Path
+    ) -> Iterator[tuple[Source, tuple[str, ...], str] | DataError]:
+        """Yield for each annotated question its source, the annotators' answers, and its picture as the group."""
+        asked = self.root / f"v2_OpenEnded_mscoco_{part}2014_questions.json"
+        published = read_json(asked, Questions, '{"questions": […]}')["questions"]
+        questions = {question["question_id"]: question for question in published}
+        folder = Path(self.config.images or self.config.root).expanduser() / f"{part}2014"
+        for index, annotation in enumerate(annotations):
+            place = f"{path}.annotations.{index}"
+            try:
+                question = questions.pop(annotation["question_id"], None)
+                text = _checked(question, annotation, asked, place)
+            except DataError as error:
+                yield error
+            else:
+                picture = folder / f"COCO_{part}2014_{annotation['image_id']:012}.jpg"
+                given = tuple(each["answer"] for each in annotation["answers"])
+                yield Source((picture,), text), given, str(annotation["image_id"])
+        for number in questions:
+            found = f"question {number}, which no annotation answers"
+            yield DataError(str(asked), found=found, expected=f"one in {path.name} for each question")
+
+
+def _checked(question: Question | None, annotation: Annotation, asked: Path, place: str) -> str:
+    """Return the text of an annotation's question."""
+    number = annotation["question_id"]
+    if question is None:
+        raise DataError(
+            f"{place}.question_id",
+            found=f"{number}, of no question, or again",
+            expected=f"one question in {asked.name}",
+        )
+    if question["image_id"] != annotation["image_id"]:
+        raise DataError(
+            f"{place}.image_id",
+            found=f"picture {annotation['image_id']}",
+            expected=f"{question['image_id']}, as question {number} has in {asked.name}",
+        )
+    if not annotation["answers"]:
+        raise DataError(f"{place}.answers", found="no answer", expected="ten, one of each annotator")
+    return checked_text(question["question"], f"{asked}: question {number}")
+
+
+def _vocabulary(root: Path, size: int) -> tuple[str, ...]:
+    """Return the answers that are most often the most common one; of equally frequent ones, the alphabet's first."""
+    path = root / "v2_mscoco_train2014_annotations.json"
+    annotations = read_json(path, CommonAnswers, ANNOTATIONS)["annotations"]
+    counts = Counter(normalise(each["multiple_choice_answer"]) for each in annotations)
+    del counts[""]
+    if not counts:
+        raise DataError(str(path), found="no answer", expected=ANNOTATIONS)
+    return tuple(sorted(counts, key=lambda answer: (-counts[answer], answer))[:size])
+
+
+class VQAAccuracy(TorchMetric):
+    """The mean official accuracy of the answers with the largest logits."""
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, target: Targets) -> None:
+        """Take in a batch."""
+        for index, given in zip(prediction.argmax(-1).tolist(), target.given, strict=True):
+            self.total += accuracy(self.vocabulary[index], given)
+        self.count += len(prediction)
+
+    def compute(self) -> Tensor:
+        """Return the mean."""
+        return self.total / self.count
