@@ -126,8 +126,8 @@ def efficientnet(data: Path) -> Claim:
     model = package.EfficientNet.from_name("efficientnet-lite0").eval()
     [weights] = folder.glob("*.pth")
     model.load_state_dict(torch.load(weights, weights_only=True))
-    pictures = [torch.tensor(each).permute(2, 0, 1).float() for each in load_sample_images().images]
-    parts = [picture[..., :400, at : at + 400] for picture in pictures for at in (0, 120, 240)]
+    images = [torch.tensor(each).permute(2, 0, 1).float() for each in load_sample_images().images]
+    parts = [image[..., :400, at : at + 400] for image in images for at in (0, 120, 240)]
     batch = F.interpolate(torch.stack(parts), (224, 224), mode="bilinear", antialias=True)
     batch = (batch - 127.0) / 128.0
 

@@ -1,12 +1,12 @@
 """A trained model's kernels as kernels of low rank: what is lost, and what is gained at finer resolutions?
 
-Run (about 3 minutes of two cores for the training and 3 for the rest; scikit-learn's pictures of digits, as fields on
+Run (about 3 minutes of two cores for the training and 3 for the rest; scikit-learn's images of digits, as fields on
 their pixels):
 
     itnet train examples/digits.yaml model.encoder.patch_size=1 train.epochs=24 --output runs/pixels
     python examples/factorize_digits.py runs/pixels/best
 
-The table goes to the terminal, and with `--docs` to docs/low_rank.md, with a picture beside it.
+The table goes to the terminal, and with `--docs` to docs/low_rank.md, with an image beside it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 ROOT = Path(__file__).parent.parent
-PAGE, PICTURE, START = ROOT / "docs/low_rank.md", ROOT / "docs/images/low_rank_digits.svg", "<!-- table -->"
+PAGE, IMAGE, START = ROOT / "docs/low_rank.md", ROOT / "docs/images/low_rank_digits.svg", "<!-- table -->"
 PIVOTS, FIT, FINER = (8, 16, 32, 64, 128), 64, 4
 SPEED_PIVOTS, SPEED_FINER = 64, (1, 4, 8, 16)
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures of one resolution with their classes, and pictures of the training to factorise on."""
+class Images:
+    """Images of one resolution with their classes, and images of the training to factorise on."""
 
     inputs: Tensor
     targets: Tensor
@@ -76,7 +76,7 @@ def on_pixels(model: ITNetModel) -> ITNetModel:
     return model.eval()
 
 
-def pictures(model: ITNetModel, finer: int, count: int | None = None) -> Pictures:
+def images(model: ITNetModel, finer: int, count: int | None = None) -> Images:
     """Return the digits, with `finer` times the pixels along each axis, interpolated."""
     task = create("task", **(model.config or {})["tasks"]["image"])
     parts = []
@@ -85,26 +85,26 @@ def pictures(model: ITNetModel, finer: int, count: int | None = None) -> Picture
         batch = task.collate([data[i] for i in range(min(len(data), most or len(data)))])
         parts.append((fine(batch.inputs, finer), batch.targets))
     (inputs, targets), (fit, _) = parts
-    return Pictures(inputs, targets, fit)
+    return Images(inputs, targets, fit)
 
 
 def fine(inputs: Tensor, times: int) -> Tensor:
-    """Return pictures with `times` the pixels along each axis."""
+    """Return images with `times` the pixels along each axis."""
     return F.interpolate(inputs, scale_factor=times, mode="bilinear") if times > 1 else inputs
 
 
 @torch.no_grad()
 def logits(model: ITNetModel, inputs: Tensor) -> Tensor:
-    """Return a model's logits, some pictures at a time."""
+    """Return a model's logits, some images at a time."""
     return torch.cat([model(part) for part in torch.split(inputs, 24)])
 
 
-def accuracy(found: Tensor, data: Pictures) -> float:
-    """Return the share of pictures whose class is right."""
+def accuracy(found: Tensor, data: Images) -> float:
+    """Return the share of images whose class is right."""
     return float((found.argmax(-1) == data.targets).double().mean())
 
 
-def compare(model: ITNetModel, data: Pictures, pivots: Sequence[int]) -> tuple[float, dict[int, Found]]:
+def compare(model: ITNetModel, data: Images, pivots: Sequence[int]) -> tuple[float, dict[int, Found]]:
     """Return the accuracy before, and what comes of each number of pivots."""
     before = logits(model, data.inputs)
     found = {}
@@ -120,21 +120,21 @@ def compare(model: ITNetModel, data: Pictures, pivots: Sequence[int]) -> tuple[f
 def speeds(
     model: ITNetModel, inputs: Tensor, fit: Tensor, finer: Sequence[int], rounds: int = 3
 ) -> list[tuple[int, float, float]]:
-    """Return points, and the seconds of one picture before and after, medians of interleaved runs."""
+    """Return points, and the seconds of one image before and after, medians of interleaved runs."""
     other = deepcopy(model)
     factorize_model(other, fit, rank=SPEED_PIVOTS, tolerance=0.0)
     rows = []
     for times in finer:
-        picture = fine(inputs[:1], times)
+        image = fine(inputs[:1], times)
         taken: list[tuple[float, float]] = []
         for _ in range(rounds + 1):
             start = time.perf_counter()
-            logits(model, picture)
+            logits(model, image)
             middle = time.perf_counter()
-            logits(other, picture)
+            logits(other, image)
             taken.append((middle - start, time.perf_counter() - middle))
         before, after = (median(each[side] for each in taken[1:]) for side in (0, 1))
-        rows.append((picture.shape[-1] * picture.shape[-2], before, after))
+        rows.append((image.shape[-1] * image.shape[-2], before, after))
     return rows
 
 
@@ -150,7 +150,7 @@ def table(before: float, found: dict[int, Found]) -> list[str]:
 
 def speed_table(rows: Sequence[tuple[int, float, float]]) -> list[str]:
     """Return the Markdown table of times."""
-    lines = ["| points | exact, ms a picture | factorised, ms | times faster |", "|---|---|---|---|"]
+    lines = ["| points | exact, ms an image | factorised, ms | times faster |", "|---|---|---|---|"]
     return lines + [f"| {n} | {1000 * a:.1f} | {1000 * b:.1f} | {a / b:.2f} |" for n, a, b in rows]
 
 
@@ -185,17 +185,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Factorise, compare, time."""
     parser: Any = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="of a model of the task 'digits' with patches of one pixel")
-    parser.add_argument("--docs", action="store_true", help="rewrite the tables and the picture in docs/ too")
+    parser.add_argument("--docs", action="store_true", help="rewrite the tables and the image in docs/ too")
     given = parser.parse_args(arguments)
-    torch.manual_seed(0)  # training pictures are turned and moved at random
+    torch.manual_seed(0)  # training images are turned and moved at random
     model = on_pixels(load_model(given.checkpoint))
-    coarse, finer = pictures(model, 1), pictures(model, FINER)
+    coarse, finer = images(model, 1), images(model, FINER)
     lines = []
     for data in (coarse, finer):
         before, found = compare(model, data, PIVOTS)
         lines += [f"{data.inputs.shape[-1] * data.inputs.shape[-2]} points:", "", *table(before, found), ""]
     lines += [
-        f"The whole model, one picture at a time, {SPEED_PIVOTS} pivots, beside the fastest exact evaluator that is"
+        f"The whole model, one image at a time, {SPEED_PIVOTS} pivots, beside the fastest exact evaluator that is"
         " installed, medians of 3 interleaved runs:",
         "",
         *speed_table(speeds(model, coarse.inputs, finer.fit, SPEED_FINER)),
@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n".join(lines))
     print(found[PIVOTS[-1]].report)
     if given.docs:
-        draw(found, PICTURE)
+        draw(found, IMAGE)
         write_page(lines, f"python examples/factorize_digits.py {given.checkpoint} --docs")
 
 

@@ -1,4 +1,4 @@
-"""Encoders turn raw samples of one modality into fields; nothing after them knows what a picture or a word is."""
+"""Encoders turn raw samples of one modality into fields; nothing after them knows what an image or a word is."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Field:
 
         Args:
             values: shape (B, *grid, d).
-            axes: the axis of `AXES` that each grid dimension runs along, `"yx"` for a picture's rows and columns; the
+            axes: the axis of `AXES` that each grid dimension runs along, `"yx"` for an image's rows and columns; the
                 positions then lie in R^4. By default they lie in R^n, one coordinate a grid dimension.
             bounds: the interval that each grid dimension covers; [−1, 1] by default. Cell centres lie half a cell
                 inside, so the same interval at twice the resolution is the same domain.

@@ -9,7 +9,7 @@ import torch
 from itnet_core import ITNetError, ITNetModel
 from itnet_registry import CheckpointError
 
-PICTURES = torch.linspace(-1, 1, 2 * 4 * 4).reshape(2, 4, 4, 1)
+IMAGES = torch.linspace(-1, 1, 2 * 4 * 4).reshape(2, 4, 4, 1)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_what_is_loaded_is_what_was_saved_bit_by_bit(registry, model, tmp_path):
     assert same(model, loaded)
     assert loaded.config == model.config
     assert not loaded.training
-    assert torch.equal(model(PICTURES), loaded(PICTURES))
+    assert torch.equal(model(IMAGES), loaded(IMAGES))
     assert names(tmp_path / "a") == ["checkpoint"]
     assert len({each.stat().st_mode for each in (tmp_path / "a/checkpoint").iterdir()}) == 1
     assert names(tmp_path / "a" / "checkpoint") == ["itnet.json", "model.safetensors"]
@@ -246,16 +246,16 @@ def test_weights_of_another_model_are_refused(registry, model, tmp_path):
 
 def test_loading_needs_nothing_of_the_process_that_saved(garden, model, registry, tmp_path):
     registry.save_model(model, tmp_path / "c")
-    torch.save(PICTURES, tmp_path / "pictures.pt")
+    torch.save(IMAGES, tmp_path / "images.pt")
     code = f"""
 import torch
 from itnet_registry import load_model
 model = load_model({str(tmp_path / "c")!r})
-print(model(torch.load({str(tmp_path / "pictures.pt")!r}, weights_only=True)).tolist())
+print(model(torch.load({str(tmp_path / "images.pt")!r}, weights_only=True)).tolist())
 """
     done = garden.run("-c", code)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == model(PICTURES).tolist()
+    assert json.loads(done.stdout) == model(IMAGES).tolist()
 
 
 @pytest.mark.parametrize(

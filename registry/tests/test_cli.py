@@ -115,7 +115,7 @@ def test_info(itnet):
     assert report["file"].endswith("itnet_toy/parts.py")
     assert report["distribution"] == "itnet-toy 1.0"
     assert report["fields"] == [
-        {"name": "channels", "type": "integer > 0", "required": False, "default": 3, "description": "of a picture."},
+        {"name": "channels", "type": "integer > 0", "required": False, "default": 3, "description": "of an image."},
         {"name": "bias", "type": "boolean", "required": False, "default": True, "description": "whether there is one."},
     ]
     assert "whether there is one" in itnet("info", "pixels").stdout
@@ -287,10 +287,10 @@ def test_an_error_of_a_command_is_one_message(itnet, garden):
         """,
         modules={
             "parts": "from itnet_core import DataError\n"
-            "def run(): raise DataError('x.png', found='half a picture', expected='a whole one')"
+            "def run(): raise DataError('x.png', found='half an image', expected='a whole one')"
         },
     )
-    assert refused(itnet("fail"), code=1) == "error: x.png: found half a picture; expected a whole one.\n"
+    assert refused(itnet("fail"), code=1) == "error: x.png: found half an image; expected a whole one.\n"
 
 
 @pytest.mark.parametrize(

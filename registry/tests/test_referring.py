@@ -29,24 +29,24 @@ PARTS = """
         modality = "pair"
 
         class Config(ComponentConfig):
-            picture: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="pixels", bias=False)
+            image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="pixels", bias=False)
             words: Annotated[ComponentRef, RefersTo("encoder", "text")] = ComponentRef(name="letters")
 
         def __init__(self, dim, config=None, **options):
             super().__init__(dim, config, **options)
-            for name in ("picture", "words"):
+            for name in ("image", "words"):
                 reference = getattr(self.config, name)
                 self.add_module(name, create("encoder", reference.name, dim=dim, **reference.options))
 
         def forward(self, inputs):
-            return union([self.picture(inputs[0]), self.words(inputs[1])])
+            return union([self.image(inputs[0]), self.words(inputs[1])])
 
     class Pairs(Stripes):
         modality = "pair"
 
         @property
         def encoder_options(self):
-            return {"picture": {"channels": 1, "unheard_of": 2}}
+            return {"image": {"channels": 1, "unheard_of": 2}}
 """
 INPUTS = (torch.ones(2, 4, 4, 1), torch.zeros(2, 5, dtype=torch.int64))
 
@@ -66,7 +66,7 @@ def pair(registry, **options):
 def test_references_are_completed(registry):
     assert pair(registry) == {
         "name": "acme-a/pair",
-        "picture": {"name": "itnet-toy/pixels", "channels": 3, "bias": False},
+        "image": {"name": "itnet-toy/pixels", "channels": 3, "bias": False},
         "words": {"name": "itnet-toy/letters", "vocabulary": 26},
     }
 
@@ -77,15 +77,15 @@ def test_a_reference_may_be_a_name_or_options_alone(registry, form):
 
 
 def test_options_are_laid_over_the_default_unless_another_component_is_named(registry):
-    assert pair(registry, picture={"channels": 2})["picture"]["bias"] is False
-    assert pair(registry, picture={"name": "pixels", "channels": 2})["picture"]["bias"] is False
+    assert pair(registry, image={"channels": 2})["image"]["bias"] is False
+    assert pair(registry, image={"name": "pixels", "channels": 2})["image"]["bias"] is False
 
 
 def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry):
     config = registry.create_model("toy", encoder="pair", task="pairs").config
-    assert config["encoders"]["pair"]["picture"]["channels"] == 1
-    said = registry.create_model("toy", encoder={"name": "pair", "picture": {"channels": 5}}, task="pairs").config
-    assert said["encoders"]["pair"]["picture"]["channels"] == 5
+    assert config["encoders"]["pair"]["image"]["channels"] == 1
+    said = registry.create_model("toy", encoder={"name": "pair", "image": {"channels": 5}}, task="pairs").config
+    assert said["encoders"]["pair"]["image"]["channels"] == 5
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry):
     [
         ({"words": "pixels"}, r"model.encoder.words: found itnet-toy/pixels, which is of image; .* text.*letters"),
         ({"words": {"vocabulary": "many"}}, r"model.encoder.words.vocabulary: found 'many'"),
-        ({"picture": {"chanels": 3}}, r"model.encoder.picture.chanels: .*Did you mean 'channels'"),
-        ({"picture": "no-such"}, r"model.encoder.picture: found 'no-such'"),
-        ({"picture": 3}, r"model.encoder.picture"),
+        ({"image": {"chanels": 3}}, r"model.encoder.image.chanels: .*Did you mean 'channels'"),
+        ({"image": "no-such"}, r"model.encoder.image: found 'no-such'"),
+        ({"image": 3}, r"model.encoder.image"),
     ],
 )
 def test_a_wrong_reference_is_named_by_its_path(registry, options, message):
@@ -104,7 +104,7 @@ def test_a_wrong_reference_is_named_by_its_path(registry, options, message):
 
 
 def save(registry, path):
-    model = registry.create_model("toy", encoder={"name": "pair", "picture": {"channels": 1}}, head="regress").eval()
+    model = registry.create_model("toy", encoder={"name": "pair", "image": {"channels": 1}}, head="regress").eval()
     registry.save_model(model, path)
     return model
 

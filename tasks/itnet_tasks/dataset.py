@@ -29,7 +29,7 @@ class Labelled(NamedTuple):
         sources: files, texts, or tensors in memory.
         labels: classes as whole numbers of shape (N,), numbers of shape (N,), or one object a sample.
         groups: of each sample, a name for those that must stay on one side of every split (the questions about one
-            picture, the recordings of one speaker), if there are such.
+            image, the recordings of one speaker), if there are such.
     """
 
     sources: Sequence[Any] | Tensor

@@ -1,4 +1,4 @@
-"""The base of tasks of classification, on the digits: nothing in it is about pictures."""
+"""The base of tasks of classification, on the digits: nothing in it is about images."""
 
 from __future__ import annotations
 

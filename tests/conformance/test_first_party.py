@@ -157,6 +157,6 @@ class TestContrastive(HeadConformance):
 
 
 def waves(side: int) -> Tensor:
-    """Return a smooth picture of three channels, sampled at the centres of side × side pixels."""
+    """Return a smooth image of three channels, sampled at the centres of side × side pixels."""
     at = (torch.arange(side) + 0.5) / side
     return torch.stack([torch.sin(3 * at[:, None] + k * at) for k in (1, 2, 3)]).unsqueeze(0)

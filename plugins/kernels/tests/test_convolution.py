@@ -123,11 +123,11 @@ def test_a_field_on_a_grid_is_convolved_with_itself() -> None:
     reference = nn.Conv2d(5, 5, 3, padding="same").double()
     operator = IntegralOperator(5, ConvolutionKernel(5), pointwise=False).double()
     operator.value.weight, operator.output.bias = reference.weight, reference.bias
-    picture = torch.randn(2, 6, 7, 5, dtype=torch.float64)
-    expected = reference(picture.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
+    image = torch.randn(2, 6, 7, 5, dtype=torch.float64)
+    expected = reference(image.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
     for axes in (None, "yx"):
         for measure in ("mean", "counting"):
-            field = Field.on_grid(picture, axes=axes, measure=measure)
+            field = Field.on_grid(image, axes=axes, measure=measure)
             torch.testing.assert_close(operator(field).values, expected, **EXACT)
 
 
@@ -144,12 +144,12 @@ def test_taps_of_a_given_spacing_stay_where_they_are_at_another_resolution() -> 
 def test_frames_of_a_film_do_not_mix() -> None:
     torch.manual_seed(0)
     operator = IntegralOperator(2, ConvolutionKernel(2, spacing=0.5), pointwise=False)
-    pictures = [Field.on_grid(torch.randn(1, 4, 4, 2), axes="yx") for _ in range(2)]
-    late = [Field(f.values, f.positions + torch.tensor([float(t), 0, 0, 0])) for t, f in enumerate(pictures)]
+    images = [Field.on_grid(torch.randn(1, 4, 4, 2), axes="yx") for _ in range(2)]
+    late = [Field(f.values, f.positions + torch.tensor([float(t), 0, 0, 0])) for t, f in enumerate(images)]
     film = Field(*(torch.cat(parts, dim=1) for parts in zip(*((f.values, f.positions) for f in late), strict=True)))
     found = operator(film).values.split(16, dim=1)
-    for picture, frame in zip(pictures, found, strict=True):
-        torch.testing.assert_close(frame, operator(picture).values)
+    for image, frame in zip(images, found, strict=True):
+        torch.testing.assert_close(frame, operator(image).values)
 
 
 def test_a_causal_convolution_sees_the_last_taps() -> None:

@@ -24,7 +24,7 @@ from itnet_core import (
 from itnet_core.plugin.specs import Kind
 from itnet_testing.conformance import ModuleConformance, due_when, same
 from itnet_testing.derivatives import transforms
-from itnet_testing.fields import on_a_line, on_a_picture, permuted, sample, scattered, with_padding
+from itnet_testing.fields import on_a_line, on_an_image, permuted, sample, scattered, with_padding
 
 WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "any weights": lambda weights: weights,
@@ -183,7 +183,7 @@ class KernelConformance(ModuleConformance):
 
     def check_positions_are_read_as_declared(self) -> None:
         """`reads_positions` says whether k changes where values stay and positions along a line or a plane change."""
-        for axes, make in (("t", on_a_line), ("xy", on_a_picture)):
+        for axes, make in (("t", on_a_line), ("xy", on_an_image)):
             field = make(0, self.dim)
             order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
             sides = [Field(field.values, positions) for positions in (field.positions, field.positions[:, order])]
@@ -274,9 +274,9 @@ class KernelConformance(ModuleConformance):
         return IntegralOperator(self.dim, kernel, evaluator=evaluator).double().eval()
 
     def fields(self, kernel: Kernel) -> Iterator[Callable[[int], Field]]:
-        """Yield `field` and, unless the kernel refuses them, fields on a line and on a picture, for its shortcuts."""
+        """Yield `field` and, unless the kernel refuses them, fields on a line and on an image, for its shortcuts."""
         yield self.field
-        for make in (partial(on_a_line, dim=self.dim), partial(on_a_picture, dim=self.dim)):
+        for make in (partial(on_a_line, dim=self.dim), partial(on_an_image, dim=self.dim)):
             try:
                 kernel.project(make(0).to(torch.float64), make(1).to(torch.float64))
             except ITNetError:

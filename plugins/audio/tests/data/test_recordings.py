@@ -84,7 +84,7 @@ def test_chunks_that_are_no_sound_are_passed_over(tmp_path: Path) -> None:
         (lambda wav: wav[:20] + b"\x34\x12" + wav[22:], "found a damaged or unreadable file"),
         (lambda wav: wav[:24] + bytes(4) + wav[28:], "found a"),
     ],
-    ids=["empty", "text", "picture", "header", "no samples", "odd", "even", "coding", "rate 0"],
+    ids=["empty", "text", "image", "header", "no samples", "odd", "even", "coding", "rate 0"],
 )
 def test_what_is_no_sound_recording_is_refused_by_name(contents: Any, message: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", 16)

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Encoder, Field
-from itnet_image.encoders.image_field import check_pictures, picture_field
+from itnet_image.encoders.image_field import check_images, image_field
 
 Stride = Annotated[int, ConfigField(ge=1, le=3)]
 """At most the kernel's side, so that no pixel is left out."""
@@ -41,7 +41,7 @@ class ConvStemEncoder(Encoder):
 
         Attributes:
             strides: of the convolutions, 1 to 3 each; a point stands for their product in pixels a side.
-            channels: of the pictures.
+            channels: of the images.
             norm: after each convolution: `group` over all of a sample, `batch` over the samples too, or `none`.
         """
 
@@ -64,16 +64,16 @@ class ConvStemEncoder(Encoder):
         """Return the field of the stem's cells.
 
         Args:
-            inputs: pictures, floating, shape (B, channels, H, W).
+            inputs: images, floating, shape (B, channels, H, W).
 
         Raises:
-            ShapeError: the pictures have another shape or dtype, or pixels that are not finite.
+            ShapeError: the images have another shape or dtype, or pixels that are not finite.
         """
-        check_pictures(inputs, self.config.channels, "ConvStemEncoder(inputs)")
+        check_images(inputs, self.config.channels, "ConvStemEncoder(inputs)")
         height, width = inputs.shape[-2:]
         values = self.projection(self.stem(inputs.to(self.projection.weight.dtype)))
-        return picture_field(values.permute(0, 2, 3, 1), (height, width), prod(self.config.strides), point=0.5)
+        return image_field(values.permute(0, 2, 3, 1), (height, width), prod(self.config.strides), point=0.5)
 
     def example(self) -> Tensor:
-        """Return two pictures."""
+        """Return two images."""
         return torch.randn(2, self.config.channels, 20, 24)

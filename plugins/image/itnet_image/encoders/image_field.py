@@ -1,4 +1,4 @@
-"""Pictures as batches: the checks that both encoders share, and where a picture's points lie."""
+"""Images as batches: the checks that both encoders share, and where an image's points lie."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from torch import Tensor
 from itnet_core import Field, ShapeError
 
 
-def check_pictures(pictures: Tensor, channels: int, place: str) -> None:
-    """Refuse what is not a batch of float pictures (B, channels, H, W).
+def check_images(images: Tensor, channels: int, place: str) -> None:
+    """Refuse what is not a batch of float images (B, channels, H, W).
 
     Raises:
         ShapeError: another rank, dtype or number of channels, no pixel, or a pixel that is not finite.
     """
     expected = f"a finite floating tensor of shape (B, {channels}, H, W)"
-    if not isinstance(pictures, Tensor):
-        raise ShapeError(place, found=type(pictures).__name__, expected=expected)
-    found = f"{pictures.dtype} of shape {tuple(pictures.shape)}"
-    if pictures.ndim != 4 or not pictures.is_floating_point() or 0 in pictures.shape:
+    if not isinstance(images, Tensor):
+        raise ShapeError(place, found=type(images).__name__, expected=expected)
+    found = f"{images.dtype} of shape {tuple(images.shape)}"
+    if images.ndim != 4 or not images.is_floating_point() or 0 in images.shape:
         raise ShapeError(place, found=found, expected=expected)
-    if pictures.shape[1] != channels:
-        hint = f"Configure the encoder with channels={pictures.shape[1]}, or convert the pictures."
+    if images.shape[1] != channels:
+        hint = f"Configure the encoder with channels={images.shape[1]}, or convert the images."
         raise ShapeError(place, found=found, expected=expected, hint=hint)
-    if not torch.compiler.is_compiling() and not pictures.isfinite().all():
+    if not torch.compiler.is_compiling() and not images.isfinite().all():
         raise ShapeError(place, found="pixels that are NaN or infinite", expected=expected)
 
 
-def picture_field(values: Tensor, size: tuple[int, int], cell: float, *, point: float | None = None) -> Field:
-    """Return the field of a picture's cells.
+def image_field(values: Tensor, size: tuple[int, int], cell: float, *, point: float | None = None) -> Field:
+    """Return the field of an image's cells.
 
-    Positions lie on the axes y and x of space-time, in units in which the picture's longer side is [−1, 1]; so they do
-    not change with its resolution. A cell that reaches over the picture's edge weighs only what it covers.
+    Positions lie on the axes y and x of space-time, in units in which the image's longer side is [−1, 1]; so they do
+    not change with its resolution. A cell that reaches over the image's edge weighs only what it covers.
 
     Args:
         values: shape (B, rows, columns, d), cells from the upper left corner.
-        size: the picture's height and width in pixels.
+        size: the image's height and width in pixels.
         cell: side of a cell in pixels; it need not be whole.
         point: how far from its upper left corner a cell's point lies on both axes, in pixels; at its centre by default.
     """

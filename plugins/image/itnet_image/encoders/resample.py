@@ -1,4 +1,4 @@
-"""Pictures on another raster, by area: no light is lost, whatever the ratio of the rasters."""
+"""Images on another raster, by area: no light is lost, whatever the ratio of the rasters."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 
-def resample(pictures: Tensor, size: tuple[int, int], pixel: float) -> Tensor:
-    """Return pictures on a raster of `size` pixels that begins at the same corner.
+def resample(images: Tensor, size: tuple[int, int], pixel: float) -> Tensor:
+    """Return images on a raster of `size` pixels that begins at the same corner.
 
-    A picture is taken as constant on each of its pixels, and 0 beyond its edges. Each new pixel is its mean over the
+    An image is taken as constant on each of its pixels, and 0 beyond its edges. Each new pixel is its mean over the
     new pixel's area, so that the integral over any union of new pixels is kept exactly.
 
     Args:
-        pictures: shape (..., H, W).
+        images: shape (..., H, W).
         size: rows and columns of the new raster.
         pixel: side of a new pixel, in old pixels.
 
@@ -21,9 +21,9 @@ def resample(pictures: Tensor, size: tuple[int, int], pixel: float) -> Tensor:
         Shape (..., *size).
     """
     down, across = (
-        _shares(count, pixel, length).to(pictures) for count, length in zip(size, pictures.shape[-2:], strict=True)
+        _shares(count, pixel, length).to(images) for count, length in zip(size, images.shape[-2:], strict=True)
     )
-    return down @ pictures @ across.T
+    return down @ images @ across.T
 
 
 def _shares(count: int, pixel: float, length: int) -> Tensor:

@@ -12,7 +12,7 @@ from pydantic import NonNegativeInt
 from torchvision.datasets.utils import download_url
 
 from itnet_core import DataError
-from itnet_image.tasks.small_images import SmallPictures
+from itnet_image.tasks.small_images import SmallImages
 from itnet_tasks import Labelled, read_data
 
 FOLDER = "cifar-10-batches-bin"
@@ -22,15 +22,15 @@ MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 RECORD = 1 + 3 * 32 * 32
 
 
-class CIFAR10(SmallPictures):
-    """50,000 + 10,000 colour pictures of 32 × 32 pixels (Krizhevsky, 2009).
+class CIFAR10(SmallImages):
+    """50,000 + 10,000 colour images of 32 × 32 pixels (Krizhevsky, 2009).
 
     Reads the published binary version: the folder `cifar-10-batches-bin` in `root`, or `root` itself, or the archive
     `cifar-10-binary.tar.gz` in `root` as it was published. The Python version, which torchvision reads, is pickled, and
     a data file must never run code.
     """
 
-    class Config(SmallPictures.Config):
+    class Config(SmallImages.Config):
         """Configuration.
 
         Attributes:
@@ -47,11 +47,11 @@ class CIFAR10(SmallPictures):
     classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def training(self) -> Labelled:
-        """Return the pictures of the five training batches."""
+        """Return the images of the five training batches."""
         return self._batches([f"data_batch_{i}.bin" for i in range(1, 6)])
 
     def test(self) -> Labelled:
-        """Return the pictures of the test batch."""
+        """Return the images of the test batch."""
         return self._batches(["test_batch.bin"])
 
     def _batches(self, names: Sequence[str]) -> Labelled:
@@ -113,7 +113,7 @@ def _from(archive: Path, names: Sequence[str]) -> list[bytes]:
 
 
 def _records(place: str, data: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Return a batch's records, shape (N, 3073): a label, then the three planes of a picture."""
+    """Return a batch's records, shape (N, 3073): a label, then the three planes of an image."""
     if not data or len(data) % RECORD:
         raise DataError(
             place, found=f"{len(data)} bytes", expected=f"whole records of {RECORD} bytes", hint="Fetch it again."

@@ -9,18 +9,18 @@ from sklearn.datasets import load_digits
 from torchvision.transforms import v2
 
 from itnet_image.tasks.image_classification import Probability
-from itnet_image.tasks.small_images import SmallPictures
+from itnet_image.tasks.small_images import SmallImages
 from itnet_tasks import Labelled, split
 
 
-class Digits(SmallPictures):
-    """1,797 grey pictures of 8 × 8 pixels of handwritten digits, light on dark, bundled with scikit-learn.
+class Digits(SmallImages):
+    """1,797 grey images of 8 × 8 pixels of handwritten digits, light on dark, bundled with scikit-learn.
 
     A fifth of every class, chosen once and for all, is the test split.
     """
 
-    class Config(SmallPictures.Config):
-        """As `SmallPictures.Config`; a mirrored digit is none, so `flip` is 0."""
+    class Config(SmallImages.Config):
+        """As `SmallImages.Config`; a mirrored digit is none, so `flip` is 0."""
 
         flip: Probability = 0.0
 
@@ -37,11 +37,11 @@ class Digits(SmallPictures):
         return [*super().augmentation(), affine]
 
     def training(self) -> Labelled:
-        """Return four fifths of the pictures."""
+        """Return four fifths of the images."""
         return self._parts[0]
 
     def test(self) -> Labelled:
-        """Return a fifth of the pictures."""
+        """Return a fifth of the images."""
         return self._parts[1]
 
     @cached_property

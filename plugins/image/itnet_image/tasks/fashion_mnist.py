@@ -14,18 +14,18 @@ from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from itnet_core import DataError
-from itnet_image.tasks.small_images import SmallPictures
+from itnet_image.tasks.small_images import SmallImages
 from itnet_tasks import Labelled
 
 
-class FashionMNIST(SmallPictures):
-    """60,000 + 10,000 grey pictures of 28 × 28 pixels of clothes (Xiao et al., arXiv 1708.07747).
+class FashionMNIST(SmallImages):
+    """60,000 + 10,000 grey images of 28 × 28 pixels of clothes (Xiao et al., arXiv 1708.07747).
 
     Reads the four published IDX files, gzipped or not, from `root` itself (as Debian's package dataset-fashion-mnist
     lays them out) or from `root/FashionMNIST/raw` (as torchvision does).
     """
 
-    class Config(SmallPictures.Config):
+    class Config(SmallImages.Config):
         """Configuration.
 
         Attributes:
@@ -43,18 +43,18 @@ class FashionMNIST(SmallPictures):
     classes = tuple(datasets.FashionMNIST.classes)
 
     def training(self) -> Labelled:
-        """Return the 60,000 training pictures."""
+        """Return the 60,000 training images."""
         return self._part("train")
 
     def test(self) -> Labelled:
-        """Return the 10,000 test pictures."""
+        """Return the 10,000 test images."""
         return self._part("t10k")
 
     def _part(self, part: str) -> Labelled:
         images, labels = self._file(f"{part}-images-idx3-ubyte"), self._file(f"{part}-labels-idx1-ubyte")
         pixels, numbers = _read(images, read_image_file), _read(labels, read_label_file)
         if pixels.shape[1:] != (self.image_size, self.image_size):
-            raise DataError(str(images), found=f"pictures of {tuple(pixels.shape[1:])} pixels", expected="(28, 28)")
+            raise DataError(str(images), found=f"images of {tuple(pixels.shape[1:])} pixels", expected="(28, 28)")
         return self.labelled(pixels, numbers, str(labels))
 
     def _file(self, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A user's own pictures."""
+"""A user's own images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from itnet_tasks import FolderClassification
 
 
 class ImageFolder(FolderClassification, Photographs):
-    """Pictures of any size in a folder for each class; see `FolderClassification` for the layouts.
+    """Images of any size in a folder for each class; see `FolderClassification` for the layouts.
 
-    Files that do not have a picture's suffix are left out with a warning; those that have one and are no pictures are
+    Files that do not have an image's suffix are left out with a warning; those that have one and are no images are
     bad samples.
     """
 
@@ -20,7 +20,7 @@ class ImageFolder(FolderClassification, Photographs):
         """Configuration.
 
         Attributes:
-            channels: 1 to read grey pictures, 3 for colour.
+            channels: 1 to read grey images, 3 for colour.
         """
 
         channels: Literal[1, 3] = 3

@@ -1,4 +1,4 @@
-"""What all tasks of classifying pictures share: how a picture becomes the tensor that an encoder reads."""
+"""What all tasks of classifying images share: how an image becomes the tensor that an encoder reads."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from itnet_tasks import Classification
-from itnet_tasks.pictures import open_picture
+from itnet_tasks.images import open_image
 
 Probability = Annotated[float, ConfigField(ge=0, le=1)]
 Source = Path | Tensor
-"""Where a picture is: a file, or its pixels as uint8 of shape (H, W) or (H, W, 3)."""
+"""Where an image is: a file, or its pixels as uint8 of shape (H, W) or (H, W, 3)."""
 
 
 class ImageClassification(Classification):
-    """Base of the tasks: square pictures of one size, normalised, and augmented for training.
+    """Base of the tasks: square images of one size, normalised, and augmented for training.
 
     Attributes:
-        channels: 1 for grey pictures, 3 for colour.
-        image_size: side of the square pictures that encoders get, in pixels.
+        channels: 1 for grey images, 3 for colour.
+        image_size: side of the square images that encoders get, in pixels.
         normalization: mean and standard deviation of each channel, for pixels in [0, 1].
     """
 
@@ -35,8 +35,8 @@ class ImageClassification(Classification):
         """Configuration.
 
         Attributes:
-            augment: whether training pictures are augmented at all.
-            flip: probability of mirroring a training picture; 0 where a mirrored picture shows something else.
+            augment: whether training images are augmented at all.
+            flip: probability of mirroring a training image; 0 where a mirrored image shows something else.
         """
 
         augment: bool = True
@@ -49,32 +49,32 @@ class ImageClassification(Classification):
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """The pictures' channels and size."""
+        """The images' channels and size."""
         return {"channels": self.channels, "image_size": self.image_size}
 
     def preparation(self) -> list[v2.Transform]:
-        """Return how any picture becomes a square of `image_size` for evaluation."""
+        """Return how any image becomes a square of `image_size` for evaluation."""
         return [v2.Resize(self.image_size), v2.CenterCrop(self.image_size)]
 
     @abstractmethod
     def augmentation(self) -> list[v2.Transform]:
-        """Return how any picture becomes a square of `image_size` for training, in place of `preparation`."""
+        """Return how any image becomes a square of `image_size` for training, in place of `preparation`."""
 
     def loader(self, *, training: bool) -> Callable[[Source], Tensor]:
-        """Return what makes of a source a normalised picture (C, H, W)."""
+        """Return what makes of a source a normalised image (C, H, W)."""
         augmented = training and self.config.augment
         steps = [*self.augmentation(), v2.RandomHorizontalFlip(self.config.flip)] if augmented else self.preparation()
         mean, std = self.normalization
         to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
         transform = v2.Compose([*steps, *to_tensor, v2.ToPureTensor()])
-        return partial(load_picture, channels=self.channels, transform=transform)
+        return partial(load_image, channels=self.channels, transform=transform)
 
 
-def load_picture(source: Source, *, channels: int, transform: v2.Transform) -> Tensor:
-    """Return a transformed picture.
+def load_image(source: Source, *, channels: int, transform: v2.Transform) -> Tensor:
+    """Return a transformed image.
 
     Raises:
-        DataError: the source is a file that is no sound picture.
+        DataError: the source is a file that is no sound image.
     """
-    picture = open_picture(source, channels) if isinstance(source, Path) else Image.fromarray(source.numpy())
-    return transform(picture)
+    image = open_image(source, channels) if isinstance(source, Path) else Image.fromarray(source.numpy())
+    return transform(image)

@@ -17,8 +17,8 @@ from itnet_tasks import Labelled, Share, Smoothing, class_files, class_names
 class ImageNet1k(Photographs):
     """ILSVRC 2012: `root/train/<wnid>/*.JPEG` and `root/val/<wnid>/*.JPEG`, as torchvision's reader lays them out.
 
-    The published validation pictures are the test split here, as the literature reports them and the test labels are
-    not public; the validation split is a part of the training pictures. The classes are numbered by their sorted wnids;
+    The published validation images are the test split here, as the literature reports them and the test labels are
+    not public; the validation split is a part of the training images. The classes are numbered by their sorted wnids;
     torchvision brings their names, so that neither the devkit nor `meta.bin` is needed.
     """
 
@@ -34,11 +34,11 @@ class ImageNet1k(Photographs):
         return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
     def training(self) -> Labelled:
-        """Return the 1,281,167 training pictures."""
+        """Return the 1,281,167 training images."""
         return class_files(self._folder("train"), self._wnids, SUFFIXES)
 
     def test(self) -> Labelled:
-        """Return the 50,000 published validation pictures."""
+        """Return the 50,000 published validation images."""
         return class_files(self._folder("val"), self._wnids, SUFFIXES)
 
     def metrics(self) -> Mapping[str, Metric]:

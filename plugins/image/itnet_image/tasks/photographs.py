@@ -1,4 +1,4 @@
-"""Pictures of any size, one file each."""
+"""Images of any size, one file each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from itnet_image.tasks.image_classification import ImageClassification
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-"""Of the files that are taken for pictures; what they hold decides how they are decoded."""
+"""Of the files that are taken for images; what they hold decides how they are decoded."""
 
 
 class Photographs(ImageClassification):
@@ -22,9 +22,9 @@ class Photographs(ImageClassification):
 
         Attributes:
             root: the folder that holds them.
-            image_size: pictures are resized and cropped to squares of this side, in pixels.
-            smallest_crop: training crops at random, and keeps at least this share of a picture's area.
-            rand_augment: number of RandAugment's operations on each training picture.
+            image_size: images are resized and cropped to squares of this side, in pixels.
+            smallest_crop: training crops at random, and keeps at least this share of an image's area.
+            rand_augment: number of RandAugment's operations on each training image.
         """
 
         root: str
@@ -34,11 +34,11 @@ class Photographs(ImageClassification):
 
     @property
     def image_size(self) -> int:  # type: ignore[override]
-        """Side of the pictures in pixels."""
+        """Side of the images in pixels."""
         return self.config.image_size
 
     def preparation(self) -> list[v2.Transform]:
-        """Return a centre crop after resizing the shorter side to 8/7 of the picture's size, as is common."""
+        """Return a centre crop after resizing the shorter side to 8/7 of the image's size, as is common."""
         return [v2.Resize(self.image_size * 8 // 7), v2.CenterCrop(self.image_size)]
 
     def augmentation(self) -> list[v2.Transform]:

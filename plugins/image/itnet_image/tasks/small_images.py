@@ -1,4 +1,4 @@
-"""Data sets of small pictures of one size, published as a few files that hold them all and kept in memory."""
+"""Data sets of small images of one size, published as a few files that hold them all and kept in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from itnet_image.tasks.image_classification import ImageClassification
 from itnet_tasks import Labelled, warn_skipped
 
 
-class SmallPictures(ImageClassification):
+class SmallImages(ImageClassification):
     """Base of such data sets.
 
     A file of theirs that is damaged is refused whatever `on_bad_sample` says: it holds thousands of samples, and is
@@ -25,7 +25,7 @@ class SmallPictures(ImageClassification):
         """Configuration.
 
         Attributes:
-            shift: by how many pixels training moves a picture at most, on each axis; what comes in is black.
+            shift: by how many pixels training moves an image at most, on each axis; what comes in is black.
         """
 
         shift: NonNegativeInt = 0
@@ -35,7 +35,7 @@ class SmallPictures(ImageClassification):
         return [*self.preparation(), v2.RandomCrop(self.image_size, padding=self.config.shift)]
 
     def labelled(self, pixels: Any, labels: Any, place: str) -> Labelled:
-        """Return pictures with their labels; those whose label is no class are bad samples.
+        """Return images with their labels; those whose label is no class are bad samples.
 
         Args:
             pixels: uint8, shape (N, H, W) or (N, H, W, 3).
@@ -43,7 +43,7 @@ class SmallPictures(ImageClassification):
             place: the file, for errors.
 
         Raises:
-            DataError: there are not as many pictures as labels, or none, or a label is no class and `on_bad_sample` is
+            DataError: there are not as many images as labels, or none, or a label is no class and `on_bad_sample` is
                 `refuse`.
         """
         pixels = torch.as_tensor(pixels, dtype=torch.uint8)
@@ -51,8 +51,8 @@ class SmallPictures(ImageClassification):
         if len(pixels) != len(numbers) or not len(numbers):
             raise DataError(
                 place,
-                found=f"{len(pixels)} pictures and {len(numbers)} labels",
-                expected="as many labels as pictures, and at least one",
+                found=f"{len(pixels)} images and {len(numbers)} labels",
+                expected="as many labels as images, and at least one",
                 hint="Fetch the files again.",
             )
         good = (numbers >= 0) & (numbers < len(self.classes))

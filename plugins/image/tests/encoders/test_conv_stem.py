@@ -29,13 +29,13 @@ def test_it_is_made_of_3_by_3_convolutions_that_double_the_channels() -> None:
 
 def test_norms_differ_in_what_they_see() -> None:
     """Batch normalisation sees the batch in training; the others do not."""
-    picture, other = torch.randn(2, 1, 3, 8, 8)
+    image, other = torch.randn(2, 1, 3, 8, 8)
     for norm, alone in (("group", True), ("none", True), ("batch", False)):
         encoder = ConvStemEncoder(16, norm=norm)
-        one, both = encoder(picture).values, encoder(torch.cat([picture, other])).values[:1]
+        one, both = encoder(image).values, encoder(torch.cat([image, other])).values[:1]
         assert torch.allclose(one, both, atol=1e-5) == alone
         encoder.eval()
-        torch.testing.assert_close(encoder(picture).values, encoder(torch.cat([picture, other])).values[:1])
+        torch.testing.assert_close(encoder(image).values, encoder(torch.cat([image, other])).values[:1])
 
 
 @pytest.mark.parametrize("options", [{"strides": ()}, {"strides": (4,)}, {"strides": (0,)}, {"norm": "layer"}])

@@ -37,7 +37,7 @@ def test_any_size_gives_a_field_of_its_cells(make: Make, size: tuple[int, int], 
 
 
 @pytest.mark.parametrize("size", [(16, 16), (13, 18), (1, 1), (5, 4)])
-def test_a_cell_weighs_the_share_of_the_picture_that_it_covers(make: Make, size: tuple[int, int]) -> None:
+def test_a_cell_weighs_the_share_of_the_image_that_it_covers(make: Make, size: tuple[int, int]) -> None:
     field = make()(torch.randn(1, 3, *size))
     pixels = torch.zeros(field.grid)
     for row in range(size[0]):
@@ -52,13 +52,13 @@ def test_a_point_lies_in_the_middle_of_the_pixels_that_it_sees(make: Make, size:
     for module in list(encoder.modules()):
         if isinstance(module, nn.Conv2d):
             nn.init.ones_(module.weight)
-        if isinstance(module, nn.GroupNorm):  # depends on the whole picture
+        if isinstance(module, nn.GroupNorm):  # depends on the whole image
             module.forward = lambda values: values  # type: ignore[method-assign]
-    picture = torch.ones(1, 1, *size, requires_grad=True)
-    field = encoder(picture)
+    image = torch.ones(1, 1, *size, requires_grad=True)
+    field = encoder(image)
     rows, columns = field.grid  # type: ignore[misc]
     inner = rows // 2 * columns + columns // 2
-    (gradient,) = torch.autograd.grad(field.values[0, inner].sum(), picture)
+    (gradient,) = torch.autograd.grad(field.values[0, inner].sum(), image)
     y, x = ((2 * torch.arange(side) + 1 - side) / max(size) for side in size)
     seen = gradient[0, 0] / gradient.sum()
     centroid = torch.stack([(seen.sum(0) * x).sum(), (seen.sum(1) * y).sum()])
@@ -75,31 +75,31 @@ def test_the_longer_side_spans_the_domain(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("images", "message"),
     [
         (torch.zeros(3, 8, 8), r"found torch.float32 of shape \(3, 8, 8\); expected a finite"),
         (torch.zeros(1, 1, 8, 8), "Configure the encoder with channels=1"),
         (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "torch.uint8"),
         (torch.full((1, 3, 8, 8), torch.nan), "NaN or infinite"),
         (torch.zeros(1, 3, 0, 8), r"\(1, 3, 0, 8\)"),
-        ("picture.png", "found str"),
+        ("image.png", "found str"),
     ],
 )
-def test_what_is_no_batch_of_pictures_is_refused(make: Make, pictures: Any, message: str) -> None:
+def test_what_is_no_batch_of_images_is_refused(make: Make, images: Any, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
-        make(channels=3)(pictures)
+        make(channels=3)(images)
 
 
-def test_pictures_of_another_floating_type_are_read(make: Make) -> None:
-    encoder, pictures = make(), torch.randn(1, 3, 8, 8)
-    torch.testing.assert_close(encoder(pictures.double()).values, encoder(pictures).values)
+def test_images_of_another_floating_type_are_read(make: Make) -> None:
+    encoder, images = make(), torch.randn(1, 3, 8, 8)
+    torch.testing.assert_close(encoder(images.double()).values, encoder(images).values)
 
 
 def test_samples_do_not_see_each_other_and_gradients_reach_everything(make: Make) -> None:
     encoder = make()
-    pictures: Tensor = torch.randn(3, 3, 9, 14)
-    together = encoder(pictures)
-    alone = torch.cat([encoder(picture.unsqueeze(0)).values for picture in pictures])
+    images: Tensor = torch.randn(3, 3, 9, 14)
+    together = encoder(images)
+    alone = torch.cat([encoder(image.unsqueeze(0)).values for image in images])
     torch.testing.assert_close(together.values, alone, rtol=1e-4, atol=1e-5)
     together.values.square().sum().backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in encoder.parameters())

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from itnet_core import DataError
-from itnet_image import cifar10
+from itnet_image.tasks import cifar10
 from itnet_image.tasks.cifar10 import ARCHIVE, CIFAR10, FOLDER
 from itnet_testing import TaskConformance
 
@@ -118,11 +118,11 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_picture) -> None:
-        self.write_picture = write_picture
+    def _files(self, write_image) -> None:
+        self.write_image = write_image
 
     def prepare(self, folder: Path) -> dict[str, str]:
         return {"root": str(write_cifar(folder))}
 
     def user_file(self, folder: Path) -> Path:
-        return self.write_picture(folder / "frog.png")
+        return self.write_image(folder / "frog.png")

@@ -38,8 +38,8 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_picture) -> None:
-        self.write_picture = write_picture
+    def _files(self, write_image) -> None:
+        self.write_image = write_image
 
     def user_file(self, folder: Path) -> Path:
-        return self.write_picture(folder / "digit.png", size=(8, 8), mode="L")
+        return self.write_image(folder / "digit.png", size=(8, 8), mode="L")

@@ -29,7 +29,7 @@ def test_fashion_mnist(zipped: bool, below: str, check_task, write_fashion_mnist
     assert task.classes[9] == "Ankle boot"
 
 
-def test_pictures_are_those_that_torchvision_reads(write_fashion_mnist, tmp_path: Path) -> None:
+def test_images_are_those_that_torchvision_reads(write_fashion_mnist, tmp_path: Path) -> None:
     write_fashion_mnist(tmp_path / "FashionMNIST/raw", zipped=False)
     ours = FashionMNIST(root=str(tmp_path)).dataset("test")
     theirs = datasets.FashionMNIST(str(tmp_path), train=False)
@@ -66,7 +66,7 @@ def flip_bits(folder: Path, _: ToIdx) -> None:
         (flip_bits, f"{IMAGES}: found a damaged file"),
         (
             lambda folder, idx: (folder / LABELS).write_bytes(gzip.compress(idx(np.arange(9)))),
-            f"{LABELS}: found 60 pictures and 9",
+            f"{LABELS}: found 60 images and 9",
         ),
         (
             lambda folder, idx: (folder / LABELS).write_bytes(gzip.compress(idx(np.full(60, 11)))),
@@ -130,9 +130,9 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_fashion_mnist, write_picture, tmp_path: Path) -> None:
+    def _files(self, write_fashion_mnist, write_image, tmp_path: Path) -> None:
         self.options = {"root": str(write_fashion_mnist(tmp_path))}
-        self.write_picture = write_picture
+        self.write_image = write_image
 
     def user_file(self, folder: Path) -> Path:
-        return self.write_picture(folder / "boot.png", mode="L")
+        return self.write_image(folder / "boot.png", mode="L")

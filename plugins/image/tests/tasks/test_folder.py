@@ -77,10 +77,10 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_folders, write_picture, tmp_path: Path) -> None:
+    def _files(self, write_folders, write_image, tmp_path: Path) -> None:
         write_folders(tmp_path, {"train": 5, "val": 2, "test": 3})
         self.options = {"root": str(tmp_path), "image_size": 12}
-        self.write_picture = write_picture
+        self.write_image = write_image
 
     def user_file(self, folder: Path) -> Path:
-        return self.write_picture(folder / "cat.png")
+        return self.write_image(folder / "cat.png")

@@ -22,7 +22,7 @@ def fashion(write_fashion_mnist, tmp_path: Path) -> Callable[..., FashionMNIST]:
 
 @pytest.fixture
 def training(fashion: Callable[..., FashionMNIST]) -> Callable[..., Tensor]:
-    """Return how to load the same training picture many times, under some options."""
+    """Return how to load the same training image many times, under some options."""
 
     def load(**options: Any) -> Tensor:
         dataset = fashion(**options).dataset("train")
@@ -57,7 +57,7 @@ def test_augmentation_is_drawn_from_the_seed(training: Callable[..., Tensor]) ->
     assert torch.equal(drawn(), drawn())
 
 
-def test_pictures_are_normalised(fashion: Callable[..., FashionMNIST]) -> None:
+def test_images_are_normalised(fashion: Callable[..., FashionMNIST]) -> None:
     task = fashion()
     dataset = task.dataset("test")
     mean, std = (part[0] for part in task.normalization)
@@ -71,7 +71,7 @@ def test_a_probability_is_asked_for(flip: float) -> None:
         FashionMNIST(root="anywhere", flip=flip)
 
 
-def test_a_users_picture_is_seen_as_evaluation_sees_the_data_sets(write_folders, tmp_path: Path) -> None:
+def test_a_users_image_is_seen_as_evaluation_sees_the_data_sets(write_folders, tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 1, "val": 1, "test": 1})
     task = ImageFolder(root=str(tmp_path), image_size=12)
     sample = task.read(tmp_path / "test/cat/0.JPEG")
@@ -82,8 +82,8 @@ def test_a_users_picture_is_seen_as_evaluation_sees_the_data_sets(write_folders,
 
 
 @pytest.mark.parametrize("size", [(40, 30), (3, 5), (8, 8)])
-def test_any_picture_is_brought_to_the_size_of_the_data(size: tuple[int, int], write_picture, tmp_path: Path) -> None:
-    assert Digits().read(write_picture(tmp_path / "mine.png", size=size)).inputs.shape == (1, 8, 8)
+def test_any_image_is_brought_to_the_size_of_the_data(size: tuple[int, int], write_image, tmp_path: Path) -> None:
+    assert Digits().read(write_image(tmp_path / "mine.png", size=size)).inputs.shape == (1, 8, 8)
 
 
 def test_a_users_bad_file_is_refused_whatever_is_done_in_training(tmp_path: Path) -> None:

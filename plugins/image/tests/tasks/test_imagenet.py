@@ -16,8 +16,8 @@ WNIDS = [f"n{1440764 + 7919 * i:08d}" for i in range(1000)]
 
 
 @pytest.fixture
-def root(write_picture, tmp_path: Path) -> Path:
-    jpeg = write_picture(tmp_path / "one.JPEG").read_bytes()
+def root(write_image, tmp_path: Path) -> Path:
+    jpeg = write_image(tmp_path / "one.JPEG").read_bytes()
     for i, wnid in enumerate(WNIDS):
         for split, names in (("train", (f"{wnid}_{i}", f"{wnid}_{i + 1}")), ("val", (f"ILSVRC2012_val_{i + 1:08d}",))):
             folder = tmp_path / split / wnid
@@ -76,9 +76,9 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, root: Path, write_picture) -> None:
+    def _files(self, root: Path, write_image) -> None:
         self.options = {"root": str(root), "image_size": 16}
-        self.write_picture = write_picture
+        self.write_image = write_image
 
     def user_file(self, folder: Path) -> Path:
-        return self.write_picture(folder / "photograph.jpg")
+        return self.write_image(folder / "photograph.jpg")

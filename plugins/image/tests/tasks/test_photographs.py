@@ -19,11 +19,11 @@ def folder_task(root: Path, **options: object) -> ImageFolder:
     [
         lambda path: path.write_bytes(path.read_bytes()[:300]),
         lambda path: path.write_bytes(b""),
-        lambda path: path.write_text("no picture"),
+        lambda path: path.write_text("no image"),
     ],
-    ids=["truncated", "empty", "no picture"],
+    ids=["truncated", "empty", "no image"],
 )
-def test_bad_pictures_are_refused_or_skipped_by_name(spoil, write_folders, tmp_path: Path) -> None:
+def test_bad_images_are_refused_or_skipped_by_name(spoil, write_folders, tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 2, "val": 1, "test": 1})
     spoil(tmp_path / "train/cat/0.JPEG")
     refusing = folder_task(tmp_path).dataset("train")
@@ -36,20 +36,20 @@ def test_bad_pictures_are_refused_or_skipped_by_name(spoil, write_folders, tmp_p
     assert batch.targets.tolist() == [0, 1, 1]
 
 
-def test_files_without_a_pictures_suffix_are_left_out_and_counted(write_folders, tmp_path: Path) -> None:
+def test_files_without_an_images_suffix_are_left_out_and_counted(write_folders, tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 2, "val": 1, "test": 1})
-    (tmp_path / "train/cat/notes.txt").write_text("no picture, and does not say that it is one")
+    (tmp_path / "train/cat/notes.txt").write_text("no image, and does not say that it is one")
     (tmp_path / "train/dog/0.JPEG").rename(tmp_path / "train/dog/0.dat")
     (tmp_path / "train/dog/.hidden").write_text("")
     with pytest.warns(SkippedSampleWarning, match=r"2 of 5 files left out, by their suffix: .*notes.txt and others"):
         assert folder_task(tmp_path).dataset("train").labels == [0, 0, 1]
 
 
-def test_pictures_of_every_kind_make_one_batch(write_picture, tmp_path: Path) -> None:
+def test_images_of_every_kind_make_one_batch(write_image, tmp_path: Path) -> None:
     for name in ("train", "val", "test"):
         for i, mode in enumerate(("L", "RGBA", "P", "I;16", "LA", "1", "RGB")):
-            write_picture(tmp_path / name / "some" / f"{i}.png", size=(30 + i, 20), mode=mode)
-        write_picture(tmp_path / name / "some" / "cmyk.jpg", mode="CMYK")
+            write_image(tmp_path / name / "some" / f"{i}.png", size=(30 + i, 20), mode=mode)
+        write_image(tmp_path / name / "some" / "cmyk.jpg", mode="CMYK")
     task = folder_task(tmp_path)
     dataset = task.dataset("test")
     batch = task.collate([dataset[i] for i in range(len(dataset))])
@@ -60,17 +60,17 @@ def test_pictures_of_every_kind_make_one_batch(write_picture, tmp_path: Path) ->
 def test_crops_and_rand_augment_are_configured(channels: int, write_folders, tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 1, "val": 1, "test": 1})
 
-    def pictures(**options: object) -> torch.Tensor:
+    def images(**options: object) -> torch.Tensor:
         dataset = folder_task(tmp_path, channels=channels, flip=0, **options).dataset("train")
         return torch.stack([dataset[0].inputs for _ in range(8)])  # type: ignore[union-attr]
 
-    plain = pictures(augment=False)
+    plain = images(augment=False)
     assert (plain == plain[0]).all()
-    assert len(pictures().flatten(1).unique(dim=0)) > 4
+    assert len(images().flatten(1).unique(dim=0)) > 4
     torch.manual_seed(0)
-    without = pictures()
+    without = images()
     torch.manual_seed(0)
-    assert not torch.equal(pictures(rand_augment=2)[0], without[0])  # the first crop is the same
+    assert not torch.equal(images(rand_augment=2)[0], without[0])  # the first crop is the same
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,6 @@ def test_nothing_but_bad_records_is_refused_anyhow() -> None:
 
 
 @pytest.mark.parametrize("labels", [[1, 2, 3], []])
-def test_as_many_labels_as_pictures(labels: list[int]) -> None:
-    with pytest.raises(DataError, match=f"4 pictures and {len(labels)} labels"):
+def test_as_many_labels_as_images(labels: list[int]) -> None:
+    with pytest.raises(DataError, match=f"4 images and {len(labels)} labels"):
         Digits(on_bad_sample="skip").labelled(PIXELS, labels, "labels.bin")

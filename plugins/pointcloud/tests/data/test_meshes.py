@@ -55,7 +55,7 @@ def test_polygons_are_divided(tmp_path: Path) -> None:
 
 
 def test_files_that_a_mesh_refers_to_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "box.mtl").write_text("newmtl red\nmap_Kd picture.png\n")
+    (tmp_path / "box.mtl").write_text("newmtl red\nmap_Kd image.png\n")
     path = tmp_path / "box.obj"
     path.write_text(f"mtllib box.mtl\nmtllib /etc/hostname\nusemtl red\n{CORNERS}f 1 2 3\n")
     other = tmp_path / "box.ply"

@@ -19,7 +19,7 @@ class TokenEncoder(Encoder):
     """A learned vector for each token, at the token's place in time.
 
     A pair of texts is one text whose second part has a learned vector of its own added. With `window` a convolution
-    over neighbouring tokens comes first, as pictures have a stem: bytes mean little alone.
+    over neighbouring tokens comes first, as images have a stem: bytes mean little alone.
     """
 
     modality = "text"

@@ -64,9 +64,9 @@ def test_a_directory_that_is_no_run_of_glue_is_named(tmp_path: Path) -> None:
     table = write_run(tmp_path / "table", "itnet-text/text-table", {"accuracy": 0.5})
     with pytest.raises(DataError, match="table: found the task itnet-text/text-table; expected one run for each"):
         scores_of_runs([rte, table])
-    picture = write_run(tmp_path / "picture", "itnet-image/mnist", {"accuracy": 0.5}, modality="image")
-    with pytest.raises(DataError, match="picture: found the task of another modality"):
-        scores_of_runs([picture])
+    image = write_run(tmp_path / "image", "itnet-image/mnist", {"accuracy": 0.5}, modality="image")
+    with pytest.raises(DataError, match="image: found the task of another modality"):
+        scores_of_runs([image])
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "best/itnet.json"])

@@ -1,4 +1,4 @@
-"""Pictures with captions, in the layouts in which they are published or written by hand."""
+"""Images with captions, in the layouts in which they are published or written by hand."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KARPATHY = '{"images": [{"filename": "…", "split": "train", "sentences": [{"ra
 TABLE = "columns filename and caption, and split if they are divided"
 LINES = '{"filename": "…", "caption": "…"} a line, and "split" if they are divided'
 SPLITS = {"train": "train", "restval": "train", "val": "validation", "validation": "validation", "test": "test"}
-"""What the names of splits mean. `restval` is what Karpathy's split leaves of COCO's validation pictures."""
+"""What the names of splits mean. `restval` is what Karpathy's split leaves of COCO's validation images."""
 
 
 class Caption(NamedTuple):
-    """A picture's name, one of its captions, and its split if there are splits."""
+    """An image's name, one of its captions, and its split if there are splits."""
 
-    picture: str
+    image: str
     text: str
     split: str | None
 
@@ -37,7 +37,7 @@ class Sentence(TypedDict):
 
 
 class Image(TypedDict):
-    """A picture in Karpathy's files; `filepath` is its folder."""
+    """An image in Karpathy's files; `filepath` is its folder."""
 
     filename: str
     split: str
@@ -108,12 +108,12 @@ def _lines(lines: list[tuple[str, Line]]) -> Iterator[Caption | DataError]:
         yield _caption(line["filename"], line["caption"], line.get("split"), place)
 
 
-def _caption(picture: str, text: str, split: str | None, place: str) -> Caption | DataError:
+def _caption(image: str, text: str, split: str | None, place: str) -> Caption | DataError:
     try:
-        inside(picture, f"{place}: the filename")
-        checked_text(text, f"{place}: the caption of {picture}")
+        inside(image, f"{place}: the filename")
+        checked_text(text, f"{place}: the caption of {image}")
         if split is not None and split not in SPLITS:
             raise DataError(f"{place}.split", found=repr(split), expected=f"one of {', '.join(SPLITS)}")
     except DataError as error:
         return error
-    return Caption(picture, text, None if split is None else SPLITS[split])
+    return Caption(image, text, None if split is None else SPLITS[split])

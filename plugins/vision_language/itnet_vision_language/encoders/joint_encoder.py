@@ -1,4 +1,4 @@
-"""What the encoders of pictures with texts share: an encoder of pictures and one of texts, each by its name."""
+"""What the encoders of images with texts share: an encoder of images and one of texts, each by its name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from itnet_core import ComponentConfig, ComponentRef, Encoder, Field, RefersTo, 
 from itnet_registry import create
 
 
-class PicturesAndTexts(Encoder):
-    """Base of encoders that unite the fields of pictures and of texts, which other plugins' encoders make.
+class JointEncoder(Encoder):
+    """Base of encoders that unite the fields of images and of texts, which other plugins' encoders make.
 
-    The parts lie in one space-time: texts on the axis t, pictures on x and y. A learned vector for each part is added
+    The parts lie in one space-time: texts on the axis t, images on x and y. A learned vector for each part is added
     to its values, so that the trunk knows them apart where they meet.
 
     Attributes:
@@ -25,7 +25,7 @@ class PicturesAndTexts(Encoder):
         """Configuration.
 
         Attributes:
-            image: the encoder of pictures, with its options.
+            image: the encoder of images, with its options.
             text: the encoder of texts, with its options.
             measure: of the union: `balanced` gives each part the same mass, however many points it has; `mean` and
                 `counting` give each point the same; `given` keeps the parts' own weights.

@@ -23,8 +23,8 @@ Channels = tuple[float, float, float]
 class OpenCLIPEncoder(Encoder):
     """The last tokens of both towers of an open_clip model, each projected to the trunk's width, as one field.
 
-    The picture tower's patches lie on their grid in x and y, in [−1, 1]; the text tower's tokens on t, as those of the
-    encoder `token` do, and what lies after a text's end weighs 0. Pictures are resampled to the tower's size, and
+    The image tower's patches lie on their grid in x and y, in [−1, 1]; the text tower's tokens on t, as those of the
+    encoder `token` do, and what lies after a text's end weighs 0. Images are resampled to the tower's size, and
     normalised as its weights expect.
 
     Weights are those of a safetensors file, or at random where none is named. A model's checkpoint holds them all, and
@@ -44,7 +44,7 @@ class OpenCLIPEncoder(Encoder):
             weights: a safetensors file; or, with `download`, the name of published weights (`laion2b_s34b_b79k`).
             download: whether the hub may be asked, for published weights and for what some text towers need of it.
             frozen: whether the towers stay as they are, in evaluation mode; the projections are always trained.
-            mean: of the channels by which the given pictures are normalised; tasks say it.
+            mean: of the channels by which the given images are normalised; tasks say it.
             std: the standard deviations by which they are.
             weights_mean: what the towers' weights expect instead: CLIP's by default, 0.5 for SigLIP.
             weights_std: the standard deviations that they expect.
@@ -93,7 +93,7 @@ class OpenCLIPEncoder(Encoder):
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of the pictures that the tower reads."""
+        """Height and width of the images that the tower reads."""
         size: int | tuple[int, int] = self.model.visual.image_size  # type: ignore[union-attr, assignment]
         return (size, size) if isinstance(size, int) else (size[0], size[1])
 
@@ -105,10 +105,10 @@ class OpenCLIPEncoder(Encoder):
         return self
 
     def forward(self, inputs: ImageText) -> Field:
-        """Return the field of the pictures and the texts, of B samples, or of 2B without the union.
+        """Return the field of the images and the texts, of B samples, or of 2B without the union.
 
         Args:
-            inputs: pictures (B, 3, H, W), normalised by `mean` and `std`, and B texts. Texts that are longer than the
+            inputs: images (B, 3, H, W), normalised by `mean` and `std`, and B texts. Texts that are longer than the
                 tower's context are cut off.
 
         Raises:
@@ -118,19 +118,19 @@ class OpenCLIPEncoder(Encoder):
         if self._missing is not None:
             raise self._missing
         place = "OpenCLIPEncoder(inputs)"
-        pictures, texts = check_inputs(inputs, 4, place)
-        _check_pictures(pictures, place)
+        images, texts = check_inputs(inputs, 4, place)
+        _check_images(images, place)
         ids, mask = self._tokens(list(texts))
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
-            grid, tokens = last_tokens(self.model, self._prepared(pictures), ids)
-        fields = [self._picture_field(grid), self._text_field(tokens, mask)]
+            grid, tokens = last_tokens(self.model, self._prepared(images), ids)
+        fields = [self._image_field(grid), self._text_field(tokens, mask)]
         return union(fields, self.config.measure) if self.config.union else stacked(fields)
 
     def example(self) -> ImageText:
-        """Return two pictures of the tower's size, with texts."""
+        """Return two images of the tower's size, with texts."""
         return ImageText(torch.randn(2, 3, *self.image_size), ["a red chair", "a table"])
 
-    def _picture_field(self, grid: Tensor) -> Field:
+    def _image_field(self, grid: Tensor) -> Field:
         return Field.on_grid(self.project_image(grid), axes="yx")
 
     def _text_field(self, tokens: Tensor, mask: Tensor) -> Field:
@@ -152,17 +152,17 @@ class OpenCLIPEncoder(Encoder):
         device = self.project_text.weight.device
         return ids.to(device), mask.to(device)
 
-    def _prepared(self, pictures: Tensor) -> Tensor:
-        """Return pictures of the tower's size, normalised as its weights expect."""
+    def _prepared(self, images: Tensor) -> Tensor:
+        """Return images of the tower's size, normalised as its weights expect."""
         c = self.config
         mean, std, own_mean, own_std = (
-            torch.tensor(each, device=pictures.device, dtype=pictures.dtype).view(3, 1, 1)
+            torch.tensor(each, device=images.device, dtype=images.dtype).view(3, 1, 1)
             for each in (c.mean, c.std, c.weights_mean, c.weights_std)
         )
-        pictures = (pictures * std + mean - own_mean) / own_std
-        if pictures.shape[-2:] != self.image_size:
-            pictures = F.interpolate(pictures, self.image_size, mode="bicubic", antialias=True)
-        return pictures.to(self.project_image.weight.dtype)
+        images = (images * std + mean - own_mean) / own_std
+        if images.shape[-2:] != self.image_size:
+            images = F.interpolate(images, self.image_size, mode="bicubic", antialias=True)
+        return images.to(self.project_image.weight.dtype)
 
     @torch.no_grad()
     def _probe(self) -> tuple[Tensor, Tensor]:
@@ -179,9 +179,9 @@ def _found(module: OpenCLIPEncoder, incompatible: Any) -> None:
     module._missing = None
 
 
-def _check_pictures(pictures: Tensor, place: str) -> None:
-    if pictures.shape[1] != 3 or not pictures.is_floating_point() or 0 in pictures.shape:
-        found = f"pictures that are {pictures.dtype} of shape {tuple(pictures.shape)}"
+def _check_images(images: Tensor, place: str) -> None:
+    if images.shape[1] != 3 or not images.is_floating_point() or 0 in images.shape:
+        found = f"images that are {images.dtype} of shape {tuple(images.shape)}"
         raise ShapeError(place, found=found, expected="a floating tensor of shape (B, 3, H, W)")
-    if not pictures.isfinite().all():
+    if not images.isfinite().all():
         raise ShapeError(place, found="pixels that are NaN or infinite", expected="finite pixels")

@@ -151,17 +151,17 @@ def _published(architecture: str, name: str) -> Path | DataError:
     return path
 
 
-def last_tokens(model: nn.Module, pictures: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the last layers' tokens of the picture tower, on their grid (B, rows, columns, d), and of the text tower.
+def last_tokens(model: nn.Module, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the last layers' tokens of the image tower, on their grid (B, rows, columns, d), and of the text tower.
 
     Args:
         model: of open_clip.
-        pictures: shape (B, 3, H, W).
+        images: shape (B, 3, H, W).
         ids: the texts' tokens, shape (B, L).
     """
     last = {"normalize_intermediates": True, "intermediates_only": True}
     visual: Any = model.visual
-    grid = visual.forward_intermediates(pictures, indices=1, **last)["image_intermediates"][-1].permute(0, 2, 3, 1)
+    grid = visual.forward_intermediates(images, indices=1, **last)["image_intermediates"][-1].permute(0, 2, 3, 1)
     text: Any = getattr(model, "text", None)
     if isinstance(text, HFTextEncoder):
         return grid, text.transformer(input_ids=ids, attention_mask=(ids != text.config.pad_token_id).long())[0]

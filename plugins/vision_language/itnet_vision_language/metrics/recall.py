@@ -18,27 +18,27 @@ ROWS = 512
 
 
 class MeanRecall(TorchMetric):
-    """The mean of recall at 1, 5 and 10, from pictures to captions and from captions to pictures.
+    """The mean of recall at 1, 5 and 10, from images to captions and from captions to images.
 
-    It keeps all embeddings of the split, and the parts of the mean are read off it. A picture has as many captions as
+    It keeps all embeddings of the split, and the parts of the mean are read off it. An image has as many captions as
     it comes with; one of them among the first k is enough. Of equal similarities, the wrong ones count as the better
     ones, so that a model that maps everything to one point finds nothing.
     """
 
     full_state_update = False
-    pictures: list[Tensor]
+    images: list[Tensor]
     texts: list[Tensor]
     numbers: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("pictures", "texts", "numbers"):
+        for name in ("images", "texts", "numbers"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in embeddings (2B, d) of B pictures and then of their captions, and the pictures' numbers (B,)."""
-        pictures, texts = prediction.detach().chunk(2)
-        self.pictures.append(pictures)
+        """Take in embeddings (2B, d) of B images and then of their captions, and the images' numbers (B,)."""
+        images, texts = prediction.detach().chunk(2)
+        self.images.append(images)
         self.texts.append(texts)
         self.numbers.append(target)
 
@@ -50,10 +50,10 @@ class MeanRecall(TorchMetric):
         """Return recall at k both ways, by name."""
         captioned = dim_zero_cat(self.numbers)
         numbers, first = _distinct(captioned)
-        pictures, texts = dim_zero_cat(self.pictures)[first], dim_zero_cat(self.texts)
+        images, texts = dim_zero_cat(self.images)[first], dim_zero_cat(self.texts)
         ranks = {
-            "image_to_text": _ranks(pictures, texts, numbers, captioned),
-            "text_to_image": _ranks(texts, pictures, captioned, numbers),
+            "image_to_text": _ranks(images, texts, numbers, captioned),
+            "text_to_image": _ranks(texts, images, captioned, numbers),
         }
         return {f"{way}_r{k}": (rank < k).float().mean() for way, rank in ranks.items() for k in FIRST}
 

@@ -14,20 +14,20 @@ from itnet_core import DataError
 from itnet_core.plugin.config import restoring
 from itnet_tasks import Classification, Labelled
 from itnet_vision_language.data.json_files import read_json, read_text
-from itnet_vision_language.tasks.image_text_task import PicturesWithTexts, Source, checked_text
+from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source, checked_text
 
-QUESTIONS = '[["what color is the shape?", "blue", 0], …]: question, answer, number of the picture'
+QUESTIONS = '[["what color is the shape?", "blue", 0], …]: question, answer, number of the image'
 ANSWERS = "an answer a line, as the package easy-vqa lays it beside train and test"
 
 
-class EasyVQA(PicturesWithTexts, Classification):
-    """48,248 simple questions about 5,000 pictures of one coloured shape of 64 × 64 pixels; 13 answers (V. Zhou).
+class EasyVQA(ImageTextTask, Classification):
+    """48,248 simple questions about 5,000 images of one coloured shape of 64 × 64 pixels; 13 answers (V. Zhou).
 
     Reads what the package easy-vqa has in `easy_vqa/data`: `answers.txt`, and in `train` and `test` `questions.json`
-    and `images/<number>.png`. Validation is held out of `train` by picture, so that its pictures are new too.
+    and `images/<number>.png`. Validation is held out of `train` by image, so that its images are new too.
     """
 
-    class Config(PicturesWithTexts.Config, Classification.Config):
+    class Config(ImageTextTask.Config, Classification.Config):
         """Configuration.
 
         Attributes:
@@ -71,15 +71,15 @@ class EasyVQA(PicturesWithTexts, Classification):
         path = self.root / split / "questions.json"
         records = read_json(path, list[tuple[str, str, int]], QUESTIONS)
         samples = self.sound(self._samples(records, path), path)
-        sources, answers, pictures = zip(*samples, strict=True)
-        return Labelled(sources, torch.tensor(answers, dtype=torch.int64), pictures)
+        sources, answers, images = zip(*samples, strict=True)
+        return Labelled(sources, torch.tensor(answers, dtype=torch.int64), images)
 
     def _samples(
         self, records: list[tuple[str, str, int]], path: Path
     ) -> Iterator[tuple[Source, int, str] | DataError]:
-        """Yield for each record its source, the number of its answer, and its picture's name as the group."""
+        """Yield for each record its source, the number of its answer, and its image's name as the group."""
         numbers = {answer: number for number, answer in enumerate(self.classes)}
-        for index, (question, answer, picture) in enumerate(records):
+        for index, (question, answer, image) in enumerate(records):
             try:
                 checked_text(question, f"{path}.{index}.0")
                 if answer not in numbers:
@@ -87,7 +87,7 @@ class EasyVQA(PicturesWithTexts, Classification):
             except DataError as error:
                 yield error
             else:
-                yield Source((path.parent / "images" / f"{picture}.png",), question), numbers[answer], str(picture)
+                yield Source((path.parent / "images" / f"{image}.png",), question), numbers[answer], str(image)
 
 
 def _answers(root: Path) -> tuple[str, ...]:

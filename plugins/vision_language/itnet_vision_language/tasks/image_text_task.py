@@ -1,4 +1,4 @@
-"""What all tasks on pictures with texts share: how files and texts become what an encoder reads."""
+"""What all tasks on images with texts share: how files and texts become what an encoder reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from itnet_core import DataError
 from itnet_tasks import LabelledTask, warn_skipped
-from itnet_tasks.pictures import open_picture
+from itnet_tasks.images import open_image
 from itnet_vision_language.data.json_files import read_json
 from itnet_vision_language.inputs import ImageText
 
@@ -23,27 +23,27 @@ T = TypeVar("T")
 
 
 class Source(NamedTuple):
-    """Where a sample's pictures are, and its text."""
+    """Where a sample's images are, and its text."""
 
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     text: str
 
 
 class Described(TypedDict):
-    """A user's own sample, as a JSON file: the pictures' files, relative to it, and the text."""
+    """A user's own sample, as a JSON file: the images' files, relative to it, and the text."""
 
     image: str | list[str]
     text: str
 
 
-class PicturesWithTexts(LabelledTask):
-    """Base of the tasks: square pictures of one size, normalised, each with a text.
+class ImageTextTask(LabelledTask):
+    """Base of the tasks: square images of one size, normalised, each with a text.
 
-    Pictures are squeezed to the square, not cropped, because a text may be about any part of them; and they are not
+    Images are squeezed to the square, not cropped, because a text may be about any part of them; and they are not
     mirrored, because it may say left and right.
 
     Attributes:
-        pictures: how many go with each text.
+        images: how many go with each text.
         normalization: mean and standard deviation of each channel, for pixels in [0, 1].
     """
 
@@ -52,14 +52,14 @@ class PicturesWithTexts(LabelledTask):
 
         Attributes:
             root: the folder that holds the data.
-            image_size: side of the square pictures that encoders get, in pixels.
+            image_size: side of the square images that encoders get, in pixels.
         """
 
         root: str
         image_size: PositiveInt = 224
 
     modality = "image-text"
-    pictures: int = 1
+    images: int = 1
     normalization: tuple[Sequence[float], Sequence[float]] = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
     @property
@@ -69,22 +69,22 @@ class PicturesWithTexts(LabelledTask):
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """The pictures' channels, size and normalisation."""
+        """The images' channels, size and normalisation."""
         mean, std = self.normalization
         image = {"channels": 3, "image_size": self.config.image_size}
         return {"image": image, "mean": list(mean), "std": list(std)}
 
     def loader(self, *, training: bool) -> Callable[[Source | Path], tuple[Tensor, str]]:
-        """Return what makes of a source, or of a user's JSON file, normalised pictures and a text."""
+        """Return what makes of a source, or of a user's JSON file, normalised images and a text."""
         side = self.config.image_size
         mean, std = self.normalization
         to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
         transform = v2.Compose([v2.Resize((side, side)), *to_tensor, v2.ToPureTensor()])
-        return partial(load, transform=transform, count=self.pictures)
+        return partial(load, transform=transform, count=self.images)
 
     def collate_inputs(self, inputs: Sequence[tuple[Tensor, str]]) -> ImageText:
-        """Return pictures (B, C, H, W), or (B, 2, C, H, W) where two go with a text, and B texts."""
-        return ImageText(torch.stack([pictures for pictures, _ in inputs]), [text for _, text in inputs])
+        """Return images (B, C, H, W), or (B, 2, C, H, W) where two go with a text, and B texts."""
+        return ImageText(torch.stack([images for images, _ in inputs]), [text for _, text in inputs])
 
     def sound(self, samples: Iterable[T | DataError], place: Path) -> list[T]:
         """Return the samples that are none of the errors, which are refused or skipped as the configuration says.
@@ -110,28 +110,28 @@ class PicturesWithTexts(LabelledTask):
 
 
 def load(source: Source | Path, *, transform: v2.Transform, count: int) -> tuple[Tensor, str]:
-    """Return a sample's pictures, (C, H, W) or (count, C, H, W) for more than one, and its text.
+    """Return a sample's images, (C, H, W) or (count, C, H, W) for more than one, and its text.
 
     Raises:
-        DataError: a file is no sound picture, or a user's file does not describe a sample.
+        DataError: a file is no sound image, or a user's file does not describe a sample.
     """
     if isinstance(source, Path):
         source = described(source, count)
-    pictures = [transform(open_picture(path, 3)) for path in source.pictures]
-    return (pictures[0] if count == 1 else torch.stack(pictures)), source.text
+    images = [transform(open_image(path, 3)) for path in source.images]
+    return (images[0] if count == 1 else torch.stack(images)), source.text
 
 
 def described(path: Path, count: int) -> Source:
     """Return the sample that a user's file describes.
 
     Raises:
-        DataError: it does not, or with another number of pictures.
+        DataError: it does not, or with another number of images.
     """
-    expected = '{"image": "picture.png", "text": "…"}' if count == 1 else '{"image": ["left.png", …], "text": "…"}'
+    expected = '{"image": "image.png", "text": "…"}' if count == 1 else '{"image": ["left.png", …], "text": "…"}'
     told = read_json(path, Described, expected)
     names = [told["image"]] if isinstance(told["image"], str) else told["image"]
     if len(names) != count:
-        raise DataError(f"{path}.image", found=f"{len(names)} pictures", expected=f"{count}, as in {expected}")
+        raise DataError(f"{path}.image", found=f"{len(names)} images", expected=f"{count}, as in {expected}")
     checked_text(told["text"], f"{path}.text")
     return Source(tuple(path.parent / name for name in names), told["text"])
 

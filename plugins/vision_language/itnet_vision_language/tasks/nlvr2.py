@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from itnet_core import DataError, Metric
 from itnet_tasks import Classification, Labelled
 from itnet_vision_language.data.json_files import read_json_lines
-from itnet_vision_language.tasks.image_text_task import PicturesWithTexts, Source, checked_text
+from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source, checked_text
 
 LINES = '{"identifier": "train-10171-0-0", "sentence": "…", "label": "True", …} a line, as NLVR2 is published'
 IDENTIFIER = re.compile(r"(\w+-\d+)-(\d+)-(\d+)")
@@ -32,19 +32,19 @@ class Example(TypedDict):
     directory: NotRequired[int]
 
 
-class NLVR2(PicturesWithTexts, Classification):
+class NLVR2(ImageTextTask, Classification):
     """Is a sentence true of two photographs? (Suhr et al., arXiv 1811.00491.) 86,373 training examples.
 
     Reads the published `train.json`, `dev.json` (validation) and `test1.json` (the test split) in `root`, and the
-    pictures `images/train/<directory>/<split>-<set>-<pair>-img0.png`, `images/dev/…` and `images/test1/…`; `-img0` is
+    images `images/train/<directory>/<split>-<set>-<pair>-img0.png`, `images/dev/…` and `images/test1/…`; `-img0` is
     the left one.
     """
 
-    class Config(PicturesWithTexts.Config, Classification.Config):
-        """As `PicturesWithTexts.Config`; `validation` and `seed` do nothing, as the data set has its own split."""
+    class Config(ImageTextTask.Config, Classification.Config):
+        """As `ImageTextTask.Config`; `validation` and `seed` do nothing, as the data set has its own split."""
 
     modality = "image-pair-text"
-    pictures = 2
+    images = 2
     classes = ("False", "True")
 
     def training(self) -> Labelled:

@@ -1,4 +1,4 @@
-"""Which caption is of which picture, and which picture has which caption."""
+"""Which caption is of which image, and which image has which caption."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from itnet_core import DataError, Metric, ShapeError
 from itnet_tasks import HeldOut, Labelled, held_out
 from itnet_vision_language.data.captions import Caption, read_captions
 from itnet_vision_language.metrics.recall import MeanRecall
-from itnet_vision_language.tasks.image_text_task import PicturesWithTexts, Source
+from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
 
 
-class ImageTextRetrieval(PicturesWithTexts):
-    """Finding captions for pictures and pictures for captions, by embeddings of each.
+class ImageTextRetrieval(ImageTextTask):
+    """Finding captions for images and images for captions, by embeddings of each.
 
     Reads `captions` in `root`: a JSON file of Karpathy's splits (`dataset_flickr30k.json`, `dataset_coco.json`), or a
-    CSV, TSV or JSONL file of filenames and captions, with a split or not. A picture may have several captions; each is
-    a sample. Files without splits are dealt into `test_folds` by picture, of which `test_fold` is the test split.
+    CSV, TSV or JSONL file of filenames and captions, with a split or not. An image may have several captions; each is
+    a sample. Files without splits are dealt into `test_folds` by image, of which `test_fold` is the test split.
     """
 
-    class Config(PicturesWithTexts.Config, HeldOut):
+    class Config(ImageTextTask.Config, HeldOut):
         """Configuration.
 
         Attributes:
             captions: the file of captions, in `root`.
-            images: the folder that the pictures' names are in; `root` where nothing is said.
+            images: the folder that the images' names are in; `root` where nothing is said.
             outputs: channels of an embedding.
         """
 
@@ -49,7 +49,7 @@ class ImageTextRetrieval(PicturesWithTexts):
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """As for all tasks on pictures with texts; pictures and texts are encoded apart."""
+        """As for all tasks on images with texts; images and texts are encoded apart."""
         return {**super().encoder_options, "union": False}
 
     def training(self) -> Labelled:
@@ -66,13 +66,13 @@ class ImageTextRetrieval(PicturesWithTexts):
         return self._train_and_test[1]
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross entropy of finding captions for pictures and pictures for captions in the batch.
+        """Return the mean cross entropy of finding captions for images and images for captions in the batch.
 
-        Captions of one picture in the batch are all right, and share the probability.
+        Captions of one image in the batch are all right, and share the probability.
 
         Args:
-            prediction: embeddings (2B, outputs), those of B pictures and then of their captions; see `ContrastiveHead`.
-            targets: the pictures' numbers, shape (B,).
+            prediction: embeddings (2B, outputs), those of B images and then of their captions; see `ContrastiveHead`.
+            targets: the images' numbers, shape (B,).
 
         Raises:
             ShapeError: there are not two embeddings for each target.
@@ -80,12 +80,12 @@ class ImageTextRetrieval(PicturesWithTexts):
         if len(prediction) != 2 * len(targets):
             raise ShapeError(
                 "ImageTextRetrieval.loss(prediction)",
-                found=f"{len(prediction)} embeddings for {len(targets)} pictures with captions",
-                expected="one of each picture, and one of each caption",
+                found=f"{len(prediction)} embeddings for {len(targets)} images with captions",
+                expected="one of each image, and one of each caption",
                 hint="Configure the encoder with union: false.",
             )
-        pictures, texts = prediction.chunk(2)
-        logits = pictures @ texts.T
+        images, texts = prediction.chunk(2)
+        logits = images @ texts.T
         same = (targets.unsqueeze(1) == targets).to(logits.dtype)
         right = same / same.sum(1, keepdim=True)
         return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
@@ -95,9 +95,9 @@ class ImageTextRetrieval(PicturesWithTexts):
         return MeanRecall().with_parts()
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Return for each picture with its text the cosine of their embeddings."""
-        pictures, texts = F.normalize(prediction, dim=-1).chunk(2)
-        return [{"similarity": similarity} for similarity in (pictures * texts).sum(-1).tolist()]
+        """Return for each image with its text the cosine of their embeddings."""
+        images, texts = F.normalize(prediction, dim=-1).chunk(2)
+        return [{"similarity": similarity} for similarity in (images * texts).sum(-1).tolist()]
 
     @cached_property
     def _captions(self) -> list[Caption]:
@@ -107,14 +107,14 @@ class ImageTextRetrieval(PicturesWithTexts):
         if any(divided) and not all(divided):
             raise DataError(
                 str(path),
-                found=f"no split for {captions[divided.index(False)].picture}, and one for others",
+                found=f"no split for {captions[divided.index(False)].image}, and one for others",
                 expected="a split for every caption, or for none",
             )
         return captions
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(dict.fromkeys(each.picture for each in self._captions))}
+        return {name: number for number, name in enumerate(dict.fromkeys(each.image for each in self._captions))}
 
     @cached_property
     def _train_and_test(self) -> tuple[Labelled, Labelled]:
@@ -131,6 +131,6 @@ class ImageTextRetrieval(PicturesWithTexts):
 
     def _labelled(self, captions: list[Caption]) -> Labelled:
         folder = Path(self.config.images).expanduser() if self.config.images else self.root
-        sources = [Source((folder / caption.picture,), caption.text) for caption in captions]
-        numbers = torch.tensor([self._numbers[caption.picture] for caption in captions])
-        return Labelled(sources, numbers, [caption.picture for caption in captions])
+        sources = [Source((folder / caption.image,), caption.text) for caption in captions]
+        numbers = torch.tensor([self._numbers[caption.image] for caption in captions])
+        return Labelled(sources, numbers, [caption.image for caption in captions])

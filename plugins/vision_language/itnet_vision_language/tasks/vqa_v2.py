@@ -20,7 +20,7 @@ from itnet_core.plugin.config import restoring
 from itnet_tasks import Labelled
 from itnet_vision_language.data.json_files import read_json
 from itnet_vision_language.metrics.vqa_accuracy import accuracy, normalise
-from itnet_vision_language.tasks.image_text_task import PicturesWithTexts, Source, checked_text
+from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source, checked_text
 
 ANNOTATIONS = '{"annotations": […]}, as VQA v2 is published'
 
@@ -46,7 +46,7 @@ class Annotations(TypedDict):
 
 
 class Question(TypedDict):
-    """A question about a picture."""
+    """A question about an image."""
 
     question_id: int
     image_id: int
@@ -83,16 +83,16 @@ class Targets(NamedTuple):
     given: Sequence[Sequence[str]]
 
 
-class VQAv2(PicturesWithTexts):
+class VQAv2(ImageTextTask):
     """Open questions about COCO's photographs (Goyal et al., arXiv 1612.00837): 443,757 for training, 214,354 to test.
 
     Reads the published files in `root`: `v2_OpenEnded_mscoco_{train,val}2014_questions.json` and
-    `v2_mscoco_{train,val}2014_annotations.json`, with the pictures `train2014/COCO_train2014_000000000009.jpg` and so
+    `v2_mscoco_{train,val}2014_annotations.json`, with the images `train2014/COCO_train2014_000000000009.jpg` and so
     on. Answers to the published test questions are not public, so the published `val` is the test split, and validation
-    is held out of `train` by picture.
+    is held out of `train` by image.
     """
 
-    class Config(PicturesWithTexts.Config):
+    class Config(ImageTextTask.Config):
         """Configuration.
 
         Attributes:
@@ -174,13 +174,13 @@ class VQAv2(PicturesWithTexts):
         path = self.root / f"v2_mscoco_{part}2014_annotations.json"
         annotations = read_json(path, Annotations, ANNOTATIONS)["annotations"]
         samples = self.sound(self._samples(annotations, part, path), path)
-        sources, answers, pictures = zip(*samples, strict=True)
-        return Labelled(sources, answers, pictures)
+        sources, answers, images = zip(*samples, strict=True)
+        return Labelled(sources, answers, images)
 
     def _samples(
         self, annotations: list[Annotation], part: str, path: Path
     ) -> Iterator[tuple[Source, tuple[str, ...], str] | DataError]:
-        """Yield for each annotated question its source, the annotators' answers, and its picture as the group."""
+        """Yield for each annotated question its source, the annotators' answers, and its image as the group."""
         asked = self.root / f"v2_OpenEnded_mscoco_{part}2014_questions.json"
         published = read_json(asked, Questions, '{"questions": […]}')["questions"]
         questions = {question["question_id"]: question for question in published}
@@ -193,9 +193,9 @@ class VQAv2(PicturesWithTexts):
             except DataError as error:
                 yield error
             else:
-                picture = folder / f"COCO_{part}2014_{annotation['image_id']:012}.jpg"
+                image = folder / f"COCO_{part}2014_{annotation['image_id']:012}.jpg"
                 given = tuple(each["answer"] for each in annotation["answers"])
-                yield Source((picture,), text), given, str(annotation["image_id"])
+                yield Source((image,), text), given, str(annotation["image_id"])
         for number in questions:
             found = f"question {number}, which no annotation answers"
             yield DataError(str(asked), found=found, expected=f"one in {path.name} for each question")
@@ -213,7 +213,7 @@ def _checked(question: Question | None, annotation: Annotation, asked: Path, pla
     if question["image_id"] != annotation["image_id"]:
         raise DataError(
             f"{place}.image_id",
-            found=f"picture {annotation['image_id']}",
+            found=f"image {annotation['image_id']}",
             expected=f"{question['image_id']}, as question {number} has in {asked.name}",
         )
     if not annotation["answers"]:

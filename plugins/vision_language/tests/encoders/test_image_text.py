@@ -1,4 +1,4 @@
-"""What holds for the encoders of pictures with texts, whichever plugins bring their parts."""
+"""What holds for the encoders of images with texts, whichever plugins bring their parts."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ PATCH = {"name": "itnet-image/patch", "patch_size": 4}
 
 def test_it_is_the_union_of_both_fields(inputs: Any) -> None:
     encoder, given = ImageTextEncoder(8, image=PATCH), inputs()
-    picture, text = encoder.image(given.pictures), encoder.text(given.texts)
+    image, text = encoder.image(given.images), encoder.text(given.texts)
     field = encoder(given)
-    expected = union([encoder.part(0, picture), encoder.part(1, text)])
+    expected = union([encoder.part(0, image), encoder.part(1, text)])
     assert torch.equal(field.positions, expected.positions)
     assert torch.equal(field.values, expected.values)
     assert torch.equal(field.weights, expected.weights)
-    points = picture.values.shape[1]
+    points = image.values.shape[1]
     torch.testing.assert_close(field.weights[:, :points].sum(1), torch.full((3,), 0.5))
-    torch.testing.assert_close(field.values[:, :points], picture.values + encoder.part_embedding[0])
-    # Pictures lie on x and y, texts on t.
+    torch.testing.assert_close(field.values[:, :points], image.values + encoder.part_embedding[0])
+    # Images lie on x and y, texts on t.
     assert not field.positions[:, :points, [0, 3]].any()
     assert not field.positions[:, points:, 1:].any()
 
@@ -37,15 +37,15 @@ def test_it_is_the_union_of_both_fields(inputs: Any) -> None:
 @pytest.mark.parametrize("measure", ["balanced", "mean", "counting", "given"])
 def test_the_measure_is_the_configured_one(inputs: Any, measure: Any) -> None:
     encoder, given = ImageTextEncoder(8, image=PATCH, measure=measure), inputs()
-    expected = union([encoder.image(given.pictures), encoder.text(given.texts)], measure)
+    expected = union([encoder.image(given.images), encoder.text(given.texts)], measure)
     assert torch.equal(encoder(given).weights, expected.weights)
 
 
-def test_without_the_union_pictures_come_before_texts(inputs: Any) -> None:
+def test_without_the_union_images_come_before_texts(inputs: Any) -> None:
     encoder, given = ImageTextEncoder(8, image=PATCH, union=False), inputs()
     field = encoder(given)
     assert len(field.values) == 6
-    for half, part in ((0, encoder.image(given.pictures)), (1, encoder.text(given.texts))):
+    for half, part in ((0, encoder.image(given.images)), (1, encoder.text(given.texts))):
         points = part.values.shape[1]
         mine = slice(3 * half, 3 * half + 3)
         torch.testing.assert_close(field.values[mine, :points], part.values + encoder.part_embedding[half])
@@ -54,12 +54,12 @@ def test_without_the_union_pictures_come_before_texts(inputs: Any) -> None:
         assert not field.weights[mine, points:].any()
 
 
-def test_two_pictures_lie_in_two_planes(inputs: Any) -> None:
+def test_two_images_lie_in_two_planes(inputs: Any) -> None:
     encoder, given = ImagePairTextEncoder(8, image=PATCH), inputs(pairs=True)
     field = encoder(given)
     points = 16
     for half, z in ((0, -0.5), (1, 0.5)):
-        alone = encoder.image(given.pictures[:, half])
+        alone = encoder.image(given.images[:, half])
         mine = slice(points * half, points * half + points)
         torch.testing.assert_close(field.values[:, mine], alone.values + encoder.part_embedding[half])
         torch.testing.assert_close(field.positions[:, mine, :3], alone.positions[..., :3])
@@ -71,7 +71,7 @@ def test_two_pictures_lie_in_two_planes(inputs: Any) -> None:
 def test_the_model_knows_left_from_right(inputs: Any) -> None:
     model = create_model("itnet-nano", encoder="image-pair-text", head={"name": "classify", "classes": 2}, depth=1)
     given = inputs(pairs=True)
-    mirrored = ImageText(given.pictures.flip(1), given.texts)
+    mirrored = ImageText(given.images.flip(1), given.texts)
     assert not torch.allclose(model(given), model(mirrored), atol=1e-4)
 
 
@@ -79,7 +79,7 @@ def test_the_model_knows_left_from_right(inputs: Any) -> None:
 def test_samples_do_not_see_each_other_and_gradients_reach_everything(cls: Any, inputs: Any) -> None:
     encoder, given = cls(8, image=PATCH), inputs(pairs=cls is ImagePairTextEncoder)
     field = encoder(given)
-    alone = encoder(ImageText(given.pictures[1:2], given.texts[1:2]))  # the longest text
+    alone = encoder(ImageText(given.images[1:2], given.texts[1:2]))  # the longest text
     assert alone.values.shape[1] == field.values.shape[1]
     torch.testing.assert_close(field.values[1:2], alone.values, rtol=1e-4, atol=1e-5)
     field.values.square().sum().backward()
@@ -90,23 +90,23 @@ def test_samples_do_not_see_each_other_and_gradients_reach_everything(cls: Any, 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (torch.zeros(2, 3, 8, 8), "found Tensor; expected pictures of shape.*ImageText"),
-        (ImageText(torch.zeros(2, 3, 8, 8), ["one"]), r"found pictures of shape \(2, 3, 8, 8\) and 1 texts"),
+        (torch.zeros(2, 3, 8, 8), "found Tensor; expected images of shape.*ImageText"),
+        (ImageText(torch.zeros(2, 3, 8, 8), ["one"]), r"found images of shape \(2, 3, 8, 8\) and 1 texts"),
         (ImageText(torch.zeros(2, 3, 8), ["a", "b"]), r"shape \(2, 3, 8\)"),
         (ImageText(torch.zeros(2, 3, 8, 8), "ab"), "found texts that are str"),
         (ImageText(torch.zeros(2, 1, 8, 8), ["a", "b"]), "channels=1"),
         (ImageText(torch.full((2, 3, 8, 8), torch.nan), ["a", "b"]), "NaN"),
     ],
 )
-def test_what_is_no_picture_with_a_text_is_refused(given: Any, message: str) -> None:
+def test_what_is_no_image_with_a_text_is_refused(given: Any, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         ImageTextEncoder(8, image=PATCH)(given)
 
 
-def test_one_picture_for_two_is_refused(inputs: Any) -> None:
-    for pictures in (torch.zeros(3, 3, 8, 8), torch.zeros(3, 3, 3, 8, 8)):
-        with pytest.raises(ShapeError, match=r"expected pictures of shape \(B, 2, C, H, W\)"):
-            ImagePairTextEncoder(8)(ImageText(pictures, inputs().texts))
+def test_one_image_for_two_is_refused(inputs: Any) -> None:
+    for images in (torch.zeros(3, 3, 8, 8), torch.zeros(3, 3, 3, 8, 8)):
+        with pytest.raises(ShapeError, match=r"expected images of shape \(B, 2, C, H, W\)"):
+            ImagePairTextEncoder(8)(ImageText(images, inputs().texts))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_checkpoint_holds_all_and_knows_the_parts(
     assert torch.equal(load_model(tmp_path / "c")(given), model(given))
 
 
-def test_a_task_says_what_its_pictures_are(easy_vqa: Path, batch: Any) -> None:
+def test_a_task_says_what_its_images_are(easy_vqa: Path, batch: Any) -> None:
     task = {"name": "easy-vqa", "root": str(easy_vqa), "image_size": 32}
     model = create_model("itnet-nano", encoder="image-text", task=task, depth=1)
     assert model.config is not None

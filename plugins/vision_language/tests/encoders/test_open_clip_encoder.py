@@ -51,7 +51,7 @@ def test_a_field_of_both_towers_tokens(make: Make, inputs: Any) -> None:
     assert lengths[2] == 3
 
 
-def test_without_the_union_pictures_come_before_texts(make: Make, inputs: Any) -> None:
+def test_without_the_union_images_come_before_texts(make: Make, inputs: Any) -> None:
     encoder = make(union=False)
     field = encoder(inputs())
     assert field.values.shape == (6, 16, 8)
@@ -78,7 +78,7 @@ def test_exclamation_marks_are_no_padding(make: Make) -> None:
     assert mask.sum(1).tolist() == [4, 3]
 
 
-def test_pictures_are_normalised_as_the_weights_expect(make: Make) -> None:
+def test_images_are_normalised_as_the_weights_expect(make: Make) -> None:
     light = torch.rand(2, 3, 32, 32)
 
     def normalised(mean: Any, std: Any) -> torch.Tensor:
@@ -95,7 +95,7 @@ def test_pictures_are_normalised_as_the_weights_expect(make: Make) -> None:
     )
 
 
-def test_pictures_are_brought_to_the_towers_size(make: Make) -> None:
+def test_images_are_brought_to_the_towers_size(make: Make) -> None:
     fine = torch.rand(2, 3, 64, 64)
     expected = F.interpolate(fine, (32, 32), mode="bicubic", antialias=True)
     encoder = make()
@@ -213,16 +213,16 @@ def test_towers_of_other_kinds(make: Make, tiny_clip: dict[str, Any], inputs: An
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("images", "message"),
     [
         (torch.zeros(1, 1, 8, 8), r"torch.float32 of shape \(1, 1, 8, 8\); expected a floating tensor"),
         (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "torch.uint8"),
         (torch.full((1, 3, 8, 8), torch.inf), "NaN or infinite"),
     ],
 )
-def test_what_is_no_picture_is_refused(make: Make, pictures: torch.Tensor, message: str) -> None:
+def test_what_is_no_image_is_refused(make: Make, images: torch.Tensor, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
-        make()(ImageText(pictures, ["a"]))
+        make()(ImageText(images, ["a"]))
 
 
 def test_a_checkpoint_looks_for_no_published_weights(

@@ -9,11 +9,11 @@ from torch import Tensor
 from itnet_vision_language.metrics.recall import MeanRecall
 
 
-def counted(pictures: Tensor, texts: Tensor, numbers: Tensor) -> dict[str, float]:
+def counted(images: Tensor, texts: Tensor, numbers: Tensor) -> dict[str, float]:
     """Return recall by sorting, for embeddings of pairs without ties."""
     distinct = sorted(set(numbers.tolist()))
     first = {n: numbers.tolist().index(n) for n in distinct}
-    own = torch.stack([pictures[first[n]] for n in distinct])
+    own = torch.stack([images[first[n]] for n in distinct])
     similarity = own @ texts.T
     found = {}
     for k in (1, 5, 10):
@@ -29,12 +29,12 @@ def counted(pictures: Tensor, texts: Tensor, numbers: Tensor) -> dict[str, float
 def test_it_is_what_sorting_finds() -> None:
     numbers = torch.tensor([4, 4, 4, 9, 9, 1, 7, 7, 2, 3, 0, 5, 6, 8, 11, 12, 13, 14])
     own = torch.randn(15, 6).double()
-    pictures, texts = own[numbers], own[numbers] + torch.randn(18, 6)
+    images, texts = own[numbers], own[numbers] + torch.randn(18, 6)
     metrics = MeanRecall().with_parts()
     for part in (slice(0, 5), slice(5, 18)):
         for metric in metrics.values():
-            metric.update(torch.cat([pictures[part], texts[part]]), numbers[part])
-    expected = counted(pictures, texts, numbers)
+            metric.update(torch.cat([images[part], texts[part]]), numbers[part])
+    expected = counted(images, texts, numbers)
     assert len(set(expected.values())) > 3  # else it would show little
     for name, share in expected.items():
         assert metrics[name].compute() == pytest.approx(share), name
@@ -42,14 +42,14 @@ def test_it_is_what_sorting_finds() -> None:
 
 
 def test_by_hand() -> None:
-    """Two pictures with two captions each; one caption lies by the other picture."""
+    """Two images with two captions each; one caption lies by the other image."""
     east, north = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    pictures = torch.stack([east, east, north, north])
+    images = torch.stack([east, east, north, north])
     texts = torch.stack([east, 0.9 * north, 0.8 * north, 0.7 * north + 0.1 * east])
     metrics = MeanRecall().with_parts()
     for metric in metrics.values():
-        metric.update(torch.cat([pictures, texts]), torch.tensor([5, 5, 3, 3]))
-    # Picture 5 finds its first caption; picture 3 finds 0.9 north, which is the other's. Three captions find theirs.
+        metric.update(torch.cat([images, texts]), torch.tensor([5, 5, 3, 3]))
+    # Image 5 finds its first caption; image 3 finds 0.9 north, which is the other's. Three captions find theirs.
     assert metrics["image_to_text_r1"].compute() == 0.5
     assert metrics["image_to_text_r5"].compute() == 1
     assert metrics["text_to_image_r1"].compute() == 0.75

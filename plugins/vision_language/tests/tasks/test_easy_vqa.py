@@ -21,10 +21,10 @@ def test_the_packages_layout(easy_vqa: Path, check_task: Any) -> None:
     assert task.head == {"name": "itnet-core/classify", "classes": 4}
 
 
-def test_validation_has_pictures_of_its_own(easy_vqa: Path) -> None:
+def test_validation_has_images_of_its_own(easy_vqa: Path) -> None:
     for seed in range(5):
         task = EasyVQA(root=str(easy_vqa), seed=seed, validation=0.3)
-        train, validation = ({s.pictures for s in task.dataset(split).sources} for split in ("train", "validation"))
+        train, validation = ({s.images for s in task.dataset(split).sources} for split in ("train", "validation"))
         assert not train & validation
         assert (len(train), len(validation)) == (7, 3)
 
@@ -90,10 +90,10 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
 
     @pytest.fixture(autouse=True)
-    def _files(self, easy_vqa: Path, write_json: Any, write_picture: Any) -> None:
+    def _files(self, easy_vqa: Path, write_json: Any, write_image: Any) -> None:
         self.options = {"root": str(easy_vqa), "image_size": 16}
-        self.write_json, self.write_picture = write_json, write_picture
+        self.write_json, self.write_image = write_json, write_image
 
     def user_file(self, folder: Path) -> Path:
-        self.write_picture(folder / "mine.png")
+        self.write_image(folder / "mine.png")
         return self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})

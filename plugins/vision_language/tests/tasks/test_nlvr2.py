@@ -17,10 +17,10 @@ def test_the_published_layout(nlvr2: Path, check_task: Any) -> None:
     task = NLVR2(root=str(nlvr2), image_size=24)
     check_task(task, {"train": 12, "validation": 4, "test": 8}, (2, 3, 24, 24))
     sources: Any = task.dataset("train").sources, task.dataset("test").sources
-    left, right = sources[0][0].pictures
+    left, right = sources[0][0].images
     assert left == nlvr2 / "images/train/7/train-0-0-img0.png"
     assert right == nlvr2 / "images/train/7/train-0-0-img1.png"
-    assert sources[1][0].pictures[0] == nlvr2 / "images/test1/test1-0-0-img0.png"
+    assert sources[1][0].images[0] == nlvr2 / "images/test1/test1-0-0-img0.png"
     assert task.head == {"name": "itnet-core/classify", "classes": 2}
 
 
@@ -75,7 +75,7 @@ def test_another_layout_is_refused(nlvr2: Path, edit_line: Any) -> None:
         NLVR2(root=str(nlvr2), on_bad_sample="skip").dataset("validation")
 
 
-def test_a_missing_picture_is_named(nlvr2: Path) -> None:
+def test_a_missing_image_is_named(nlvr2: Path) -> None:
     (nlvr2 / "images/test1/test1-0-0-img1.png").unlink()
     with pytest.raises(DataError, match="test1-0-0-img1.png: found no such file"):
         NLVR2(root=str(nlvr2)).dataset("test")[0]
@@ -86,10 +86,10 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-vision-language/image-pair-text", "image": {"name": "patch", "patch_size": 8}}
 
     @pytest.fixture(autouse=True)
-    def _files(self, nlvr2: Path, write_json: Any, write_picture: Any) -> None:
+    def _files(self, nlvr2: Path, write_json: Any, write_image: Any) -> None:
         self.options = {"root": str(nlvr2), "image_size": 16}
-        self.write_json, self.write_picture = write_json, write_picture
+        self.write_json, self.write_image = write_json, write_image
 
     def user_file(self, folder: Path) -> Path:
-        self.write_picture(folder / "mine.png")
+        self.write_image(folder / "mine.png")
         return self.write_json(folder / "mine.json", {"image": ["mine.png", "mine.png"], "text": "is it red?"})

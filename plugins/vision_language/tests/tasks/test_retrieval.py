@@ -16,24 +16,24 @@ from itnet_vision_language.tasks.retrieval import ImageTextRetrieval
 
 
 @pytest.fixture
-def karpathy(write_picture: Any, write_json: Any, tmp_path: Path) -> Path:
-    """Lay out pictures with two captions each under Karpathy's splits; return the folder."""
+def karpathy(write_image: Any, write_json: Any, tmp_path: Path) -> Path:
+    """Lay out images with two captions each under Karpathy's splits; return the folder."""
     images = []
     for i, split in enumerate(["train"] * 4 + ["restval"] + ["val"] * 2 + ["test"] * 3):
-        write_picture(tmp_path / f"{i}.jpg")
-        sentences = [{"raw": f"Picture {i}, {word}.", "tokens": []} for word in ("once", "twice")]
+        write_image(tmp_path / f"{i}.jpg")
+        sentences = [{"raw": f"Image {i}, {word}.", "tokens": []} for word in ("once", "twice")]
         images.append({"filename": f"{i}.jpg", "split": split, "sentences": sentences, "imgid": i})
     write_json(tmp_path / "dataset_flickr30k.json", {"images": images, "dataset": "flickr30k"})
     return tmp_path
 
 
 @pytest.fixture
-def table(write_picture: Any, tmp_path: Path) -> Path:
-    """Lay out 20 pictures with two captions each, undivided; return the folder."""
+def table(write_image: Any, tmp_path: Path) -> Path:
+    """Lay out 20 images with two captions each, undivided; return the folder."""
     rows = ["filename,caption"]
     for i in range(20):
-        write_picture(tmp_path / "pictures" / f"{i}.png")
-        rows += [f"{i}.png,picture {i}", f"{i}.png,number {i}"]
+        write_image(tmp_path / "images" / f"{i}.png")
+        rows += [f"{i}.png,image {i}", f"{i}.png,number {i}"]
     (tmp_path / "captions.csv").write_text("\n".join(rows))
     return tmp_path
 
@@ -46,27 +46,27 @@ def test_karpathys_splits(karpathy: Path, check_task: Any, batch: Any) -> None:
     assert task.encoder_options["union"] is False
 
 
-def test_undivided_captions_are_divided_by_picture(table: Path, check_task: Any) -> None:
+def test_undivided_captions_are_divided_by_image(table: Path, check_task: Any) -> None:
     task = ImageTextRetrieval(
-        root=str(table), captions="captions.csv", images=str(table / "pictures"), image_size=16, validation=0.25
+        root=str(table), captions="captions.csv", images=str(table / "images"), image_size=16, validation=0.25
     )
     check_task(task, {"train": 24, "validation": 8, "test": 8}, (3, 16, 16))
-    parts = [{s.pictures for s in task.dataset(split).sources} for split in ("train", "validation", "test")]
+    parts = [{s.images for s in task.dataset(split).sources} for split in ("train", "validation", "test")]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 20
-    other = ImageTextRetrieval(root=str(table), captions="captions.csv", images=str(table / "pictures"), test_fold=1)
-    assert not parts[2] & {s.pictures for s in other.dataset("test").sources}
+    other = ImageTextRetrieval(root=str(table), captions="captions.csv", images=str(table / "images"), test_fold=1)
+    assert not parts[2] & {s.images for s in other.dataset("test").sources}
 
 
-def test_the_loss_is_clips_where_every_picture_is_there_once() -> None:
+def test_the_loss_is_clips_where_every_image_is_there_once() -> None:
     task, prediction = ImageTextRetrieval(root="anywhere"), torch.randn(10, 8)
-    pictures, texts = prediction.chunk(2)
-    right, logits = torch.arange(5), pictures @ texts.T
+    images, texts = prediction.chunk(2)
+    right, logits = torch.arange(5), images @ texts.T
     expected = (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
     torch.testing.assert_close(task.loss(prediction, torch.tensor([7, 2, 9, 4, 0])), expected)
 
 
-def test_captions_of_one_picture_do_not_repel_each_other() -> None:
-    """Where two captions of one picture lie together, the loss cannot be less."""
+def test_captions_of_one_image_do_not_repel_each_other() -> None:
+    """Where two captions of one image lie together, the loss cannot be less."""
     task, targets = ImageTextRetrieval(root="anywhere"), torch.tensor([3, 3, 8])
     together = torch.tensor([[9.0, 0], [9, 0], [0, 9]])
     loss = task.loss(torch.cat([together, together]), targets)
@@ -76,14 +76,14 @@ def test_captions_of_one_picture_do_not_repel_each_other() -> None:
 
 
 def test_an_encoder_that_unites_is_refused() -> None:
-    with pytest.raises(ShapeError, match="found 4 embeddings for 4 pictures.*union: false"):
+    with pytest.raises(ShapeError, match="found 4 embeddings for 4 images.*union: false"):
         ImageTextRetrieval(root="anywhere").loss(torch.randn(4, 8), torch.arange(4))
 
 
 def test_predictions_are_described() -> None:
-    pictures = torch.tensor([[2.0, 0], [0, 2]])
+    images = torch.tensor([[2.0, 0], [0, 2]])
     texts = torch.tensor([[3.0, 0], [3, 0]])
-    records = ImageTextRetrieval(root="anywhere").describe(torch.cat([pictures, texts]))
+    records = ImageTextRetrieval(root="anywhere").describe(torch.cat([images, texts]))
     assert records == [{"similarity": 1.0}, {"similarity": 0.0}]
     json.dumps(records)
 
@@ -125,10 +125,10 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
 
     @pytest.fixture(autouse=True)
-    def _files(self, karpathy: Path, write_json: Any, write_picture: Any) -> None:
+    def _files(self, karpathy: Path, write_json: Any, write_image: Any) -> None:
         self.options = {"root": str(karpathy), "image_size": 16}
-        self.write_json, self.write_picture = write_json, write_picture
+        self.write_json, self.write_image = write_json, write_image
 
     def user_file(self, folder: Path) -> Path:
-        self.write_picture(folder / "mine.png")
+        self.write_image(folder / "mine.png")
         return self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})

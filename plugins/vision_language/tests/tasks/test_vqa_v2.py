@@ -22,20 +22,20 @@ def test_the_published_layout(vqa: Path, check_task: Any) -> None:
     task = VQAv2(root=str(vqa), image_size=24)
     check_task(task, {"train": 18, "validation": 2, "test": 6}, (3, 24, 24))
     source: Any = task.dataset("test").sources[0]
-    assert source.pictures[0].name == "COCO_val2014_000000000042.jpg"
+    assert source.images[0].name == "COCO_val2014_000000000042.jpg"
 
 
-def test_pictures_may_lie_elsewhere(vqa: Path, tmp_path: Path, batch: Any) -> None:
+def test_images_may_lie_elsewhere(vqa: Path, tmp_path: Path, batch: Any) -> None:
     (tmp_path / "coco").mkdir()
     for part in ("train2014", "val2014"):
         (vqa / part).rename(tmp_path / "coco" / part)
     task = VQAv2(root=str(vqa), images=str(tmp_path / "coco"))
-    assert batch(task, "test").inputs.pictures.shape == (2, 3, 224, 224)
+    assert batch(task, "test").inputs.images.shape == (2, 3, 224, 224)
 
 
-def test_validation_is_held_out_by_picture(vqa: Path) -> None:
+def test_validation_is_held_out_by_image(vqa: Path) -> None:
     task = VQAv2(root=str(vqa))
-    train, validation = ({s.pictures for s in task.dataset(split).sources} for split in ("train", "validation"))
+    train, validation = ({s.images for s in task.dataset(split).sources} for split in ("train", "validation"))
     assert not train & validation
     assert len(train | validation) == 10
 
@@ -111,7 +111,7 @@ def first(what: str, **fields: Any) -> Any:
     [
         (ANNOTATIONS, first("annotations", question_id=5), "annotations.0.question_id: found 5, of no question"),
         (ANNOTATIONS, first("annotations", question_id=9001), "found 9001, of no question, or again"),
-        (ANNOTATIONS, first("annotations", image_id=10), "found picture 10; expected 9, as question 9000 has"),
+        (ANNOTATIONS, first("annotations", image_id=10), "found image 10; expected 9, as question 9000 has"),
         (ANNOTATIONS, first("annotations", answers=[]), "annotations.0.answers: found no answer"),
         (QUESTIONS, first("questions", question=" "), "question 9000: found an empty text"),
         (ANNOTATIONS, lambda c: c["annotations"].pop(0), "found question 9000, which no annotation answers"),
@@ -144,7 +144,7 @@ def test_another_layout_is_refused_whatever_is_skipped(
         VQAv2(root=str(vqa), on_bad_sample="skip").dataset("train")
 
 
-def test_a_missing_picture_is_named(vqa: Path) -> None:
+def test_a_missing_image_is_named(vqa: Path) -> None:
     (vqa / "val2014/COCO_val2014_000000000042.jpg").unlink()
     with pytest.raises(DataError, match="COCO_val2014_000000000042.jpg: found no such file"):
         VQAv2(root=str(vqa)).dataset("test")[0]
@@ -163,10 +163,10 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
 
     @pytest.fixture(autouse=True)
-    def _files(self, vqa: Path, write_json: Any, write_picture: Any) -> None:
+    def _files(self, vqa: Path, write_json: Any, write_image: Any) -> None:
         self.options = {"root": str(vqa), "image_size": 16}
-        self.write_json, self.write_picture = write_json, write_picture
+        self.write_json, self.write_image = write_json, write_image
 
     def user_file(self, folder: Path) -> Path:
-        self.write_picture(folder / "mine.png")
+        self.write_image(folder / "mine.png")
         return self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})

@@ -6,13 +6,13 @@ from itnet_core import Batch, ComponentConfig, DataError, Encoder, Field, Kernel
 
 
 class Pixels(Encoder):
-    """Pictures (B, H, W, channels)."""
+    """Images (B, H, W, channels)."""
 
     modality = "image"
 
     class Config(ComponentConfig):
         """Attributes:
-        channels: of a picture.
+        channels: of an image.
         bias: whether there is one.
         """
 
@@ -46,13 +46,13 @@ class Letters(Encoder):
 
 
 class Stripes(Task):
-    """Pictures of stripes that run one way or the other."""
+    """Images of stripes that run one way or the other."""
 
     modality = "image"
     monitor = "accuracy"
 
     class Config(ComponentConfig):
-        """Attributes: size: of a picture's side. colours: its channels."""
+        """Attributes: size: of an image's side. colours: its channels."""
 
         size: PositiveInt = 4
         colours: PositiveInt = 1
@@ -68,8 +68,8 @@ class Stripes(Task):
     def dataset(self, split):
         count = 4
         across = torch.arange(self.config.size).remainder(2).float().expand(self.config.size, -1)
-        pictures = [across if i % 2 else across.T for i in range(count)]
-        return [(picture.unsqueeze(-1).repeat(1, 1, self.config.colours), i % 2) for i, picture in enumerate(pictures)]
+        images = [across if i % 2 else across.T for i in range(count)]
+        return [(image.unsqueeze(-1).repeat(1, 1, self.config.colours), i % 2) for i, image in enumerate(images)]
 
     def collate(self, samples):
         return Batch(torch.stack([s[0] for s in samples]), torch.tensor([s[1] for s in samples]))

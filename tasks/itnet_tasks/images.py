@@ -1,4 +1,4 @@
-"""Picture files, opened with care."""
+"""Image files, opened with care."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MODES = {1: "L", 3: "RGB"}
 
 
-def open_picture(path: Path, channels: int) -> Image.Image:
-    """Return a whole decoded picture, upright (EXIF), as grey (1 channel) or RGB (3).
+def open_image(path: Path, channels: int) -> Image.Image:
+    """Return a whole decoded image, upright (EXIF), as grey (1 channel) or RGB (3).
 
     The contents decide on the format, whatever the suffix. Transparency is laid over white; 16-bit grey is scaled to 8;
     of several frames the first is taken.
@@ -25,14 +25,14 @@ def open_picture(path: Path, channels: int) -> Image.Image:
         DataError: there is no such file, it is empty, truncated, of none of `FORMATS`, suspiciously large, or holds
             numbers that are no levels of grey.
     """
-    expected = f"a whole picture, one of {', '.join(FORMATS)}"
+    expected = f"a whole image, one of {', '.join(FORMATS)}"
     try:
         with open_regular(path) as file, Image.open(file, formats=FORMATS) as opened:
             pixels, most = opened.width * opened.height, Image.MAX_IMAGE_PIXELS
             if most is not None and pixels > most:  # of up to twice as many Pillow only warns
                 raise Image.DecompressionBombError(f"{pixels} pixels; at most {most} are read")
             opened.load()
-            picture = ImageOps.exif_transpose(opened)
+            image = ImageOps.exif_transpose(opened)
     except FileNotFoundError:
         raise DataError(str(path), found="no such file", expected=expected) from None
     except UnidentifiedImageError:
@@ -42,27 +42,27 @@ def open_picture(path: Path, channels: int) -> Image.Image:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         found = f"a damaged or unreadable file ({reason})"
         raise DataError(str(path), found=found, expected=expected, hint="Replace or remove it.") from error
-    return _as_mode(picture, MODES[channels], path)
+    return _as_mode(image, MODES[channels], path)
 
 
-def _as_mode(picture: Image.Image, mode: str, path: Path) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):
-        picture = _eight_bits(picture, path)
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture.convert(mode)
+def _as_mode(image: Image.Image, mode: str, path: Path) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        image = _eight_bits(image, path)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert(mode)
 
 
-def _eight_bits(picture: Image.Image, path: Path) -> Image.Image:
+def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
     """Return 16-bit grey scaled to 8 bits; converting would clip it."""
-    whole = None if picture.mode == "F" else picture.convert("I")
-    extrema = picture.getextrema() if whole is None else whole.getextrema()
+    whole = None if image.mode == "F" else image.convert("I")
+    extrema = image.getextrema() if whole is None else whole.getextrema()
     if whole is None or not 0 <= extrema[0] <= extrema[1] < 2**16:  # type: ignore[operator]  # one band: two numbers
         raise DataError(
             str(path),
-            found=f"numbers from {extrema[0]} to {extrema[1]} (Pillow's mode {picture.mode})",
+            found=f"numbers from {extrema[0]} to {extrema[1]} (Pillow's mode {image.mode})",
             expected="levels of grey of 8 or 16 bits",
             hint="Say which numbers are black and white by converting it to 8 bits.",
         )
