@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from itnet_core import ComponentRef as CompleteReference
-from itnet_core import ConfigError, Encoder, Head, IntegralOperator, ITNetModel, ShapeError, Trunk
+from itnet_core import ConfigError, Configured, Encoder, Head, IntegralOperator, ITNetModel, ShapeError, Trunk
 from itnet_core.plugin.config import parse
 from itnet_core.plugin.specs import Kind
 from itnet_registry.automatic import offered
@@ -28,7 +28,11 @@ def create_model(registry: Registry, preset: str | None, overrides: Mapping[str,
             sizes do not fit into the machine's memory.
     """
     said = dict(overrides) if preset is None else {**overrides, "preset": preset}
-    return build(registry, complete(registry, said))
+    model = build(registry, complete(registry, said))
+    for module in model.modules():
+        if isinstance(module, Configured):
+            module.load_pretrained()
+    return model
 
 
 def build(
@@ -117,4 +121,4 @@ class Builder:
         component = self.registry.component(kind, reference.name, place=place)
         with at(place):
             cls = component.load()
-        return built(component, lambda: cls(*channels, **reference.options), place)
+        return built(component, lambda: cls(*channels, parse(cls.Config, reference.options, place)), place)

@@ -150,7 +150,8 @@ class _Completion:
         }
         for field, refers in referring(config).items():
             options[field] = self._referred(part, field, refers, below.get(field))
-        options = parse(config, options, part.place).model_dump(mode="json")
+        parsed = parse(config, options, part.place)
+        options = built(part.component, parsed.completed, part.place).model_dump(mode="json")
         try:
             json.dumps(options, allow_nan=False)
         except ValueError as error:
@@ -199,7 +200,9 @@ class _Completion:
         return parts
 
     def _needs(self, part: _Part, reference: CompleteReference) -> _Needs:
-        task: Task = built(part.component, lambda: part.cls(**reference.options), part.place)
+        task: Task = built(
+            part.component, lambda: part.cls(parse(part.cls.Config, reference.options, part.place)), part.place
+        )
         head, options = built(part.component, lambda: (task.head, task.encoder_options), part.place)
         if not isinstance(head, Mapping) or not isinstance(head.get("name"), str) or not isinstance(options, Mapping):
             raise ComponentError(
