@@ -1,4 +1,4 @@
-"""A checkpoint's configuration is parsed without a file that it names, whatever the component."""
+"""Validating a configuration, as a checkpoint's is, opens no file that it names, whatever the component."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from itnet_core import ConfigError
-from itnet_core.plugin.config import parse, restoring_checkpoint
+from itnet_core.plugin.config import parse
 from itnet_core.plugin.specs import KINDS
 from itnet_registry import Registry
 from itnet_registry.components import Component
@@ -70,13 +70,13 @@ def _takes_text(field: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("component", _components(), ids=lambda component: f"{component.kind} {component.id}")
-def test_no_file_is_opened_for_a_field_of_a_checkpoint(component: Component, folder: Path) -> None:
+def test_validating_a_config_opens_no_file(component: Component, folder: Path) -> None:
     cls = component.load()
     fields = component_schema(component).get("properties", {})
     named = [name for name, field in fields.items() if _takes_text(field)]
     required = {name for name in named if cls.Config.model_fields[name].is_required()}
     paths = [folder, folder / "tokenizer.json", folder / "table.csv", f"local-dir:{folder}"]
-    with watched(folder) as touched, restoring_checkpoint():
+    with watched(folder) as touched:
         for path in paths:
             for name in named:
                 options = {**cls.example_options, **dict.fromkeys({name, *required}, str(path))}
@@ -88,12 +88,12 @@ def test_no_file_is_opened_for_a_field_of_a_checkpoint(component: Component, fol
     assert touched == []
 
 
-def test_the_same_files_are_read_for_a_configuration_that_is_written(folder: Path) -> None:
+def test_completing_a_config_reads_the_same_files(folder: Path) -> None:
     """So that the test above would see it."""
     registry = Registry()
     with watched(folder) as touched:
         encoder = registry.component("encoder", "itnet-text/token").load()
-        parse(encoder.Config, {"tokenizer": str(folder)}, "token")
+        parse(encoder.Config, {"tokenizer": str(folder)}, "token").completed()
         task = registry.component("task", "itnet-image/image-folder").load()
-        parse(task.Config, {"root": str(folder)}, "image-folder")
+        parse(task.Config, {"root": str(folder)}, "image-folder").completed()
     assert {each.split()[0] for each in touched} == {"open", "os.scandir"}

@@ -1,4 +1,4 @@
-"""What the tasks of all modalities share: labelled data, splits, losses and metrics."""
+"""Shared bases of tasks: labelled data, splits, losses and metrics."""
 
 from __future__ import annotations
 

@@ -21,13 +21,8 @@ class Classification(LabelledTask):
     """Base of tasks with one class a sample."""
 
     class Config(LabelledTask.Config):
-        """Configuration.
-
-        Attributes:
-            label_smoothing: of the cross entropy.
-        """
-
         label_smoothing: Smoothing = 0.0
+        """Of the cross entropy."""
 
     monitor = "accuracy"
 

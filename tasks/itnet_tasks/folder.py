@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
-
-from pydantic import model_validator
+from typing import ClassVar, Self
 
 from itnet_core import DataError
-from itnet_core.plugin.config import restoring
 from itnet_tasks.class_folders import class_files, class_names
 from itnet_tasks.classification import Classification
 from itnet_tasks.dataset import Labelled
@@ -28,27 +25,21 @@ class FolderClassification(Classification):
     """
 
     class Config(Classification.Config, HeldOut):
-        """Configuration.
-
-        Attributes:
-            root: the folder.
-            classes: names of the class folders, in the order of the classes' numbers. Those found, sorted, where
-                nothing is said; so a checkpoint keeps the names and predicts where the data are not.
-        """
-
         root: str
-        classes: tuple[str, ...] | None = None
+        """The folder."""
 
-        @model_validator(mode="before")
-        @classmethod
-        def _look_for_classes(cls, data: Any) -> Any:
-            said = isinstance(data, Mapping) and data.get("classes") is not None
-            if restoring.get() or said or not isinstance(data, Mapping) or not isinstance(data.get("root"), str):
-                return data
+        classes: tuple[str, ...] | None = None
+        """Names of the class folders, in the order of the classes' numbers. Those found, sorted, where nothing is said;
+        so a checkpoint keeps the names and predicts where the data are not."""
+
+        def completed(self) -> Self:
+            """Fill in `classes` from the folders, if they exist already."""
+            if self.classes is not None:
+                return self
             try:
-                return {**data, "classes": class_names(_training_folder(data["root"]))}
-            except DataError:  # a configuration may be written before the data are there
-                return data
+                return self.model_copy(update={"classes": _classes(self.root)})
+            except DataError:  # a configuration may be written before the data exist
+                return self
 
     suffixes: ClassVar[Sequence[str]]
 
@@ -59,7 +50,7 @@ class FolderClassification(Classification):
         Raises:
             DataError: the configuration does not say them, and there is no folder to find them in.
         """
-        return self.config.classes or tuple(class_names(_training_folder(self.config.root)))
+        return self.config.classes or _classes(self.config.root)
 
     def training(self) -> Labelled:
         """Return the training samples, less those held out for the test split if there is no folder `test`."""
@@ -79,16 +70,20 @@ class FolderClassification(Classification):
 
     @cached_property
     def _train_and_test(self) -> tuple[Labelled, Labelled]:
-        everything = class_files(_training_folder(self.config.root), self.classes, self.suffixes)
-        everything = everything._replace(groups=self.groups(everything.sources))  # type: ignore[arg-type]
+        samples = class_files(_training_folder(self.config.root), self.classes, self.suffixes)
+        samples = samples._replace(groups=self.groups(samples.sources))  # type: ignore[arg-type]
         test = self._optional("test")
-        return (everything, test) if test is not None else held_out(everything, self.config)
+        return (samples, test) if test is not None else held_out(samples, self.config)
 
     def _optional(self, split: str) -> Labelled | None:
         root = Path(self.config.root).expanduser()
         if not (root / "train").is_dir() or not (root / split).is_dir():
             return None
         return class_files(root / split, self.classes, self.suffixes, complete=False)
+
+
+def _classes(root: str) -> tuple[str, ...]:
+    return tuple(class_names(_training_folder(root)))
 
 
 def _training_folder(root: str) -> Path:

@@ -25,18 +25,15 @@ class LabelledTask(Task):
     """
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            validation: share of the training samples that are held out to choose the best checkpoint, where the data
-                set has no validation split of its own.
-            seed: of that choice.
-            on_bad_sample: `refuse` or `skip` samples that cannot be read; each is named.
-        """
-
         validation: Share = 0.1
+        """Share of the training samples that are held out to choose the best checkpoint, where the data set has no
+        validation split of its own."""
+
         seed: NonNegativeInt = 0
+        """Of that choice."""
+
         on_bad_sample: OnBadSample = "refuse"
+        """`refuse` or `skip` samples that cannot be read; each is named."""
 
     @abstractmethod
     def training(self) -> Labelled:

@@ -17,15 +17,13 @@ Share = Annotated[float, ConfigField(gt=0, lt=1)]
 
 
 class HeldOut(ComponentConfig):
-    """Configuration of data sets that come undivided: which part of them is the test split.
-
-    Attributes:
-        test_folds: into how many parts the samples are dealt, once and for all.
-        test_fold: which of them is the test split, from 0; each in turn gives a cross-validation.
-    """
+    """Configuration of data sets that come undivided: which part of them is the test split."""
 
     test_folds: Annotated[int, ConfigField(ge=2)] = 5
+    """Into how many parts the samples are dealt, once and for all."""
+
     test_fold: NonNegativeInt = 0
+    """Which of them is the test split, from 0; each in turn gives a cross-validation."""
 
 
 def held_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:

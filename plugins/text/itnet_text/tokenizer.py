@@ -8,11 +8,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from itnet_core import ShapeError
-from itnet_core.plugin.config import restoring
+from itnet_core import ConfigError, ShapeError
+from itnet_core.plugin.errors import shown
 from itnet_core.plugin.files import read_regular
 
 BYTES = 256
@@ -21,29 +21,46 @@ MOST = 2**27
 """Bytes of a file that is read into a configuration; the largest tokenizers in use take a quarter of it."""
 
 
-def _read(value: Any) -> Any:
-    """Return the content of a file, if a path is given; not while a checkpoint is loaded."""
-    if not isinstance(value, str) or restoring.get():
-        return value
-    path = Path(value).expanduser()
-    path = path / "tokenizer.json" if path.is_dir() else path
-    try:
-        content = json.loads(read_regular(path, MOST))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}; expected a tokenizer.json") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: no valid JSON ({error}); expected a tokenizer.json") from None
+def _check(content: dict[str, Any]) -> dict[str, Any]:
+    load(content)
     return content
 
 
-def _check(value: dict[str, Any]) -> dict[str, Any]:
-    load(value)
-    return value
+TokenizerOption = Annotated[dict[str, Any], AfterValidator(_check)] | str
+"""The content of a Hugging Face `tokenizer.json`, or a path that `completed_tokenizer` replaces by the content."""
 
 
-TokenizerContent = Annotated[dict[str, Any], BeforeValidator(lambda value: _check(_read(value)))]
-"""The content of a Hugging Face `tokenizer.json`; a path to one is read when a configuration is checked, so that
-configurations and checkpoints hold all that they need."""
+def completed_tokenizer(option: TokenizerOption, place: str) -> dict[str, Any]:
+    """Return the content of a tokenizer, read from its file or from the file in its folder if `option` is a path.
+
+    Raises:
+        ConfigError: the file cannot be read, or contains no tokenizer.
+    """
+    if isinstance(option, dict):
+        return option
+    path = Path(option).expanduser()
+    path = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        return _check(json.loads(read_regular(path, MOST)))
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = f"no valid JSON ({error})"
+    except ValueError as error:
+        reason = str(error)
+    raise ConfigError(place, found=f"{path}: {reason}", expected="a Hugging Face tokenizer.json")
+
+
+def tokenizer_content(option: TokenizerOption, place: str) -> dict[str, Any]:
+    """Return the content of a tokenizer from a complete configuration.
+
+    Raises:
+        ConfigError: `option` is a path, which building a component never reads.
+    """
+    if isinstance(option, dict):
+        return option
+    hint = "Call config.completed() to read the file."
+    raise ConfigError(place, found=shown(option), expected="the content of a tokenizer.json", hint=hint)
 
 
 class Tokens(NamedTuple):

@@ -125,4 +125,4 @@ def test_a_vocabulary_without_room_is_refused() -> None:
 def test_a_tokenizer_is_read_from_its_file_or_the_folder_with_it(tokenizer: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     for path in (tmp_path, tmp_path / "tokenizer.json"):
-        assert TokenEncoder.Config(tokenizer=str(path)).tokenizer == tokenizer
+        assert TokenEncoder.Config(tokenizer=str(path)).completed().tokenizer == tokenizer

@@ -34,33 +34,37 @@ class MelEncoder(Encoder):
     axes = "tx"
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            sample_rate: of the clips, in Hz.
-            n_mels: bands of the spectrogram.
-            window_ms: of a frame, in milliseconds.
-            hop_ms: from frame to frame, in milliseconds; at most a window.
-            f_min: the lowest band's lower edge, in Hz.
-            f_max: the highest band's upper edge, in Hz; half the sample rate where nothing is said.
-            patch_frames: of a patch.
-            patch_mels: bands of a patch; a divisor of `n_mels`.
-            normalization: of the logarithms. `clip`: mean 0 and variance 1 over all of a clip, so that loudness does
-                not count; `band`: in each band, so that the colour of a voice and of a microphone does not count
-                either; `fixed`: the same shift and scale for all, so that they count.
-            unit_seconds: seconds to one unit of t. Half a long clip makes it span 2, as [−1, 1] does.
-        """
-
         sample_rate: PositiveInt = 16000
+        """Of the clips, in Hz."""
+
         n_mels: PositiveInt = 64
+        """Bands of the spectrogram."""
+
         window_ms: PositiveFloat = 25.0
+        """Of a frame, in milliseconds."""
+
         hop_ms: PositiveFloat = 10.0
+        """From frame to frame, in milliseconds; at most a window."""
+
         f_min: NonNegativeFloat = 20.0
+        """The lowest band's lower edge, in Hz."""
+
         f_max: PositiveFloat | None = None
+        """The highest band's upper edge, in Hz; half the sample rate where nothing is said."""
+
         patch_frames: PositiveInt = 8
+        """Of a patch."""
+
         patch_mels: PositiveInt = 16
+        """Bands of a patch; a divisor of `n_mels`."""
+
         normalization: Literal["clip", "band", "fixed"] = "clip"
+        """Of the logarithms. `clip`: mean 0 and variance 1 over all of a clip, so that loudness does not count; `band`:
+        in each band, so that the colour of a voice and of a microphone does not count either; `fixed`: the same shift
+        and scale for all, so that they count."""
+
         unit_seconds: Annotated[float, ConfigField(gt=0)] = 1.0
+        """Seconds to one unit of t. Half a long clip makes it span 2, as [-1, 1] does."""
 
         @model_validator(mode="after")
         def _fits(self) -> MelEncoder.Config:

@@ -29,19 +29,17 @@ class WaveformEncoder(Encoder):
     axes = "t"
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            sample_rate: of the clips, in Hz.
-            strides: of the convolutions; a point stands for their product in samples.
-            normalization: whether clips are brought to mean 0 and variance 1, so that loudness does not count.
-            unit_seconds: seconds to one unit of t. Half a long clip makes it span 2, as [−1, 1] does.
-        """
-
         sample_rate: PositiveInt = 16000
+        """Of the clips, in Hz."""
+
         strides: Strides = (5, 4, 4, 4)
+        """Of the convolutions; a point stands for their product in samples."""
+
         normalization: bool = True
+        """Whether clips are brought to mean 0 and variance 1, so that loudness does not count."""
+
         unit_seconds: PositiveFloat = 1.0
+        """Seconds to one unit of t. Half a long clip makes it span 2, as [-1, 1] does."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

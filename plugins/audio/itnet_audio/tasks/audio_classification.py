@@ -24,29 +24,32 @@ class AudioClassification(Classification):
     """Base of the tasks: mono clips of one sample rate, of any length up to a largest, augmented for training."""
 
     class Config(Classification.Config):
-        """Configuration.
-
-        Attributes:
-            root: the folder that holds the recordings.
-            sample_rate: that recordings are brought to, in Hz.
-            max_seconds: the longest clip; of longer recordings the middle, and for training a random part.
-            augment: whether training clips are augmented at all.
-            speeds: factors of speed (and pitch), one of which is drawn for each training clip: `[0.9, 1.0, 1.1]`.
-            shift: by how many seconds a training clip is moved at most, either way; what comes in is silence.
-            gain: by how many decibels it is made louder or softer at most.
-            noise: probability that noise is added to it.
-            signal_to_noise: the range of the noise's level below the clip's, in decibels.
-        """
-
         root: str
+        """The folder that holds the recordings."""
+
         sample_rate: PositiveInt = 16000
+        """That recordings are brought to, in Hz."""
+
         max_seconds: PositiveFloat = 4.0
+        """The longest clip; of longer recordings the middle, and for training a random part."""
+
         augment: bool = True
+        """Whether training clips are augmented at all."""
+
         speeds: Speeds = (1.0,)
+        """Factors of speed (and pitch), one of which is drawn for each training clip: `[0.9, 1.0, 1.1]`."""
+
         shift: NonNegativeFloat = 0.1
+        """By how many seconds a training clip is moved at most, either way; what comes in is silence."""
+
         gain: NonNegativeFloat = 6.0
+        """By how many decibels it is made louder or softer at most."""
+
         noise: Probability = 0.0
+        """Probability that noise is added to it."""
+
         signal_to_noise: tuple[float, float] = (10.0, 40.0)
+        """The range of the noise's level below the clip's, in decibels."""
 
     modality = "audio"
 

@@ -19,14 +19,9 @@ class AudioFolder(FolderClassification, AudioClassification):
     """
 
     class Config(FolderClassification.Config, AudioClassification.Config):
-        """Configuration.
-
-        Attributes:
-            group_by: `name` keeps files of equal names, as they are below their class folders and without suffix, on
-                one side of every split: one sentence by several speakers, one prompt in several languages.
-        """
-
         group_by: Literal["name"] | None = None
+        """`name` keeps files of equal names, as they are below their class folders and without suffix, on one side of
+        every split: one sentence by several speakers, one prompt in several languages."""
 
     suffixes = SUFFIXES
 

@@ -27,13 +27,9 @@ class SpeechCommands(AudioClassification):
     """
 
     class Config(AudioClassification.Config):
-        """Configuration.
-
-        Attributes:
-            download: whether torchaudio may download the archive into `root` if it is not there.
-        """
-
         download: bool = False
+        """Whether torchaudio may download the archive into `root` if it is not there."""
+
         max_seconds: PositiveFloat = 1.0
         noise: Probability = 0.5
 

@@ -76,7 +76,7 @@ def test_its_own_splits(write_recording: Any, tmp_path: Path) -> None:
 
 def test_files_without_a_recordings_suffix_are_left_out_and_counted(prompts: Path) -> None:
     (prompts / "en/notes.txt").write_text("no recording, and does not say that it is one")
-    with pytest.warns(SkippedSampleWarning, match=r"1 of 91 files left out, by their suffix: .*notes.txt"):
+    with pytest.warns(SkippedSampleWarning, match=r"1 of 91 files left out because of their suffix: .*notes.txt"):
         AudioFolder(root=str(prompts)).dataset("test")
 
 

@@ -37,17 +37,14 @@ class ConvStemEncoder(Encoder):
     axes = "xy"
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            strides: of the convolutions, 1 to 3 each; a point stands for their product in pixels a side.
-            channels: of the images.
-            norm: after each convolution: `group` over all of a sample, `batch` over the samples too, or `none`.
-        """
-
         strides: Annotated[tuple[Stride, ...], ConfigField(min_length=1)] = (2, 2)
+        """Of the convolutions, 1 to 3 each; a point stands for their product in pixels a side."""
+
         channels: PositiveInt = 3
+        """Of the images."""
+
         norm: Literal["group", "batch", "none"] = "group"
+        """After each convolution: `group` over all of a sample, `batch` over the samples too, or `none`."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

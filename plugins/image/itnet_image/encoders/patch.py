@@ -29,19 +29,16 @@ class PatchEncoder(Encoder):
     axes = "xy"
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            patch_size: side of a patch in pixels.
-            channels: of the images, 1 or 3 as a rule.
-            image_size: the longer side of the images that `patch_size` is meant for. Images of another resolution
-                are then cut into patches of the same share of the image, with the linear map resampled. Without it a
-                patch always has `patch_size` pixels, and finer images have more points.
-        """
-
         patch_size: PositiveInt = 16
+        """Side of a patch in pixels."""
+
         channels: PositiveInt = 3
+        """Of the images, 1 or 3 as a rule."""
+
         image_size: PositiveInt | None = None
+        """The longer side of the images that `patch_size` is meant for. Images of another resolution are then cut into
+        patches of the same share of the image, with the linear map resampled. Without it a patch always has
+        `patch_size` pixels, and finer images have more points."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

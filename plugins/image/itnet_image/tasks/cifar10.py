@@ -31,15 +31,12 @@ class CIFAR10(SmallImages):
     """
 
     class Config(SmallImages.Config):
-        """Configuration.
-
-        Attributes:
-            root: the folder.
-            download: whether the archive may be downloaded into `root` if the data are not there.
-        """
-
         root: str
+        """The folder."""
+
         download: bool = False
+        """Whether the archive may be downloaded into `root` if the data are not there."""
+
         shift: NonNegativeInt = 4
 
     image_size = 32

@@ -26,15 +26,12 @@ class FashionMNIST(SmallImages):
     """
 
     class Config(SmallImages.Config):
-        """Configuration.
-
-        Attributes:
-            root: the folder.
-            download: whether torchvision may download the files into `root` if they are not there.
-        """
-
         root: str
+        """The folder."""
+
         download: bool = False
+        """Whether torchvision may download the files into `root` if they are not there."""
+
         shift: NonNegativeInt = 2
 
     channels = 1

@@ -17,13 +17,8 @@ class ImageFolder(FolderClassification, Photographs):
     """
 
     class Config(FolderClassification.Config, Photographs.Config):
-        """Configuration.
-
-        Attributes:
-            channels: 1 to read grey images, 3 for colour.
-        """
-
         channels: Literal[1, 3] = 3
+        """1 to read grey images, 3 for colour."""
 
     suffixes = SUFFIXES
 

@@ -32,15 +32,11 @@ class ImageClassification(Classification):
     """
 
     class Config(Classification.Config):
-        """Configuration.
-
-        Attributes:
-            augment: whether training images are augmented at all.
-            flip: probability of mirroring a training image; 0 where a mirrored image shows something else.
-        """
-
         augment: bool = True
+        """Whether training images are augmented at all."""
+
         flip: Probability = 0.5
+        """Probability of mirroring a training image; 0 where a mirrored image shows something else."""
 
     modality = "image"
     channels: int = 3

@@ -18,19 +18,17 @@ class Photographs(ImageClassification):
     """Base of data sets of photographs in files: resized and cropped for evaluation, cropped at random for training."""
 
     class Config(ImageClassification.Config):
-        """Configuration.
-
-        Attributes:
-            root: the folder that holds them.
-            image_size: images are resized and cropped to squares of this side, in pixels.
-            smallest_crop: training crops at random, and keeps at least this share of an image's area.
-            rand_augment: number of RandAugment's operations on each training image.
-        """
-
         root: str
+        """The folder that holds them."""
+
         image_size: PositiveInt = 224
+        """Images are resized and cropped to squares of this side, in pixels."""
+
         smallest_crop: Annotated[float, ConfigField(gt=0, le=1)] = 0.35
+        """Training crops at random, and keeps at least this share of an image's area."""
+
         rand_augment: NonNegativeInt = 0
+        """Number of RandAugment's operations on each training image."""
 
     @property
     def image_size(self) -> int:  # type: ignore[override]

@@ -22,13 +22,8 @@ class SmallImages(ImageClassification):
     """
 
     class Config(ImageClassification.Config):
-        """Configuration.
-
-        Attributes:
-            shift: by how many pixels training moves an image at most, on each axis; what comes in is black.
-        """
-
         shift: NonNegativeInt = 0
+        """By how many pixels training moves an image at most, on each axis; what comes in is black."""
 
     def augmentation(self) -> list[v2.Transform]:
         """Return a random shift."""

@@ -41,7 +41,7 @@ def test_files_without_an_images_suffix_are_left_out_and_counted(write_folders, 
     (tmp_path / "train/cat/notes.txt").write_text("no image, and does not say that it is one")
     (tmp_path / "train/dog/0.JPEG").rename(tmp_path / "train/dog/0.dat")
     (tmp_path / "train/dog/.hidden").write_text("")
-    with pytest.warns(SkippedSampleWarning, match=r"2 of 5 files left out, by their suffix: .*notes.txt and others"):
+    with pytest.warns(SkippedSampleWarning, match=r"2 of 5 files left out because .*notes.txt and others"):
         assert folder_task(tmp_path).dataset("train").labels == [0, 0, 1]
 
 
@@ -77,8 +77,8 @@ def test_crops_and_rand_augment_are_configured(channels: int, write_folders, tmp
     ("make", "message"),
     [
         (lambda root: None, "found no folder in it"),
-        (lambda root: (root / "train").mkdir(parents=True), "a folder for each class"),
-        (lambda root: (root / "train/cat").mkdir(parents=True), "cat: found no file of a sample"),
+        (lambda root: (root / "train").mkdir(parents=True), "one folder per class"),
+        (lambda root: (root / "train/cat").mkdir(parents=True), "cat: found no sample file"),
     ],
 )
 def test_a_wrong_folder_is_named(make, message: str, tmp_path: Path) -> None:

@@ -20,27 +20,31 @@ Factor = Annotated[float, ConfigField(ge=1)]
 
 
 class AugmentationConfig(ComponentConfig):
-    """Configuration of tasks that augment clouds.
-
-    Attributes:
-        augment: whether training clouds are augmented at all.
-        up: the axis that points up in the data.
-        rotation: about the `vertical` axis, about `any`, or `none`.
-        turn: the largest angle of a rotation about the vertical axis, in degrees either way; 180 for any angle.
-        mirror: probability of mirroring a cloud, left and right: along x, or along y where x points up.
-        scale: by which factor a cloud is made larger or smaller at most; 1 for none.
-        stretch: the same for each axis on its own.
-        jitter: standard deviation of the noise on each coordinate; it is cut off at twice as much.
-    """
+    """Configuration of tasks that augment clouds."""
 
     augment: bool = True
+    """Whether training clouds are augmented at all."""
+
     up: Axis = "z"
+    """The axis that points up in the data."""
+
     rotation: Rotation = "vertical"
+    """About the `vertical` axis, about `any`, or `none`."""
+
     turn: Annotated[float, ConfigField(ge=0, le=180)] = 180.0
+    """The largest angle of a rotation about the vertical axis, in degrees either way; 180 for any angle."""
+
     mirror: Annotated[float, ConfigField(ge=0, le=1)] = 0.0
+    """Probability of mirroring a cloud, left and right: along x, or along y where x points up."""
+
     scale: Factor = 1.0
+    """By which factor a cloud is made larger or smaller at most; 1 for none."""
+
     stretch: Factor = 1.0
+    """The same for each axis on its own."""
+
     jitter: NonNegativeFloat = 0.0
+    """Standard deviation of the noise on each coordinate; it is cut off at twice as much."""
 
 
 @dataclass(frozen=True)

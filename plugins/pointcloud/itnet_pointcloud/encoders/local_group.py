@@ -25,19 +25,17 @@ class LocalGroupEncoder(Encoder):
     axes = "xyz"
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            features: channels of each point beside its coordinates: 3 for a normal or a colour, 6 for both, …
-            centres: how many there are.
-            neighbours: points of a group, its centre among them.
-            weights: of a centre: the `share` of the cloud's weight that lies nearest to it, or the `mean` measure.
-        """
-
         features: NonNegativeInt = 0
+        """Channels of each point beside its coordinates: 3 for a normal or a colour, 6 for both, …"""
+
         centres: PositiveInt = 128
+        """How many there are."""
+
         neighbours: PositiveInt = 32
+        """Points of a group, its centre among them."""
+
         weights: Literal["share", "mean"] = "share"
+        """Of a centre: the `share` of the cloud's weight that lies nearest to it, or the `mean` measure."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

@@ -23,13 +23,8 @@ class PointEncoder(Encoder):
     axes = "xyz"
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            features: channels of each point beside its coordinates: 3 for a normal or a colour, 6 for both, …
-        """
-
         features: NonNegativeInt = 0
+        """Channels of each point beside its coordinates: 3 for a normal or a colour, 6 for both, …"""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

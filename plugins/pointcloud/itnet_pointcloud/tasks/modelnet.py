@@ -33,13 +33,9 @@ class ModelNet40(ShapeClassification):
     """
 
     class Config(ShapeClassification.Config):
-        """Configuration.
-
-        Attributes:
-            download: whether the archive may be downloaded and unpacked into `root` if the meshes are not there.
-        """
-
         download: bool = False
+        """Whether the archive may be downloaded and unpacked into `root` if the meshes are not there."""
+
         stretch: Factor = 1.2
         jitter: NonNegativeFloat = 0.01
 

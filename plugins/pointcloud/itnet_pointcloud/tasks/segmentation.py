@@ -45,19 +45,20 @@ class PartSegmentation(LabelledTask):
     """
 
     class Config(LabelledTask.Config, AugmentationConfig):
-        """Configuration. The data set has its own validation split, so `validation` and `seed` do nothing.
-
-        Attributes:
-            root: the folder.
-            points: of a training cloud, at most.
-            normals: whether the normals are features.
-            category: whether the category is a feature, as 16 numbers of which one is 1.
-        """
+        """Configuration. The data set has its own validation split, so `validation` and `seed` do nothing."""
 
         root: str
+        """The folder."""
+
         points: PositiveInt = 2048
+        """Of a training cloud, at most."""
+
         normals: bool = True
+        """Whether the normals are features."""
+
         category: bool = True
+        """Whether the category is a feature, as 16 numbers of which one is 1."""
+
         up: Axis = "y"
         rotation: Rotation = "none"
         stretch: Factor = 1.1

@@ -21,23 +21,22 @@ class ShapeClassification(Classification):
     """Base of the tasks: clouds of points of a mesh's surface, in the unit sphere, augmented for training."""
 
     class Config(Classification.Config, AugmentationConfig):
-        """Configuration.
-
-        Attributes:
-            root: the folder that holds the meshes.
-            points: of a training cloud.
-            evaluation_points: of a cloud for evaluation; as many as in training where nothing is said. The operator
-                takes any number: more are a finer sample of the same surface.
-            pool: points that are drawn from a mesh, once, and kept in memory by each process that loads data. Training
-                takes other `points` of them each time, evaluation the first.
-            normals: whether the triangles' normals are the points' features.
-        """
-
         root: str
+        """The folder that holds the meshes."""
+
         points: PositiveInt = 1024
+        """Of a training cloud."""
+
         evaluation_points: PositiveInt | None = None
+        """Of a cloud for evaluation; as many as in training where nothing is said. The operator takes any number: more
+        are a finer sample of the same surface."""
+
         pool: PositiveInt = 4096
+        """Points that are drawn from a mesh, once, and kept in memory by each process that loads data. Training takes
+        other `points` of them each time, evaluation the first."""
+
         normals: bool = False
+        """Whether the triangles' normals are the points' features."""
 
         @model_validator(mode="after")
         def _pool_is_large_enough(self) -> ShapeClassification.Config:

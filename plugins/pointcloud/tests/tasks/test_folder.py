@@ -30,14 +30,14 @@ def test_every_format_is_a_mesh_and_others_are_counted(write_mesh, tmp_path: Pat
     for suffix in ("off", "OBJ", "ply", "stl"):
         write_mesh(tmp_path / "box" / f"{suffix}.{suffix.lower()}")
     (tmp_path / "box/material.mtl").write_text("newmtl red")
-    with pytest.warns(SkippedSampleWarning, match=r"1 of 5 files left out, by their suffix: .*material.mtl"):
+    with pytest.warns(SkippedSampleWarning, match=r"1 of 5 files left out because of their suffix: .*material.mtl"):
         dataset = MeshFolder(root=str(tmp_path), test_folds=4, points=16, pool=16).dataset("test")
     assert dataset[0].inputs.positions.shape == (16, 3)
 
 
 def test_a_folder_without_meshes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "box").mkdir()
-    with pytest.raises(DataError, match="box: found no file of a sample; expected files ending in .obj, .off"):
+    with pytest.raises(DataError, match="box: found no sample file; expected files ending in .obj, .off"):
         MeshFolder(root=str(tmp_path)).dataset("train")
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
-from itnet_core.plugin.config import restoring
 from itnet_core.plugin.files import read_regular
 from itnet_text.texts import EXAMPLE, Text, check_texts, padded, text_field
-from itnet_text.tokenizer import MOST, TokenizerContent, load, tokenize
+from itnet_text.tokenizer import MOST, TokenizerOption, completed_tokenizer, load, tokenize, tokenizer_content
 
 
 class PretrainedEncoder(Encoder):
@@ -32,76 +31,106 @@ class PretrainedEncoder(Encoder):
     axes = "t"
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            model: a folder with config.json, tokenizer.json and model.safetensors, or a hub's name with `download`.
-            download: whether the model may be fetched from the hub.
-            embeddings: `input`, the vectors of the tokens alone, or `last`, those after all layers.
-            frozen: whether the model stays as it is.
-            max_length: tokens of a text at most; what is beyond is left out.
-            tokens_per_unit: how many tokens lie in one unit of the kernels' space-time.
-            architecture: the model's config.json; read from the model where it is not given.
-            tokenizer: the content of its tokenizer.json; read from the model where it is not given.
-        """
-
         model: str
+        """A folder with config.json, tokenizer.json and model.safetensors, or a hub's name with `download`."""
+
         download: bool = False
+        """Whether the model may be fetched from the hub."""
+
         embeddings: Literal["input", "last"] = "last"
+        """`input`, the vectors of the tokens alone, or `last`, those after all layers."""
+
         frozen: bool = True
+        """Whether the model stays as it is."""
+
         max_length: PositiveInt = 256
+        """Tokens of a text at most; what is beyond is left out."""
+
         tokens_per_unit: PositiveFloat = 8.0
+        """How many tokens lie in one unit of the kernels' space-time."""
+
         architecture: dict[str, Any] | None = None
-        tokenizer: TokenizerContent | None = None
+        """The model's config.json; read from the model where it is not given."""
 
-        @model_validator(mode="before")
-        @classmethod
-        def _look_into_the_model(cls, data: Any) -> Any:
-            complete = isinstance(data, Mapping) and data.get("architecture") and data.get("tokenizer")
-            if restoring.get() or not isinstance(data, Mapping) or not isinstance(data.get("model"), str) or complete:
-                return data
-            folder = Path(data["model"]).expanduser()
-            given = {name: value for name, value in data.items() if value is not None}
-            if folder.is_dir():
-                return {**_of_folder(folder), **given}
-            return {**_of_hub(data["model"]), **given} if data.get("download") is True else data
+        tokenizer: TokenizerOption | None = None
+        """The content of its tokenizer.json; read from the model where it is not given."""
 
-        @model_validator(mode="after")
-        def _complete(self) -> Self:
-            if self.architecture is None or self.tokenizer is None:
-                raise ValueError(
-                    f"{self.model} is no folder with config.json and tokenizer.json; for a name on the hub, "
-                    "write download: true"
+        def completed(self) -> Self:
+            """Read `architecture` and `tokenizer` from the model's folder, or fetch them from the hub.
+
+            Raises:
+                ConfigError: they cannot be read or fetched.
+            """
+            if self.architecture is not None and isinstance(self.tokenizer, dict):
+                return self
+            folder = Path(self.model).expanduser()
+            parts: dict[str, Any] = {"architecture": self.architecture, "tokenizer": self.tokenizer}
+            if self.tokenizer is not None:
+                parts["tokenizer"] = completed_tokenizer(self.tokenizer, "PretrainedEncoder.tokenizer")
+            missing = [name for name, part in parts.items() if part is None]
+            if missing and folder.is_dir():
+                parts |= {name: READERS[name](folder) for name in missing}
+            elif missing and self.download:
+                fetched = _from_hub(self.model)
+                parts |= {name: fetched[name] for name in missing}
+            elif missing:
+                raise ConfigError(
+                    "PretrainedEncoder.model",
+                    found=f"{self.model}, which is no folder",
+                    expected="a folder with config.json, tokenizer.json and model.safetensors",
+                    hint="For a name on the hub, write download: true.",
                 )
-            return self
+            return self.model_copy(update=parts)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
-        self.tokenizer = load(self.config.tokenizer, self.config.max_length)
+        if self.config.architecture is None or self.config.tokenizer is None:
+            raise ConfigError(
+                "PretrainedEncoder.config",
+                found="no architecture or no tokenizer",
+                expected="a complete configuration",
+                hint="Call config.completed() to read them from the model.",
+            )
+        content = tokenizer_content(self.config.tokenizer, "PretrainedEncoder.tokenizer")
+        self.tokenizer = load(content, self.config.max_length)
         self.body: Any = self._body()
         self.projection = nn.Linear(self.body.config.hidden_size, dim)
         self.body.requires_grad_(not self.config.frozen)
         self.train(self.training)
 
-    def _body(self) -> Any:
-        """Return the model with its weights; without them where a checkpoint has them, or its folder is not there."""
+    def load_pretrained(self) -> None:
+        """Load the model's weights from its folder, or from the hub with `download`; keep random ones without either.
+
+        Raises:
+            ConfigError: the weights cannot be found, are not in safetensors, or do not fit the architecture.
+        """
         folder = Path(self.config.model).expanduser()
+        if not folder.is_dir() and not self.config.download:
+            return
         name = str(folder) if folder.is_dir() else self.config.model
-        try:
+        with self._errors():
+            pretrained: Any = AutoModel.from_pretrained(
+                name, config=self.body.config, use_safetensors=True, local_files_only=folder.is_dir()
+            )
+            self.body.load_state_dict(pretrained.state_dict())
+
+    def _body(self) -> Any:
+        with self._errors():
             architecture = AutoConfig.for_model(**self.config.architecture)
-            if restoring.get() or not (folder.is_dir() or self.config.download):
-                body: Any = AutoModel.from_config(architecture)  # type: ignore[no-untyped-call]
-            else:
-                body = AutoModel.from_pretrained(
-                    name, config=architecture, use_safetensors=True, local_files_only=folder.is_dir()
-                )
-        except Exception as error:  # transformers and safetensors raise many kinds
+            body: Any = AutoModel.from_config(architecture)  # type: ignore[no-untyped-call]
+        return body.float()  # many architectures name half precision
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise whatever transformers and safetensors raise, of many kinds, as a ConfigError."""
+        try:
+            yield
+        except Exception as error:
             raise ConfigError(
                 f"PretrainedEncoder.model: {self.config.model}",
                 found=f"{str(error).partition(chr(10))[0]:.200}",
                 expected="a transformers model with its weights in model.safetensors",
             ) from error
-        return body.float()  # many are stored in half precision
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; a frozen model stays in evaluation mode."""
@@ -138,20 +167,29 @@ class PretrainedEncoder(Encoder):
         return list(EXAMPLE)
 
 
-def _of_folder(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field, name in (("architecture", "config.json"), ("tokenizer", "tokenizer.json")):
-        try:
-            found[field] = json.loads(read_regular(folder / name, MOST))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ValueError(f"{folder / name}: {error}") from None
-    return found
+def _architecture(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        content: dict[str, Any] = json.loads(read_regular(path, MOST))
+    except (OSError, ValueError, RecursionError) as error:
+        found = f"{path}: {error}"
+        raise ConfigError("PretrainedEncoder.model", found=found, expected="a transformers config.json") from None
+    return content
 
 
-def _of_hub(name: str) -> dict[str, Any]:
+def _tokenizer(folder: Path) -> dict[str, Any]:
+    return completed_tokenizer(str(folder / "tokenizer.json"), "PretrainedEncoder.model")
+
+
+READERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {"architecture": _architecture, "tokenizer": _tokenizer}
+"""How each field that a configuration leaves open is read from a model's folder."""
+
+
+def _from_hub(name: str) -> dict[str, Any]:
     try:
         architecture = AutoConfig.from_pretrained(name).to_dict()
         tokenizer = AutoTokenizer.from_pretrained(name).backend_tokenizer.to_str()
     except (OSError, ValueError, AttributeError) as error:
-        raise ValueError(f"{name}: {str(error).partition(chr(10))[0]}") from None
+        found = f"{name}: {str(error).partition(chr(10))[0]}"
+        raise ConfigError("PretrainedEncoder.model", found=found, expected="a transformers model on the hub") from None
     return {"architecture": architecture, "tokenizer": json.loads(tokenizer)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
 from pydantic import Field as ConfigField
@@ -12,7 +12,14 @@ from torch import nn
 
 from itnet_core import ComponentConfig, Encoder, Field
 from itnet_text.texts import EXAMPLE, Text, check_texts, padded, text_field
-from itnet_text.tokenizer import TokenizerContent, load, size, tokenize
+from itnet_text.tokenizer import (
+    TokenizerOption,
+    completed_tokenizer,
+    load,
+    size,
+    tokenize,
+    tokenizer_content,
+)
 
 
 class TokenEncoder(Encoder):
@@ -26,22 +33,21 @@ class TokenEncoder(Encoder):
     axes = "t"
 
     class Config(ComponentConfig):
-        """Configuration.
+        tokenizer: TokenizerOption | None = None
+        """The content of a Hugging Face tokenizer.json, or the path of one, which is read at once; bytes of UTF-8
+        without."""
 
-        Attributes:
-            tokenizer: the content of a Hugging Face tokenizer.json, or the path of one, which is read at once; bytes of
-                UTF-8 without.
-            max_length: tokens of a text at most; what is beyond is left out.
-            tokens_per_unit: how many tokens lie in one unit of the kernels' space-time.
-            window: tokens that the first convolution sees at once; 1 for none. An odd number.
-            token_dropout: probability that a token's vector is left out in training.
-        """
-
-        tokenizer: TokenizerContent | None = None
         max_length: PositiveInt = 512
+        """Tokens of a text at most; what is beyond is left out."""
+
         tokens_per_unit: PositiveFloat = 8.0
+        """How many tokens lie in one unit of the kernels' space-time."""
+
         window: PositiveInt = 1
+        """Tokens that the first convolution sees at once; 1 for none. An odd number."""
+
         token_dropout: Annotated[float, ConfigField(ge=0, lt=1)] = 0.0
+        """Probability that a token's vector is left out in training."""
 
         @field_validator("window")
         @classmethod
@@ -50,10 +56,18 @@ class TokenEncoder(Encoder):
                 raise ValueError("an odd number, so that a token is in the middle")
             return window
 
+        def completed(self) -> Self:
+            """Read the tokenizer if it is a path."""
+            if not isinstance(self.tokenizer, str):
+                return self
+            return self.model_copy(update={"tokenizer": completed_tokenizer(self.tokenizer, "TokenEncoder.tokenizer")})
+
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
-        self.tokenizer = None if self.config.tokenizer is None else load(self.config.tokenizer, self.config.max_length)
-        self.embedding = nn.Embedding(size(self.config.tokenizer), dim)
+        option = self.config.tokenizer
+        content = None if option is None else tokenizer_content(option, "TokenEncoder.tokenizer")
+        self.tokenizer = None if content is None else load(content, self.config.max_length)
+        self.embedding = nn.Embedding(size(content), dim)
         # From PyTorch's N(0, 1), the vectors of rare tokens stay noise to the end: see docs/recipes.md.
         nn.init.normal_(self.embedding.weight, std=0.02)
         self.second = nn.Parameter(torch.zeros(dim))

@@ -29,17 +29,14 @@ class Glue(LabelledTask):
     """
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            root: the folder of the task's data, or the one that holds it: the hub's Parquet files or the original ones.
-            download: whether the data may come from the hub where the folder is not there.
-            hub: the data set's name there; the task is one of its configurations.
-        """
-
         root: str = "glue"
+        """The folder of the task's data, or the one that holds it: the hub's Parquet files or the original ones."""
+
         download: bool = False
+        """Whether the data may come from the hub where the folder is not there."""
+
         hub: str = HUB
+        """The data set's name there; the task is one of its configurations."""
 
     modality = "text"
     files: ClassVar[Files]

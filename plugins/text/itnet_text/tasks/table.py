@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pydantic import model_validator
 
 from itnet_core import DataError
-from itnet_core.plugin.config import restoring
 from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, held_out
 from itnet_text.data.reading import text_loader
 from itnet_text.data.rows import Columns, Row, labelled, read_table, texts_of
@@ -23,27 +22,29 @@ class Table(LabelledTask):
     """Base of tasks on rows of .csv, .tsv, .txt (tabs) or .jsonl files, each with a text, or two, and a label."""
 
     class Config(HeldOut, LabelledTask.Config):
-        """Configuration.
-
-        Attributes:
-            train: the file with the samples for training.
-            validation_file: that for validation; a part of `train` where there is none.
-            test: that of the test split; one of the folds of `train` where there is none.
-            text: the column of the text, by its name, or by its number from 0 in a file without a header.
-            second_text: that of the text that goes with it, for pairs.
-            label: the column of the label.
-            header: whether the first line names the columns.
-            encoding: of the files.
-        """
-
         train: str
+        """The file with the samples for training."""
+
         validation_file: str | None = None
+        """That for validation; a part of `train` where there is none."""
+
         test: str | None = None
+        """That of the test split; one of the folds of `train` where there is none."""
+
         text: str | int = "text"
+        """The column of the text, by its name, or by its number from 0 in a file without a header."""
+
         second_text: str | int | None = None
+        """That of the text that goes with it, for pairs."""
+
         label: str | int = "label"
+        """The column of the label."""
+
         header: bool = True
+        """Whether the first line names the columns."""
+
         encoding: str = "utf-8"
+        """Of the files."""
 
     modality = "text"
 
@@ -91,7 +92,7 @@ class Table(LabelledTask):
         return labelled(rows, torch.tensor(labels), path)
 
 
-def columns_of(path: str, config: Any) -> list[tuple[str, Columns]]:
+def columns_of(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
     """Return place and columns of each row of a file.
 
     Raises:
@@ -115,36 +116,27 @@ class TextTable(Table, Classification):
     """Classes of texts: the label column's own, or on which side of a threshold its number lies."""
 
     class Config(Table.Config, Classification.Config):
-        """Configuration.
-
-        Attributes:
-            threshold: makes two classes of a numeric column: up to the threshold, and above.
-            classes: the classes' names; the label column's values, sorted, where nothing is said, or `low` and `high`
-                with a threshold. So a checkpoint keeps the names and predicts where the data are not.
-        """
-
         threshold: float | None = None
-        classes: tuple[str, ...] | None = None
+        """Makes two classes of a numeric column: up to the threshold, and above."""
 
-        @model_validator(mode="before")
-        @classmethod
-        def _look_for_classes(cls, data: Any) -> Any:
-            if not isinstance(data, Mapping) or data.get("classes") is not None:
-                return data
-            if data.get("threshold") is not None:
-                return {**data, "classes": ("low", "high")}
-            if restoring.get():
-                return data
-            try:
-                return {**data, "classes": _values(cls.model_construct(**data))}
-            except (DataError, AttributeError, TypeError):  # a configuration may be written before the data are there
-                return data
+        classes: tuple[str, ...] | None = None
+        """The classes' names; the label column's values, sorted, where nothing is said, or `low` and `high` with a
+        threshold. So a checkpoint keeps the names and predicts where the data are not."""
 
         @model_validator(mode="after")
-        def _two_sides(self) -> Any:
-            if self.threshold is not None and len(self.classes or ()) != 2:
+        def _check_threshold(self) -> Self:
+            if self.threshold is not None and self.classes is not None and len(self.classes) != 2:
                 raise ValueError("a threshold makes two classes")
             return self
+
+        def completed(self) -> Self:
+            """Fill in `classes` from the training file, if it exists already."""
+            if self.classes is not None:
+                return self
+            try:
+                return self.model_copy(update={"classes": _classes(self)})
+            except DataError:  # a configuration may be written before the data exist
+                return self
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -153,7 +145,7 @@ class TextTable(Table, Classification):
         Raises:
             DataError: the configuration does not say them, and the file that does is not there.
         """
-        return self.config.classes or _values(self.config)
+        return self.config.classes or _classes(self.config)
 
     def label_of(self, value: Any) -> int | None:
         """Return the number of a class."""
@@ -171,15 +163,11 @@ class TextTableRegression(Table, Regression):
     """Numbers of texts."""
 
     class Config(Table.Config, Regression.Config):
-        """Configuration.
-
-        Attributes:
-            centre: a typical number: what the model gives before it has learned anything.
-            scale: how far numbers lie from it; the loss is in these units.
-        """
-
         centre: float = 0.0
+        """A typical number: what the model gives before it has learned anything."""
+
         scale: float = 1.0
+        """How far numbers lie from it; the loss is in these units."""
 
     @property
     def centre(self) -> float:  # type: ignore[override]
@@ -197,8 +185,10 @@ class TextTableRegression(Table, Regression):
         return None if number is None or abs(number) > torch.finfo(torch.float32).max else number
 
 
-def _values(config: Any) -> tuple[str, ...]:
-    """Return the label column's values in the file for training, sorted."""
+def _classes(config: TextTable.Config) -> tuple[str, ...]:
+    """List the sorted values of the label column in the training file, or the two sides of the threshold."""
+    if config.threshold is not None:
+        return ("low", "high")
     values = (columns.get(str(config.label)) for _, columns in columns_of(config.train, config))
     return tuple(sorted({str(value) for value in values if value is not None and str(value).strip()}))
 

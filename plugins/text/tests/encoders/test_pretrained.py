@@ -45,8 +45,14 @@ def config(vocabulary: int, width: int = 16) -> BertConfig:
     )
 
 
+def loaded(folder: Path, **options: Any) -> PretrainedEncoder:
+    encoder = PretrainedEncoder(8, model=str(folder), **options)
+    encoder.load_pretrained()
+    return encoder
+
+
 def test_the_field_is_the_models_last_layer_through_the_projection(folder: Path) -> None:
-    encoder = PretrainedEncoder(8, model=str(folder))
+    encoder = loaded(folder)
     model = BertModel.from_pretrained(folder).eval()
     field = encoder(TEXTS)
     tokens = tokenize(encoder.tokenizer, [("what a dull film",), ("dull",), TEXTS[2]], 32)
@@ -57,7 +63,7 @@ def test_the_field_is_the_models_last_layer_through_the_projection(folder: Path)
 
 
 def test_input_embeddings_are_the_tokens_vectors_alone(folder: Path) -> None:
-    encoder = PretrainedEncoder(8, model=str(folder), embeddings="input")
+    encoder = loaded(folder, embeddings="input")
     [tokens] = tokenize(encoder.tokenizer, [("what a dull film",)], 32)
     vectors = BertModel.from_pretrained(folder).get_input_embeddings()(torch.tensor(tokens.ids))
     torch.testing.assert_close(encoder(TEXTS[:1]).values[0], encoder.projection(vectors))
@@ -112,6 +118,23 @@ def test_a_checkpoint_needs_no_folder(folder: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(load_model(tmp_path / "checkpoint")(TEXTS), expected)
 
 
+def test_weights_are_random_until_they_are_loaded(folder: Path) -> None:
+    encoder, expected = PretrainedEncoder(8, model=str(folder)), BertModel.from_pretrained(folder).state_dict()
+    name = "embeddings.word_embeddings.weight"
+    assert not torch.equal(encoder.body.state_dict()[name], expected[name])
+    encoder.load_pretrained()
+    for key, tensor in encoder.body.state_dict().items():
+        assert torch.equal(tensor, expected[key]), key
+
+
+@pytest.mark.parametrize("missing", ["architecture", "tokenizer"])
+def test_a_config_that_is_not_complete_is_refused(folder: Path, missing: str) -> None:
+    config = PretrainedEncoder(8, model=str(folder)).config
+    assert config.completed() is config
+    with pytest.raises(ConfigError, match=r"PretrainedEncoder.config: .*Call config.completed\(\)"):
+        PretrainedEncoder(8, config.model_copy(update={missing: None}))
+
+
 def test_a_model_in_half_precision_is_computed_with_in_full(folder: Path) -> None:
     BertModel.from_pretrained(folder).half().save_pretrained(folder)
     encoder = PretrainedEncoder(8, model=str(folder))
@@ -156,13 +179,13 @@ def other_size(folder: Path) -> None:
         (lambda f: (f / "config.json").write_text('{"model_type": "nonesuch"}'), r"bert: found .*nonesuch"),
         (lambda f: (f / "tokenizer.json").unlink(), r"bert/tokenizer.json: .*No such file"),
         (lambda f: (f / "tokenizer.json").write_text('{"a": 1}'), r"not the content of a tokenizer.json"),
-        (shutil.rmtree, r"bert is no folder with config.json and tokenizer.json; .* download: true"),
+        (shutil.rmtree, r"bert, which is no folder; .* download: true"),
     ],
 )
 def test_a_folder_that_is_no_whole_model_is_refused(spoil: Callable[[Path], Any], message: str, folder: Path) -> None:
     spoil(folder)
     with pytest.raises(ConfigError, match=f"PretrainedEncoder.*{message}"):
-        PretrainedEncoder(8, model=str(folder))
+        loaded(folder)
 
 
 def test_the_hub_is_asked_only_where_download_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,13 +197,13 @@ def test_the_hub_is_asked_only_where_download_says_so(folder: Path, monkeypatch:
 
     found = PretrainedEncoder(8, model=str(folder)).config
     monkeypatch.setattr(
-        "itnet_text.encoders.pretrained._of_hub", lambda name: found.model_dump(include={"architecture"})
+        "itnet_text.encoders.pretrained._from_hub", lambda name: found.model_dump(include={"architecture"})
     )
     monkeypatch.setattr(AutoModel, "from_pretrained", hub)
     options = {"model": "some/bert", "tokenizer": found.tokenizer}
-    PretrainedEncoder(8, **options, download=True)
+    PretrainedEncoder(8, **options, download=True).load_pretrained()
     assert asked == [("some/bert", True)]
-    with pytest.raises(ConfigError, match="some/bert is no folder .* download: true"):
+    with pytest.raises(ConfigError, match="some/bert, which is no folder; .* download: true"):
         PretrainedEncoder(8, **options)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, ShapeError
-from itnet_registry import CheckpointError, create_model, load_model, save_model
+from itnet_registry import create_model, load_model, save_model
 from itnet_text.encoders.token import TokenEncoder
 
 
@@ -101,6 +101,13 @@ def test_a_path_becomes_the_tokenizers_content(tokenizer: dict[str, Any], write:
     torch.testing.assert_close(again(["a fine film"]).values, encoder(["a fine film"]).values)
 
 
+def test_a_config_with_a_path_is_refused(tokenizer: dict[str, Any], write: Callable[..., Path]) -> None:
+    config = TokenEncoder.Config(tokenizer=str(write("tokenizer.json", json.dumps(tokenizer))))
+    with pytest.raises(ConfigError, match=r"TokenEncoder.tokenizer: .*Call config.completed\(\)"):
+        TokenEncoder(8, config)
+    assert TokenEncoder(8, config.completed()).config.tokenizer == tokenizer
+
+
 def test_a_checkpoint_needs_no_tokenizer_file(tokenizer: dict[str, Any], write: Callable[..., Path]) -> None:
     path = write("tokenizer.json", json.dumps(tokenizer))
     encoder = {"name": "token", "tokenizer": str(path), "window": 3}
@@ -117,8 +124,8 @@ def test_a_checkpoint_needs_no_tokenizer_file(tokenizer: dict[str, Any], write: 
         (None, r"tokenizer.json: No such file"),
         ("{", r"tokenizer.json: no valid JSON"),
         (b"\xff\xfe", r"tokenizer.json: no valid JSON"),
-        ('{"a": 1}', r"tokenizer.json'; .* not the content of a tokenizer.json"),
-        ("[1]", r"tokenizer.json'; .* not the content of a tokenizer.json"),
+        ('{"a": 1}', r"tokenizer.json: not the content of a tokenizer.json"),
+        ("[1]", r"tokenizer.json: not the content of a tokenizer.json"),
     ],
 )
 def test_a_file_that_is_no_tokenizer_is_named(content: Any, message: str, write: Callable[..., Path]) -> None:
@@ -158,5 +165,5 @@ def test_a_checkpoint_cannot_have_a_file_read(tokenizer: dict[str, Any], write: 
     content = json.loads(manifest.read_text())
     content["config"]["encoders"]["text"]["tokenizer"] = str(path)
     manifest.write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=r"itnet-text/token\.tokenizer: found .*other\.json'"):
+    with pytest.raises(ConfigError, match=r"encoders\.text: TokenEncoder\.tokenizer: found .*other\.json'"):
         load_model(path.parent / "c")

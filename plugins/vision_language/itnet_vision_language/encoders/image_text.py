@@ -20,14 +20,9 @@ class ImageTextEncoder(JointEncoder):
     parts = 2
 
     class Config(JointEncoder.Config):
-        """Configuration.
-
-        Attributes:
-            union: whether the two fields are united (B samples), or stacked along the batch (2B samples). The measure
-                is the union's.
-        """
-
         union: bool = True
+        """Whether the two fields are united (B samples), or stacked along the batch (2B samples). The measure is the
+        union's."""
 
     def forward(self, inputs: ImageText) -> Field:
         """Return the field of the images and the texts, of B samples, or of 2B without the union.

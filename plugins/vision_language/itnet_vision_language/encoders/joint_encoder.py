@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, ComponentRef, Encoder, Field, RefersTo, UnionMeasure
-from itnet_registry import create
+from itnet_core.plugin.config import parse
+from itnet_registry import component
 
 
 class JointEncoder(Encoder):
@@ -22,26 +23,27 @@ class JointEncoder(Encoder):
     """
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            image: the encoder of images, with its options.
-            text: the encoder of texts, with its options.
-            measure: of the union: `balanced` gives each part the same mass, however many points it has; `mean` and
-                `counting` give each point the same; `given` keeps the parts' own weights.
-        """
-
         image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="itnet-image/patch")
+        """The encoder of images, with its options."""
+
         text: Annotated[ComponentRef, RefersTo("encoder", "text")] = ComponentRef(name="itnet-text/token")
+        """The encoder of texts, with its options."""
+
         measure: UnionMeasure = "balanced"
+        """Of the union: `balanced` gives each part the same mass, however many points it has; `mean` and `counting`
+        give each point the same; `given` keeps the parts' own weights."""
+
+        def completed(self) -> Self:
+            """Complete the configurations of both encoders."""
+            return self.model_copy(update={"image": _completed(self.image), "text": _completed(self.text)})
 
     parts: ClassVar[int]
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         image, text = self.config.image, self.config.text
-        self.image: Encoder = create("encoder", image.name, dim=dim, **image.options)
-        self.text: Encoder = create("encoder", text.name, dim=dim, **text.options)
+        self.image = _build(dim, image, f"{type(self).__name__}.image")
+        self.text = _build(dim, text, f"{type(self).__name__}.text")
         self.part_embedding = nn.Parameter(0.02 * torch.randn(self.parts, dim))
 
     def part(self, number: int, field: Field) -> Field:
@@ -51,3 +53,16 @@ class JointEncoder(Encoder):
             return values + self.part_embedding[number].to(values.dtype)
 
         return field.map(add)
+
+
+def _completed(reference: ComponentRef) -> ComponentRef:
+    """Complete the options of the encoder that a reference names, and write its name in full."""
+    encoder = component("encoder", reference.name)
+    config: ComponentConfig = parse(encoder.load().Config, reference.options, encoder.id).completed()
+    return ComponentRef(name=encoder.id, **config.model_dump(mode="json"))
+
+
+def _build(dim: int, reference: ComponentRef, place: str) -> Encoder:
+    """Build the encoder that a reference names, with its options as they are."""
+    cls: type[Encoder] = component("encoder", reference.name).load()
+    return cls(dim, parse(cls.Config, reference.options, place))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any, Self
 
 import open_clip
 import torch
-from pydantic import Field as ConfigField
-from pydantic import PositiveFloat, ValidationInfo, field_validator
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import AXES, ComponentConfig, DataError, Encoder, Field, ShapeError, UnionMeasure, union
-from itnet_core.plugin.config import restoring
+from itnet_core import AXES, ComponentConfig, ConfigError, DataError, Encoder, Field, ShapeError, UnionMeasure, union
 from itnet_vision_language.encoders.open_clip_models import build, last_tokens, load_weights, tokenizer_of, unknown
 from itnet_vision_language.encoders.stacked import stacked
 from itnet_vision_language.inputs import ImageText, check_inputs
@@ -35,61 +33,88 @@ class OpenCLIPEncoder(Encoder):
     axes = "txy"
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            architecture: the model's name in open_clip.
-            definition: open_clip's own configuration of the model; that of the architecture's name where nothing is
-                said. So a checkpoint keeps it, and models that open_clip does not know can be written out.
-            weights: a safetensors file; or, with `download`, the name of published weights (`laion2b_s34b_b79k`).
-            download: whether the hub may be asked, for published weights and for what some text towers need of it.
-            frozen: whether the towers stay as they are, in evaluation mode; the projections are always trained.
-            mean: of the channels by which the given images are normalised; tasks say it.
-            std: the standard deviations by which they are.
-            weights_mean: what the towers' weights expect instead: CLIP's by default, 0.5 for SigLIP.
-            weights_std: the standard deviations that they expect.
-            tokens_per_unit: how many tokens of a text lie in one unit of the kernels' space-time.
-            union: whether the two fields are united (B samples), or stacked along the batch (2B samples).
-            measure: of the union.
-        """
-
         architecture: str = "ViT-B-32"
-        definition: Annotated[dict[str, Any] | None, ConfigField(validate_default=True)] = None
-        weights: str | None = None
-        download: bool = False
-        frozen: bool = True
-        mean: Channels = (0.485, 0.456, 0.406)
-        std: Channels = (0.229, 0.224, 0.225)
-        weights_mean: Channels = open_clip.OPENAI_DATASET_MEAN
-        weights_std: Channels = open_clip.OPENAI_DATASET_STD
-        tokens_per_unit: PositiveFloat = 8.0
-        union: bool = True
-        measure: UnionMeasure = "balanced"
+        """The model's name in open_clip."""
 
-        @field_validator("definition")
-        @classmethod
-        def _of_the_name(cls, said: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
-            name = info.data.get("architecture")
-            # `get_model_config` would fetch hf-hub:… and open local-dir:….
-            known = said is None and name in open_clip.list_models()
-            return open_clip.get_model_config(name) if known else said
+        definition: dict[str, Any] | None = None
+        """Open_clip's own configuration of the model; that of the architecture's name where nothing is said. So a
+        checkpoint keeps it, and models that open_clip does not know can be written out."""
+
+        weights: str | None = None
+        """A safetensors file; or, with `download`, the name of published weights (`laion2b_s34b_b79k`)."""
+
+        download: bool = False
+        """Whether the hub may be asked, for published weights and for what some text towers need of it."""
+
+        frozen: bool = True
+        """Whether the towers stay as they are, in evaluation mode; the projections are always trained."""
+
+        mean: Channels = (0.485, 0.456, 0.406)
+        """Of the channels by which the given images are normalised; tasks say it."""
+
+        std: Channels = (0.229, 0.224, 0.225)
+        """The standard deviations by which they are."""
+
+        weights_mean: Channels = open_clip.OPENAI_DATASET_MEAN
+        """What the towers' weights expect instead: CLIP's by default, 0.5 for SigLIP."""
+
+        weights_std: Channels = open_clip.OPENAI_DATASET_STD
+        """The standard deviations that they expect."""
+
+        tokens_per_unit: PositiveFloat = 8.0
+        """How many tokens of a text lie in one unit of the kernels' space-time."""
+
+        union: bool = True
+        """Whether the two fields are united (B samples), or stacked along the batch (2B samples)."""
+
+        measure: UnionMeasure = "balanced"
+        """Of the union."""
+
+        def completed(self) -> Self:
+            """Fill in `definition` from the architecture's name.
+
+            Raises:
+                ConfigError: open_clip has no architecture of this name.
+            """
+            if self.definition is not None:
+                return self
+            if self.architecture not in open_clip.list_models():  # `get_model_config` would fetch hf-hub:… names
+                raise unknown(self.architecture)
+            return self.model_copy(update={"definition": open_clip.get_model_config(self.architecture)})
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         c = self.config
         if c.definition is None:
-            raise unknown(c.architecture)
+            raise ConfigError(
+                "OpenCLIPEncoder.definition",
+                found="nothing",
+                expected="a complete configuration",
+                hint="Call config.completed() to fill it in from the architecture's name.",
+            )
         self.model: nn.Module = build(c.definition, download=c.download)
         self.tokenizer = tokenizer_of(c.definition)
         self._missing: DataError | None = None
-        if c.weights is not None and not restoring.get():
-            self._missing = load_weights(self.model, c.architecture, c.weights, download=c.download)
         if c.frozen:
             self.model.requires_grad_(False).eval()
         grid, tokens = self._probe()
         self.project_image = nn.Linear(grid.shape[-1], dim)
         self.project_text = nn.Linear(tokens.shape[-1], dim)
         self.register_load_state_dict_post_hook(_found)  # type: ignore[no-untyped-call]
+
+    def load_pretrained(self) -> None:
+        """Load the towers' weights, if the configuration names any.
+
+        A missing file or a failed download is not raised here but by `forward`, because a checkpoint's weights may
+        follow.
+
+        Raises:
+            ConfigError: `weights` is no safetensors file, nor, with `download`, the name of published weights.
+            DataError: the file is damaged, or contains the weights of another model.
+        """
+        c = self.config
+        if c.weights is not None:
+            self._missing = load_weights(self.model, c.architecture, c.weights, download=c.download)
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -25,15 +25,11 @@ class ContrastiveHead(Head):
     """
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            outputs: channels of an embedding.
-            temperature: the initial τ.
-        """
-
         outputs: PositiveInt = 256
+        """Channels of an embedding."""
+
         temperature: PositiveFloat = 0.07
+        """The initial τ."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

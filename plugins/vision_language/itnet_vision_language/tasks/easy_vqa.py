@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Self
 
 import torch
-from pydantic import Field as ConfigField
-from pydantic import PositiveInt, ValidationInfo, field_validator
+from pydantic import PositiveInt
 
 from itnet_core import DataError
-from itnet_core.plugin.config import restoring
 from itnet_tasks import Classification, Labelled
 from itnet_vision_language.data.json_files import read_json, read_text
 from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source, checked_text
@@ -28,25 +26,19 @@ class EasyVQA(ImageTextTask, Classification):
     """
 
     class Config(ImageTextTask.Config, Classification.Config):
-        """Configuration.
-
-        Attributes:
-            answers: the answers, in the order of their numbers. Those of `answers.txt`, sorted, where nothing is said;
-                so a checkpoint keeps them and predicts where the data are not.
-        """
-
         image_size: PositiveInt = 64
-        answers: Annotated[tuple[str, ...] | None, ConfigField(validate_default=True)] = None
+        answers: tuple[str, ...] | None = None
+        """The answers, in the order of their numbers. Those of `answers.txt`, sorted, where nothing is said; so a
+        checkpoint keeps them and predicts where the data are not."""
 
-        @field_validator("answers")
-        @classmethod
-        def _look_for_answers(cls, said: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-            if restoring.get() or said is not None or "root" not in info.data:
-                return said
+        def completed(self) -> Self:
+            """Fill in `answers` from `answers.txt`, if it exists already."""
+            if self.answers is not None:
+                return self
             try:
-                return _answers(Path(info.data["root"]).expanduser())
-            except DataError:  # a configuration may be written before the data are there
-                return None
+                return self.model_copy(update={"answers": _answers(Path(self.root).expanduser())})
+            except DataError:  # a configuration may be written before the data exist
+                return self
 
     normalization = ([0.904, 0.905, 0.896], [0.194, 0.187, 0.206])
 

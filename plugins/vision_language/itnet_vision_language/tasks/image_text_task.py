@@ -48,15 +48,11 @@ class ImageTextTask(LabelledTask):
     """
 
     class Config(LabelledTask.Config):
-        """Configuration.
-
-        Attributes:
-            root: the folder that holds the data.
-            image_size: side of the square images that encoders get, in pixels.
-        """
-
         root: str
+        """The folder that holds the data."""
+
         image_size: PositiveInt = 224
+        """Side of the square images that encoders get, in pixels."""
 
     modality = "image-text"
     images: int = 1

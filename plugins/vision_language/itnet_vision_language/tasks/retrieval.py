@@ -28,17 +28,14 @@ class ImageTextRetrieval(ImageTextTask):
     """
 
     class Config(ImageTextTask.Config, HeldOut):
-        """Configuration.
-
-        Attributes:
-            captions: the file of captions, in `root`.
-            images: the folder that the images' names are in; `root` where nothing is said.
-            outputs: channels of an embedding.
-        """
-
         captions: str = "dataset_flickr30k.json"
+        """The file of captions, in `root`."""
+
         images: str | None = None
+        """The folder that the images' names are in; `root` where nothing is said."""
+
         outputs: PositiveInt = 256
+        """Channels of an embedding."""
 
     monitor = "mean_recall"
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
-from pydantic import Field as ConfigField
-from pydantic import PositiveInt, ValidationInfo, field_validator
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric as TorchMetric
 from typing_extensions import TypedDict
 
 from itnet_core import DataError, Metric
-from itnet_core.plugin.config import restoring
 from itnet_tasks import Labelled
 from itnet_vision_language.data.json_files import read_json
 from itnet_vision_language.metrics.vqa_accuracy import accuracy, normalise
@@ -93,29 +91,26 @@ class VQAv2(ImageTextTask):
     """
 
     class Config(ImageTextTask.Config):
-        """Configuration.
-
-        Attributes:
-            images: the folder that holds `train2014` and `val2014`; `root` where nothing is said.
-            answers: how many answers there are to choose from.
-            vocabulary: the answers, in the order of their numbers. Where nothing is said, those that are most often the
-                most common answer to a training question, after normalisation; so a checkpoint keeps them and predicts
-                where the data are not.
-        """
-
         images: str | None = None
-        answers: PositiveInt = 3129
-        vocabulary: Annotated[tuple[str, ...] | None, ConfigField(validate_default=True)] = None
+        """The folder that holds `train2014` and `val2014`; `root` where nothing is said."""
 
-        @field_validator("vocabulary")
-        @classmethod
-        def _look_for_vocabulary(cls, said: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-            if restoring.get() or said is not None or not {"root", "answers"} <= set(info.data):
-                return said
+        answers: PositiveInt = 3129
+        """How many answers there are to choose from."""
+
+        vocabulary: tuple[str, ...] | None = None
+        """The answers, in the order of their numbers. Where nothing is said, those that are most often the most common
+        answer to a training question, after normalisation; so a checkpoint keeps them and predicts where the data are
+        not."""
+
+        def completed(self) -> Self:
+            """Fill in `vocabulary` from the training annotations, if they exist already."""
+            if self.vocabulary is not None:
+                return self
             try:
-                return _vocabulary(Path(info.data["root"]).expanduser(), info.data["answers"])
-            except DataError:  # a configuration may be written before the data are there
-                return None
+                vocabulary = _vocabulary(Path(self.root).expanduser(), self.answers)
+            except DataError:  # a configuration may be written before the data exist
+                return self
+            return self.model_copy(update={"vocabulary": vocabulary})
 
     monitor = "accuracy"
 

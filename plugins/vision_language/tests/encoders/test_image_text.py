@@ -11,6 +11,7 @@ import torch
 
 from itnet_core import ConfigError, ShapeError, union
 from itnet_registry import UnknownNameError, create_model, load_model, save_model
+from itnet_text.tokenizer import train_tokenizer
 from itnet_vision_language.encoders.image_pair_text import ImagePairTextEncoder
 from itnet_vision_language.encoders.image_text import ImageTextEncoder
 from itnet_vision_language.inputs import ImageText
@@ -158,3 +159,20 @@ def test_a_checkpoint_that_hides_a_part_cannot_have_a_file_read_for_it(tmp_path:
     (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match=r"tokenizer: found .*tokenizer\.json'"):
         load_model(tmp_path / "c")
+
+
+def test_completing_a_config_completes_both_encoders(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(train_tokenizer(["is it red?"] * 4, 260).to_str())
+    config = ImageTextEncoder.Config(image="patch", text={"name": "token", "tokenizer": str(tmp_path)})
+    complete = config.completed()
+    assert complete.image.name == "itnet-image/patch"
+    assert complete.image.options["patch_size"] == 16
+    assert complete.text.options["tokenizer"]["model"]["type"] == "BPE"
+    assert complete.completed() == complete == ImageTextEncoder(8, complete).config
+
+
+def test_building_completes_no_config(tmp_path: Path) -> None:
+    """Not even that of an encoder inside: a checkpoint may name any file."""
+    config = ImageTextEncoder.Config(image="patch", text={"name": "token", "tokenizer": str(tmp_path)})
+    with pytest.raises(ConfigError, match=r"TokenEncoder.tokenizer: .*Call config.completed\(\)"):
+        ImageTextEncoder(8, config)

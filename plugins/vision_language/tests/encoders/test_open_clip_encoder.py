@@ -30,6 +30,18 @@ def make(tiny_clip: dict[str, Any]) -> Make:
 
 
 @pytest.fixture
+def load(make: Make) -> Make:
+    """Return how to build the encoder and load the weights that it names."""
+
+    def build(**options: Any) -> OpenCLIPEncoder:
+        encoder = make(**options)
+        encoder.load_pretrained()
+        return encoder
+
+    return build
+
+
+@pytest.fixture
 def weights(make: Make, tmp_path: Path) -> Path:
     """Write weights of the tiny model."""
     path = tmp_path / "tiny.safetensors"
@@ -111,8 +123,8 @@ def test_frozen_towers_stay_as_they_are(make: Make, inputs: Any, frozen: bool) -
     assert trained == {"project_image", "project_text"} | (set() if frozen else {"model"})
 
 
-def test_weights_from_a_file(make: Make, weights: Path, inputs: Any) -> None:
-    first, second = make(weights=str(weights)), make(weights=str(weights))
+def test_weights_from_a_file(make: Make, load: Make, weights: Path) -> None:
+    first, second = load(weights=str(weights)), load(weights=str(weights))
     for name, tensor in first.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
     name = "token_embedding.weight"
@@ -133,41 +145,41 @@ def test_a_checkpoint_needs_no_other_file(tiny_clip: Any, weights: Path, tmp_pat
     assert torch.equal(loaded(given), model(given))
 
 
-def test_a_file_that_is_missing_is_named(make: Make, inputs: Any, tmp_path: Path) -> None:
-    encoder = make(weights=str(tmp_path / "none.safetensors"))
+def test_a_file_that_is_missing_is_named(load: Make, inputs: Any, tmp_path: Path) -> None:
+    encoder = load(weights=str(tmp_path / "none.safetensors"))
     with pytest.raises(DataError, match="none.safetensors: found no such file; expected the weights of tiny"):
         encoder(inputs())
 
 
 @pytest.mark.parametrize("name", ["weights.pt", "weights.bin", "laion2b_s34b_b79k"])
-def test_weights_that_could_run_code_or_need_the_hub_are_refused(make: Make, tmp_path: Path, name: str) -> None:
+def test_weights_that_could_run_code_or_need_the_hub_are_refused(load: Make, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"anything")
     with pytest.raises(ConfigError, match=r"expected a file ending in .safetensors.*pickles.*download: true"):
-        make(weights=str(tmp_path / name))
+        load(weights=str(tmp_path / name))
 
 
-def test_damaged_and_foreign_weights_are_refused(make: Make, weights: Path) -> None:
+def test_damaged_and_foreign_weights_are_refused(load: Make, weights: Path) -> None:
     whole = weights.read_bytes()
     weights.write_bytes(whole[:1000])
     with pytest.raises(DataError, match="tiny.safetensors: found a damaged file"):
-        make(weights=str(weights))
+        load(weights=str(weights))
     save_file({"other": torch.zeros(2)}, weights)
     with pytest.raises(DataError, match="tiny.safetensors: found weights of another model"):
-        make(weights=str(weights))
+        load(weights=str(weights))
 
 
-def test_published_weights_that_do_not_exist_are_refused(make: Make) -> None:
+def test_published_weights_that_do_not_exist_are_refused(load: Make) -> None:
     with pytest.raises(ConfigError, match="found 'no_such'; expected a .safetensors file, or one of .*openai"):
-        make(architecture="ViT-B-32", weights="no_such", download=True)
+        load(architecture="ViT-B-32", weights="no_such", download=True)
 
 
 def test_published_weights_that_cannot_be_had_are_missed_at_use(
-    make: Make, inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Make, load: Make, inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A checkpoint's weights may be laid over them, so that it is not said before."""
+    """Not when they are loaded: a checkpoint's weights may follow."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    encoder = make(architecture="ViT-B-32", weights="laion2b_s34b_b79k", download=True)
+    encoder = load(architecture="ViT-B-32", weights="laion2b_s34b_b79k", download=True)
     with pytest.raises(DataError, match="laion2b_s34b_b79k: found a download that failed"):
         encoder(inputs())
     encoder.load_state_dict(make().state_dict())
@@ -176,7 +188,9 @@ def test_published_weights_that_cannot_be_had_are_missed_at_use(
 
 def test_a_name_brings_its_definition() -> None:
     config = OpenCLIPEncoder.Config(architecture="ViT-S-32-alt")
-    assert config.definition == open_clip.get_model_config("ViT-S-32-alt")
+    with pytest.raises(ConfigError, match=r"OpenCLIPEncoder.definition: .*Call config.completed\(\)"):
+        OpenCLIPEncoder(8, config)
+    assert config.completed().definition == open_clip.get_model_config("ViT-S-32-alt")
     with pytest.raises(ConfigError, match="found 'ViT-S-33'; expected one of .* models.*Did you mean"):
         OpenCLIPEncoder(8, architecture="ViT-S-33")
 
