@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, Literal, cast
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -44,7 +44,7 @@ class ContinuousConvolutionKernel(Kernel):
         heads: PositiveInt = 4
         network: Literal["mlp", "siren"] = "siren"
         hidden: PositiveInt = 32
-        layers: int = Option(default=2, ge=1, le=100)
+        layers: int = ConfigField(default=2, ge=1, le=100)
         omega: PositiveFloat = 10.0
         position_dim: PositiveInt = 4
         support: Support = Support()

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -54,7 +54,7 @@ class ConvolutionKernel(Kernel):
             causal: whether the last tap lies at x, not the middle one; for one axis.
         """
 
-        kernel_size: tuple[PositiveInt, ...] = Option(default=(3, 3), min_length=1, max_length=3)
+        kernel_size: tuple[PositiveInt, ...] = ConfigField(default=(3, 3), min_length=1, max_length=3)
         dilation: tuple[PositiveInt, ...] | None = None
         axes: str = "yx"
         spacing: PositiveFloat | None = None

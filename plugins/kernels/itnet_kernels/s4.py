@@ -6,7 +6,7 @@ from math import isqrt
 from typing import Any
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -41,7 +41,7 @@ class S4Kernel(ChannelwiseKernel):
             axis: of the positions, that is time.
         """
 
-        state: int = Option(default=64, ge=1, le=512)
+        state: int = ConfigField(default=64, ge=1, le=512)
         unit: PositiveFloat = 1.0
         step_min: PositiveFloat = 1e-3
         step_max: PositiveFloat = 0.1

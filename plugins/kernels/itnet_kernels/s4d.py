@@ -6,7 +6,7 @@ from math import pi
 from typing import Any
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
@@ -38,7 +38,7 @@ class S4DKernel(ChannelwiseKernel):
             axis: of the positions, that is time.
         """
 
-        state: int = Option(default=64, ge=2, multiple_of=2)
+        state: int = ConfigField(default=64, ge=2, multiple_of=2)
         unit: PositiveFloat = 1.0
         step_min: PositiveFloat = 1e-3
         step_max: PositiveFloat = 0.1

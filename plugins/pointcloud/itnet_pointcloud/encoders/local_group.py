@@ -8,8 +8,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Encoder, Field
-from itnet_pointcloud.neighbours import farthest_points, gather, nearest
+from itnet_core import ComponentConfig, Encoder, Field, farthest_points, gather_points, nearest_points
 from itnet_pointcloud.points import Points, check_points, cloud_field, example
 
 
@@ -52,12 +51,12 @@ class LocalGroupEncoder(Encoder):
         """
         points = check_points(inputs, self.config.features, "LocalGroupEncoder(inputs)")
         count = min(self.config.neighbours, points.weights.shape[1])
-        centres = gather(points.positions, farthest_points(points.positions, points.mask, self.config.centres))
-        neighbours, there = nearest(centres, points.positions, points.mask, count)
-        offsets = (gather(points.positions, neighbours) - centres.unsqueeze(2)) * self.log_scale.exp()
-        seen = torch.cat([offsets, gather(points.features, neighbours)], dim=-1)
+        centres = gather_points(points.positions, farthest_points(points.positions, points.mask, self.config.centres))
+        neighbours, valid = nearest_points(centres, points.positions, points.mask, count)
+        offsets = (gather_points(points.positions, neighbours) - centres.unsqueeze(2)) * self.log_scale.exp()
+        seen = torch.cat([offsets, gather_points(points.features, neighbours)], dim=-1)
         dtype = self.log_scale.dtype
-        groups = self.group(seen.to(dtype)).masked_fill(~there.unsqueeze(-1), -torch.inf).amax(2)
+        groups = self.group(seen.to(dtype)).masked_fill(~valid.unsqueeze(-1), -torch.inf).amax(2)
         values = self.lift(torch.cat([groups, centres.to(dtype)], dim=-1))
         return cloud_field(values, centres, self._weights(points, centres))
 
@@ -67,6 +66,6 @@ class LocalGroupEncoder(Encoder):
 
     def _weights(self, points: Points, centres: Tensor) -> Tensor:
         """Return the centres' weights; one that is there twice, as a small cloud has too few points, weighs once."""
-        owner, _ = nearest(points.positions, centres, torch.ones_like(centres[..., 0], dtype=torch.bool), 1)
+        owner, _ = nearest_points(points.positions, centres, torch.ones_like(centres[..., 0], dtype=torch.bool), 1)
         share = torch.zeros_like(centres[..., 0]).scatter_add(1, owner.squeeze(-1), points.weights)
         return share if self.config.weights == "share" else (share > 0).to(share.dtype)

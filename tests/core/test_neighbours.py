@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itnet_pointcloud import neighbours
-from itnet_pointcloud.neighbours import farthest_points, gather, nearest
+from itnet_core import farthest_points, gather_points, nearest_points
+from itnet_core.models import neighbours
 
 
 @settings(deadline=None, max_examples=40)
@@ -31,8 +31,8 @@ def test_farthest_points_cover_the_cloud(points: int, count: int, valid: int) ->
 def test_farthest_points_do_not_depend_on_the_order() -> None:
     positions, order = torch.randn(1, 50, 3), torch.randperm(50)
     mask = torch.ones(1, 50, dtype=torch.bool)
-    chosen = gather(positions, farthest_points(positions, mask, 10))
-    again = gather(positions[:, order], farthest_points(positions[:, order], mask, 10))
+    chosen = gather_points(positions, farthest_points(positions, mask, 10))
+    again = gather_points(positions[:, order], farthest_points(positions[:, order], mask, 10))
     torch.testing.assert_close(chosen, again)
 
 
@@ -41,7 +41,7 @@ def test_nearest_are_the_nearest_whatever_the_block(block: int, monkeypatch: pyt
     monkeypatch.setattr(neighbours, "BLOCK", block)
     query, key = torch.randn(2, 7, 3, dtype=torch.float64), torch.randn(2, 30, 3, dtype=torch.float64)
     mask = torch.rand(2, 30) < 0.7
-    indices, there = nearest(query, key, mask, 5)
+    indices, there = nearest_points(query, key, mask, 5)
     assert there.all()
     all_pairs = (query.unsqueeze(2) - key.unsqueeze(1)).norm(dim=-1).masked_fill(~mask.unsqueeze(1), torch.inf)
     assert torch.equal(indices, all_pairs.argsort(-1)[..., :5])
@@ -49,7 +49,7 @@ def test_nearest_are_the_nearest_whatever_the_block(block: int, monkeypatch: pyt
 
 def test_where_there_are_too_few_neighbours_it_is_said() -> None:
     mask = torch.tensor([[True, False, True, False]])
-    indices, there = nearest(torch.zeros(1, 1, 3), torch.randn(1, 4, 3), mask, 3)
+    indices, there = nearest_points(torch.zeros(1, 1, 3), torch.randn(1, 4, 3), mask, 3)
     assert there.tolist() == [[[True, True, False]]]
     assert set(indices[0, 0, :2].tolist()) == {0, 2}
 
@@ -57,5 +57,5 @@ def test_where_there_are_too_few_neighbours_it_is_said() -> None:
 def test_far_from_the_origin_near_points_are_still_told_apart() -> None:
     """In float32 the expanded square ‖a‖² − 2ab + ‖b‖² would not."""
     key = 1000 + 0.01 * torch.arange(60.0).view(1, 60, 1).expand(1, 60, 3)
-    indices, _ = nearest(key, key, torch.ones(1, 60, dtype=torch.bool), 1)
+    indices, _ = nearest_points(key, key, torch.ones(1, 60, dtype=torch.bool), 1)
     assert indices.flatten().tolist() == list(range(60))
