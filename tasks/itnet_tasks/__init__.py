@@ -1,4 +1,4 @@
-"""Shared bases of tasks: labelled data, splits, losses and metrics."""
+"""Bases that tasks of all modalities share: labelled data, splits, losses and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classification of a user's own files, in a folder for each class."""
+"""Classification of your own files, sorted into one folder per class."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from itnet_tasks.splits import HeldOut, held_out
 
 
 class FolderClassification(Classification):
-    """Base of tasks on files in `root/train/<class>/`, and, if there, `root/val/<class>/` and `root/test/<class>/`.
+    """Base of tasks on files in `root/train/<class>/` and, optionally, `root/val/<class>/` and `root/test/<class>/`.
 
-    Without a folder `train`, the classes' folders lie in `root` itself. Without a folder `test`, one of the folds of
-    the samples, dealt once and for all, is the test split. Links to folders are followed; what is hidden is left out.
+    Without a folder `train`, the class folders lie in `root` itself. Without a folder `test`, a fixed fold of the
+    samples is the test split. Links to folders are followed; hidden files and folders are ignored.
 
     Attributes:
-        suffixes: of the samples' files, in lower case: `.png`.
+        suffixes: lower-case suffixes of sample files, such as `.png`.
     """
 
     class Config(Classification.Config, HeldOut):
         root: str
-        """The folder."""
+        """Folder that contains the class folders, or `train`, `val` and `test`."""
 
         classes: tuple[str, ...] | None = None
-        """Names of the class folders, in the order of the classes' numbers. Those found, sorted, where nothing is said;
-        so a checkpoint keeps the names and predicts where the data are not."""
+        """Names of the class folders, in the order of the class numbers. By default the folders that exist, sorted. A
+        checkpoint stores the names, and so predicts without the data."""
 
         def completed(self) -> Self:
             """Fill in `classes` from the folders, if they exist already."""
@@ -45,27 +45,29 @@ class FolderClassification(Classification):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the class folders.
+        """Names of the class folders.
 
         Raises:
-            DataError: the configuration does not say them, and there is no folder to find them in.
+            DataError: the configuration does not list them, and there is no folder to read them from.
         """
         return self.config.classes or _classes(self.config.root)
 
     def training(self) -> Labelled:
-        """Return the training samples, less those held out for the test split if there is no folder `test`."""
+        """Return the training samples, without those held out for the test split if there is no folder `test`."""
         return self._train_and_test[0]
 
     def validation(self) -> Labelled | None:
-        """Return the samples below `val`, if there is such a folder."""
+        """Return the samples below `val`, if that folder exists."""
         return self._optional("val")
 
     def test(self) -> Labelled:
-        """Return the samples below `test`, or those held out."""
+        """Return the samples below `test`, or the samples held out."""
         return self._train_and_test[1]
 
     def groups(self, files: Sequence[Path]) -> Sequence[str] | None:
-        """Return for each training file the name of those that stay on one side of every split; none by default."""
+        """Return one name per training file; files of equal names stay on one side of every split. No groups by
+        default.
+        """
         return None
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Image files, opened with care."""
+"""Open image files."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from itnet_core import DataError
 from itnet_core.plugin.files import open_regular
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What is decoded. Pillow would hand others (EPS) to outside programs that run what stands in the file."""
+"""Formats that are decoded. Pillow would pass others (EPS) to external programs that execute the file's content."""
 
 MODES = {1: "L", 3: "RGB"}
 
 
 def open_image(path: Path, channels: int) -> Image.Image:
-    """Return a whole decoded image, upright (EXIF), as grey (1 channel) or RGB (3).
+    """Decode a whole image, upright (EXIF), as grey (1 channel) or RGB (3 channels).
 
-    The contents decide on the format, whatever the suffix. Transparency is laid over white; 16-bit grey is scaled to 8;
-    of several frames the first is taken.
+    The content decides the format, whatever the suffix. Transparent pixels are composed over white, 16-bit grey is
+    scaled to 8 bits, and the first of several frames is taken.
 
     Raises:
-        DataError: there is no such file, it is empty, truncated, of none of `FORMATS`, suspiciously large, or holds
-            numbers that are no levels of grey.
+        DataError: the file is missing, empty, truncated, in none of `FORMATS`, suspiciously large, or contains numbers
+            that
+            are no grey levels.
     """
     expected = f"a whole image, one of {', '.join(FORMATS)}"
     try:
@@ -56,7 +57,7 @@ def _as_mode(image: Image.Image, mode: str, path: Path) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
-    """Return 16-bit grey scaled to 8 bits; converting would clip it."""
+    """Scale 16-bit grey to 8 bits; converting would clip it."""
     whole = None if image.mode == "F" else image.convert("I")
     extrema = image.getextrema() if whole is None else whole.getextrema()
     if whole is None or not 0 <= extrema[0] <= extrema[1] < 2**16:  # type: ignore[operator]  # one band: two numbers

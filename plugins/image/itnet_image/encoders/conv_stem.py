@@ -1,4 +1,4 @@
-"""A convolutional stem: a few strided convolutions before the integral operators."""
+"""Encoder of strided convolutions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from itnet_core import ComponentConfig, Encoder, Field
 from itnet_image.encoders.image_field import check_images, image_field
 
 Stride = Annotated[int, ConfigField(ge=1, le=3)]
-"""At most the kernel's side, so that no pixel is left out."""
+"""At most the kernel's side, so that no pixel is skipped."""
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "group": lambda width: nn.GroupNorm(1, width),
@@ -27,10 +27,13 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 class ConvStemEncoder(Encoder):
     """3 × 3 convolutions, most of stride 2, each doubling the channels up to the trunk's width; then a linear map.
 
-    After Xiao et al., "Early convolutions help transformers see better" (arXiv 2106.14881).
+    After Xiao et al., "Early convolutions help transformers see better" (arXiv 2106.14881). A 3 × 3 convolution with a
+    padding of 1 is centred on the first pixel of its cell, not on the cell's middle; so a point lies at the centre of
+    that pixel.
 
-    A 3 × 3 convolution with a padding of 1 sees its pixels around the first pixel of the cell that its stride makes,
-    not around the cell's middle. So a point lies at the centre of the first pixel of its cell: where what it sees is.
+    >>> encoder = ConvStemEncoder(64, strides=(2, 2))
+    >>> encoder(torch.rand(2, 3, 32, 32)).values.shape
+    torch.Size([2, 64, 64])
     """
 
     modality = "image"
@@ -38,13 +41,13 @@ class ConvStemEncoder(Encoder):
 
     class Config(ComponentConfig):
         strides: Annotated[tuple[Stride, ...], ConfigField(min_length=1)] = (2, 2)
-        """Of the convolutions, 1 to 3 each; a point stands for their product in pixels a side."""
+        """Strides of the convolutions, 1 to 3 each. A point stands for their product in pixels a side."""
 
         channels: PositiveInt = 3
-        """Of the images."""
+        """Channels of the images: 1 for grey, 3 for colour."""
 
         norm: Literal["group", "batch", "none"] = "group"
-        """After each convolution: `group` over all of a sample, `batch` over the samples too, or `none`."""
+        """Norm after each convolution: `group` over each sample, `batch` over the batch too, or `none`."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
@@ -58,10 +61,10 @@ class ConvStemEncoder(Encoder):
         self.projection = nn.Conv2d(widths[-1], dim, 1)
 
     def forward(self, inputs: Tensor) -> Field:
-        """Return the field of the stem's cells.
+        """Encode images as the field of the stem's cells.
 
         Args:
-            inputs: images, floating, shape (B, channels, H, W).
+            inputs: floating images, shape (B, channels, H, W).
 
         Raises:
             ShapeError: the images have another shape or dtype, or pixels that are not finite.

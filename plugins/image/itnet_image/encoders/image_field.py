@@ -1,4 +1,4 @@
-"""Images as batches: the checks that both encoders share, and where an image's points lie."""
+"""Check batches of images, and place their cells in space-time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from itnet_core import Field, ShapeError
 
 
 def check_images(images: Tensor, channels: int, place: str) -> None:
-    """Refuse what is not a batch of float images (B, channels, H, W).
+    """Check that a batch is floating images of shape (B, channels, H, W).
 
     Raises:
-        ShapeError: another rank, dtype or number of channels, no pixel, or a pixel that is not finite.
+        ShapeError: the rank, the dtype or the number of channels differs, there is no pixel, or a pixel is not finite.
     """
     expected = f"a finite floating tensor of shape (B, {channels}, H, W)"
     if not isinstance(images, Tensor):
@@ -31,13 +31,14 @@ def image_field(values: Tensor, size: tuple[int, int], cell: float, *, point: fl
     """Return the field of an image's cells.
 
     Positions lie on the axes y and x of space-time, in units in which the image's longer side is [−1, 1]; so they do
-    not change with its resolution. A cell that reaches over the image's edge weighs only what it covers.
+    not depend on its resolution. A cell that extends beyond the image has the weight of the part inside it.
 
     Args:
         values: shape (B, rows, columns, d), cells from the upper left corner.
-        size: the image's height and width in pixels.
-        cell: side of a cell in pixels; it need not be whole.
-        point: how far from its upper left corner a cell's point lies on both axes, in pixels; at its centre by default.
+        size: height and width of the image in pixels.
+        cell: side of a cell in pixels, whole or not.
+        point: distance of a cell's point from the cell's upper left corner on both axes, in pixels; by default the
+            centre.
     """
     longer = max(size)
     shift = 0.0 if point is None else point - cell / 2

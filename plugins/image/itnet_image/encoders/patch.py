@@ -1,4 +1,4 @@
-"""Square patches as points."""
+"""Encoder of square patches."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from itnet_image.encoders.resample import resample
 
 
 class PatchEncoder(Encoder):
-    """Images cut into square patches; a linear map of its pixels is the value at each patch's centre.
+    """Square patches as points; the value is a linear map of a patch's pixels, at the patch's centre.
 
-    Sides that the patch does not divide are padded with 0 at the right and below; patches there weigh what they cover.
-    With `patch_size=1` the value is a function of the pixel, and a finer image is a finer sample of the same field.
+    Sides that the patch does not divide are padded with 0 at the right and below; a patch that is partly padding weighs
+    what it covers. With `patch_size=1`, a finer image is a finer sample of the same field.
 
-    With `image_size` the value is ∫ w(x) u(x) dx over the patch, w and u being constant on pixels of their own. Whether
-    w is resampled to the image's pixels or the image to those of w, by area, is the same sum; the latter is done,
-    because it serves patches that are no whole number of the image's pixels too.
+    With `image_size`, the value is ∫ w(x) u(x) dx over the patch, where w and u are constant on pixels of their own.
+    The image is resampled to the pixels of w by area, which gives the same sum as resampling w, and allows patches that
+    are not a whole number of the image's pixels.
+
+    >>> encoder = PatchEncoder(64, patch_size=8)
+    >>> field = encoder(torch.rand(2, 3, 32, 32))
+    >>> field.values.shape, field.grid
+    (torch.Size([2, 16, 64]), (4, 4))
     """
 
     modality = "image"
@@ -33,22 +38,22 @@ class PatchEncoder(Encoder):
         """Side of a patch in pixels."""
 
         channels: PositiveInt = 3
-        """Of the images, 1 or 3 as a rule."""
+        """Channels of the images: 1 for grey, 3 for colour."""
 
         image_size: PositiveInt | None = None
-        """The longer side of the images that `patch_size` is meant for. Images of another resolution are then cut into
-        patches of the same share of the image, with the linear map resampled. Without it a patch always has
-        `patch_size` pixels, and finer images have more points."""
+        """Longer side of the images that `patch_size` is meant for. An image of another resolution is cut into patches
+        of the same share of the image, with the linear map resampled. Without it, a patch always has `patch_size`
+        pixels, and finer images have more points."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.projection = nn.Conv2d(self.config.channels, dim, self.config.patch_size, self.config.patch_size)
 
     def forward(self, inputs: Tensor) -> Field:
-        """Return the field of the patches.
+        """Encode images as the field of their patches.
 
         Args:
-            inputs: images, floating, shape (B, channels, H, W).
+            inputs: floating images, shape (B, channels, H, W).
 
         Raises:
             ShapeError: the images have another shape or dtype, or pixels that are not finite.

@@ -1,4 +1,4 @@
-"""Images on another raster, by area: no light is lost, whatever the ratio of the rasters."""
+"""Resample images by area."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def resample(images: Tensor, size: tuple[int, int], pixel: float) -> Tensor:
-    """Return images on a raster of `size` pixels that begins at the same corner.
+    """Resample images to a raster of `size` pixels that begins at the same corner.
 
-    An image is taken as constant on each of its pixels, and 0 beyond its edges. Each new pixel is its mean over the
-    new pixel's area, so that the integral over any union of new pixels is kept exactly.
+    An image is constant on each of its pixels, and 0 beyond its edges. Each new pixel is the mean over its area, so
+    that the integral over any union of new pixels is preserved exactly.
 
     Args:
         images: shape (..., H, W).
@@ -27,7 +27,7 @@ def resample(images: Tensor, size: tuple[int, int], pixel: float) -> Tensor:
 
 
 def _shares(count: int, pixel: float, length: int) -> Tensor:
-    """Return the share of each of `count` new pixels, in a row, that each of `length` old ones covers."""
+    """Compute the share of each of `count` new pixels, in a row, that each of `length` old pixels covers."""
     new = torch.arange(count, dtype=torch.float64).unsqueeze(1) * pixel
     old = torch.arange(length, dtype=torch.float64)
     return (torch.minimum(new + pixel, old + 1) - torch.maximum(new, old)).clamp(min=0) / pixel

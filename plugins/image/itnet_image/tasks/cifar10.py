@@ -26,16 +26,16 @@ class CIFAR10(SmallImages):
     """50,000 + 10,000 colour images of 32 × 32 pixels (Krizhevsky, 2009).
 
     Reads the published binary version: the folder `cifar-10-batches-bin` in `root`, or `root` itself, or the archive
-    `cifar-10-binary.tar.gz` in `root` as it was published. The Python version, which torchvision reads, is pickled, and
-    a data file must never run code.
+    `cifar-10-binary.tar.gz` in `root`. The Python version, which torchvision reads, is pickled, and a data file must
+    never run code.
     """
 
     class Config(SmallImages.Config):
         root: str
-        """The folder."""
+        """Folder of the data."""
 
         download: bool = False
-        """Whether the archive may be downloaded into `root` if the data are not there."""
+        """Allow downloading the archive into `root` if the data are missing."""
 
         shift: NonNegativeInt = 4
 
@@ -88,7 +88,7 @@ def _from_folder(folder: Path, names: Sequence[str]) -> list[bytes]:
 
 
 def _from(archive: Path, names: Sequence[str]) -> list[bytes]:
-    """Return files of the archive, read in one pass; nothing is unpacked to disk."""
+    """Read files of the archive in one pass, without unpacking them to disk."""
     found = {}
     try:
         with tarfile.open(archive) as tar:
@@ -110,7 +110,7 @@ def _from(archive: Path, names: Sequence[str]) -> list[bytes]:
 
 
 def _records(place: str, data: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Return a batch's records, shape (N, 3073): a label, then the three planes of an image."""
+    """Return the records of a batch, shape (N, 3073): a label, then the three planes of an image."""
     if not data or len(data) % RECORD:
         raise DataError(
             place, found=f"{len(data)} bytes", expected=f"whole records of {RECORD} bytes", hint="Fetch it again."

@@ -16,11 +16,16 @@ from itnet_tasks import Labelled, split
 class Digits(SmallImages):
     """1,797 grey images of 8 × 8 pixels of handwritten digits, light on dark, bundled with scikit-learn.
 
-    A fifth of every class, chosen once and for all, is the test split.
+    A fixed fifth of every class is the test split.
+
+    >>> task = Digits()
+    >>> image, label = task.dataset("test")[0]
+    >>> image.shape, task.classes[label]
+    (torch.Size([1, 8, 8]), '1')
     """
 
     class Config(SmallImages.Config):
-        """As `SmallImages.Config`; a mirrored digit is none, so `flip` is 0."""
+        """Options of `SmallImages`; `flip` is 0, because a mirrored digit is no digit."""
 
         flip: Probability = 0.0
 
@@ -30,7 +35,9 @@ class Digits(SmallImages):
     classes = tuple("0123456789")
 
     def augmentation(self) -> list[v2.Transform]:
-        """Return small turns, moves and scalings; `shift` is 0, as whole pixels would cut strokes off at 8 × 8."""
+        """Return small rotations, shifts and scalings; `shift` is 0, because whole pixels would cut strokes off at 8 ×
+        8.
+        """
         affine = v2.RandomAffine(
             8, translate=(0.05, 0.05), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
         )

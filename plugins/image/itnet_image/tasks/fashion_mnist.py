@@ -21,16 +21,16 @@ from itnet_tasks import Labelled
 class FashionMNIST(SmallImages):
     """60,000 + 10,000 grey images of 28 × 28 pixels of clothes (Xiao et al., arXiv 1708.07747).
 
-    Reads the four published IDX files, gzipped or not, from `root` itself (as Debian's package dataset-fashion-mnist
-    lays them out) or from `root/FashionMNIST/raw` (as torchvision does).
+    Reads the four published IDX files, gzipped or not, from `root` itself (the layout of Debian's package
+    dataset-fashion-mnist) or from `root/FashionMNIST/raw` (torchvision's).
     """
 
     class Config(SmallImages.Config):
         root: str
-        """The folder."""
+        """Folder of the data."""
 
         download: bool = False
-        """Whether torchvision may download the files into `root` if they are not there."""
+        """Allow torchvision to download the files into `root` if they are missing."""
 
         shift: NonNegativeInt = 2
 
@@ -85,7 +85,7 @@ def _download(root: Path) -> None:
 
 
 def _read(path: Path, read: Callable[[str], Tensor]) -> Tensor:
-    """Return an IDX file's tensor, from the file itself or from its gzip."""
+    """Read the tensor of an IDX file, gzipped or not."""
     try:
         if path.suffix != ".gz":
             return read(str(path))

@@ -1,4 +1,4 @@
-"""A user's own images."""
+"""Classification of your own images."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from itnet_tasks import FolderClassification
 
 
 class ImageFolder(FolderClassification, Photographs):
-    """Images of any size in a folder for each class; see `FolderClassification` for the layouts.
+    """Images of any size in one folder per class; see `FolderClassification` for the layouts.
 
-    Files that do not have an image's suffix are left out with a warning; those that have one and are no images are
-    bad samples.
+    Files without an image's suffix are skipped with a warning; files with one that are no images are bad samples.
+
+    >>> from PIL import Image
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> with TemporaryDirectory() as root:
+    ...     for name in ("cat", "dog"):
+    ...         (Path(root) / name).mkdir()
+    ...         for i in range(5):
+    ...             Image.new("RGB", (40, 30)).save(Path(root) / name / f"{i}.png")
+    ...     task = ImageFolder(root=root, image_size=32)
+    ...     task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs.shape
+    (('cat', 'dog'), 6, torch.Size([3, 32, 32]))
     """
 
     class Config(FolderClassification.Config, Photographs.Config):
@@ -29,5 +40,5 @@ class ImageFolder(FolderClassification, Photographs):
 
     @property
     def normalization(self) -> tuple[Sequence[float], Sequence[float]]:  # type: ignore[override]
-        """ImageNet's for colour."""
+        """ImageNet's mean and standard deviation for colour, and their averages for grey."""
         return Photographs.normalization if self.channels == 3 else ([0.449], [0.226])

@@ -1,4 +1,4 @@
-"""What all tasks of classifying images share: how an image becomes the tensor that an encoder reads."""
+"""Base of image classification: load, normalise and augment images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from itnet_tasks.images import open_image
 
 Probability = Annotated[float, ConfigField(ge=0, le=1)]
 Source = Path | Tensor
-"""Where an image is: a file, or its pixels as uint8 of shape (H, W) or (H, W, 3)."""
+"""An image: a file, or its pixels as uint8 of shape (H, W) or (H, W, 3)."""
 
 
 class ImageClassification(Classification):
-    """Base of the tasks: square images of one size, normalised, and augmented for training.
+    """Base of tasks on square images of one size, normalised, and augmented for training.
 
     Attributes:
         channels: 1 for grey images, 3 for colour.
@@ -33,10 +33,10 @@ class ImageClassification(Classification):
 
     class Config(Classification.Config):
         augment: bool = True
-        """Whether training images are augmented at all."""
+        """Augment training images."""
 
         flip: Probability = 0.5
-        """Probability of mirroring a training image; 0 where a mirrored image shows something else."""
+        """Probability of mirroring a training image; 0 where a mirrored image means something else."""
 
     modality = "image"
     channels: int = 3
@@ -45,19 +45,19 @@ class ImageClassification(Classification):
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """The images' channels and size."""
+        """Channels and size of the images."""
         return {"channels": self.channels, "image_size": self.image_size}
 
     def preparation(self) -> list[v2.Transform]:
-        """Return how any image becomes a square of `image_size` for evaluation."""
+        """Return transforms to a square of `image_size` for evaluation."""
         return [v2.Resize(self.image_size), v2.CenterCrop(self.image_size)]
 
     @abstractmethod
     def augmentation(self) -> list[v2.Transform]:
-        """Return how any image becomes a square of `image_size` for training, in place of `preparation`."""
+        """Return transforms to a square of `image_size` for training, in place of `preparation`."""
 
     def loader(self, *, training: bool) -> Callable[[Source], Tensor]:
-        """Return what makes of a source a normalised image (C, H, W)."""
+        """Return a function from a source to a normalised image tensor (C, H, W)."""
         augmented = training and self.config.augment
         steps = [*self.augmentation(), v2.RandomHorizontalFlip(self.config.flip)] if augmented else self.preparation()
         mean, std = self.normalization
@@ -67,10 +67,10 @@ class ImageClassification(Classification):
 
 
 def load_image(source: Source, *, channels: int, transform: v2.Transform) -> Tensor:
-    """Return a transformed image.
+    """Load and transform an image.
 
     Raises:
-        DataError: the source is a file that is no sound image.
+        DataError: the source is a file that contains no sound image.
     """
     image = open_image(source, channels) if isinstance(source, Path) else Image.fromarray(source.numpy())
     return transform(image)

@@ -15,15 +15,15 @@ from itnet_tasks import Labelled, Share, Smoothing, class_files, class_names
 
 
 class ImageNet1k(Photographs):
-    """ILSVRC 2012: `root/train/<wnid>/*.JPEG` and `root/val/<wnid>/*.JPEG`, as torchvision's reader lays them out.
+    """ILSVRC 2012: `root/train/<wnid>/*.JPEG` and `root/val/<wnid>/*.JPEG`, torchvision's layout.
 
-    The published validation images are the test split here, as the literature reports them and the test labels are
-    not public; the validation split is a part of the training images. The classes are numbered by their sorted wnids;
-    torchvision brings their names, so that neither the devkit nor `meta.bin` is needed.
+    The published validation images are the test split, as in the literature, because the test labels are not public;
+    the validation split is a part of the training images. Classes are numbered by their sorted wnids, and torchvision
+    supplies their names, so that neither the devkit nor `meta.bin` is needed.
     """
 
     class Config(Photographs.Config):
-        """As `Photographs.Config`."""
+        """Options of `Photographs`."""
 
         validation: Share = 0.02
         label_smoothing: Smoothing = 0.1

@@ -1,4 +1,4 @@
-"""Images of any size, one file each."""
+"""Base of data sets of image files of any size."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torchvision.transforms import v2
 from itnet_image.tasks.image_classification import ImageClassification
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-"""Of the files that are taken for images; what they hold decides how they are decoded."""
+"""Suffixes of image files; the content decides how a file is decoded."""
 
 
 class Photographs(ImageClassification):
-    """Base of data sets of photographs in files: resized and cropped for evaluation, cropped at random for training."""
+    """Base of data sets of photographs: resized and cropped for evaluation, cropped at random for training."""
 
     class Config(ImageClassification.Config):
         root: str
-        """The folder that holds them."""
+        """Folder of the images."""
 
         image_size: PositiveInt = 224
-        """Images are resized and cropped to squares of this side, in pixels."""
+        """Side of the square that images are resized and cropped to, in pixels."""
 
         smallest_crop: Annotated[float, ConfigField(gt=0, le=1)] = 0.35
-        """Training crops at random, and keeps at least this share of an image's area."""
+        """Smallest share of an image's area that a random training crop keeps."""
 
         rand_augment: NonNegativeInt = 0
         """Number of RandAugment's operations on each training image."""
@@ -36,10 +36,10 @@ class Photographs(ImageClassification):
         return self.config.image_size
 
     def preparation(self) -> list[v2.Transform]:
-        """Return a centre crop after resizing the shorter side to 8/7 of the image's size, as is common."""
+        """Return a resize of the shorter side to 8/7 of `image_size`, as is common, and a centre crop."""
         return [v2.Resize(self.image_size * 8 // 7), v2.CenterCrop(self.image_size)]
 
     def augmentation(self) -> list[v2.Transform]:
-        """Return random crops of varying scale, and RandAugment."""
+        """Return random resized crops, and RandAugment."""
         crop = v2.RandomResizedCrop(self.image_size, scale=(self.config.smallest_crop, 1.0))
         return [crop, v2.RandAugment(self.config.rand_augment)] if self.config.rand_augment else [crop]

@@ -1,4 +1,4 @@
-"""Data sets of small images of one size, published as a few files that hold them all and kept in memory."""
+"""Base of data sets of small images of one size, kept in memory."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from itnet_tasks import Labelled, warn_skipped
 
 
 class SmallImages(ImageClassification):
-    """Base of such data sets.
+    """Base of data sets that are published as a few files of many small images.
 
-    A file of theirs that is damaged is refused whatever `on_bad_sample` says: it holds thousands of samples, and is
-    fetched again in a minute.
+    A damaged file is refused even with `on_bad_sample: skip`: it contains thousands of samples, and is quickly
+    downloaded again.
     """
 
     class Config(ImageClassification.Config):
         shift: NonNegativeInt = 0
-        """By how many pixels training moves an image at most, on each axis; what comes in is black."""
+        """Largest random shift of a training image along each axis, in pixels; the border is black."""
 
     def augmentation(self) -> list[v2.Transform]:
         """Return a random shift."""
         return [*self.preparation(), v2.RandomCrop(self.image_size, padding=self.config.shift)]
 
     def labelled(self, pixels: Any, labels: Any, place: str) -> Labelled:
-        """Return images with their labels; those whose label is no class are bad samples.
+        """Pair images with their labels; labels that are no class make bad samples.
 
         Args:
             pixels: uint8, shape (N, H, W) or (N, H, W, 3).
@@ -38,7 +38,8 @@ class SmallImages(ImageClassification):
             place: the file, for errors.
 
         Raises:
-            DataError: there are not as many images as labels, or none, or a label is no class and `on_bad_sample` is
+            DataError: there are not as many labels as images, or no image, or a label is no class and `on_bad_sample`
+                is
                 `refuse`.
         """
         pixels = torch.as_tensor(pixels, dtype=torch.uint8)

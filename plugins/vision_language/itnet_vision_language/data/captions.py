@@ -12,8 +12,7 @@ from typing_extensions import TypedDict
 
 from itnet_core import DataError
 from itnet_tasks import inside
-from itnet_vision_language.data.json_files import read_json, read_json_lines, read_text
-from itnet_vision_language.tasks.image_text_task import checked_text
+from itnet_vision_language.data.json_files import check_text, read_json, read_json_lines, read_text
 
 KARPATHY = '{"images": [{"filename": "…", "split": "train", "sentences": [{"raw": "…"}]}]}, as A. Karpathy published'
 TABLE = "columns filename and caption, and split if they are divided"
@@ -111,7 +110,7 @@ def _lines(lines: list[tuple[str, Line]]) -> Iterator[Caption | DataError]:
 def _caption(image: str, text: str, split: str | None, place: str) -> Caption | DataError:
     try:
         inside(image, f"{place}: the filename")
-        checked_text(text, f"{place}: the caption of {image}")
+        check_text(text, f"{place}: the caption of {image}")
         if split is not None and split not in SPLITS:
             raise DataError(f"{place}.split", found=repr(split), expected=f"one of {', '.join(SPLITS)}")
     except DataError as error:

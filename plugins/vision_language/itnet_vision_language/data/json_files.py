@@ -48,6 +48,17 @@ def read_json_lines(path: Path, layout: type[T], expected: str) -> list[tuple[st
     return [(place, _parse(line, adapter, place, expected)) for place, line in lines if line.strip()]
 
 
+def check_text(text: str, place: str) -> str:
+    """Return a text that is not empty.
+
+    Raises:
+        DataError: it is empty.
+    """
+    if not text.strip():
+        raise DataError(place, found="an empty text", expected="some words")
+    return text
+
+
 def _parse(text: str, adapter: TypeAdapter[T], place: str, expected: str) -> T:
     try:
         return adapter.validate_json(text)

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric as TorchMetric
 
 from itnet_vision_language.metrics.vqa_contractions import CONTRACTIONS
 
@@ -57,3 +62,39 @@ def accuracy(answer: str, given: Sequence[str]) -> float:
     matches, count = given.count(answer), len(given)
     others = matches * min(1.0, (matches - 1) / 3) + (count - matches) * min(1.0, matches / 3)
     return others / count
+
+
+class VQATargets(NamedTuple):
+    """What a batch of predictions is compared with.
+
+    Attributes:
+        scores: of each answer of the vocabulary, min(1, n/3) where n annotators gave it; shape (B, answers).
+        given: the annotators' answers to each question.
+    """
+
+    scores: Tensor
+    given: Sequence[Sequence[str]]
+
+
+class VQAAccuracy(TorchMetric):
+    """The mean official accuracy of the answers with the largest logits."""
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, target: VQATargets) -> None:
+        """Take in a batch."""
+        for index, given in zip(prediction.argmax(-1).tolist(), target.given, strict=True):
+            self.total += accuracy(self.vocabulary[index], given)
+        self.count += len(prediction)
+
+    def compute(self) -> Tensor:
+        """Return the mean."""
+        return self.total / self.count

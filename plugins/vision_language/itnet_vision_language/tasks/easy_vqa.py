@@ -11,8 +11,8 @@ from pydantic import PositiveInt
 
 from itnet_core import DataError
 from itnet_tasks import Classification, Labelled
-from itnet_vision_language.data.json_files import read_json, read_text
-from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source, checked_text
+from itnet_vision_language.data.json_files import check_text, read_json, read_text
+from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
 
 QUESTIONS = '[["what color is the shape?", "blue", 0], …]: question, answer, number of the image'
 ANSWERS = "an answer a line, as the package easy-vqa lays it beside train and test"
@@ -73,7 +73,7 @@ class EasyVQA(ImageTextTask, Classification):
         numbers = {answer: number for number, answer in enumerate(self.classes)}
         for index, (question, answer, image) in enumerate(records):
             try:
-                checked_text(question, f"{path}.{index}.0")
+                check_text(question, f"{path}.{index}.0")
                 if answer not in numbers:
                     raise DataError(f"{path}.{index}.1", found=repr(answer), expected=f"one of {', '.join(numbers)}")
             except DataError as error:

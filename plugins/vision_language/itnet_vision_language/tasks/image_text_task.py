@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from itnet_core import DataError
 from itnet_tasks import LabelledTask, warn_skipped
 from itnet_tasks.images import open_image
-from itnet_vision_language.data.json_files import read_json
+from itnet_vision_language.data.json_files import check_text, read_json
 from itnet_vision_language.inputs import ImageText
 
 T = TypeVar("T")
@@ -128,16 +128,5 @@ def described(path: Path, count: int) -> Source:
     names = [told["image"]] if isinstance(told["image"], str) else told["image"]
     if len(names) != count:
         raise DataError(f"{path}.image", found=f"{len(names)} images", expected=f"{count}, as in {expected}")
-    checked_text(told["text"], f"{path}.text")
+    check_text(told["text"], f"{path}.text")
     return Source(tuple(path.parent / name for name in names), told["text"])
-
-
-def checked_text(text: str, place: str) -> str:
-    """Return a text that says something.
-
-    Raises:
-        DataError: it is empty.
-    """
-    if not text.strip():
-        raise DataError(place, found="an empty text", expected="some words")
-    return text

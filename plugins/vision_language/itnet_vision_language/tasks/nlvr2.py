@@ -9,14 +9,13 @@ from typing import NotRequired
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric as TorchMetric
-from torchmetrics.utilities import dim_zero_cat
 from typing_extensions import TypedDict
 
 from itnet_core import DataError, Metric
 from itnet_tasks import Classification, Labelled
-from itnet_vision_language.data.json_files import read_json_lines
-from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source, checked_text
+from itnet_vision_language.data.json_files import check_text, read_json_lines
+from itnet_vision_language.metrics.consistency import Accuracy, Consistency
+from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
 
 LINES = '{"identifier": "train-10171-0-0", "sentence": "…", "label": "True", …} a line, as NLVR2 is published'
 IDENTIFIER = re.compile(r"(\w+-\d+)-(\d+)-(\d+)")
@@ -87,7 +86,7 @@ class NLVR2(ImageTextTask, Classification):
                     raise DataError(f"{place}.label", found=repr(example["label"]), expected="'True' or 'False'")
                 if split == "train" and "directory" not in example:
                     raise DataError(f"{place}.directory", found="nothing", expected="the number of a folder")
-                checked_text(example["sentence"], f"{place}.sentence")
+                check_text(example["sentence"], f"{place}.sentence")
             except DataError as error:
                 yield error
             else:
@@ -96,49 +95,3 @@ class NLVR2(ImageTextTask, Classification):
                 left, right = (folder / f"{set_of_pairs}-{pair}-img{side}.png" for side in (0, 1))
                 source = Source((left, right), example["sentence"])
                 yield source, self.classes.index(example["label"]), f"{set_of_pairs}-{sentence}"
-
-
-class Accuracy(TorchMetric):
-    """The share of examples that are right."""
-
-    full_state_update = False
-    right: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("right", torch.tensor(0), dist_reduce_fx="sum")
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in logits (B, 2) and targets (B, 2)."""
-        self.right += (prediction.argmax(-1) == target[:, 0]).sum()
-        self.count += len(prediction)
-
-    def compute(self) -> Tensor:
-        """Return the share."""
-        return self.right / self.count
-
-
-class Consistency(TorchMetric):
-    """The share of sentences all of whose pairs are right."""
-
-    full_state_update = False
-    right: list[Tensor]
-    sentences: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("right", [], dist_reduce_fx="cat")
-        self.add_state("sentences", [], dist_reduce_fx="cat")
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in logits (B, 2) and targets (B, 2)."""
-        self.right.append(prediction.argmax(-1) == target[:, 0])
-        self.sentences.append(target[:, 1])
-
-    def compute(self) -> Tensor:
-        """Return the share."""
-        sentences, inverse = torch.unique(dim_zero_cat(self.sentences), return_inverse=True)
-        wrong = torch.zeros(len(sentences), device=inverse.device)
-        return 1 - wrong.index_add(0, inverse, (~dim_zero_cat(self.right)).float()).clamp(max=1).mean()

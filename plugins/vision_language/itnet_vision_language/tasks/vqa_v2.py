@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric as TorchMetric
 from typing_extensions import TypedDict
 
 from itnet_core import DataError, Metric
 from itnet_tasks import Labelled
-from itnet_vision_language.data.json_files import read_json
-from itnet_vision_language.metrics.vqa_accuracy import accuracy, normalise
-from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source, checked_text
+from itnet_vision_language.data.json_files import check_text, read_json
+from itnet_vision_language.metrics.vqa_accuracy import VQAAccuracy, VQATargets, normalise
+from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
 
 ANNOTATIONS = '{"annotations": […]}, as VQA v2 is published'
 
@@ -67,18 +66,6 @@ class CommonAnswers(TypedDict):
     """A file of annotations, of which only the most common answers are wanted."""
 
     annotations: list[Common]
-
-
-class Targets(NamedTuple):
-    """What a batch of predictions is compared with.
-
-    Attributes:
-        scores: of each answer of the vocabulary, min(1, n/3) where n annotators gave it; shape (B, answers).
-        given: the annotators' answers to each question.
-    """
-
-    scores: Tensor
-    given: Sequence[Sequence[str]]
 
 
 class VQAv2(ImageTextTask):
@@ -136,7 +123,7 @@ class VQAv2(ImageTextTask):
         """Return the published validation questions."""
         return self._split("val")
 
-    def collate_targets(self, labels: Sequence[Sequence[str]]) -> Targets:
+    def collate_targets(self, labels: Sequence[Sequence[str]]) -> VQATargets:
         """Return the answers' scores, and what the annotators said."""
         numbers = {answer: number for number, answer in enumerate(self.vocabulary)}
         scores = torch.zeros(len(labels), len(numbers))
@@ -144,9 +131,9 @@ class VQAv2(ImageTextTask):
             for answer, count in Counter(map(normalise, given)).items():
                 if answer in numbers:
                     scores[row, numbers[answer]] = min(1.0, count / 3)
-        return Targets(scores, labels)
+        return VQATargets(scores, labels)
 
-    def loss(self, prediction: Tensor, targets: Targets) -> Tensor:
+    def loss(self, prediction: Tensor, targets: VQATargets) -> Tensor:
         """Return the binary cross entropy of logits (B, answers) against the answers' scores, summed over answers."""
         scores = targets.scores.to(prediction.dtype)
         return F.binary_cross_entropy_with_logits(prediction, scores, reduction="sum") / len(prediction)
@@ -213,7 +200,7 @@ def _checked(question: Question | None, annotation: Annotation, asked: Path, pla
         )
     if not annotation["answers"]:
         raise DataError(f"{place}.answers", found="no answer", expected="ten, one of each annotator")
-    return checked_text(question["question"], f"{asked}: question {number}")
+    return check_text(question["question"], f"{asked}: question {number}")
 
 
 def _vocabulary(root: Path, size: int) -> tuple[str, ...]:
@@ -225,27 +212,3 @@ def _vocabulary(root: Path, size: int) -> tuple[str, ...]:
     if not counts:
         raise DataError(str(path), found="no answer", expected=ANNOTATIONS)
     return tuple(sorted(counts, key=lambda answer: (-counts[answer], answer))[:size])
-
-
-class VQAAccuracy(TorchMetric):
-    """The mean official accuracy of the answers with the largest logits."""
-
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
-    def __init__(self, vocabulary: Sequence[str]) -> None:
-        super().__init__()
-        self.vocabulary = vocabulary
-        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
-
-    def update(self, prediction: Tensor, target: Targets) -> None:
-        """Take in a batch."""
-        for index, given in zip(prediction.argmax(-1).tolist(), target.given, strict=True):
-            self.total += accuracy(self.vocabulary[index], given)
-        self.count += len(prediction)
-
-    def compute(self) -> Tensor:
-        """Return the mean."""
-        return self.total / self.count

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from itnet_core import ConfigError, DataError
 from itnet_tasks import SkippedSampleWarning
 from itnet_testing import TaskConformance
-from itnet_vision_language.tasks.vqa_v2 import Targets, VQAv2
+from itnet_vision_language.metrics.vqa_accuracy import VQATargets
+from itnet_vision_language.tasks.vqa_v2 import VQAv2
 
 ANNOTATIONS = "v2_mscoco_train2014_annotations.json"
 QUESTIONS = "v2_OpenEnded_mscoco_train2014_questions.json"
@@ -79,7 +80,7 @@ def test_the_loss_is_the_binary_cross_entropy_summed_over_answers() -> None:
     logits, scores = torch.randn(4, 3), torch.rand(4, 3)
     p = logits.sigmoid()
     expected = -(scores * p.log() + (1 - scores) * (1 - p).log()).sum(1).mean()
-    torch.testing.assert_close(task.loss(logits, Targets(scores, [])), expected)
+    torch.testing.assert_close(task.loss(logits, VQATargets(scores, [])), expected)
 
 
 def test_the_metric_is_the_mean_of_the_official_accuracy() -> None:
@@ -87,10 +88,10 @@ def test_the_metric_is_the_mean_of_the_official_accuracy() -> None:
     given = [["Two!", "2", *"abcdefgh"], ["yes"] * 10, ["no"] * 10]  # 0.6, 1, 0
     logits = F.one_hot(torch.tensor([0, 1, 1]), 2).float()
     for each in range(3):
-        metric.update(logits[each : each + 1], Targets(torch.zeros(1, 2), given[each : each + 1]))
+        metric.update(logits[each : each + 1], VQATargets(torch.zeros(1, 2), given[each : each + 1]))
     assert metric.compute() == pytest.approx(1.6 / 3)
     metric.reset()
-    metric.update(logits, Targets(torch.zeros(3, 2), given))
+    metric.update(logits, VQATargets(torch.zeros(3, 2), given))
     assert metric.compute() == pytest.approx(1.6 / 3)
 
 
