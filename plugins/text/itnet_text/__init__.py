@@ -1,1 +1,1 @@
-"""Texts for ITNet: encoders over tokens and over pretrained models, GLUE, and tables of texts."""
+"""ITNet's plugin for texts: encoders of tokens and of pretrained models, GLUE, and tables of texts."""

@@ -24,7 +24,7 @@ def train(
     encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
     json: AsJSON = False,
 ) -> None:
-    """Learn a byte-pair tokenizer from texts, for the encoder `token`."""
+    """Train a byte-pair tokenizer on texts, for the encoder `token`."""
     from itnet_core import DataError
     from itnet_text.data.rows import read_file, read_table
     from itnet_text.tokenizer import train_tokenizer
@@ -59,7 +59,7 @@ def average(
     runs: Annotated[list[Path], typer.Argument(help="Directories of runs, one for each of GLUE's tasks.")],
     json: AsJSON = False,
 ) -> None:
-    """Compute GLUE's average over the runs of its nine tasks (ten with mnli-mismatched)."""
+    """Compute GLUE's average over the runs of its nine tasks (MNLI twice, matched and mismatched)."""
     from itnet_text.tasks.glue_average import glue_average, scores_of_runs
 
     scores = glue_average(scores_of_runs(runs))

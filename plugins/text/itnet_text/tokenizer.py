@@ -1,4 +1,4 @@
-"""Tokenizers: the content of a tokenizer.json in a configuration, bytes where there is none, and training one."""
+"""Tokenizers: read, apply and train them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from itnet_core.plugin.files import read_regular
 BYTES = 256
 
 MOST = 2**27
-"""Bytes of a file that is read into a configuration; the largest tokenizers in use take a quarter of it."""
+"""Largest size of a file that a configuration includes, in bytes; the largest tokenizers in use take a quarter of
+it."""
 
 
 def _check(content: dict[str, Any]) -> dict[str, Any]:
@@ -64,11 +65,11 @@ def tokenizer_content(option: TokenizerOption, place: str) -> dict[str, Any]:
 
 
 class Tokens(NamedTuple):
-    """The tokens of a text, or of two.
+    """Tokens of a text, or of a pair.
 
     Attributes:
-        ids: their numbers.
-        segments: of each, 0 for the first text and 1 for the second.
+        ids: token numbers.
+        segments: 0 for tokens of the first text, 1 for the second.
     """
 
     ids: list[int]
@@ -76,7 +77,7 @@ class Tokens(NamedTuple):
 
 
 def load(content: dict[str, Any], max_length: int | None = None) -> Tokenizer:
-    """Return a tokenizer that pads nothing, and keeps the first `max_length` tokens if that is given.
+    """Build a tokenizer that does not pad, and truncates to `max_length` tokens if that is set.
 
     Raises:
         ValueError: the content is not that of a tokenizer.
@@ -91,17 +92,20 @@ def load(content: dict[str, Any], max_length: int | None = None) -> Tokenizer:
 
 
 def size(content: dict[str, Any] | None) -> int:
-    """Return how many different tokens there are; 256 bytes without a tokenizer."""
+    """Return the size of the vocabulary: 256 bytes without a tokenizer."""
     return BYTES if content is None else load(content).get_vocab_size(with_added_tokens=True)
 
 
 def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_length: int) -> list[Tokens]:
-    """Return the tokens of texts, or of pairs of them; bytes of UTF-8 without a tokenizer.
+    """Tokenize texts or pairs of texts; without a tokenizer, into bytes of UTF-8.
 
-    Of a text that is too long the first `max_length` tokens are kept; of a pair, the longer part gives way first.
+    The first `max_length` tokens of a long text are kept; of a long pair, the longer part is cut first.
+
+    >>> tokenize(None, [("film",)], max_length=3)
+    [Tokens(ids=[102, 105, 108], segments=[0, 0, 0])]
 
     Raises:
-        ShapeError: a text has no token, as its characters are ones that the tokenizer drops.
+        ShapeError: a text has no token, because the tokenizer drops all its characters.
     """
     if tokenizer is None:
         tokens = [_bytes([list(part.encode()) for part in each], max_length) for each in texts]
@@ -128,12 +132,15 @@ def _bytes(parts: list[list[int]], max_length: int) -> Tokens:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, *, lowercase: bool = True) -> Tokenizer:
-    """Return a byte-pair encoding learned from texts: no text has an unknown token.
+    """Train a byte-pair encoding, which has tokens for any text.
+
+    >>> train_tokenizer(["film film films"] * 9, 265).encode("Film").tokens
+    ['Ġfilm']
 
     Args:
-        texts: to learn from.
-        vocabulary: tokens at most, the 256 bytes among them.
-        lowercase: whether texts are lowered first.
+        texts: to train on.
+        vocabulary: largest number of tokens, including the 256 bytes.
+        lowercase: convert texts to lower case first.
 
     Raises:
         ValueError: `vocabulary` leaves no room beyond the bytes.

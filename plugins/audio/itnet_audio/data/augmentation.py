@@ -1,4 +1,4 @@
-"""How training clips are changed, so that a model learns what does not matter."""
+"""Random augmentation of training clips."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from itnet_audio.data.resampling import resampled
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a clip, each drawn anew from torch's generator.
+    """Random changes of speed, position, gain and noise, drawn from torch's generator.
 
     Attributes:
         sample_rate: of the clips, in Hz.
-        speeds: factors of speed, and with it of pitch, one of which is drawn.
-        shift: by how many seconds a clip is moved at most, either way; what comes in is silence.
-        gain: by how many decibels it is made louder or softer at most.
-        noise: probability that noise is added.
-        signal_to_noise: the range of its level below the clip's, in decibels.
-        backgrounds: recordings to take the noise from; white noise where there are none.
+        speeds: factors of speed and pitch, one of which is drawn.
+        shift: largest shift in seconds, either way; silence fills the gap.
+        gain: largest change of level in decibels, either way.
+        noise: probability of adding noise.
+        signal_to_noise: range of the signal-to-noise ratio in decibels.
+        backgrounds: recordings of noise; white noise if empty.
     """
 
     sample_rate: int
@@ -37,7 +37,7 @@ class Augmentation:
     backgrounds: Sequence[Path] = ()
 
     def at_a_speed(self, clip: Tensor) -> Tensor:
-        """Return a clip (T,) at one of the speeds; its length changes."""
+        """Resample a clip (T,) to a random speed; its length changes."""
         rate = self._rates[_below(len(self._rates))] if len(self._rates) > 1 else self._rates[0]
         return clip if rate == self.sample_rate else torch.from_numpy(resampled(clip.numpy(), rate, self.sample_rate))
 
@@ -46,7 +46,7 @@ class Augmentation:
         return -(-length * max(self._rates) // self.sample_rate)
 
     def __call__(self, clip: Tensor) -> Tensor:
-        """Return a clip (T,) with all other changes; its length stays."""
+        """Apply all changes but the speed to a clip (T,); its length stays."""
         clip = moved(clip, round(_uniform(-self.shift, self.shift) * self.sample_rate))
         clip = clip * 10 ** (_uniform(-self.gain, self.gain) / 20)
         if self.noise and _uniform(0, 1) < self.noise:
@@ -70,14 +70,14 @@ class Augmentation:
 
 
 def cropped(clip: Tensor, length: int, *, at_random: bool) -> Tensor:
-    """Return `length` samples of a clip (T,), from its middle or from anywhere; all of it if it is no longer."""
+    """Crop a clip (T,) to `length` samples, from its middle or at random; a shorter clip stays whole."""
     spare = max(0, len(clip) - length)
     start = _below(spare + 1) if at_random and spare else spare // 2
     return clip[start : start + length]
 
 
 def moved(clip: Tensor, samples: int) -> Tensor:
-    """Return a clip (T,) moved to later, or to earlier for fewer than 0, in its own length; silence comes in."""
+    """Shift a clip (T,) to later, or to earlier if `samples` is negative, in its own length; silence fills the gap."""
     samples = max(-len(clip), min(len(clip), samples))
     silence = clip.new_zeros(abs(samples))
     if samples >= 0:

@@ -1,4 +1,4 @@
-"""Recordings in files, opened with care."""
+"""Read recordings from files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from itnet_core import DataError
 from itnet_core.plugin.files import open_regular
 
 SUFFIXES = (".wav", ".flac", ".ogg")
-"""Of the files that are taken for recordings; what they hold decides how they are decoded."""
+"""Suffixes of recordings; the content decides how a file is decoded."""
 
 COMPRESSED = {b"fLaC": "FLAC", b"OggS": "OGG"}
 EXPECTED = "a whole recording, WAV, FLAC or OGG"
 LAST_PAGE = 27 + 255 + 255 * 255
-"""Bytes of the longest page of an OGG file."""
+"""Size of the longest page of an OGG file in bytes."""
 
 
 class Sound(NamedTuple):
@@ -31,7 +31,7 @@ class Sound(NamedTuple):
     Attributes:
         rate: in Hz.
         length: in samples.
-        read: returns the samples from a start to a stop, shape (stop − start, channels).
+        read: reads the samples from a start to a stop, shape (stop − start, channels).
     """
 
     rate: int
@@ -40,20 +40,22 @@ class Sound(NamedTuple):
 
 
 def read_recording(path: Path, sample_rate: int, length: int | None = None, *, at_random: bool = False) -> Tensor:
-    """Return a recording's samples at a sample rate, mixed down to mono, 1 being full scale; shape (T,).
+    """Read a recording at a sample rate, mixed down to mono, with full scale at 1; shape (T,).
 
-    The contents decide on the format, whatever the suffix. WAV of 8 to 32 bits and of floats is read by SciPy; WAV of
-    other codings (mu-law, A-law, ADPCM), FLAC and OGG by soundfile, `pip install 'itnet-audio[compressed]'`.
+    The content decides the format, whatever the suffix. SciPy reads WAV of 8 to 32 bits and of floats; soundfile (`pip
+    install 'itnet-audio[compressed]'`) reads WAV of other codings (mu-law, A-law, ADPCM), FLAC and OGG.
 
     Args:
         path: the file.
         sample_rate: in Hz.
-        length: samples at most; only what they depend on is read. The whole recording by default.
-        at_random: whether to take them from anywhere in a longer recording, or from its middle.
+        length: largest number of samples; only the samples that they depend on are read. By default the whole
+            recording.
+        at_random: take the samples from a random part of a longer recording, not from its middle.
 
     Raises:
-        DataError: there is no such file, it is empty, truncated, or of no such format, or it holds no samples or some
-            that are not finite.
+        DataError: the file is missing, empty, truncated, or of another format, or contains no samples, or samples that
+            are
+            not finite.
     """
     try:
         with open_regular(path) as file:
@@ -139,7 +141,7 @@ def _by_soundfile(file: BinaryIO, path: Path, what: str) -> Sound:
 
 
 def _check_last_page(file: BinaryIO) -> None:
-    """Refuse an OGG stream whose last page is cut off, or does not say that it is the last (RFC 3533, section 6)."""
+    """Refuse an OGG stream whose last page is cut off or not marked as the last (RFC 3533, section 6)."""
     file.seek(max(0, file.seek(0, 2) - LAST_PAGE))
     ogg = file.read()
     page = ogg[ogg.rfind(b"OggS") :]

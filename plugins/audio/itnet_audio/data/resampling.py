@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 ZEROS = 6
-"""Zero crossings of the sinc on each side, within the window; torchaudio's default."""
+"""Zero crossings of the sinc on each side within the window; torchaudio's default."""
 
 ROLLOFF = 0.99
 """Share of the lower rate's band that is kept; torchaudio's default."""
@@ -18,10 +18,10 @@ ROLLOFF = 0.99
 
 @dataclass(frozen=True)
 class Resampling:
-    """Band-limited interpolation as in `torchaudio.functional.resample`, of any range of output samples.
+    """Band-limited interpolation of any range of output samples, as `torchaudio.functional.resample` computes it.
 
-    Between rates without a common factor, torchaudio's filter bank has rate × sample_rate entries, nearly all of them
-    0. This computes the entries within the window alone: about 12 for each phase, times the ratio when downsampling.
+    Between rates without a common factor, torchaudio's filter bank has rate × sample_rate entries, nearly all 0. This
+    computes only the entries within the window: about 12 for each phase, times the ratio when downsampling.
 
     Attributes:
         rate: of the input, in Hz.
@@ -44,12 +44,12 @@ class Resampling:
         return first - self._width, last + self._width + 2
 
     def __call__(self, samples: NDArray[np.float32], start: int, stop: int) -> NDArray[np.float32]:
-        """Return the output samples from `start` to `stop`, shape (stop − start,).
+        """Compute the output samples from `start` to `stop`, shape (stop − start,).
 
         Args:
-            samples: the input samples of the range `needed`, 0 outside the recording.
+            samples: input samples of the range `needed`, 0 outside the recording.
             start: index of the first output sample.
-            stop: index after the last one.
+            stop: index after the last output sample.
         """
         common = math.gcd(self.rate, self.sample_rate)
         rate, sample_rate = self.rate // common, self.sample_rate // common
@@ -72,7 +72,7 @@ class Resampling:
         return ROLLOFF * min(self.rate, self.sample_rate)
 
     def _weights(self, phases: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the filter's weights for each phase, the distance past an input sample; shape (phases, window)."""
+        """Compute the filter's weights for each phase, the distance past an input sample; shape (phases, window)."""
         steps = np.arange(-self._width, self._width + 2)
         scale = self._band / self.rate
         times = ((steps - phases[:, None]) * scale).clip(-ZEROS, ZEROS)
@@ -81,7 +81,7 @@ class Resampling:
 
 
 def resampled(samples: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
-    """Return a whole recording (T,) at another rate."""
+    """Resample a whole recording (T,)."""
     resampling = Resampling(rate, sample_rate)
     stop = resampling.length(len(samples))
     first, last = resampling.needed(0, stop)

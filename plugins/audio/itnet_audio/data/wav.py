@@ -14,26 +14,26 @@ from numpy.typing import NDArray
 from scipy.io import wavfile
 
 FORMS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<"}
-"""The first four bytes of a WAV file, and the byte order that they imply."""
+"""First four bytes of a WAV file, and the byte order that they imply."""
 
 LINEAR = (1, 3)
 """Format tags of whole numbers and of floats."""
 
 OTHERS = {2: "ADPCM", 6: "A-law", 7: "mu-law", 17: "ADPCM"}
-"""Names of some other tags, for errors."""
+"""Names of some other format tags, for errors."""
 
 UNKNOWN = 0x7FFF0000
-"""A size from here on may mean that it was unknown. Writing to a pipe, sox announces 0x7FFFF000 rounded down to a whole
-frame, arecord 0x80000000, and ffmpeg 0xFFFFFFFF."""
+"""Smallest size that may mean "unknown". Writing to a pipe, sox announces 0x7FFFF000 rounded down to a whole frame,
+arecord 0x80000000, and ffmpeg 0xFFFFFFFF."""
 
 
 class Format(NamedTuple):
     """Content of the chunk `fmt `.
 
     Attributes:
-        tag: how samples are coded; for the extensible format, the tag in its GUID.
+        tag: coding of the samples; for the extensible format, the tag in its GUID.
         rate: in Hz.
-        frame: bytes of one sample of all channels.
+        frame: size of one sample of all channels in bytes.
     """
 
     tag: int
@@ -50,7 +50,7 @@ class Wav:
         order: byte order, as `struct` writes it.
         head: the whole chunk `fmt `.
         start: offset of the samples in the file, in bytes.
-        size: size of the samples, in bytes.
+        size: size of the samples in bytes.
     """
 
     file: BinaryIO
@@ -61,7 +61,7 @@ class Wav:
 
     @classmethod
     def of(cls, file: BinaryIO) -> Wav:
-        """Find the samples. The size of the whole file in the header is ignored, as many programs get it wrong.
+        """Find the samples. The file size in the header is ignored, because many programs write a wrong one.
 
         Raises:
             ValueError: the file is not WAV, has no samples, or is cut off.
@@ -93,12 +93,12 @@ class Wav:
 
     @property
     def format(self) -> Format:
-        """How the samples are coded."""
+        """Coding of the samples."""
         tag, _, rate, _, frame = struct.unpack(f"{self.order}HHIIH", self.head[8:22])
         return Format(struct.unpack(f"{self.order}H", self.head[32:34])[0] if tag == 0xFFFE else tag, rate, frame)
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return samples (stop − start, channels) of linear coding, 1 being full scale."""
+        """Read samples (stop − start, channels) of linear coding, with full scale at 1."""
         frame = self.format.frame
         self.file.seek(self.start + start * frame)
         data = self.file.read((stop - start) * frame)

@@ -1,4 +1,4 @@
-"""Patches of a log-mel spectrogram as points."""
+"""Encoder of log-mel spectrograms."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ FLOOR = 1e-8
 
 
 class MelEncoder(Encoder):
-    """A log-mel spectrogram cut into patches over time and frequency; a linear map of each is the value at its centre.
+    """Patches of a log-mel spectrogram over time and frequency as points; the value is a linear map of a patch.
 
-    The spectrogram is torchaudio's: Hann windows, power, the HTK mel scale. A frame stands for the hop of samples that
-    its window lies around, so that a clip's first and last samples count like the others. Windows reach over zeros
-    before a clip's beginning and behind its end, and patches over zeros of the standardized spectrogram.
+    The spectrogram is torchaudio's: Hann windows, power, the HTK mel scale. A frame stands for the hop of samples at
+    the centre of its window, so that the first and last samples of a clip count like the others. Windows are padded
+    with zeros before and after a clip, and patches with zeros of the standardised spectrogram.
 
-    A point lies at its patch's middle: on t in time (see `unit_seconds`), and on x in frequency, on which the mel bands
-    from `f_min` to `f_max` take up [−1, 1] evenly.
+    A point lies at its patch's centre: on t in time (see `unit_seconds`), and on x in frequency, where the mel bands
+    from `f_min` to `f_max` fill [−1, 1] evenly.
+
+    >>> from itnet_audio.clips import Audio
+    >>> encoder = MelEncoder(64)
+    >>> field = encoder(Audio.of([torch.randn(16000), torch.randn(12000)]))
+    >>> field.values.shape, field.grid
+    (torch.Size([2, 52, 64]), (13, 4))
     """
 
     modality = "audio"
@@ -35,36 +41,36 @@ class MelEncoder(Encoder):
 
     class Config(ComponentConfig):
         sample_rate: PositiveInt = 16000
-        """Of the clips, in Hz."""
+        """Sample rate of the clips in Hz."""
 
         n_mels: PositiveInt = 64
-        """Bands of the spectrogram."""
+        """Number of mel bands."""
 
         window_ms: PositiveFloat = 25.0
-        """Of a frame, in milliseconds."""
+        """Length of a frame in milliseconds."""
 
         hop_ms: PositiveFloat = 10.0
-        """From frame to frame, in milliseconds; at most a window."""
+        """Step from frame to frame in milliseconds; at most a window."""
 
         f_min: NonNegativeFloat = 20.0
-        """The lowest band's lower edge, in Hz."""
+        """Lower edge of the lowest band in Hz."""
 
         f_max: PositiveFloat | None = None
-        """The highest band's upper edge, in Hz; half the sample rate where nothing is said."""
+        """Upper edge of the highest band in Hz; by default half the sample rate."""
 
         patch_frames: PositiveInt = 8
-        """Of a patch."""
+        """Number of frames of a patch."""
 
         patch_mels: PositiveInt = 16
-        """Bands of a patch; a divisor of `n_mels`."""
+        """Number of bands of a patch; a divisor of `n_mels`."""
 
         normalization: Literal["clip", "band", "fixed"] = "clip"
-        """Of the logarithms. `clip`: mean 0 and variance 1 over all of a clip, so that loudness does not count; `band`:
-        in each band, so that the colour of a voice and of a microphone does not count either; `fixed`: the same shift
-        and scale for all, so that they count."""
+        """Normalisation of the logarithms. `clip`: mean 0 and variance 1 over a clip, independent of loudness; `band`:
+        the same in each band, independent of the spectrum of a voice or a microphone too; `fixed`: the same shift and
+        scale for all."""
 
         unit_seconds: Annotated[float, ConfigField(gt=0)] = 1.0
-        """Seconds to one unit of t. Half a long clip makes it span 2, as [-1, 1] does."""
+        """Seconds in one unit of t. With half the length of a clip, the clip spans 2 units, as [-1, 1] does."""
 
         @model_validator(mode="after")
         def _fits(self) -> MelEncoder.Config:
@@ -91,7 +97,7 @@ class MelEncoder(Encoder):
 
         @property
         def highest(self) -> float:
-            """The highest band's upper edge, in Hz."""
+            """Upper edge of the highest band in Hz."""
             return self.sample_rate / 2 if self.f_max is None else self.f_max
 
     window: Tensor
@@ -124,7 +130,7 @@ class MelEncoder(Encoder):
         self.projection = nn.Conv2d(1, dim, (c.patch_frames, c.patch_mels), (c.patch_frames, c.patch_mels))
 
     def forward(self, inputs: Audio) -> Field:
-        """Return the field of the patches.
+        """Encode clips as the field of the patches.
 
         Args:
             inputs: clips of `sample_rate`.
@@ -144,10 +150,10 @@ class MelEncoder(Encoder):
         return example(self.config.sample_rate)
 
     def log_mel(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """Return the standardized log-mel spectrogram, shape (B, T / hop, n_mels), 0 behind each clip's end.
+        """Compute the standardised log-mel spectrogram, shape (B, T / hop, n_mels), 0 after the end of each clip.
 
         Args:
-            waveform: shape (B, T) with T a multiple of the hop; 0 behind each clip's end.
+            waveform: shape (B, T), where the hop divides T; 0 after the end of each clip.
             lengths: of the clips, shape (B,).
         """
         c = self.config

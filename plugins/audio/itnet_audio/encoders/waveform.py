@@ -1,4 +1,4 @@
-"""A convolutional stem over raw samples."""
+"""Encoder of raw samples by strided convolutions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ Strides = Annotated[tuple[PositiveInt, ...], ConfigField(min_length=1)]
 class WaveformEncoder(Encoder):
     """Strided convolutions over raw samples, each doubling the channels up to the trunk's width; then a linear map.
 
-    After Baevski et al., "wav2vec 2.0" (arXiv 2006.11477): each clip is brought to mean 0 and variance 1, and each
-    convolution is followed by a norm over its channels and GELU. A kernel has three strides of taps: its cell, and one
-    on either side; so a point lies at the centre of what it sees.
+    After Baevski et al., "wav2vec 2.0" (arXiv 2006.11477): each clip is standardised, and each convolution is followed
+    by a norm over its channels and GELU. A kernel spans three strides, its cell and one on either side; so a point lies
+    at the centre of its receptive field.
+
+    >>> from itnet_audio.clips import Audio
+    >>> encoder = WaveformEncoder(64)
+    >>> encoder(Audio.of([torch.randn(16000), torch.randn(12000)])).values.shape
+    torch.Size([2, 50, 64])
     """
 
     modality = "audio"
@@ -30,16 +35,16 @@ class WaveformEncoder(Encoder):
 
     class Config(ComponentConfig):
         sample_rate: PositiveInt = 16000
-        """Of the clips, in Hz."""
+        """Sample rate of the clips in Hz."""
 
         strides: Strides = (5, 4, 4, 4)
-        """Of the convolutions; a point stands for their product in samples."""
+        """Strides of the convolutions; a point stands for their product in samples."""
 
         normalization: bool = True
-        """Whether clips are brought to mean 0 and variance 1, so that loudness does not count."""
+        """Standardise clips to mean 0 and variance 1, independent of loudness."""
 
         unit_seconds: PositiveFloat = 1.0
-        """Seconds to one unit of t. Half a long clip makes it span 2, as [-1, 1] does."""
+        """Seconds in one unit of t. With half the length of a clip, the clip spans 2 units, as [-1, 1] does."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
@@ -53,7 +58,7 @@ class WaveformEncoder(Encoder):
         self.projection = nn.Linear(widths[-1], dim)
 
     def forward(self, inputs: Audio) -> Field:
-        """Return the field of the stem's cells.
+        """Encode clips as the field of the stem's cells.
 
         Args:
             inputs: clips of `sample_rate`.
@@ -81,5 +86,5 @@ class WaveformEncoder(Encoder):
 
 
 def _within(count: int, lengths: Tensor) -> Tensor:
-    """Return which of `count` places are a clip's, bool of shape (B, count)."""
+    """Return which of `count` steps lie within each clip, bool of shape (B, count)."""
     return torch.arange(count, device=lengths.device) < lengths.unsqueeze(1)

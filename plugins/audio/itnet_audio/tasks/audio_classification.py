@@ -1,4 +1,4 @@
-"""What all tasks of classifying recordings share: how a recording becomes the clip that an encoder reads."""
+"""Base of audio classification: load, crop and augment recordings."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ Speeds = Annotated[tuple[PositiveFloat, ...], ConfigField(min_length=1)]
 
 
 class AudioClassification(Classification):
-    """Base of the tasks: mono clips of one sample rate, of any length up to a largest, augmented for training."""
+    """Base of tasks on mono clips of one sample rate, up to a largest length, augmented for training."""
 
     class Config(Classification.Config):
         root: str
-        """The folder that holds the recordings."""
+        """Folder of the recordings."""
 
         sample_rate: PositiveInt = 16000
-        """That recordings are brought to, in Hz."""
+        """Sample rate that recordings are resampled to, in Hz."""
 
         max_seconds: PositiveFloat = 4.0
-        """The longest clip; of longer recordings the middle, and for training a random part."""
+        """Length of the longest clip. Longer recordings are cropped to their middle, and at random for training."""
 
         augment: bool = True
-        """Whether training clips are augmented at all."""
+        """Augment training clips."""
 
         speeds: Speeds = (1.0,)
-        """Factors of speed (and pitch), one of which is drawn for each training clip: `[0.9, 1.0, 1.1]`."""
+        """Factors of speed and pitch, one of which is drawn for each training clip: `[0.9, 1.0, 1.1]`."""
 
         shift: NonNegativeFloat = 0.1
-        """By how many seconds a training clip is moved at most, either way; what comes in is silence."""
+        """Largest shift of a training clip in seconds, either way; silence fills the gap."""
 
         gain: NonNegativeFloat = 6.0
-        """By how many decibels it is made louder or softer at most."""
+        """Largest change of a training clip's level in decibels, either way."""
 
         noise: Probability = 0.0
-        """Probability that noise is added to it."""
+        """Probability of adding noise to a training clip."""
 
         signal_to_noise: tuple[float, float] = (10.0, 40.0)
-        """The range of the noise's level below the clip's, in decibels."""
+        """Range of the signal-to-noise ratio in decibels."""
 
     modality = "audio"
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """The sample rate, and the unit of t in which the longest clip spans 2."""
+        """Sample rate, and the unit of t in which the longest clip spans 2."""
         return {"sample_rate": self.config.sample_rate, "unit_seconds": self.config.max_seconds / 2}
 
     def backgrounds(self) -> Sequence[Path]:
-        """Return recordings to take noise from; none by default, and the noise is white."""
+        """Return recordings of noise for augmentation; none by default, which adds white noise."""
         return ()
 
     def loader(self, *, training: bool) -> Callable[[Path], Tensor]:
-        """Return what makes of a recording a clip (T,)."""
+        """Return a function from a recording to a clip (T,)."""
         c = self.config
         augmentation = None
         if training and c.augment:
@@ -74,18 +74,18 @@ class AudioClassification(Classification):
         return ClipLoader(c.sample_rate, round(c.max_seconds * c.sample_rate), augmentation)
 
     def collate_inputs(self, inputs: Sequence[Tensor]) -> Audio:
-        """Return clips of any lengths as one batch."""
+        """Collate clips of any lengths."""
         return Audio.of(list(inputs))
 
 
 @dataclass(frozen=True)
 class ClipLoader:
-    """Makes of a recording a clip.
+    """Load a recording as a clip.
 
     Attributes:
         sample_rate: of the clip, in Hz.
         length: of the longest clip, in samples.
-        augmentation: for training; none for evaluation.
+        augmentation: for training; `None` for evaluation.
     """
 
     sample_rate: int
@@ -93,10 +93,10 @@ class ClipLoader:
     augmentation: Augmentation | None = None
 
     def __call__(self, path: Path) -> Tensor:
-        """Return the clip of a file, shape (T,).
+        """Load the clip of a file, shape (T,).
 
         Raises:
-            DataError: it is no sound recording.
+            DataError: the file contains no sound recording.
         """
         augmentation = self.augmentation
         if augmentation is None:

@@ -1,4 +1,4 @@
-"""A user's own recordings."""
+"""Classification of your own recordings."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from itnet_tasks import FolderClassification
 
 
 class AudioFolder(FolderClassification, AudioClassification):
-    """Recordings of any length in a folder for each class; see `FolderClassification` for the layouts.
+    """Recordings of any length in one folder per class; see `FolderClassification` for the layouts.
 
-    Files that do not have a recording's suffix are left out with a warning; those that have one and are no recordings
-    are bad samples.
+    Files without a recording's suffix are skipped with a warning; files with one that are no recordings are bad
+    samples.
     """
 
     class Config(FolderClassification.Config, AudioClassification.Config):
         group_by: Literal["name"] | None = None
-        """`name` keeps files of equal names, as they are below their class folders and without suffix, on one side of
-        every split: one sentence by several speakers, one prompt in several languages."""
+        """`name` keeps files of equal names, below their class folders and without suffix, on one side of every split:
+        one sentence by several speakers, one prompt in several languages."""
 
     suffixes = SUFFIXES
 
     def groups(self, files: Sequence[Path]) -> Sequence[str] | None:
-        """Return the files' names below their class folders, if they are to be grouped by them."""
+        """Return the files' names below their class folders, if they group the files."""
         if self.config.group_by is None:
             return None
         root = Path(self.config.root).expanduser()

@@ -21,14 +21,14 @@ BACKGROUNDS = "_background_noise_"
 class SpeechCommands(AudioClassification):
     """105,829 recordings of 35 spoken words, of a second or less, at 16 kHz (Warden, arXiv 1804.03209), version 0.02.
 
-    Reads the layout of torchaudio and of the published archive: a folder for each word, and the lists of files that are
-    for validation and for test; the rest is for training. No speaker is in two splits. The folder is
+    Reads the layout of torchaudio and of the published archive: one folder per word, and lists of the files for
+    validation and for test; the other files are for training. No speaker is in two splits. The folder is
     `root/SpeechCommands/speech_commands_v0.02`, or `root` itself.
     """
 
     class Config(AudioClassification.Config):
         download: bool = False
-        """Whether torchaudio may download the archive into `root` if it is not there."""
+        """Allow torchaudio to download the archive into `root` if it is missing."""
 
         max_seconds: PositiveFloat = 1.0
         noise: Probability = 0.5
@@ -42,7 +42,7 @@ class SpeechCommands(AudioClassification):
     # fmt: on
 
     def training(self) -> Labelled:
-        """Return the recordings that are in neither list."""
+        """Return the recordings in neither list."""
         files = [file for word in self.classes for file in self._of(word)]
         listed = {file for split in LISTS for file in self._listed(split)}
         return self._labelled([file for file in files if file not in listed])

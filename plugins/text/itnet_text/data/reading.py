@@ -1,4 +1,4 @@
-"""How a sample's source becomes what an encoder reads."""
+"""Load the source of a sample as an encoder's input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itnet_text.texts import Text
 
 
 def text_loader(*, pair: bool, encoding: str = "utf-8") -> Callable[[Row | Path], Text]:
-    """Return what reads a row of a data set, or a user's file: a text, or two texts in two lines."""
+    """Return a function that reads a row of a data set, or a user's file: one text, or two texts in two lines."""
     return partial(_load, pair=pair, encoding=encoding)
 
 

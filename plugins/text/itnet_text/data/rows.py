@@ -1,4 +1,4 @@
-"""Rows of text files: tab- or comma-separated, JSON lines, Parquet."""
+"""Read rows of text from tables: tab- or comma-separated, or JSON lines."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ csv.field_size_limit(1 << 24)
 
 
 class Row(NamedTuple):
-    """A row of a file: its text, or two, and where it stands.
+    """One or two texts, and the line that they come from.
 
     Attributes:
-        texts: one, or two that belong together.
+        texts: one text, or a pair.
         place: the file and the line.
-        problem: what was found instead of a sound row; then the texts are not to be read.
+        problem: why the row is bad; empty for a sound row. The texts of a bad row must not be used.
     """
 
     texts: tuple[str, ...]
@@ -35,10 +35,10 @@ class Row(NamedTuple):
 
 
 def check_row(row: Row) -> str | tuple[str, str]:
-    """Return a row's text, or its two, as encoders read them.
+    """Return a row's text or pair of texts, as encoders read them.
 
     Raises:
-        DataError: the row is not sound, or a text is empty.
+        DataError: the row is bad, or a text is empty.
     """
     expected = "a label, and a text that is not empty" if len(row.texts) == 1 else "a label, and two texts, none empty"
     if row.problem:
@@ -49,10 +49,10 @@ def check_row(row: Row) -> str | tuple[str, str]:
 
 
 def read_file(path: Path, encoding: str = "utf-8") -> str:
-    """Return a text file's content, without a byte order mark.
+    """Read a text file, without a byte order mark.
 
     Raises:
-        DataError: there is no such file, or it is not of this encoding; the line is named.
+        DataError: the file is missing, or not in this encoding; the error names the line.
     """
     try:
         with open_regular(path) as file:
@@ -73,11 +73,11 @@ def read_file(path: Path, encoding: str = "utf-8") -> str:
 
 
 def read_tsv(path: Path, header: Sequence[str] | None = None) -> Iterator[tuple[str, Columns]]:
-    """Yield place and columns of each line of a tab-separated file in which quotes mean nothing, as GLUE's are.
+    """Yield place and columns of each line of a tab-separated file without quoting, such as GLUE's.
 
     Args:
         path: the file.
-        header: names of the columns; in the first line where not given. A shorter line lacks its last columns.
+        header: names of the columns; by default the first line. A shorter line lacks its last columns.
     """
     # Not `splitlines`, which also splits at characters that stand in texts (U+2028, U+0085).
     lines = read_file(path).replace("\r\n", "\n").split("\n")
@@ -90,15 +90,16 @@ def read_tsv(path: Path, header: Sequence[str] | None = None) -> Iterator[tuple[
 def read_table(path: Path, *, header: bool = True, encoding: str = "utf-8") -> Iterator[tuple[str, Columns]]:
     """Yield place and columns of each row of a table: .csv, .tsv or .txt (tabs), .jsonl.
 
-    Quotes are read as spreadsheets write them in .csv, and mean nothing in the others.
+    Quotes are read as spreadsheets write them in .csv, and have no meaning in the others.
 
     Args:
         path: the file.
-        header: whether the first line names the columns; without, they are named "0", "1", ….
+        header: the first line names the columns; otherwise they are named "0", "1", ….
         encoding: of the file.
 
     Raises:
-        DataError: the file cannot be read, is of another kind, or a line is not JSON; or quotes are not closed.
+        DataError: the file cannot be read, has another suffix, contains a line that is not JSON, or a quote that is not
+            closed.
     """
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
@@ -137,7 +138,7 @@ def _read_jsonl(path: Path, encoding: str) -> Iterator[tuple[str, Columns]]:
 
 
 def texts_of(columns: Columns, names: Sequence[str], place: str) -> Row:
-    """Return a row's texts; a column that is not there, or no text, is its problem."""
+    """Select a row's texts by the names of their columns; the row is bad if one is missing or is no text."""
     missing = [name for name in names if columns.get(name) is None]
     if missing:
         return Row(("",) * len(names), place, f"nothing in column {missing[0]!r}")
@@ -147,10 +148,10 @@ def texts_of(columns: Columns, names: Sequence[str], place: str) -> Row:
 
 
 def labelled(rows: Sequence[Row], labels: Any, place: str) -> Labelled:
-    """Return rows with their labels.
+    """Pair rows with their labels.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no rows.
     """
     if not rows:
         raise DataError(place, found="no rows", expected="at least one")

@@ -1,4 +1,4 @@
-"""Embeddings of a pretrained transformers model as points in time."""
+"""Encoder of a pretrained transformers model's embeddings."""
 
 from __future__ import annotations
 
@@ -20,11 +20,18 @@ from itnet_text.tokenizer import MOST, TokenizerOption, completed_tokenizer, loa
 
 
 class PretrainedEncoder(Encoder):
-    """What a transformers model makes of each token, through a linear map, at the token's place in time.
+    """Embeddings of each token by a transformers model, through a linear map, at the token's place in time.
 
-    The architecture and the tokenizer are read into the configuration, so that a checkpoint, which has the weights,
-    needs neither the model's folder nor a hub. Weights are read from safetensors alone, and no code that comes with a
-    model is run.
+    A complete configuration contains the model's architecture and tokenizer, and a checkpoint contains the weights, so
+    that a checkpoint needs neither the model's folder nor the hub. Weights are read only from safetensors, and code
+    that comes with a model is never run.
+
+    `create_model` loads the pretrained weights. An encoder that you build yourself has random weights until you load
+    them:
+
+        encoder = PretrainedEncoder(64, model="models/bert")
+        encoder.load_pretrained()
+        encoder(["a fine film"])
     """
 
     modality = "text"
@@ -32,28 +39,28 @@ class PretrainedEncoder(Encoder):
 
     class Config(ComponentConfig):
         model: str
-        """A folder with config.json, tokenizer.json and model.safetensors, or a hub's name with `download`."""
+        """Folder with config.json, tokenizer.json and model.safetensors, or a name on the hub with `download`."""
 
         download: bool = False
-        """Whether the model may be fetched from the hub."""
+        """Allow downloading the model from the hub."""
 
         embeddings: Literal["input", "last"] = "last"
-        """`input`, the vectors of the tokens alone, or `last`, those after all layers."""
+        """`last`, the hidden states after all layers, or `input`, the embeddings of the tokens."""
 
         frozen: bool = True
-        """Whether the model stays as it is."""
+        """Keep the model's weights fixed, in evaluation mode."""
 
         max_length: PositiveInt = 256
-        """Tokens of a text at most; what is beyond is left out."""
+        """Largest number of tokens of a text; longer texts are cut off."""
 
         tokens_per_unit: PositiveFloat = 8.0
-        """How many tokens lie in one unit of the kernels' space-time."""
+        """Number of tokens in one unit of time."""
 
         architecture: dict[str, Any] | None = None
-        """The model's config.json; read from the model where it is not given."""
+        """Content of the model's config.json; by default read from `model`."""
 
         tokenizer: TokenizerOption | None = None
-        """The content of its tokenizer.json; read from the model where it is not given."""
+        """Content of the model's tokenizer.json, or the path of one; by default read from `model`."""
 
         def completed(self) -> Self:
             """Read `architecture` and `tokenizer` from the model's folder, or fetch them from the hub.
@@ -140,13 +147,16 @@ class PretrainedEncoder(Encoder):
         return self
 
     def forward(self, inputs: Sequence[Text]) -> Field:
-        """Return the field of the tokens, the tokenizer's own marks among them.
+        """Encode texts as the field of their tokens, including the special tokens of the tokenizer.
 
         Args:
-            inputs: B texts, or pairs of texts; (B, longest, dim) are the field's values.
+            inputs: B texts, or pairs of texts.
+
+        Returns:
+            A field of values (B, longest, dim).
 
         Raises:
-            ShapeError: they are something else, or one is empty.
+            ShapeError: the inputs are no texts, or one is empty.
         """
         texts = check_texts(inputs, "PretrainedEncoder(inputs)")
         tokens = tokenize(self.tokenizer, texts, self.config.max_length)

@@ -1,4 +1,4 @@
-"""Tokens as points in time."""
+"""Encoder of tokens."""
 
 from __future__ import annotations
 
@@ -25,8 +25,12 @@ from itnet_text.tokenizer import (
 class TokenEncoder(Encoder):
     """A learned vector for each token, at the token's place in time.
 
-    A pair of texts is one text whose second part has a learned vector of its own added. With `window` a convolution
-    over neighbouring tokens comes first, as images have a stem: bytes mean little alone.
+    A pair of texts is one text whose second part has a learned vector added. With `window`, a convolution over
+    neighbouring tokens comes first, as a stem does for images: a byte alone means little.
+
+    >>> encoder = TokenEncoder(64)
+    >>> encoder(["a fine film", ("a film", "it is dull")]).values.shape
+    torch.Size([2, 16, 64])
     """
 
     modality = "text"
@@ -34,20 +38,20 @@ class TokenEncoder(Encoder):
 
     class Config(ComponentConfig):
         tokenizer: TokenizerOption | None = None
-        """The content of a Hugging Face tokenizer.json, or the path of one, which is read at once; bytes of UTF-8
-        without."""
+        """Content of a Hugging Face tokenizer.json, or the path of one, which `completed` reads. By default, tokens are
+        the bytes of UTF-8."""
 
         max_length: PositiveInt = 512
-        """Tokens of a text at most; what is beyond is left out."""
+        """Largest number of tokens of a text; longer texts are cut off."""
 
         tokens_per_unit: PositiveFloat = 8.0
-        """How many tokens lie in one unit of the kernels' space-time."""
+        """Number of tokens in one unit of time."""
 
         window: PositiveInt = 1
-        """Tokens that the first convolution sees at once; 1 for none. An odd number."""
+        """Number of tokens, odd, that the first convolution sees; 1 for no convolution."""
 
         token_dropout: Annotated[float, ConfigField(ge=0, lt=1)] = 0.0
-        """Probability that a token's vector is left out in training."""
+        """Probability of dropping a token's vector in training."""
 
         @field_validator("window")
         @classmethod
@@ -75,13 +79,16 @@ class TokenEncoder(Encoder):
         self.convolution = nn.Conv1d(dim, dim, window, padding=window // 2) if window > 1 else None
 
     def forward(self, inputs: Sequence[Text]) -> Field:
-        """Return the field of the tokens.
+        """Encode texts as the field of their tokens.
 
         Args:
-            inputs: B texts, or pairs of texts; (B, longest, dim) are the field's values.
+            inputs: B texts, or pairs of texts.
+
+        Returns:
+            A field of values (B, longest, dim).
 
         Raises:
-            ShapeError: they are something else, or one is empty.
+            ShapeError: the inputs are no texts, or one is empty.
         """
         texts = check_texts(inputs, "TokenEncoder(inputs)")
         tokens = tokenize(self.tokenizer, texts, self.config.max_length)

@@ -21,22 +21,25 @@ ENTAILMENT = ("entailment", "not_entailment")
 
 
 class Glue(LabelledTask):
-    """Base of the tasks. The labels of GLUE's test sets are not public, so its development set is the test split here,
-    as the literature reports it, and a part of the training set is for validation.
+    """Base of GLUE's tasks.
+
+    The labels of GLUE's test sets are not public, so the development set is the test split, as in the literature, and a
+    part of the training set is the validation split.
 
     Attributes:
-        files: where the data are.
+        files: location of the data.
+        development: name of the development set.
     """
 
     class Config(ComponentConfig):
         root: str = "glue"
-        """The folder of the task's data, or the one that holds it: the hub's Parquet files or the original ones."""
+        """Folder of the task's data or of all tasks, as the hub's Parquet files or the original ones."""
 
         download: bool = False
-        """Whether the data may come from the hub where the folder is not there."""
+        """Allow downloading the data from the hub if the folder is missing."""
 
         hub: str = HUB
-        """The data set's name there; the task is one of its configurations."""
+        """Name of the data set on the hub, which has each task as a configuration."""
 
     modality = "text"
     files: ClassVar[Files]
@@ -51,11 +54,11 @@ class Glue(LabelledTask):
         return self._split(self.development)
 
     def label(self, value: Any) -> float | None:
-        """Return the number of a label as a file has it; `None` if it is none."""
+        """Return the number of a label as the file writes it, or `None` if it is no label."""
         raise NotImplementedError
 
     def loader(self, *, training: bool) -> Callable[[Row | Path], Any]:
-        """Return what reads a row, or a user's file."""
+        """Return a function that reads a row, or a user's file."""
         return text_loader(pair=len(self.files.texts) == 2)
 
     def collate_inputs(self, inputs: Sequence[Any]) -> list[Any]:
@@ -76,15 +79,16 @@ class Glue(LabelledTask):
 
 
 class GlueClassification(Glue, Classification):
-    """Base of the tasks with classes.
+    """Base of GLUE's classification tasks.
 
     Attributes:
-        written: the labels as the original files have them, in the order of the classes; numbers by default. The hub's
-            files have numbers always.
+        written: labels as the original files write them, in the order of the classes; numbers by default. The hub's
+            files
+            always have numbers.
     """
 
     class Config(Glue.Config, Classification.Config):
-        """As `Glue.Config` and `Classification.Config`."""
+        """Options of `Glue` and `Classification`."""
 
     written: ClassVar[Sequence[str] | None] = None
 
@@ -100,12 +104,12 @@ class F1(BinaryF1Score):
     """F1 of the second of two classes, from logits (B, 2)."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         super().update(prediction.argmax(-1), target)
 
 
 class Paraphrases(GlueClassification):
-    """Base of the tasks that are measured by F1 and accuracy."""
+    """Base of the tasks measured by F1 and accuracy."""
 
     monitor = "f1"
 
@@ -115,40 +119,40 @@ class Paraphrases(GlueClassification):
 
 
 class CoLA(GlueClassification):
-    """Whether a sentence is acceptable English."""
+    """Is a sentence acceptable English?"""
 
     files = Files("cola", "CoLA", {"sentence": "sentence"}, header=("source", "label", "star", "sentence"))
     classes = ("unacceptable", "acceptable")
     monitor = "matthews"
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Return Matthews' correlation."""
+        """Return Matthews' correlation coefficient."""
         return {"matthews": MulticlassMatthewsCorrCoef(2)}
 
 
 class SST2(GlueClassification):
-    """Whether a film review's sentence is positive."""
+    """Is a film review's sentence positive?"""
 
     files = Files("sst2", "SST-2", {"sentence": "sentence"})
     classes = ("negative", "positive")
 
 
 class MRPC(Paraphrases):
-    """Whether two sentences of news say the same. With Microsoft's own files their test set is the test split."""
+    """Do two sentences of news mean the same? With Microsoft's own files, their test set is the test split."""
 
     files = Files("mrpc", "MRPC", {"sentence1": "#1 String", "sentence2": "#2 String"}, label="Quality")
     classes = ("not_equivalent", "equivalent")
 
 
 class QQP(Paraphrases):
-    """Whether two questions ask the same."""
+    """Do two questions ask the same?"""
 
     files = Files("qqp", "QQP", {"question1": "question1", "question2": "question2"}, label="is_duplicate")
     classes = ("not_duplicate", "duplicate")
 
 
 class MNLI(GlueClassification):
-    """What follows from a premise, on the matched development set: the genres of training."""
+    """Does a premise entail a hypothesis? Matched development set: the genres of training."""
 
     files = Files("mnli", "MNLI", {"premise": "sentence1", "hypothesis": "sentence2"}, label="gold_label")
     classes = ("entailment", "neutral", "contradiction")
@@ -157,13 +161,13 @@ class MNLI(GlueClassification):
 
 
 class MNLIMismatched(MNLI):
-    """What follows from a premise, on the mismatched development set: genres that training does not have."""
+    """Does a premise entail a hypothesis? Mismatched development set: genres that training does not have."""
 
     development = "validation_mismatched"
 
 
 class QNLI(GlueClassification):
-    """Whether a sentence holds the answer to a question."""
+    """Does a sentence contain the answer to a question?"""
 
     files = Files("qnli", "QNLI", {"question": "question", "sentence": "sentence"})
     classes = ENTAILMENT
@@ -171,7 +175,7 @@ class QNLI(GlueClassification):
 
 
 class RTE(GlueClassification):
-    """Whether a sentence follows from a text."""
+    """Does a text entail a sentence?"""
 
     files = Files("rte", "RTE", PAIR)
     classes = ENTAILMENT
@@ -179,17 +183,17 @@ class RTE(GlueClassification):
 
 
 class WNLI(GlueClassification):
-    """Whether a sentence with a pronoun's meaning filled in follows from the one with the pronoun."""
+    """Does a sentence with a noun in place of its pronoun follow from the original?"""
 
     files = Files("wnli", "WNLI", PAIR)
     classes = ("not_entailment", "entailment")
 
 
 class STSB(Glue, Regression):
-    """How alike two sentences are, from 0 to 5."""
+    """How similar are two sentences, from 0 to 5?"""
 
     class Config(Glue.Config, Regression.Config):
-        """As `Glue.Config` and `Regression.Config`."""
+        """Options of `Glue` and `Regression`."""
 
     files = Files("stsb", "STS-B", PAIR, label="score")
     centre, scale = 2.5, 1.5

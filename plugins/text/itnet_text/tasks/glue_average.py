@@ -1,4 +1,4 @@
-"""GLUE's average over tasks, from the metrics of runs."""
+"""Compute GLUE's average from the metrics of runs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ METRICS: Mapping[str, tuple[str, ...]] = {
 
 
 def glue_average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Return each task's score and their `average`, in percent, by the leaderboard's rule.
+    """Compute the score of each task and their `average`, in percent, by the leaderboard's rule.
 
-    The score of a task is the mean of its metrics; MNLI's two parts are one task; all tasks count alike.
+    A task's score is the mean of its metrics; MNLI's two parts count as one task; all tasks count equally.
 
     Args:
-        scores: metrics of tasks, both by name: `{"sst-2": {"accuracy": 0.9}, …}`.
+        scores: metrics by task and name: `{"sst-2": {"accuracy": 0.9}, …}`.
 
     Raises:
-        DataError: a task of the nine, or a metric of one, is missing.
+        DataError: a task or a metric is missing.
     """
     missing = [task for task in METRICS if task not in scores]
     missing += [
@@ -51,10 +51,11 @@ def glue_average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def scores_of_runs(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
-    """Return the test metrics of runs of `itnet train` by GLUE's task.
+    """Read the test metrics of runs of `itnet train`, by GLUE's task.
 
     Raises:
-        DataError: a directory is not that of a run that has ended, its task is none of GLUE's, or two are of one task.
+        DataError: a directory is not that of a finished run, its task is none of GLUE's, or two runs have the same
+            task.
     """
     scores: dict[str, dict[str, float]] = {}
     for run in runs:

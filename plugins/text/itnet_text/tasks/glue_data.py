@@ -1,4 +1,4 @@
-"""GLUE's files: the hub's Parquet files, or the tab-separated ones of the original download."""
+"""Read GLUE's files: the hub's Parquet files, or the tab-separated files of the original download."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ HUB = "nyu-mll/glue"
 
 @dataclass(frozen=True)
 class Files:
-    """Where one of GLUE's tasks is, and what its columns are called.
+    """Location and column names of one of GLUE's tasks.
 
     Attributes:
-        hub: its name on the hub, and of its folder there.
-        folder: of the original download.
-        columns: of the texts on the hub, and of those in the original files.
-        label: the label's column in the original files; on the hub it is `label`.
-        header: of original files that have none.
+        hub: name of the task on the hub, and of its folder there.
+        folder: name of the folder in the original download.
+        columns: text columns on the hub, with their names in the original files.
+        label: the label column in the original files; on the hub it is `label`.
+        header: column names of original files without a header.
     """
 
     hub: str
@@ -36,19 +36,19 @@ class Files:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The columns' names on the hub, which are those that `read` gives."""
+        """Names of the text columns on the hub, which `read` yields."""
         return tuple(self.columns)
 
     def read(self, root: str, split: str, *, source: str | None) -> Iterator[tuple[str, Columns]]:
-        """Yield place and columns (those of the hub, with `label`) of a split.
+        """Yield place and columns of a split, by the hub's names and `label`.
 
         Args:
-            root: the folder of the task, or the one that holds it.
+            root: folder of the task, or of all tasks.
             split: `train`, `validation`, or MNLI's `validation_matched` and `validation_mismatched`.
-            source: the data set's name on the hub, which is asked where there is no such folder; `None` never.
+            source: name of the data set on the hub, used if the folder is missing; `None` never downloads.
 
         Raises:
-            DataError: there is neither form of it, or it is damaged.
+            DataError: the data are missing in both forms, or damaged.
         """
         homes = [Path(root).expanduser(), *(Path(root).expanduser() / name for name in (self.hub, self.folder))]
         for home in homes:

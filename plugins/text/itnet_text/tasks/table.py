@@ -1,4 +1,4 @@
-"""A user's own texts, in tables."""
+"""Classification and regression of your own texts, in tables."""
 
 from __future__ import annotations
 
@@ -19,53 +19,53 @@ from itnet_text.texts import Text
 
 
 class Table(LabelledTask):
-    """Base of tasks on rows of .csv, .tsv, .txt (tabs) or .jsonl files, each with a text, or two, and a label."""
+    """Base of tasks on rows of .csv, .tsv, .txt (tabs) or .jsonl files, each with a label and one or two texts."""
 
     class Config(HeldOut, LabelledTask.Config):
         train: str
-        """The file with the samples for training."""
+        """File of the training samples."""
 
         validation_file: str | None = None
-        """That for validation; a part of `train` where there is none."""
+        """File of the validation samples; by default a part of `train`."""
 
         test: str | None = None
-        """That of the test split; one of the folds of `train` where there is none."""
+        """File of the test samples; by default a fold of `train`."""
 
         text: str | int = "text"
-        """The column of the text, by its name, or by its number from 0 in a file without a header."""
+        """Column of the text: its name, or its number from 0 in a file without a header."""
 
         second_text: str | int | None = None
-        """That of the text that goes with it, for pairs."""
+        """Column of the second text, for pairs."""
 
         label: str | int = "label"
-        """The column of the label."""
+        """Column of the label."""
 
         header: bool = True
-        """Whether the first line names the columns."""
+        """The first line names the columns."""
 
         encoding: str = "utf-8"
-        """Of the files."""
+        """Encoding of the files."""
 
     modality = "text"
 
     def training(self) -> Labelled:
-        """Return the rows for training, less those held out for the test split if that has no file."""
+        """Return the training rows, without those held out if there is no test file."""
         return self._train_and_test[0]
 
     def validation(self) -> Labelled | None:
-        """Return the rows of the file for validation, if there is one."""
+        """Return the rows of the validation file, if there is one."""
         return None if self.config.validation_file is None else self._rows(self.config.validation_file)
 
     def test(self) -> Labelled:
-        """Return the rows of the test file, or those held out."""
+        """Return the rows of the test file, or the rows held out."""
         return self._train_and_test[1]
 
     def label_of(self, value: Any) -> float | None:
-        """Return the number of a label as the file has it; `None` if it is none."""
+        """Return the number of a label as the file writes it, or `None` if it is no label."""
         raise NotImplementedError
 
     def loader(self, *, training: bool) -> Callable[[Row | Path], Text]:
-        """Return what reads a row, or a user's file."""
+        """Return a function that reads a row, or a user's file."""
         return text_loader(pair=self.config.second_text is not None, encoding=self.config.encoding)
 
     def collate_inputs(self, inputs: Sequence[Text]) -> list[Text]:
@@ -93,10 +93,10 @@ class Table(LabelledTask):
 
 
 def columns_of(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
-    """Return place and columns of each row of a file.
+    """Read place and columns of each row of a file.
 
     Raises:
-        DataError: it cannot be read, or has none of the columns.
+        DataError: the file cannot be read, or lacks one of the columns.
     """
     rows = list(read_table(Path(path).expanduser(), header=config.header, encoding=config.encoding))
     names = [str(name) for name in (config.text, config.second_text, config.label) if name is not None]
@@ -113,15 +113,26 @@ def columns_of(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
 
 
 class TextTable(Table, Classification):
-    """Classes of texts: the label column's own, or on which side of a threshold its number lies."""
+    """Classes of texts: the values of the label column, or the sides of a threshold on its numbers.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "reviews.csv"
+    ...     rows = ["text,label", *["a fine film,good", "very dull,bad"] * 10]
+    ...     _ = file.write_text(chr(10).join(rows))
+    ...     task = TextTable(train=str(file))
+    ...     task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs
+    (('bad', 'good'), 14, 'a fine film')
+    """
 
     class Config(Table.Config, Classification.Config):
         threshold: float | None = None
-        """Makes two classes of a numeric column: up to the threshold, and above."""
+        """Divide a numeric column into two classes: up to the threshold, and above."""
 
         classes: tuple[str, ...] | None = None
-        """The classes' names; the label column's values, sorted, where nothing is said, or `low` and `high` with a
-        threshold. So a checkpoint keeps the names and predicts where the data are not."""
+        """Class names; by default the sorted values of the label column, or `low` and `high` with a threshold. A
+        checkpoint stores the names, and so predicts without the data."""
 
         @model_validator(mode="after")
         def _check_threshold(self) -> Self:
@@ -140,10 +151,10 @@ class TextTable(Table, Classification):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes' names.
+        """Class names.
 
         Raises:
-            DataError: the configuration does not say them, and the file that does is not there.
+            DataError: the configuration does not list them, and the training file is missing.
         """
         return self.config.classes or _classes(self.config)
 
@@ -160,14 +171,14 @@ class TextTable(Table, Classification):
 
 
 class TextTableRegression(Table, Regression):
-    """Numbers of texts."""
+    """Regression of a numeric label column."""
 
     class Config(Table.Config, Regression.Config):
         centre: float = 0.0
-        """A typical number: what the model gives before it has learned anything."""
+        """A typical number, which an untrained model predicts."""
 
         scale: float = 1.0
-        """How far numbers lie from it; the loss is in these units."""
+        """Typical distance of numbers from the centre; the unit of the loss."""
 
     @property
     def centre(self) -> float:  # type: ignore[override]
@@ -176,11 +187,11 @@ class TextTableRegression(Table, Regression):
 
     @property
     def scale(self) -> float:  # type: ignore[override]
-        """How far numbers lie from it."""
+        """Typical distance of numbers from the centre."""
         return self.config.scale
 
     def label_of(self, value: Any) -> float | None:
-        """Return a number of float32, in which the model computes."""
+        """Return a number within the range of float32, in which models compute."""
         number = _number(value)
         return None if number is None or abs(number) > torch.finfo(torch.float32).max else number
 
