@@ -33,9 +33,7 @@ class Classification(LabelledTask):
     @property
     @abstractmethod
     def classes(self) -> Sequence[str]:
-        """Class names in the order of the class numbers. The model's head depends on them, so they must not need the
-        data.
-        """
+        """Class names in the order of the class numbers, available without the data."""
 
     @property
     def head(self) -> Mapping[str, Any]:
@@ -47,8 +45,8 @@ class Classification(LabelledTask):
         if len(self.classes) < 2:
             raise DataError(
                 f"{type(self).__name__}.classes",
-                found=f"{', '.join(map(repr, self.classes))} alone" if self.classes else "none",
-                expected="at least two, to be told apart",
+                found=f"only {', '.join(map(repr, self.classes))}" if self.classes else "none",
+                expected="at least two",
             )
         return {"name": "itnet-core/classify", "classes": len(self.classes)}
 

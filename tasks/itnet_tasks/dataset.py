@@ -46,10 +46,10 @@ class Labelled(NamedTuple):
         """Return the samples at some indices."""
         chosen = indices.tolist()
 
-        def of(values: Any) -> Any:
+        def take(values: Any) -> Any:
             return values[indices] if isinstance(values, Tensor) else [values[i] for i in chosen]
 
-        return Labelled(of(self.sources), of(self.labels), None if self.groups is None else of(self.groups))
+        return Labelled(take(self.sources), take(self.labels), None if self.groups is None else take(self.groups))
 
 
 class LabelledDataset(Dataset[Sample | None]):
@@ -79,7 +79,7 @@ class LabelledDataset(Dataset[Sample | None]):
             if self.on_bad_sample == "refuse":
                 error.hint = f"{error.hint} Or leave such samples out with on_bad_sample: skip.".strip()
                 raise
-            if index not in self._skipped:  # once each, not once an epoch
+            if index not in self._skipped:  # warn once per sample, not once per epoch
                 self._skipped.add(index)
                 warn_skipped(len(self._skipped), len(self), str(error))
             return None

@@ -35,12 +35,12 @@ def read_data(path: Path, expected: str, hint: str = "") -> bytes:
         return file.read()
 
 
-def inside(name: str, place: str) -> str:
+def check_inside(name: str, place: str) -> str:
     """Return a file name from a data set after checking that it stays below the data set's folder.
 
     Links below the folder may lead anywhere.
 
-    >>> inside("images/1.png", "captions.csv:2")
+    >>> check_inside("images/1.png", "captions.csv:2")
     'images/1.png'
 
     Args:

@@ -11,7 +11,7 @@ from itnet_core import DataError
 from itnet_tasks.class_folders import class_files, class_names
 from itnet_tasks.classification import Classification
 from itnet_tasks.dataset import Labelled
-from itnet_tasks.splits import HeldOut, held_out
+from itnet_tasks.splits import HeldOut, hold_out
 
 
 class FolderClassification(Classification):
@@ -65,9 +65,7 @@ class FolderClassification(Classification):
         return self._train_and_test[1]
 
     def groups(self, files: Sequence[Path]) -> Sequence[str] | None:
-        """Return one name per training file; files of equal names stay on one side of every split. No groups by
-        default.
-        """
+        """Return one name per file, equal for files that no split may separate; `None`, the default, for no groups."""
         return None
 
     @cached_property
@@ -75,7 +73,7 @@ class FolderClassification(Classification):
         samples = class_files(_training_folder(self.config.root), self.classes, self.suffixes)
         samples = samples._replace(groups=self.groups(samples.sources))  # type: ignore[arg-type]
         test = self._optional("test")
-        return (samples, test) if test is not None else held_out(samples, self.config)
+        return (samples, test) if test is not None else hold_out(samples, self.config)
 
     def _optional(self, split: str) -> Labelled | None:
         root = Path(self.config.root).expanduser()

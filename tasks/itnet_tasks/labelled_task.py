@@ -83,7 +83,7 @@ class LabelledTask(Task):
                 f"{type(self).__name__}.collate",
                 found=f"a batch of {len(samples)} samples that cannot be read",
                 expected="at least one that can",
-                hint="The warnings name them; hint the data, or take larger batches.",
+                hint="The warnings name them; fix the data, or use larger batches.",
             )
         labels = [sample.label for sample in kept]
         targets = None if any(label is None for label in labels) else self.collate_targets(labels)

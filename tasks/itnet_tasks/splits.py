@@ -26,7 +26,7 @@ class HeldOut(ComponentConfig):
     """Fold that is the test split, from 0; taking each in turn is a cross-validation."""
 
 
-def held_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:
+def hold_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:
     """Separate the test fold; return the other samples, and the test samples.
 
     Raises:
@@ -36,11 +36,11 @@ def held_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:
         raise ConfigError(
             "test_fold", found=str(config.test_fold), expected=f"0 to {config.test_folds - 1}, one of the test_folds"
         )
-    test = folds(labelled, config.test_folds, seed=0) == config.test_fold
+    test = assign_folds(labelled, config.test_folds, seed=0) == config.test_fold
     return labelled.select((~test).nonzero().squeeze(1)), labelled.select(test.nonzero().squeeze(1))
 
 
-def folds(labelled: Labelled, count: int, seed: int) -> Tensor:
+def assign_folds(labelled: Labelled, count: int, seed: int) -> Tensor:
     """Assign each sample to one of `count` folds, shape (N,); the sizes of the folds differ by one at most.
 
     Every class is dealt evenly as well. With groups, whole groups are dealt, whatever their classes and sizes.

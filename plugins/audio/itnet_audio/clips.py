@@ -41,13 +41,13 @@ def check_audio(inputs: Audio, place: str) -> Audio:
             a clip is not finite.
     """
     expected = "Audio(waveform (B, T) floating, lengths (B,) of whole numbers)"
-    if not isinstance(inputs, tuple) or len(inputs) != 2 or not all(isinstance(each, Tensor) for each in inputs):
-        hint = "Audio.of([clip, ...]) makes a batch of clips."
+    if not isinstance(inputs, tuple) or len(inputs) != 2 or not all(isinstance(part, Tensor) for part in inputs):
+        hint = "Audio.of([clip, ...]) collates clips."
         raise ShapeError(place, found=type(inputs).__name__, expected=expected, hint=hint)
     waveform, lengths = inputs
     sound = waveform.ndim == 2 and waveform.is_floating_point() and 0 not in waveform.shape
     if not sound or lengths.shape != waveform.shape[:1] or lengths.dtype not in (torch.int32, torch.int64):
-        found = " and ".join(f"{each.dtype} of shape {tuple(each.shape)}" for each in (waveform, lengths))
+        found = " and ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in (waveform, lengths))
         raise ShapeError(place, found=found, expected=expected)
     within = torch.arange(waveform.shape[1], device=waveform.device) < lengths.unsqueeze(1)
     waveform = waveform.masked_fill(~within, 0.0)
@@ -64,7 +64,7 @@ def to_multiple(waveform: Tensor, cell: int) -> Tensor:
     return F.pad(waveform, (0, -waveform.shape[1] % cell))
 
 
-def standardized(values: Tensor, valid: Tensor, dims: tuple[int, ...], least: float) -> Tensor:
+def standardize(values: Tensor, valid: Tensor, dims: tuple[int, ...], least: float) -> Tensor:
     """Standardise values to mean 0 and variance 1 over the valid ones along `dims`; invalid values become 0.
 
     Args:

@@ -23,7 +23,7 @@ it."""
 
 
 def _check(content: dict[str, Any]) -> dict[str, Any]:
-    load(content)
+    load_tokenizer(content)
     return content
 
 
@@ -76,7 +76,7 @@ class Tokens(NamedTuple):
     segments: list[int]
 
 
-def load(content: dict[str, Any], max_length: int | None = None) -> Tokenizer:
+def load_tokenizer(content: dict[str, Any], max_length: int | None = None) -> Tokenizer:
     """Build a tokenizer that does not pad, and truncates to `max_length` tokens if that is set.
 
     Raises:
@@ -91,9 +91,9 @@ def load(content: dict[str, Any], max_length: int | None = None) -> Tokenizer:
     return tokenizer
 
 
-def size(content: dict[str, Any] | None) -> int:
+def vocabulary_size(content: dict[str, Any] | None) -> int:
     """Return the size of the vocabulary: 256 bytes without a tokenizer."""
-    return BYTES if content is None else load(content).get_vocab_size(with_added_tokens=True)
+    return BYTES if content is None else load_tokenizer(content).get_vocab_size(with_added_tokens=True)
 
 
 def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_length: int) -> list[Tokens]:
@@ -108,16 +108,18 @@ def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_
         ShapeError: a text has no token, because the tokenizer drops all its characters.
     """
     if tokenizer is None:
-        tokens = [_bytes([list(part.encode()) for part in each], max_length) for each in texts]
+        tokens = [_bytes([list(part.encode()) for part in text], max_length) for text in texts]
     else:
-        if (tokenizer.truncation or {}).get("max_length") != max_length:  # not here: other threads may be using it
-            tokenizer = load(json.loads(tokenizer.to_str()), max_length)
-        encoded = tokenizer.encode_batch([each if len(each) > 1 else each[0] for each in texts])
-        # The library does not truncate where the marks that it adds leave no room for a text.
-        tokens = [Tokens(each.ids[:max_length], each.type_ids[:max_length]) for each in encoded]
-    for text, each in zip(texts, tokens, strict=True):
-        if not each.ids:
-            raise ShapeError("tokenize(texts)", found=f"a text without a token, {text!r:.60}", expected="one at least")
+        if (tokenizer.truncation or {}).get("max_length") != max_length:  # a copy: other threads may be using it
+            tokenizer = load_tokenizer(json.loads(tokenizer.to_str()), max_length)
+        encoded = tokenizer.encode_batch([text if len(text) > 1 else text[0] for text in texts])
+        # The library does not truncate if its special tokens leave no room for a text.
+        tokens = [Tokens(text.ids[:max_length], text.type_ids[:max_length]) for text in encoded]
+    for text, encoding in zip(texts, tokens, strict=True):
+        if not encoding.ids:
+            raise ShapeError(
+                "tokenize(texts)", found=f"a text without a token, {text!r:.60}", expected="at least one token"
+            )
     return tokens
 
 

@@ -1,4 +1,4 @@
-"""What the encoders of images with texts read."""
+"""Check batches of images with texts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from itnet_core import ShapeError
 
 
 class ImageText(NamedTuple):
-    """Images and texts, as many of the one as of the other.
+    """A batch of images with texts, the input of the encoders.
 
     Attributes:
-        images: shape (B, C, H, W), or (B, 2, C, H, W) where two images go with each text.
-        texts: B of them.
+        images: shape (B, C, H, W), or (B, 2, C, H, W) for two images per text.
+        texts: B texts.
     """
 
     images: Tensor
@@ -23,12 +23,10 @@ class ImageText(NamedTuple):
 
 
 def check_inputs(inputs: Any, rank: int, place: str) -> ImageText:
-    """Return what an encoder was given, if it is images of a rank with their texts.
-
-    The encoders of images and of texts look at what is in them.
+    """Check that inputs are images of a rank with as many texts; the encoders of each modality check the contents.
 
     Raises:
-        ShapeError: it is something else, or there are not as many images as texts.
+        ShapeError: the inputs are no `ImageText`, or the numbers of images and texts differ.
     """
     shape = "(B, C, H, W)" if rank == 4 else "(B, 2, C, H, W)"
     expected = f"images of shape {shape} and a list of B texts"

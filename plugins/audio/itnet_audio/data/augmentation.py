@@ -11,7 +11,7 @@ from torch import Tensor
 from torchaudio.functional import add_noise
 
 from itnet_audio.data.recordings import read_recording
-from itnet_audio.data.resampling import resampled
+from itnet_audio.data.resampling import resample_clip
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class Augmentation:
     def at_a_speed(self, clip: Tensor) -> Tensor:
         """Resample a clip (T,) to a random speed; its length changes."""
         rate = self._rates[_below(len(self._rates))] if len(self._rates) > 1 else self._rates[0]
-        return clip if rate == self.sample_rate else torch.from_numpy(resampled(clip.numpy(), rate, self.sample_rate))
+        return (
+            clip if rate == self.sample_rate else torch.from_numpy(resample_clip(clip.numpy(), rate, self.sample_rate))
+        )
 
     def longest_at_any_speed(self, length: int) -> int:
         """Return the number of samples that the highest speed turns into `length`."""
@@ -47,7 +49,7 @@ class Augmentation:
 
     def __call__(self, clip: Tensor) -> Tensor:
         """Apply all changes but the speed to a clip (T,); its length stays."""
-        clip = moved(clip, round(_uniform(-self.shift, self.shift) * self.sample_rate))
+        clip = shift_clip(clip, round(_uniform(-self.shift, self.shift) * self.sample_rate))
         clip = clip * 10 ** (_uniform(-self.gain, self.gain) / 20)
         if self.noise and _uniform(0, 1) < self.noise:
             noise = self._noise(len(clip))
@@ -61,7 +63,7 @@ class Augmentation:
         path = self.backgrounds[_below(len(self.backgrounds))]
         background = read_recording(path, self.sample_rate, length, at_random=True)
         background = background.repeat(-(-length // len(background)))
-        return cropped(background, length, at_random=True)
+        return crop(background, length, at_random=True)
 
     @property
     def _rates(self) -> list[int]:
@@ -69,14 +71,14 @@ class Augmentation:
         return [max(1, round(speed * self.sample_rate)) for speed in self.speeds]
 
 
-def cropped(clip: Tensor, length: int, *, at_random: bool) -> Tensor:
+def crop(clip: Tensor, length: int, *, at_random: bool) -> Tensor:
     """Crop a clip (T,) to `length` samples, from its middle or at random; a shorter clip stays whole."""
     spare = max(0, len(clip) - length)
     start = _below(spare + 1) if at_random and spare else spare // 2
     return clip[start : start + length]
 
 
-def moved(clip: Tensor, samples: int) -> Tensor:
+def shift_clip(clip: Tensor, samples: int) -> Tensor:
     """Shift a clip (T,) to later, or to earlier if `samples` is negative, in its own length; silence fills the gap."""
     samples = max(-len(clip), min(len(clip), samples))
     silence = clip.new_zeros(abs(samples))

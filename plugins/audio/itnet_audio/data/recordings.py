@@ -69,7 +69,9 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
         found = f"a damaged or unreadable file ({reason})"
         raise DataError(str(path), found=found, expected=EXPECTED, hint="Replace or remove it.") from error
     if not np.isfinite(samples).all():
-        raise DataError(str(path), found="samples that are NaN or infinite", expected="numbers, 1 being full scale")
+        raise DataError(
+            str(path), found="samples that are NaN or infinite", expected="finite samples, with full scale at 1"
+        )
     return torch.from_numpy(samples)
 
 
@@ -108,9 +110,9 @@ def _opened(file: BinaryIO, path: Path) -> Sound:
         found = "a file of no such format" if kind else "an empty file"
         raise DataError(str(path), found=found, expected=EXPECTED, hint="Remove it, or convert it to WAV.")
     sound = _by_soundfile(file, path, COMPRESSED[kind])
-    if kind == b"OggS":  # of which soundfile would read what is there
+    if kind == b"OggS":  # soundfile reads truncated files without an error
         _check_last_page(file)
-    elif sound.length:  # not all of a long recording is read
+    elif sound.length:  # the end, which the crop of a long recording may not reach
         _mono(sound, sound.length - 1, sound.length)
     return sound
 
@@ -122,18 +124,18 @@ def _by_soundfile(file: BinaryIO, path: Path, what: str) -> Sound:
         raise DataError(
             str(path),
             found=f"{what}, and soundfile is not installed",
-            expected="WAV of whole numbers or floats, which needs nothing else",
+            expected="WAV of whole numbers or floats, which needs no extra package",
             hint="Run: pip install 'itnet-audio[compressed]'. Or convert it to WAV.",
         ) from None
     file.seek(0)
     opened: Any = soundfile.SoundFile(file)
-    if opened.frames > 2**62:  # so it reads FLAC that was written to a pipe, in which it then cannot go anywhere
+    if opened.frames > 2**62:  # FLAC written to a pipe, in which soundfile cannot seek
         raise ValueError("it does not say how many samples it has: encode it again, to a file")
 
     def read(start: int, stop: int) -> NDArray[np.float32]:
         if opened.seekable():
             opened.seek(start)
-        else:  # as GSM; it is read once, from its beginning
+        else:  # such as GSM, which is read once from its beginning
             opened.read(start, dtype="float32")
         return opened.read(stop - start, dtype="float32", always_2d=True)
 

@@ -53,14 +53,14 @@ class Resampling:
         """
         common = math.gcd(self.rate, self.sample_rate)
         rate, sample_rate = self.rate // common, self.sample_rate // common
-        numbers = np.arange(start, min(stop, start + sample_rate))  # later ones have the same phases
-        places, phases = np.divmod(numbers * rate, sample_rate)
+        numbers = np.arange(start, min(stop, start + sample_rate))  # later samples have the same phases
+        starts, phases = np.divmod(numbers * rate, sample_rate)
         weights = self._weights(phases / sample_rate)
         windows = sliding_window_view(samples, weights.shape[1])
         result = np.empty(stop - start, np.float32)
-        for i, place in enumerate(places - places[0]):
-            of_phase = result[i::sample_rate]
-            np.einsum("nk,k->n", windows[place::rate][: len(of_phase)], weights[i], out=of_phase)
+        for i, offset in enumerate(starts - starts[0]):
+            output = result[i::sample_rate]
+            np.einsum("nk,k->n", windows[offset::rate][: len(output)], weights[i], out=output)
         return result
 
     @property
@@ -80,7 +80,7 @@ class Resampling:
         return (np.sinc(times) * window * scale).astype(np.float32)
 
 
-def resampled(samples: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
+def resample_clip(samples: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
     """Resample a whole recording (T,)."""
     resampling = Resampling(rate, sample_rate)
     stop = resampling.length(len(samples))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks, spectrogram
 
-from itnet_audio.clips import Audio, check_audio, clip_field, example, standardized, to_multiple
+from itnet_audio.clips import Audio, check_audio, clip_field, example, standardize, to_multiple
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
 
 FLOOR = 1e-8
@@ -108,7 +108,7 @@ class MelEncoder(Encoder):
         c = self.config
         self.transform = 1 << (c.window - 1).bit_length()
         frequencies = self.transform // 2 + 1
-        # Counts what the bands are computed from for a limit on memory, before it is there; takes none itself.
+        # Counts the memory of the bands against a limit before they are computed; a meta tensor takes none.
         torch.empty(5, frequencies, c.n_mels, device="meta")
         empty = c.n_mels - self.transform  # a frequency lies in two bands at most
         if empty <= 0:
@@ -124,7 +124,7 @@ class MelEncoder(Encoder):
                 expected="bands that hold at least one",
                 hint="Take fewer bands, or a longer window.",
             )
-        # They follow from the configuration, so a checkpoint does not hold them.
+        # They follow from the configuration, so a checkpoint does not contain them.
         self.register_buffer("window", torch.hann_window(c.window), persistent=False)
         self.register_buffer("bands", bands, persistent=False)
         self.projection = nn.Conv2d(1, dim, (c.patch_frames, c.patch_mels), (c.patch_frames, c.patch_mels))
@@ -179,4 +179,4 @@ class MelEncoder(Encoder):
             valid = (frames * c.hop < lengths.unsqueeze(1)).unsqueeze(-1)
             if c.normalization == "fixed":  # speech lies between about −16 and 0
                 return ((levels + 8) / 4).masked_fill(~valid, 0.0)
-            return standardized(levels, valid, (1, 2) if c.normalization == "clip" else (1,), least=0.1)
+            return standardize(levels, valid, (1, 2) if c.normalization == "clip" else (1,), least=0.1)

@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_audio.clips import Audio, check_audio, clip_field, example, standardized, to_multiple
+from itnet_audio.clips import Audio, check_audio, clip_field, example, standardize, to_multiple
 from itnet_core import ComponentConfig, Encoder, Field
 
 Strides = Annotated[tuple[PositiveInt, ...], ConfigField(min_length=1)]
@@ -70,12 +70,12 @@ class WaveformEncoder(Encoder):
         waveform, lengths = check_audio(inputs, "WaveformEncoder(inputs)")
         waveform = to_multiple(waveform.to(self.projection.weight.dtype), prod(c.strides))
         if c.normalization:
-            waveform = standardized(waveform, _within(waveform.shape[1], lengths), (1,), least=1e-4)
+            waveform = standardize(waveform, _within(waveform.shape[1], lengths), (1,), least=1e-4)
         values, cells = waveform.unsqueeze(1), lengths
         for convolution, norm, stride in zip(self.convolutions, self.norms, c.strides, strict=True):
             values = F.gelu(norm(convolution(values).transpose(1, 2))).transpose(1, 2)
             cells = (cells + stride - 1) // stride
-            # Behind the clip's end there is nothing to see for the next convolution, however long the batch is.
+            # The next convolution must not see beyond a clip's end, however long the batch is.
             values = values.masked_fill(~_within(values.shape[2], cells).unsqueeze(1), 0.0)
         points = self.projection(values.transpose(1, 2))
         return clip_field(points, lengths, prod(c.strides), c.unit_seconds * c.sample_rate)

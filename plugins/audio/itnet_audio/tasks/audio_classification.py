@@ -12,7 +12,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from itnet_audio.clips import Audio
-from itnet_audio.data.augmentation import Augmentation, cropped
+from itnet_audio.data.augmentation import Augmentation, crop
 from itnet_audio.data.recordings import read_recording
 from itnet_tasks import Classification
 
@@ -31,7 +31,7 @@ class AudioClassification(Classification):
         """Sample rate that recordings are resampled to, in Hz."""
 
         max_seconds: PositiveFloat = 4.0
-        """Length of the longest clip. Longer recordings are cropped to their middle, and at random for training."""
+        """Length of the longest clip. Longer recordings are crop to their middle, and at random for training."""
 
         augment: bool = True
         """Augment training clips."""
@@ -103,4 +103,4 @@ class ClipLoader:
             return read_recording(path, self.sample_rate, self.length)
         longest = augmentation.longest_at_any_speed(self.length)
         part = augmentation.at_a_speed(read_recording(path, self.sample_rate, longest, at_random=True))
-        return augmentation(cropped(part, self.length, at_random=True))
+        return augmentation(crop(part, self.length, at_random=True))

@@ -76,7 +76,7 @@ class SpeechCommands(AudioClassification):
         try:
             lines = path.read_text(encoding="utf-8").split()
         except UnicodeDecodeError:
-            raise DataError(str(path), found="bytes that are no UTF-8", expected="a list of files") from None
+            raise DataError(str(path), found="bytes that are not UTF-8", expected="a list of files") from None
         if not lines:
             raise DataError(str(path), found="no file in it", expected="a list of files", hint="Fetch it again.")
         for number, line in enumerate(lines, 1):
@@ -84,7 +84,7 @@ class SpeechCommands(AudioClassification):
             if word not in self.classes or "/" in name or not (self._folder / line).is_file():
                 found = f"{line!r} in line {number}"
                 hint = "Fetch the data set again."
-                raise DataError(str(path), found=found, expected="<word>/<file> of a file that is there", hint=hint)
+                raise DataError(str(path), found=found, expected="<word>/<file> of an existing file", hint=hint)
         return [self._folder / line for line in lines]
 
     @cached_property
@@ -100,7 +100,7 @@ class SpeechCommands(AudioClassification):
                         str(folder),
                         found=f"{len(unknown)} folders of other words, {min(unknown)} the first",
                         expected=f"the {len(self.classes)} words of version 0.02",
-                        hint="For other words, take the task audio-folder.",
+                        hint="For other words, use the task audio-folder.",
                     )
                 return folder
         raise DataError(

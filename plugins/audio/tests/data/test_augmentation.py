@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_audio.data.augmentation import Augmentation, cropped, moved
+from itnet_audio.data.augmentation import Augmentation, crop, shift_clip
 
 NOTHING: dict[str, Any] = {
     "sample_rate": 8000,
@@ -35,16 +35,16 @@ def test_without_any_change_a_clip_stays_as_it_is() -> None:
     [(0, [1, 2, 3]), (1, [0, 1, 2]), (-2, [3, 0, 0]), (9, [0, 0, 0]), (-9, [0, 0, 0])],
 )
 def test_moving_brings_in_silence(samples: int, expected: list[int]) -> None:
-    assert moved(torch.tensor([1, 2, 3]), samples).tolist() == expected
+    assert shift_clip(torch.tensor([1, 2, 3]), samples).tolist() == expected
 
 
 def test_a_crop_is_the_middle_or_anywhere() -> None:
     clip = torch.arange(10)
-    assert cropped(clip, 4, at_random=False).tolist() == [3, 4, 5, 6]
-    starts = {cropped(clip, 8, at_random=True)[0].item() for _ in range(100)}
+    assert crop(clip, 4, at_random=False).tolist() == [3, 4, 5, 6]
+    starts = {crop(clip, 8, at_random=True)[0].item() for _ in range(100)}
     assert starts == {0, 1, 2}
     for at_random in (True, False):
-        assert torch.equal(cropped(clip, 12, at_random=at_random), clip)
+        assert torch.equal(crop(clip, 12, at_random=at_random), clip)
 
 
 def test_a_shift_stays_within_its_seconds() -> None:

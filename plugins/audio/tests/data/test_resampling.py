@@ -14,7 +14,7 @@ from torchaudio.functional import resample
 
 from itnet_audio.data.augmentation import Augmentation
 from itnet_audio.data.recordings import read_recording
-from itnet_audio.data.resampling import Resampling, resampled
+from itnet_audio.data.resampling import Resampling, resample_clip
 from itnet_audio.tasks.audio_classification import ClipLoader
 
 PAIRS = [(441, 160), (3, 1), (1, 2), (11025, 8000), (10, 11), (113, 97), (1103, 1601)]
@@ -37,14 +37,14 @@ def limit_memory(megabytes: float) -> Iterator[None]:
 def test_resampling_is_torchaudios(length: int, rate: int, sample_rate: int) -> None:
     """Which computes the phases of its filter in single precision."""
     samples = torch.randn(length)
-    ours = torch.from_numpy(resampled(samples.numpy(), rate, sample_rate))
+    ours = torch.from_numpy(resample_clip(samples.numpy(), rate, sample_rate))
     torch.testing.assert_close(ours, resample(samples, rate, sample_rate), rtol=0, atol=5e-4)
 
 
 @pytest.mark.parametrize(("rate", "sample_rate"), PAIRS)
 def test_a_part_is_that_of_the_whole(rate: int, sample_rate: int) -> None:
     samples = np.random.default_rng(0).standard_normal(500).astype(np.float32)
-    resampling, whole = Resampling(rate, sample_rate), resampled(samples, rate, sample_rate)
+    resampling, whole = Resampling(rate, sample_rate), resample_clip(samples, rate, sample_rate)
     assert len(whole) == math.ceil(500 * sample_rate / rate)
     for start, stop in ((0, len(whole)), (len(whole) // 3, len(whole) // 2), (len(whole) - 1, len(whole))):
         first, last = resampling.needed(start, stop)

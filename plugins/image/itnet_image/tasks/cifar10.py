@@ -55,24 +55,26 @@ class CIFAR10(SmallImages):
         root = Path(self.config.root).expanduser()
         folders = [folder for folder in (root, root / FOLDER) if (folder / names[0]).is_file()]
         archive = root / ARCHIVE
-        if not folders and self.config.download:  # one that is there and whole is not fetched again
+        if not folders and self.config.download:  # a whole archive is not downloaded again
             _download(root)
         if not folders and not archive.is_file():
             raise DataError(
                 str(root / FOLDER / names[0]),
                 found="no such file, nor an archive",
                 expected=f"the folder {FOLDER} or the archive {ARCHIVE} in root",
-                hint="Take the binary version, not the Python one (it is pickled), or set download: true.",
+                hint="Use the binary version, not the Python one (it is pickled), or set download: true.",
             )
-        place, batches = (folders[0], _from_folder(folders[0], names)) if folders else (archive, _from(archive, names))
+        source, batches = (folders[0], _from_folder(folders[0], names)) if folders else (archive, _from(archive, names))
         if len(set(map(len, batches))) > 1:
             sizes = ", ".join(f"{name} {len(data)}" for name, data in zip(names, batches, strict=True))
             raise DataError(
-                str(place), found=f"batches of {sizes} bytes", expected="equal sizes", hint="Fetch them again."
+                str(source), found=f"batches of {sizes} bytes", expected="equal sizes", hint="Fetch them again."
             )
-        records = np.concatenate([_records(f"{place}/{name}", data) for name, data in zip(names, batches, strict=True)])
+        records = np.concatenate(
+            [_records(f"{source}/{name}", data) for name, data in zip(names, batches, strict=True)]
+        )
         pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        return self.labelled(np.ascontiguousarray(pixels), records[:, 0], str(place))
+        return self.labelled(np.ascontiguousarray(pixels), records[:, 0], str(source))
 
 
 def _download(root: Path) -> None:
@@ -84,18 +86,18 @@ def _download(root: Path) -> None:
 
 
 def _from_folder(folder: Path, names: Sequence[str]) -> list[bytes]:
-    return [read_data(folder / name, "it beside the others") for name in names]
+    return [read_data(folder / name, "a batch next to the others") for name in names]
 
 
 def _from(archive: Path, names: Sequence[str]) -> list[bytes]:
     """Read files of the archive in one pass, without unpacking them to disk."""
-    found = {}
+    contents = {}
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 file = tar.extractfile(member)
                 if file is not None and Path(member.name).name in names:
-                    found[Path(member.name).name] = file.read()
+                    contents[Path(member.name).name] = file.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DataError(
             str(archive),
@@ -103,10 +105,10 @@ def _from(archive: Path, names: Sequence[str]) -> list[bytes]:
             expected=f"a whole {ARCHIVE}",
             hint=f"Fetch it again; its MD5 is {MD5}.",
         ) from error
-    missing = set(names) - set(found)
+    missing = set(names) - set(contents)
     if missing:
         raise DataError(str(archive), found=f"no {', '.join(sorted(missing))} in it", expected="the binary version")
-    return [found[name] for name in names]
+    return [contents[name] for name in names]
 
 
 def _records(place: str, data: bytes) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

@@ -35,9 +35,7 @@ class Digits(SmallImages):
     classes = tuple("0123456789")
 
     def augmentation(self) -> list[v2.Transform]:
-        """Return small rotations, shifts and scalings; `shift` is 0, because whole pixels would cut strokes off at 8 ×
-        8.
-        """
+        """Return small rotations, scalings and shifts of less than a pixel, which cut no stroke off."""
         affine = v2.RandomAffine(
             8, translate=(0.05, 0.05), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
         )

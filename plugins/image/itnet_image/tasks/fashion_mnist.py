@@ -57,7 +57,7 @@ class FashionMNIST(SmallImages):
     def _file(self, name: str) -> Path:
         root = Path(self.config.root).expanduser()
         path = _plain_or_zipped(root / name)
-        if path is None and self.config.download:  # files that are there and whole are not fetched again
+        if path is None and self.config.download:  # whole files are not downloaded again
             _download(root)
         path = path or _plain_or_zipped(root / "FashionMNIST/raw" / name)
         if path is None:

@@ -48,7 +48,7 @@ class ImageNet1k(Photographs):
 
     @cached_property
     def _wnids(self) -> list[str]:
-        # The numbers of the classes hang on all wnids being there, so `val` alone serves for evaluation.
+        # Class numbers need all wnids, so `val` alone is enough for evaluation.
         split = "train" if self._folder("train").is_dir() else "val"
         wnids = class_names(self._folder(split))
         if len(wnids) != len(self.classes):
@@ -56,7 +56,7 @@ class ImageNet1k(Photographs):
                 str(self._folder(split)),
                 found=f"{len(wnids)} class folders",
                 expected=f"{len(self.classes)}, one for each wnid",
-                hint="For a part of ImageNet, or other classes, take the task image-folder.",
+                hint="For a part of ImageNet, or other classes, use the task image-folder.",
             )
         return wnids
 

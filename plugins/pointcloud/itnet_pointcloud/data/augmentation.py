@@ -1,4 +1,4 @@
-"""How training clouds are changed, so that a model learns what does not matter."""
+"""Random augmentation of training clouds."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ Factor = Annotated[float, ConfigField(ge=1)]
 
 
 class AugmentationConfig(ComponentConfig):
-    """Configuration of tasks that augment clouds."""
+    """Options of tasks that augment clouds."""
 
     augment: bool = True
-    """Whether training clouds are augmented at all."""
+    """Augment training clouds."""
 
     up: Axis = "z"
-    """The axis that points up in the data."""
+    """Axis of the data that points up."""
 
     rotation: Rotation = "vertical"
-    """About the `vertical` axis, about `any`, or `none`."""
+    """Random rotation about the `vertical` axis, about `any` axis, or `none`."""
 
     turn: Annotated[float, ConfigField(ge=0, le=180)] = 180.0
-    """The largest angle of a rotation about the vertical axis, in degrees either way; 180 for any angle."""
+    """Largest angle of a rotation about the vertical axis, in degrees, either way; 180 for any angle."""
 
     mirror: Annotated[float, ConfigField(ge=0, le=1)] = 0.0
-    """Probability of mirroring a cloud, left and right: along x, or along y where x points up."""
+    """Probability of mirroring a cloud left and right: along x, or along y where x points up."""
 
     scale: Factor = 1.0
-    """By which factor a cloud is made larger or smaller at most; 1 for none."""
+    """Largest factor by which a cloud is enlarged or shrunk; 1 for none."""
 
     stretch: Factor = 1.0
-    """The same for each axis on its own."""
+    """The same for each axis separately."""
 
     jitter: NonNegativeFloat = 0.0
-    """Standard deviation of the noise on each coordinate; it is cut off at twice as much."""
+    """Standard deviation of the noise on each coordinate, truncated at twice as much."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a cloud, each drawn anew from torch's generator.
+    """Random changes of a cloud, drawn from torch's generator.
 
     Attributes:
-        config: which, and how strong.
-        normals: whether the first three features are unit normals, which turn with the cloud.
+        config: kinds and strengths of the changes.
+        normals: the first three features are unit normals, which turn with the cloud.
     """
 
     config: AugmentationConfig
     normals: bool = False
 
     def __call__(self, cloud: Cloud) -> Cloud:
-        """Return the cloud, changed."""
+        """Apply random changes to a cloud."""
         matrix = self._linear_map()
         noise = torch.randn_like(cloud.positions).clamp(-2, 2) * self.config.jitter
         positions = cloud.positions @ matrix.T + noise
@@ -76,11 +76,11 @@ class Augmentation:
         if torch.rand(()) < c.mirror:
             matrix[1 if up == 0 else 0] *= -1
         if c.rotation == "vertical":
-            return about(up, math.radians(c.turn) * (2 * torch.rand(()) - 1)) @ matrix
-        return any_rotation() @ matrix if c.rotation == "any" else matrix
+            return rotation_about(up, math.radians(c.turn) * (2 * torch.rand(()) - 1)) @ matrix
+        return random_rotation() @ matrix if c.rotation == "any" else matrix
 
 
-def about(axis: int, angle: Tensor) -> Tensor:
+def rotation_about(axis: int, angle: Tensor) -> Tensor:
     """Return the rotation about a coordinate axis (0, 1 or 2) by an angle in radians, shape (3, 3)."""
     matrix = torch.eye(3)
     first, second = (axis + 1) % 3, (axis + 2) % 3
@@ -90,8 +90,8 @@ def about(axis: int, angle: Tensor) -> Tensor:
     return matrix
 
 
-def any_rotation() -> Tensor:
-    """Return a rotation, all being equally likely, shape (3, 3): of the unit quaternion of a normal vector."""
+def random_rotation() -> Tensor:
+    """Return a uniformly random rotation, shape (3, 3), from the unit quaternion of a normal vector."""
     w, x, y, z = torch.nn.functional.normalize(torch.randn(4), dim=0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -102,5 +102,5 @@ def any_rotation() -> Tensor:
 
 
 def _factor(largest: float) -> Tensor:
-    """Return a factor between 1 / largest and largest, evenly in its logarithm."""
+    """Draw a factor between 1 / largest and largest, uniformly in its logarithm."""
     return torch.exp(math.log(largest) * (2 * torch.rand(()) - 1))

@@ -1,4 +1,4 @@
-"""Mesh files, opened with care."""
+"""Open mesh files."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from itnet_core import DataError
 from itnet_tasks import read_data
 
 SUFFIXES = (".obj", ".off", ".ply", ".stl")
-"""Of the files that are taken for meshes; the suffix decides how a file is read."""
+"""Suffixes of mesh files; the suffix decides how a file is read."""
 
 
 def open_mesh(path: Path) -> trimesh.Trimesh:
-    """Return the triangles of a mesh file; polygons of more corners are divided.
+    """Read the triangles of a mesh file; larger polygons are divided.
 
-    What the file refers to (materials, textures) is not looked for: the reader gets the file's bytes, and nothing to
-    open others with.
+    Files that the mesh refers to (materials, textures) are not opened.
 
     Raises:
-        DataError: there is no such file, it is empty, truncated, of another format, has no triangle, no area, or a
-            corner that is NaN or infinite in float32.
+        DataError: the file is missing, empty, truncated or of another format, or has no triangle, no area, or a corner
+            that
+            is NaN or infinite in float32.
     """
     kind = path.suffix.lower().removeprefix(".")
     expected = f"a whole mesh in {', '.join(suffix[1:].upper() for suffix in SUFFIXES)}, as its suffix says"
@@ -41,7 +41,7 @@ def open_mesh(path: Path) -> trimesh.Trimesh:
         mesh = trimesh.load_mesh(io.BytesIO(data), file_type=kind, process=False, skip_materials=True)
         announced = _announced(data, kind, mesh)
         triangles = mesh.triangles
-        if len(triangles) and mesh.faces.min() < 0:  # which would count from the last corner
+        if len(triangles) and mesh.faces.min() < 0:  # numpy would count from the last corner
             raise ValueError(f"a triangle with the corner {mesh.faces.min()}")
     except Exception as error:  # a damaged file makes readers raise anything, IndexError and NameError among them
         found = f"a damaged or unreadable file ({str(error) or type(error).__name__})"
@@ -84,10 +84,10 @@ def _absolute(corner: int, before: int) -> int:
 
 
 def _announced(data: bytes, kind: str, mesh: trimesh.Trimesh) -> int:
-    """Return how many triangles there must be at least. trimesh reads what there is of files of text that end early."""
+    """Return the least number of triangles that the file announces. trimesh accepts text files that end early."""
     if kind == "stl":
         return len(re.findall(rb"facet\s+normal", data, re.IGNORECASE))  # a binary file has its size checked
-    if kind == "obj":  # which does not say how many polygons there are
+    if kind == "obj":  # OBJ does not announce the number of polygons
         faces = (line.split() for line in data.splitlines() if line.lstrip().startswith(b"f "))
         return sum(max(1, len(face) - 3) for face in faces)
     if kind == "ply":
@@ -112,7 +112,7 @@ def _polygons_of_ply(data: bytes, elements: Mapping[str, Any]) -> tuple[Sequence
             raise ValueError("polygons of different sizes in a binary file")
         return sizes.tolist(), polygons
     before = sum(
-        element["length"] for element in takewhile(lambda each: each is not elements["face"], elements.values())
+        element["length"] for element in takewhile(lambda element: element is not elements["face"], elements.values())
     )
     rows = data[data.index(b"end_header") :].splitlines()[1 + before :][:polygons]
     return [_size(row.split(), properties, name) for row in rows], polygons
@@ -120,10 +120,10 @@ def _polygons_of_ply(data: bytes, elements: Mapping[str, Any]) -> tuple[Sequence
 
 def _size(cells: Sequence[bytes], properties: Mapping[str, str], name: str) -> int:
     """Return the length of the list `name` in a row of an ASCII PLY file with these properties."""
-    place = 0
+    position = 0
     for key in takewhile(lambda key: key != name, properties):
-        place += 1 + (int(cells[place]) if "$LIST" in properties[key] else 0)
-    return int(cells[place])
+        position += 1 + (int(cells[position]) if "$LIST" in properties[key] else 0)
+    return int(cells[position])
 
 
 def _check_triangles(triangles: np.ndarray, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""ShapeNet's parts as they are published: categories, splits, and a file of points for each shape."""
+"""Read ShapeNet's published parts: categories, splits, and one file of points per shape."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from torch_geometric.datasets import ShapeNet
 
 from itnet_core import DataError
 from itnet_pointcloud.points import Cloud
-from itnet_tasks import Labelled, inside, read_data
+from itnet_tasks import Labelled, check_inside, read_data
 
 CATEGORIES = tuple(ShapeNet.category_ids)
 """The 16 names, in the order of their numbers."""
 
 IDENTIFIERS = tuple(ShapeNet.category_ids.values())
-"""Their WordNet offsets, which name their folders."""
+"""WordNet offsets of the categories, which name their folders."""
 
 PARTS = tuple(tuple(ShapeNet.seg_classes[name]) for name in CATEGORIES)
-"""The numbers of each category's parts, of 50 in all; no part is of two categories."""
+"""Part numbers of each category, of 50 in all; no part belongs to two categories."""
 
 ARCHIVE = "shapenetcore_partanno_segmentation_benchmark_v0_normal"
 
 
 def shapes(root: Path, split: str) -> Labelled:
-    """Return the files of a published split (`train`, `val` or `test`), labelled with their categories' numbers.
+    """List the files of a published split (`train`, `val` or `test`), labelled with their category numbers.
 
     Args:
-        root: the folder with `train_test_split` and the categories' folders, or the one that holds it as `raw` (as
+        root: folder with `train_test_split` and the categories' folders, or a folder that contains it as `raw` (as
             torch_geometric does) or under the archive's name.
+        split: name of the split.
 
     Raises:
-        DataError: the split's list is not there or not sound, or names a file that is not there.
+        DataError: the split's list is missing or damaged, or names a missing file.
     """
     folders = [root, root / "raw", root / ARCHIVE]
-    folder = next((each for each in folders if (each / "train_test_split").is_dir()), root)
+    folder = next((path for path in folders if (path / "train_test_split").is_dir()), root)
     listing = folder / "train_test_split" / f"shuffled_{split}_file_list.json"
     content = read_data(listing, "the split's list", f"Set root to the unpacked {ARCHIVE}.")
     try:
         names = [f"{name.partition('/')[2]}.txt" for name in json.loads(content)]  # shape_data/02691156/1a04e3ea...
-        files = [folder / inside(name, str(listing)) for name in names]
+        files = [folder / check_inside(name, str(listing)) for name in names]
         numbers = [IDENTIFIERS.index(file.parent.name) for file in files]
     except DataError:
         raise
@@ -62,13 +63,13 @@ def category_of(file: Path) -> int | None:
 
 
 def read_shape(file: Path, *, labelled: bool = True) -> tuple[Cloud, Tensor | None]:
-    """Return a shape's points with their normals as features, (N, 3) each, and their parts' numbers, (N,).
+    """Read a shape's points with their normals as features, (N, 3) each, and their part numbers, (N,).
 
-    Each line of a file has x, y, z, the normal, and the part; the last may be missing where it is not `labelled`.
+    Each line of a file has x, y, z, the normal, and the part, which may be missing if not `labelled`.
 
     Raises:
-        DataError: there is no such file, it is no table of such lines, is empty, a number is not finite in float32, or
-            a part is none of the category's.
+        DataError: the file is missing, empty, or no table of such lines, a number is not finite in float32, or a part
+            belongs to another category.
     """
     expected = "lines of x y z nx ny nz part"
     content = read_data(file, expected)

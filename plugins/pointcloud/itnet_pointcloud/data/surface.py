@@ -1,4 +1,4 @@
-"""Points drawn from the surface of a mesh."""
+"""Sample points from the surface of a mesh."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from itnet_pointcloud.points import Cloud
 
 
 def sample_surface(path: Path, count: int, *, normals: bool = False) -> Cloud:
-    """Return points of a mesh file's surface, each part of it as likely as its area is large.
+    """Sample points uniformly from the surface of a mesh file.
 
-    The same file gives the same points, wherever it lies: its contents are the seed. The points are in no order, so
-    that the first of them are a sample too. Positions are relative to the middle of the mesh's bounds, as float32 would
+    The content of the file is the seed, so that equal files give equal points. The points are in random order, so that
+    the first ones are a sample too. Positions are relative to the centre of the mesh's bounds, because float32 would
     blur a mesh far from 0.
 
     Args:
         path: the file.
-        count: how many points.
-        normals: whether the features are the unit normals of the triangles, (count, 3), or none, (count, 0).
+        count: number of points.
+        normals: return the unit normals of the triangles as features, (count, 3), or else none, (count, 0).
 
     Raises:
-        DataError: it is no sound mesh; see `open_mesh`.
+        DataError: the file contains no sound mesh; see `open_mesh`.
     """
     mesh = open_mesh(path)
     positions, triangles = trimesh.sample.sample_surface(mesh, count, seed=zlib.crc32(path.read_bytes()))
@@ -36,10 +36,10 @@ def sample_surface(path: Path, count: int, *, normals: bool = False) -> Cloud:
 
 
 def to_unit_sphere(cloud: Cloud) -> Cloud:
-    """Return the cloud around its mean, with its farthest point at distance 1; features are kept.
+    """Centre a cloud on its mean, and scale its farthest point to distance 1; features stay.
 
-    This is what the field does with ModelNet and ShapeNet. Sizes and places are lost, on purpose: those of meshes from
-    different hands are in different units.
+    This is the usual normalisation of ModelNet and ShapeNet. It discards sizes and positions on purpose, because meshes
+    from different sources have different units.
     """
     largest = cloud.positions.abs().max()
     positions = cloud.positions / largest if largest > 0 else cloud.positions  # whose squares stay within float32

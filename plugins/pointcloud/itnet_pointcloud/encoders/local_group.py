@@ -1,4 +1,4 @@
-"""Groups of neighbours as points."""
+"""Encoder of groups of neighbouring points."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from itnet_pointcloud.points import Points, check_points, cloud_field, example
 
 
 class LocalGroupEncoder(Encoder):
-    """Farthest points as centres; each stands for its nearest neighbours, seen by a small PointNet.
+    """Farthest points as centres, each with a small PointNet over its nearest neighbours.
 
-    A shared MLP sees each neighbour relative to its centre, and the largest of its outputs over the group is taken, as
-    in the first layer of PointNet++ (Qi et al., arXiv 1706.02413). The field lies at the centres, and is much smaller
-    than the cloud.
+    A shared MLP maps each neighbour, relative to its centre, and its outputs are maximised over the group, as in the
+    first layer of PointNet++ (Qi et al., arXiv 1706.02413). The field lies at the centres, and has fewer points than
+    the cloud.
+
+    >>> from itnet_pointcloud.points import Cloud, Points
+    >>> encoder = LocalGroupEncoder(64, centres=32, neighbours=16)
+    >>> encoder(Points.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
+    torch.Size([1, 32, 64])
     """
 
     modality = "point-cloud"
@@ -25,16 +30,16 @@ class LocalGroupEncoder(Encoder):
 
     class Config(ComponentConfig):
         features: NonNegativeInt = 0
-        """Channels of each point beside its coordinates: 3 for a normal or a colour, 6 for both, …"""
+        """Channels of each point besides its coordinates: 3 for a normal or a colour, 6 for both, …"""
 
         centres: PositiveInt = 128
-        """How many there are."""
+        """Number of centres."""
 
         neighbours: PositiveInt = 32
-        """Points of a group, its centre among them."""
+        """Number of points of a group, including its centre."""
 
         weights: Literal["share", "mean"] = "share"
-        """Of a centre: the `share` of the cloud's weight that lies nearest to it, or the `mean` measure."""
+        """Weights of the centres: the `share` of the cloud's weight nearest to each, or the `mean` measure."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
@@ -44,10 +49,10 @@ class LocalGroupEncoder(Encoder):
         self.log_scale = nn.Parameter(torch.tensor(1.5))
 
     def forward(self, inputs: Points) -> Field:
-        """Return the field of the groups.
+        """Encode clouds as the field of their groups.
 
         Raises:
-            ShapeError: the inputs are not `Points` with the configured features, or not finite.
+            ShapeError: the inputs are no `Points` with the configured features, or not finite.
         """
         points = check_points(inputs, self.config.features, "LocalGroupEncoder(inputs)")
         count = min(self.config.neighbours, points.weights.shape[1])
@@ -65,7 +70,7 @@ class LocalGroupEncoder(Encoder):
         return example(self.config.features)
 
     def _weights(self, points: Points, centres: Tensor) -> Tensor:
-        """Return the centres' weights; one that is there twice, as a small cloud has too few points, weighs once."""
+        """Return the centres' weights; a centre that occurs twice, because a cloud has too few points, counts once."""
         owner, _ = nearest_points(points.positions, centres, torch.ones_like(centres[..., 0], dtype=torch.bool), 1)
         share = torch.zeros_like(centres[..., 0]).scatter_add(1, owner.squeeze(-1), points.weights)
         return share if self.config.weights == "share" else (share > 0).to(share.dtype)

@@ -1,4 +1,4 @@
-"""Every point as a point of the field."""
+"""Encoder of single points."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from itnet_pointcloud.points import Points, check_points, cloud_field, example
 
 
 class PointEncoder(Encoder):
-    """The value at each point is an MLP of its coordinates and its features; positions and weights are the cloud's.
+    """An MLP of each point's coordinates and features; positions and weights are the cloud's.
 
-    The kernel sees differences of positions alone, so that it is the value that says how high above the ground a point
-    lies. More points of a surface are a finer sample of the same field.
+    Kernels see only differences of positions, so it is the value that contains the absolute position, such as the
+    height above the ground. More points of a surface are a finer sample of the same field.
+
+    >>> from itnet_pointcloud.points import Cloud, Points
+    >>> encoder = PointEncoder(64)
+    >>> encoder(Points.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
+    torch.Size([1, 500, 64])
     """
 
     modality = "point-cloud"
@@ -24,17 +29,17 @@ class PointEncoder(Encoder):
 
     class Config(ComponentConfig):
         features: NonNegativeInt = 0
-        """Channels of each point beside its coordinates: 3 for a normal or a colour, 6 for both, …"""
+        """Channels of each point besides its coordinates: 3 for a normal or a colour, 6 for both, …"""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.lift = nn.Sequential(nn.Linear(3 + self.config.features, dim), nn.GELU(), nn.Linear(dim, dim))
 
     def forward(self, inputs: Points) -> Field:
-        """Return the field of the points.
+        """Encode clouds as the field of their points.
 
         Raises:
-            ShapeError: the inputs are not `Points` with the configured features, or not finite.
+            ShapeError: the inputs are no `Points` with the configured features, or not finite.
         """
         points = check_points(inputs, self.config.features, "PointEncoder(inputs)")
         known = torch.cat([points.positions, points.features], dim=-1).to(next(self.parameters()).dtype)

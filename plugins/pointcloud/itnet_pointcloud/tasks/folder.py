@@ -1,4 +1,4 @@
-"""A user's own meshes."""
+"""Classification of your own meshes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from itnet_tasks import FolderClassification
 
 
 class MeshFolder(FolderClassification, ShapeClassification):
-    """Meshes in OFF, OBJ, PLY or STL in a folder for each class; see `FolderClassification` for the layouts.
+    """Meshes in OFF, OBJ, PLY or STL in one folder per class; see `FolderClassification` for the layouts.
 
-    Files that do not have a mesh's suffix are left out with a warning; those that have one and are no meshes are bad
-    samples.
+    Files without a mesh's suffix are skipped with a warning; files with one that are no meshes are bad samples.
     """
 
     class Config(FolderClassification.Config, ShapeClassification.Config):
-        """As `ShapeClassification.Config`; `up` is whatever it is in the user's files."""
+        """Options of `ShapeClassification`; set `up` to the axis that points up in your files."""
 
         stretch: Factor = 1.1
         jitter: NonNegativeFloat = 0.01

@@ -1,4 +1,4 @@
-"""ModelNet's two benchmarks."""
+"""ModelNet40 and ModelNet10."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TEN = "bathtub bed chair desk dresser monitor night_stand sofa table toilet"
 class ModelNet40(ShapeClassification):
     """12,311 meshes of 40 kinds of objects (Wu et al., "3D ShapeNets", CVPR 2015), upright along z.
 
-    Reads `<class>/train/*.off` and `<class>/test/*.off` below `root/raw`, as torch_geometric's `ModelNet(root, "40")`
-    lays them out, below `root/ModelNet40`, as the archive is unpacked, or below `root` itself. The files that
-    torch_geometric makes of them (`processed`) are pickled, and are left alone.
+    Reads `<class>/train/*.off` and `<class>/test/*.off` below `root/raw` (the layout of torch_geometric's
+    `ModelNet(root, "40")`), below `root/ModelNet40` (the unpacked archive), or below `root` itself. The `processed`
+    files of torch_geometric are pickled, and are not read.
     """
 
     class Config(ShapeClassification.Config):
         download: bool = False
-        """Whether the archive may be downloaded and unpacked into `root` if the meshes are not there."""
+        """Allow downloading and unpacking the archive into `root` if the meshes are missing."""
 
         stretch: Factor = 1.2
         jitter: NonNegativeFloat = 0.01
@@ -56,8 +56,10 @@ class ModelNet40(ShapeClassification):
         labelled = everything.select(torch.tensor(chosen).nonzero().squeeze(1))
         missing = set(range(len(self.classes))) - set(labelled.labels.tolist())  # type: ignore[union-attr]
         if missing:
-            place = self._folder / self.classes[min(missing)] / split
-            raise DataError(str(place), found="no mesh", expected=f"files ending in .off, as in ModelNet{self.number}")
+            missing_folder = self._folder / self.classes[min(missing)] / split
+            raise DataError(
+                str(missing_folder), found="no mesh", expected=f"files ending in .off, as in ModelNet{self.number}"
+            )
         return labelled
 
     @cached_property
@@ -68,29 +70,29 @@ class ModelNet40(ShapeClassification):
     def _folder(self) -> Path:
         root = Path(self.config.root).expanduser()
         folders = [root / "raw", root / f"ModelNet{self.number}", root]
-        found = next((folder for folder in folders if (folder / self.classes[0]).is_dir()), None)
-        if found is None and self.config.download:
+        folder = next((path for path in folders if (path / self.classes[0]).is_dir()), None)
+        if folder is None and self.config.download:
             _download(root, self.number)
-            found = folders[0]
-        if found is None:
+            folder = folders[0]
+        if folder is None:
             raise DataError(
                 str(root),
                 found=f"no folder {self.classes[0]}, nor in raw or ModelNet{self.number}",
                 expected=f"ModelNet{self.number}'s folders of classes",
                 hint="Set root to where they are, or download: true.",
             )
-        return found
+        return folder
 
 
 class ModelNet10(ModelNet40):
-    """4,899 meshes of 10 kinds of furniture, oriented alike; read as `ModelNet40` is."""
+    """4,899 meshes of 10 kinds of furniture, all oriented alike; read as `ModelNet40` is."""
 
     number = "10"
     classes = tuple(TEN.split())
 
 
 def _download(root: Path, number: str) -> None:
-    """Do as torch_geometric's `ModelNet.download` does, without the processing that pickles."""
+    """Download the archive as torch_geometric's `ModelNet.download` does, without its pickled processing."""
     root.mkdir(parents=True, exist_ok=True)
     try:
         archive = download_url(ModelNet.urls[number], str(root))
@@ -98,5 +100,5 @@ def _download(root: Path, number: str) -> None:
         Path(archive).unlink()
         (root / f"ModelNet{number}").rename(root / "raw")
     except Exception as error:
-        found = f"a download that failed ({error})"
-        raise DataError(str(root), found=found, expected=f"ModelNet{number}.zip") from error
+        folder = f"a download that failed ({error})"
+        raise DataError(str(root), found=folder, expected=f"ModelNet{number}.zip") from error

@@ -1,4 +1,4 @@
-"""How well parts are told apart: intersection over union, as ShapeNet's benchmark defines it, and accuracy."""
+"""Metrics of part segmentation: intersection over union, as ShapeNet's benchmark defines it, and accuracy."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torchmetrics import Metric
 from itnet_pointcloud.data.shapenet import PARTS
 
 PADDING = -1
-"""The part of points that are not there."""
+"""Part of padding points."""
 
 OF_CATEGORY = torch.tensor([[part in parts for part in range(50)] for parts in PARTS])
 """Which parts each category has, shape (16, 50)."""
 
 
 def chosen_parts(prediction: Tensor, categories: Tensor) -> Tensor:
-    """Return the likeliest of its category's parts for each point, as the benchmark has it.
+    """Return each point's likeliest part among those of its category, as the benchmark does.
 
     Args:
         prediction: logits, shape (B, N, 50).
@@ -35,9 +35,9 @@ def categories_of(parts: Tensor) -> Tensor:
 
 
 def intersection_over_union(chosen: Tensor, parts: Tensor, categories: Tensor) -> Tensor:
-    """Return each shape's mean over its category's parts, (B,); a part that neither has counts as 1."""
+    """Return each shape's mean over its category's parts, (B,); a part absent from both counts as 1."""
     of_part = torch.arange(50, device=parts.device)
-    predicted, true = (each.unsqueeze(-1) == of_part for each in (chosen.masked_fill(parts == PADDING, -1), parts))
+    predicted, true = (part.unsqueeze(-1) == of_part for part in (chosen.masked_fill(parts == PADDING, -1), parts))
     both, either = (predicted & true).sum(1), (predicted | true).sum(1)
     ratio = torch.where(either > 0, both / either.clamp(min=1), 1.0)
     possible = OF_CATEGORY.to(parts.device)[categories]
@@ -45,7 +45,7 @@ def intersection_over_union(chosen: Tensor, parts: Tensor, categories: Tensor) -
 
 
 class PartMetric(Metric):
-    """Base of metrics that are a mean of something over each category's shapes or points."""
+    """Base of metrics that average over shapes or points, by category."""
 
     total: Tensor
     count: Tensor
@@ -56,7 +56,7 @@ class PartMetric(Metric):
         self.add_state("count", torch.zeros(len(PARTS), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in logits (B, N, 50) and parts (B, N)."""
+        """Add logits (B, N, 50) and parts (B, N)."""
         categories = categories_of(target)
         chosen = chosen_parts(prediction, categories)
         values, counts = self.measure(chosen, target, categories)
@@ -64,32 +64,32 @@ class PartMetric(Metric):
         self.count.index_add_(0, categories, counts.to(self.count.dtype))
 
     def measure(self, chosen: Tensor, parts: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each shape's sum and count, (B,) each: its intersection over union, and 1."""
+        """Return each shape's sum and count, (B,) each: by default its intersection over union, and 1."""
         ratio = intersection_over_union(chosen, parts, categories)
         return ratio, torch.ones_like(ratio)
 
     def compute(self) -> Tensor:
-        """Return the mean over all."""
+        """Return the mean over all shapes or points."""
         return self.total.sum() / self.count.sum()
 
 
 class InstanceIoU(PartMetric):
-    """The mean of the shapes' intersection over union."""
+    """Mean intersection over union of the shapes."""
 
 
 class ClassIoU(PartMetric):
-    """The mean over the categories, of those that there are, of the means over their shapes."""
+    """Mean over the categories of the mean intersection over union of their shapes; absent categories are left out."""
 
     def compute(self) -> Tensor:
         """Return the mean of means."""
-        there = self.count > 0
-        return (self.total[there] / self.count[there]).mean()
+        present = self.count > 0
+        return (self.total[present] / self.count[present]).mean()
 
 
 class PointAccuracy(PartMetric):
-    """The share of the points whose part is right."""
+    """Share of the points whose part is right."""
 
     def measure(self, chosen: Tensor, parts: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
         """Return each shape's right points and all its points."""
-        there = parts != PADDING
-        return ((chosen == parts) & there).sum(1), there.sum(1)
+        valid = parts != PADDING
+        return ((chosen == parts) & valid).sum(1), valid.sum(1)

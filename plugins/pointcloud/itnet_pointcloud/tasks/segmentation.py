@@ -1,4 +1,4 @@
-"""The parts of shapes, point by point."""
+"""Part segmentation of shapes, point by point."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from itnet_tasks import Labelled, LabelledTask, Sample
 
 
 class Parted(NamedTuple):
-    """A cloud and its points' parts, shape (N,), if they are known."""
+    """A cloud and its points' parts, shape (N,), if known."""
 
     cloud: Cloud
     parts: Tensor | None
@@ -39,25 +39,25 @@ class Parted(NamedTuple):
 class PartSegmentation(LabelledTask):
     """ShapeNet's part annotation: 16,881 shapes of 16 categories, 50 parts (Yi et al., SIGGRAPH Asia 2016).
 
-    Reads the published text version with normals, `<category id>/<name>.txt`, with its splits (`train_test_split`).
-    Training takes some of a shape's points, evaluation all. As the benchmark has it, a shape's category is known: it is
-    among the points' features, and only its parts are chosen from.
+    Reads the published text version with normals, `<category id>/<name>.txt`, and its splits (`train_test_split`).
+    Training uses some of a shape's points, evaluation all. As in the benchmark, a shape's category is known: it is a
+    feature of the points, and predictions are limited to its parts.
     """
 
     class Config(LabelledTask.Config, AugmentationConfig):
-        """Configuration. The data set has its own validation split, so `validation` and `seed` do nothing."""
+        """`validation` and `seed` have no effect, because the data set has a validation split."""
 
         root: str
-        """The folder."""
+        """Folder of the data."""
 
         points: PositiveInt = 2048
-        """Of a training cloud, at most."""
+        """Largest number of points of a training cloud."""
 
         normals: bool = True
-        """Whether the normals are features."""
+        """Use the normals as features."""
 
         category: bool = True
-        """Whether the category is a feature, as 16 numbers of which one is 1."""
+        """Use the category as a feature, one-hot in 16 numbers."""
 
         up: Axis = "y"
         rotation: Rotation = "none"
@@ -69,12 +69,12 @@ class PartSegmentation(LabelledTask):
 
     @property
     def head(self) -> Mapping[str, Any]:
-        """A head that gives a logit for each part at every point."""
+        """A head with a logit for each part at every point."""
         return {"name": "itnet-core/per-point", "outputs": OF_CATEGORY.shape[1]}
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """The points' features."""
+        """Number of features."""
         return {"features": 3 * self.config.normals + len(CATEGORIES) * self.config.category}
 
     def training(self) -> Labelled:
@@ -82,42 +82,43 @@ class PartSegmentation(LabelledTask):
         return shapes(Path(self.config.root).expanduser(), "train")
 
     def validation(self) -> Labelled:
-        """Return those of the published validation split."""
+        """Return the shapes of the published validation split."""
         return shapes(Path(self.config.root).expanduser(), "val")
 
     def test(self) -> Labelled:
-        """Return those of the published test split."""
+        """Return the shapes of the published test split."""
         return shapes(Path(self.config.root).expanduser(), "test")
 
     def loader(self, *, training: bool) -> PartLoader:
-        """Return what makes of a file a cloud with parts."""
+        """Return a function from a file to a cloud with parts."""
         c = self.config
         augmentation = Augmentation(c, normals=c.normals) if training and c.augment else None
         return PartLoader(c.normals, c.category, c.points if training else None, augmentation)
 
     def collate(self, samples: Sequence[Sample | None]) -> Batch:
-        """Return clouds, and their points' parts (B, N), with padding of weight 0 and part −1."""
+        """Collate clouds, and their points' parts (B, N), with padding of weight 0 and part −1."""
         return super().collate([sample and Sample(*sample.inputs) for sample in samples])
 
     def read(self, path: Path) -> Sample:
-        """Return the shape of a user's file, whose lines may lack the part.
+        """Read the shape of a user's file, whose lines may lack the part.
 
         Raises:
-            DataError: the file is no sound shape, or its category is a feature and its folder does not say it.
+            DataError: the file contains no sound shape, or its category is needed as a feature and its folder does not
+                name it.
         """
         cloud, _ = replace(self.loader(training=False), labelled=False)(Path(path))
         return Sample(Parted(cloud, None), None)
 
     def collate_inputs(self, inputs: Sequence[Cloud]) -> Points:
-        """Return clouds as one batch."""
+        """Collate clouds."""
         return Points.of(inputs)
 
     def collate_targets(self, labels: Sequence[Tensor]) -> Tensor:
-        """Return the points' parts, shape (B, N)."""
+        """Collate the points' parts, shape (B, N)."""
         return pad_sequence(list(labels), batch_first=True, padding_value=PADDING)
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross entropy of the points that are there.
+        """Compute the mean cross entropy over the points that are not padding.
 
         Raises:
             ShapeError: the prediction is at other points than the clouds'.
@@ -127,16 +128,16 @@ class PartSegmentation(LabelledTask):
                 "PartSegmentation.loss(prediction)",
                 found=f"shape {tuple(prediction.shape)}",
                 expected=f"a prediction for each of the points, {tuple(targets.shape)}",
-                hint="Take the encoder point: the field of local-group lies at other points.",
+                hint="Use the encoder point: the field of local-group lies at other points.",
             )
         return F.cross_entropy(prediction.flatten(0, 1), targets.flatten(), ignore_index=PADDING)
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Return the mean intersection over union by shapes and by categories, and the points' accuracy."""
+        """Return mean intersection over union by shape and by category, and accuracy by point."""
         return {"instance_miou": InstanceIoU(), "class_miou": ClassIoU(), "point_accuracy": PointAccuracy()}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Return for each shape the likeliest category, and the part of each point among that category's."""
+        """Describe each shape by its likeliest category, and the part of each point among that category's."""
         likelihood = prediction.softmax(-1).sum(1) @ OF_CATEGORY.T.to(prediction)
         categories = likelihood.argmax(-1)
         chosen = chosen_parts(prediction, categories)
@@ -146,14 +147,14 @@ class PartSegmentation(LabelledTask):
 
 @dataclass(frozen=True)
 class PartLoader:
-    """Makes of a shape's file a cloud with parts.
+    """Load a shape's file as a cloud with parts.
 
     Attributes:
-        normals: whether normals are features.
-        category: whether the category is one.
-        points: of the cloud, drawn at random; all of them by default.
-        augmentation: for training; none for evaluation.
-        labelled: whether a file has to say the parts.
+        normals: use normals as features.
+        category: use the category as a feature.
+        points: largest number of points, drawn at random; all by default.
+        augmentation: for training; `None` for evaluation.
+        labelled: require the parts in the file.
     """
 
     normals: bool
@@ -163,10 +164,11 @@ class PartLoader:
     labelled: bool = True
 
     def __call__(self, file: Path) -> Parted:
-        """Return a file's cloud, in the unit sphere.
+        """Load a file's cloud, scaled to the unit sphere.
 
         Raises:
-            DataError: it is no sound shape, or its category is a feature and its folder does not say it.
+            DataError: the file contains no sound shape, or its category is needed as a feature and its folder does not
+                name it.
         """
         cloud, parts = read_shape(file, labelled=self.labelled)
         if self.points is not None:
@@ -181,7 +183,7 @@ class PartLoader:
             raise DataError(
                 str(file),
                 found=f"a folder {file.parent.name!r}",
-                expected=f"one of {', '.join(IDENTIFIERS)}, as the model was given the category",
+                expected=f"one of {', '.join(IDENTIFIERS)}, because the category is a feature",
                 hint="Put it in the folder of its category, or train with category: false.",
             )
         category = F.one_hot(torch.tensor(number), len(CATEGORIES)).to(cloud.features)

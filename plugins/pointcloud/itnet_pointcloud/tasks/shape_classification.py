@@ -1,4 +1,4 @@
-"""What all tasks of classifying meshes share: how a mesh becomes the cloud that an encoder reads."""
+"""Base of mesh classification: sample, normalise and augment clouds."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from itnet_tasks import Classification
 
 
 class ShapeClassification(Classification):
-    """Base of the tasks: clouds of points of a mesh's surface, in the unit sphere, augmented for training."""
+    """Base of tasks on clouds sampled from a mesh's surface, in the unit sphere, augmented for training."""
 
     class Config(Classification.Config, AugmentationConfig):
         root: str
-        """The folder that holds the meshes."""
+        """Folder of the meshes."""
 
         points: PositiveInt = 1024
-        """Of a training cloud."""
+        """Number of points of a training cloud."""
 
         evaluation_points: PositiveInt | None = None
-        """Of a cloud for evaluation; as many as in training where nothing is said. The operator takes any number: more
-        are a finer sample of the same surface."""
+        """Number of points of a cloud for evaluation; by default as in training. More points are a finer sample of the
+        same surface."""
 
         pool: PositiveInt = 4096
-        """Points that are drawn from a mesh, once, and kept in memory by each process that loads data. Training takes
-        other `points` of them each time, evaluation the first."""
+        """Number of points sampled once from each mesh, and kept in memory by each process that loads data. Training
+        draws `points` of them each time, evaluation takes the first."""
 
         normals: bool = False
-        """Whether the triangles' normals are the points' features."""
+        """Use the triangles' normals as features."""
 
         @model_validator(mode="after")
         def _pool_is_large_enough(self) -> ShapeClassification.Config:
@@ -48,17 +48,17 @@ class ShapeClassification(Classification):
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """The points' features."""
+        """Number of features."""
         return {"features": 3 if self.config.normals else 0}
 
     def loader(self, *, training: bool) -> Callable[[Path], Cloud]:
-        """Return what makes of a mesh file a cloud."""
+        """Return a function from a mesh file to a cloud."""
         c = self.config
         augmentation = Augmentation(c, normals=c.normals) if training and c.augment else None
         return MeshLoader(c, augmentation, at_random=training)
 
     def collate_inputs(self, inputs: Sequence[Cloud]) -> Points:
-        """Return clouds as one batch."""
+        """Collate clouds."""
         return Points.of(inputs)
 
     def metrics(self) -> Mapping[str, Metric]:
@@ -67,12 +67,12 @@ class ShapeClassification(Classification):
 
 
 class MeshLoader:
-    """Makes of a mesh file a cloud, and remembers the points that it drew of each file.
+    """Load mesh files as clouds, and keep the points sampled from each file.
 
     Args:
-        config: how many points, and which features.
-        augmentation: for training; none for evaluation.
-        at_random: whether to take any of the pool's points, or the first.
+        config: number of points, and features.
+        augmentation: for training; `None` for evaluation.
+        at_random: draw the points from the pool, or take the first.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class MeshLoader:
         self._pools: dict[Path, Cloud] = {}
 
     def __call__(self, path: Path) -> Cloud:
-        """Return the cloud of a file.
+        """Load the cloud of a file.
 
         Raises:
-            DataError: it is no sound mesh.
+            DataError: the file contains no sound mesh.
         """
         c = self.config
         if path not in self._pools:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_pointcloud.data.augmentation import Augmentation, AugmentationConfig, about, any_rotation
+from itnet_pointcloud.data.augmentation import Augmentation, AugmentationConfig, random_rotation, rotation_about
 from itnet_pointcloud.points import Cloud
 
 
@@ -32,7 +32,7 @@ def test_a_rotation_about_the_vertical_keeps_heights_and_distances(up: int, clou
 def test_any_rotation_keeps_distances_and_handedness(cloud: Cloud) -> None:
     turned = augmented(cloud, rotation="any").positions
     torch.testing.assert_close(torch.pdist(turned), torch.pdist(cloud.positions), rtol=1e-4, atol=1e-5)
-    turns = torch.stack([any_rotation() for _ in range(500)])
+    turns = torch.stack([random_rotation() for _ in range(500)])
     torch.testing.assert_close(torch.linalg.det(turns), torch.ones(500))
     assert turns.mean(0).abs().max() < 5 / (3 * 500) ** 0.5  # none is more likely than others
 
@@ -46,7 +46,9 @@ def test_a_turn_is_no_larger_than_said() -> None:
 
 def test_turning_there_and_back() -> None:
     for axis in range(3):
-        torch.testing.assert_close(about(axis, torch.tensor(0.7)) @ about(axis, torch.tensor(-0.7)), torch.eye(3))
+        torch.testing.assert_close(
+            rotation_about(axis, torch.tensor(0.7)) @ rotation_about(axis, torch.tensor(-0.7)), torch.eye(3)
+        )
 
 
 @pytest.mark.parametrize(("up", "mirrored"), [("x", 1), ("y", 0), ("z", 0)])

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from itnet_core import DataError
 from itnet_core.plugin.files import open_regular
 from itnet_tasks import Labelled
-from itnet_text.texts import fault_of
+from itnet_text.texts import text_fault
 
 Value = str | int | float | None
 Columns = dict[str, Value]
@@ -43,7 +43,7 @@ def check_row(row: Row) -> str | tuple[str, str]:
     expected = "a label, and a text that is not empty" if len(row.texts) == 1 else "a label, and two texts, none empty"
     if row.problem:
         raise DataError(row.place, found=row.problem, expected=expected)
-    if fault := next(filter(None, map(fault_of, row.texts)), ""):
+    if fault := next(filter(None, map(text_fault, row.texts)), ""):
         raise DataError(row.place, found=fault, expected=expected)
     return row.texts[0] if len(row.texts) == 1 else (row.texts[0], row.texts[1])
 
@@ -137,7 +137,7 @@ def _read_jsonl(path: Path, encoding: str) -> Iterator[tuple[str, Columns]]:
         yield place, columns
 
 
-def texts_of(columns: Columns, names: Sequence[str], place: str) -> Row:
+def select_texts(columns: Columns, names: Sequence[str], place: str) -> Row:
     """Select a row's texts by the names of their columns; the row is bad if one is missing or is no text."""
     missing = [name for name in names if columns.get(name) is None]
     if missing:
@@ -147,7 +147,7 @@ def texts_of(columns: Columns, names: Sequence[str], place: str) -> Row:
     return Row(tuple(str(columns[name]) for name in names), place, problem)
 
 
-def labelled(rows: Sequence[Row], labels: Any, place: str) -> Labelled:
+def label_rows(rows: Sequence[Row], labels: Any, place: str) -> Labelled:
     """Pair rows with their labels.
 
     Raises:

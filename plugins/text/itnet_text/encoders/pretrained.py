@@ -15,8 +15,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
 from itnet_core.plugin.files import read_regular
-from itnet_text.texts import EXAMPLE, Text, check_texts, padded, text_field
-from itnet_text.tokenizer import MOST, TokenizerOption, completed_tokenizer, load, tokenize, tokenizer_content
+from itnet_text.texts import EXAMPLE, Text, check_texts, pad_rows, text_field
+from itnet_text.tokenizer import MOST, TokenizerOption, completed_tokenizer, load_tokenizer, tokenize, tokenizer_content
 
 
 class PretrainedEncoder(Encoder):
@@ -99,7 +99,7 @@ class PretrainedEncoder(Encoder):
                 hint="Call config.completed() to read them from the model.",
             )
         content = tokenizer_content(self.config.tokenizer, "PretrainedEncoder.tokenizer")
-        self.tokenizer = load(content, self.config.max_length)
+        self.tokenizer = load_tokenizer(content, self.config.max_length)
         self.body: Any = self._body()
         self.projection = nn.Linear(self.body.config.hidden_size, dim)
         self.body.requires_grad_(not self.config.frozen)
@@ -161,9 +161,9 @@ class PretrainedEncoder(Encoder):
         texts = check_texts(inputs, "PretrainedEncoder(inputs)")
         tokens = tokenize(self.tokenizer, texts, self.config.max_length)
         device = self.projection.weight.device
-        ids = padded([each.ids for each in tokens], device)
-        mask = padded([[1] * len(each.ids) for each in tokens], device)
-        segments = padded([each.segments for each in tokens], device)
+        ids = pad_rows([text.ids for text in tokens], device)
+        mask = pad_rows([[1] * len(text.ids) for text in tokens], device)
+        segments = pad_rows([text.segments for text in tokens], device)
         with torch.no_grad() if self.config.frozen else nullcontext():
             if self.config.embeddings == "input":
                 values = self.body.get_input_embeddings()(ids)

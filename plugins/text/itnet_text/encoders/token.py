@@ -11,14 +11,14 @@ from pydantic import PositiveFloat, PositiveInt, field_validator
 from torch import nn
 
 from itnet_core import ComponentConfig, Encoder, Field
-from itnet_text.texts import EXAMPLE, Text, check_texts, padded, text_field
+from itnet_text.texts import EXAMPLE, Text, check_texts, pad_rows, text_field
 from itnet_text.tokenizer import (
     TokenizerOption,
     completed_tokenizer,
-    load,
-    size,
+    load_tokenizer,
     tokenize,
     tokenizer_content,
+    vocabulary_size,
 )
 
 
@@ -70,8 +70,8 @@ class TokenEncoder(Encoder):
         super().__init__(dim, config, **options)
         option = self.config.tokenizer
         content = None if option is None else tokenizer_content(option, "TokenEncoder.tokenizer")
-        self.tokenizer = None if content is None else load(content, self.config.max_length)
-        self.embedding = nn.Embedding(size(content), dim)
+        self.tokenizer = None if content is None else load_tokenizer(content, self.config.max_length)
+        self.embedding = nn.Embedding(vocabulary_size(content), dim)
         # From PyTorch's N(0, 1), the vectors of rare tokens stay noise to the end: see docs/recipes.md.
         nn.init.normal_(self.embedding.weight, std=0.02)
         self.second = nn.Parameter(torch.zeros(dim))
@@ -93,8 +93,8 @@ class TokenEncoder(Encoder):
         texts = check_texts(inputs, "TokenEncoder(inputs)")
         tokens = tokenize(self.tokenizer, texts, self.config.max_length)
         device = self.embedding.weight.device
-        values = self.embedding(padded([each.ids for each in tokens], device))
-        segments = padded([each.segments for each in tokens], device)
+        values = self.embedding(pad_rows([text.ids for text in tokens], device))
+        segments = pad_rows([text.segments for text in tokens], device)
         values = values + segments.unsqueeze(-1) * self.second
         if self.training and self.config.token_dropout:
             values = values * (torch.rand_like(values[..., :1]) >= self.config.token_dropout)

@@ -13,7 +13,7 @@ from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, Multi
 from itnet_core import ComponentConfig, Metric
 from itnet_tasks import Classification, Labelled, LabelledTask, Regression
 from itnet_text.data.reading import text_loader
-from itnet_text.data.rows import Row, labelled, texts_of
+from itnet_text.data.rows import Row, label_rows, select_texts
 from itnet_text.tasks.glue_data import HUB, Files
 
 PAIR = {"sentence1": "sentence1", "sentence2": "sentence2"}
@@ -69,13 +69,13 @@ class Glue(LabelledTask):
         rows, labels = [], []
         source = self.config.hub if self.config.download else None
         for place, columns in self.files.read(self.config.root, split, source=source):
-            row, value = texts_of(columns, self.files.texts, place), columns.get("label")
+            row, value = select_texts(columns, self.files.texts, place), columns.get("label")
             label = self.label(value)
             if label is None and not row.problem:
                 row = row._replace(problem=f"the label {value!r}")
             rows.append(row)
             labels.append(0 if label is None else label)
-        return labelled(rows, torch.tensor(labels), f"{self.config.root}, {split}")
+        return label_rows(rows, torch.tensor(labels), f"{self.config.root}, {split}")
 
 
 class GlueClassification(Glue, Classification):

@@ -12,9 +12,9 @@ import torch
 from pydantic import model_validator
 
 from itnet_core import DataError
-from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, held_out
+from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, hold_out
 from itnet_text.data.reading import text_loader
-from itnet_text.data.rows import Columns, Row, labelled, read_table, texts_of
+from itnet_text.data.rows import Columns, Row, label_rows, read_table, select_texts
 from itnet_text.texts import Text
 
 
@@ -76,23 +76,23 @@ class Table(LabelledTask):
     def _train_and_test(self) -> tuple[Labelled, Labelled]:
         everything = self._rows(self.config.train)
         if self.config.test is None:
-            return held_out(everything, self.config)
+            return hold_out(everything, self.config)
         return everything, self._rows(self.config.test)
 
     def _rows(self, path: str) -> Labelled:
         names = [str(name) for name in (self.config.text, self.config.second_text) if name is not None]
         rows, labels = [], []
-        for place, columns in columns_of(path, self.config):
-            row, value = texts_of(columns, names, place), columns.get(str(self.config.label))
+        for place, columns in read_columns(path, self.config):
+            row, value = select_texts(columns, names, place), columns.get(str(self.config.label))
             label = self.label_of(value)
             if label is None and not row.problem:
                 row = row._replace(problem=f"the label {value!r} in column {self.config.label!r}")
             rows.append(row)
             labels.append(0 if label is None else label)
-        return labelled(rows, torch.tensor(labels), path)
+        return label_rows(rows, torch.tensor(labels), path)
 
 
-def columns_of(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
+def read_columns(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
     """Read place and columns of each row of a file.
 
     Raises:
@@ -200,7 +200,7 @@ def _classes(config: TextTable.Config) -> tuple[str, ...]:
     """List the sorted values of the label column in the training file, or the two sides of the threshold."""
     if config.threshold is not None:
         return ("low", "high")
-    values = (columns.get(str(config.label)) for _, columns in columns_of(config.train, config))
+    values = (columns.get(str(config.label)) for _, columns in read_columns(config.train, config))
     return tuple(sorted({str(value) for value in values if value is not None and str(value).strip()}))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from itnet_core import DataError
-from itnet_text.data.rows import Row, check_row, read_file, read_table, read_tsv, texts_of
+from itnet_text.data.rows import Row, check_row, read_file, read_table, read_tsv, select_texts
 
 Write = Callable[..., Path]
 ROWS = [{"text": "fine", "label": "1"}, {"text": "dull", "label": "0"}]
@@ -100,7 +100,7 @@ def test_no_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_without_its_texts_says_why(columns: dict[str, Any], problem: str) -> None:
-    row = texts_of(columns, ("a", "b"), "here")
+    row = select_texts(columns, ("a", "b"), "here")
     assert row.problem == problem
     if problem:
         with pytest.raises(DataError, match=f"here: found {problem}; expected a label, and two texts"):

@@ -16,7 +16,7 @@ from transformers import AutoModel, BertConfig, BertModel
 from itnet_core import ConfigError, ShapeError
 from itnet_registry import create_model, load_model, save_model
 from itnet_text.encoders.pretrained import PretrainedEncoder
-from itnet_text.tokenizer import load, size, tokenize
+from itnet_text.tokenizer import load_tokenizer, tokenize, vocabulary_size
 
 TEXTS = ["what a dull film", "dull", ("a fine film", "finely played")]
 
@@ -24,7 +24,7 @@ TEXTS = ["what a dull film", "dull", ("a fine film", "finely played")]
 @pytest.fixture
 def folder(tokenizer: dict[str, Any], tmp_path: Path) -> Path:
     """A BERT with a tokenizer that adds marks, as its own does."""
-    marked = load(tokenizer)
+    marked = load_tokenizer(tokenizer)
     marked.add_special_tokens(["[CLS]", "[SEP]"])
     marks = [(mark, marked.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
     marked.post_processor = TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", marks)
@@ -146,7 +146,7 @@ def test_a_model_in_half_precision_is_computed_with_in_full(folder: Path) -> Non
 def test_a_tokenizer_that_is_given_takes_the_place_of_the_models(folder: Path, tokenizer: dict[str, Any]) -> None:
     given = PretrainedEncoder(8, model=str(folder), tokenizer=tokenizer)
     assert given.config.tokenizer == tokenizer
-    assert size(PretrainedEncoder(8, model=str(folder)).config.tokenizer) == size(tokenizer) + 2
+    assert vocabulary_size(PretrainedEncoder(8, model=str(folder)).config.tokenizer) == vocabulary_size(tokenizer) + 2
 
 
 def test_code_that_comes_with_a_model_is_not_run(folder: Path) -> None:

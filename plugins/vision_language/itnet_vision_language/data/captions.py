@@ -1,4 +1,4 @@
-"""Images with captions, in the layouts in which they are published or written by hand."""
+"""Read captions of images, in published layouts and in simple tables."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import NamedTuple, NotRequired
 from typing_extensions import TypedDict
 
 from itnet_core import DataError
-from itnet_tasks import inside
+from itnet_tasks import check_inside
 from itnet_vision_language.data.json_files import check_text, read_json, read_json_lines, read_text
 
 KARPATHY = '{"images": [{"filename": "…", "split": "train", "sentences": [{"raw": "…"}]}]}, as A. Karpathy published'
 TABLE = "columns filename and caption, and split if they are divided"
 LINES = '{"filename": "…", "caption": "…"} a line, and "split" if they are divided'
 SPLITS = {"train": "train", "restval": "train", "val": "validation", "validation": "validation", "test": "test"}
-"""What the names of splits mean. `restval` is what Karpathy's split leaves of COCO's validation images."""
+"""Meaning of the names of splits. `restval` is the rest of COCO's validation images in Karpathy's splits."""
 
 
 class Caption(NamedTuple):
-    """An image's name, one of its captions, and its split if there are splits."""
+    """An image's file name, one of its captions, and the caption's split if there are splits."""
 
     image: str
     text: str
@@ -30,7 +30,7 @@ class Caption(NamedTuple):
 
 
 class Sentence(TypedDict):
-    """A caption."""
+    """A caption in Karpathy's files."""
 
     raw: str
 
@@ -59,10 +59,10 @@ class Line(TypedDict):
 
 
 def read_captions(path: Path) -> Iterator[Caption | DataError]:
-    """Yield the captions of a file, or what is wrong with one; the suffix says the layout.
+    """Yield the captions of a file, and an error for each bad one; the suffix decides the layout.
 
     Raises:
-        DataError: the file is missing, damaged, or of no such layout.
+        DataError: the file is missing, damaged, or of another layout.
     """
     if path.suffix == ".json":
         yield from _karpathy(path)
@@ -109,7 +109,7 @@ def _lines(lines: list[tuple[str, Line]]) -> Iterator[Caption | DataError]:
 
 def _caption(image: str, text: str, split: str | None, place: str) -> Caption | DataError:
     try:
-        inside(image, f"{place}: the filename")
+        check_inside(image, f"{place}: the filename")
         check_text(text, f"{place}: the caption of {image}")
         if split is not None and split not in SPLITS:
             raise DataError(f"{place}.split", found=repr(split), expected=f"one of {', '.join(SPLITS)}")

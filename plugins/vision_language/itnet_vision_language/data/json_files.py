@@ -1,4 +1,4 @@
-"""JSON files with a known layout, read through pydantic."""
+"""Read text and JSON files, validated by pydantic."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def read_text(path: Path, expected: str) -> str:
-    """Return the text of a UTF-8 file.
+    """Read a UTF-8 text file.
 
     Raises:
-        DataError: there is no such file, it is none, or it is of another encoding.
+        DataError: the file is missing, irregular, or in another encoding.
     """
     content = read_data(path, expected, hint="Set root to where the data are.")
     try:
@@ -28,17 +28,18 @@ def read_text(path: Path, expected: str) -> str:
 
 
 def read_json(path: Path, layout: type[T], expected: str) -> T:
-    """Return what a JSON file holds, in the given layout; fields that the layout does not name are left out.
+    """Read a JSON file of a known layout; other fields are dropped.
 
     Raises:
-        DataError: there is no such file, or it is of another encoding, no JSON, or of another layout. A file holds
-            thousands of samples, so one that is damaged is refused whatever `on_bad_sample` says.
+        DataError: the file is missing, in another encoding, no JSON, or of another layout. Such a file is refused even
+            with
+            `on_bad_sample: skip`, because it contains thousands of samples.
     """
     return _parse(read_text(path, expected), TypeAdapter(layout), str(path), expected)
 
 
 def read_json_lines(path: Path, layout: type[T], expected: str) -> list[tuple[str, T]]:
-    """Return what each line of a file holds that is not blank, with the line's place for errors.
+    """Read each non-blank line of a file, with its place for errors.
 
     Raises:
         DataError: as for `read_json`.

@@ -1,4 +1,4 @@
-"""Two images and a text as one field."""
+"""Encoder of two images and a text as one field."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ from itnet_vision_language.encoders.joint_encoder import JointEncoder
 from itnet_vision_language.inputs import ImageText, check_inputs
 
 HALF_DISTANCE = 0.5
-"""How far each of two images lies from the plane z = 0: between the widths of the local and the wide kernels."""
+"""Distance of each of two images from the plane z = 0: between the widths of local and wide kernels."""
 
 
 class ImagePairTextEncoder(JointEncoder):
     """The union of the fields of two images, by one encoder, and of a text.
 
     The images lie in parallel planes of space-time, the left one at z = −1/2 and the right one at z = 1/2, so that a
-    kernel that is local stays within an image, and one that is wide joins the same places of both. A learned vector
-    for each of the three parts tells them apart too.
+    local kernel stays within an image, and a wide one connects corresponding places. A learned vector for each of the
+    three parts distinguishes them.
+
+    >>> encoder = ImagePairTextEncoder(64)
+    >>> encoder(ImageText(torch.rand(1, 2, 3, 32, 32), ["is the left one red?"])).values.shape
+    torch.Size([1, 28, 64])
     """
 
     modality = "image-pair-text"
     parts = 3
 
     def forward(self, inputs: ImageText) -> Field:
-        """Return the field of images and texts.
+        """Encode pairs of images with texts.
 
         Args:
             inputs: images (B, 2, C, H, W), the left one first, and B texts.
 
         Raises:
-            ShapeError: they are something else, or one of the two encoders refuses its part.
+            ShapeError: the inputs have another form, or an inner encoder refuses its part.
         """
         images, texts = check_inputs(inputs, 5, "ImagePairTextEncoder(inputs)")
         both = self.image(images.transpose(0, 1).flatten(0, 1))
@@ -42,7 +46,7 @@ class ImagePairTextEncoder(JointEncoder):
         return union(fields, self.config.measure)
 
     def example(self) -> ImageText:
-        """Return the examples of its two encoders, each image and its mirror image."""
+        """Return the examples of the inner encoders, each image with its mirror image."""
         images = self.image.example()
         return ImageText(torch.stack([images, images.flip(-1)], 1), self.text.example())
 

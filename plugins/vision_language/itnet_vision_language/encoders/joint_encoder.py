@@ -1,4 +1,4 @@
-"""What the encoders of images with texts share: an encoder of images and one of texts, each by its name."""
+"""Base of encoders that unite the fields of other plugins' encoders."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from itnet_registry import component
 
 
 class JointEncoder(Encoder):
-    """Base of encoders that unite the fields of images and of texts, which other plugins' encoders make.
+    """Base of encoders of images with texts, built from an encoder of images and one of texts, each by its name.
 
-    The parts lie in one space-time: texts on the axis t, images on x and y. A learned vector for each part is added
-    to its values, so that the trunk knows them apart where they meet.
+    The parts lie in one space-time: texts on the axis t, images on x and y. A learned vector for each part is added to
+    its values, so that the trunk distinguishes them where they meet.
 
     Attributes:
-        parts: how many fields are united; the text's is the last.
+        parts: number of fields that are united; the text's is the last.
     """
 
     class Config(ComponentConfig):
         image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="itnet-image/patch")
-        """The encoder of images, with its options."""
+        """Encoder of images, with its options."""
 
         text: Annotated[ComponentRef, RefersTo("encoder", "text")] = ComponentRef(name="itnet-text/token")
-        """The encoder of texts, with its options."""
+        """Encoder of texts, with its options."""
 
         measure: UnionMeasure = "balanced"
-        """Of the union: `balanced` gives each part the same mass, however many points it has; `mean` and `counting`
-        give each point the same; `given` keeps the parts' own weights."""
+        """Measure of the union: `balanced` gives each part the same mass, however many points it has; `mean` and
+        `counting` give each point the same mass; `given` keeps the parts' own weights."""
 
         def completed(self) -> Self:
             """Complete the configurations of both encoders."""
@@ -47,7 +47,7 @@ class JointEncoder(Encoder):
         self.part_embedding = nn.Parameter(0.02 * torch.randn(self.parts, dim))
 
     def part(self, number: int, field: Field) -> Field:
-        """Return the field of a part with the part's vector added to its values."""
+        """Add a part's vector to the values of its field."""
 
         def add(values: Tensor) -> Tensor:
             return values + self.part_embedding[number].to(values.dtype)

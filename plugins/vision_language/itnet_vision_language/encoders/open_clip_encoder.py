@@ -1,4 +1,4 @@
-"""The towers of an open_clip model as encoders."""
+"""Encoder of both towers of an open_clip model."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import AXES, ComponentConfig, ConfigError, DataError, Encoder, Field, ShapeError, UnionMeasure, union
-from itnet_vision_language.encoders.open_clip_models import build, last_tokens, load_weights, tokenizer_of, unknown
-from itnet_vision_language.encoders.stacked import stacked
+from itnet_vision_language.encoders.open_clip_models import (
+    build,
+    last_tokens,
+    load_weights,
+    tokenizer_of,
+    unknown_architecture,
+)
+from itnet_vision_language.encoders.stack_fields import stack_fields
 from itnet_vision_language.inputs import ImageText, check_inputs
 
 Channels = tuple[float, float, float]
@@ -21,12 +27,17 @@ Channels = tuple[float, float, float]
 class OpenCLIPEncoder(Encoder):
     """The last tokens of both towers of an open_clip model, each projected to the trunk's width, as one field.
 
-    The image tower's patches lie on their grid in x and y, in [−1, 1]; the text tower's tokens on t, as those of the
-    encoder `token` do, and what lies after a text's end weighs 0. Images are resampled to the tower's size, and
-    normalised as its weights expect.
+    The image tower's patches lie on their grid in x and y, in [−1, 1]; the text tower's tokens lie on t, as those of
+    the encoder `token`, and padding has weight 0. Images are resampled to the tower's size, and normalised as its
+    weights expect.
 
-    Weights are those of a safetensors file, or at random where none is named. A model's checkpoint holds them all, and
-    needs no other file; a file that is no longer there is missed only by a model that is used without a checkpoint's.
+    Weights are those of a safetensors file, or random if none is named. A checkpoint contains all weights, and needs no
+    other file. `create_model` loads the weights that are named; an encoder that you build yourself has random weights
+    until you load them:
+
+        encoder = OpenCLIPEncoder(64, architecture="ViT-B-32", weights="ViT-B-32.safetensors")
+        encoder.load_pretrained()
+        encoder(ImageText(torch.rand(1, 3, 224, 224), ["a red chair"]))
     """
 
     modality = "image-text"
@@ -34,41 +45,41 @@ class OpenCLIPEncoder(Encoder):
 
     class Config(ComponentConfig):
         architecture: str = "ViT-B-32"
-        """The model's name in open_clip."""
+        """Name of the model in open_clip."""
 
         definition: dict[str, Any] | None = None
-        """Open_clip's own configuration of the model; that of the architecture's name where nothing is said. So a
-        checkpoint keeps it, and models that open_clip does not know can be written out."""
+        """The model's configuration in open_clip; by default that of `architecture`. A checkpoint stores it, and you
+        can define models that open_clip does not know."""
 
         weights: str | None = None
         """A safetensors file; or, with `download`, the name of published weights (`laion2b_s34b_b79k`)."""
 
         download: bool = False
-        """Whether the hub may be asked, for published weights and for what some text towers need of it."""
+        """Allow downloading published weights, and the files that some text towers need, from the hub."""
 
         frozen: bool = True
-        """Whether the towers stay as they are, in evaluation mode; the projections are always trained."""
+        """Keep the towers fixed, in evaluation mode; the projections are always trained."""
 
         mean: Channels = (0.485, 0.456, 0.406)
-        """Of the channels by which the given images are normalised; tasks say it."""
+        """Channel means that the images are normalised by; tasks supply them."""
 
         std: Channels = (0.229, 0.224, 0.225)
-        """The standard deviations by which they are."""
+        """Channel standard deviations that the images are normalised by; tasks supply them."""
 
         weights_mean: Channels = open_clip.OPENAI_DATASET_MEAN
-        """What the towers' weights expect instead: CLIP's by default, 0.5 for SigLIP."""
+        """Channel means that the towers' weights expect: CLIP's by default, 0.5 for SigLIP."""
 
         weights_std: Channels = open_clip.OPENAI_DATASET_STD
-        """The standard deviations that they expect."""
+        """Channel standard deviations that the towers' weights expect."""
 
         tokens_per_unit: PositiveFloat = 8.0
-        """How many tokens of a text lie in one unit of the kernels' space-time."""
+        """Number of tokens of a text in one unit of time."""
 
         union: bool = True
-        """Whether the two fields are united (B samples), or stacked along the batch (2B samples)."""
+        """Unite the two fields (B samples), or stack them along the batch (2B samples)."""
 
         measure: UnionMeasure = "balanced"
-        """Of the union."""
+        """Measure of the union."""
 
         def completed(self) -> Self:
             """Fill in `definition` from the architecture's name.
@@ -79,7 +90,7 @@ class OpenCLIPEncoder(Encoder):
             if self.definition is not None:
                 return self
             if self.architecture not in open_clip.list_models():  # `get_model_config` would fetch hf-hub:… names
-                raise unknown(self.architecture)
+                raise unknown_architecture(self.architecture)
             return self.model_copy(update={"definition": open_clip.get_model_config(self.architecture)})
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
@@ -100,7 +111,7 @@ class OpenCLIPEncoder(Encoder):
         grid, tokens = self._probe()
         self.project_image = nn.Linear(grid.shape[-1], dim)
         self.project_text = nn.Linear(tokens.shape[-1], dim)
-        self.register_load_state_dict_post_hook(_found)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_forget_missing)  # type: ignore[no-untyped-call]
 
     def load_pretrained(self) -> None:
         """Load the towers' weights, if the configuration names any.
@@ -123,22 +134,23 @@ class OpenCLIPEncoder(Encoder):
         return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     def train(self, mode: bool = True) -> OpenCLIPEncoder:
-        """Go to training mode; frozen towers stay in evaluation mode."""
+        """Set the mode; frozen towers stay in evaluation mode."""
         super().train(mode)
         if self.config.frozen:
             self.model.eval()
         return self
 
     def forward(self, inputs: ImageText) -> Field:
-        """Return the field of the images and the texts, of B samples, or of 2B without the union.
+        """Encode images with texts as B samples, or as 2B without the union.
 
         Args:
-            inputs: images (B, 3, H, W), normalised by `mean` and `std`, and B texts. Texts that are longer than the
-                tower's context are cut off.
+            inputs: images (B, 3, H, W), normalised by `mean` and `std`, and B texts. Texts longer than the tower's
+                context are
+                cut off.
 
         Raises:
-            ShapeError: they are something else.
-            DataError: the file of weights is not there, and no checkpoint's weights were loaded over it either.
+            ShapeError: the inputs have another form.
+            DataError: the file of weights is missing, and no checkpoint's weights were loaded either.
         """
         if self._missing is not None:
             raise self._missing
@@ -149,7 +161,7 @@ class OpenCLIPEncoder(Encoder):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
             grid, tokens = last_tokens(self.model, self._prepared(images), ids)
         fields = [self._image_field(grid), self._text_field(tokens, mask)]
-        return union(fields, self.config.measure) if self.config.union else stacked(fields)
+        return union(fields, self.config.measure) if self.config.union else stack_fields(fields)
 
     def example(self) -> ImageText:
         """Return two images of the tower's size, with texts."""
@@ -160,29 +172,29 @@ class OpenCLIPEncoder(Encoder):
 
     def _text_field(self, tokens: Tensor, mask: Tensor) -> Field:
         count = tokens.shape[1]
-        places = (torch.arange(count, device=tokens.device) + 0.5) / self.config.tokens_per_unit
+        times = (torch.arange(count, device=tokens.device) + 0.5) / self.config.tokens_per_unit
         positions = torch.zeros(*tokens.shape[:2], len(AXES), device=tokens.device)
-        positions[..., AXES.index("t")] = places
+        positions[..., AXES.index("t")] = times
         kept = mask[:, :count].to(positions.dtype)
         return Field(self.project_text(tokens), positions, kept / kept.sum(-1, keepdim=True))
 
     def _tokens(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        """Return the texts' tokens (B, L), and which of them are before a text's padding."""
+        """Return the tokens of texts (B, L), and which of them are no padding."""
         ids = self.tokenizer(texts)
         inner = getattr(self.tokenizer, "tokenizer", None)
         padding = getattr(inner, "pad_token_id", None) or 0
-        # What follows a text is padding; the same number within it is not.
+        # The padding token is padding only after a text; within it, it is an ordinary token.
         mask = (ids != padding).flip(-1).cummax(-1).values.flip(-1)
         mask[:, 0] = True
         device = self.project_text.weight.device
         return ids.to(device), mask.to(device)
 
     def _prepared(self, images: Tensor) -> Tensor:
-        """Return images of the tower's size, normalised as its weights expect."""
+        """Resize images to the tower's size, and normalise them as its weights expect."""
         c = self.config
         mean, std, own_mean, own_std = (
-            torch.tensor(each, device=images.device, dtype=images.dtype).view(3, 1, 1)
-            for each in (c.mean, c.std, c.weights_mean, c.weights_std)
+            torch.tensor(channels, device=images.device, dtype=images.dtype).view(3, 1, 1)
+            for channels in (c.mean, c.std, c.weights_mean, c.weights_std)
         )
         images = (images * std + mean - own_mean) / own_std
         if images.shape[-2:] != self.image_size:
@@ -191,16 +203,16 @@ class OpenCLIPEncoder(Encoder):
 
     @torch.no_grad()
     def _probe(self) -> tuple[Tensor, Tensor]:
-        """Return the last tokens of some sample, whose widths the towers do not say alike."""
+        """Return the last tokens of a sample, to learn the towers' widths."""
         training = self.model.training
         ids = self.tokenizer(["a"])
-        found = last_tokens(self.model.eval(), torch.zeros(1, 3, *self.image_size), ids)
+        tokens = last_tokens(self.model.eval(), torch.zeros(1, 3, *self.image_size), ids)
         self.model.train(training)
-        return found
+        return tokens
 
 
-def _found(module: OpenCLIPEncoder, incompatible: Any) -> None:
-    """Forget that the file of weights was missing: others were loaded."""
+def _forget_missing(module: OpenCLIPEncoder, incompatible: Any) -> None:
+    """Forget that the file of weights is missing, because other weights were loaded."""
     module._missing = None
 
 

@@ -1,4 +1,4 @@
-"""Building open_clip's models from their definitions, their weights, and what their towers give."""
+"""Build open_clip's models from their definitions, load their weights, and read their tokens."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from itnet_core.plugin.errors import shown
 SUFFIX = ".safetensors"
 
 TOKENIZER_OPTIONS = frozenset({"clean", "context_length", "strip_sep_token"})
-"""What open_clip's own models say to their tokenizers; other options name files, or let the hub's code run."""
+"""Tokenizer options of open_clip's own models; other options name files, or let the hub's code run."""
 
 
-def unknown(architecture: str) -> ConfigError:
+def unknown_architecture(architecture: str) -> ConfigError:
     """Return the error for a name that open_clip does not know."""
     known = open_clip.list_models()
     close = get_close_matches(architecture[:100], known)
@@ -36,10 +36,10 @@ def unknown(architecture: str) -> ConfigError:
 
 
 def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
-    """Return the model of a definition, with weights at random.
+    """Build the model of a definition, with random weights.
 
     Raises:
-        ConfigError: open_clip cannot build it, or needs files of the hub for it, which `download` does not allow.
+        ConfigError: open_clip cannot build it, or it needs files from the hub, which `download` does not allow.
     """
     text = definition.get("text_cfg", {})
     names = [text[key] for key in ("hf_model_name", "hf_tokenizer_name") if text.get(key)]
@@ -52,7 +52,7 @@ def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
             expected="true for such architectures",
             hint="Or name folders that hold them in the definition's text_cfg.",
         )
-    # As open_clip.create_model does, which knows names alone and would fetch the weights of some towers.
+    # Like open_clip.create_model, which accepts only names, and would download the weights of some towers.
     own_text = definition.get("custom_text", False) or "hf_model_name" in text
     cls = open_clip.CoCa if "multimodal_cfg" in definition else open_clip.CustomTextCLIP if own_text else open_clip.CLIP
     parts = {name: part for name, part in deepcopy(dict(definition)).items() if name != "custom_text"}
@@ -70,14 +70,14 @@ def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
 
 
 def _check_named(definition: Mapping[str, Any], folders: Sequence[str]) -> None:
-    """Check that a definition, which may be that of a checkpoint, opens nothing but the regular files of folders.
+    """Check that a definition, possibly a checkpoint's, opens nothing but regular files in folders.
 
     Raises:
         ConfigError: it names something else.
     """
     vision = str(definition.get("vision_cfg", {}).get("timm_model_name") or "")
     options = set(definition.get("text_cfg", {}).get("tokenizer_kwargs") or {}) - TOKENIZER_OPTIONS
-    wrong = [each for each in [vision] if ":" in each or "/" in each] + sorted(map(str, options))
+    wrong = [name for name in [vision] if ":" in name or "/" in name] + sorted(map(str, options))
     for folder in filter(Path.is_dir, map(Path, folders)):
         wrong += [str(path) for path in folder.iterdir() if not path.is_file() and not path.is_dir()]
     if wrong:
@@ -90,7 +90,7 @@ def _check_named(definition: Mapping[str, Any], folders: Sequence[str]) -> None:
 
 
 def tokenizer_of(definition: Mapping[str, Any]) -> Callable[[list[str]], Tensor]:
-    """Return what makes token numbers (B, context length) of texts."""
+    """Return a function from texts to token numbers (B, context length)."""
     text = definition["text_cfg"]
     options = {
         "context_length": text.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH),
@@ -102,11 +102,11 @@ def tokenizer_of(definition: Mapping[str, Any]) -> Callable[[list[str]], Tensor]
 
 
 def load_weights(model: nn.Module, architecture: str, weights: str, *, download: bool) -> DataError | None:
-    """Load weights into a model; return an error if they are not there, as a checkpoint's may follow.
+    """Load weights into a model. Return an error, and do not raise it, if they are missing: a checkpoint's may follow.
 
     Raises:
-        ConfigError: `weights` is no safetensors file, nor, with `download`, the name of published ones.
-        DataError: the file is damaged, or of another model.
+        ConfigError: `weights` is no safetensors file, nor, with `download`, the name of published weights.
+        DataError: the file is damaged, or contains the weights of another model.
     """
     path = Path(weights).expanduser()
     if path.suffix != SUFFIX:
@@ -135,7 +135,7 @@ def load_weights(model: nn.Module, architecture: str, weights: str, *, download:
 
 
 def _published(architecture: str, name: str) -> Path | DataError:
-    """Return the file of published weights, downloaded unless the hub's cache has it, or why it cannot be had."""
+    """Return the file of published weights, downloaded unless it is in the hub's cache, or an error."""
     published = get_pretrained_cfg(architecture, name)
     if not published:
         known = ", ".join(list_pretrained_tags_by_model(architecture)) or "none"
@@ -152,12 +152,12 @@ def _published(architecture: str, name: str) -> Path | DataError:
 
 
 def last_tokens(model: nn.Module, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the last layers' tokens of the image tower, on their grid (B, rows, columns, d), and of the text tower.
+    """Return the last tokens of the image tower, on their grid (B, rows, columns, d), and of the text tower.
 
     Args:
         model: of open_clip.
         images: shape (B, 3, H, W).
-        ids: the texts' tokens, shape (B, L).
+        ids: token numbers of the texts, shape (B, L).
     """
     last = {"normalize_intermediates": True, "intermediates_only": True}
     visual: Any = model.visual

@@ -9,7 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 
 class Accuracy(TorchMetric):
-    """The share of examples that are right."""
+    """Share of the examples that are right."""
 
     full_state_update = False
     right: Tensor
@@ -21,7 +21,7 @@ class Accuracy(TorchMetric):
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in logits (B, 2) and targets (B, 2)."""
+        """Add logits (B, 2) and targets (B, 2)."""
         self.right += (prediction.argmax(-1) == target[:, 0]).sum()
         self.count += len(prediction)
 
@@ -31,7 +31,7 @@ class Accuracy(TorchMetric):
 
 
 class Consistency(TorchMetric):
-    """The share of sentences all of whose pairs are right."""
+    """Share of the sentences whose examples are all right."""
 
     full_state_update = False
     right: list[Tensor]
@@ -43,7 +43,7 @@ class Consistency(TorchMetric):
         self.add_state("sentences", [], dist_reduce_fx="cat")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in logits (B, 2) and targets (B, 2)."""
+        """Add logits (B, 2) and targets (B, 2)."""
         self.right.append(prediction.argmax(-1) == target[:, 0])
         self.sentences.append(target[:, 1])
 

@@ -1,4 +1,4 @@
-"""The official accuracy of VQA, with its normalisation of answers (Antol et al., arXiv 1505.00468; visualqa.org)."""
+"""VQA's official accuracy, with its normalisation of answers (Antol et al., arXiv 1505.00468; visualqa.org)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 COMMA_BETWEEN_DIGITS = re.compile(r"\d,\d")
 PERIOD = re.compile(r"\.(?!\d)")
 MOST_PERIODS = 32
-"""The official code gives re.UNICODE, which is 32, in the place of the count of replacements."""
+"""The official code passes re.UNICODE, which is 32, as the number of replacements."""
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NUMBERS = {"none": "0", **{word: str(number) for number, word in enumerate(DIGITS)}}
@@ -26,11 +26,14 @@ ARTICLES = frozenset({"a", "an", "the"})
 
 @lru_cache(maxsize=1 << 16)
 def normalise(answer: str) -> str:
-    """Return an answer in the form in which answers are compared: lower case, no punctuation, no articles, digits.
+    """Normalise an answer for comparison: lower case, no punctuation, no articles, digits for numbers.
 
-    A punctuation mark is removed where the answer has it before or after a space anywhere, or has a comma between
-    digits anywhere (1,000), and becomes a space otherwise. A period is removed unless a digit follows. Apostrophes,
-    colons and the other signs stay.
+    A punctuation mark is removed if the answer has it before or after a space anywhere, or has a comma between digits
+    anywhere (1,000); otherwise it becomes a space. A period is removed unless a digit follows. Apostrophes, colons and
+    other signs stay.
+
+    >>> normalise("The two dogs!")
+    '2 dogs'
     """
     words = _without_punctuation(" ".join(answer.split())).lower().split()
     words = [NUMBERS.get(word, word) for word in words]
@@ -46,38 +49,41 @@ def _without_punctuation(text: str) -> str:
     return PERIOD.sub("", left, count=MOST_PERIODS)
 
 
-def accuracy(answer: str, given: Sequence[str]) -> float:
-    """Return the official accuracy of an answer.
+def accuracy(answer: str, human_answers: Sequence[str]) -> float:
+    """Compute the official accuracy of an answer.
 
-    It is right to the degree min(1, m/3), m of the other annotators having given it, on average over leaving out each
-    annotator in turn. Answers are normalised where the annotators differ, and compared as they stand where all agree.
+    It is min(1, m/3), where m of the other annotators gave the answer, averaged over leaving out each annotator in
+    turn. Answers are normalised where the annotators differ, and compared unchanged where all agree.
+
+    >>> accuracy("red", ["red"] * 3 + ["blue"] * 7)
+    0.9
 
     Args:
-        answer: the predicted one.
-        given: those of the annotators, ten as a rule.
+        answer: the predicted answer.
+        human_answers: the annotators' answers, usually ten.
     """
-    answer, given = answer.strip(), [each.strip() for each in given]
-    if len(set(given)) > 1:
-        answer, given = normalise(answer), [normalise(each) for each in given]
-    matches, count = given.count(answer), len(given)
+    answer, human_answers = answer.strip(), [text.strip() for text in human_answers]
+    if len(set(human_answers)) > 1:
+        answer, human_answers = normalise(answer), [normalise(text) for text in human_answers]
+    matches, count = human_answers.count(answer), len(human_answers)
     others = matches * min(1.0, (matches - 1) / 3) + (count - matches) * min(1.0, matches / 3)
     return others / count
 
 
 class VQATargets(NamedTuple):
-    """What a batch of predictions is compared with.
+    """Targets of a batch of questions.
 
     Attributes:
-        scores: of each answer of the vocabulary, min(1, n/3) where n annotators gave it; shape (B, answers).
-        given: the annotators' answers to each question.
+        scores: min(1, n/3) for each answer of the vocabulary, where n annotators gave it; shape (B, answers).
+        human_answers: the annotators' answers to each question.
     """
 
     scores: Tensor
-    given: Sequence[Sequence[str]]
+    human_answers: Sequence[Sequence[str]]
 
 
 class VQAAccuracy(TorchMetric):
-    """The mean official accuracy of the answers with the largest logits."""
+    """Mean official accuracy of the answers with the largest logits."""
 
     full_state_update = False
     total: Tensor
@@ -90,9 +96,9 @@ class VQAAccuracy(TorchMetric):
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, prediction: Tensor, target: VQATargets) -> None:
-        """Take in a batch."""
-        for index, given in zip(prediction.argmax(-1).tolist(), target.given, strict=True):
-            self.total += accuracy(self.vocabulary[index], given)
+        """Add a batch."""
+        for index, answers in zip(prediction.argmax(-1).tolist(), target.human_answers, strict=True):
+            self.total += accuracy(self.vocabulary[index], answers)
         self.count += len(prediction)
 
     def compute(self) -> Tensor:

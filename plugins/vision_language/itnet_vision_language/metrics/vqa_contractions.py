@@ -1,4 +1,4 @@
-"""The contractions that VQA's official normalisation of answers repairs."""
+"""Contractions that VQA's official normalisation of answers repairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll you're you've
 
 
 def without_one_apostrophe(word: str) -> list[str]:
-    """Return the spellings of a word with each of its apostrophes left out in turn."""
+    """Return the spellings of a word without one of its apostrophes."""
     return [word[:i] + word[i + 1 :] for i, sign in enumerate(word) if sign == "'"]
 
 
@@ -22,9 +22,6 @@ CONTRACTIONS = {
     **{wrong: word for word in CONTRACTED.split() for wrong in without_one_apostrophe(word)},
     "somebody'd": "somebodyd",  # the official list has the two sides of this one the wrong way round
 }
-"""What becomes of a word that lacks one apostrophe.
-
-The list is the official one, less what never changes a word there: its entries for words in capitals (Im, Ive), as
-words are looked up in lower case, and those that map a word to itself. Words that are others without it (its, were,
-hell) are not in it.
-"""
+"""Words without one apostrophe, and their contractions. The official list, without entries that have no effect: words
+in capitals (Im, Ive), because words are looked up in lower case, and words mapped to themselves. Spellings that are
+other words (its, were, hell) are not in it."""

@@ -21,15 +21,15 @@ ANSWERS = "an answer a line, as the package easy-vqa lays it beside train and te
 class EasyVQA(ImageTextTask, Classification):
     """48,248 simple questions about 5,000 images of one coloured shape of 64 × 64 pixels; 13 answers (V. Zhou).
 
-    Reads what the package easy-vqa has in `easy_vqa/data`: `answers.txt`, and in `train` and `test` `questions.json`
-    and `images/<number>.png`. Validation is held out of `train` by image, so that its images are new too.
+    Reads the folder `easy_vqa/data` of the package easy-vqa: `answers.txt`, and in `train` and `test` `questions.json`
+    and `images/<number>.png`. Validation is held out of `train` by image, so that its images are new as well.
     """
 
     class Config(ImageTextTask.Config, Classification.Config):
         image_size: PositiveInt = 64
         answers: tuple[str, ...] | None = None
-        """The answers, in the order of their numbers. Those of `answers.txt`, sorted, where nothing is said; so a
-        checkpoint keeps them and predicts where the data are not."""
+        """Answers in the order of their numbers; by default those of `answers.txt`, sorted. A checkpoint stores them,
+        and so predicts without the data."""
 
         def completed(self) -> Self:
             """Fill in `answers` from `answers.txt`, if it exists already."""
@@ -47,7 +47,7 @@ class EasyVQA(ImageTextTask, Classification):
         """The answers.
 
         Raises:
-            DataError: the configuration does not say them, and there is no `answers.txt`.
+            DataError: the configuration does not list them, and `answers.txt` is missing.
         """
         return self.config.answers or _answers(self.root)
 
@@ -62,14 +62,14 @@ class EasyVQA(ImageTextTask, Classification):
     def _split(self, split: str) -> Labelled:
         path = self.root / split / "questions.json"
         records = read_json(path, list[tuple[str, str, int]], QUESTIONS)
-        samples = self.sound(self._samples(records, path), path)
+        samples = self.drop_errors(self._samples(records, path), path)
         sources, answers, images = zip(*samples, strict=True)
         return Labelled(sources, torch.tensor(answers, dtype=torch.int64), images)
 
     def _samples(
         self, records: list[tuple[str, str, int]], path: Path
     ) -> Iterator[tuple[Source, int, str] | DataError]:
-        """Yield for each record its source, the number of its answer, and its image's name as the group."""
+        """Yield each record's source, the number of its answer, and its image's name as the group."""
         numbers = {answer: number for number, answer in enumerate(self.classes)}
         for index, (question, answer, image) in enumerate(records):
             try:

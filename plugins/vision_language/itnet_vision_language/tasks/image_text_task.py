@@ -1,4 +1,4 @@
-"""What all tasks on images with texts share: how files and texts become what an encoder reads."""
+"""Base of tasks on images with texts: load, normalise and collate them."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ T = TypeVar("T")
 
 
 class Source(NamedTuple):
-    """Where a sample's images are, and its text."""
+    """Files of a sample's images, and its text."""
 
     images: tuple[Path, ...]
     text: str
 
 
 class Described(TypedDict):
-    """A user's own sample, as a JSON file: the images' files, relative to it, and the text."""
+    """A user's sample as a JSON file: the images' files, relative to it, and the text."""
 
     image: str | list[str]
     text: str
 
 
 class ImageTextTask(LabelledTask):
-    """Base of the tasks: square images of one size, normalised, each with a text.
+    """Base of tasks on square images of one size, normalised, each with a text.
 
-    Images are squeezed to the square, not cropped, because a text may be about any part of them; and they are not
-    mirrored, because it may say left and right.
+    Images are squeezed to the square and not cropped, because a text may be about any part of them; and they are not
+    mirrored, because a text may mention left and right.
 
     Attributes:
-        images: how many go with each text.
+        images: number of images per text.
         normalization: mean and standard deviation of each channel, for pixels in [0, 1].
     """
 
     class Config(LabelledTask.Config):
         root: str
-        """The folder that holds the data."""
+        """Folder of the data."""
 
         image_size: PositiveInt = 224
         """Side of the square images that encoders get, in pixels."""
@@ -60,18 +60,18 @@ class ImageTextTask(LabelledTask):
 
     @property
     def root(self) -> Path:
-        """The folder that holds the data."""
+        """Folder of the data."""
         return Path(self.config.root).expanduser()
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """The images' channels, size and normalisation."""
+        """Channels, size and normalisation of the images."""
         mean, std = self.normalization
         image = {"channels": 3, "image_size": self.config.image_size}
         return {"image": image, "mean": list(mean), "std": list(std)}
 
     def loader(self, *, training: bool) -> Callable[[Source | Path], tuple[Tensor, str]]:
-        """Return what makes of a source, or of a user's JSON file, normalised images and a text."""
+        """Return a function from a source, or a user's JSON file, to normalised images and a text."""
         side = self.config.image_size
         mean, std = self.normalization
         to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
@@ -79,14 +79,14 @@ class ImageTextTask(LabelledTask):
         return partial(load, transform=transform, count=self.images)
 
     def collate_inputs(self, inputs: Sequence[tuple[Tensor, str]]) -> ImageText:
-        """Return images (B, C, H, W), or (B, 2, C, H, W) where two go with a text, and B texts."""
+        """Collate images (B, C, H, W), or (B, 2, C, H, W) for two per text, and B texts."""
         return ImageText(torch.stack([images for images, _ in inputs]), [text for _, text in inputs])
 
-    def sound(self, samples: Iterable[T | DataError], place: Path) -> list[T]:
-        """Return the samples that are none of the errors, which are refused or skipped as the configuration says.
+    def drop_errors(self, samples: Iterable[T | DataError], place: Path) -> list[T]:
+        """Return the samples without the errors, which are refused or skipped as `on_bad_sample` configures.
 
         Raises:
-            DataError: there is an error and `on_bad_sample` is `refuse`, or nothing is left.
+            DataError: there is an error and `on_bad_sample` is `refuse`, or no sample is left.
         """
         good: list[T] = []
         errors: list[DataError] = []
@@ -106,27 +106,27 @@ class ImageTextTask(LabelledTask):
 
 
 def load(source: Source | Path, *, transform: v2.Transform, count: int) -> tuple[Tensor, str]:
-    """Return a sample's images, (C, H, W) or (count, C, H, W) for more than one, and its text.
+    """Load a sample's images, (C, H, W) or (count, C, H, W) for more than one, and its text.
 
     Raises:
-        DataError: a file is no sound image, or a user's file does not describe a sample.
+        DataError: a file contains no sound image, or a user's file does not describe a sample.
     """
     if isinstance(source, Path):
-        source = described(source, count)
+        source = read_sample(source, count)
     images = [transform(open_image(path, 3)) for path in source.images]
     return (images[0] if count == 1 else torch.stack(images)), source.text
 
 
-def described(path: Path, count: int) -> Source:
-    """Return the sample that a user's file describes.
+def read_sample(path: Path, count: int) -> Source:
+    """Read the sample that a user's file describes.
 
     Raises:
-        DataError: it does not, or with another number of images.
+        DataError: it describes none, or one with another number of images.
     """
     expected = '{"image": "image.png", "text": "…"}' if count == 1 else '{"image": ["left.png", …], "text": "…"}'
-    told = read_json(path, Described, expected)
-    names = [told["image"]] if isinstance(told["image"], str) else told["image"]
+    content = read_json(path, Described, expected)
+    names = [content["image"]] if isinstance(content["image"], str) else content["image"]
     if len(names) != count:
         raise DataError(f"{path}.image", found=f"{len(names)} images", expected=f"{count}, as in {expected}")
-    check_text(told["text"], f"{path}.text")
-    return Source(tuple(path.parent / name for name in names), told["text"])
+    check_text(content["text"], f"{path}.text")
+    return Source(tuple(path.parent / name for name in names), content["text"])

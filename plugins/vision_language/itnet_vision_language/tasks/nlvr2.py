@@ -19,7 +19,7 @@ from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
 
 LINES = '{"identifier": "train-10171-0-0", "sentence": "…", "label": "True", …} a line, as NLVR2 is published'
 IDENTIFIER = re.compile(r"(\w+-\d+)-(\d+)-(\d+)")
-"""split-set-pair-sentence: a sentence was written for a set of pairs."""
+"""split-set-pair-sentence; a sentence was written for a set of pairs."""
 
 
 class Example(TypedDict):
@@ -32,15 +32,15 @@ class Example(TypedDict):
 
 
 class NLVR2(ImageTextTask, Classification):
-    """Is a sentence true of two photographs? (Suhr et al., arXiv 1811.00491.) 86,373 training examples.
+    """Is a sentence true of two photographs? 86,373 training examples (Suhr et al., arXiv 1811.00491).
 
-    Reads the published `train.json`, `dev.json` (validation) and `test1.json` (the test split) in `root`, and the
-    images `images/train/<directory>/<split>-<set>-<pair>-img0.png`, `images/dev/…` and `images/test1/…`; `-img0` is
-    the left one.
+    Reads the published `train.json`, `dev.json` (validation) and `test1.json` (test) in `root`, and the images
+    `images/train/<directory>/<split>-<set>-<pair>-img0.png`, `images/dev/…` and `images/test1/…`; `-img0` is the left
+    one.
     """
 
     class Config(ImageTextTask.Config, Classification.Config):
-        """As `ImageTextTask.Config`; `validation` and `seed` do nothing, as the data set has its own split."""
+        """`validation` and `seed` have no effect, because the data set has a validation split."""
 
     modality = "image-pair-text"
     images = 2
@@ -59,23 +59,23 @@ class NLVR2(ImageTextTask, Classification):
         return self._split("test1")
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Return the cross entropy of logits (B, 2) against targets (B, 2): is it true, and of which sentence is it."""
+        """Compute the cross entropy of logits (B, 2) and targets (B, 2): truth, and the sentence's number."""
         return F.cross_entropy(prediction, targets[:, 0], label_smoothing=self.config.label_smoothing)
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Return the official metrics: the share of examples that are right, and of sentences whose pairs all are."""
+        """Return the official metrics, accuracy and consistency."""
         return {"accuracy": Accuracy(), "consistency": Consistency()}
 
     def _split(self, split: str) -> Labelled:
         path = self.root / f"{split}.json"
         lines = read_json_lines(path, Example, LINES)
-        samples = self.sound(self._samples(lines, split), path)
+        samples = self.drop_errors(self._samples(lines, split), path)
         sentences = {name: number for number, name in enumerate(dict.fromkeys(name for _, _, name in samples))}
         labels = [(truth, sentences[name]) for _, truth, name in samples]
         return Labelled([source for source, _, _ in samples], torch.tensor(labels), [name for _, _, name in samples])
 
     def _samples(self, lines: list[tuple[str, Example]], split: str) -> Iterator[tuple[Source, int, str] | DataError]:
-        """Yield for each line its source, whether it is true, and its sentence's name."""
+        """Yield each line's source, its truth, and its sentence's name."""
         for place, example in lines:
             try:
                 identifier = IDENTIFIER.fullmatch(example["identifier"])

@@ -1,4 +1,4 @@
-"""Which caption is of which image, and which image has which caption."""
+"""Image-text retrieval."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from itnet_core import DataError, Metric, ShapeError
-from itnet_tasks import HeldOut, Labelled, held_out
+from itnet_tasks import HeldOut, Labelled, hold_out
 from itnet_vision_language.data.captions import Caption, read_captions
 from itnet_vision_language.metrics.recall import MeanRecall
 from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
 
 
 class ImageTextRetrieval(ImageTextTask):
-    """Finding captions for images and images for captions, by embeddings of each.
+    """Retrieval of captions by images and of images by captions, by embeddings of each.
 
     Reads `captions` in `root`: a JSON file of Karpathy's splits (`dataset_flickr30k.json`, `dataset_coco.json`), or a
-    CSV, TSV or JSONL file of filenames and captions, with a split or not. An image may have several captions; each is
-    a sample. Files without splits are dealt into `test_folds` by image, of which `test_fold` is the test split.
+    CSV, TSV or JSONL file of filenames and captions, with or without splits. An image may have several captions; each
+    is a sample. Files without splits are dealt into `test_folds` by image, of which `test_fold` is the test split.
     """
 
     class Config(ImageTextTask.Config, HeldOut):
         captions: str = "dataset_flickr30k.json"
-        """The file of captions, in `root`."""
+        """File of captions, in `root`."""
 
         images: str | None = None
-        """The folder that the images' names are in; `root` where nothing is said."""
+        """Folder of the images; by default `root`."""
 
         outputs: PositiveInt = 256
         """Channels of an embedding."""
@@ -46,11 +46,11 @@ class ImageTextRetrieval(ImageTextTask):
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """As for all tasks on images with texts; images and texts are encoded apart."""
+        """As for every `ImageTextTask`; images and texts are encoded separately."""
         return {**super().encoder_options, "union": False}
 
     def training(self) -> Labelled:
-        """Return the training captions, less those held out for the test split if the file has no splits."""
+        """Return the training captions, without those held out for the test split if the file has no splits."""
         return self._train_and_test[0]
 
     def validation(self) -> Labelled | None:
@@ -63,12 +63,12 @@ class ImageTextRetrieval(ImageTextTask):
         return self._train_and_test[1]
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross entropy of finding captions for images and images for captions in the batch.
+        """Compute the mean cross entropy of finding captions by images and images by captions within the batch.
 
-        Captions of one image in the batch are all right, and share the probability.
+        All captions of one image in the batch are right, and share the probability.
 
         Args:
-            prediction: embeddings (2B, outputs), those of B images and then of their captions; see `ContrastiveHead`.
+            prediction: embeddings (2B, outputs) of B images and then of their captions; see `ContrastiveHead`.
             targets: the images' numbers, shape (B,).
 
         Raises:
@@ -88,18 +88,18 @@ class ImageTextRetrieval(ImageTextTask):
         return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Return recall at 1, 5 and 10 both ways, and their mean."""
+        """Return recall at 1, 5 and 10 in both directions, and their mean."""
         return MeanRecall().with_parts()
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Return for each image with its text the cosine of their embeddings."""
+        """Describe each image with its text by the cosine of their embeddings."""
         images, texts = F.normalize(prediction, dim=-1).chunk(2)
         return [{"similarity": similarity} for similarity in (images * texts).sum(-1).tolist()]
 
     @cached_property
     def _captions(self) -> list[Caption]:
         path = self.root / self.config.captions
-        captions = self.sound(read_captions(path), path)
+        captions = self.drop_errors(read_captions(path), path)
         divided = [caption.split is not None for caption in captions]
         if any(divided) and not all(divided):
             raise DataError(
@@ -111,12 +111,12 @@ class ImageTextRetrieval(ImageTextTask):
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(dict.fromkeys(each.image for each in self._captions))}
+        return {name: number for number, name in enumerate(dict.fromkeys(caption.image for caption in self._captions))}
 
     @cached_property
     def _train_and_test(self) -> tuple[Labelled, Labelled]:
         if self._captions[0].split is None:
-            return held_out(self._labelled(self._captions), self.config)
+            return hold_out(self._labelled(self._captions), self.config)
         return self._of("train"), self._of("test")
 
     def _of(self, split: str) -> Labelled:

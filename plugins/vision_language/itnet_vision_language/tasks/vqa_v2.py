@@ -22,18 +22,18 @@ from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
 ANNOTATIONS = '{"annotations": […]}, as VQA v2 is published'
 
 
-class Given(TypedDict):
+class Answer(TypedDict):
     """The answer of one annotator."""
 
     answer: str
 
 
 class Annotation(TypedDict):
-    """What the annotators said of a question."""
+    """The annotators' answers to a question."""
 
     question_id: int
     image_id: int
-    answers: list[Given]
+    answers: list[Answer]
 
 
 class Annotations(TypedDict):
@@ -69,25 +69,24 @@ class CommonAnswers(TypedDict):
 
 
 class VQAv2(ImageTextTask):
-    """Open questions about COCO's photographs (Goyal et al., arXiv 1612.00837): 443,757 for training, 214,354 to test.
+    """Open questions about COCO's photographs: 443,757 for training, 214,354 to test (Goyal et al., arXiv 1612.00837).
 
     Reads the published files in `root`: `v2_OpenEnded_mscoco_{train,val}2014_questions.json` and
-    `v2_mscoco_{train,val}2014_annotations.json`, with the images `train2014/COCO_train2014_000000000009.jpg` and so
-    on. Answers to the published test questions are not public, so the published `val` is the test split, and validation
-    is held out of `train` by image.
+    `v2_mscoco_{train,val}2014_annotations.json`, with the images `train2014/COCO_train2014_000000000009.jpg` and so on.
+    Answers to the published test questions are not public, so the published `val` is the test split, and validation is
+    held out of `train` by image.
     """
 
     class Config(ImageTextTask.Config):
         images: str | None = None
-        """The folder that holds `train2014` and `val2014`; `root` where nothing is said."""
+        """Folder that contains `train2014` and `val2014`; by default `root`."""
 
         answers: PositiveInt = 3129
-        """How many answers there are to choose from."""
+        """Size of the vocabulary."""
 
         vocabulary: tuple[str, ...] | None = None
-        """The answers, in the order of their numbers. Where nothing is said, those that are most often the most common
-        answer to a training question, after normalisation; so a checkpoint keeps them and predicts where the data are
-        not."""
+        """Answers in the order of their numbers; by default the most frequent of the most common answers to the
+        training questions, normalised. A checkpoint stores them, and so predicts without the data."""
 
         def completed(self) -> Self:
             """Fill in `vocabulary` from the training annotations, if they exist already."""
@@ -103,16 +102,16 @@ class VQAv2(ImageTextTask):
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The answers to choose from.
+        """Answers to choose from.
 
         Raises:
-            DataError: the configuration does not say them, and there are no training annotations.
+            DataError: the configuration does not list them, and the training annotations are missing.
         """
         return self.config.vocabulary or _vocabulary(self.root, self.config.answers)
 
     @property
     def head(self) -> Mapping[str, Any]:
-        """A classification head with the vocabulary's answers."""
+        """A classification head with one logit per answer."""
         return {"name": "itnet-core/classify", "classes": len(self.vocabulary)}
 
     def training(self) -> Labelled:
@@ -124,17 +123,17 @@ class VQAv2(ImageTextTask):
         return self._split("val")
 
     def collate_targets(self, labels: Sequence[Sequence[str]]) -> VQATargets:
-        """Return the answers' scores, and what the annotators said."""
+        """Return the answers' scores, and the annotators' answers."""
         numbers = {answer: number for number, answer in enumerate(self.vocabulary)}
         scores = torch.zeros(len(labels), len(numbers))
-        for row, given in enumerate(labels):
-            for answer, count in Counter(map(normalise, given)).items():
+        for row, answers in enumerate(labels):
+            for answer, count in Counter(map(normalise, answers)).items():
                 if answer in numbers:
                     scores[row, numbers[answer]] = min(1.0, count / 3)
         return VQATargets(scores, labels)
 
     def loss(self, prediction: Tensor, targets: VQATargets) -> Tensor:
-        """Return the binary cross entropy of logits (B, answers) against the answers' scores, summed over answers."""
+        """Compute the binary cross entropy of logits (B, answers) and the answers' scores, summed over answers."""
         scores = targets.scores.to(prediction.dtype)
         return F.binary_cross_entropy_with_logits(prediction, scores, reduction="sum") / len(prediction)
 
@@ -143,7 +142,7 @@ class VQAv2(ImageTextTask):
         return {"accuracy": VQAAccuracy(self.vocabulary)}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Return for each question its answer, how sure it is, and up to five of the likeliest by answer."""
+        """Describe each question by its answer, the answer's score, and the five likeliest answers at most."""
         vocabulary = self.vocabulary
         top = prediction.sigmoid().topk(min(5, len(vocabulary)))
         records = []
@@ -155,59 +154,59 @@ class VQAv2(ImageTextTask):
     def _split(self, part: str) -> Labelled:
         path = self.root / f"v2_mscoco_{part}2014_annotations.json"
         annotations = read_json(path, Annotations, ANNOTATIONS)["annotations"]
-        samples = self.sound(self._samples(annotations, part, path), path)
+        samples = self.drop_errors(self._samples(annotations, part, path), path)
         sources, answers, images = zip(*samples, strict=True)
         return Labelled(sources, answers, images)
 
     def _samples(
         self, annotations: list[Annotation], part: str, path: Path
     ) -> Iterator[tuple[Source, tuple[str, ...], str] | DataError]:
-        """Yield for each annotated question its source, the annotators' answers, and its image as the group."""
-        asked = self.root / f"v2_OpenEnded_mscoco_{part}2014_questions.json"
-        published = read_json(asked, Questions, '{"questions": […]}')["questions"]
+        """Yield each annotated question's source, the annotators' answers, and its image as the group."""
+        file = self.root / f"v2_OpenEnded_mscoco_{part}2014_questions.json"
+        published = read_json(file, Questions, '{"questions": […]}')["questions"]
         questions = {question["question_id"]: question for question in published}
         folder = Path(self.config.images or self.config.root).expanduser() / f"{part}2014"
         for index, annotation in enumerate(annotations):
             place = f"{path}.annotations.{index}"
             try:
                 question = questions.pop(annotation["question_id"], None)
-                text = _checked(question, annotation, asked, place)
+                text = _checked(question, annotation, file, place)
             except DataError as error:
                 yield error
             else:
                 image = folder / f"COCO_{part}2014_{annotation['image_id']:012}.jpg"
-                given = tuple(each["answer"] for each in annotation["answers"])
-                yield Source((image,), text), given, str(annotation["image_id"])
+                answers = tuple(answer["answer"] for answer in annotation["answers"])
+                yield Source((image,), text), answers, str(annotation["image_id"])
         for number in questions:
             found = f"question {number}, which no annotation answers"
-            yield DataError(str(asked), found=found, expected=f"one in {path.name} for each question")
+            yield DataError(str(file), found=found, expected=f"one in {path.name} for each question")
 
 
-def _checked(question: Question | None, annotation: Annotation, asked: Path, place: str) -> str:
+def _checked(question: Question | None, annotation: Annotation, file: Path, place: str) -> str:
     """Return the text of an annotation's question."""
     number = annotation["question_id"]
     if question is None:
         raise DataError(
             f"{place}.question_id",
             found=f"{number}, of no question, or again",
-            expected=f"one question in {asked.name}",
+            expected=f"one question in {file.name}",
         )
     if question["image_id"] != annotation["image_id"]:
         raise DataError(
             f"{place}.image_id",
             found=f"image {annotation['image_id']}",
-            expected=f"{question['image_id']}, as question {number} has in {asked.name}",
+            expected=f"{question['image_id']}, as question {number} has in {file.name}",
         )
     if not annotation["answers"]:
-        raise DataError(f"{place}.answers", found="no answer", expected="ten, one of each annotator")
-    return check_text(question["question"], f"{asked}: question {number}")
+        raise DataError(f"{place}.answers", found="no answer", expected="ten, one per annotator")
+    return check_text(question["question"], f"{file}: question {number}")
 
 
 def _vocabulary(root: Path, size: int) -> tuple[str, ...]:
-    """Return the answers that are most often the most common one; of equally frequent ones, the alphabet's first."""
+    """Return the answers that are most often the most common one; equally frequent ones in alphabetical order."""
     path = root / "v2_mscoco_train2014_annotations.json"
     annotations = read_json(path, CommonAnswers, ANNOTATIONS)["annotations"]
-    counts = Counter(normalise(each["multiple_choice_answer"]) for each in annotations)
+    counts = Counter(normalise(annotation["multiple_choice_answer"]) for annotation in annotations)
     del counts[""]
     if not counts:
         raise DataError(str(path), found="no answer", expected=ANNOTATIONS)

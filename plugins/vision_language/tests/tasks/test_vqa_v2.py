@@ -72,7 +72,7 @@ def test_scores_are_those_of_three_annotators(vqa: Path, batch: Any) -> None:
     # "how many": 8 × 2, and Two; "is it day?": 8 × yes, "the red one" and "Two" once each.
     expected = torch.tensor([[1, 0, 1 / 3, 0], [1 / 3, 1, 1 / 3, 0]])
     torch.testing.assert_close(targets.scores, expected)
-    assert targets.given[0] == ("2",) * 8 + ("the red one", "Two")
+    assert targets.human_answers[0] == ("2",) * 8 + ("the red one", "Two")
 
 
 def test_the_loss_is_the_binary_cross_entropy_summed_over_answers() -> None:

@@ -1,4 +1,4 @@
-"""Fields of different modalities as one batch: each a sample of its own, through one trunk."""
+"""Stack fields of different modalities along the batch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from torch.nn import functional as F
 from itnet_core import Field
 
 
-def stacked(fields: Sequence[Field]) -> Field:
-    """Return fields of equal channels one after the other along the batch.
-
-    Those of fewer points are padded with points of weight 0, to the number of points of the largest.
+def stack_fields(fields: Sequence[Field]) -> Field:
+    """Stack fields of equal channels along the batch; smaller ones are padded with points of weight 0.
 
     Returns:
-        The field of shape (ΣB, max N, d).
+        A field of values (ΣB, max N, d).
     """
     points = max(field.values.shape[1] for field in fields)
 
