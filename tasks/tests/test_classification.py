@@ -68,7 +68,7 @@ def test_values_out_of_range_are_refused(field: str, value: object) -> None:
         Digits(**{field: value})
 
 
-@pytest.mark.parametrize(("classes", "found"), [(("one",), "'one' alone"), ((), "none")])
+@pytest.mark.parametrize(("classes", "found"), [(("one",), "only 'one'"), ((), "none")])
 def test_one_class_alone_is_refused(classes: tuple[str, ...], found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the head is asked for, so that a configuration is refused before anything is trained."""
     monkeypatch.setattr(Digits, "classes", classes)

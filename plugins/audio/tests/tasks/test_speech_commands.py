@@ -100,11 +100,11 @@ def test_head_and_names_need_no_data() -> None:
         (lambda f: (f / "hello").mkdir(), "found 1 folders of other words, hello the first; .*audio-folder"),
         (
             lambda f: (f / "validation_list.txt").write_text("yes/a_nohash_0.wav\n"),
-            "validation_list.txt: found 'yes/a_nohash_0.wav' in line 1; expected <word>/<file> of a file that is there",
+            "validation_list.txt: found 'yes/a_nohash_0.wav' in line 1; expected <word>/<file> of an existing file",
         ),
         (lambda f: (f / "validation_list.txt").write_text("hello/a.wav\n"), "found 'hello/a.wav' in line 1"),
         (lambda f: (f / "validation_list.txt").write_text("../../x.wav\n"), "found '../../x.wav' in line 1"),
-        (lambda f: (f / "validation_list.txt").write_bytes(b"yes/\xff.wav"), "found bytes that are no UTF-8"),
+        (lambda f: (f / "validation_list.txt").write_bytes(b"yes/\xff.wav"), "found bytes that are not UTF-8"),
         (lambda f: (f / "validation_list.txt").write_text(""), "validation_list.txt: found no file in it"),
     ],
 )

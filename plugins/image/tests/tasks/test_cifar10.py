@@ -90,7 +90,7 @@ def test_a_damaged_archive_is_refused_by_name(tmp_path: Path) -> None:
 def test_the_python_version_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-py").mkdir()
     (tmp_path / "cifar-10-batches-py/data_batch_1").write_bytes(b"cos\nsystem\n")
-    with pytest.raises(DataError, match="Take the binary version, not the Python one"):
+    with pytest.raises(DataError, match="Use the binary version, not the Python one"):
         CIFAR10(root=str(tmp_path)).dataset("train")
 
 
