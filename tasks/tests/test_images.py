@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import random
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from itnet_tasks.images import open_image
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_kind_of_image_becomes_grey_or_colour(mode: str, channels: int, write_image, tmp_path: Path) -> None:
+def test_every_kind_of_image_becomes_grey_or_colour(
+    mode: str, channels: int, write_image: Callable[..., Path], tmp_path: Path
+) -> None:
     path = write_image(tmp_path / ("image.tif" if mode == "CMYK" else "image.png"), mode=mode)
     image = open_image(path, channels)
     assert image.mode == {1: "L", 3: "RGB"}[channels]
@@ -51,7 +55,7 @@ def test_a_transparent_colour_of_a_palette_is_laid_over_white(tmp_path: Path) ->
     assert np.asarray(open_image(tmp_path / "image.png", 1)).tolist() == [[255, 9]]
 
 
-def test_rotation_by_exif_is_done(write_image, tmp_path: Path) -> None:
+def test_rotation_by_exif_is_done(write_image: Callable[..., Path], tmp_path: Path) -> None:
     """Orientation 6: what is stored left is shown at the top."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -61,7 +65,7 @@ def test_rotation_by_exif_is_done(write_image, tmp_path: Path) -> None:
         np.testing.assert_array_equal(shown, np.rot90(np.asarray(stored), -1))
 
 
-def test_the_contents_decide_on_the_format(write_image, tmp_path: Path) -> None:
+def test_the_contents_decide_on_the_format(write_image: Callable[..., Path], tmp_path: Path) -> None:
     path = write_image(tmp_path / "image.png").rename(tmp_path / "image.jpg")
     assert open_image(path, 3).size == (20, 16)
 
@@ -77,7 +81,9 @@ def test_the_contents_decide_on_the_format(write_image, tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_what_is_no_image_is_named(spoil, message: str, suffix: str, write_image, tmp_path: Path) -> None:
+def test_what_is_no_image_is_named(
+    spoil: Callable[[Path], Any], message: str, suffix: str, write_image: Callable[..., Path], tmp_path: Path
+) -> None:
     path = write_image(tmp_path / f"image.{suffix}", size=(200, 160))
     spoil(path)
     with pytest.raises(DataError, match=message) as raised:
@@ -87,7 +93,9 @@ def test_what_is_no_image_is_named(spoil, message: str, suffix: str, write_image
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, on what it passes over
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "bmp", "webp", "ppm"])
-def test_damage_is_a_data_error_or_goes_unseen_but_never_another_error(suffix: str, write_image, tmp_path) -> None:
+def test_damage_is_a_data_error_or_goes_unseen_but_never_another_error(
+    suffix: str, write_image: Callable[..., Path], tmp_path: Path
+) -> None:
     path = write_image(tmp_path / f"image.{suffix}")
     data, draw, refused = path.read_bytes(), random.Random(0), 0
     for _ in range(60):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def write_mesh() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def write_folders(write_mesh) -> Callable[..., None]:
+def write_folders(write_mesh: Any) -> Callable[..., None]:
     """Write `root/<split>/<class>/<i>.off` of boxes and balls, for each split and i below the split's count."""
 
     def write(root: Path, splits: dict[str, int]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def write_archive(folder: Path, source: Path) -> Path:
 
 
 @pytest.mark.parametrize("below", ["", FOLDER, ARCHIVE])
-def test_cifar10(below: str, check_task, tmp_path: Path) -> None:
+def test_cifar10(below: str, check_task: Any, tmp_path: Path) -> None:
     root = tmp_path / "root"
     if below == ARCHIVE:
         write_archive(root, tmp_path / "source")
@@ -118,7 +118,7 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_image) -> None:
+    def _files(self, write_image: Callable[..., Path]) -> None:
         self.write_image = write_image
 
     def prepare(self, folder: Path) -> dict[str, str]:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from itnet_image.tasks.digits import Digits
 from itnet_testing import TaskConformance
 
 
-def test_digits(check_task) -> None:
+def test_digits(check_task: Any) -> None:
     check_task(Digits(), {"train": 1295, "validation": 143, "test": 359}, (1, 8, 8))
 
 
@@ -38,7 +39,7 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_image) -> None:
+    def _files(self, write_image: Callable[..., Path]) -> None:
         self.write_image = write_image
 
     def user_file(self, folder: Path) -> Path:

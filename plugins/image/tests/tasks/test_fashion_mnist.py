@@ -6,7 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -22,14 +22,16 @@ ToIdx = Callable[[np.ndarray], bytes]
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("below", ["", "FashionMNIST/raw"])
-def test_fashion_mnist(zipped: bool, below: str, check_task, write_fashion_mnist, tmp_path: Path) -> None:
+def test_fashion_mnist(
+    zipped: bool, below: str, check_task: Any, write_fashion_mnist: Callable[..., Path], tmp_path: Path
+) -> None:
     write_fashion_mnist(tmp_path / below, zipped=zipped)
     task = FashionMNIST(root=str(tmp_path))
     check_task(task, {"train": 50, "validation": 10, "test": 20}, (1, 28, 28))
     assert task.classes[9] == "Ankle boot"
 
 
-def test_images_are_those_that_torchvision_reads(write_fashion_mnist, tmp_path: Path) -> None:
+def test_images_are_those_that_torchvision_reads(write_fashion_mnist: Callable[..., Path], tmp_path: Path) -> None:
     write_fashion_mnist(tmp_path / "FashionMNIST/raw", zipped=False)
     ours = FashionMNIST(root=str(tmp_path)).dataset("test")
     theirs = datasets.FashionMNIST(str(tmp_path), train=False)
@@ -83,7 +85,7 @@ def test_damaged_files_are_refused_by_name(
     spoil: Callable[[Path, ToIdx], object],
     message: str,
     on_bad_sample: str,
-    write_fashion_mnist,
+    write_fashion_mnist: Callable[..., Path],
     to_idx: ToIdx,
     tmp_path: Path,
 ) -> None:
@@ -93,7 +95,9 @@ def test_damaged_files_are_refused_by_name(
 
 
 @pytest.fixture
-def published(site: tuple[Path, str], write_fashion_mnist, monkeypatch: pytest.MonkeyPatch) -> Path:
+def published(
+    site: tuple[Path, str], write_fashion_mnist: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Return a folder in place of the site that torchvision downloads from."""
     folder, address = site
     files = sorted(write_fashion_mnist(folder).iterdir())
@@ -130,7 +134,9 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_fashion_mnist, write_image, tmp_path: Path) -> None:
+    def _files(
+        self, write_fashion_mnist: Callable[..., Path], write_image: Callable[..., Path], tmp_path: Path
+    ) -> None:
         self.options = {"root": str(write_fashion_mnist(tmp_path))}
         self.write_image = write_image
 

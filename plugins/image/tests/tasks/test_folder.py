@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -13,14 +14,14 @@ from itnet_registry import create_model, load_model, save_model
 from itnet_testing import TaskConformance
 
 
-def test_its_own_splits(write_folders, check_task, tmp_path: Path) -> None:
+def test_its_own_splits(write_folders: Callable[..., None], check_task: Any, tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 5, "val": 2, "test": 3})
     task = ImageFolder(root=str(tmp_path), image_size=12)
     check_task(task, {"train": 10, "validation": 4, "test": 6}, (3, 12, 12))
     assert task.classes == ("cat", "dog")
 
 
-def test_splits_where_there_are_no_folders(write_folders, check_task, tmp_path: Path) -> None:
+def test_splits_where_there_are_no_folders(write_folders: Callable[..., None], check_task: Any, tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 10})
     task = ImageFolder(root=str(tmp_path), image_size=12, channels=1)
     check_task(task, {"train": 14, "validation": 2, "test": 4}, (1, 12, 12))
@@ -30,13 +31,15 @@ def test_splits_where_there_are_no_folders(write_folders, check_task, tmp_path: 
     assert set(map(str, again.sources)) == sources[2]
 
 
-def test_class_folders_in_the_root_itself(write_folders, check_task, tmp_path: Path) -> None:
+def test_class_folders_in_the_root_itself(write_folders: Callable[..., None], check_task: Any, tmp_path: Path) -> None:
     write_folders(tmp_path, {".": 10})
     task = ImageFolder(root=str(tmp_path), image_size=12, test_folds=2)
     check_task(task, {"train": 8, "validation": 2, "test": 10}, (3, 12, 12))
 
 
-def test_a_configuration_keeps_the_classes_where_the_data_are_not(write_folders, tmp_path: Path) -> None:
+def test_a_configuration_keeps_the_classes_where_the_data_are_not(
+    write_folders: Callable[..., None], tmp_path: Path
+) -> None:
     write_folders(tmp_path, {"train": 1, "test": 1})
     config = ImageFolder(root=str(tmp_path)).config.model_dump(mode="json")
     shutil.rmtree(tmp_path / "train")
@@ -45,7 +48,7 @@ def test_a_configuration_keeps_the_classes_where_the_data_are_not(write_folders,
     assert task.describe(torch.tensor([[0.0, 1.0]]))[0]["label"] == "dog"
 
 
-def test_the_order_of_classes_may_be_given(write_folders, tmp_path: Path) -> None:
+def test_the_order_of_classes_may_be_given(write_folders: Callable[..., None], tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 1, "val": 1, "test": 1})
     task = ImageFolder(root=str(tmp_path), classes=["dog", "cat"])
     assert [Path(path).parent.name for path in task.dataset("test").sources] == ["dog", "cat"]
@@ -77,7 +80,7 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_folders, write_image, tmp_path: Path) -> None:
+    def _files(self, write_folders: Callable[..., None], write_image: Callable[..., Path], tmp_path: Path) -> None:
         write_folders(tmp_path, {"train": 5, "val": 2, "test": 3})
         self.options = {"root": str(tmp_path), "image_size": 12}
         self.write_image = write_image

@@ -15,7 +15,7 @@ from itnet_image.tasks.folder import ImageFolder
 
 
 @pytest.fixture
-def fashion(write_fashion_mnist, tmp_path: Path) -> Callable[..., FashionMNIST]:
+def fashion(write_fashion_mnist: Callable[..., Path], tmp_path: Path) -> Callable[..., FashionMNIST]:
     root = write_fashion_mnist(tmp_path / "fashion-mnist")
     return lambda **options: FashionMNIST(root=str(root), **options)
 
@@ -71,7 +71,9 @@ def test_a_probability_is_asked_for(flip: float) -> None:
         FashionMNIST(root="anywhere", flip=flip)
 
 
-def test_a_users_image_is_seen_as_evaluation_sees_the_data_sets(write_folders, tmp_path: Path) -> None:
+def test_a_users_image_is_seen_as_evaluation_sees_the_data_sets(
+    write_folders: Callable[..., None], tmp_path: Path
+) -> None:
     write_folders(tmp_path, {"train": 1, "val": 1, "test": 1})
     task = ImageFolder(root=str(tmp_path), image_size=12)
     sample = task.read(tmp_path / "test/cat/0.JPEG")
@@ -82,7 +84,9 @@ def test_a_users_image_is_seen_as_evaluation_sees_the_data_sets(write_folders, t
 
 
 @pytest.mark.parametrize("size", [(40, 30), (3, 5), (8, 8)])
-def test_any_image_is_brought_to_the_size_of_the_data(size: tuple[int, int], write_image, tmp_path: Path) -> None:
+def test_any_image_is_brought_to_the_size_of_the_data(
+    size: tuple[int, int], write_image: Callable[..., Path], tmp_path: Path
+) -> None:
     assert Digits().read(write_image(tmp_path / "mine.png", size=size)).inputs.shape == (1, 8, 8)
 
 

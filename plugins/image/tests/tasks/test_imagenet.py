@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ WNIDS = [f"n{1440764 + 7919 * i:08d}" for i in range(1000)]
 
 
 @pytest.fixture
-def root(write_image, tmp_path: Path) -> Path:
+def root(write_image: Callable[..., Path], tmp_path: Path) -> Path:
     jpeg = write_image(tmp_path / "one.JPEG").read_bytes()
     for i, wnid in enumerate(WNIDS):
         for split, names in (("train", (f"{wnid}_{i}", f"{wnid}_{i + 1}")), ("val", (f"ILSVRC2012_val_{i + 1:08d}",))):
@@ -27,7 +28,7 @@ def root(write_image, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_imagenet(root: Path, check_task) -> None:
+def test_imagenet(root: Path, check_task: Any) -> None:
     task = ImageNet1k(root=str(root), image_size=16)
     check_task(task, {"train": 1000, "validation": 1000, "test": 1000}, (3, 16, 16))
     assert set(task.metrics()) == {"accuracy", "top5_accuracy"}
@@ -76,7 +77,7 @@ class TestConformance(TaskConformance):
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
-    def _files(self, root: Path, write_image) -> None:
+    def _files(self, root: Path, write_image: Callable[..., Path]) -> None:
         self.options = {"root": str(root), "image_size": 16}
         self.write_image = write_image
 

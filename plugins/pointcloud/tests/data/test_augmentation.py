@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -8,12 +10,12 @@ from itnet_pointcloud.data.augmentation import Augmentation, AugmentationConfig,
 from itnet_pointcloud.points import Cloud
 
 
-def augmented(cloud: Cloud, *, normals: bool = False, **options: object) -> Cloud:
+def augmented(cloud: Cloud, *, normals: bool = False, **options: Any) -> Cloud:
     return Augmentation(AugmentationConfig(**{"rotation": "none", **options}), normals)(cloud)
 
 
 @pytest.fixture
-def cloud(some_clouds) -> Cloud:
+def cloud(some_clouds: Any) -> Cloud:
     return some_clouds(40)[0]
 
 
@@ -89,7 +91,7 @@ def test_normals_go_with_the_surface(options: dict[str, object]) -> None:
     torch.testing.assert_close(cosines.abs(), torch.ones(30))  # a mirror turns the order of corners round
 
 
-def test_what_is_no_normal_is_kept(some_clouds) -> None:
+def test_what_is_no_normal_is_kept(some_clouds: Any) -> None:
     [cloud] = some_clouds(5, features=5)
     assert torch.equal(augmented(cloud, normals=True, rotation="any").features[:, 3:], cloud.features[:, 3:])
     assert torch.equal(augmented(cloud, rotation="any").features, cloud.features)

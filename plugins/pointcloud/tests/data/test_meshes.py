@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ BOX = trimesh.creation.box()
 CORNERS = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\n"
 
 
-def exported(kind: str, **options: object) -> bytes:
+def exported(kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     data = BOX.export(file_type=kind, **options)
     file.write(data.encode() if isinstance(data, str) else data)
@@ -63,7 +64,7 @@ def test_files_that_a_mesh_refers_to_are_not_opened(tmp_path: Path, monkeypatch:
     opened: list[str] = []
     original = io.open
 
-    def recording(file: object, *arguments: object, **options: object) -> object:
+    def recording(file: object, *arguments: object, **options: Any) -> object:
         opened.append(str(file))
         return original(file, *arguments, **options)  # type: ignore[call-overload]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ def test_the_benchmark_has_16_categories_and_50_parts() -> None:
 
 
 @pytest.mark.parametrize("below", ["", "raw", ARCHIVE])
-def test_splits_are_the_published_ones(below: str, write_shapenet, tmp_path: Path) -> None:
+def test_splits_are_the_published_ones(below: str, write_shapenet: Any, tmp_path: Path) -> None:
     write_shapenet(tmp_path / below)
     for split in ("train", "val", "test"):
         labelled = shapes(tmp_path, split)
@@ -27,7 +29,7 @@ def test_splits_are_the_published_ones(below: str, write_shapenet, tmp_path: Pat
         assert all(file.name == f"{split}1a04.txt" for file in labelled.sources)
 
 
-def test_points_are_those_that_torch_geometric_reads(write_shapenet, tmp_path: Path) -> None:
+def test_points_are_those_that_torch_geometric_reads(write_shapenet: Any, tmp_path: Path) -> None:
     """Its reader is run on the same files, up to where it would write pickled ones."""
     write_shapenet(tmp_path / "raw")
     theirs = object.__new__(ShapeNet)
@@ -65,7 +67,9 @@ SHAPE = f"{IDENTIFIERS[0]}/test1a04.txt"
         (lambda root: (root / SHAPE).unlink(), f"{SHAPE}: found 1 of the 16 files of .* missing"),
     ],
 )
-def test_a_damaged_layout_is_refused_by_name(spoil, message: str, write_shapenet, tmp_path: Path) -> None:
+def test_a_damaged_layout_is_refused_by_name(
+    spoil: Callable[[Path], Any], message: str, write_shapenet: Any, tmp_path: Path
+) -> None:
     spoil(write_shapenet(tmp_path))
     with pytest.raises(DataError, match=message):
         shapes(tmp_path, "test")
@@ -106,7 +110,7 @@ def test_a_users_file_may_lack_the_parts(tmp_path: Path) -> None:
         read_shape(tmp_path / "b.txt", labelled=False)
 
 
-def test_the_published_names_and_offsets_agree(write_shapenet, tmp_path: Path) -> None:
+def test_the_published_names_and_offsets_agree(write_shapenet: Any, tmp_path: Path) -> None:
     lines = (write_shapenet(tmp_path) / "synsetoffset2category.txt").read_text().split()
     assert lines[:2] == ["Airplane", "02691156"]
     assert json.loads((tmp_path / LISTING).read_text())[0].startswith("shape_data/02691156/")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,14 +12,16 @@ from itnet_tasks import SkippedSampleWarning
 from itnet_testing import TaskConformance
 
 
-def test_its_own_splits(write_folders, tmp_path: Path) -> None:
+def test_its_own_splits(write_folders: Callable[..., None], tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 3, "val": 1, "test": 2})
     task = MeshFolder(root=str(tmp_path))
     assert task.classes == ("ball", "box")
     assert [len(task.dataset(split)) for split in ("train", "validation", "test")] == [6, 2, 4]
 
 
-def test_the_folds_of_undivided_folders_are_each_the_test_split_in_turn(write_folders, tmp_path: Path) -> None:
+def test_the_folds_of_undivided_folders_are_each_the_test_split_in_turn(
+    write_folders: Callable[..., None], tmp_path: Path
+) -> None:
     write_folders(tmp_path, {".": 5})
     folds = [MeshFolder(root=str(tmp_path), test_fold=fold).dataset("test") for fold in range(5)]
     assert [fold.labels for fold in folds] == [[0, 1]] * 5
@@ -26,7 +30,7 @@ def test_the_folds_of_undivided_folders_are_each_the_test_split_in_turn(write_fo
         MeshFolder(root=str(tmp_path), test_fold=5).dataset("test")
 
 
-def test_every_format_is_a_mesh_and_others_are_counted(write_mesh, tmp_path: Path) -> None:
+def test_every_format_is_a_mesh_and_others_are_counted(write_mesh: Any, tmp_path: Path) -> None:
     for suffix in ("off", "OBJ", "ply", "stl"):
         write_mesh(tmp_path / "box" / f"{suffix}.{suffix.lower()}")
     (tmp_path / "box/material.mtl").write_text("newmtl red")
@@ -46,7 +50,7 @@ class TestConformance(TaskConformance):
     encoder = "itnet-pointcloud/point"
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_folders, write_mesh, tmp_path: Path) -> None:
+    def _files(self, write_folders: Callable[..., None], write_mesh: Any, tmp_path: Path) -> None:
         write_folders(tmp_path, {"train": 3, "val": 1, "test": 2})
         self.options = {"root": str(tmp_path), "points": 16, "pool": 16}
         self.write_mesh = write_mesh

@@ -105,7 +105,7 @@ class ModelNetConformance(TaskConformance):
     encoder = "itnet-pointcloud/point"
 
     @pytest.fixture(autouse=True)
-    def _files(self, write_mesh) -> None:
+    def _files(self, write_mesh: Any) -> None:
         self.write_mesh = write_mesh
 
     def prepare(self, folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from itnet_testing import TaskConformance
 
 
 @pytest.fixture
-def root(write_shapenet, tmp_path: Path) -> Path:
+def root(write_shapenet: Any, tmp_path: Path) -> Path:
     return write_shapenet(tmp_path)
 
 

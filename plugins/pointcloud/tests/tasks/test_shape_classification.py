@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,12 +13,12 @@ from itnet_pointcloud.tasks.folder import MeshFolder
 from itnet_tasks import SkippedSampleWarning
 
 
-def folder_task(root: Path, **options: object) -> MeshFolder:
+def folder_task(root: Path, **options: Any) -> MeshFolder:
     return MeshFolder(root=str(root), **{"points": 32, "pool": 64, **options})
 
 
 @pytest.fixture
-def root(write_folders, tmp_path: Path) -> Path:
+def root(write_folders: Callable[..., None], tmp_path: Path) -> Path:
     write_folders(tmp_path, {"train": 3, "val": 1, "test": 1})
     return tmp_path
 
