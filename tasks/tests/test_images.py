@@ -132,7 +132,9 @@ def test_the_filter_of_warnings_is_left_alone(tmp_path: Path, monkeypatch: pytes
     before, during = list(warnings.filters), []
     opened = Image.open
     monkeypatch.setattr(
-        Image, "open", lambda *args, **options: during.append(list(warnings.filters)) or opened(*args, **options)
+        Image,
+        "open",
+        lambda *args, **options: during.append(list(warnings.filters)) or opened(*args, **options),  # type: ignore[func-returns-value]
     )
     open_image(tmp_path / "image.png", 1)
     assert during == [before]

@@ -23,7 +23,7 @@ def test_a_split_is_stratified_and_takes_no_class_away(labels: list[int], share:
     rest, part = split(numbered(labels), share, seed)
     assert sorted([*rest.sources.tolist(), *part.sources.tolist()]) == list(range(len(labels)))  # type: ignore[union-attr]
     for label in set(labels):
-        size, taken = labels.count(label), int((part.labels == label).sum())  # type: ignore[attr-defined]
+        size, taken = labels.count(label), int((part.labels == label).sum())  # type: ignore[union-attr]
         assert taken < size
         assert taken == 0 if size == 1 else taken >= 1
         assert abs(taken - share * size) <= 1

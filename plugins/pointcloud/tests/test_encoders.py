@@ -62,7 +62,7 @@ def test_a_group_is_seen_relative_to_its_centre() -> None:
     """The part of the value that comes from the group stays where the cloud is moved."""
     encoder = LocalGroupEncoder(8, centres=3, neighbours=5).double()
     with torch.no_grad():
-        encoder.lift[0].weight[:, -3:] = 0  # what comes from the centre's own place
+        encoder.lift[0].weight[:, -3:] = 0  # type: ignore[operator]  # the part of the centre itself
     cloud = Cloud(torch.randn(20, 3, dtype=torch.float64), torch.empty(20, 0, dtype=torch.float64))
     moved = cloud._replace(positions=cloud.positions + torch.tensor([1.0, -2.0, 3.0]))
     torch.testing.assert_close(encoder(Points.of([cloud])).values, encoder(Points.of([moved])).values)

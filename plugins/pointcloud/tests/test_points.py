@@ -56,7 +56,7 @@ def test_a_field_lies_on_x_y_and_z() -> None:
 def test_what_is_no_batch_of_clouds_is_refused(spoil: Callable[[Path], Any], message: str, some_clouds: Any) -> None:
     batch = Points.of(some_clouds(4, 4, features=3))
     with pytest.raises(ShapeError, match=f"(?s)place: .*{message}"):
-        check_points(spoil(batch), 3, "place")
+        check_points(spoil(batch), 3, "place")  # type: ignore[arg-type]
 
 
 def test_some_points_of_a_cloud() -> None:

@@ -98,4 +98,5 @@ class TestConformance(TaskConformance):
         self.write_recording = write_recording
 
     def user_file(self, folder: Path) -> Path:
-        return self.write_recording(folder / "mine.wav", rate=11025)
+        path: Path = self.write_recording(folder / "mine.wav", rate=11025)
+        return path

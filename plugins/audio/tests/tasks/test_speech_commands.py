@@ -143,4 +143,5 @@ class TestConformance(TaskConformance):
         self.write_recording = write_recording
 
     def user_file(self, folder: Path) -> Path:
-        return self.write_recording(folder / "yes.wav", samples=1600, rate=16000)
+        path: Path = self.write_recording(folder / "yes.wav", samples=1600, rate=16000)
+        return path

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -39,6 +41,6 @@ def test_norms_differ_in_what_they_see() -> None:
 
 
 @pytest.mark.parametrize("options", [{"strides": ()}, {"strides": (4,)}, {"strides": (0,)}, {"norm": "layer"}])
-def test_what_would_leave_pixels_out_or_is_unknown_is_refused(options: dict[str, object]) -> None:
+def test_what_would_leave_pixels_out_or_is_unknown_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"ConvStemEncoder.{next(iter(options))}"):
         ConvStemEncoder(16, **options)

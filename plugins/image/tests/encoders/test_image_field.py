@@ -53,10 +53,10 @@ def test_a_point_lies_in_the_middle_of_the_pixels_that_it_sees(make: Make, size:
         if isinstance(module, nn.Conv2d):
             nn.init.ones_(module.weight)
         if isinstance(module, nn.GroupNorm):  # depends on the whole image
-            module.forward = lambda values: values  # type: ignore[method-assign]
+            module.forward = lambda values: values  # type: ignore[assignment, method-assign]
     image = torch.ones(1, 1, *size, requires_grad=True)
     field = encoder(image)
-    rows, columns = field.grid  # type: ignore[misc]
+    rows, columns = field.grid
     inner = rows // 2 * columns + columns // 2
     (gradient,) = torch.autograd.grad(field.values[0, inner].sum(), image)
     y, x = ((2 * torch.arange(side) + 1 - side) / max(size) for side in size)

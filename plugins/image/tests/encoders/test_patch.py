@@ -17,7 +17,7 @@ def test_a_patch_is_a_linear_map_of_its_pixels_at_its_centre() -> None:
     image = torch.randn(1, 3, 8, 12)
     field = encoder(image)
     patch = image[0, :, 4:8, 8:12]
-    expected = (encoder.projection.weight * patch).sum((1, 2, 3)) + encoder.projection.bias
+    expected = (encoder.projection.weight * patch).sum((1, 2, 3)) + encoder.projection.bias  # type: ignore[operator]
     torch.testing.assert_close(field.values[0, 5], expected)
     torch.testing.assert_close(field.positions[0, 5], torch.tensor([0, 2 * 10 / 12 - 1, (2 * 6 - 8) / 12, 0]))
 

@@ -74,7 +74,7 @@ def test_crops_and_rand_augment_are_configured(
 
     plain = images(augment=False)
     assert (plain == plain[0]).all()
-    assert len(images().flatten(1).unique(dim=0)) > 4
+    assert len(images().flatten(1).unique(dim=0)) > 4  # type: ignore[no-untyped-call]
     torch.manual_seed(0)
     without = images()
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ def test_a_label_that_is_no_class_is_refused_with_its_record() -> None:
 def test_or_its_record_is_skipped_with_a_count() -> None:
     with pytest.warns(SkippedSampleWarning, match="2 of 4 samples skipped so far. labels.bin: found the label 17"):
         labelled = Digits(on_bad_sample="skip").labelled(PIXELS, [1, 17, 99, 3], "labels.bin")
-    assert labelled.labels.tolist() == [1, 3]
+    assert labelled.labels.tolist() == [1, 3]  # type: ignore[union-attr]
     assert torch.equal(torch.as_tensor(labelled.sources), PIXELS[[0, 3]])
 
 

@@ -16,7 +16,7 @@ def augmented(cloud: Cloud, *, normals: bool = False, **options: Any) -> Cloud:
 
 @pytest.fixture
 def cloud(some_clouds: Any) -> Cloud:
-    return some_clouds(40)[0]
+    return some_clouds(40)[0]  # type: ignore[no-any-return]
 
 
 def test_without_options_nothing_changes(cloud: Cloud) -> None:
@@ -82,7 +82,7 @@ def plane_normals(corners: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("options", [{"rotation": "any"}, {"stretch": 2.0}, {"mirror": 1.0}])
-def test_normals_go_with_the_surface(options: dict[str, object]) -> None:
+def test_normals_go_with_the_surface(options: dict[str, Any]) -> None:
     corners = torch.randn(10, 3, 3)
     cloud = Cloud(corners.flatten(0, 1), plane_normals(corners).repeat_interleave(3, 0))
     changed = augmented(cloud, normals=True, **options)

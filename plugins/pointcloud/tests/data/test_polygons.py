@@ -40,7 +40,7 @@ def ply(polygons: Polygons, form: str = "ascii", extra: str = "") -> bytes:
 
 
 def binary_stl() -> bytes:
-    facets = (np.float32([CORNERS[corner] for corner in triangle]).tobytes() for triangle in TRIANGLES)
+    facets = (np.float32([CORNERS[corner] for corner in triangle]).tobytes() for triangle in TRIANGLES)  # type: ignore[arg-type]
     return b"solid box".ljust(80) + struct.pack("<I", 12) + b"".join(bytes(12) + facet + bytes(2) for facet in facets)
 
 

@@ -36,7 +36,7 @@ def test_every_format_is_a_mesh_and_others_are_counted(write_mesh: Any, tmp_path
     (tmp_path / "box/material.mtl").write_text("newmtl red")
     with pytest.warns(SkippedSampleWarning, match=r"1 of 5 files left out because of their suffix: .*material.mtl"):
         dataset = MeshFolder(root=str(tmp_path), test_folds=4, points=16, pool=16).dataset("test")
-    assert dataset[0].inputs.positions.shape == (16, 3)
+    assert dataset[0].inputs.positions.shape == (16, 3)  # type: ignore[union-attr]
 
 
 def test_a_folder_without_meshes_is_refused(tmp_path: Path) -> None:
@@ -56,4 +56,5 @@ class TestConformance(TaskConformance):
         self.write_mesh = write_mesh
 
     def user_file(self, folder: Path) -> Path:
-        return self.write_mesh(folder / "box.stl")
+        path: Path = self.write_mesh(folder / "box.stl")
+        return path

@@ -96,7 +96,7 @@ def test_a_failed_download_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_evaluation_is_oriented_as_the_file_is(tmp_path: Path) -> None:
     write_modelnet(tmp_path, ModelNet10)
-    cloud = ModelNet10(root=str(tmp_path), points=512, pool=512).dataset("test")[9].inputs
+    cloud = ModelNet10(root=str(tmp_path), points=512, pool=512).dataset("test")[9].inputs  # type: ignore[union-attr]
     extent = cloud.positions.amax(0) - cloud.positions.amin(0)
     assert np.argmax(extent.numpy()) == 2  # the last one is 10 high
 
@@ -113,7 +113,8 @@ class ModelNetConformance(TaskConformance):
         return {"root": str(folder), "points": 16, "pool": 16}
 
     def user_file(self, folder: Path) -> Path:
-        return self.write_mesh(folder / "sofa.off")
+        path: Path = self.write_mesh(folder / "sofa.off")
+        return path
 
 
 class TestModelNet10(ModelNetConformance):

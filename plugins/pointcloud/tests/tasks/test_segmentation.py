@@ -19,7 +19,8 @@ from itnet_testing import TaskConformance
 
 @pytest.fixture
 def root(write_shapenet: Any, tmp_path: Path) -> Path:
-    return write_shapenet(tmp_path)
+    path: Path = write_shapenet(tmp_path)
+    return path
 
 
 def test_shapes_of_any_size_make_one_batch(root: Path) -> None:
@@ -35,19 +36,19 @@ def test_shapes_of_any_size_make_one_batch(root: Path) -> None:
 
 def test_training_takes_other_points_with_their_parts(root: Path) -> None:
     task = PartSegmentation(root=str(root), points=5, augment=False, category=False)
-    whole = PartSegmentation(root=str(root), augment=False, category=False).dataset("train")[2].inputs
+    whole = PartSegmentation(root=str(root), augment=False, category=False).dataset("train")[2].inputs  # type: ignore[union-attr]
     of_normal = {tuple(n): p for n, p in zip(whole.cloud.features.tolist(), whole.parts.tolist(), strict=True)}
-    draws = [task.dataset("train")[2].inputs for _ in range(5)]
+    draws = [task.dataset("train")[2].inputs for _ in range(5)]  # type: ignore[union-attr]
     for cloud, parts in draws:
         assert [of_normal[tuple(normal)] for normal in cloud.features.tolist()] == parts.tolist()
     assert len({tuple(parts.tolist()) for _, parts in draws}) > 1
-    assert len(task.dataset("test")[2].inputs.parts) == 10
+    assert len(task.dataset("test")[2].inputs.parts) == 10  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("normals", "category", "features"), [(True, True, 19), (False, True, 16), (False, False, 0)])
 def test_a_model_of_it_sees_padding_nowhere(normals: bool, category: bool, features: int, root: Path) -> None:
     options = {"root": str(root), "normals": normals, "category": category}
-    task = PartSegmentation(**options)
+    task = PartSegmentation(**options)  # type: ignore[arg-type]
     model = create_model("itnet-nano", encoder="point", task={"name": "part-segmentation", **options}).eval()
     assert isinstance(model.encoders["point-cloud"], PointEncoder)
     assert task.encoder_options == {"features": features}
@@ -117,4 +118,5 @@ class TestConformance(TaskConformance):
     def user_file(self, folder: Path) -> Path:
         (folder / IDENTIFIERS[4]).mkdir()
         (folder / IDENTIFIERS[4] / "chair.txt").write_text("0 0 0 0 0 1\n1 0 0 0 1 0\n0 1 0 1 0 0\n")
-        return folder / IDENTIFIERS[4] / "chair.txt"
+        path: Path = folder / IDENTIFIERS[4] / "chair.txt"
+        return path

@@ -53,9 +53,9 @@ def loaded(folder: Path, **options: Any) -> PretrainedEncoder:
 
 def test_the_field_is_the_models_last_layer_through_the_projection(folder: Path) -> None:
     encoder = loaded(folder)
-    model = BertModel.from_pretrained(folder).eval()
+    model = BertModel.from_pretrained(folder).eval()  # type: ignore[no-untyped-call]
     field = encoder(TEXTS)
-    tokens = tokenize(encoder.tokenizer, [("what a dull film",), ("dull",), TEXTS[2]], 32)
+    tokens = tokenize(encoder.tokenizer, [("what a dull film",), ("dull",), TEXTS[2]], 32)  # type: ignore[list-item]
     for i, each in enumerate(tokens):
         reference = model(torch.tensor([each.ids]), token_type_ids=torch.tensor([each.segments])).last_hidden_state
         torch.testing.assert_close(field.values[i, : len(each.ids)], encoder.projection(reference)[0])
@@ -65,7 +65,7 @@ def test_the_field_is_the_models_last_layer_through_the_projection(folder: Path)
 def test_input_embeddings_are_the_tokens_vectors_alone(folder: Path) -> None:
     encoder = loaded(folder, embeddings="input")
     [tokens] = tokenize(encoder.tokenizer, [("what a dull film",)], 32)
-    vectors = BertModel.from_pretrained(folder).get_input_embeddings()(torch.tensor(tokens.ids))
+    vectors = BertModel.from_pretrained(folder).get_input_embeddings()(torch.tensor(tokens.ids))  # type: ignore[no-untyped-call]
     torch.testing.assert_close(encoder(TEXTS[:1]).values[0], encoder.projection(vectors))
 
 
@@ -136,7 +136,7 @@ def test_a_config_that_is_not_complete_is_refused(folder: Path, missing: str) ->
 
 
 def test_a_model_in_half_precision_is_computed_with_in_full(folder: Path) -> None:
-    BertModel.from_pretrained(folder).half().save_pretrained(folder)
+    BertModel.from_pretrained(folder).half().save_pretrained(folder)  # type: ignore[no-untyped-call]
     encoder = PretrainedEncoder(8, model=str(folder))
     assert encoder(TEXTS).values.dtype == torch.float32
     shutil.rmtree(folder)

@@ -15,7 +15,7 @@ from itnet_text.encoders.token import TokenEncoder
 
 @pytest.fixture(params=["bytes", "window", "tokens"])
 def options(request: pytest.FixtureRequest, tokenizer: dict[str, Any]) -> dict[str, Any]:
-    return {"bytes": {}, "window": {"window": 5}, "tokens": {"tokenizer": tokenizer, "window": 3}}[request.param]
+    return {"bytes": {}, "window": {"window": 5}, "tokens": {"tokenizer": tokenizer, "window": 3}}[request.param]  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("text", ["a fine film", ("finely", "played"), "f"], ids=["text", "pair", "short"])

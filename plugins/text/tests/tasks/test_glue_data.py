@@ -115,7 +115,7 @@ def write_original(root: Path, name: str) -> None:
 
 def samples(task: LabelledTask, split: Any) -> list[tuple[Any, Any]]:
     dataset = task.dataset(split)
-    return [(sample.inputs, sample.label) for sample in map(dataset.__getitem__, range(len(dataset)))]
+    return [(sample.inputs, sample.label) for sample in map(dataset.__getitem__, range(len(dataset)))]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("write", [write_hub, write_original])
@@ -161,7 +161,7 @@ def test_mrpc_is_read_from_microsofts_own_files(write: Callable[..., Path]) -> N
     write("MRPC/msr_paraphrase_train.txt", f'{header}1\t1\t2\tso "fine\tso good\r\n0\t3\t4\tone\ttwo\r\n')
     root = write("MRPC/msr_paraphrase_test.txt", f"{header}0\t5\t6\tthree\tfour\r\n").parent.parent
     assert samples(MRPC(root=str(root)), "test") == [(("three", "four"), 0)]
-    assert MRPC(root=str(root)).training().labels.tolist() == [1, 0]
+    assert MRPC(root=str(root)).training().labels.tolist() == [1, 0]  # type: ignore[union-attr]
 
 
 def test_all_parts_of_a_split_are_read_in_order(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_no_files_are_named_with_what_was_looked_for(tmp_path: Path) -> None:
 def test_a_bad_line_is_named_and_refused_or_skipped(line: str, found: str, write: Callable[..., Path]) -> None:
     root = str(write("dev.tsv", f"sentence\tlabel\ngood\t1\n{line}\ndull\t0\n").parent)
     dataset = SST2(root=root).dataset("test")
-    assert dataset[0].inputs == "good"
+    assert dataset[0].inputs == "good"  # type: ignore[union-attr]
     with pytest.raises(DataError, match=f"dev.tsv, line 3: found {found}; .*on_bad_sample: skip"):
         dataset[1]
     task = SST2(root=root, on_bad_sample="skip")

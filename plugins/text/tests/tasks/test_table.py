@@ -177,13 +177,13 @@ def test_a_number_beyond_float32_is_refused(write: Write) -> None:
     path = str(write("a.csv", "text,label\nfine,1e39\n"))
     with pytest.raises(DataError, match="a.csv, line 2: found the label '1e39'"):
         TextTableRegression(train=path, test=path).dataset("test")[0]
-    assert TextTable(train=path, test=path, threshold=1).dataset("test")[0].label == 1
+    assert TextTable(train=path, test=path, threshold=1).dataset("test")[0].label == 1  # type: ignore[union-attr]
 
 
 def test_a_missing_column_is_named_with_those_there_are(table: str) -> None:
     for options in ({"text": "review"}, {"label": "review"}, {"second_text": "review"}):
         with pytest.raises(DataError, match="found no column 'review'; expected one of 'label', 'stars', 'text'"):
-            TextTable(train=table, **options).dataset("train")
+            TextTable(train=table, **options).dataset("train")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="found no column '7'; expected one of '0', '1', '2'"):
         TextTable(train=table, header=False, text=0, label=7).dataset("train")
 

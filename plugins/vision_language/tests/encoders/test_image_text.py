@@ -163,7 +163,7 @@ def test_a_checkpoint_that_hides_a_part_cannot_have_a_file_read_for_it(tmp_path:
 
 def test_completing_a_config_completes_both_encoders(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text(train_tokenizer(["is it red?"] * 4, 260).to_str())
-    config = ImageTextEncoder.Config(image="patch", text={"name": "token", "tokenizer": str(tmp_path)})
+    config = ImageTextEncoder.Config(image="patch", text={"name": "token", "tokenizer": str(tmp_path)})  # type: ignore[arg-type]
     complete = config.completed()
     assert complete.image.name == "itnet-image/patch"
     assert complete.image.options["patch_size"] == 16
@@ -173,6 +173,6 @@ def test_completing_a_config_completes_both_encoders(tmp_path: Path) -> None:
 
 def test_building_completes_no_config(tmp_path: Path) -> None:
     """Not even that of an encoder inside: a checkpoint may name any file."""
-    config = ImageTextEncoder.Config(image="patch", text={"name": "token", "tokenizer": str(tmp_path)})
+    config = ImageTextEncoder.Config(image="patch", text={"name": "token", "tokenizer": str(tmp_path)})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"TokenEncoder.tokenizer: .*Call config.completed\(\)"):
         ImageTextEncoder(8, config)

@@ -96,4 +96,5 @@ class TestConformance(TaskConformance):
 
     def user_file(self, folder: Path) -> Path:
         self.write_image(folder / "mine.png")
-        return self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})
+        path: Path = self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})
+        return path
