@@ -31,7 +31,10 @@ class SpeechCommands(AudioClassification):
         """Allow torchaudio to download the archive into `root` if it is missing."""
 
         max_seconds: PositiveFloat = 1.0
+        """Length of the longest clip; no recording is longer than a second."""
+
         noise: Probability = 0.5
+        """Probability of adding one of the data set's background noises to a training clip."""
 
     # fmt: off
     classes = (

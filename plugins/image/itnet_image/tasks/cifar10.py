@@ -38,6 +38,7 @@ class CIFAR10(SmallImages):
         """Allow downloading the archive into `root` if the data are missing."""
 
         shift: NonNegativeInt = 4
+        """Largest random shift of a training image along each axis, in pixels; the border is black."""
 
     image_size = 32
     normalization = ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616])

@@ -25,9 +25,8 @@ class Digits(SmallImages):
     """
 
     class Config(SmallImages.Config):
-        """Options of `SmallImages`; `flip` is 0, because a mirrored digit is no digit."""
-
         flip: Probability = 0.0
+        """Probability of mirroring a training image; a mirrored digit is no digit."""
 
     channels = 1
     image_size = 8

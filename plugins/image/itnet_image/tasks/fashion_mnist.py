@@ -33,6 +33,7 @@ class FashionMNIST(SmallImages):
         """Allow torchvision to download the files into `root` if they are missing."""
 
         shift: NonNegativeInt = 2
+        """Largest random shift of a training image along each axis, in pixels; the border is black."""
 
     channels = 1
     image_size = 28

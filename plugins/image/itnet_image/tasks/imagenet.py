@@ -23,10 +23,11 @@ class ImageNet1k(Photographs):
     """
 
     class Config(Photographs.Config):
-        """Options of `Photographs`."""
-
         validation: Share = 0.02
+        """Share of the training images held out for validation."""
+
         label_smoothing: Smoothing = 0.1
+        """Label smoothing of the cross entropy."""
 
     @property
     def classes(self) -> list[str]:

@@ -20,6 +20,9 @@ class MeshFolder(FolderClassification, ShapeClassification):
         """Options of `ShapeClassification`; set `up` to the axis that points up in your files."""
 
         stretch: Factor = 1.1
+        """Largest factor by which a cloud is enlarged or shrunk along each axis separately."""
+
         jitter: NonNegativeFloat = 0.01
+        """Standard deviation of the noise on each coordinate, truncated at twice as much."""
 
     suffixes = SUFFIXES

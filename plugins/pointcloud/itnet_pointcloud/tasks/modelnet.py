@@ -37,7 +37,10 @@ class ModelNet40(ShapeClassification):
         """Allow downloading and unpacking the archive into `root` if the meshes are missing."""
 
         stretch: Factor = 1.2
+        """Largest factor by which a cloud is enlarged or shrunk along each axis separately."""
+
         jitter: NonNegativeFloat = 0.01
+        """Standard deviation of the noise on each coordinate, truncated at twice as much."""
 
     number: ClassVar[str] = "40"
     classes = tuple(FORTY.split())

@@ -60,9 +60,16 @@ class PartSegmentation(LabelledTask):
         """Use the category as a feature, one-hot in 16 numbers."""
 
         up: Axis = "y"
+        """Axis of the data that points up."""
+
         rotation: Rotation = "none"
+        """Random rotation about the `vertical` axis, about `any` axis, or `none`."""
+
         stretch: Factor = 1.1
+        """Largest factor by which a cloud is enlarged or shrunk along each axis separately."""
+
         jitter: float = 0.005
+        """Standard deviation of the noise on each coordinate, truncated at twice as much."""
 
     modality = "point-cloud"
     monitor = "instance_miou"

@@ -27,6 +27,8 @@ class EasyVQA(ImageTextTask, Classification):
 
     class Config(ImageTextTask.Config, Classification.Config):
         image_size: PositiveInt = 64
+        """Side of the square images that encoders get, in pixels; 64 is the data's own size."""
+
         answers: tuple[str, ...] | None = None
         """Answers in the order of their numbers; by default those of `answers.txt`, sorted. A checkpoint stores them,
         and so predicts without the data."""
