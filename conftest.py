@@ -28,20 +28,20 @@ def _seed() -> None:
 
 
 @pytest.fixture
-def write_picture() -> Callable[..., Path]:
-    """Write a picture of random pixels to a file, whose suffix says the format."""
+def write_image() -> Callable[..., Path]:
+    """Write an image of random pixels to a file, whose suffix says the format."""
     random = np.random.default_rng(0)
 
     def write(path: Path, size: tuple[int, int] = (20, 16), mode: str = "RGB", **options: object) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         if mode == "I;16":
-            picture = Image.fromarray(random.integers(0, 2**16, size[::-1], dtype=np.uint16))
+            image = Image.fromarray(random.integers(0, 2**16, size[::-1], dtype=np.uint16))
         else:
             drawn = "RGB" if mode == "P" else mode
             bands = len(Image.new(drawn, (1, 1)).getbands())
             pixels = random.integers(0, 256, (size[1], size[0], bands), dtype=np.uint8)
-            picture = Image.frombytes(drawn, size, pixels.tobytes())
-        (picture.quantize(16) if mode == "P" else picture).save(path, **options)
+            image = Image.frombytes(drawn, size, pixels.tobytes())
+        (image.quantize(16) if mode == "P" else image).save(path, **options)
         return path
 
     return write

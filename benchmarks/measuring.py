@@ -189,7 +189,7 @@ class Report:
         self.tables: list[dict[str, Any]] = []
 
     def say(self, text: str) -> None:
-        """Add a paragraph, or a picture."""
+        """Add a paragraph, or an image."""
         self.parts.append(text)
 
     def table(self, name: str, columns: Mapping[str, str], rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Load a checkpoint trained on pictures, predict some of the test split, and draw them beside the learned kernels.
+"""Load a checkpoint trained on images, predict some of the test split, and draw them beside the learned kernels.
 
 python examples/draw_digits.py demo/digits/best demo/digits.png
 """
@@ -20,11 +20,11 @@ from itnet_registry import create, load_model
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-PICTURES, QUERIES, HEADS, FINE = 12, 3, 4, 48
+IMAGES, QUERIES, HEADS, FINE = 12, 3, 4, 48
 
 
 @torch.no_grad()
-def kernel_images(model: ITNetModel, picture: Tensor, block: int) -> tuple[Tensor, Tensor]:
+def kernel_images(model: ITNetModel, image: Tensor, block: int) -> tuple[Tensor, Tensor]:
     """Return k_h(x, y) over a fine grid of y around some query points x, and the query points.
 
     The field is known at the encoder's points; between them its values are interpolated, as the operator is defined for
@@ -33,7 +33,7 @@ def kernel_images(model: ITNetModel, picture: Tensor, block: int) -> tuple[Tenso
     Returns:
         Kernels of shape (QUERIES, HEADS, FINE, FINE), and the queries' (x, y), shape (QUERIES, 2).
     """
-    field = model.encoders["image"](picture.unsqueeze(0))
+    field = model.encoders["image"](image.unsqueeze(0))
     for each in model.trunk.blocks[:block]:
         field = each(field)
     layer: Any = model.trunk.blocks[block]
@@ -57,15 +57,15 @@ def main(checkpoint: Path, out: Path) -> None:
     model = load_model(checkpoint).eval()
     config = model.config or {}
     task = create("task", **config["tasks"]["image"])
-    samples = [task.dataset("test")[i] for i in range(PICTURES)]
+    samples = [task.dataset("test")[i] for i in range(IMAGES)]
     batch = task.collate(samples)
     with torch.no_grad():
         predictions = task.describe(model(batch.inputs))
     figure = pyplot.figure(figsize=(12, 9), layout="constrained")
-    pictures, kernels = figure.subfigures(2, 1, height_ratios=[1, 2], squeeze=False).flat
-    pictures.suptitle("test pictures and predictions")
+    images, kernels = figure.subfigures(2, 1, height_ratios=[1, 2], squeeze=False).flat
+    images.suptitle("test images and predictions")
     for axis, image, record, target in zip(
-        pictures.subplots(2, PICTURES // 2).flat, batch.inputs, predictions, batch.targets, strict=True
+        images.subplots(2, IMAGES // 2).flat, batch.inputs, predictions, batch.targets, strict=True
     ):
         right = str(record["label"]) == str(int(target))
         axis.imshow(image[0], cmap="gray_r")

@@ -76,7 +76,7 @@ def on_pixels(model: ITNetModel) -> ITNetModel:
     return model.eval()
 
 
-def pictures(model: ITNetModel, finer: int, count: int | None = None) -> Images:
+def select_images(model: ITNetModel, finer: int, count: int | None = None) -> Images:
     """Return the digits, with `finer` times the pixels along each axis, interpolated."""
     task = create("task", **(model.config or {})["tasks"]["image"])
     parts = []
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     torch.manual_seed(0)  # training images are rotated and shifted at random
     model = on_pixels(load_model(given.checkpoint))
-    coarse, finer = pictures(model, 1), pictures(model, FINER)
+    coarse, finer = select_images(model, 1), select_images(model, FINER)
     lines = []
     for data in (coarse, finer):
         before, results = compare(model, data, PIVOTS)

@@ -56,7 +56,7 @@ def reviews(folder: Path, work: Path) -> None:
 
     The film reviews are left out of its texts, so that those that a model is tested on stay unseen.
     """
-    from itnet_text.rows import read_table
+    from itnet_text.data.rows import read_table
     from itnet_text.tokenizer import train_tokenizer
 
     sha256 = "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a"
@@ -112,7 +112,7 @@ def silero_vad(folder: Path, work: Path) -> None:
 
 
 def easy_vqa(folder: Path, work: Path) -> None:
-    """Take pictures, questions and answers from the package's source, and learn a tokenizer from training questions."""
+    """Take images, questions and answers from the package's source, and learn a tokenizer from training questions."""
     from itnet_text.tokenizer import train_tokenizer
 
     sha256 = "f49e98f314ef1ed1606f1b9d8ec33200bc9b6f6e45a0a6503b1c171a087daaee"
@@ -135,7 +135,7 @@ def languages(folder: Path, work: Path) -> None:
 
 
 DATA_SETS = {
-    "fashion-mnist": DataSet("70,000 grey pictures of clothes", "MIT", fashion_mnist, "*-ubyte.gz", 4),
+    "fashion-mnist": DataSet("70,000 grey images of clothes", "MIT", fashion_mnist, "*-ubyte.gz", 4),
     "reviews": DataSet("sentences with sentiment scores, by VADER's authors", "MIT", reviews, "*.txt", 4),
     "minilm": DataSet("a sentence encoder, 22.7M weights", "Apache-2.0", minilm, "model.safetensors", 1),
     "efficientnet-lite0": DataSet(
@@ -144,7 +144,7 @@ DATA_SETS = {
     "resemblyzer": DataSet("a speaker encoder, 1.4M weights", "Apache-2.0", resemblyzer, "pretrained.pt", 1),
     "silero-vad": DataSet("a voice detector, 0.3M weights", "MIT", silero_vad, "*.safetensors", 1),
     "furniture": DataSet("252 meshes of 12 kinds of furniture", "CC-BY-3.0 and CC0", furniture, "*/*.obj", 252),
-    "easy-vqa": DataSet("48,248 questions about pictures of shapes", "MIT", easy_vqa, "*/images/*.png", 5000),
+    "easy-vqa": DataSet("48,248 questions about images of shapes", "MIT", easy_vqa, "*/images/*.png", 5000),
     "languages": DataSet("495 prompts in 5 languages", "CC-BY-SA-3.0 and CC-BY-3.0", languages, "**/*.wav", 2475),
 }
 

@@ -2,7 +2,7 @@
 
 Run `python examples/three_families.py` (about 5 minutes of one core). A random but fixed operator of each family is the
 teacher. The paper's MLP kernel learns each from fields and their results alone, then is tested on fields that it has
-not seen, at its own and at twice the resolution. The table and a picture of the kernels go to runs/three_families/, and
+not seen, at its own and at twice the resolution. The table and an image of the kernels go to runs/three_families/, and
 with `--docs` to docs/three_families.md and docs/images/ too.
 """
 
@@ -324,7 +324,7 @@ def rows(found: Iterable[Found]) -> list[tuple[str, ...]]:
 
 
 def write_page(found: Sequence[Found], given: argparse.Namespace) -> None:
-    """Rewrite the table and the picture in docs/."""
+    """Rewrite the table and the image in docs/."""
     sys.path.append(str(ROOT / "benchmarks"))
     from provenance import provenance
 
@@ -358,7 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=3000, help="of each training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of teachers, students and fields (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "runs/three_families", help="a folder for what comes out")
-    parser.add_argument("--docs", action="store_true", help="rewrite docs/three_families.md and its picture too")
+    parser.add_argument("--docs", action="store_true", help="rewrite docs/three_families.md and its image too")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from itnet_core.models.encoder import Encoder as Encoder
     from itnet_core.models.head import Head as Head
     from itnet_core.models.model import ITNetModel as ITNetModel
+    from itnet_core.models.neighbours import farthest_points as farthest_points
+    from itnet_core.models.neighbours import nearest_points as nearest_points
     from itnet_core.models.task import Batch as Batch
     from itnet_core.models.task import Metric as Metric
     from itnet_core.models.task import Split as Split
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.mlp import MLPKernel as MLPKernel
     from itnet_core.operator.points import Measure as Measure
     from itnet_core.operator.points import Points as Points
+    from itnet_core.operator.points import gather_points as gather_points
     from itnet_core.operator.sampler import FullSampler as FullSampler
     from itnet_core.operator.sampler import Nodes as Nodes
     from itnet_core.operator.sampler import Sampler as Sampler
@@ -67,6 +70,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.models.encoder": "Encoder",
         "itnet_core.models.head": "Head",
         "itnet_core.models.model": "ITNetModel",
+        "itnet_core.models.neighbours": "farthest_points nearest_points",
         "itnet_core.models.task": "Batch Metric Split Task",
         "itnet_core.models.trunk": "Block Trunk",
         "itnet_core.operator.auxiliary": "auxiliary_losses",
@@ -75,7 +79,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.operator.integral_operator": "IntegralOperator",
         "itnet_core.operator.kernel": "Kernel Normalization Problem",
         "itnet_core.operator.mlp": "MLPKernel",
-        "itnet_core.operator.points": "Measure Points",
+        "itnet_core.operator.points": "Measure Points gather_points",
         "itnet_core.operator.sampler": "FullSampler Nodes Sampler",
         "itnet_core.operator.support": "Support",
         "itnet_core.plugin.config": "ComponentConfig ComponentRef Configured RefersTo",

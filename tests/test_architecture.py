@@ -34,7 +34,7 @@ ROOMS = {
 
 
 def imported_names(path: Path) -> Iterator[str]:
-    """Yield what a file imports, `package.module` or `package.module.name`, in functions and under TYPE_CHECKING too."""
+    """Yield imported names, `package.module` or `package.module.name`, in functions and under TYPE_CHECKING too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from itnet_core import Field, IntegralOperator, ITNetError, Kernel, Nodes, Sampler
 from itnet_registry import Registry, create
-from itnet_testing.fields import on_a_line, on_a_picture, scattered
+from itnet_testing.fields import on_a_line, on_an_image, scattered
 
 REGISTRY = Registry()
 KERNELS = [component.id for component in REGISTRY.components() if component.kind == "kernel"]
@@ -62,7 +62,7 @@ class Combination:
 
 def fields(name: str) -> tuple[Field, Field]:
     """Return a query and a key field, one for both in a self transform."""
-    make = {"line": on_a_line, "picture": on_a_picture, "scattered": lambda seed: scattered(2, 9, seed=seed)}
+    make = {"line": on_a_line, "image": on_an_image, "scattered": lambda seed: scattered(2, 9, seed=seed)}
     shape, _, kind = name.partition(", ")
     key = make[shape](0).to(torch.float64)
     weights = key.weights
@@ -77,7 +77,7 @@ def fields(name: str) -> tuple[Field, Field]:
 
 
 FIELDS = [
-    f"{shape}, {kind}" for shape in ("line", "picture", "scattered") for kind in ("self", "even", "padded", "cross")
+    f"{shape}, {kind}" for shape in ("line", "image", "scattered") for kind in ("self", "even", "padded", "cross")
 ]
 
 

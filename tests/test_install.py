@@ -182,16 +182,16 @@ def test_one_command_writes_a_version_everywhere(tmp_path: Path) -> None:
     assert re.search(r"^## Unreleased\n\n## 7\.8\.9 \(2", (tmp_path / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 
-def test_the_image_plugin_alone_is_enough_for_pictures(image_only: Path) -> None:
+def test_the_image_plugin_alone_is_enough_for_images(image_only: Path) -> None:
     code = """
 import importlib.util, torch
 from itnet_registry import create_model, save_model, load_model
 assert not any(importlib.util.find_spec(name) for name in ("lightning", "itnet_train", "itnet_text", "sklearn"))
 model = create_model("itnet-nano", encoder={"name": "patch", "patch_size": 8}, head={"name": "classify", "classes": 3})
-pictures = torch.randn(2, 3, 32, 32)
+images = torch.randn(2, 3, 32, 32)
 save_model(model, "checkpoint")
-assert torch.equal(load_model("checkpoint")(pictures), model(pictures))
-print(tuple(model(pictures).shape))
+assert torch.equal(load_model("checkpoint")(images), model(images))
+print(tuple(model(images).shape))
 """
     done = run(image_only, "-c", code)
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from itnet_core.models.z_order import along_curve
 from itnet_core.operator.field import AXES, Field
-from itnet_core.operator.points import take
+from itnet_core.operator.points import gather_points
 from itnet_core.operator.precision import precise
 
 Scan = Literal["none", "raster", "z-order"]
@@ -51,9 +51,9 @@ class ScanOrder:
         parts = (field.values, positions + shift, field.weights)
         if torch.equal(order, torch.arange(order.shape[1], device=order.device).expand_as(order)):
             return field.with_values(function(Field(*parts, field.grid)).values)
-        values, positions, weights = (take(part, order) for part in parts)
+        values, positions, weights = (gather_points(part, order) for part in parts)
         scanned = Field(values, positions, weights)
-        return field.with_values(take(function(scanned).values, order.argsort(-1)))
+        return field.with_values(gather_points(function(scanned).values, order.argsort(-1)))
 
     @torch.no_grad()
     def _order(self, field: Field) -> Tensor:
@@ -61,13 +61,13 @@ class ScanOrder:
         present = field.mask
         first = present.int().argmax(-1, keepdim=True)
         # Positions of padding must not matter: padding moves to the first point.
-        places = field.positions.where(present.unsqueeze(-1), take(field.positions, first))
+        places = field.positions.where(present.unsqueeze(-1), gather_points(field.positions, first))
         others = [axis for axis in _RASTER if axis != self.axis]
         order = torch.arange(present.shape[1], device=field.device).expand(present.shape)
         for axis in others:  # the most significant last
             order = _sorted(order, places[..., axis])
         if self.order == "z-order":
-            order = order.gather(1, along_curve(take(places[..., others], order)))
+            order = order.gather(1, along_curve(gather_points(places[..., others], order)))
         return _sorted(order, places[..., self.axis].masked_fill(~present, torch.inf))
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from itnet_core.operator.field import Field
-from itnet_core.operator.points import Measure, Points, log_weights, take
+from itnet_core.operator.points import Measure, Points, gather_points, log_weights
 from itnet_core.operator.sampler import Nodes
 from itnet_core.operator.support import Support
 from itnet_core.plugin.config import Configured
@@ -66,8 +66,8 @@ class Problem(Generic[Terms]):
 
     def at_queries(self, indices: Tensor) -> Problem[Terms]:
         """Return the problem at some query points, by their indices (B, n)."""
-        query = Points(take(self.query.positions, indices), take(self.query.weights, indices))
-        terms = tree_map(lambda tensor: take(tensor, indices), self.query_terms)
+        query = Points(gather_points(self.query.positions, indices), gather_points(self.query.weights, indices))
+        terms = tree_map(lambda tensor: gather_points(tensor, indices), self.query_terms)
         return Problem(self.kernel, query, self.key, terms, self.key_terms, self.values)
 
     def at_nodes(self, nodes: Nodes) -> Problem[Terms]:
@@ -76,7 +76,7 @@ class Problem(Generic[Terms]):
         Nodes of each query, (B, N, M), make every query a sample of its own, in a batch of B·N.
         """
         key_terms, positions, values = tree_map(
-            lambda tensor: take(tensor, nodes.indices), (self.key_terms, self.key.positions, self.values)
+            lambda tensor: gather_points(tensor, nodes.indices), (self.key_terms, self.key.positions, self.values)
         )
         key, query, query_terms = Points(positions, nodes.weights), self.query, self.query_terms
         if nodes.indices.ndim == 3:

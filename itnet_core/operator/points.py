@@ -87,10 +87,16 @@ class Points:
         return Points(self.positions[batch, points], self.weights[batch, points])
 
 
-def take(tensor: Tensor, indices: Tensor) -> Tensor:
-    """Gather points of a tensor (B, N, ...) by their indices, (B, n) or (B, n, m)."""
-    batch = torch.arange(len(indices), device=indices.device)
-    return tensor[batch.view(-1, *[1] * (indices.ndim - 1)), indices]
+def gather_points(values: Tensor, indices: Tensor) -> Tensor:
+    """Gather points of each sample: values (B, N, ...) at indices (B, *shape) give (B, *shape, ...).
+
+    Example:
+        >>> gather_points(torch.tensor([[10, 20, 30], [40, 50, 60]]), torch.tensor([[2, 0], [1, 1]]))
+        tensor([[30, 10],
+                [50, 50]])
+    """
+    batch = torch.arange(len(indices), device=values.device).view(-1, *[1] * (indices.ndim - 1))
+    return values[batch, indices]
 
 
 def distinct(tensor: Tensor) -> Tensor:

@@ -9,62 +9,21 @@ from itnet_core.plugin.specs import ComponentSpec, PresetSpec
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the encoder of fields, the paper's kernel, the full sampler, the evaluators and the heads."""
+    evaluators, heads = "itnet_core.operator.evaluators", "itnet_core.models.head"
     return [
         ComponentSpec(
-            kind="encoder",
-            name="field",
-            target="itnet_core.models.encoder:FieldEncoder",
-            summary="data that are functions at points already",
-            modality="field",
+            "encoder", "field", "itnet_core.models.encoder:FieldEncoder", "data that are fields", modality="field"
         ),
         ComponentSpec(
-            kind="kernel",
-            name="mlp",
-            target="itnet_core.operator.mlp.kernel:MLPKernel",
-            summary="the paper's kernel: an MLP over pairs of positions and features",
+            "kernel", "mlp", "itnet_core.operator.mlp.kernel:MLPKernel", "the paper's: an MLP over pairs of points"
         ),
-        ComponentSpec(
-            kind="sampler",
-            name="full",
-            target="itnet_core.operator.sampler:FullSampler",
-            summary="every point of the field",
-        ),
-        ComponentSpec(
-            kind="evaluator",
-            name="auto",
-            target="itnet_core.operator.evaluators:AutoEvaluator",
-            summary="the kernel's fast path where one applies, else the first efficient evaluator by rank",
-        ),
-        ComponentSpec(
-            kind="evaluator",
-            name="dense",
-            target="itnet_core.operator.evaluators:DenseEvaluator",
-            summary="all pairs at once: the reference",
-        ),
-        ComponentSpec(
-            kind="evaluator",
-            name="tiled",
-            target="itnet_core.operator.evaluators:TiledEvaluator",
-            summary="exact, tile by tile, O(N) memory in forward and backward",
-        ),
-        ComponentSpec(
-            kind="head",
-            name="classify",
-            target="itnet_core.models.head:ClassificationHead",
-            summary="logits from the field's mean",
-        ),
-        ComponentSpec(
-            kind="head",
-            name="regress",
-            target="itnet_core.models.head:RegressionHead",
-            summary="numbers from the field's mean",
-        ),
-        ComponentSpec(
-            kind="head",
-            name="per-point",
-            target="itnet_core.models.head:PerPointHead",
-            summary="outputs at every point",
-        ),
+        ComponentSpec("sampler", "full", "itnet_core.operator.sampler:FullSampler", "every point of the field"),
+        ComponentSpec("evaluator", "auto", f"{evaluators}:AutoEvaluator", "the fastest that computes the case"),
+        ComponentSpec("evaluator", "dense", f"{evaluators}:DenseEvaluator", "all pairs at once: the reference"),
+        ComponentSpec("evaluator", "tiled", f"{evaluators}:TiledEvaluator", "exact, tile by tile, in O(N) memory"),
+        ComponentSpec("head", "classify", f"{heads}:ClassificationHead", "logits from the field's mean"),
+        ComponentSpec("head", "regress", f"{heads}:RegressionHead", "numbers from the field's mean"),
+        ComponentSpec("head", "per-point", f"{heads}:PerPointHead", "outputs at every point"),
     ]
 
 
@@ -81,9 +40,5 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
 
 
 def _preset(name: str, summary: str, *, width: int, depth: int, **kernel: int) -> PresetSpec:
-    summary = f"{depth} blocks of width {width}: {summary}"
-    return PresetSpec(
-        name=name,
-        summary=summary,
-        config={"width": width, "depth": depth, "kernel": {"name": "itnet-core/mlp", **kernel}},
-    )
+    config = {"width": width, "depth": depth, "kernel": {"name": "itnet-core/mlp", **kernel}}
+    return PresetSpec(name, f"{depth} blocks of width {width}: {summary}", config)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -14,20 +12,6 @@ from itnet_core.plugin.errors import ConfigError, closest, shown
 from itnet_core.plugin.specs import Kind
 
 M = TypeVar("M", bound=BaseModel)
-
-restoring: ContextVar[bool] = ContextVar("restoring", default=False)
-"""Whether a checkpoint is being loaded. Its configuration is complete, and its weights are loaded over what is built:
-no file is read for a field, and no pretrained weights are looked for."""
-
-
-@contextmanager
-def restoring_checkpoint() -> Iterator[None]:
-    """Parse configurations and build components as those of a checkpoint; see `restoring`."""
-    token = restoring.set(True)
-    try:
-        yield
-    finally:
-        restoring.reset(token)
 
 
 class ComponentConfig(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, get_args
 
 Kind = Literal["encoder", "kernel", "sampler", "evaluator", "head", "task"]
@@ -24,9 +24,12 @@ def _check_line(what: str, value: object) -> None:
         raise ValueError(f"{what}: found {value!r}; expected one line of text")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ComponentSpec:
     """One component that a plugin brings: an encoder, kernel, sampler, evaluator, head or task.
+
+    `ComponentSpec("encoder", "patch", "itnet_image.encoders.patch:PatchEncoder", "square patches", modality="image")`;
+    a plugin of several binds what they share: `image = partial(ComponentSpec, modality="image")`.
 
     The target is imported on first use and names a class with a nested pydantic `Config`. The component's identity is
     its distribution's normalised name and `name`: `itnet-image/patch`.
@@ -49,6 +52,7 @@ class ComponentSpec:
     name: str
     target: str
     summary: str
+    _: KW_ONLY
     config_version: int = 1
     requires: tuple[str, ...] = ()
     modality: str | None = None
@@ -57,7 +61,7 @@ class ComponentSpec:
         if self.kind not in KINDS:
             raise ValueError(f"ComponentSpec.kind: found {self.kind!r}; expected one of {', '.join(KINDS)}")
         _check("ComponentSpec.name", self.name, _NAME, "patch")
-        _check("ComponentSpec.target", self.target, _TARGET, "itnet_image.patch:PatchEncoder")
+        _check("ComponentSpec.target", self.target, _TARGET, "itnet_image.encoders.patch:PatchEncoder")
         _check_line("ComponentSpec.summary", self.summary)
         if not isinstance(self.requires, list | tuple) or not all(isinstance(each, str) for each in self.requires):
             raise ValueError(f"ComponentSpec.requires: found {self.requires!r}; expected a tuple of requirements")
@@ -72,7 +76,7 @@ class ComponentSpec:
             )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class PresetSpec:
     """A named starting point for a model's configuration: `itnet-s`.
 
@@ -93,7 +97,7 @@ class PresetSpec:
         _check_line("PresetSpec.summary", self.summary)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CommandSpec:
     """A command that a plugin adds to `itnet`.
 

@@ -1,4 +1,4 @@
-"""What the tasks of all modalities share: labelled data, splits, losses and metrics."""
+"""Bases that tasks of all modalities share: labelled data, splits, losses and metrics."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from itnet_tasks.class_folders import class_files, class_names
 from itnet_tasks.classification import Classification, Smoothing
 from itnet_tasks.dataset import Labelled, LabelledDataset, OnBadSample, Sample, warn_skipped
 from itnet_tasks.errors import SkippedSampleWarning
-from itnet_tasks.files import inside, open_data, read_data
+from itnet_tasks.files import check_inside, open_data, read_data
 from itnet_tasks.folder import FolderClassification
 from itnet_tasks.labelled_task import LabelledTask
 from itnet_tasks.regression import Regression
-from itnet_tasks.splits import HeldOut, Share, folds, held_out, split
+from itnet_tasks.splits import HeldOut, Share, assign_folds, hold_out, split
 
 __version__ = "0.1.0"
 
@@ -27,11 +27,11 @@ __all__ = [
     "Share",
     "SkippedSampleWarning",
     "Smoothing",
+    "assign_folds",
+    "check_inside",
     "class_files",
     "class_names",
-    "folds",
-    "held_out",
-    "inside",
+    "hold_out",
     "open_data",
     "read_data",
     "split",

@@ -1,4 +1,4 @@
-"""A folder for each class, with the samples' files below it."""
+"""List data sets that have one folder per class."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from itnet_tasks.errors import SkippedSampleWarning
 
 
 def class_names(root: Path) -> list[str]:
-    """Return the names of the folders in `root`, sorted; hidden ones are left out.
+    """Return the sorted names of the folders in `root`, without hidden ones.
 
     Raises:
-        DataError: there is no such folder, it cannot be read, or there is none in it.
+        DataError: `root` is missing, cannot be read, or contains no folder.
     """
     if not root.is_dir():
         hint = "Set root to the folder that holds it."
-        raise DataError(str(root), found="no such folder", expected="a folder with one for each class", hint=hint)
-    within = _look_into(str(root))
+        raise DataError(str(root), found="no such folder", expected="a folder with one subfolder per class", hint=hint)
+    within = _scan(str(root))
     names = sorted(Path(path).name for path in within.folders + within.links)
     if not names:
-        raise DataError(str(root), found="no folder in it", expected="a folder for each class")
+        raise DataError(str(root), found="no folder in it", expected="one folder per class")
     return names
 
 
 def class_files(root: Path, classes: Sequence[str], suffixes: Sequence[str], *, complete: bool = True) -> Labelled:
-    """Return the files below the class folders, at any depth, in a fixed order, and their classes' numbers.
+    """List the files below the class folders, at any depth and in a fixed order, with their class numbers.
 
-    Links are followed. Files without one of the suffixes are left out, and a warning counts them; hidden ones, and
-    those in hidden folders, are left out silently.
+    Links are followed. Files with other suffixes are skipped with a warning that counts them; hidden files and folders
+    are skipped silently.
 
     Args:
-        root: the folder that holds the class folders.
-        classes: the names of the folders, in the order of the classes' numbers.
-        suffixes: of the samples' files, in lower case: `.png`. The case of a file's does not matter.
-        complete: whether each class has to have a file.
+        root: the folder that contains the class folders.
+        classes: names of the class folders, in the order of the class numbers.
+        suffixes: lower-case suffixes of sample files, such as `.png`. Matching ignores case.
+        complete: require at least one file in every class.
 
     Raises:
-        DataError: the folder is not there, holds the folder of another class, or has no file of a class; or one in it
-            cannot be read.
+        DataError: the folder is missing, contains the folder of an unknown class, or has no file of a class; or a
+            folder cannot be read.
     """
     unknown = sorted(set(class_names(root)) - set(classes))
     if unknown:
@@ -54,16 +54,16 @@ def class_files(root: Path, classes: Sequence[str], suffixes: Sequence[str], *, 
             str(root),
             found=f"{len(unknown)} unknown class folders, {unknown[0]} the first",
             expected=f"some of the {len(classes)} classes, {classes[0]} to {classes[-1]}",
-            hint="Splits have classes of the same names.",
+            hint="All splits need the same class names.",
         )
     files: list[Path] = []
     numbers: list[int] = []
     others: list[str] = []
     above = {_identity(folder) for folder in (root, *root.absolute().parents, *root.resolve().parents)}
     for number, name in enumerate(classes):
-        there = (root / name).is_dir()
+        exists = (root / name).is_dir()
         before = len(files)
-        for file in _files_below(str(root / name), above) if there else ():
+        for file in _files_below(str(root / name), above) if exists else ():
             if file.lower().endswith(tuple(suffixes)):
                 files.append(Path(file))
             else:
@@ -71,23 +71,23 @@ def class_files(root: Path, classes: Sequence[str], suffixes: Sequence[str], *, 
         if complete and len(files) == before:
             raise DataError(
                 str(root / name),
-                found="no file of a sample" if there else "no such folder",
+                found="no sample file" if exists else "no such folder",
                 expected=f"files ending in {', '.join(suffixes)}",
             )
         numbers += [number] * (len(files) - before)
     if others:
-        left_out = f"{len(others)} of {len(others) + len(files)} files left out, by their suffix: {others[0]}"
+        left_out = f"{len(others)} of {len(others) + len(files)} files left out because of their suffix: {others[0]}"
         warnings.warn(left_out + (" and others" if len(others) > 1 else ""), SkippedSampleWarning, stacklevel=2)
     return Labelled(files, torch.tensor(numbers, dtype=torch.int64))
 
 
 def _files_below(folder: str, above: Set[tuple[int, int]]) -> list[str]:
-    """Return the files in a folder at any depth, sorted by the parts of their paths.
+    """List the files in a folder at any depth, sorted by the parts of their paths.
 
-    Each folder is read once, under its own path rather than under a link to it, and those in `above` are not read, so
+    Each folder is read once, under its own path rather than through a link, and the folders in `above` are skipped, so
     that links cannot form a cycle.
     """
-    found: list[str] = []
+    files: list[str] = []
     seen = set(above)
     folders, links = [folder], deque[str]()
     while folders or links:
@@ -95,11 +95,11 @@ def _files_below(folder: str, above: Set[tuple[int, int]]) -> list[str]:
         if (identity := _identity(Path(path))) in seen:
             continue
         seen.add(identity)
-        within = _look_into(path)
-        found += within.files
+        within = _scan(path)
+        files += within.files
         folders += within.folders
         links += within.links
-    return sorted(found, key=lambda file: file.replace(os.sep, "\0"))  # as their parts are
+    return sorted(files, key=lambda file: file.replace(os.sep, "\0"))  # sorts as the tuples of parts do
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -115,14 +115,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 class _Within(NamedTuple):
-    """Paths of the entries of a folder that are not hidden. Whatever is not a folder counts as a file."""
+    """Paths of a folder's visible entries. Everything that is not a folder counts as a file."""
 
     files: list[str]
     folders: list[str]
     links: list[str]
 
 
-def _look_into(folder: str) -> _Within:
+def _scan(folder: str) -> _Within:
     """Read a folder.
 
     Raises:
@@ -136,5 +136,5 @@ def _look_into(folder: str) -> _Within:
                     folders = within.links if entry.is_symlink() else within.folders
                     (folders if _is_folder(entry) else within.files).append(entry.path)
     except OSError as error:
-        raise DataError(folder, found=error.strerror or str(error), expected="a folder that can be read") from None
+        raise DataError(folder, found=error.strerror or str(error), expected="a readable folder") from None
     return within

@@ -1,4 +1,4 @@
-"""What all tasks of classification share, whatever the modality."""
+"""Base of classification tasks of any modality."""
 
 from __future__ import annotations
 
@@ -18,49 +18,48 @@ Smoothing = Annotated[float, ConfigField(ge=0, lt=1)]
 
 
 class Classification(LabelledTask):
-    """Base of tasks with one class a sample."""
+    """Base of tasks with one class per sample.
+
+    A subclass sets `classes`, and implements `training`, `test` and `loader` of `LabelledTask`. The loss is cross
+    entropy, the metric top-1 accuracy, and the head has one logit per class.
+    """
 
     class Config(LabelledTask.Config):
-        """Configuration.
-
-        Attributes:
-            label_smoothing: of the cross entropy.
-        """
-
         label_smoothing: Smoothing = 0.0
+        """Label smoothing of the cross entropy."""
 
     monitor = "accuracy"
 
     @property
     @abstractmethod
     def classes(self) -> Sequence[str]:
-        """The classes' names, in the order of their numbers. Opens no data, as the model's head depends on it."""
+        """Class names in the order of the class numbers, available without the data."""
 
     @property
     def head(self) -> Mapping[str, Any]:
-        """A classification head with the task's classes.
+        """A classification head with one logit per class.
 
         Raises:
-            DataError: there is one class alone.
+            DataError: there are fewer than two classes.
         """
         if len(self.classes) < 2:
             raise DataError(
                 f"{type(self).__name__}.classes",
-                found=f"{', '.join(map(repr, self.classes))} alone" if self.classes else "none",
-                expected="at least two, to be told apart",
+                found=f"only {', '.join(map(repr, self.classes))}" if self.classes else "none",
+                expected="at least two",
             )
         return {"name": "itnet-core/classify", "classes": len(self.classes)}
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Return the cross entropy of logits (B, classes) against classes (B,)."""
+        """Compute the cross entropy of logits (B, classes) and class numbers (B,)."""
         return F.cross_entropy(prediction, targets, label_smoothing=self.config.label_smoothing)
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Return the share of samples whose class has the largest logit."""
+        """Return top-1 accuracy."""
         return {"accuracy": MulticlassAccuracy(len(self.classes), average="micro")}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Return for each sample its label, the label's probability, and up to five of the likeliest by label."""
+        """Describe each sample by its label, the label's probability, and the five likeliest labels at most."""
         top = prediction.softmax(-1).topk(min(5, len(self.classes)))
         records = []
         for probabilities, indices in zip(top.values.tolist(), top.indices.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Labelled samples as a torch dataset, and what is done about those that cannot be read."""
+"""Labelled samples as a torch dataset, and the treatment of unreadable samples."""
 
 from __future__ import annotations
 
@@ -16,20 +16,26 @@ OnBadSample = Literal["refuse", "skip"]
 
 
 class Sample(NamedTuple):
-    """What an encoder reads, not yet in a batch, and its label (a class, a number, …); `None` where it is not known."""
+    """Input of an encoder, not yet in a batch, and its label; the label is `None` where it is unknown."""
 
     inputs: Any
     label: Any
 
 
 class Labelled(NamedTuple):
-    """Samples as the data set keeps them, and what is to be learned of them.
+    """Samples as a data set stores them, with their labels.
+
+    >>> import torch
+    >>> samples = Labelled(["a fine film", "dull", "very dull"], torch.tensor([1, 0, 0]))
+    >>> samples.select(torch.tensor([0, 2])).sources
+    ['a fine film', 'very dull']
 
     Attributes:
         sources: files, texts, or tensors in memory.
-        labels: classes as whole numbers of shape (N,), numbers of shape (N,), or one object a sample.
-        groups: of each sample, a name for those that must stay on one side of every split (the questions about one
-            picture, the recordings of one speaker), if there are such.
+        labels: class numbers of shape (N,), real numbers of shape (N,), or one object per sample.
+        groups: one name per sample; samples of equal names stay on one side of every split (the questions about one
+            image,
+            the recordings of one speaker). `None` if samples are independent.
     """
 
     sources: Sequence[Any] | Tensor
@@ -37,23 +43,24 @@ class Labelled(NamedTuple):
     groups: Sequence[str] | None = None
 
     def select(self, indices: Tensor) -> Labelled:
-        """Return some of them."""
+        """Return the samples at some indices."""
         chosen = indices.tolist()
 
-        def of(values: Any) -> Any:
+        def take(values: Any) -> Any:
             return values[indices] if isinstance(values, Tensor) else [values[i] for i in chosen]
 
-        return Labelled(of(self.sources), of(self.labels), None if self.groups is None else of(self.groups))
+        return Labelled(take(self.sources), take(self.labels), None if self.groups is None else take(self.groups))
 
 
 class LabelledDataset(Dataset[Sample | None]):
-    """Labelled samples, each loaded when it is asked for.
+    """Labelled samples, loaded on access.
 
     Args:
         labelled: the samples.
-        load: makes of a source what an encoder reads; raises `DataError` for a source that is not sound.
-        on_bad_sample: what to do about such a source: `refuse` raises; `skip` gives `None`, which `collate` leaves out,
-            and warns with the error's words and a count. Each worker process counts for itself.
+        load: turns a source into an encoder's input; raises `DataError` for a bad source.
+        on_bad_sample: `refuse` raises that error; `skip` returns `None`, which `LabelledTask.collate` drops, and warns
+            with
+            the error and a count. Each worker process counts its own.
     """
 
     def __init__(self, labelled: Labelled, load: Callable[[Any], Any], on_bad_sample: OnBadSample = "refuse") -> None:
@@ -72,12 +79,12 @@ class LabelledDataset(Dataset[Sample | None]):
             if self.on_bad_sample == "refuse":
                 error.hint = f"{error.hint} Or leave such samples out with on_bad_sample: skip.".strip()
                 raise
-            if index not in self._skipped:  # once each, not once an epoch
+            if index not in self._skipped:  # warn once per sample, not once per epoch
                 self._skipped.add(index)
                 warn_skipped(len(self._skipped), len(self), str(error))
             return None
 
 
 def warn_skipped(count: int, total: int, why: str) -> None:
-    """Warn that `count` samples of `total` were left out so far."""
+    """Warn that `count` of `total` samples were skipped so far, and why the last one was."""
     warnings.warn(f"{count} of {total} samples skipped so far. {why}", SkippedSampleWarning, stacklevel=3)

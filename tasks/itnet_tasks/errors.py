@@ -1,7 +1,7 @@
-"""Warnings about data; its errors are the core's."""
+"""Warnings about data; errors about data are the core's `DataError`."""
 
 from __future__ import annotations
 
 
 class SkippedSampleWarning(UserWarning):
-    """Samples were left out because they could not be read; the message names them and counts."""
+    """Samples were skipped because they could not be read; the message names one and counts all."""

@@ -1,4 +1,4 @@
-"""Files of data sets and of users, opened with care."""
+"""Open the files of data sets and of users."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def open_data(path: Path, expected: str, hint: str = "") -> BinaryIO:
 
     Args:
         path: the file; links are followed.
-        expected: what it should hold.
-        hint: what to do if there is no such file.
+        expected: what the file should contain, for errors.
+        hint: what to do if the file is missing.
 
     Raises:
-        DataError: there is no such file, it is a folder, a FIFO or a device, or it cannot be opened.
+        DataError: the file is missing, is a folder, a FIFO or a device, or cannot be opened.
     """
     try:
         return open_regular(path)
@@ -30,19 +30,22 @@ def open_data(path: Path, expected: str, hint: str = "") -> BinaryIO:
 
 
 def read_data(path: Path, expected: str, hint: str = "") -> bytes:
-    """Return the bytes of a regular file; see `open_data`."""
+    """Read the bytes of a regular file; see `open_data`."""
     with open_data(path, expected, hint) as file:
         return file.read()
 
 
-def inside(name: str, place: str) -> str:
-    """Return a file name that a data set contains, checked to stay below the folder that it is relative to.
+def check_inside(name: str, place: str) -> str:
+    """Return a file name from a data set after checking that it stays below the data set's folder.
 
     Links below the folder may lead anywhere.
 
+    >>> check_inside("images/1.png", "captions.csv:2")
+    'images/1.png'
+
     Args:
         name: the name.
-        place: where the data set contains it, for the error.
+        place: where the data set contains the name, for errors.
 
     Raises:
         DataError: the name is absolute, or contains `..`.

@@ -1,94 +1,89 @@
-"""Classification of a user's own files, in a folder for each class."""
+"""Classification of your own files, sorted into one folder per class."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
-
-from pydantic import model_validator
+from typing import ClassVar, Self
 
 from itnet_core import DataError
-from itnet_core.plugin.config import restoring
 from itnet_tasks.class_folders import class_files, class_names
 from itnet_tasks.classification import Classification
 from itnet_tasks.dataset import Labelled
-from itnet_tasks.splits import HeldOut, held_out
+from itnet_tasks.splits import HeldOut, hold_out
 
 
 class FolderClassification(Classification):
-    """Base of tasks on files in `root/train/<class>/`, and, if there, `root/val/<class>/` and `root/test/<class>/`.
+    """Base of tasks on files in `root/train/<class>/` and, optionally, `root/val/<class>/` and `root/test/<class>/`.
 
-    Without a folder `train`, the classes' folders lie in `root` itself. Without a folder `test`, one of the folds of
-    the samples, dealt once and for all, is the test split. Links to folders are followed; what is hidden is left out.
+    Without a folder `train`, the class folders lie in `root` itself. Without a folder `test`, a fixed fold of the
+    samples is the test split. Links to folders are followed; hidden files and folders are ignored.
 
     Attributes:
-        suffixes: of the samples' files, in lower case: `.png`.
+        suffixes: lower-case suffixes of sample files, such as `.png`.
     """
 
     class Config(Classification.Config, HeldOut):
-        """Configuration.
-
-        Attributes:
-            root: the folder.
-            classes: names of the class folders, in the order of the classes' numbers. Those found, sorted, where
-                nothing is said; so a checkpoint keeps the names and predicts where the data are not.
-        """
-
         root: str
-        classes: tuple[str, ...] | None = None
+        """Folder that contains the class folders, or `train`, `val` and `test`."""
 
-        @model_validator(mode="before")
-        @classmethod
-        def _look_for_classes(cls, data: Any) -> Any:
-            said = isinstance(data, Mapping) and data.get("classes") is not None
-            if restoring.get() or said or not isinstance(data, Mapping) or not isinstance(data.get("root"), str):
-                return data
+        classes: tuple[str, ...] | None = None
+        """Names of the class folders, in the order of the class numbers. By default the folders that exist, sorted. A
+        checkpoint stores the names, and so predicts without the data."""
+
+        def completed(self) -> Self:
+            """Fill in `classes` from the folders, if they exist already."""
+            if self.classes is not None:
+                return self
             try:
-                return {**data, "classes": class_names(_training_folder(data["root"]))}
-            except DataError:  # a configuration may be written before the data are there
-                return data
+                return self.model_copy(update={"classes": _classes(self.root)})
+            except DataError:  # a configuration may be written before the data exist
+                return self
 
     suffixes: ClassVar[Sequence[str]]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the class folders.
+        """Names of the class folders.
 
         Raises:
-            DataError: the configuration does not say them, and there is no folder to find them in.
+            DataError: the configuration does not list them, and there is no folder to read them from.
         """
-        return self.config.classes or tuple(class_names(_training_folder(self.config.root)))
+        return self.config.classes or _classes(self.config.root)
 
     def training(self) -> Labelled:
-        """Return the training samples, less those held out for the test split if there is no folder `test`."""
+        """Return the training samples, without those held out for the test split if there is no folder `test`."""
         return self._train_and_test[0]
 
     def validation(self) -> Labelled | None:
-        """Return the samples below `val`, if there is such a folder."""
+        """Return the samples below `val`, if that folder exists."""
         return self._optional("val")
 
     def test(self) -> Labelled:
-        """Return the samples below `test`, or those held out."""
+        """Return the samples below `test`, or the samples held out."""
         return self._train_and_test[1]
 
     def groups(self, files: Sequence[Path]) -> Sequence[str] | None:
-        """Return for each training file the name of those that stay on one side of every split; none by default."""
+        """Return one name per file, equal for files that no split may separate; `None`, the default, for no groups."""
         return None
 
     @cached_property
     def _train_and_test(self) -> tuple[Labelled, Labelled]:
-        everything = class_files(_training_folder(self.config.root), self.classes, self.suffixes)
-        everything = everything._replace(groups=self.groups(everything.sources))  # type: ignore[arg-type]
+        samples = class_files(_training_folder(self.config.root), self.classes, self.suffixes)
+        samples = samples._replace(groups=self.groups(samples.sources))  # type: ignore[arg-type]
         test = self._optional("test")
-        return (everything, test) if test is not None else held_out(everything, self.config)
+        return (samples, test) if test is not None else hold_out(samples, self.config)
 
     def _optional(self, split: str) -> Labelled | None:
         root = Path(self.config.root).expanduser()
         if not (root / "train").is_dir() or not (root / split).is_dir():
             return None
         return class_files(root / split, self.classes, self.suffixes, complete=False)
+
+
+def _classes(root: str) -> tuple[str, ...]:
+    return tuple(class_names(_training_folder(root)))
 
 
 def _training_folder(root: str) -> Path:

@@ -1,4 +1,4 @@
-"""What all tasks on labelled samples share, whatever the modality and the label."""
+"""Base of tasks on labelled samples, of any modality and any label."""
 
 from __future__ import annotations
 
@@ -18,29 +18,26 @@ from itnet_tasks.splits import Share, split
 
 
 class LabelledTask(Task):
-    """Base of tasks with one label a sample: a data set says what its samples are, and how to load one.
+    """Base of tasks with one label per sample.
 
-    The validation split is a seeded part of the training samples, stratified by class and never through a group, unless
-    the data set has one of its own. The test split never depends on the configuration of that choice.
+    A subclass lists its samples (`training`, `test`, optionally `validation`) and loads one (`loader`). The validation
+    split is the data set's own, or else a seeded part of the training samples, stratified by class and never through a
+    group. The test split never depends on the options of the validation split.
     """
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            validation: share of the training samples that are held out to choose the best checkpoint, where the data
-                set has no validation split of its own.
-            seed: of that choice.
-            on_bad_sample: `refuse` or `skip` samples that cannot be read; each is named.
-        """
-
         validation: Share = 0.1
+        """Share of the training samples held out for validation, if the data set has no validation split of its own."""
+
         seed: NonNegativeInt = 0
+        """Seed of the validation split."""
+
         on_bad_sample: OnBadSample = "refuse"
+        """`refuse` raises for a sample that cannot be read; `skip` leaves it out with a warning."""
 
     @abstractmethod
     def training(self) -> Labelled:
-        """Return the training samples, those for validation among them."""
+        """Return the training samples, including those for validation."""
 
     @abstractmethod
     def test(self) -> Labelled:
@@ -52,16 +49,17 @@ class LabelledTask(Task):
 
     @abstractmethod
     def loader(self, *, training: bool) -> Callable[[Any], Any]:
-        """Return what makes of a sample's source what an encoder reads; with augmentation for training.
+        """Return a function that turns a sample's source into an encoder's input, with augmentation for training.
 
-        It raises DataError for a source that is not sound, a path that the user gives among them.
+        The function takes the sources of the data set and the path of a user's file. It raises DataError for a bad
+        source.
         """
 
     def dataset(self, split: Split) -> LabelledDataset:
         """Return the samples of a split.
 
         Raises:
-            DataError: the data set is not where the configuration says, or not in its published layout.
+            DataError: the data set is missing, or not in its published layout.
         """
         labelled = self.test() if split == "test" else self._training_parts[split]
         return LabelledDataset(labelled, self.loader(training=split == "train"), self.config.on_bad_sample)
@@ -74,7 +72,7 @@ class LabelledTask(Task):
         return {"train": training, "validation": own}
 
     def collate(self, samples: Sequence[Sample | None]) -> Batch:
-        """Return inputs and targets in batches, without the samples that were skipped.
+        """Collate samples into a batch, without those that were skipped.
 
         Raises:
             DataError: no sample is left.
@@ -85,22 +83,22 @@ class LabelledTask(Task):
                 f"{type(self).__name__}.collate",
                 found=f"a batch of {len(samples)} samples that cannot be read",
                 expected="at least one that can",
-                hint="The warnings name them; hint the data, or take larger batches.",
+                hint="The warnings name them; fix the data, or use larger batches.",
             )
         labels = [sample.label for sample in kept]
         targets = None if any(label is None for label in labels) else self.collate_targets(labels)
         return Batch(self.collate_inputs([sample.inputs for sample in kept]), targets)
 
     def collate_inputs(self, inputs: Sequence[Any]) -> Any:
-        """Return what an encoder reads, of single samples of it; by default, tensors stacked."""
+        """Collate the inputs of single samples into an encoder's input; by default, stack tensors."""
         return default_collate(list(inputs))
 
     def collate_targets(self, labels: Sequence[Any]) -> Any:
-        """Return what `loss` and the metrics read; by default, a tensor of shape (B,)."""
+        """Collate labels into the targets of `loss` and of the metrics; by default, a tensor of shape (B,)."""
         return torch.tensor(labels)
 
     def read(self, path: Path) -> Sample:
-        """Return the sample of a user's file as evaluation sees the data set's.
+        """Read a user's file as a sample, as evaluation reads the data set's files.
 
         Raises:
             DataError: the file is missing, truncated, or of another format.

@@ -1,4 +1,4 @@
-"""What all tasks of regression share, whatever the modality."""
+"""Base of regression tasks of any modality."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from itnet_tasks.labelled_task import LabelledTask
 
 
 class Regression(LabelledTask):
-    """Base of tasks with one number a sample.
+    """Base of tasks with one number per sample.
 
-    The head predicts the standardised number: loss and metrics compare with (number − centre) / scale, so that the head
-    starts near the mean whatever the unit; `describe` gives numbers in the data's own unit.
+    The head predicts the standardised number: loss and metrics compare with (number − centre) / scale, so that training
+    starts near the mean whatever the unit. `describe` returns numbers in the data's unit.
 
     Attributes:
-        centre, scale: a typical number, and how far numbers lie from it, in the data's unit. They are known of the data
-            set (a score from 0 to 5: 2.5 and 1.5), not computed, so that a checkpoint needs no data to predict.
+        centre: a typical number, in the data's unit: 2.5 for scores from 0 to 5. It is declared and not computed, so
+            that a
+            checkpoint predicts without the data.
+        scale: the typical distance of numbers from the centre.
     """
 
     monitor = "pearson"
@@ -35,33 +37,33 @@ class Regression(LabelledTask):
         return {"name": "itnet-core/regress", "outputs": 1}
 
     def collate_targets(self, labels: Sequence[float]) -> Tensor:
-        """Return standardised numbers, shape (B,)."""
+        """Standardise numbers; shape (B,)."""
         return (torch.tensor(labels, dtype=torch.float32) - self.centre) / self.scale
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean squared error of numbers (B, 1) against numbers (B,)."""
+        """Compute the mean squared error of predictions (B, 1) and standardised numbers (B,)."""
         return F.mse_loss(prediction.squeeze(-1), targets)
 
     def metrics(self) -> Mapping[str, Metric]:
-        """Return the correlations, Pearson's and Spearman's, which do not depend on the unit."""
+        """Return Pearson's and Spearman's correlations, which do not depend on the unit."""
         return {"pearson": Pearson(), "spearman": Spearman()}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Return each sample's number, in the data's unit."""
+        """Describe each sample by its number, in the data's unit."""
         return [{"value": value} for value in (prediction.squeeze(-1) * self.scale + self.centre).tolist()]
 
 
 class Pearson(PearsonCorrCoef):
-    """Pearson's correlation of predictions (B, 1) with targets (B,)."""
+    """Pearson's correlation of predictions (B, 1) and targets (B,)."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         super().update(prediction.squeeze(-1), target)
 
 
 class Spearman(SpearmanCorrCoef):
-    """Spearman's correlation of predictions (B, 1) with targets (B,)."""
+    """Spearman's correlation of predictions (B, 1) and targets (B,)."""
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         super().update(prediction.squeeze(-1), target)

@@ -1,4 +1,4 @@
-"""How a data set is split: by class where there are classes, and never through a group."""
+"""Split labelled data: stratified by class, and never through a group."""
 
 from __future__ import annotations
 
@@ -17,35 +17,33 @@ Share = Annotated[float, ConfigField(gt=0, lt=1)]
 
 
 class HeldOut(ComponentConfig):
-    """Configuration of data sets that come undivided: which part of them is the test split.
-
-    Attributes:
-        test_folds: into how many parts the samples are dealt, once and for all.
-        test_fold: which of them is the test split, from 0; each in turn gives a cross-validation.
-    """
+    """Options of data sets that come without a test split."""
 
     test_folds: Annotated[int, ConfigField(ge=2)] = 5
+    """Number of folds that the samples are dealt into, always alike."""
+
     test_fold: NonNegativeInt = 0
+    """Fold that is the test split, from 0; taking each in turn is a cross-validation."""
 
 
-def held_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:
-    """Return the samples for training and validation, and those of the test split.
+def hold_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:
+    """Separate the test fold; return the other samples, and the test samples.
 
     Raises:
-        ConfigError: there is no such fold.
+        ConfigError: `test_fold` is no fold.
     """
     if config.test_fold >= config.test_folds:
         raise ConfigError(
             "test_fold", found=str(config.test_fold), expected=f"0 to {config.test_folds - 1}, one of the test_folds"
         )
-    test = folds(labelled, config.test_folds, seed=0) == config.test_fold
+    test = assign_folds(labelled, config.test_folds, seed=0) == config.test_fold
     return labelled.select((~test).nonzero().squeeze(1)), labelled.select(test.nonzero().squeeze(1))
 
 
-def folds(labelled: Labelled, count: int, seed: int) -> Tensor:
-    """Return for each sample the fold that it is dealt to, shape (N,): the folds' sizes differ by one at most.
+def assign_folds(labelled: Labelled, count: int, seed: int) -> Tensor:
+    """Assign each sample to one of `count` folds, shape (N,); the sizes of the folds differ by one at most.
 
-    Each class is dealt evenly too. Where there are groups, whole groups are dealt, whatever their classes and sizes.
+    Every class is dealt evenly as well. With groups, whole groups are dealt, whatever their classes and sizes.
     """
     unit, strata = _units(labelled, seed)
     dealt = torch.empty(len(unit), dtype=torch.int64)
@@ -57,15 +55,20 @@ def folds(labelled: Labelled, count: int, seed: int) -> Tensor:
 
 
 def split(labelled: Labelled, share: float, seed: int) -> tuple[Labelled, Labelled]:
-    """Return the rest, and a seeded part with a share of the samples of every class, both in their old order.
+    """Hold out a seeded share of every class; return the rest and the share, both in their original order.
 
-    A class of two or more has at least one sample in each; that of a class of one stays in the rest. Where there are
-    groups, the part has a share of the groups, whatever their classes and sizes.
+    A class of two or more samples has at least one in each part; a single sample stays in the rest. With groups, a
+    share of the groups is held out, whatever their classes and sizes.
+
+    >>> import torch
+    >>> rest, part = split(Labelled(list("abcdefgh"), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])), share=0.25, seed=0)
+    >>> len(rest.sources), part.labels.tolist()
+    (6, [0, 1])
 
     Args:
         labelled: the samples.
         share: between 0 and 1.
-        seed: of the choice; the same labels, groups and seed give the same part.
+        seed: of the choice; equal labels, groups and seeds give equal parts.
     """
     unit, strata = _units(labelled, seed)
     chosen = torch.zeros(len(unit), dtype=torch.bool)
@@ -76,10 +79,10 @@ def split(labelled: Labelled, share: float, seed: int) -> tuple[Labelled, Labell
 
 
 def _units(labelled: Labelled, seed: int) -> tuple[Tensor, list[Tensor]]:
-    """Return each sample's unit, shape (N,), and the shuffled units of each stratum.
+    """Return the unit of each sample, shape (N,), and the shuffled units of each stratum.
 
-    A unit stays on one side of a split: a group if the samples have groups, else a single sample. The strata are the
-    classes; groups and labels that are not classes form one stratum.
+    A unit stays on one side of a split: a group, or else a single sample. The strata are the classes; groups, and
+    labels that are no classes, form one stratum.
     """
     labels, groups = labelled.labels, labelled.groups
     unit = torch.arange(len(labels))

@@ -1,4 +1,4 @@
-"""The base of tasks of classification, on the digits: nothing in it is about pictures."""
+"""The base of tasks of classification, on the digits: nothing in it is about images."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
-from itnet_image.digits import Digits
+from itnet_image.tasks.digits import Digits
 from itnet_tasks import Sample
 
 
 def test_the_validation_split_is_a_part_of_training_that_the_seed_decides() -> None:
     def validation(**options: float) -> torch.Tensor:
-        return torch.as_tensor(Digits(**options).dataset("validation").sources)
+        return torch.as_tensor(Digits(**options).dataset("validation").sources)  # type: ignore[arg-type]
 
     assert torch.equal(validation(seed=1), validation(seed=1))
     assert not torch.equal(validation(seed=1), validation(seed=2))
@@ -65,10 +65,10 @@ def test_a_batch_leaves_skipped_samples_out_and_is_never_empty() -> None:
 )
 def test_values_out_of_range_are_refused(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"Digits.{field}"):
-        Digits(**{field: value})
+        Digits(**{field: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("classes", "found"), [(("one",), "'one' alone"), ((), "none")])
+@pytest.mark.parametrize(("classes", "found"), [(("one",), "only 'one'"), ((), "none")])
 def test_one_class_alone_is_refused(classes: tuple[str, ...], found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the head is asked for, so that a configuration is refused before anything is trained."""
     monkeypatch.setattr(Digits, "classes", classes)

@@ -7,7 +7,7 @@ import pytest
 
 from itnet_core import DataError
 from itnet_core.plugin.files import open_regular
-from itnet_tasks import inside, open_data, read_data
+from itnet_tasks import check_inside, open_data, read_data
 
 
 def test_regular_files_and_links_to_them_are_read(tmp_path: Path) -> None:
@@ -54,10 +54,10 @@ def test_a_refusal_leaves_no_file_open(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.png", "train/a.png", "a..b/c", "..."])
 def test_names_below_the_folder_stay(name: str) -> None:
-    assert inside(name, "list.json") == name
+    assert check_inside(name, "list.json") == name
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../a.png", "train/../../a.png", ".."])
 def test_names_that_leave_the_folder_are_refused(name: str) -> None:
     with pytest.raises(DataError, match=r"list.json: found the file name .*; expected a name below"):
-        inside(name, "list.json")
+        check_inside(name, "list.json")

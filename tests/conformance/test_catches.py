@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from itnet_registry.api import _registry
 
 from itnet_core import Field
+from itnet_registry.api import _registry
 from itnet_testing import (
     Conformance,
     EncoderConformance,

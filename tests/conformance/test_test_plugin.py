@@ -19,7 +19,7 @@ from itnet_core import hookimpl
 @hookimpl
 def itnet_register_components(api):
     target = "itnet_broken.heads:PaddingInvariance"
-    meshes = "itnet_pointcloud.folder:MeshFolder"
+    meshes = "itnet_pointcloud.tasks.folder:MeshFolder"
     return [
         ComponentSpec(kind="head", name="mean", target=target, summary="ignores weights"),
         ComponentSpec(kind="kernel", name="gone", target="poor_plugin:Gone", summary="its class is missing"),

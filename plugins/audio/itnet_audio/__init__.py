@@ -1,3 +1,3 @@
-"""ITNet's plugin for sound; its components are declared in `itnet_audio.plugin`."""
+"""ITNet's plugin for audio; `itnet_audio.plugin` declares its components."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Clips of sound as batches: what both encoders read and check, and where a clip's points lie."""
+"""Batches of audio clips: check them, standardise them, and place their cells in time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from itnet_core import Field, ShapeError
 
 
 class Audio(NamedTuple):
-    """A batch of mono clips of any lengths; what lies behind a clip's end is never looked at.
+    """A batch of mono clips of any lengths. Samples after the end of a clip are ignored.
+
+    >>> Audio.of([torch.zeros(16000), torch.zeros(12000)]).lengths
+    tensor([16000, 12000])
 
     Attributes:
-        waveform: samples, 1 being full scale; floating, shape (B, T).
-        lengths: samples of each clip, 1 to T; whole numbers, shape (B,).
+        waveform: samples in [−1, 1] at full scale; floating, shape (B, T).
+        lengths: number of samples of each clip, 1 to T; whole numbers, shape (B,).
     """
 
     waveform: Tensor
@@ -24,26 +27,27 @@ class Audio(NamedTuple):
 
     @classmethod
     def of(cls, clips: list[Tensor]) -> Audio:
-        """Return the batch of clips of shape (T_i,)."""
+        """Collate clips of shape (T_i,) into a batch."""
         waveform = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
         return cls(waveform, torch.tensor([len(clip) for clip in clips]))
 
 
 def check_audio(inputs: Audio, place: str) -> Audio:
-    """Return the batch with zeros behind each clip's end.
+    """Return a batch with zeros after the end of each clip.
 
     Raises:
-        ShapeError: it is no `Audio`, a tensor has another shape or dtype, a length is not 1 to T, or a sample within
+        ShapeError: the inputs are no `Audio`, a tensor has another shape or dtype, a length is not in 1 to T, or a
+            sample of
             a clip is not finite.
     """
     expected = "Audio(waveform (B, T) floating, lengths (B,) of whole numbers)"
-    if not isinstance(inputs, tuple) or len(inputs) != 2 or not all(isinstance(each, Tensor) for each in inputs):
-        hint = "Audio.of([clip, ...]) makes a batch of clips."
+    if not isinstance(inputs, tuple) or len(inputs) != 2 or not all(isinstance(part, Tensor) for part in inputs):
+        hint = "Audio.of([clip, ...]) collates clips."
         raise ShapeError(place, found=type(inputs).__name__, expected=expected, hint=hint)
     waveform, lengths = inputs
     sound = waveform.ndim == 2 and waveform.is_floating_point() and 0 not in waveform.shape
     if not sound or lengths.shape != waveform.shape[:1] or lengths.dtype not in (torch.int32, torch.int64):
-        found = " and ".join(f"{each.dtype} of shape {tuple(each.shape)}" for each in (waveform, lengths))
+        found = " and ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in (waveform, lengths))
         raise ShapeError(place, found=found, expected=expected)
     within = torch.arange(waveform.shape[1], device=waveform.device) < lengths.unsqueeze(1)
     waveform = waveform.masked_fill(~within, 0.0)
@@ -56,18 +60,18 @@ def check_audio(inputs: Audio, place: str) -> Audio:
 
 
 def to_multiple(waveform: Tensor, cell: int) -> Tensor:
-    """Return samples (B, T) with zeros at their end, so that `cell` divides T."""
+    """Pad samples (B, T) with zeros at the end, so that `cell` divides T."""
     return F.pad(waveform, (0, -waveform.shape[1] % cell))
 
 
-def standardized(values: Tensor, valid: Tensor, dims: tuple[int, ...], least: float) -> Tensor:
-    """Return values of mean 0 and variance 1 over the valid ones along `dims`, and 0 where they are not valid.
+def standardize(values: Tensor, valid: Tensor, dims: tuple[int, ...], least: float) -> Tensor:
+    """Standardise values to mean 0 and variance 1 over the valid ones along `dims`; invalid values become 0.
 
     Args:
         values: any shape.
-        valid: bool, of a shape that broadcasts to theirs.
-        dims: the dimensions that mean and variance are taken over.
-        least: the smallest standard deviation that is divided by: what is even stays near 0 and is not blown up.
+        valid: bool, broadcastable to the shape of `values`.
+        dims: dimensions of mean and variance.
+        least: smallest standard deviation to divide by, so that near-constant values are not amplified.
     """
     share = valid.expand_as(values).to(values.dtype)
     count = share.sum(dims, keepdim=True)
@@ -77,17 +81,19 @@ def standardized(values: Tensor, valid: Tensor, dims: tuple[int, ...], least: fl
 
 
 def clip_field(values: Tensor, lengths: Tensor, cell: float, unit: float) -> Field:
-    """Return the field of clips that are cut into cells of time, and perhaps of frequency.
+    """Return the field of clips cut into cells of time, and optionally of frequency.
 
-    Positions lie on the axis t, 0 where a clip begins, and in units of a fixed length, so that they mean the same
-    whatever a clip's length. A cell that reaches over its clip's end weighs only what it covers; behind it, nothing.
+    Positions lie on the axis t, from 0 at the beginning of a clip, in units of a fixed length, so that they mean the
+    same in clips of any length. A cell that extends beyond its clip has the weight of the part inside it; cells after
+    it have none.
 
     Args:
-        values: shape (B, cells, d), or (B, cells, bands, d) for bands of equal width from the lowest. These lie on the
-            axis x, which is [−1, 1] for all of them together.
+        values: shape (B, cells, d), or (B, cells, bands, d) for bands of equal width from the lowest. All bands
+            together
+            are [−1, 1] on the axis x.
         lengths: of the clips in samples, shape (B,).
-        cell: of time, in samples.
-        unit: of t, in samples.
+        cell: length of a cell in samples.
+        unit: one unit of t in samples.
     """
     count, *bands = values.shape[1:-1]
     cells = torch.arange(count, device=values.device)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_audio.clips import Audio, check_audio, clip_field, standardized, to_multiple
+from itnet_audio.clips import Audio, check_audio, clip_field, standardize, to_multiple
 from itnet_core import ShapeError
 
 
@@ -59,7 +59,7 @@ def test_standardized_values_have_mean_0_and_variance_1_where_they_are_valid() -
     values: Tensor = torch.randn(3, 50, 4, dtype=torch.float64) * 7 + 3
     valid = (torch.arange(50) < torch.tensor([50, 20, 9]).unsqueeze(1)).unsqueeze(-1)
     for dims in ((1,), (1, 2)):
-        result = standardized(values, valid, dims, least=1e-3)
+        result = standardize(values, valid, dims, least=1e-3)
         for i, length in enumerate((50, 20, 9)):
             kept = result[i, :length]
             over = tuple(dim - 1 for dim in dims)
@@ -69,7 +69,7 @@ def test_standardized_values_have_mean_0_and_variance_1_where_they_are_valid() -
 
 
 def test_what_is_even_is_not_blown_up() -> None:
-    result = standardized(torch.full((1, 9), -18.4), torch.ones(1, 9, dtype=torch.bool), (1,), least=0.1)
+    result = standardize(torch.full((1, 9), -18.4), torch.ones(1, 9, dtype=torch.bool), (1,), least=0.1)
     assert result.abs().max() < 1e-3
     assert result.isfinite().all()
 

@@ -1,3 +1,3 @@
-"""ITNet's plugin for pictures; its components are declared in `itnet_image.plugin`."""
+"""ITNet's plugin for images; `itnet_image.plugin` declares its components."""
 
 __version__ = "0.1.0"

@@ -1,49 +1,37 @@
-"""What this plugin brings. Imports no torch."""
+"""Components and presets of `itnet-image`. Imports no torch."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from itnet_core import ComponentSpec, PresetSpec, hookimpl
-from itnet_core.plugin.specs import Kind
+
+image = partial(ComponentSpec, modality="image")
 
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the encoders and the tasks."""
+    sklearn = ("scikit-learn",)
     return [
-        _spec("encoder", "patch", "patch:PatchEncoder", "square patches, each one point"),
-        _spec("encoder", "conv-stem", "conv_stem:ConvStemEncoder", "a few strided 3 x 3 convolutions"),
-        _spec("task", "digits", "digits:Digits", "scikit-learn's 8 x 8 digits, bundled with it", "scikit-learn"),
-        _spec("task", "fashion-mnist", "fashion_mnist:FashionMNIST", "28 x 28 pictures of 10 kinds of clothes"),
-        _spec("task", "cifar-10", "cifar10:CIFAR10", "32 x 32 colour pictures of 10 classes (binary version)"),
-        _spec("task", "imagenet-1k", "imagenet:ImageNet1k", "ILSVRC 2012, 1000 classes"),
-        _spec("task", "image-folder", "folder:ImageFolder", "a folder a class, of pictures of any size"),
+        image("encoder", "patch", "itnet_image.encoders.patch:PatchEncoder", "square patches, one point each"),
+        image("encoder", "conv-stem", "itnet_image.encoders.conv_stem:ConvStemEncoder", "strided 3 x 3 convolutions"),
+        image("task", "digits", "itnet_image.tasks.digits:Digits", "scikit-learn's 8 x 8 digits", requires=sklearn),
+        image("task", "fashion-mnist", "itnet_image.tasks.fashion_mnist:FashionMNIST", "28 x 28 images of clothes"),
+        image("task", "cifar-10", "itnet_image.tasks.cifar10:CIFAR10", "32 x 32 colour images of 10 classes"),
+        image("task", "imagenet-1k", "itnet_image.tasks.imagenet:ImageNet1k", "ILSVRC 2012, 1000 classes"),
+        image("task", "image-folder", "itnet_image.tasks.folder:ImageFolder", "your own images, one folder per class"),
     ]
 
 
 @hookimpl
 def itnet_register_presets(api: int) -> list[PresetSpec]:
-    """Declare models that lack a task alone."""
+    """Declare models that lack only a task."""
     stem = {"name": "itnet-image/conv-stem", "strides": [2, 2]}
+    patches = {"name": "itnet-image/patch", "patch_size": 16}
     return [
+        PresetSpec("image-nano", "small images on a CPU", {"preset": "itnet-core/itnet-nano", "encoder": stem}),
         PresetSpec(
-            name="image-nano",
-            summary="small pictures on a CPU",
-            config={"preset": "itnet-core/itnet-nano", "encoder": stem},
-        ),
-        PresetSpec(
-            name="image-s",
-            summary="photographs of 224 pixels as patches of 16, the paper's S",
-            config={"preset": "itnet-core/itnet-s", "encoder": {"name": "itnet-image/patch", "patch_size": 16}},
+            "image-s", "the paper's S, on 16 x 16 patches", {"preset": "itnet-core/itnet-s", "encoder": patches}
         ),
     ]
-
-
-def _spec(kind: Kind, name: str, target: str, summary: str, *requires: str) -> ComponentSpec:
-    return ComponentSpec(
-        kind=kind,
-        name=name,
-        target=f"itnet_image.{target}",
-        summary=summary,
-        requires=requires,
-        modality="image",
-    )

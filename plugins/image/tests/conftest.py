@@ -16,18 +16,18 @@ import torch
 
 from itnet_core import Task
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 
 
 @pytest.fixture
-def write_folders(write_picture: WritePicture) -> Callable[..., None]:
+def write_folders(write_image: WriteImage) -> Callable[..., None]:
     """Write `root/<split>/<class>/<i>.JPEG` for each split, class and i below the split's count."""
 
     def write(root: Path, splits: dict[str, int], classes: tuple[str, ...] = ("cat", "dog")) -> None:
         for split, count in splits.items():
             for name in classes:
                 for i in range(count):
-                    write_picture(root / split / name / f"{i}.JPEG")
+                    write_image(root / split / name / f"{i}.JPEG")
 
     return write
 
@@ -75,7 +75,7 @@ def to_idx() -> Callable[[np.ndarray], bytes]:
 
 @pytest.fixture
 def write_fashion_mnist() -> WriteFashionMNIST:
-    """Write the four IDX files, gzipped as they are published, with 60 and 20 pictures; return their folder."""
+    """Write the four IDX files, gzipped as they are published, with 60 and 20 images; return their folder."""
 
     def write(folder: Path, *, zipped: bool = True) -> Path:
         folder.mkdir(parents=True, exist_ok=True)

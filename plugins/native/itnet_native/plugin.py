@@ -1,4 +1,4 @@
-"""What this plugin brings. Imports no torch."""
+"""Components of `itnet-native`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the evaluator."""
     return [
         ComponentSpec(
-            kind="evaluator",
-            name="native",
-            target="itnet_native.evaluator:NativeEvaluator",
-            summary="exact, fused, in C++ on CPUs: the MLP kernel, O(N) memory in forward and backward",
+            "evaluator",
+            "native",
+            "itnet_native.evaluator:NativeEvaluator",
+            "the MLP kernel on CPUs, exact, in fused C++",
         )
     ]
 

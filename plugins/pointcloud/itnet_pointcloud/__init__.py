@@ -1,3 +1,3 @@
-"""ITNet's plugin for point clouds; its components are declared in `itnet_pointcloud.plugin`."""
+"""ITNet's plugin for point clouds; `itnet_pointcloud.plugin` declares its components."""
 
 __version__ = "0.1.0"

@@ -1,47 +1,38 @@
-"""What this plugin brings. Imports no torch."""
+"""Components and presets of `itnet-pointcloud`. Imports no torch."""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from itnet_core import ComponentSpec, PresetSpec, hookimpl
-from itnet_core.plugin.specs import Kind
+
+cloud = partial(ComponentSpec, modality="point-cloud")
 
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the encoders and the tasks."""
+    encoders, tasks = "itnet_pointcloud.encoders", "itnet_pointcloud.tasks"
     return [
-        _spec("encoder", "point", "point:PointEncoder", "every point one point of the field"),
-        _spec("encoder", "local-group", "local_group:LocalGroupEncoder", "farthest points, each with its neighbours"),
-        _spec("task", "modelnet40", "modelnet:ModelNet40", "12,311 meshes of 40 kinds of objects"),
-        _spec("task", "modelnet10", "modelnet:ModelNet10", "4,899 meshes of 10 kinds of furniture"),
-        _spec("task", "mesh-folder", "folder:MeshFolder", "a folder a class, of meshes in OFF, OBJ, PLY or STL"),
-        _spec("task", "part-segmentation", "segmentation:PartSegmentation", "ShapeNet's 50 parts of 16 categories"),
+        cloud("encoder", "point", f"{encoders}.point:PointEncoder", "every point of the cloud"),
+        cloud("encoder", "local-group", f"{encoders}.local_group:LocalGroupEncoder", "groups around farthest points"),
+        cloud("task", "modelnet40", f"{tasks}.modelnet:ModelNet40", "12,311 meshes of 40 kinds of objects"),
+        cloud("task", "modelnet10", f"{tasks}.modelnet:ModelNet10", "4,899 meshes of 10 kinds of furniture"),
+        cloud("task", "mesh-folder", f"{tasks}.folder:MeshFolder", "your own meshes, one folder per class"),
+        cloud("task", "part-segmentation", f"{tasks}.segmentation:PartSegmentation", "50 parts of ShapeNet's objects"),
     ]
 
 
 @hookimpl
 def itnet_register_presets(api: int) -> list[PresetSpec]:
-    """Declare models that lack a task alone."""
+    """Declare models that lack only a task."""
     return [
-        PresetSpec(
-            name="pointcloud-nano",
-            summary="clouds of about 1,000 points on a CPU",
-            config={
-                "preset": "itnet-core/itnet-nano",
-                "encoder": {"name": "itnet-pointcloud/local-group", "centres": 64, "neighbours": 32},
-            },
-        ),
-        PresetSpec(
-            name="pointcloud-s",
-            summary="groups of neighbours around 512 centres, the paper's S",
-            config={
-                "preset": "itnet-core/itnet-s",
-                "encoder": {"name": "itnet-pointcloud/local-group", "centres": 512, "neighbours": 32},
-            },
-        ),
+        PresetSpec("pointcloud-nano", "clouds of about 1,000 points on a CPU", _groups("itnet-nano", 64)),
+        PresetSpec("pointcloud-s", "the paper's S, on 512 groups of neighbours", _groups("itnet-s", 512)),
     ]
 
 
-def _spec(kind: Kind, name: str, target: str, summary: str) -> ComponentSpec:
-    target = f"itnet_pointcloud.{target}"
-    return ComponentSpec(kind=kind, name=name, target=target, summary=summary, modality="point-cloud")
+def _groups(size: str, centres: int) -> dict[str, Any]:
+    encoder = {"name": "itnet-pointcloud/local-group", "centres": centres, "neighbours": 32}
+    return {"preset": f"itnet-core/{size}", "encoder": encoder}

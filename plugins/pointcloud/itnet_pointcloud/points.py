@@ -1,4 +1,4 @@
-"""Point clouds, alone and as batches: what both encoders read and check."""
+"""Point clouds, single and in batches: check them, and place their points in space-time."""
 
 from __future__ import annotations
 
@@ -17,24 +17,29 @@ class Cloud(NamedTuple):
 
     Attributes:
         positions: x, y, z, shape (N, 3).
-        features: what else is known of each point, shape (N, F): its normal, its colour, …; F may be 0.
+        features: further channels of each point, such as its normal or colour, shape (N, F); F may be 0.
     """
 
     positions: Tensor
     features: Tensor
 
     def select(self, points: Tensor) -> Cloud:
-        """Return some of the points."""
+        """Return the points at some indices."""
         return Cloud(self.positions[points], self.features[points])
 
 
 class Points(NamedTuple):
-    """A batch of point clouds of any sizes. A point of weight 0 is padding, and is never looked at.
+    """A batch of point clouds of any sizes. Points of weight 0 are padding, and are ignored.
+
+    >>> clouds = [Cloud(torch.rand(n, 3), torch.zeros(n, 0)) for n in (100, 80)]
+    >>> points = Points.of(clouds)
+    >>> points.positions.shape, points.mask.sum(1)
+    (torch.Size([2, 100, 3]), tensor([100,  80]))
 
     Attributes:
         positions: x, y, z, shape (B, N, 3), in units in which a cloud fills about [−1, 1].
         features: shape (B, N, F); F may be 0.
-        weights: ≥ 0, some > 0 in every cloud, shape (B, N): the share of the surface that a point stands for.
+        weights: shape (B, N), ≥ 0, some > 0 in every cloud: the share of the surface that a point stands for.
     """
 
     positions: Tensor
@@ -43,45 +48,46 @@ class Points(NamedTuple):
 
     @classmethod
     def of(cls, clouds: Sequence[Cloud]) -> Points:
-        """Return the batch of clouds, with padding at the end of the smaller ones; the points of each weigh alike."""
+        """Collate clouds, padding the smaller ones; the points of a cloud have equal weights."""
         longest = max(len(cloud.positions) for cloud in clouds)
         weights = [cloud.positions.new_full((n,), 1 / max(1, n)) for cloud in clouds for n in [len(cloud.positions)]]
         positions, features = (torch.stack([_padded(t, longest) for t in part]) for part in zip(*clouds, strict=True))
-        return cls(positions, features, torch.stack([_padded(each, longest) for each in weights]))
+        return cls(positions, features, torch.stack([_padded(row, longest) for row in weights]))
 
     @property
     def mask(self) -> Tensor:
-        """Which points are there, shape (B, N)."""
+        """Which points are not padding, bool of shape (B, N)."""
         return self.weights > 0
 
 
 def _padded(tensor: Tensor, length: int) -> Tensor:
-    """Return a tensor with zeros below its rows, (N, …) to (length, …)."""
+    """Pad the rows of a tensor with zeros, (N, …) to (length, …)."""
     return F.pad(tensor, (0, 0) * (tensor.ndim - 1) + (0, length - len(tensor)))
 
 
 def check_points(inputs: Points, features: int, place: str) -> Points:
-    """Return the batch with zeros for padding.
+    """Return a batch with zeros for padding.
 
     Raises:
-        ShapeError: it is no `Points`, a tensor has another shape or dtype, a weight is negative or not finite, a cloud
-            has no point, or a point that is there has a number that is not finite.
+        ShapeError: the inputs are no `Points`, a tensor has another shape or dtype, a weight is negative or not finite,
+            a
+            cloud has no point, or a number of a point is not finite.
     """
     expected = f"Points(positions (B, N, 3), features (B, N, {features}), weights (B, N)), all floating"
-    if not isinstance(inputs, tuple) or len(inputs) != 3 or not all(isinstance(each, Tensor) for each in inputs):
-        hint = "Points.of([Cloud(positions, features), ...]) makes a batch of clouds."
+    if not isinstance(inputs, tuple) or len(inputs) != 3 or not all(isinstance(part, Tensor) for part in inputs):
+        hint = "Points.of([Cloud(positions, features), ...]) collates clouds."
         raise ShapeError(place, found=type(inputs).__name__, expected=expected, hint=hint)
     positions, channels, weights = inputs
-    found = ", ".join(f"{each.dtype} of shape {tuple(each.shape)}" for each in inputs)
+    found = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
     shape = weights.shape
     fit = len(shape) == 2 and positions.shape == (*shape, 3) and channels.shape[:-1] == shape
-    if not fit or 0 in shape or not all(each.is_floating_point() for each in inputs):
+    if not fit or 0 in shape or not all(tensor.is_floating_point() for tensor in inputs):
         raise ShapeError(place, found=found, expected=expected)
     if channels.shape[-1] != features:
         hint = f"Configure the encoder with features={channels.shape[-1]}, or give the points that many."
         raise ShapeError(place, found=found, expected=expected, hint=hint)
-    there = (weights > 0).unsqueeze(-1)
-    points = Points(positions.masked_fill(~there, 0.0), channels.masked_fill(~there, 0.0), weights)
+    valid = (weights > 0).unsqueeze(-1)
+    points = Points(positions.masked_fill(~valid, 0.0), channels.masked_fill(~valid, 0.0), weights)
     if not torch.compiler.is_compiling():
         _check_numbers(points, place)
     return points
@@ -104,7 +110,7 @@ def _check_numbers(points: Points, place: str) -> None:
 def cloud_field(values: Tensor, positions: Tensor, weights: Tensor) -> Field:
     """Return the field of values (B, N, d) at positions (B, N, 3), on the axes x, y and z of space-time.
 
-    Weights of shape (B, N) are scaled to the sum 1.
+    Weights of shape (B, N) are scaled to sum to 1.
     """
     return Field(values, F.pad(positions, (1, 0)), weights / weights.sum(-1, keepdim=True))
 

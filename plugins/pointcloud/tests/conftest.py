@@ -3,14 +3,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import trimesh
 
+from itnet_pointcloud.data.shapenet import CATEGORIES, IDENTIFIERS, PARTS
 from itnet_pointcloud.points import Cloud
-from itnet_pointcloud.shapenet import CATEGORIES, IDENTIFIERS, PARTS
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def write_mesh() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def write_folders(write_mesh) -> Callable[..., None]:
+def write_folders(write_mesh: Any) -> Callable[..., None]:
     """Write `root/<split>/<class>/<i>.off` of boxes and balls, for each split and i below the split's count."""
 
     def write(root: Path, splits: dict[str, int]) -> None:

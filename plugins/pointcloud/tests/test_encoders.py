@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from itnet_core import Encoder, ShapeError
 from itnet_core.models.head import mean
-from itnet_pointcloud.local_group import LocalGroupEncoder
-from itnet_pointcloud.point import PointEncoder
+from itnet_pointcloud.encoders.local_group import LocalGroupEncoder
+from itnet_pointcloud.encoders.point import PointEncoder
 from itnet_pointcloud.points import Cloud, Points
 
 
@@ -19,14 +21,14 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
     return LocalGroupEncoder(8, features=2, centres=6, neighbours=4, weights=request.param).double()
 
 
-def test_the_order_of_points_does_not_matter(encoder: Encoder, some_clouds) -> None:
+def test_the_order_of_points_does_not_matter(encoder: Encoder, some_clouds: Any) -> None:
     [cloud] = some_clouds(20, features=2, dtype=torch.float64)
     shuffled = cloud.select(torch.randperm(20))
     torch.testing.assert_close(mean(encoder(Points.of([cloud]))), mean(encoder(Points.of([shuffled]))))
 
 
 @pytest.mark.parametrize("size", [1, 3, 20])
-def test_padding_does_not_matter(encoder: Encoder, size: int, some_clouds) -> None:
+def test_padding_does_not_matter(encoder: Encoder, size: int, some_clouds: Any) -> None:
     """Also where a cloud has fewer points than there are centres, or neighbours in a group."""
     cloud, larger = some_clouds(size, 25, features=2, dtype=torch.float64)
     alone, batched = encoder(Points.of([cloud])), encoder(Points.of([cloud, larger]))
@@ -35,7 +37,7 @@ def test_padding_does_not_matter(encoder: Encoder, size: int, some_clouds) -> No
     assert (batched.positions[0, ~batched.mask[0]].abs().sum() == 0) or isinstance(encoder, LocalGroupEncoder)
 
 
-def test_every_point_there_is_weighs_and_has_its_place(encoder: Encoder, some_clouds) -> None:
+def test_every_point_there_is_weighs_and_has_its_place(encoder: Encoder, some_clouds: Any) -> None:
     clouds = some_clouds(7, 12, features=2, dtype=torch.float64)
     field = encoder(Points.of(clouds))
     assert (field.positions[..., 0] == 0).all()
@@ -44,14 +46,14 @@ def test_every_point_there_is_weighs_and_has_its_place(encoder: Encoder, some_cl
         assert places <= {tuple(place) for place in cloud.positions.tolist()}
 
 
-def test_gradients_reach_every_parameter(encoder: Encoder, some_clouds) -> None:
+def test_gradients_reach_every_parameter(encoder: Encoder, some_clouds: Any) -> None:
     encoder(Points.of(some_clouds(30, 30, features=2, dtype=torch.float64))).values.square().sum().backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_other_features_are_refused(encoder: Encoder, some_clouds) -> None:
+def test_other_features_are_refused(encoder: Encoder, some_clouds: Any) -> None:
     with pytest.raises(ShapeError, match=rf"{type(encoder).__name__}\(inputs\): .* features=0"):
         encoder(Points.of(some_clouds(5)))
 
@@ -60,7 +62,7 @@ def test_a_group_is_seen_relative_to_its_centre() -> None:
     """The part of the value that comes from the group stays where the cloud is moved."""
     encoder = LocalGroupEncoder(8, centres=3, neighbours=5).double()
     with torch.no_grad():
-        encoder.lift[0].weight[:, -3:] = 0  # what comes from the centre's own place
+        encoder.lift[0].weight[:, -3:] = 0  # type: ignore[operator]  # the part of the centre itself
     cloud = Cloud(torch.randn(20, 3, dtype=torch.float64), torch.empty(20, 0, dtype=torch.float64))
     moved = cloud._replace(positions=cloud.positions + torch.tensor([1.0, -2.0, 3.0]))
     torch.testing.assert_close(encoder(Points.of([cloud])).values, encoder(Points.of([moved])).values)

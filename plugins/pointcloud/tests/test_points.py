@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,7 +11,7 @@ from itnet_core import ShapeError
 from itnet_pointcloud.points import Cloud, Points, check_points, cloud_field
 
 
-def test_a_batch_of_ragged_clouds_is_padded_with_weight_0(some_clouds) -> None:
+def test_a_batch_of_ragged_clouds_is_padded_with_weight_0(some_clouds: Any) -> None:
     clouds = some_clouds(3, 5, features=2)
     batch = Points.of(clouds)
     assert batch.mask.sum(1).tolist() == [3, 5]
@@ -17,7 +21,7 @@ def test_a_batch_of_ragged_clouds_is_padded_with_weight_0(some_clouds) -> None:
         assert torch.equal(batch.features[i][batch.mask[i]], cloud.features)
 
 
-def test_what_stands_in_padding_is_never_looked_at(some_clouds) -> None:
+def test_what_stands_in_padding_is_never_looked_at(some_clouds: Any) -> None:
     batch = Points.of(some_clouds(3, 5, features=2))
     spoilt = Points(
         batch.positions.masked_fill(~batch.mask.unsqueeze(-1), torch.nan),
@@ -49,10 +53,10 @@ def test_a_field_lies_on_x_y_and_z() -> None:
         (lambda p: Points(p.positions[:, :0], p.features[:, :0], p.weights[:, :0]), r"shape \(2, 0\)"),
     ],
 )
-def test_what_is_no_batch_of_clouds_is_refused(spoil, message: str, some_clouds) -> None:
+def test_what_is_no_batch_of_clouds_is_refused(spoil: Callable[[Path], Any], message: str, some_clouds: Any) -> None:
     batch = Points.of(some_clouds(4, 4, features=3))
     with pytest.raises(ShapeError, match=f"(?s)place: .*{message}"):
-        check_points(spoil(batch), 3, "place")
+        check_points(spoil(batch), 3, "place")  # type: ignore[arg-type]
 
 
 def test_some_points_of_a_cloud() -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field as ConfigField
+from pydantic import PositiveInt
 from torch import Tensor
 
 from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Unsupported
@@ -73,8 +74,8 @@ class ChebyshevEvaluator(Evaluator):
             rows: query points of each sample that are compared with direct summation, spread evenly.
         """
 
-        tolerance: float = Field(1e-6, gt=0, lt=1)
-        max_nodes: int = Field(256, ge=4)
+        tolerance: float = ConfigField(1e-6, gt=0, lt=1)
+        max_nodes: int = ConfigField(256, ge=4)
         rows: PositiveInt = 8
 
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:

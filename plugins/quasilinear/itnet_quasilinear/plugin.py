@@ -1,24 +1,22 @@
-"""What this plugin brings. Imports no torch."""
+"""Components of `itnet-quasilinear`. Imports no torch."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from itnet_core import ComponentSpec, hookimpl
+
+evaluator = partial(ComponentSpec, "evaluator")
 
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the evaluators."""
     return [
-        ComponentSpec(
-            kind="evaluator",
-            name="sorted",
-            target="itnet_quasilinear.sorted:SortedEvaluator",
-            summary="additive MLP kernels with ReLU: exact, by sorting, in O(N log N)",
-        ),
-        ComponentSpec(
-            kind="evaluator",
-            name="chebyshev",
-            target="itnet_quasilinear.chebyshev:ChebyshevEvaluator",
-            summary="additive MLP kernels with a smooth activation: to a tolerance, by interpolation, in O(N)",
+        evaluator("sorted", "itnet_quasilinear.sorted:SortedEvaluator", "additive ReLU kernels, exact, in O(N log N)"),
+        evaluator(
+            "chebyshev",
+            "itnet_quasilinear.chebyshev:ChebyshevEvaluator",
+            "additive kernels with a smooth activation, to a tolerance, in O(N)",
         ),
     ]

@@ -1,19 +1,19 @@
-"""What this plugin brings. Imports no torch."""
+"""Components of `itnet-samplers`. Imports no torch."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from itnet_core import ComponentSpec, hookimpl
+
+sampler = partial(ComponentSpec, "sampler")
 
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the samplers."""
     return [
-        _spec("monte-carlo", "monte_carlo:MonteCarloSampler", "M points drawn by importance, weighted to be unbiased"),
-        _spec("neighbours", "neighbours:NeighboursSampler", "the nearest points, a radius, or a window on a grid"),
-        _spec("landmarks", "landmarks:LandmarksSampler", "a coarser field whose points carry the mass around them"),
+        sampler("monte-carlo", "itnet_samplers.monte_carlo:MonteCarloSampler", "random points by importance, unbiased"),
+        sampler("neighbours", "itnet_samplers.neighbours:NeighboursSampler", "nearest points, a radius, or a window"),
+        sampler("landmarks", "itnet_samplers.landmarks:LandmarksSampler", "a coarser field of the same total mass"),
     ]
-
-
-def _spec(name: str, target: str, summary: str) -> ComponentSpec:
-    return ComponentSpec(kind="sampler", name=name, target=f"itnet_samplers.{target}", summary=summary)

@@ -8,7 +8,7 @@ import torch
 
 from itnet_core import Field
 from itnet_testing import SamplerConformance
-from itnet_testing.fields import on_a_picture
+from itnet_testing.fields import on_an_image
 
 
 class TestMonteCarlo(SamplerConformance):
@@ -54,7 +54,7 @@ class TestWindow(SamplerConformance):
     options: ClassVar = {"window": [1, 2]}
 
     def field(self) -> Field:
-        return on_a_picture(0).to(torch.float32)
+        return on_an_image(0).to(torch.float32)
 
 
 class TestLandmarks(SamplerConformance):
@@ -66,4 +66,4 @@ class TestPool(SamplerConformance):
     options: ClassVar = {"pool": [2, 2]}
 
     def field(self) -> Field:
-        return on_a_picture(0).to(torch.float32)
+        return on_an_image(0).to(torch.float32)

@@ -20,7 +20,7 @@ from itnet_core import (
     TiledEvaluator,
 )
 from itnet_registry import Registry, create
-from itnet_testing.fields import on_a_line, on_a_picture, scattered
+from itnet_testing.fields import on_a_line, on_an_image, scattered
 
 KERNELS = [component.id for component in Registry().components() if component.kind == "kernel"]
 SAMPLERS: dict[str, dict[str, Any]] = {
@@ -57,9 +57,9 @@ def operators(kernel: str, sampler: Sampler | None) -> Iterator[IntegralOperator
 
 
 def fields(kernel: str) -> Iterator[Field]:
-    """Yield fields that the kernel does not refuse: scattered points, a line, a picture."""
+    """Yield fields that the kernel does not refuse: scattered points, a line, an image."""
     found = []
-    for field in (scattered(2, 9).to(torch.float64), on_a_line(0), on_a_picture(0)):
+    for field in (scattered(2, 9).to(torch.float64), on_a_line(0), on_an_image(0)):
         try:
             next(operators(kernel, None))(field)
         except ITNetError:

@@ -7,11 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itnet_core import ConfigError, DenseEvaluator, Field, FullSampler, IntegralOperator, MLPKernel
+from itnet_core import ConfigError, DenseEvaluator, Field, FullSampler, IntegralOperator, MLPKernel, farthest_points
 from itnet_registry import create
-from itnet_samplers.farthest import farthest_points
 from itnet_samplers.landmarks import LandmarksSampler
-from itnet_testing.fields import on_a_picture, scattered, with_padding
+from itnet_testing.fields import on_an_image, scattered, with_padding
 
 
 @settings(deadline=None)
@@ -36,7 +35,7 @@ def test_pooling_a_grid_is_average_pooling() -> None:
 
 
 def test_a_pool_that_does_not_divide_the_grid_keeps_the_mass_and_is_no_grid() -> None:
-    field = on_a_picture(0)
+    field = on_an_image(0)
     coarse = LandmarksSampler(8, pool=[3, 4])(field, field)
     assert coarse.grid is None
     rows = field.weights.view(2, 4, 4).sum(-1)

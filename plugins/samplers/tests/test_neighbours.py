@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, Support
+from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, Support, farthest_points
+from itnet_core.models import neighbours
 from itnet_samplers import search
-from itnet_samplers.farthest import farthest_points
 from itnet_samplers.neighbours import NeighboursSampler, kept_mass
-from itnet_testing.fields import on_a_picture, scattered, with_padding
+from itnet_testing.fields import on_an_image, scattered, with_padding
 
 
 def operator(support: dict[str, Any] | None = None, **options: Any) -> IntegralOperator:
@@ -28,13 +28,13 @@ def test_a_radius_is_a_support(options: dict[str, Any]) -> None:
 
 
 def test_a_window_on_a_grid_is_a_support() -> None:
-    field = on_a_picture(0)  # 4 × 4 points, half a unit apart
+    field = on_an_image(0)  # 4 × 4 points, half a unit apart
     found, expected = operator(window=[1, 1])(field), operator({"window": 0.6})(field)
     torch.testing.assert_close(found.values, expected.values)
 
 
 def test_queries_on_some_of_the_grid_have_the_windows_of_these_points() -> None:
-    field = on_a_picture(0)
+    field = on_an_image(0)
     every_second = (torch.arange(4).view(-1, 1) % 2 == 0) & (torch.arange(4) % 2 == 0)
     for chosen in (every_second.flatten().nonzero().squeeze(1), torch.tensor([14, 3, 3])):
         query = Field(field.values[:, chosen], field.positions[:, chosen])
@@ -53,7 +53,7 @@ def test_all_neighbours_are_the_field() -> None:
 @pytest.mark.parametrize("radius", [torch.inf, 0.8])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_tree_and_blocks_find_the_same(radius: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "BLOCK", 500)
+    monkeypatch.setattr(neighbours, "BLOCK", 500)
     query, key = (scattered(3, 70, seed=seed).positions.to(dtype) for seed in (0, 1))
     mask = torch.rand(3, 70, generator=torch.Generator().manual_seed(0)) < 0.7
     mask[1, 5:] = False
@@ -95,10 +95,10 @@ def test_what_cannot_be_is_refused() -> None:
         NeighboursSampler(8, window=[1], radius=1.0)
     with pytest.raises(ConfigError, match="one grid of 2 dimensions"):
         NeighboursSampler(8, window=[1, 1])(scattered(), scattered())
-    picture = on_a_picture(0)
-    other = Field(picture.values, picture.positions + 1, picture.weights, grid=picture.grid)
+    image = on_an_image(0)
+    other = Field(image.values, image.positions + 1, image.weights, grid=image.grid)
     with pytest.raises(ConfigError, match="one grid of 2 dimensions"):
-        NeighboursSampler(8, window=[1, 1])(other, picture)
+        NeighboursSampler(8, window=[1, 1])(other, image)
 
 
 @pytest.mark.parametrize("radius", [0.1, 0.2, 0.3, 0.5])

@@ -26,7 +26,7 @@ def on_a_line(seed: int, dim: int = 8) -> Field:
     return Field.on_grid(scattered(2, 7, dim, seed=seed).values.to(torch.float64), axes="t")
 
 
-def on_a_picture(seed: int, dim: int = 8) -> Field:
+def on_an_image(seed: int, dim: int = 8) -> Field:
     """Return a float64 field of random values on an image grid of 4 × 4, with random weights."""
     field = scattered(2, 16, dim, seed=seed).to(torch.float64)
     return Field.on_grid(field.values.reshape(2, 4, 4, dim), axes="yx", weights=field.weights)

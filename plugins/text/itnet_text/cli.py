@@ -14,22 +14,22 @@ AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout
 
 
 def train(
-    files: Annotated[list[Path], typer.Argument(help="Texts: .txt, one a line, or tables (.csv, .tsv, .jsonl).")],
+    files: Annotated[list[Path], typer.Argument(help="Texts: .txt with one per line, or tables (.csv, .tsv, .jsonl).")],
     output: Annotated[Path, typer.Option(help="The tokenizer.json to write.")],
-    vocabulary: Annotated[int, typer.Option(min=257, help="Tokens at most, 256 bytes among them.")] = 8000,
+    vocabulary: Annotated[int, typer.Option(min=257, help="Largest number of tokens, including the 256 bytes.")] = 8000,
     column: Annotated[
-        str | None, typer.Option(help="The column of the texts in tables; a number from 0 without a header.")
+        str | None, typer.Option(help="Column of the texts in tables; a number from 0 without a header.")
     ] = None,
-    case: Annotated[bool, typer.Option("--case", help="Tell upper from lower case.")] = False,
-    encoding: Annotated[str, typer.Option(help="Of the files.")] = "utf-8",
+    case: Annotated[bool, typer.Option("--case", help="Distinguish upper and lower case.")] = False,
+    encoding: Annotated[str, typer.Option(help="Encoding of the files.")] = "utf-8",
     json: AsJSON = False,
 ) -> None:
-    """Learn a byte-pair tokenizer from texts, for the encoder `token`."""
+    """Train a byte-pair tokenizer on texts, for the encoder `token`."""
     from itnet_core import DataError
-    from itnet_text.rows import read_file, read_table
+    from itnet_text.data.rows import read_file, read_table
     from itnet_text.tokenizer import train_tokenizer
 
-    if output.exists() and not output.is_file():  # to put a file in the place of a device would take it away
+    if output.exists() and not output.is_file():  # replacing a device by a file would remove it
         raise DataError(str(output), found="something other than a file", expected="a file, or nothing")
     texts: list[str] = []
     for file in files:
@@ -42,7 +42,7 @@ def train(
         texts += [str(columns[column]) for _, columns in rows if columns.get(column) is not None]
     texts = [text for text in texts if text.strip()]
     if not texts:
-        raise DataError(", ".join(map(str, files)), found="no text", expected="texts to learn from")
+        raise DataError(", ".join(map(str, files)), found="no text", expected="texts to train on")
     tokenizer = train_tokenizer(texts, vocabulary, lowercase=not case)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
@@ -56,11 +56,11 @@ def train(
 
 
 def average(
-    runs: Annotated[list[Path], typer.Argument(help="Directories of runs, one for each of GLUE's tasks.")],
+    runs: Annotated[list[Path], typer.Argument(help="Directories of runs, one for each task of GLUE.")],
     json: AsJSON = False,
 ) -> None:
-    """Compute GLUE's average over the runs of its nine tasks (ten with mnli-mismatched)."""
-    from itnet_text.glue_average import glue_average, scores_of_runs
+    """Compute GLUE's average over the runs of its nine tasks (MNLI twice, matched and mismatched)."""
+    from itnet_text.tasks.glue_average import glue_average, scores_of_runs
 
     scores = glue_average(scores_of_runs(runs))
     lines = [f"{name:<8} {value:.1f}" for name, value in scores.items()]

@@ -1,54 +1,56 @@
-"""What this plugin brings. Imports no torch."""
+"""Components, presets and commands of `itnet-text`. Imports no torch."""
 
 from __future__ import annotations
 
-from itnet_core import CommandSpec, ComponentSpec, PresetSpec, hookimpl
-from itnet_core.plugin.specs import Kind
+from functools import partial
 
-GLUE = {
-    "cola": ("CoLA", "whether a sentence is acceptable English"),
-    "sst-2": ("SST2", "whether a film review's sentence is positive"),
-    "mrpc": ("MRPC", "whether two sentences of news say the same"),
-    "qqp": ("QQP", "whether two questions ask the same"),
-    "sts-b": ("STSB", "how alike two sentences are, from 0 to 5"),
-    "mnli": ("MNLI", "what follows from a premise, genres of training"),
-    "mnli-mismatched": ("MNLIMismatched", "what follows from a premise, other genres"),
-    "qnli": ("QNLI", "whether a sentence holds the answer to a question"),
-    "rte": ("RTE", "whether a sentence follows from a text"),
-    "wnli": ("WNLI", "what a pronoun stands for"),
-}
+from itnet_core import CommandSpec, ComponentSpec, PresetSpec, hookimpl
+
+text = partial(ComponentSpec, modality="text")
 
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the encoders and the tasks."""
+    encoders, glue, table = "itnet_text.encoders", "itnet_text.tasks.glue", "itnet_text.tasks.table"
+    transformers = ("transformers",)
     return [
-        _spec("encoder", "token", "token:TokenEncoder", "tokens of any tokenizer, or bytes, each one point in time"),
-        _spec(
-            "encoder", "pretrained", "pretrained:PretrainedEncoder", "a transformers model's embeddings", "transformers"
+        text("encoder", "token", f"{encoders}.token:TokenEncoder", "tokens of any tokenizer, or bytes"),
+        text(
+            "encoder",
+            "pretrained",
+            f"{encoders}.pretrained:PretrainedEncoder",
+            "a transformers model's embeddings",
+            requires=transformers,
         ),
-        *(_spec("task", f"glue/{name}", f"glue:{cls}", summary) for name, (cls, summary) in GLUE.items()),
-        _spec("task", "text-table", "table:TextTable", "classes of texts in CSV, TSV or JSON lines"),
-        _spec("task", "text-table-regression", "table:TextTableRegression", "numbers of texts in such tables"),
+        text("task", "glue/cola", f"{glue}:CoLA", "is a sentence acceptable English?"),
+        text("task", "glue/sst-2", f"{glue}:SST2", "is a film review's sentence positive?"),
+        text("task", "glue/mrpc", f"{glue}:MRPC", "do two sentences of news mean the same?"),
+        text("task", "glue/qqp", f"{glue}:QQP", "do two questions ask the same?"),
+        text("task", "glue/sts-b", f"{glue}:STSB", "how similar are two sentences, from 0 to 5?"),
+        text("task", "glue/mnli", f"{glue}:MNLI", "does a premise entail a hypothesis? genres of training"),
+        text("task", "glue/mnli-mismatched", f"{glue}:MNLIMismatched", "the same, other genres"),
+        text("task", "glue/qnli", f"{glue}:QNLI", "does a sentence answer a question?"),
+        text("task", "glue/rte", f"{glue}:RTE", "does a text entail a sentence?"),
+        text("task", "glue/wnli", f"{glue}:WNLI", "which noun does a pronoun stand for?"),
+        text("task", "text-table", f"{table}:TextTable", "classes of texts in CSV, TSV or JSON lines"),
+        text("task", "text-table-regression", f"{table}:TextTableRegression", "numbers for texts in such tables"),
     ]
 
 
 @hookimpl
 def itnet_register_presets(api: int) -> list[PresetSpec]:
-    """Declare models that lack a task alone."""
+    """Declare models that lack only a task."""
+    bytes_ = {"name": "itnet-text/token", "window": 5, "tokens_per_unit": 32}
+    tokens = {"name": "itnet-text/token"}
     return [
         PresetSpec(
-            name="text-nano",
-            summary="short texts as bytes, on a CPU",
-            config={
-                "preset": "itnet-core/itnet-nano",
-                "encoder": {"name": "itnet-text/token", "window": 5, "tokens_per_unit": 32},
-            },
+            "text-nano", "short texts as bytes, on a CPU", {"preset": "itnet-core/itnet-nano", "encoder": bytes_}
         ),
         PresetSpec(
-            name="text-s",
-            summary="texts as tokens, the paper's S; give the encoder a tokenizer",
-            config={"preset": "itnet-core/itnet-s", "encoder": {"name": "itnet-text/token"}},
+            "text-s",
+            "the paper's S, on tokens; give the encoder a tokenizer",
+            {"preset": "itnet-core/itnet-s", "encoder": tokens},
         ),
     ]
 
@@ -57,17 +59,6 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
 def itnet_register_commands(api: int) -> list[CommandSpec]:
     """Declare the commands."""
     return [
-        CommandSpec(name="train-tokenizer", target="itnet_text.cli:train", summary="Learn a tokenizer from texts."),
-        CommandSpec(name="glue-average", target="itnet_text.cli:average", summary="Compute GLUE's average over runs."),
+        CommandSpec("train-tokenizer", "itnet_text.cli:train", "Train a tokenizer on texts."),
+        CommandSpec("glue-average", "itnet_text.cli:average", "Compute GLUE's average over runs."),
     ]
-
-
-def _spec(kind: Kind, name: str, target: str, summary: str, *requires: str) -> ComponentSpec:
-    return ComponentSpec(
-        kind=kind,
-        name=name,
-        target=f"itnet_text.{target}",
-        summary=summary,
-        requires=requires,
-        modality="text",
-    )

@@ -1,4 +1,4 @@
-"""What the encoders of texts read: strings, or pairs of strings."""
+"""Check texts and pairs of texts, and place their tokens in time."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ from itnet_core import AXES, Field, ShapeError
 from itnet_text.tokenizer import Tokens
 
 Text = str | tuple[str, str]
-"""A text, or two that belong together."""
+"""One text, or two that belong together."""
 
 EXAMPLE: tuple[Text, ...] = ("a fine film", ("a film", "it is dull"))
-"""What the encoders' `example` gives."""
+"""Example input of the encoders."""
 
 
 def check_texts(inputs: Any, place: str) -> list[tuple[str, ...]]:
-    """Return a batch of texts as tuples of one string or of two.
+    """Return a batch of texts as tuples of one or two strings.
 
     Raises:
-        ShapeError: it is something else, or a text is empty.
+        ShapeError: the inputs are no texts, or one is empty.
     """
     expected = "a list of texts, each a string or a pair of strings, none of them empty"
     if isinstance(inputs, str) or not isinstance(inputs, list | tuple) or not inputs:
         found = "no text" if isinstance(inputs, list | tuple) else type(inputs).__name__
-        hint = "Put it into a list." if isinstance(inputs, str) else ""
+        hint = "Pass a list of texts." if isinstance(inputs, str) else ""
         raise ShapeError(place, found=found, expected=expected, hint=hint)
     texts = []
     for index, text in enumerate(inputs):
         parts = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, list | tuple) else ()
         if len(parts) not in (1, 2) or not all(isinstance(part, str) for part in parts):
             raise ShapeError(f"{place}[{index}]", found=f"{text!r:.60}", expected=expected)
-        if fault := next(filter(None, map(fault_of, parts)), ""):
+        if fault := next(filter(None, map(text_fault, parts)), ""):
             raise ShapeError(f"{place}[{index}]", found=fault, expected=expected)
         texts.append(parts)
     return texts
 
 
-def fault_of(text: str) -> str:
-    """Return what makes a text one that cannot be read; nothing if it can."""
+def text_fault(text: str) -> str:
+    """Return why a text cannot be read, or ""."""
     if not text.strip():
         return "an empty text"
     # JSON can say "\\ud800", which is no character, and which no tokenizer takes.
     return "half of a surrogate pair" if any("\ud800" <= character <= "\udfff" for character in text) else ""
 
 
-def padded(rows: list[list[int]], device: torch.device) -> Tensor:
-    """Return rows of numbers as a tensor (B, longest), with 0 behind the shorter ones."""
+def pad_rows(rows: list[list[int]], device: torch.device) -> Tensor:
+    """Stack rows of numbers as a tensor (B, longest), padded with 0."""
     longest = max(map(len, rows))
     return torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
 
 
 def text_field(values: Tensor, tokens: list[Tokens], tokens_per_unit: float) -> Field:
-    """Return the field of tokens: the i-th at t = (i + 1/2) / tokens_per_unit, all of a text with the same weight.
+    """Return the field of tokens, the i-th at t = (i + 1/2) / tokens_per_unit, with equal weights in each text.
 
     Args:
-        values: shape (B, N, d); behind the end of a text they do not matter.
+        values: shape (B, N, d); values after the end of a text are ignored.
         tokens: of each text.
-        tokens_per_unit: how many lie in one unit of time, so that a distance means the same in texts of any length.
+        tokens_per_unit: number of tokens in one unit of time, so that a distance means the same in texts of any length.
     """
-    lengths = torch.tensor([len(each.ids) for each in tokens], device=values.device)
+    lengths = torch.tensor([len(text.ids) for text in tokens], device=values.device)
     steps = torch.arange(values.shape[1], device=values.device)
     positions = torch.zeros(*values.shape[:2], len(AXES), device=values.device)
     positions[..., AXES.index("t")] = (steps + 0.5) / tokens_per_unit

@@ -1,4 +1,4 @@
-"""Tokenizers: the content of a tokenizer.json in a configuration, bytes where there is none, and training one."""
+"""Tokenizers: read, apply and train them."""
 
 from __future__ import annotations
 
@@ -8,58 +8,76 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from itnet_core import ShapeError
-from itnet_core.plugin.config import restoring
+from itnet_core import ConfigError, ShapeError
+from itnet_core.plugin.errors import shown
 from itnet_core.plugin.files import read_regular
 
 BYTES = 256
 
 MOST = 2**27
-"""Bytes of a file that is read into a configuration; the largest tokenizers in use take a quarter of it."""
+"""Largest size of a file that a configuration includes, in bytes; the largest tokenizers in use take a quarter of
+it."""
 
 
-def _read(value: Any) -> Any:
-    """Return the content of a file, if a path is given; not while a checkpoint is loaded."""
-    if not isinstance(value, str) or restoring.get():
-        return value
-    path = Path(value).expanduser()
-    path = path / "tokenizer.json" if path.is_dir() else path
-    try:
-        content = json.loads(read_regular(path, MOST))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}; expected a tokenizer.json") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: no valid JSON ({error}); expected a tokenizer.json") from None
+def _check(content: dict[str, Any]) -> dict[str, Any]:
+    load_tokenizer(content)
     return content
 
 
-def _check(value: dict[str, Any]) -> dict[str, Any]:
-    load(value)
-    return value
+TokenizerOption = Annotated[dict[str, Any], AfterValidator(_check)] | str
+"""The content of a Hugging Face `tokenizer.json`, or a path that `completed_tokenizer` replaces by the content."""
 
 
-TokenizerContent = Annotated[dict[str, Any], BeforeValidator(lambda value: _check(_read(value)))]
-"""The content of a Hugging Face `tokenizer.json`; a path to one is read when a configuration is checked, so that
-configurations and checkpoints hold all that they need."""
+def completed_tokenizer(option: TokenizerOption, place: str) -> dict[str, Any]:
+    """Return the content of a tokenizer, read from its file or from the file in its folder if `option` is a path.
+
+    Raises:
+        ConfigError: the file cannot be read, or contains no tokenizer.
+    """
+    if isinstance(option, dict):
+        return option
+    path = Path(option).expanduser()
+    path = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        return _check(json.loads(read_regular(path, MOST)))
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = f"no valid JSON ({error})"
+    except ValueError as error:
+        reason = str(error)
+    raise ConfigError(place, found=f"{path}: {reason}", expected="a Hugging Face tokenizer.json")
+
+
+def tokenizer_content(option: TokenizerOption, place: str) -> dict[str, Any]:
+    """Return the content of a tokenizer from a complete configuration.
+
+    Raises:
+        ConfigError: `option` is a path, which building a component never reads.
+    """
+    if isinstance(option, dict):
+        return option
+    hint = "Call config.completed() to read the file."
+    raise ConfigError(place, found=shown(option), expected="the content of a tokenizer.json", hint=hint)
 
 
 class Tokens(NamedTuple):
-    """The tokens of a text, or of two.
+    """Tokens of a text, or of a pair.
 
     Attributes:
-        ids: their numbers.
-        segments: of each, 0 for the first text and 1 for the second.
+        ids: token numbers.
+        segments: 0 for tokens of the first text, 1 for the second.
     """
 
     ids: list[int]
     segments: list[int]
 
 
-def load(content: dict[str, Any], max_length: int | None = None) -> Tokenizer:
-    """Return a tokenizer that pads nothing, and keeps the first `max_length` tokens if that is given.
+def load_tokenizer(content: dict[str, Any], max_length: int | None = None) -> Tokenizer:
+    """Build a tokenizer that does not pad, and truncates to `max_length` tokens if that is set.
 
     Raises:
         ValueError: the content is not that of a tokenizer.
@@ -73,30 +91,35 @@ def load(content: dict[str, Any], max_length: int | None = None) -> Tokenizer:
     return tokenizer
 
 
-def size(content: dict[str, Any] | None) -> int:
-    """Return how many different tokens there are; 256 bytes without a tokenizer."""
-    return BYTES if content is None else load(content).get_vocab_size(with_added_tokens=True)
+def vocabulary_size(content: dict[str, Any] | None) -> int:
+    """Return the size of the vocabulary: 256 bytes without a tokenizer."""
+    return BYTES if content is None else load_tokenizer(content).get_vocab_size(with_added_tokens=True)
 
 
 def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_length: int) -> list[Tokens]:
-    """Return the tokens of texts, or of pairs of them; bytes of UTF-8 without a tokenizer.
+    """Tokenize texts or pairs of texts; without a tokenizer, into bytes of UTF-8.
 
-    Of a text that is too long the first `max_length` tokens are kept; of a pair, the longer part gives way first.
+    The first `max_length` tokens of a long text are kept; of a long pair, the longer part is cut first.
+
+    >>> tokenize(None, [("film",)], max_length=3)
+    [Tokens(ids=[102, 105, 108], segments=[0, 0, 0])]
 
     Raises:
-        ShapeError: a text has no token, as its characters are ones that the tokenizer drops.
+        ShapeError: a text has no token, because the tokenizer drops all its characters.
     """
     if tokenizer is None:
-        tokens = [_bytes([list(part.encode()) for part in each], max_length) for each in texts]
+        tokens = [_bytes([list(part.encode()) for part in text], max_length) for text in texts]
     else:
-        if (tokenizer.truncation or {}).get("max_length") != max_length:  # not here: other threads may be using it
-            tokenizer = load(json.loads(tokenizer.to_str()), max_length)
-        encoded = tokenizer.encode_batch([each if len(each) > 1 else each[0] for each in texts])
-        # The library does not truncate where the marks that it adds leave no room for a text.
-        tokens = [Tokens(each.ids[:max_length], each.type_ids[:max_length]) for each in encoded]
-    for text, each in zip(texts, tokens, strict=True):
-        if not each.ids:
-            raise ShapeError("tokenize(texts)", found=f"a text without a token, {text!r:.60}", expected="one at least")
+        if (tokenizer.truncation or {}).get("max_length") != max_length:  # a copy: other threads may be using it
+            tokenizer = load_tokenizer(json.loads(tokenizer.to_str()), max_length)
+        encoded = tokenizer.encode_batch([text if len(text) > 1 else text[0] for text in texts])
+        # The library does not truncate if its special tokens leave no room for a text.
+        tokens = [Tokens(text.ids[:max_length], text.type_ids[:max_length]) for text in encoded]
+    for text, encoding in zip(texts, tokens, strict=True):
+        if not encoding.ids:
+            raise ShapeError(
+                "tokenize(texts)", found=f"a text without a token, {text!r:.60}", expected="at least one token"
+            )
     return tokens
 
 
@@ -111,12 +134,15 @@ def _bytes(parts: list[list[int]], max_length: int) -> Tokens:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, *, lowercase: bool = True) -> Tokenizer:
-    """Return a byte-pair encoding learned from texts: no text has an unknown token.
+    """Train a byte-pair encoding, which has tokens for any text.
+
+    >>> train_tokenizer(["film film films"] * 9, 265).encode("Film").tokens
+    ['Ġfilm']
 
     Args:
-        texts: to learn from.
-        vocabulary: tokens at most, the 256 bytes among them.
-        lowercase: whether texts are lowered first.
+        texts: to train on.
+        vocabulary: largest number of tokens, including the 256 bytes.
+        lowercase: convert texts to lower case first.
 
     Raises:
         ValueError: `vocabulary` leaves no room beyond the bytes.

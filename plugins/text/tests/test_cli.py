@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from itnet_registry.cli.app import app
-from itnet_text.glue_average import METRICS
-from itnet_text.token import TokenEncoder
+from itnet_text.encoders.token import TokenEncoder
+from itnet_text.tasks.glue_average import METRICS
 
 Write = Callable[..., Path]
 

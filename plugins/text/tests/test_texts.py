@@ -17,7 +17,7 @@ def test_texts_and_pairs_are_a_batch() -> None:
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ("a text", r"here: found str; .* Put it into a list"),
+        ("a text", r"here: found str; .* Pass a list of texts"),
         ([], "here: found no text"),
         (None, "here: found NoneType"),
         (["fine", ""], r"here\[1\]: found an empty text"),

@@ -1,4 +1,4 @@
-"""What this plugin brings. Imports no torch, and no Triton."""
+"""Components of `itnet-triton`. Imports neither torch nor Triton."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the evaluator."""
     return [
         ComponentSpec(
-            kind="evaluator",
-            name="triton",
-            target="itnet_triton.evaluator:TritonEvaluator",
-            summary="the paper's kernel on NVIDIA GPUs, exact, without a pair tensor",
+            "evaluator", "triton", "itnet_triton.evaluator:TritonEvaluator", "the MLP kernel on NVIDIA GPUs, exact"
         )
     ]
 

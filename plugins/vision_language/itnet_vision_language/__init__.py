@@ -1,3 +1,3 @@
-"""ITNet's plugin for pictures with texts; its components are declared in `itnet_vision_language.plugin`."""
+"""ITNet's plugin for images with texts; `itnet_vision_language.plugin` declares its components."""
 
 __version__ = "0.1.0"

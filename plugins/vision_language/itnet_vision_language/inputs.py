@@ -1,4 +1,4 @@
-"""What the encoders of pictures with texts read."""
+"""Check batches of images with texts."""
 
 from __future__ import annotations
 
@@ -11,34 +11,32 @@ from itnet_core import ShapeError
 
 
 class ImageText(NamedTuple):
-    """Pictures and texts, as many of the one as of the other.
+    """A batch of images with texts, the input of the encoders.
 
     Attributes:
-        pictures: shape (B, C, H, W), or (B, 2, C, H, W) where two pictures go with each text.
-        texts: B of them.
+        images: shape (B, C, H, W), or (B, 2, C, H, W) for two images per text.
+        texts: B texts.
     """
 
-    pictures: Tensor
+    images: Tensor
     texts: Sequence[str]
 
 
 def check_inputs(inputs: Any, rank: int, place: str) -> ImageText:
-    """Return what an encoder was given, if it is pictures of a rank with their texts.
-
-    The encoders of pictures and of texts look at what is in them.
+    """Check that inputs are images of a rank with as many texts; the encoders of each modality check the contents.
 
     Raises:
-        ShapeError: it is something else, or there are not as many pictures as texts.
+        ShapeError: the inputs are no `ImageText`, or the numbers of images and texts differ.
     """
     shape = "(B, C, H, W)" if rank == 4 else "(B, 2, C, H, W)"
-    expected = f"pictures of shape {shape} and a list of B texts"
+    expected = f"images of shape {shape} and a list of B texts"
     if not isinstance(inputs, tuple) or len(inputs) != 2 or not isinstance(inputs[0], Tensor):
         found = type(inputs).__name__
-        raise ShapeError(place, found=found, expected=expected, hint="Give it an ImageText(pictures, texts).")
-    pictures, texts = inputs
+        raise ShapeError(place, found=found, expected=expected, hint="Give it an ImageText(images, texts).")
+    images, texts = inputs
     if isinstance(texts, str) or not isinstance(texts, Sequence):
         raise ShapeError(place, found=f"texts that are {type(texts).__name__}", expected=expected)
-    if pictures.ndim != rank or (rank == 5 and pictures.shape[1] != 2) or len(pictures) != len(texts):
-        found = f"pictures of shape {tuple(pictures.shape)} and {len(texts)} texts"
+    if images.ndim != rank or (rank == 5 and images.shape[1] != 2) or len(images) != len(texts):
+        found = f"images of shape {tuple(images.shape)} and {len(texts)} texts"
         raise ShapeError(place, found=found, expected=expected)
-    return ImageText(pictures, texts)
+    return ImageText(images, texts)

@@ -1,79 +1,64 @@
-"""What this plugin brings. Imports no torch."""
+"""Components and presets of `itnet-vision-language`. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 from itnet_core import ComponentSpec, PresetSpec, hookimpl
-from itnet_core.plugin.specs import Kind
 
-OPEN_CLIP = "open-clip-torch>=3.0"
+single = partial(ComponentSpec, modality="image-text")
+pair = partial(ComponentSpec, modality="image-pair-text")
 
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the encoders, the head and the tasks."""
+    encoders, heads, tasks = (f"itnet_vision_language.{room}" for room in ("encoders", "heads", "tasks"))
+    open_clip = ("open-clip-torch>=3.0",)
     return [
-        _spec("encoder", "image-text", "image_text:ImageTextEncoder", "the union of a picture's and a text's fields"),
-        _spec(
-            "encoder",
-            "image-pair-text",
-            "image_pair_text:ImagePairTextEncoder",
-            "the union of the fields of two pictures and a text",
-            modality="image-pair-text",
-        ),
-        _spec(
+        single("encoder", "image-text", f"{encoders}.image_text:ImageTextEncoder", "an image's and a text's fields"),
+        pair("encoder", "image-pair-text", f"{encoders}.image_pair_text:ImagePairTextEncoder", "two images and a text"),
+        single(
             "encoder",
             "open-clip",
-            "open_clip_towers:OpenCLIPEncoder",
+            f"{encoders}.open_clip_encoder:OpenCLIPEncoder",
             "the tokens of both towers of an open_clip model",
-            OPEN_CLIP,
+            requires=open_clip,
         ),
-        _spec(
-            "head",
-            "contrastive",
-            "contrastive:ContrastiveHead",
-            "embeddings on a sphere, with a learned temperature",
-            modality=None,
-        ),
-        _spec("task", "vqa-v2", "vqa_v2:VQAv2", "open questions about COCO's photographs"),
-        _spec("task", "easy-vqa", "easy_vqa:EasyVQA", "simple questions about pictures of one shape, 13 answers"),
-        _spec("task", "nlvr2", "nlvr2:NLVR2", "is a sentence true of two photographs?", modality="image-pair-text"),
-        _spec("task", "image-text-retrieval", "retrieval:ImageTextRetrieval", "which caption is of which picture"),
+        ComponentSpec("head", "contrastive", f"{heads}.contrastive:ContrastiveHead", "embeddings on a sphere"),
+        single("task", "vqa-v2", f"{tasks}.vqa_v2:VQAv2", "open questions about COCO's photographs"),
+        single("task", "easy-vqa", f"{tasks}.easy_vqa:EasyVQA", "simple questions about images of one shape"),
+        pair("task", "nlvr2", f"{tasks}.nlvr2:NLVR2", "is a sentence true of two photographs?"),
+        single("task", "image-text-retrieval", f"{tasks}.retrieval:ImageTextRetrieval", "match captions with images"),
     ]
 
 
 @hookimpl
 def itnet_register_presets(api: int) -> list[PresetSpec]:
-    """Declare models that lack a task alone."""
+    """Declare models that lack only a task."""
     stem = {"name": "itnet-image/conv-stem", "strides": [2, 2, 2, 2]}
     patches = {"name": "itnet-image/patch", "patch_size": 16}
     return [
-        _preset("image-text-nano", "itnet-nano", "image-text", stem, "small pictures with short texts on a CPU"),
-        _preset("image-text-s", "itnet-s", "image-text", patches, "photographs with texts, the paper's S"),
-        _preset(
-            "image-pair-text-nano", "itnet-nano", "image-pair-text", stem, "two small pictures with a text on a CPU"
+        PresetSpec(
+            "image-text-nano", "small images with short texts on a CPU", _model("itnet-nano", "image-text", stem)
         ),
-        _preset(
-            "image-pair-text-s", "itnet-s", "image-pair-text", patches, "two photographs with a text, the paper's S"
+        PresetSpec(
+            "image-text-s", "the paper's S, on photographs with texts", _model("itnet-s", "image-text", patches)
+        ),
+        PresetSpec(
+            "image-pair-text-nano",
+            "two small images with a text on a CPU",
+            _model("itnet-nano", "image-pair-text", stem),
+        ),
+        PresetSpec(
+            "image-pair-text-s",
+            "the paper's S, on two photographs with a text",
+            _model("itnet-s", "image-pair-text", patches),
         ),
     ]
 
 
-def _preset(name: str, size: str, encoder: str, image: Mapping[str, object], summary: str) -> PresetSpec:
+def _model(size: str, encoder: str, image: dict[str, Any]) -> dict[str, Any]:
     encoder = f"itnet-vision-language/{encoder}"
-    config = {"preset": f"itnet-core/{size}", "encoder": {"name": encoder, "image": image}}
-    return PresetSpec(name=name, summary=summary, config=config)
-
-
-def _spec(
-    kind: Kind, name: str, target: str, summary: str, *requires: str, modality: str | None = "image-text"
-) -> ComponentSpec:
-    return ComponentSpec(
-        kind=kind,
-        name=name,
-        target=f"itnet_vision_language.{target}",
-        summary=summary,
-        requires=requires,
-        modality=modality,
-    )
+    return {"preset": f"itnet-core/{size}", "encoder": {"name": encoder, "image": image}}

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from itnet_core import Task
 from itnet_vision_language.inputs import ImageText
 
-WritePicture = Callable[..., Path]
+WriteImage = Callable[..., Path]
 WriteJSON = Callable[[Path, Any], Path]
 Root = Callable[..., Path]
 
@@ -31,7 +31,7 @@ def write_json() -> WriteJSON:
 
 @pytest.fixture
 def inputs() -> Callable[..., ImageText]:
-    """Return pictures, in pairs if `pairs`, and texts of different lengths."""
+    """Return images, in pairs if `pairs`, and texts of different lengths."""
 
     def make(batch: int = 3, *, pairs: bool = False, side: int = 16) -> ImageText:
         shape = (batch, 2, 3, side, side) if pairs else (batch, 3, side, side)
@@ -43,15 +43,15 @@ def inputs() -> Callable[..., ImageText]:
 
 @pytest.fixture
 def check_task() -> Callable[[Any, Mapping[str, int], tuple[int, ...]], None]:
-    """Check what holds for every task on pictures with texts: sizes of splits, batches, loss, metrics, records."""
+    """Check what holds for every task on images with texts: sizes of splits, batches, loss, metrics, records."""
 
     def check(task: Any, sizes: Mapping[str, int], shape: tuple[int, ...]) -> None:
         assert {split: len(task.dataset(split)) for split in sizes} == sizes
         for split in sizes:
             batch = batch_of(task, split)
-            assert batch.inputs.pictures.shape == (2, *shape)
-            assert batch.inputs.pictures.dtype == torch.float32
-            assert batch.inputs.pictures.std() > 0.1
+            assert batch.inputs.images.shape == (2, *shape)
+            assert batch.inputs.images.dtype == torch.float32
+            assert batch.inputs.images.std() > 0.1
             assert all(isinstance(text, str) and text for text in batch.inputs.texts)
         assert task.encoder_options["image"] == {"channels": 3, "image_size": shape[-1]}
         assert task.monitor in task.metrics()
@@ -71,29 +71,29 @@ def batch() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def easy_vqa(write_picture: WritePicture, write_json: WriteJSON, tmp_path: Path) -> Path:
+def easy_vqa(write_image: WriteImage, write_json: WriteJSON, tmp_path: Path) -> Path:
     """Lay out what the package easy-vqa has in `easy_vqa/data`; return its folder."""
     root = tmp_path / "easy-vqa"
-    for split, pictures in (("train", 10), ("test", 3)):
+    for split, images in (("train", 10), ("test", 3)):
         questions = []
-        for i in range(pictures):
-            write_picture(root / split / "images" / f"{i}.png", size=(64, 64))
+        for i in range(images):
+            write_image(root / split / "images" / f"{i}.png", size=(64, 64))
             questions += [["what color is the shape?", "red", i], ["is there a circle?", "no", i]]
         write_json(root / split / "questions.json", questions)
     (root / "answers.txt").write_text("yes\nno\nred\ncircle\n")
     return root
 
 
-def _vqa_part(root: Path, part: str, pictures: range, write_picture: WritePicture, write_json: WriteJSON) -> None:
+def _vqa_part(root: Path, part: str, images: range, write_image: WriteImage, write_json: WriteJSON) -> None:
     kinds = [("how many dogs?", "2", "how many", "number"), ("is it day?", "yes", "is it", "yes/no")]
     questions: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for picture in pictures:
-        write_picture(root / f"{part}2014" / f"COCO_{part}2014_{picture:012}.jpg", size=(30, 20))
+    for image in images:
+        write_image(root / f"{part}2014" / f"COCO_{part}2014_{image:012}.jpg", size=(30, 20))
         for i, (question, answer, kind, kind_of_answer) in enumerate(kinds):
-            number = picture * 1000 + i
+            number = image * 1000 + i
             given = [answer] * 8 + ["the red one", "Two"]
-            questions.append({"image_id": picture, "question": question, "question_id": number})
+            questions.append({"image_id": image, "question": question, "question_id": number})
             annotations.append(
                 {
                     "question_type": kind,
@@ -101,7 +101,7 @@ def _vqa_part(root: Path, part: str, pictures: range, write_picture: WritePictur
                     "answers": [
                         {"answer": each, "answer_confidence": "yes", "answer_id": j} for j, each in enumerate(given, 1)
                     ],
-                    "image_id": picture,
+                    "image_id": image,
                     "answer_type": kind_of_answer,
                     "question_id": number,
                 }
@@ -120,16 +120,16 @@ def _vqa_part(root: Path, part: str, pictures: range, write_picture: WritePictur
 
 
 @pytest.fixture
-def vqa(write_picture: WritePicture, write_json: WriteJSON, tmp_path: Path) -> Path:
-    """Lay out VQA v2 as it is published, with two questions about each of 10 and of 3 pictures; return its folder."""
+def vqa(write_image: WriteImage, write_json: WriteJSON, tmp_path: Path) -> Path:
+    """Lay out VQA v2 as it is published, with two questions about each of 10 and of 3 images; return its folder."""
     root = tmp_path / "vqa"
-    _vqa_part(root, "train", range(9, 19), write_picture, write_json)
-    _vqa_part(root, "val", range(42, 45), write_picture, write_json)
+    _vqa_part(root, "train", range(9, 19), write_image, write_json)
+    _vqa_part(root, "val", range(42, 45), write_image, write_json)
     return root
 
 
 @pytest.fixture
-def nlvr2(write_picture: WritePicture, tmp_path: Path) -> Path:
+def nlvr2(write_image: WriteImage, tmp_path: Path) -> Path:
     """Lay out NLVR2 as it is published, with two sentences for each of some sets of two pairs; return its folder."""
     root = tmp_path / "nlvr2"
     for split, sets in (("train", 3), ("dev", 1), ("test1", 2)):
@@ -138,11 +138,11 @@ def nlvr2(write_picture: WritePicture, tmp_path: Path) -> Path:
             for pair in range(2):
                 folder = root / "images" / split / (str(group + 7) if split == "train" else "")
                 for side in range(2):
-                    write_picture(folder / f"{split}-{group}-{pair}-img{side}.png", size=(20, 20 + 10 * side))
+                    write_image(folder / f"{split}-{group}-{pair}-img{side}.png", size=(20, 20 + 10 * side))
                 for sentence in range(2):
                     line: dict[str, Any] = {
                         "validation": {"4": "False"},
-                        "sentence": f"The left picture shows {sentence + 1} dogs.",
+                        "sentence": f"The left image shows {sentence + 1} dogs.",
                         "left_url": "https://example.org/left.jpg",
                         "writer": "20",
                         "label": "True" if (pair + sentence) % 2 else "False",

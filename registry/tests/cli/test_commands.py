@@ -315,10 +315,10 @@ def test_an_error_of_a_command_is_one_message(itnet: Itnet, garden: Garden) -> N
         """,
         modules={
             "parts": "from itnet_core import DataError\n"
-            "def run(): raise DataError('x.png', found='half a picture', expected='a whole one')"
+            "def run(): raise DataError('x.png', found='half an image', expected='a whole one')"
         },
     )
-    assert refused(itnet("fail"), code=1) == "error: x.png: found half a picture; expected a whole one.\n"
+    assert refused(itnet("fail"), code=1) == "error: x.png: found half an image; expected a whole one.\n"
 
 
 @pytest.mark.parametrize(

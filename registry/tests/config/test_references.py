@@ -35,24 +35,24 @@ PARTS = """
         modality = "pair"
 
         class Config(ComponentConfig):
-            picture: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="pixels", bias=False)
+            image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="pixels", bias=False)
             words: Annotated[ComponentRef, RefersTo("encoder", "text")] = ComponentRef(name="letters")
 
         def __init__(self, dim, config=None, **options):
             super().__init__(dim, config, **options)
-            for name in ("picture", "words"):
+            for name in ("image", "words"):
                 reference = getattr(self.config, name)
                 self.add_module(name, create("encoder", reference.name, dim=dim, **reference.options))
 
         def forward(self, inputs):
-            return union([self.picture(inputs[0]), self.words(inputs[1])])
+            return union([self.image(inputs[0]), self.words(inputs[1])])
 
     class Pairs(Stripes):
         modality = "pair"
 
         @property
         def encoder_options(self):
-            return {"picture": {"channels": 1, "unheard_of": 2}}
+            return {"image": {"channels": 1, "unheard_of": 2}}
 """
 INPUTS = (torch.ones(2, 4, 4, 1), torch.zeros(2, 5, dtype=torch.int64))
 
@@ -72,7 +72,7 @@ def pair(registry: Registry, **options: Any) -> Any:
 def test_references_are_completed(registry: Registry) -> None:
     assert pair(registry) == {
         "name": "acme-a/pair",
-        "picture": {"name": "itnet-toy/pixels", "channels": 3, "bias": False},
+        "image": {"name": "itnet-toy/pixels", "channels": 3, "bias": False},
         "words": {"name": "itnet-toy/letters", "vocabulary": 26},
     }
 
@@ -83,14 +83,14 @@ def test_a_reference_may_be_a_name_or_options_alone(registry: Registry, form: An
 
 
 def test_options_are_merged_into_the_default_unless_another_component_is_named(registry: Registry) -> None:
-    assert pair(registry, picture={"channels": 2})["picture"]["bias"] is False
-    assert pair(registry, picture={"name": "pixels", "channels": 2})["picture"]["bias"] is False
+    assert pair(registry, image={"channels": 2})["image"]["bias"] is False
+    assert pair(registry, image={"name": "pixels", "channels": 2})["image"]["bias"] is False
 
 
 def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry: Registry) -> None:
-    for options, channels in (({}, 1), ({"picture": {"channels": 5}}, 5)):
+    for options, channels in (({}, 1), ({"image": {"channels": 5}}, 5)):
         model: Any = registry.create_model("toy", encoder={"name": "pair", **options}, task="pairs")
-        assert model.config["encoders"]["pair"]["picture"]["channels"] == channels
+        assert model.config["encoders"]["pair"]["image"]["channels"] == channels
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry: Regist
     [
         ({"words": "pixels"}, r"model.encoder.words: found itnet-toy/pixels, which is of image; .* text.*letters"),
         ({"words": {"vocabulary": "many"}}, r"model.encoder.words.vocabulary: found 'many'"),
-        ({"picture": {"chanels": 3}}, r"model.encoder.picture.chanels: .*Did you mean 'channels'"),
-        ({"picture": "no-such"}, r"model.encoder.picture: found 'no-such'"),
-        ({"picture": 3}, r"model.encoder.picture"),
+        ({"image": {"chanels": 3}}, r"model.encoder.image.chanels: .*Did you mean 'channels'"),
+        ({"image": "no-such"}, r"model.encoder.image: found 'no-such'"),
+        ({"image": 3}, r"model.encoder.image"),
     ],
 )
 def test_a_wrong_reference_is_named_by_its_path(registry: Registry, options: dict[str, Any], message: str) -> None:
@@ -109,7 +109,7 @@ def test_a_wrong_reference_is_named_by_its_path(registry: Registry, options: dic
 
 
 def save(registry: Registry, path: Path) -> Any:
-    model = registry.create_model("toy", encoder={"name": "pair", "picture": {"channels": 1}}, head="regress").eval()
+    model = registry.create_model("toy", encoder={"name": "pair", "image": {"channels": 1}}, head="regress").eval()
     registry.save_model(model, path)
     return model
 

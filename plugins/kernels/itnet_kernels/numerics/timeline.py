@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itnet_core import Points, Support
-from itnet_core.operator.points import take
+from itnet_core import Points, Support, gather_points
 
 
 def in_order(query: Points, key: Points, support: Support) -> bool:
@@ -61,6 +60,6 @@ def _sum_up_to(increments: Tensor, time: Tensor, key: Tensor) -> Tensor:
     """Sum the increments at the keys, (B, M) in any order, up to each of the times, (B, n)."""
     dtype = torch.promote_types(time.dtype, key.dtype)
     ordered, order = key.to(dtype).sort(dim=-1)
-    sums = take(increments, order).cumsum(1)
+    sums = gather_points(increments, order).cumsum(1)
     sums = torch.cat([torch.zeros_like(sums[:, :1]), sums], dim=1)
-    return take(sums, torch.searchsorted(ordered, time.to(dtype).contiguous(), right=True))
+    return gather_points(sums, torch.searchsorted(ordered, time.to(dtype).contiguous(), right=True))

@@ -10,8 +10,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, FieldError, Problem, ShapeError
-from itnet_core.operator.points import take
+from itnet_core import ComponentConfig, Field, FieldError, Problem, ShapeError, gather_points
 from itnet_core.operator.transforms import transform_of
 from itnet_kernels.causal import CausalKernel
 from itnet_kernels.numerics.newton import SolverReport, previous_states, solve
@@ -150,8 +149,8 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
             return states
         last = torch.searchsorted(times, query_times.to(times.dtype).contiguous(), right=True) - 1
         reached, last = last >= 0, last.clamp(min=0)
-        decay = (problem.query_terms - take(levels, last)).to(drive.dtype).clamp(max=0).exp()
-        return (decay * reached.unsqueeze(-1)).unsqueeze(-1) * take(states, last)
+        decay = (problem.query_terms - gather_points(levels, last)).to(drive.dtype).clamp(max=0).exp()
+        return (decay * reached.unsqueeze(-1)).unsqueeze(-1) * gather_points(states, last)
 
     def step(self, state: StreamState | None, query: Field, values: Tensor) -> tuple[StreamState, Tensor]:
         """Advance a stream; the state is the path's, and the integral so far. Padding changes neither."""
@@ -184,7 +183,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
             return hidden, end
         times = reorder(self.time(key.positions).masked_fill(~present, torch.inf), order)
         count = torch.searchsorted(times, self.time(query.positions).to(times.dtype).contiguous(), right=True)
-        return take(torch.cat([start[0].unsqueeze(1), hidden], dim=1), count), end
+        return gather_points(torch.cat([start[0].unsqueeze(1), hidden], dim=1), count), end
 
     def path(self, values: Tensor, start: PathState) -> tuple[Tensor, PathState]:
         """Compute h_1 … h_T, (B, T, hidden), and the state at T, for inputs (B, T, dim) in the order of time."""
@@ -264,12 +263,12 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         levels = log_decay.double().masked_fill(~mask, 0.0).cumsum(1)
         integral = self.tile(levels[:, -1:], (levels, drive * mask)).sum(-1).squeeze(-1)
         integral = integral + levels[:, -1].exp().to(integral.dtype) * start[-1]
-        return (take(hidden, counts.unsqueeze(-1) - 1).squeeze(1), integral)[-self.parts :]
+        return (gather_points(hidden, counts.unsqueeze(-1) - 1).squeeze(1), integral)[-self.parts :]
 
 
 def reorder(tensor: Tensor, order: Tensor | None) -> Tensor:
     """Gather points of a tensor (B, M, ...) by their indices (B, n); return it as it is for `None`."""
-    return tensor if order is None else take(tensor, order)
+    return tensor if order is None else gather_points(tensor, order)
 
 
 class _Ones(nn.Module):

@@ -29,7 +29,7 @@ from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import same
 from itnet_testing.derivatives import transforms
-from itnet_testing.fields import on_a_line, on_a_picture, permuted, sample, scattered, with_padding
+from itnet_testing.fields import on_a_line, on_an_image, permuted, sample, scattered, with_padding
 
 WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "any weights": lambda weights: weights,
@@ -189,7 +189,7 @@ class KernelConformance(ModuleConformance):
 
     def check_declared_positions(self) -> None:
         """`reads_positions` states whether k depends on positions along a line and in a plane."""
-        for axes, make in (("t", on_a_line), ("xy", on_a_picture)):
+        for axes, make in (("t", on_a_line), ("xy", on_an_image)):
             field = make(0, self.dim)
             order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
             sides = [Field(field.values, positions) for positions in (field.positions, field.positions[:, order])]
@@ -283,7 +283,7 @@ class KernelConformance(ModuleConformance):
     def fields(self, kernel: Kernel[Any, Any]) -> Iterator[Callable[[int], Field]]:
         """Yield `field` and, unless the kernel refuses them, fields on a line and on an image grid."""
         yield self.field
-        for make in (partial(on_a_line, dim=self.dim), partial(on_a_picture, dim=self.dim)):
+        for make in (partial(on_a_line, dim=self.dim), partial(on_an_image, dim=self.dim)):
             try:
                 kernel.project(make(0).to(torch.float64), make(1).to(torch.float64))
             except ITNetError:

@@ -11,8 +11,8 @@ from lightning.pytorch import Callback
 from itnet_core import DataError, Split, Task
 from itnet_registry import create, create_model
 from itnet_train import TrainConfig, train
-from itnet_train.data.batches import TaskBatch, collate
 from itnet_train.console import quiet_lightning
+from itnet_train.data.batches import TaskBatch, collate
 from itnet_train.data.datamodule import TaskData
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.trainer import create_trainer
@@ -82,7 +82,10 @@ def test_a_split_of_nothing_else_is_refused_before_any_work(
 def test_an_evaluation_of_nothing_is_refused(leave_out: Any, model: Any, task: Task) -> None:
     leave_out("test", range(12))
     config = TrainConfig(accelerator="cpu")
-    with pytest.raises(DataError, match=r"dataset\('test'\): found 12 samples, none of which can be read"), quiet_lightning():
+    with (
+        pytest.raises(DataError, match=r"dataset\('test'\): found 12 samples, none of which can be read"),
+        quiet_lightning(),
+    ):
         create_trainer(config).test(TaskModule(model, {"signal": task}, config), TaskData({"signal": task}, config))
 
 

@@ -15,7 +15,9 @@ SHARES = st.dictionaries(
 )
 
 
-def single(size: int, *, seed: int = 0, samples: int | None = None, batch_size: int = 1, **process: int) -> TaskBatchSampler:
+def single(
+    size: int, *, seed: int = 0, samples: int | None = None, batch_size: int = 1, **process: int
+) -> TaskBatchSampler:
     return TaskBatchSampler({"image": TaskShare(size, batch_size, samples or size)}, seed, **process)
 
 

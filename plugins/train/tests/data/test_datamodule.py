@@ -9,8 +9,8 @@ from torch.utils.data import IterableDataset
 from itnet_core import DataError, Task
 from itnet_registry import create
 from itnet_train import TrainConfig
-from itnet_train.data.datamodule import BatchDataset, TaskData
 from itnet_train.data.batch_sampler import SampleKey
+from itnet_train.data.datamodule import BatchDataset, TaskData
 
 
 def tones() -> dict[str, Task]:

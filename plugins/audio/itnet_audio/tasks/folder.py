@@ -1,0 +1,34 @@
+"""Classification of your own recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from itnet_audio.data.recordings import SUFFIXES
+from itnet_audio.tasks.audio_classification import AudioClassification
+from itnet_tasks import FolderClassification
+
+
+class AudioFolder(FolderClassification, AudioClassification):
+    """Recordings of any length in one folder per class; see `FolderClassification` for the layouts.
+
+    Files without a recording's suffix are skipped with a warning; files with one that are no recordings are bad
+    samples.
+    """
+
+    class Config(FolderClassification.Config, AudioClassification.Config):
+        group_by: Literal["name"] | None = None
+        """`name` keeps files of equal names, below their class folders and without suffix, on one side of every split:
+        one sentence by several speakers, one prompt in several languages."""
+
+    suffixes = SUFFIXES
+
+    def groups(self, files: Sequence[Path]) -> Sequence[str] | None:
+        """Return the files' names below their class folders, if they group the files."""
+        if self.config.group_by is None:
+            return None
+        root = Path(self.config.root).expanduser()
+        training = root / "train" if (root / "train").is_dir() else root
+        return ["/".join(file.relative_to(training).with_suffix("").parts[1:]) for file in files]

@@ -1,0 +1,45 @@
+"""Base of data sets of image files of any size."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field as ConfigField
+from pydantic import NonNegativeInt, PositiveInt
+from torchvision.transforms import v2
+
+from itnet_image.tasks.image_classification import ImageClassification
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+"""Suffixes of image files; the content decides how a file is decoded."""
+
+
+class Photographs(ImageClassification):
+    """Base of data sets of photographs: resized and cropped for evaluation, cropped at random for training."""
+
+    class Config(ImageClassification.Config):
+        root: str
+        """Folder of the images."""
+
+        image_size: PositiveInt = 224
+        """Side of the square that images are resized and cropped to, in pixels."""
+
+        smallest_crop: Annotated[float, ConfigField(gt=0, le=1)] = 0.35
+        """Smallest share of an image's area that a random training crop keeps."""
+
+        rand_augment: NonNegativeInt = 0
+        """Number of RandAugment's operations on each training image."""
+
+    @property
+    def image_size(self) -> int:  # type: ignore[override]
+        """Side of the images in pixels."""
+        return self.config.image_size
+
+    def preparation(self) -> list[v2.Transform]:
+        """Return a resize of the shorter side to 8/7 of `image_size`, as is common, and a centre crop."""
+        return [v2.Resize(self.image_size * 8 // 7), v2.CenterCrop(self.image_size)]
+
+    def augmentation(self) -> list[v2.Transform]:
+        """Return random resized crops, and RandAugment."""
+        crop = v2.RandomResizedCrop(self.image_size, scale=(self.config.smallest_crop, 1.0))
+        return [crop, v2.RandAugment(self.config.rand_augment)] if self.config.rand_augment else [crop]

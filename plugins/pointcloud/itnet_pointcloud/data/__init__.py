@@ -1,0 +1,1 @@
+"""Read, sample and augment point clouds."""

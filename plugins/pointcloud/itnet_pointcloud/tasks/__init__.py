@@ -1,0 +1,1 @@
+"""Tasks of shape classification and part segmentation."""

@@ -1,0 +1,28 @@
+"""Classification of your own meshes."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeFloat
+
+from itnet_pointcloud.data.augmentation import Factor
+from itnet_pointcloud.data.meshes import SUFFIXES
+from itnet_pointcloud.tasks.shape_classification import ShapeClassification
+from itnet_tasks import FolderClassification
+
+
+class MeshFolder(FolderClassification, ShapeClassification):
+    """Meshes in OFF, OBJ, PLY or STL in one folder per class; see `FolderClassification` for the layouts.
+
+    Files without a mesh's suffix are skipped with a warning; files with one that are no meshes are bad samples.
+    """
+
+    class Config(FolderClassification.Config, ShapeClassification.Config):
+        """Options of `ShapeClassification`; set `up` to the axis that points up in your files."""
+
+        stretch: Factor = 1.1
+        """Largest factor by which a cloud is enlarged or shrunk along each axis separately."""
+
+        jitter: NonNegativeFloat = 0.01
+        """Standard deviation of the noise on each coordinate, truncated at twice as much."""
+
+    suffixes = SUFFIXES

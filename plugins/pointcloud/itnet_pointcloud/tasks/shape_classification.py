@@ -1,0 +1,99 @@
+"""Base of mesh classification: sample, normalise and augment clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import PositiveInt, model_validator
+from torchmetrics.classification import MulticlassAccuracy
+
+from itnet_core import Metric
+from itnet_pointcloud.data.augmentation import Augmentation, AugmentationConfig
+from itnet_pointcloud.data.surface import sample_surface, to_unit_sphere
+from itnet_pointcloud.points import Cloud, Points
+from itnet_tasks import Classification
+
+
+class ShapeClassification(Classification):
+    """Base of tasks on clouds sampled from a mesh's surface, in the unit sphere, augmented for training."""
+
+    class Config(Classification.Config, AugmentationConfig):
+        root: str
+        """Folder of the meshes."""
+
+        points: PositiveInt = 1024
+        """Number of points of a training cloud."""
+
+        evaluation_points: PositiveInt | None = None
+        """Number of points of a cloud for evaluation; by default as in training. More points are a finer sample of the
+        same surface."""
+
+        pool: PositiveInt = 4096
+        """Number of points sampled once from each mesh, and kept in memory by each process that loads data. Training
+        draws `points` of them each time, evaluation takes the first."""
+
+        normals: bool = False
+        """Use the triangles' normals as features."""
+
+        @model_validator(mode="after")
+        def _pool_is_large_enough(self) -> ShapeClassification.Config:
+            if self.pool < max(self.points, self.evaluation_points or 0):
+                raise ValueError(f"a pool of {self.pool} points is smaller than a cloud; make it larger")
+            return self
+
+    modality = "point-cloud"
+
+    @property
+    def encoder_options(self) -> Mapping[str, Any]:
+        """Number of features."""
+        return {"features": 3 if self.config.normals else 0}
+
+    def loader(self, *, training: bool) -> Callable[[Path], Cloud]:
+        """Return a function from a mesh file to a cloud."""
+        c = self.config
+        augmentation = Augmentation(c, normals=c.normals) if training and c.augment else None
+        return MeshLoader(c, augmentation, at_random=training)
+
+    def collate_inputs(self, inputs: Sequence[Cloud]) -> Points:
+        """Collate clouds."""
+        return Points.of(inputs)
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return overall accuracy, and the mean of the classes' accuracies."""
+        return {**super().metrics(), "mean_class_accuracy": MulticlassAccuracy(len(self.classes), average="macro")}
+
+
+class MeshLoader:
+    """Load mesh files as clouds, and keep the points sampled from each file.
+
+    Args:
+        config: number of points, and features.
+        augmentation: for training; `None` for evaluation.
+        at_random: draw the points from the pool, or take the first.
+    """
+
+    def __init__(
+        self, config: ShapeClassification.Config, augmentation: Augmentation | None, *, at_random: bool
+    ) -> None:
+        self.config, self.augmentation, self.at_random = config, augmentation, at_random
+        self._pools: dict[Path, Cloud] = {}
+
+    def __call__(self, path: Path) -> Cloud:
+        """Load the cloud of a file.
+
+        Raises:
+            DataError: the file contains no sound mesh.
+        """
+        c = self.config
+        if path not in self._pools:
+            self._pools[path] = sample_surface(path, c.pool, normals=c.normals)
+        pool = self._pools[path]
+        if self.at_random:
+            cloud = to_unit_sphere(pool.select(torch.randperm(c.pool)[: c.points]))
+        else:
+            count = c.evaluation_points or c.points
+            cloud = to_unit_sphere(Cloud(pool.positions[:count], pool.features[:count]))
+        return cloud if self.augmentation is None else self.augmentation(cloud)

@@ -1,0 +1,108 @@
+"""Encoder of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import Field as ConfigField
+from pydantic import PositiveFloat, PositiveInt, field_validator
+from torch import nn
+
+from itnet_core import ComponentConfig, Encoder, Field
+from itnet_text.texts import EXAMPLE, Text, check_texts, pad_rows, text_field
+from itnet_text.tokenizer import (
+    TokenizerOption,
+    completed_tokenizer,
+    load_tokenizer,
+    tokenize,
+    tokenizer_content,
+    vocabulary_size,
+)
+
+
+class TokenEncoder(Encoder):
+    """A learned vector for each token, at the token's place in time.
+
+    A pair of texts is one text whose second part has a learned vector added. With `window`, a convolution over
+    neighbouring tokens comes first, as a stem does for images: a byte alone means little.
+
+    >>> encoder = TokenEncoder(64)
+    >>> encoder(["a fine film", ("a film", "it is dull")]).values.shape
+    torch.Size([2, 16, 64])
+    """
+
+    modality = "text"
+    axes = "t"
+
+    class Config(ComponentConfig):
+        tokenizer: TokenizerOption | None = None
+        """Content of a Hugging Face tokenizer.json, or the path of one, which `completed` reads. By default, tokens are
+        the bytes of UTF-8."""
+
+        max_length: PositiveInt = 512
+        """Largest number of tokens of a text; longer texts are cut off."""
+
+        tokens_per_unit: PositiveFloat = 8.0
+        """Number of tokens in one unit of time."""
+
+        window: PositiveInt = 1
+        """Number of tokens, odd, that the first convolution sees; 1 for no convolution."""
+
+        token_dropout: Annotated[float, ConfigField(ge=0, lt=1)] = 0.0
+        """Probability of dropping a token's vector in training."""
+
+        @field_validator("window")
+        @classmethod
+        def _odd(cls, window: int) -> int:
+            if window % 2 == 0:
+                raise ValueError("an odd number, so that a token is in the middle")
+            return window
+
+        def completed(self) -> Self:
+            """Read the tokenizer if it is a path."""
+            if not isinstance(self.tokenizer, str):
+                return self
+            return self.model_copy(update={"tokenizer": completed_tokenizer(self.tokenizer, "TokenEncoder.tokenizer")})
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        option = self.config.tokenizer
+        content = None if option is None else tokenizer_content(option, "TokenEncoder.tokenizer")
+        self.tokenizer = None if content is None else load_tokenizer(content, self.config.max_length)
+        self.embedding = nn.Embedding(vocabulary_size(content), dim)
+        # From PyTorch's N(0, 1), the vectors of rare tokens stay noise to the end: see docs/recipes.md.
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.second = nn.Parameter(torch.zeros(dim))
+        window = self.config.window
+        self.convolution = nn.Conv1d(dim, dim, window, padding=window // 2) if window > 1 else None
+
+    def forward(self, inputs: Sequence[Text]) -> Field:
+        """Encode texts as the field of their tokens.
+
+        Args:
+            inputs: B texts, or pairs of texts.
+
+        Returns:
+            A field of values (B, longest, dim).
+
+        Raises:
+            ShapeError: the inputs are no texts, or one is empty.
+        """
+        texts = check_texts(inputs, "TokenEncoder(inputs)")
+        tokens = tokenize(self.tokenizer, texts, self.config.max_length)
+        device = self.embedding.weight.device
+        values = self.embedding(pad_rows([text.ids for text in tokens], device))
+        segments = pad_rows([text.segments for text in tokens], device)
+        values = values + segments.unsqueeze(-1) * self.second
+        if self.training and self.config.token_dropout:
+            values = values * (torch.rand_like(values[..., :1]) >= self.config.token_dropout)
+        if self.convolution is not None:
+            inside = text_field(torch.ones_like(values), tokens, 1.0).values  # none of it from behind a text's end
+            values = self.convolution((values * inside).transpose(1, 2)).transpose(1, 2)
+        return text_field(values, tokens, self.config.tokens_per_unit)
+
+    def example(self) -> list[Text]:
+        """Return a text, and a pair of texts."""
+        return list(EXAMPLE)

@@ -1,0 +1,1 @@
+"""Tasks of texts: GLUE, and tables of a user's own."""

@@ -1,0 +1,207 @@
+"""The nine tasks of GLUE (Wang et al., arXiv 1804.07461), with their official metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, MulticlassMatthewsCorrCoef
+
+from itnet_core import ComponentConfig, Metric
+from itnet_tasks import Classification, Labelled, LabelledTask, Regression
+from itnet_text.data.reading import text_loader
+from itnet_text.data.rows import Row, label_rows, select_texts
+from itnet_text.tasks.glue_data import HUB, Files
+
+PAIR = {"sentence1": "sentence1", "sentence2": "sentence2"}
+ENTAILMENT = ("entailment", "not_entailment")
+
+
+class Glue(LabelledTask):
+    """Base of GLUE's tasks.
+
+    The labels of GLUE's test sets are not public, so the development set is the test split, as in the literature, and a
+    part of the training set is the validation split.
+
+    Attributes:
+        files: location of the data.
+        development: name of the development set.
+    """
+
+    class Config(ComponentConfig):
+        root: str = "glue"
+        """Folder of the task's data or of all tasks, as the hub's Parquet files or the original ones."""
+
+        download: bool = False
+        """Allow downloading the data from the hub if the folder is missing."""
+
+        hub: str = HUB
+        """Name of the data set on the hub, which has each task as a configuration."""
+
+    modality = "text"
+    files: ClassVar[Files]
+    development: ClassVar[str] = "validation"
+
+    def training(self) -> Labelled:
+        """Return GLUE's training set."""
+        return self._split("train")
+
+    def test(self) -> Labelled:
+        """Return GLUE's development set."""
+        return self._split(self.development)
+
+    def label(self, value: Any) -> float | None:
+        """Return the number of a label as the file writes it, or `None` if it is no label."""
+        raise NotImplementedError
+
+    def loader(self, *, training: bool) -> Callable[[Row | Path], Any]:
+        """Return a function that reads a row, or a user's file."""
+        return text_loader(pair=len(self.files.texts) == 2)
+
+    def collate_inputs(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return the texts as a list."""
+        return list(inputs)
+
+    def _split(self, split: str) -> Labelled:
+        rows, labels = [], []
+        source = self.config.hub if self.config.download else None
+        for place, columns in self.files.read(self.config.root, split, source=source):
+            row, value = select_texts(columns, self.files.texts, place), columns.get("label")
+            label = self.label(value)
+            if label is None and not row.problem:
+                row = row._replace(problem=f"the label {value!r}")
+            rows.append(row)
+            labels.append(0 if label is None else label)
+        return label_rows(rows, torch.tensor(labels), f"{self.config.root}, {split}")
+
+
+class GlueClassification(Glue, Classification):
+    """Base of GLUE's classification tasks.
+
+    Attributes:
+        written: labels as the original files write them, in the order of the classes; numbers by default. The hub's
+            files
+            always have numbers.
+    """
+
+    class Config(Glue.Config, Classification.Config):
+        """Options of `Glue` and `Classification`."""
+
+    written: ClassVar[Sequence[str] | None] = None
+
+    def label(self, value: Any) -> int | None:
+        """Return the number of a class."""
+        names = self.written or [str(number) for number in range(len(self.classes))]
+        if isinstance(value, str):
+            return names.index(value) if value in names else None
+        return value if isinstance(value, int) and 0 <= value < len(self.classes) else None
+
+
+class F1(BinaryF1Score):
+    """F1 of the second of two classes, from logits (B, 2)."""
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Add a batch."""
+        super().update(prediction.argmax(-1), target)
+
+
+class Paraphrases(GlueClassification):
+    """Base of the tasks measured by F1 and accuracy."""
+
+    monitor = "f1"
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return F1 of the equivalent pairs, and accuracy."""
+        return {"f1": F1(), "accuracy": MulticlassAccuracy(2, average="micro")}
+
+
+class CoLA(GlueClassification):
+    """Is a sentence acceptable English?"""
+
+    files = Files("cola", "CoLA", {"sentence": "sentence"}, header=("source", "label", "star", "sentence"))
+    classes = ("unacceptable", "acceptable")
+    monitor = "matthews"
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return Matthews' correlation coefficient."""
+        return {"matthews": MulticlassMatthewsCorrCoef(2)}
+
+
+class SST2(GlueClassification):
+    """Is a film review's sentence positive?"""
+
+    files = Files("sst2", "SST-2", {"sentence": "sentence"})
+    classes = ("negative", "positive")
+
+
+class MRPC(Paraphrases):
+    """Do two sentences of news mean the same? With Microsoft's own files, their test set is the test split."""
+
+    files = Files("mrpc", "MRPC", {"sentence1": "#1 String", "sentence2": "#2 String"}, label="Quality")
+    classes = ("not_equivalent", "equivalent")
+
+
+class QQP(Paraphrases):
+    """Do two questions ask the same?"""
+
+    files = Files("qqp", "QQP", {"question1": "question1", "question2": "question2"}, label="is_duplicate")
+    classes = ("not_duplicate", "duplicate")
+
+
+class MNLI(GlueClassification):
+    """Does a premise entail a hypothesis? Matched development set: the genres of training."""
+
+    files = Files("mnli", "MNLI", {"premise": "sentence1", "hypothesis": "sentence2"}, label="gold_label")
+    classes = ("entailment", "neutral", "contradiction")
+    written = classes
+    development = "validation_matched"
+
+
+class MNLIMismatched(MNLI):
+    """Does a premise entail a hypothesis? Mismatched development set: genres that training does not have."""
+
+    development = "validation_mismatched"
+
+
+class QNLI(GlueClassification):
+    """Does a sentence contain the answer to a question?"""
+
+    files = Files("qnli", "QNLI", {"question": "question", "sentence": "sentence"})
+    classes = ENTAILMENT
+    written = ENTAILMENT
+
+
+class RTE(GlueClassification):
+    """Does a text entail a sentence?"""
+
+    files = Files("rte", "RTE", PAIR)
+    classes = ENTAILMENT
+    written = ENTAILMENT
+
+
+class WNLI(GlueClassification):
+    """Does a sentence with a noun in place of its pronoun follow from the original?"""
+
+    files = Files("wnli", "WNLI", PAIR)
+    classes = ("not_entailment", "entailment")
+
+
+class STSB(Glue, Regression):
+    """How similar are two sentences, from 0 to 5?"""
+
+    class Config(Glue.Config, Regression.Config):
+        """Options of `Glue` and `Regression`."""
+
+    files = Files("stsb", "STS-B", PAIR, label="score")
+    centre, scale = 2.5, 1.5
+
+    def label(self, value: Any) -> float | None:
+        """Return a score from 0 to 5."""
+        try:
+            score = float(value)
+        except (TypeError, ValueError):
+            return None
+        return score if 0 <= score <= 5 else None

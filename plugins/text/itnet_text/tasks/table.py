@@ -1,0 +1,212 @@
+"""Classification and regression of your own texts, in tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from pydantic import model_validator
+
+from itnet_core import DataError
+from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, hold_out
+from itnet_text.data.reading import text_loader
+from itnet_text.data.rows import Columns, Row, label_rows, read_table, select_texts
+from itnet_text.texts import Text
+
+
+class Table(LabelledTask):
+    """Base of tasks on rows of .csv, .tsv, .txt (tabs) or .jsonl files, each with a label and one or two texts."""
+
+    class Config(HeldOut, LabelledTask.Config):
+        train: str
+        """File of the training samples."""
+
+        validation_file: str | None = None
+        """File of the validation samples; by default a part of `train`."""
+
+        test: str | None = None
+        """File of the test samples; by default a fold of `train`."""
+
+        text: str | int = "text"
+        """Column of the text: its name, or its number from 0 in a file without a header."""
+
+        second_text: str | int | None = None
+        """Column of the second text, for pairs."""
+
+        label: str | int = "label"
+        """Column of the label."""
+
+        header: bool = True
+        """The first line names the columns."""
+
+        encoding: str = "utf-8"
+        """Encoding of the files."""
+
+    modality = "text"
+
+    def training(self) -> Labelled:
+        """Return the training rows, without those held out if there is no test file."""
+        return self._train_and_test[0]
+
+    def validation(self) -> Labelled | None:
+        """Return the rows of the validation file, if there is one."""
+        return None if self.config.validation_file is None else self._rows(self.config.validation_file)
+
+    def test(self) -> Labelled:
+        """Return the rows of the test file, or the rows held out."""
+        return self._train_and_test[1]
+
+    def label_of(self, value: Any) -> float | None:
+        """Return the number of a label as the file writes it, or `None` if it is no label."""
+        raise NotImplementedError
+
+    def loader(self, *, training: bool) -> Callable[[Row | Path], Text]:
+        """Return a function that reads a row, or a user's file."""
+        return text_loader(pair=self.config.second_text is not None, encoding=self.config.encoding)
+
+    def collate_inputs(self, inputs: Sequence[Text]) -> list[Text]:
+        """Return the texts as a list."""
+        return list(inputs)
+
+    @cached_property
+    def _train_and_test(self) -> tuple[Labelled, Labelled]:
+        everything = self._rows(self.config.train)
+        if self.config.test is None:
+            return hold_out(everything, self.config)
+        return everything, self._rows(self.config.test)
+
+    def _rows(self, path: str) -> Labelled:
+        names = [str(name) for name in (self.config.text, self.config.second_text) if name is not None]
+        rows, labels = [], []
+        for place, columns in read_columns(path, self.config):
+            row, value = select_texts(columns, names, place), columns.get(str(self.config.label))
+            label = self.label_of(value)
+            if label is None and not row.problem:
+                row = row._replace(problem=f"the label {value!r} in column {self.config.label!r}")
+            rows.append(row)
+            labels.append(0 if label is None else label)
+        return label_rows(rows, torch.tensor(labels), path)
+
+
+def read_columns(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
+    """Read place and columns of each row of a file.
+
+    Raises:
+        DataError: the file cannot be read, or lacks one of the columns.
+    """
+    rows = list(read_table(Path(path).expanduser(), header=config.header, encoding=config.encoding))
+    names = [str(name) for name in (config.text, config.second_text, config.label) if name is not None]
+    known = {name for _, columns in rows for name in columns}
+    missing = [name for name in names if rows and name not in known]
+    if missing:
+        raise DataError(
+            path,
+            found=f"no column {missing[0]!r}",
+            expected=f"one of {', '.join(map(repr, sorted(map(str, known))))}",
+            hint="Say text, second_text and label; for a file without a header, header: false, and numbers from 0.",
+        )
+    return rows
+
+
+class TextTable(Table, Classification):
+    """Classes of texts: the values of the label column, or the sides of a threshold on its numbers.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "reviews.csv"
+    ...     rows = ["text,label", *["a fine film,good", "very dull,bad"] * 10]
+    ...     _ = file.write_text(chr(10).join(rows))
+    ...     task = TextTable(train=str(file))
+    ...     task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs
+    (('bad', 'good'), 14, 'a fine film')
+    """
+
+    class Config(Table.Config, Classification.Config):
+        threshold: float | None = None
+        """Divide a numeric column into two classes: up to the threshold, and above."""
+
+        classes: tuple[str, ...] | None = None
+        """Class names; by default the sorted values of the label column, or `low` and `high` with a threshold. A
+        checkpoint stores the names, and so predicts without the data."""
+
+        @model_validator(mode="after")
+        def _check_threshold(self) -> Self:
+            if self.threshold is not None and self.classes is not None and len(self.classes) != 2:
+                raise ValueError("a threshold makes two classes")
+            return self
+
+        def completed(self) -> Self:
+            """Fill in `classes` from the training file, if it exists already."""
+            if self.classes is not None:
+                return self
+            try:
+                return self.model_copy(update={"classes": _classes(self)})
+            except DataError:  # a configuration may be written before the data exist
+                return self
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names.
+
+        Raises:
+            DataError: the configuration does not list them, and the training file is missing.
+        """
+        return self.config.classes or _classes(self.config)
+
+    def label_of(self, value: Any) -> int | None:
+        """Return the number of a class."""
+        if self.config.threshold is None:
+            return None if value is None else self._numbers.get(str(value))
+        number = _number(value)
+        return None if number is None else int(number > self.config.threshold)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.classes)}
+
+
+class TextTableRegression(Table, Regression):
+    """Regression of a numeric label column."""
+
+    class Config(Table.Config, Regression.Config):
+        centre: float = 0.0
+        """A typical number, which an untrained model predicts."""
+
+        scale: float = 1.0
+        """Typical distance of numbers from the centre; the unit of the loss."""
+
+    @property
+    def centre(self) -> float:  # type: ignore[override]
+        """A typical number."""
+        return self.config.centre
+
+    @property
+    def scale(self) -> float:  # type: ignore[override]
+        """Typical distance of numbers from the centre."""
+        return self.config.scale
+
+    def label_of(self, value: Any) -> float | None:
+        """Return a number within the range of float32, in which models compute."""
+        number = _number(value)
+        return None if number is None or abs(number) > torch.finfo(torch.float32).max else number
+
+
+def _classes(config: TextTable.Config) -> tuple[str, ...]:
+    """List the sorted values of the label column in the training file, or the two sides of the threshold."""
+    if config.threshold is not None:
+        return ("low", "high")
+    values = (columns.get(str(config.label)) for _, columns in read_columns(config.train, config))
+    return tuple(sorted({str(value) for value in values if value is not None and str(value).strip()}))
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

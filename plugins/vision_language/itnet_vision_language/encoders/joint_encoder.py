@@ -1,0 +1,68 @@
+"""Base of encoders that unite the fields of other plugins' encoders."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from itnet_core import ComponentConfig, ComponentRef, Encoder, Field, RefersTo, UnionMeasure
+from itnet_core.plugin.config import parse
+from itnet_registry import component
+
+
+class JointEncoder(Encoder):
+    """Base of encoders of images with texts, built from an encoder of images and one of texts, each by its name.
+
+    The parts lie in one space-time: texts on the axis t, images on x and y. A learned vector for each part is added to
+    its values, so that the trunk distinguishes them where they meet.
+
+    Attributes:
+        parts: number of fields that are united; the text's is the last.
+    """
+
+    class Config(ComponentConfig):
+        image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="itnet-image/patch")
+        """Encoder of images, with its options."""
+
+        text: Annotated[ComponentRef, RefersTo("encoder", "text")] = ComponentRef(name="itnet-text/token")
+        """Encoder of texts, with its options."""
+
+        measure: UnionMeasure = "balanced"
+        """Measure of the union: `balanced` gives each part the same mass, however many points it has; `mean` and
+        `counting` give each point the same mass; `given` keeps the parts' own weights."""
+
+        def completed(self) -> Self:
+            """Complete the configurations of both encoders."""
+            return self.model_copy(update={"image": _completed(self.image), "text": _completed(self.text)})
+
+    parts: ClassVar[int]
+
+    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
+        super().__init__(dim, config, **options)
+        image, text = self.config.image, self.config.text
+        self.image = _build(dim, image, f"{type(self).__name__}.image")
+        self.text = _build(dim, text, f"{type(self).__name__}.text")
+        self.part_embedding = nn.Parameter(0.02 * torch.randn(self.parts, dim))
+
+    def part(self, number: int, field: Field) -> Field:
+        """Add a part's vector to the values of its field."""
+
+        def add(values: Tensor) -> Tensor:
+            return values + self.part_embedding[number].to(values.dtype)
+
+        return field.map(add)
+
+
+def _completed(reference: ComponentRef) -> ComponentRef:
+    """Complete the options of the encoder that a reference names, and write its name in full."""
+    encoder = component("encoder", reference.name)
+    config: ComponentConfig = parse(encoder.load().Config, reference.options, encoder.id).completed()
+    return ComponentRef(name=encoder.id, **config.model_dump(mode="json"))
+
+
+def _build(dim: int, reference: ComponentRef, place: str) -> Encoder:
+    """Build the encoder that a reference names, with its options as they are."""
+    cls: type[Encoder] = component("encoder", reference.name).load()
+    return cls(dim, parse(cls.Config, reference.options, place))

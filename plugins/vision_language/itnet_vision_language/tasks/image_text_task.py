@@ -1,0 +1,132 @@
+"""Base of tasks on images with texts: load, normalise and collate them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+from torchvision.transforms import v2
+from typing_extensions import TypedDict
+
+from itnet_core import DataError
+from itnet_tasks import LabelledTask, warn_skipped
+from itnet_tasks.images import open_image
+from itnet_vision_language.data.json_files import check_text, read_json
+from itnet_vision_language.inputs import ImageText
+
+T = TypeVar("T")
+
+
+class Source(NamedTuple):
+    """Files of a sample's images, and its text."""
+
+    images: tuple[Path, ...]
+    text: str
+
+
+class Described(TypedDict):
+    """A user's sample as a JSON file: the images' files, relative to it, and the text."""
+
+    image: str | list[str]
+    text: str
+
+
+class ImageTextTask(LabelledTask):
+    """Base of tasks on square images of one size, normalised, each with a text.
+
+    Images are squeezed to the square and not cropped, because a text may be about any part of them; and they are not
+    mirrored, because a text may mention left and right.
+
+    Attributes:
+        images: number of images per text.
+        normalization: mean and standard deviation of each channel, for pixels in [0, 1].
+    """
+
+    class Config(LabelledTask.Config):
+        root: str
+        """Folder of the data."""
+
+        image_size: PositiveInt = 224
+        """Side of the square images that encoders get, in pixels."""
+
+    modality = "image-text"
+    images: int = 1
+    normalization: tuple[Sequence[float], Sequence[float]] = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+    @property
+    def root(self) -> Path:
+        """Folder of the data."""
+        return Path(self.config.root).expanduser()
+
+    @property
+    def encoder_options(self) -> Mapping[str, Any]:
+        """Channels, size and normalisation of the images."""
+        mean, std = self.normalization
+        image = {"channels": 3, "image_size": self.config.image_size}
+        return {"image": image, "mean": list(mean), "std": list(std)}
+
+    def loader(self, *, training: bool) -> Callable[[Source | Path], tuple[Tensor, str]]:
+        """Return a function from a source, or a user's JSON file, to normalised images and a text."""
+        side = self.config.image_size
+        mean, std = self.normalization
+        to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
+        transform = v2.Compose([v2.Resize((side, side)), *to_tensor, v2.ToPureTensor()])
+        return partial(load, transform=transform, count=self.images)
+
+    def collate_inputs(self, inputs: Sequence[tuple[Tensor, str]]) -> ImageText:
+        """Collate images (B, C, H, W), or (B, 2, C, H, W) for two per text, and B texts."""
+        return ImageText(torch.stack([images for images, _ in inputs]), [text for _, text in inputs])
+
+    def drop_errors(self, samples: Iterable[T | DataError], place: Path) -> list[T]:
+        """Return the samples without the errors, which are refused or skipped as `on_bad_sample` configures.
+
+        Raises:
+            DataError: there is an error and `on_bad_sample` is `refuse`, or no sample is left.
+        """
+        good: list[T] = []
+        errors: list[DataError] = []
+        for sample in samples:
+            if isinstance(sample, DataError):
+                errors.append(sample)
+            else:
+                good.append(sample)
+        if errors and (self.config.on_bad_sample == "refuse" or not good):
+            errors[0].hint = f"{errors[0].hint} Or leave such samples out with on_bad_sample: skip.".strip()
+            raise errors[0]
+        if errors:
+            warn_skipped(len(errors), len(errors) + len(good), str(errors[0]))
+        if not good:
+            raise DataError(str(place), found="no sample", expected="at least one")
+        return good
+
+
+def load(source: Source | Path, *, transform: v2.Transform, count: int) -> tuple[Tensor, str]:
+    """Load a sample's images, (C, H, W) or (count, C, H, W) for more than one, and its text.
+
+    Raises:
+        DataError: a file contains no sound image, or a user's file does not describe a sample.
+    """
+    if isinstance(source, Path):
+        source = read_sample(source, count)
+    images = [transform(open_image(path, 3)) for path in source.images]
+    return (images[0] if count == 1 else torch.stack(images)), source.text
+
+
+def read_sample(path: Path, count: int) -> Source:
+    """Read the sample that a user's file describes.
+
+    Raises:
+        DataError: it describes none, or one with another number of images.
+    """
+    expected = '{"image": "image.png", "text": "…"}' if count == 1 else '{"image": ["left.png", …], "text": "…"}'
+    content = read_json(path, Described, expected)
+    names = [content["image"]] if isinstance(content["image"], str) else content["image"]
+    if len(names) != count:
+        raise DataError(f"{path}.image", found=f"{len(names)} images", expected=f"{count}, as in {expected}")
+    check_text(content["text"], f"{path}.text")
+    return Source(tuple(path.parent / name for name in names), content["text"])
