@@ -61,6 +61,10 @@ class Points:
             self._cache[key] = function(self, *args, **kwargs)
         return self._cache[key]
 
+    def __reduce__(self) -> tuple[type[Points], tuple[Any, ...]]:
+        """Copy and pickle without the cache: the versions of a copy's tensors start at 0 again."""
+        return Points, (self.positions, self.weights, self.grid)
+
     @property
     def has_padding(self) -> bool:
         """Whether some weight is 0."""

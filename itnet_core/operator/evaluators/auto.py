@@ -139,12 +139,12 @@ def integrate_obstacle(problem: Problem[Any]) -> str:
 
 
 def step_obstacle(kernel: AnyKernel, sampler: Sampler) -> str:
-    """Return why an operator does not advance by `kernel.step`, or ""."""
+    """Return what keeps an operator from advancing by `kernel.step`, or ""."""
     if type(kernel).step is FastPaths.step:
-        return f"{type(kernel).__name__} has none"
+        return f"{type(kernel).__name__}, which has no step"
     if kernel.support.causal is None:
-        return f"{kernel.support!r} is not causal"
-    return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__} samples points"
+        return f"{kernel.support!r}, which is not causal"
+    return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__}, which samples points"
 
 
 def _transform_of(kernel: AnyKernel, values: Tensor) -> str:
