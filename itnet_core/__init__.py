@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from itnet_core.models.encoder import Encoder as Encoder
     from itnet_core.models.head import Head as Head
     from itnet_core.models.model import ITNetModel as ITNetModel
+    from itnet_core.models.neighbours import farthest_points as farthest_points
+    from itnet_core.models.neighbours import gather_points as gather_points
+    from itnet_core.models.neighbours import nearest_points as nearest_points
     from itnet_core.models.task import Batch as Batch
     from itnet_core.models.task import Metric as Metric
     from itnet_core.models.task import Split as Split
@@ -67,6 +70,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.models.encoder": "Encoder",
         "itnet_core.models.head": "Head",
         "itnet_core.models.model": "ITNetModel",
+        "itnet_core.models.neighbours": "farthest_points gather_points nearest_points",
         "itnet_core.models.task": "Batch Metric Split Task",
         "itnet_core.models.trunk": "Block Trunk",
         "itnet_core.operator.auxiliary": "auxiliary_losses",

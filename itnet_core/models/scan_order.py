@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from itnet_core.models.neighbours import gather_points
 from itnet_core.models.z_order import along_curve
 from itnet_core.operator.field import AXES, Field
 from itnet_core.operator.precision import precise
@@ -50,9 +51,9 @@ class ScanOrder:
         parts = (field.values, positions + shift, field.weights)
         if torch.equal(order, torch.arange(order.shape[1], device=order.device).expand_as(order)):
             return field.with_values(function(Field(*parts, field.grid)).values)
-        values, positions, weights = (_taken(part, order) for part in parts)
+        values, positions, weights = (gather_points(part, order) for part in parts)
         scanned = Field(values, positions, weights)
-        return field.with_values(_taken(function(scanned).values, order.argsort(-1)))
+        return field.with_values(gather_points(function(scanned).values, order.argsort(-1)))
 
     @torch.no_grad()
     def _order(self, field: Field) -> Tensor:
@@ -60,13 +61,13 @@ class ScanOrder:
         present = field.mask
         first = present.int().argmax(-1, keepdim=True)
         # The places of padding must not matter: it goes where the first point is.
-        places = field.positions.where(present.unsqueeze(-1), _taken(field.positions, first))
+        places = field.positions.where(present.unsqueeze(-1), gather_points(field.positions, first))
         others = [axis for axis in _RASTER if axis != self.axis]
         order = torch.arange(present.shape[1], device=field.device).expand(present.shape)
         for axis in others:  # the most significant last
             order = _sorted(order, places[..., axis])
         if self.order == "z-order":
-            order = order.gather(1, along_curve(_taken(places[..., others], order)))
+            order = order.gather(1, along_curve(gather_points(places[..., others], order)))
         return _sorted(order, places[..., self.axis].masked_fill(~present, torch.inf))
 
     @torch.no_grad()
@@ -88,8 +89,3 @@ class ScanOrder:
 
 def _sorted(order: Tensor, key: Tensor) -> Tensor:
     return order.gather(1, key.gather(1, order).argsort(dim=-1, stable=True))
-
-
-def _taken(tensor: Tensor, order: Tensor) -> Tensor:
-    """Return points of a tensor (B, N, ...) by their indices (B, n)."""
-    return tensor[torch.arange(len(order), device=order.device).unsqueeze(-1), order]

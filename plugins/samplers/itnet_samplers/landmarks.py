@@ -7,12 +7,11 @@ from math import prod
 from typing import Any, ClassVar
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import PositiveInt, model_validator
 from torch import Tensor
 
-from itnet_core import ComponentConfig, ConfigError, Field, Sampler
-from itnet_samplers.farthest import farthest_points
+from itnet_core import ComponentConfig, ConfigError, Field, Sampler, farthest_points, gather_points
 from itnet_samplers.search import nearest
 
 
@@ -40,7 +39,7 @@ class LandmarksSampler(Sampler):
         """
 
         count: PositiveInt | None = None
-        pool: tuple[PositiveInt, ...] | None = Option(default=None, min_length=1)
+        pool: tuple[PositiveInt, ...] | None = ConfigField(default=None, min_length=1)
 
         @model_validator(mode="after")
         def _one_way(self) -> LandmarksSampler.Config:
@@ -61,7 +60,7 @@ class LandmarksSampler(Sampler):
             return key
         places = key.positions.detach()
         chosen = farthest_points(places, key.mask, count)
-        centres = places.gather(1, chosen.unsqueeze(-1).expand(-1, -1, places.shape[-1]))
+        centres = gather_points(places, chosen)
         owner, _ = nearest(places, centres, torch.ones_like(chosen, dtype=torch.bool), 1)
         return merged(key, owner.squeeze(-1), centres)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
@@ -60,7 +60,7 @@ class MonteCarloSampler(Sampler):
         channel: NonNegativeInt = 0
         hidden: PositiveInt = 16
         position_dim: PositiveInt = 4
-        defensive: Annotated[float, Option(ge=0, lt=1)] = 0.1
+        defensive: Annotated[float, ConfigField(ge=0, lt=1)] = 0.1
         seed: NonNegativeInt = 0
         fresh: bool = False
 

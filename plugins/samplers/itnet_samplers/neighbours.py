@@ -6,10 +6,10 @@ from itertools import product
 from typing import Any
 
 import torch
-from pydantic import Field as Option
+from pydantic import Field as ConfigField
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from itnet_core import ComponentConfig, ConfigError, Field, Nodes, Sampler
+from itnet_core import ComponentConfig, ConfigError, Field, Nodes, Sampler, gather_points
 from itnet_core.operator.points import distinct
 from itnet_samplers.search import most_within, nearest
 
@@ -41,7 +41,7 @@ class NeighboursSampler(Sampler):
 
         count: PositiveInt | None = None
         radius: PositiveFloat | None = None
-        window: tuple[NonNegativeInt, ...] | None = Option(default=None, min_length=1)
+        window: tuple[NonNegativeInt, ...] | None = ConfigField(default=None, min_length=1)
 
         @model_validator(mode="after")
         def _one_way(self) -> NeighboursSampler.Config:
@@ -63,8 +63,7 @@ class NeighboursSampler(Sampler):
             count = 16 if radius is None else most_within(*places, key.mask, radius)
         count = min(count, key.values.shape[1])
         indices, there = nearest(*places, key.mask, count, torch.inf if radius is None else radius)
-        batch = torch.arange(len(indices), device=indices.device).view(-1, 1, 1)
-        return Nodes(indices, key.weights[batch, indices].where(there, 0.0))
+        return Nodes(indices, gather_points(key.weights, indices).where(there, 0.0))
 
     def _window(self, query: Field, key: Field) -> Nodes:
         window, grid = self.config.window, key.grid
@@ -78,8 +77,7 @@ class NeighboursSampler(Sampler):
             )
         indices, there = (each[centres] for each in window_indices(grid, window, key.device))
         indices = indices.expand(len(key.values), -1, -1)
-        batch = torch.arange(len(indices), device=indices.device).view(-1, 1, 1)
-        return Nodes(indices, key.weights[batch, indices].where(there, 0.0))
+        return Nodes(indices, gather_points(key.weights, indices).where(there, 0.0))
 
 
 def _points_of(query: Field, key: Field) -> torch.Tensor | None:
@@ -90,9 +88,9 @@ def _points_of(query: Field, key: Field) -> torch.Tensor | None:
     batch = max(len(places), len(points))
     places, points = (each.expand(batch, -1, -1) for each in (places, points))
     indices, _ = nearest(places, points, torch.ones_like(points[..., 0], dtype=torch.bool), 1)
-    rows = torch.arange(batch, device=indices.device).unsqueeze(-1)
+    nearest_point = indices[..., 0]
     close = torch.finfo(points.dtype).eps * 16 * points.abs().amax()
-    return indices[..., 0] if (points[rows, indices[..., 0]] - places).abs().amax() <= close else None
+    return nearest_point if (gather_points(points, nearest_point) - places).abs().amax() <= close else None
 
 
 def window_indices(grid: tuple[int, ...], window: tuple[int, ...], device: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,9 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from itnet_core import ConfigError, DenseEvaluator, Field, FullSampler, IntegralOperator, MLPKernel
+from itnet_core import ConfigError, DenseEvaluator, Field, FullSampler, IntegralOperator, MLPKernel, farthest_points
 from itnet_registry import create
-from itnet_samplers.farthest import farthest_points
 from itnet_samplers.landmarks import LandmarksSampler
 from itnet_testing.fields import on_a_picture, scattered, with_padding
 

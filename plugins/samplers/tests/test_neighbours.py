@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, Support
+from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, Support, farthest_points
+from itnet_core.models import neighbours
 from itnet_samplers import search
-from itnet_samplers.farthest import farthest_points
 from itnet_samplers.neighbours import NeighboursSampler, kept_mass
 from itnet_testing.fields import on_a_picture, scattered, with_padding
 
@@ -53,7 +53,7 @@ def test_all_neighbours_are_the_field() -> None:
 @pytest.mark.parametrize("radius", [torch.inf, 0.8])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_tree_and_blocks_find_the_same(radius: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "BLOCK", 500)
+    monkeypatch.setattr(neighbours, "BLOCK", 500)
     query, key = (scattered(3, 70, seed=seed).positions.to(dtype) for seed in (0, 1))
     mask = torch.rand(3, 70, generator=torch.Generator().manual_seed(0)) < 0.7
     mask[1, 5:] = False

@@ -3,7 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import Field, field_validator
+from pydantic import Field as ConfigField
+from pydantic import field_validator
 
 from itnet_core import ComponentConfig, ConfigError
 from itnet_core.plugin.config import parse
@@ -40,7 +41,7 @@ class Part(ComponentConfig):
 
 class Whole(ComponentConfig):
     sizes: tuple[float, ...] = ()
-    parts: dict[str, Part] = Field(default_factory=dict)
+    parts: dict[str, Part] = ConfigField(default_factory=dict)
     part: Part = Part()
     axis: str | int = "t"
 
