@@ -52,7 +52,7 @@ class FieldEncoder(Encoder):
     """Fields as they are, with a linear map of their values: for data that are functions at points already."""
 
     modality = "field"
-    mass = None
+    mass: ClassVar[float | None] = None
 
     class Config(ComponentConfig):
         """Attributes: channels: of the fields that it reads."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, ConfigError, DenseEvaluator, Field, MLPKernel, Points
+from itnet_core import ComponentConfig, ConfigError, DenseEvaluator, Field, MLPKernel, Points, Problem
+from itnet_core.operator.mlp import PointTerms
 from itnet_core.operator.transforms import under_functorch
+
+Terms = tuple[PointTerms, PointTerms]
 
 
 class SomeVariantIsThere(MLPKernel):
@@ -27,24 +31,16 @@ class EvaluatorsAgree(MLPKernel):
         return super().tile(query_terms, key_terms) / key_terms.shape[1]
 
 
-class ShortcutIsExact(MLPKernel):
-    shortcut = True
-
-    def integrates(self, query: Points, key: Points) -> bool:
-        return True
-
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
-        return 1.001 * DenseEvaluator()(self, query, key, values)
-
-
-class NoShortcutIsTakenUndeclared(ShortcutIsExact):
-    shortcut = False
+class IntegrateIsExact(MLPKernel):
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
+        return 1.001 * DenseEvaluator()(problem)
 
 
 class OrderOfPointsIsNothing(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+    def project(self, query: Field, key: Field) -> Terms:
         first, second = super().project(query, key)
-        return first, second * torch.linspace(0, 1, second.shape[1], dtype=second.dtype).unsqueeze(-1)
+        ramp = torch.linspace(0, 1, second.features.shape[1], dtype=second.features.dtype)
+        return first, second._replace(features=second.features * ramp.unsqueeze(-1))
 
 
 class PositionsAreReadAsDeclared(MLPKernel):
@@ -54,52 +50,49 @@ class PositionsAreReadAsDeclared(MLPKernel):
 
 
 class PositionsAreReadAsDeclaredOfContentAlone(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+    def project(self, query: Field, key: Field) -> Terms:
         return super().project(*(Field(side.values, 0 * side.positions) for side in (query, key)))
 
 
 class WeightZeroIsAbsence(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+    def project(self, query: Field, key: Field) -> Terms:
         key = key.with_values(key.values - key.positions.mean((1, 2), keepdim=True))
         return super().project(key, key)
 
 
-class EmptyNeighbourhoodIsZero(ShortcutIsExact):
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
-        mass = key.weights.sum(-1).view(-1, 1, 1, 1)
-        return DenseEvaluator()(self, query, key, values) / mass * mass
+class EmptyNeighbourhoodIsZero(IntegrateIsExact):
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
+        mass = problem.key.weights.sum(-1).view(-1, 1, 1, 1)
+        return DenseEvaluator()(problem) / mass * mass
 
 
 class SamplesAreIndependent(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+    def project(self, query: Field, key: Field) -> Terms:
         first, second = super().project(query, key)
-        return first, second - second.mean(0)
+        return first, second._replace(features=second.features - second.features.mean(0))
 
 
-class GradientReachesTheWeights(ShortcutIsExact):
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
-        return DenseEvaluator()(self, query, key._replace(weights=key.weights.detach()), values)
+class GradientReachesTheWeights(IntegrateIsExact):
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
+        constant = Points(problem.key.positions, problem.key.weights.detach())
+        return DenseEvaluator()(replace(problem, key=constant))
 
 
-class TransformsAreNotWrong(ShortcutIsExact):
+class TransformsAreNotWrong(IntegrateIsExact):
     transformable = True
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
         """Return the sums without what a transform asks for."""
-        found = DenseEvaluator()(self, query, key, values)
-        return found.detach() if under_functorch() else found
+        sums = DenseEvaluator()(problem)
+        return sums.detach() if under_functorch() else sums
 
 
-class WholeIsExact(MLPKernel):
-    whole = True
-
+class TransformIsExact(MLPKernel):
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
         return output_map(value_map(query.values))  # as if the kernel were 1 at x itself and 0 elsewhere
 
 
 class StepsGiveTheWhole(MLPKernel):
-    streaming = True
-
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         terms = self.project(query, query)  # the past is forgotten
         return None, torch.einsum("bhij,bj,bjhd->bihd", self.tile(*terms), query.weights, values)
