@@ -36,7 +36,7 @@ def not_additive(problem: Problem[Any], activations: tuple[str, ...]) -> Unsuppo
     """Return why the kernel of a problem cannot be summed as an additive one, or `None`."""
     kernel = problem.kernel
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
-        return Unsupported(f"a {type(kernel).__name__}", "an MLPKernel")
+        return Unsupported(f"the kernel {type(kernel).__name__}", "MLPKernel itself")
     if not kernel.additive:
         others = ", ".join(name for name in kernel.config.inputs if name not in ADDITIVE)
         return Unsupported(f"the inputs {others}", f"inputs among {', '.join(sorted(ADDITIVE))}")
