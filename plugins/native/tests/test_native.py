@@ -219,9 +219,9 @@ class Doubled(MLPKernel):
 @pytest.mark.parametrize(
     ("kernel", "message"),
     [
-        (Doubled(12, position_dim=2), "found a Doubled; expected an MLPKernel with its own tile and forward"),
+        (Doubled(12, position_dim=2), "found the kernel Doubled; expected MLPKernel, with its own tile and forward"),
         (MLPKernel(12, position_dim=2, support={"radius": 1.0, "edge": 0.1}), "expected a support without an edge"),
-        (Product(), "found a Product; expected an MLPKernel"),
+        (Product(), "found the kernel Product; expected MLPKernel"),
     ],
 )
 def test_other_kernels_are_refused(kernel: Kernel[Any, Any], message: str) -> None:
