@@ -67,8 +67,8 @@ def draw(p: Tensor, count: int, method: Method, uniforms: Uniforms) -> Draw:
     places = torch.where(few.unsqueeze(-1), numbers, places)
     passed = share.cumsum(-1)
     total = passed[:, -1:].contiguous()
-    found = torch.searchsorted(passed, places.flatten(1), right=True)
-    indices = found.minimum(torch.searchsorted(passed, total))  # rounding may leave the last place beyond all points
+    indices = torch.searchsorted(passed, places.flatten(1), right=True)
+    indices = indices.minimum(torch.searchsorted(passed, total))  # rounding may leave the last place beyond all points
     expected = share.gather(-1, indices).view_as(places)
     return Draw(indices.view_as(places), expected.masked_fill(places >= total.round().unsqueeze(-1), torch.inf))
 

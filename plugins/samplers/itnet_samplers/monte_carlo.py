@@ -34,8 +34,8 @@ class MonteCarloSampler(Sampler):
 
     Example:
         >>> field = Field(torch.randn(1, 100, 8), torch.rand(1, 100, 4))
-        >>> MonteCarloSampler(8, points=10)(field, field).weights.sum(-1)
-        tensor([1.0000])
+        >>> MonteCarloSampler(8, points=10)(field, field).indices.shape
+        torch.Size([1, 10])
     """
 
     example_options: ClassVar[Mapping[str, Any]] = {"points": 8}
