@@ -47,11 +47,11 @@ class NativeEvaluator(Evaluator):
     def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
         """Return the reason unless the kernel is an MLP kernel and all tensors have one dtype, on the CPU."""
         kernel = problem.kernel
-        if reason := _missing():
-            return Unsupported(f"no library: {reason}", "the compiled library")
         own = isinstance(kernel, MLPKernel) and type(kernel).tile is MLPKernel.tile
         if not isinstance(kernel, MLPKernel) or not own or type(kernel).forward is not Kernel.forward:
             return Unsupported(f"the kernel {type(kernel).__name__}", "MLPKernel, with its own tile and forward")
+        if reason := _missing():
+            return Unsupported(f"no library: {reason}", "the compiled library")
         if kernel.config.activation not in ACTIVATIONS:
             return Unsupported(f"the activation {kernel.config.activation}", f"one of {', '.join(ACTIVATIONS)}")
         if kernel.support.edge:
