@@ -52,7 +52,7 @@ class Seeded(Uniform):
 
 
 class EvaluationIsSteady(Uniform):
-    """It draws anew in evaluation too."""
+    """It draws other points in each evaluation."""
 
 
 class EvaluationIsSteadyForTheBatch(Uniform):

@@ -119,7 +119,7 @@ def test_candidates_are_in_the_order_of_their_ranks() -> None:
     assert [type(evaluator) for evaluator in auto.evaluators] == [Early, Many, DenseEvaluator, TiledEvaluator]
 
 
-def test_the_first_efficient_one_is_chosen_and_the_reasons_of_the_others_are_told() -> None:
+def test_the_first_efficient_one_is_chosen_and_the_reasons_of_the_others_are_given() -> None:
     operator = operator_of(Gaussian(), Early(), Many())
     assert str(operator.explain_choice(scattered())).splitlines() == [
         "kernel.transform  Gaussian has none",
