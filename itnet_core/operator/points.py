@@ -15,6 +15,7 @@ from itnet_core.plugin.errors import FieldError
 P = ParamSpec("P")
 T = TypeVar("T")
 Measure = Literal["mean", "counting", "given"]
+_MISSING: Any = object()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +58,10 @@ class Points:
             cache.clear()
             cache["versions"] = versions
         key = (function, args, *kwargs.items())
-        if key not in cache:
-            cache[key] = function(self, *args, **kwargs)
-        return cache[key]
+        result: T = cache.get(key, _MISSING)  # another thread may clear the cache at any time
+        if result is _MISSING:
+            result = cache[key] = function(self, *args, **kwargs)
+        return result
 
     def __reduce__(self) -> tuple[type[Points], tuple[Any, ...]]:
         """Copy and pickle without the cache: the versions of a copy's tensors start at 0 again."""

@@ -105,6 +105,22 @@ def test_a_compiled_function_computes_each_time() -> None:
     assert compiled(torch.ones(3)).tolist() == [6.0, 6.0, 6.0]
 
 
+def test_another_thread_may_clear_the_cache_at_any_time() -> None:
+    """It does where it reads after a write; here an argument stands for it, whenever a dictionary looks for the key."""
+    points = points_of()
+
+    class Clears:
+        def __hash__(self) -> int:
+            points._cache.clear()
+            return 0
+
+        def total(self, points: Points) -> float:
+            return float(points.weights.sum())
+
+    argument = Clears()
+    assert points.cached(lambda points, other: other.total(points), argument) == 3.0
+
+
 def test_results_for_earlier_numbers_are_dropped() -> None:
     kept: list[weakref.ref[Tensor]] = []
 
