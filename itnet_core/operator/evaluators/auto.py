@@ -60,7 +60,8 @@ class AutoEvaluator(Evaluator):
 
     Args:
         config: no fields.
-        evaluators: the candidates besides `dense` and `tiled`; those of the installed plugins by default.
+        evaluators: the candidates besides `dense` and `tiled`, or in their place; those of the installed plugins by
+            default.
     """
 
     takes_fast_paths: ClassVar[bool] = True
@@ -75,8 +76,8 @@ class AutoEvaluator(Evaluator):
     ) -> None:
         super().__init__(config, **options)
         others = installed_evaluators() if evaluators is None else evaluators
-        core: list[Evaluator] = [DenseEvaluator(), TiledEvaluator()]
-        others = [evaluator for evaluator in others if type(evaluator) not in (DenseEvaluator, TiledEvaluator)]
+        own = {type(evaluator) for evaluator in others}
+        core = [evaluator() for evaluator in (DenseEvaluator, TiledEvaluator) if evaluator not in own]
         ranked = [(evaluator.rank, evaluator) for evaluator in [*core, *others] if evaluator.rank is not None]
         self.evaluators = tuple(evaluator for _, evaluator in sorted(ranked, key=lambda pair: pair[0]))
 

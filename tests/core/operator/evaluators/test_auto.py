@@ -117,6 +117,8 @@ def mlp() -> MLPKernel:
 def test_candidates_are_in_the_order_of_their_ranks() -> None:
     auto = AutoEvaluator(evaluators=[Many(), Named(), Early(), DenseEvaluator()])
     assert [type(evaluator) for evaluator in auto.evaluators] == [Early, Many, DenseEvaluator, TiledEvaluator]
+    tiled = TiledEvaluator(key_tile=5)
+    assert AutoEvaluator(evaluators=[tiled]).evaluators[1:] == (tiled,)
 
 
 def test_the_first_efficient_one_is_chosen_and_the_reasons_of_the_others_are_given() -> None:
