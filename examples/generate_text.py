@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
-from itnet_core import Field, IntegralOperator, State, Trunk
+from itnet_core import Field, IntegralOperator, Trunk
 from itnet_registry import create
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +59,7 @@ class CharacterModel(nn.Module):
         """Return logits, (B, N, characters), of what follows each character of (B, N)."""
         return self.head(self.trunk(self._field(text, 0)).values)
 
-    def step(self, states: Sequence[State] | None, text: Tensor, place: int) -> tuple[Sequence[State], Tensor]:
+    def step(self, states: Sequence[Any] | None, text: Tensor, place: int) -> tuple[Sequence[Any], Tensor]:
         """Return the states with one more character, (B, 1), the `place`th, and the logits, (B, characters)."""
         states, field = self.trunk.step(states, self._field(text, place))
         return states, self.head(field.values)[:, -1]
@@ -139,7 +139,7 @@ def stream(model: CharacterModel, start: Tensor, count: int, temperature: float 
         The whole text, (N + count,), the logits after each of its characters, and how many numbers the states hold.
     """
     text, logits = start.tolist(), list[Tensor]()
-    states: Sequence[State] | None = None
+    states: Sequence[Any] | None = None
     for place in range(len(start) + count):
         if place == len(text):
             text.append(int(torch.multinomial((logits[-1] / temperature).softmax(-1), 1)))
