@@ -17,7 +17,7 @@ import peers
 import torch
 from machine import Rates, operations
 from measuring import Ratio, Report, bars, goal, in_environment, interleaved, peak_memory, print_memory
-from peers import Problem
+from peers import Setup
 
 from itnet_core import DenseEvaluator, TiledEvaluator
 from itnet_native.evaluator import NativeEvaluator
@@ -139,7 +139,7 @@ COLUMNS = {
 }
 
 
-def run(way: str, given: Problem, backward: bool) -> None:
+def run(way: str, given: Setup, backward: bool) -> None:
     """Compute a problem, with gradients or without."""
     if backward:
         torch.autograd.grad(WAYS[way](given).sum(), given.leaves(), allow_unused=True)
@@ -150,7 +150,7 @@ def run(way: str, given: Problem, backward: bool) -> None:
 
 def measure(case: Case, backward: bool, rates: Rates) -> list[dict[str, Any]]:
     """Return the table's rows for a case; a peer that is not installed has a line that says so."""
-    given, matrix = Problem.of(POINTS, **case.options), torch.randn(2048, 2048)
+    given, matrix = Setup.of(POINTS, **case.options), torch.randn(2048, 2048)
     native = partial(run, "native", given, backward)
     about = {"kernel": case.name, "pass": "forward + backward" if backward else "forward"}
     bound = rates.bound(given, backward)
@@ -159,7 +159,7 @@ def measure(case: Case, backward: bool, rates: Rates) -> list[dict[str, Any]]:
         ways: dict[str, Callable[[], object]] = {"native": native, "matrix": lambda: torch.mm(matrix, matrix)}
         there = [peer for peer in peers_then if _installed(peer, case, rows, about)]
         for peer in there:
-            ways[peer.way] = partial(run, peer.way, Problem.of(peer.points, **case.options), backward)
+            ways[peer.way] = partial(run, peer.way, Setup.of(peer.points, **case.options), backward)
         if not there:
             continue
         times = interleaved(ways, seconds, least)
@@ -190,7 +190,7 @@ def _row(way: str, points: int, seconds: float, bound: float) -> dict[str, Any]:
 
 def _installed(peer: Peer, case: Case, rows: list[dict[str, Any]], about: dict[str, str]) -> bool:
     try:
-        run(peer.way, Problem.of(64, **case.options), False)
+        run(peer.way, Setup.of(64, **case.options), False)
     except ModuleNotFoundError as error:
         rows.append(about | {"evaluator": peer.way, "goal": f"skipped: {error.name} is not installed"})
         return False
@@ -202,7 +202,7 @@ def few_points() -> list[dict[str, Any]]:
     rows = []
     for case in CASES[:2]:
         for samples, points in FEW:
-            given = Problem.of(points, samples, **case.options)
+            given = Setup.of(points, samples, **case.options)
             row: dict[str, Any] = {"kernel": case.name, "samples": samples, "N": points}
             for backward, name in ((False, "forward"), (True, "forward + backward")):
                 times = interleaved({w: partial(run, w, given, backward) for w in ("native", "dense")}, 0.3, 20)
@@ -217,7 +217,7 @@ def memory() -> list[dict[str, Any]]:
     for way, number, points, most in MEMORY:
         row: dict[str, Any] = {"kernel": CASES[number].name, "evaluator": way, "N": points}
         try:
-            run(way, Problem.of(64, **CASES[number].options), False)
+            run(way, Setup.of(64, **CASES[number].options), False)
         except ModuleNotFoundError as error:
             rows.append(row | {"goal": f"skipped: {error.name} is not installed"})
             continue
@@ -279,8 +279,8 @@ def main() -> None:
 def remember(way: str, number: str, points: str) -> None:
     """Print the peak memory of a way, above what libraries set up on first use."""
     options = CASES[int(number)].options
-    run(way, Problem.of(128, **options), True)
-    print_memory(partial(run, way, Problem.of(int(points), **options), True))
+    run(way, Setup.of(128, **options), True)
+    print_memory(partial(run, way, Setup.of(int(points), **options), True))
 
 
 if __name__ == "__main__":

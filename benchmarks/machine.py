@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from measuring import matrix_rate, timed
-from peers import HEADS, HIDDEN, WIDTH, Problem
+from peers import HEADS, HIDDEN, WIDTH, Setup
 from torch import Tensor
 
 IN_CACHE = 1 << 17
@@ -42,7 +42,7 @@ class Rates:
         seconds = min(timed(lambda: copied.copy_(large)) for _ in range(5))
         return cls(matrix_rate(), {n: _rate(f) for n, f in functions.items()}, 2 * large.nbytes / seconds)
 
-    def bound(self, given: Problem, backward: bool) -> float:
+    def bound(self, given: Setup, backward: bool) -> float:
         """Return the seconds that a problem's arithmetic takes at these rates; see `operations`.
 
         A ReLU and an addition take a multiply-add's place, two operations; SiLU, and the exponential of softmax, take
@@ -58,7 +58,7 @@ class Rates:
         return seconds * (3 if backward else 1)
 
 
-def operations(given: Problem, backward: bool) -> float:
+def operations(given: Setup, backward: bool) -> float:
     """Return the operations of a problem's products, and of an additive kernel's sums.
 
     A pair's are 2 · hidden · (R + heads) + 2 · d forward, with R point features, or 1 in the place of 2 · R for an

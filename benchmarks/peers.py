@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from itnet_core import Evaluator, Field, MLPKernel, Points
+from itnet_core import Evaluator, Field, MLPKernel, Problem
 from itnet_core.operator.mlp import ACTIVATIONS, PointTerms
 from itnet_testing.reference import concatenated_mlp
 
@@ -23,13 +23,13 @@ ROWS = 128
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
-    """Samples of points in the plane, a kernel, and what is integrated.
+class Setup:
+    """Samples of points in the plane, a kernel, and the values to integrate.
 
     Attributes:
         kernel: the MLP kernel.
         field: (B, N, 64); gradients reach its values.
-        values: (B, N, heads, head_dim); they reach these too, and the kernel's parameters.
+        values: (B, N, heads, head_dim); gradients reach these too, and the kernel's parameters.
     """
 
     kernel: MLPKernel
@@ -37,33 +37,31 @@ class Problem:
     values: Tensor
 
     @classmethod
-    def of(cls, points: int, samples: int = 1, **options: Any) -> Problem:
-        """Return the problem with some options of the kernel; the peers take one sample, evaluators any number."""
+    def of(cls, points: int, samples: int = 1, **options: Any) -> Setup:
+        """Return a setup with some options of the kernel; the peers take one sample, evaluators any number."""
         torch.manual_seed(0)
         kernel = MLPKernel(DIM, position_dim=2, heads=HEADS, hidden=HIDDEN, **options)
         field = Field(torch.randn(samples, points, DIM).requires_grad_(), 2 * torch.rand(samples, points, 2) - 1)
         return cls(kernel, field, torch.randn(samples, points, HEADS, WIDTH).requires_grad_())
 
     def leaves(self) -> list[Tensor]:
-        """Return what gradients are taken to."""
+        """Return the tensors to differentiate by."""
         return [self.field.values, self.values, *self.kernel.parameters()]
 
-    def points(self) -> tuple[Points, Points]:
-        """Return both sides of the pairs."""
-        query, key = self.kernel.project(self.field, self.field)
-        first, second = (Points(terms, self.field.positions, self.field.weights) for terms in (query, key))
-        return first, second
+    def problem(self) -> Problem[PointTerms]:
+        """Project the field, and return the integral to compute."""
+        return self.kernel.problem(self.field, self.field, self.values)
 
     def separated(self) -> tuple[Tensor, Tensor]:
-        """Return a(x) and b(y), (N, hidden) each, whose sum an additive kernel's hidden layer is of."""
-        a, b = self.kernel.separate(*self.points())
+        """Return a(x) and b(y), (N, hidden) each: an additive kernel's hidden layer is σ(a + b)."""
+        a, b = self.kernel.separate(self.problem())
         return a[0], b[0]
 
     def bilinear(self) -> tuple[Tensor, Tensor]:
         """Return χ(x)ᵀ T, (N, hidden · (R + G)), and χ(y), (N, R), of a kernel with all inputs."""
-        query, key = self.points()
+        problem = self.problem()
         forms = self.kernel.inputs(self.kernel.first.weight, self.kernel.first.bias)
-        return query.terms.features[0] @ forms.flatten(1), key.terms.features[0]
+        return problem.query_terms.features[0] @ forms.flatten(1), problem.key_terms.features[0]
 
     @property
     def additive(self) -> bool:
@@ -76,19 +74,19 @@ class Problem:
         return self.values * self.field.weights[..., None, None]
 
 
-Way = Callable[[Problem], Tensor]
+Way = Callable[[Setup], Tensor]
 
 
 def by(evaluator: Evaluator) -> Way:
-    """Return how an evaluator computes a problem."""
-    return lambda given: evaluator(given.kernel, *given.points(), given.values)
+    """Return the way of an evaluator."""
+    return lambda given: evaluator(given.problem())
 
 
 def _concatenated(kernel: MLPKernel, field: Field, weighted: Tensor) -> Tensor:
     return (concatenated_mlp(kernel, field, field) @ weighted.transpose(1, 2)).transpose(1, 2)
 
 
-def concatenated(given: Problem) -> Tensor:
+def concatenated(given: Setup) -> Tensor:
     """As the definition stands: the MLP over the concatenated inputs of all pairs."""
     return _concatenated(given.kernel, given.field, given.weighted)
 
@@ -96,14 +94,14 @@ def concatenated(given: Problem) -> Tensor:
 _compiled = torch.compile(_concatenated, dynamic=False)
 
 
-def compiled(given: Problem) -> Tensor:
+def compiled(given: Setup) -> Tensor:
     """The same under `torch.compile`."""
     return _compiled(given.kernel, given.field, given.weighted)
 
 
-def checkpointed(given: Problem) -> Tensor:
+def checkpointed(given: Setup) -> Tensor:
     """By chunks of queries with the separated first layer, each computed again in the backward pass."""
-    kernel, (query, key), weighted = given.kernel, given.points(), given.weighted.transpose(1, 2)
+    kernel, weighted = given.kernel, given.weighted.transpose(1, 2)
     activation = ACTIVATIONS[kernel.config.activation]
 
     def additive(a: Tensor, b: Tensor) -> Tensor:
@@ -118,13 +116,14 @@ def checkpointed(given: Problem) -> Tensor:
         a, b = given.separated()
         parts = [checkpoint(additive, rows, b, use_reentrant=False) for rows in torch.split(a, ROWS)]
     else:
-        starts = range(0, query.positions.shape[1], ROWS)
-        rows = (query.narrow(slice(start, start + ROWS)).terms for start in starts)
-        parts = [checkpoint(chunk, each, key.terms, use_reentrant=False) for each in rows]
+        problem = given.problem()
+        starts = range(0, problem.shape[1], ROWS)
+        chunks = (problem.narrow(queries=slice(start, start + ROWS)) for start in starts)
+        parts = [checkpoint(chunk, part.query_terms, part.key_terms, use_reentrant=False) for part in chunks]
     return torch.cat(parts, 2).transpose(1, 2)
 
 
-def keops(given: Problem) -> Tensor:
+def keops(given: Setup) -> Tensor:
     """By KeOps, from the separated first layer.
 
     Raises:
@@ -158,7 +157,7 @@ def _all_pairs(points: int) -> Tensor:
     return torch.stack([each.repeat(points), each.repeat_interleave(points)])
 
 
-def message_passing(given: Problem) -> Tensor:
+def message_passing(given: Setup) -> Tensor:
     """By torch_geometric, with a message for each pair.
 
     Raises:
@@ -191,7 +190,7 @@ def message_passing(given: Problem) -> Tensor:
     return sums.view(1, -1, HEADS, WIDTH)
 
 
-def integral_transform(given: Problem) -> Tensor:
+def integral_transform(given: Setup) -> Tensor:
     """By neuraloperator's layer, which cannot take u(x): an MLP of x and y for each channel, over all pairs.
 
     Raises:
@@ -219,7 +218,7 @@ ATTENTION_WIDTH = 26
 """4 heads · (2 + 2) · 26 operations a pair: as many as the additive kernel's 32 + 2 · 32 · 4 + 2 · 64."""
 
 
-def attention(given: Problem) -> Tensor:
+def attention(given: Setup) -> Tensor:
     """By `scaled_dot_product_attention`, of the same arithmetic as the additive kernel under softmax."""
     count = given.field.values.shape[1]
     rows = given.field.values.repeat(1, 1, 5)[..., : 3 * HEADS * ATTENTION_WIDTH].view(1, count, 3, HEADS, -1)

@@ -7,7 +7,7 @@ the separated first layer, as they are; ours make them too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -16,9 +16,10 @@ from measuring import Ratio, Report, goal, in_environment, interleaved, timed
 from pykeops.torch import Genred
 from torch import Tensor
 
-from itnet_core import Evaluator, Field, MLPKernel, Points
+from itnet_core import Evaluator, Field, MLPKernel, Problem
+from itnet_core.operator.mlp import PointTerms
 from itnet_quasilinear import ChebyshevEvaluator, SortedEvaluator
-from itnet_quasilinear.additive import Sides, constant_part, separate
+from itnet_quasilinear.additive import Sides, separate, with_constant
 
 HIDDEN, HEADS, HEAD_DIM = 32, 4, 16
 POINTS = (16384, 65536)
@@ -45,23 +46,22 @@ CASES = (
 )
 
 
-def problem(case: Case, points: int) -> tuple[MLPKernel, Points, Tensor]:
-    """Return a kernel whose a and b have unit deviation, and scattered points of a field of 64 channels."""
+def problem_of(case: Case, points: int) -> tuple[MLPKernel, Problem[PointTerms]]:
+    """Return a kernel whose a and b have unit deviation, and its integral over scattered points of 64 channels."""
     torch.manual_seed(0)
     options: dict[str, Any] = {"inputs": ("query", "key", "displacement"), "activation": case.activation}
     kernel = MLPKernel(64, heads=HEADS, hidden=HIDDEN, position_dim=2, **options)
     field = Field(torch.randn(1, points, 64), torch.rand(1, points, 2))
     values = torch.randn(1, points, HEADS, HEAD_DIM)
     with torch.no_grad():
-        terms, _ = kernel.project(field, field)
-        side = Points(terms, field.positions, field.weights)
-        sides = separate(kernel, side, side, values)
+        problem = kernel.problem(field, field, values)
+        sides = separate(problem)
         kernel.first.weight /= torch.cat([sides.a, sides.b]).std()
-    return kernel, side, values
+    return kernel, problem
 
 
-def keops(case: Case, sides: Sides, kernel: MLPKernel, values: Tensor) -> Callable[[], Tensor]:
-    """Return what computes the sums by KeOps, from a, b, W_2, b_2 and w v."""
+def keops(case: Case, sides: Sides, kernel: MLPKernel) -> Callable[[], Tensor]:
+    """Return a function that computes the sums by KeOps, from a, b, W_2, b_2 and w v."""
     weights = f"(MatVecMult(w,{KEOPS_ACTIVATIONS[case.activation]})+c)"
     parts = [f"(Elem({weights},{h})*Extract(v,{h * HEAD_DIM},{HEAD_DIM}))" for h in range(HEADS)]
     formula = parts[0]
@@ -76,42 +76,45 @@ def keops(case: Case, sides: Sides, kernel: MLPKernel, values: Tensor) -> Callab
 
 
 @torch.no_grad()
-def exact(case: Case, sides: Sides, kernel: MLPKernel, values: Tensor, rows: Tensor) -> Tensor:
+def exact(case: Case, sides: Sides, problem: Problem[PointTerms], rows: Tensor) -> Tensor:
     """Return some rows of the sums in float64, by all pairs."""
-    sides = Sides(*(each.detach().double() for each in sides))
+    sides = Sides(*(side.detach().double() for side in sides))
     activation = {"relu": torch.relu, "silu": torch.nn.functional.silu}[case.activation]
-    found = torch.stack([activation(sides.a[0, i] + sides.b[0]).T @ sides.weighted[0] for i in rows])
-    found = (found * sides.second).sum(1).view(len(rows), HEADS, HEAD_DIM)
-    return found + constant_part(kernel, sides, values.double())[0]
+    parts = torch.stack([activation(sides.a[0, i] + sides.b[0]).T @ sides.weighted[0] for i in rows])
+    sums = (parts * sides.second).sum(1).unsqueeze(0)
+    return with_constant(sums, sides, replace(problem, values=problem.values.double()))[0]
 
 
-def gradients(case: Case, kernel: MLPKernel, side: Points, values: Tensor) -> None:
+def gradients(case: Case, kernel: MLPKernel, problem: Problem[PointTerms]) -> None:
     """Compute the sums, and the gradients to the terms, the values and the kernel's parameters."""
-    terms, values = side.terms.features.detach().requires_grad_(), values.detach().requires_grad_()
-    points = side._replace(terms=side.terms._replace(features=terms))
-    out = case.evaluator(kernel, points, points, values)
-    torch.autograd.grad(out.sum(), (terms, values, *kernel.first.parameters(), *kernel.second.parameters()))
+    features = problem.key_terms.features.detach().requires_grad_()
+    terms, values = problem.key_terms._replace(features=features), problem.values.detach().requires_grad_()
+    out = case.evaluator(replace(problem, query_terms=terms, key_terms=terms, values=values))
+    torch.autograd.grad(out.sum(), (features, values, *kernel.first.parameters(), *kernel.second.parameters()))
 
 
 def measure(case: Case, points: int) -> dict[str, Any]:
     """Return the row of the table for a number of points."""
-    kernel, side, values = problem(case, points)
+    kernel, problem = problem_of(case, points)
 
     def ours() -> Tensor:
         with torch.no_grad():
-            return case.evaluator(kernel, side, side, values)
+            return case.evaluator(problem)
 
     with torch.no_grad():
-        sides = separate(kernel, side, side, values)
-    theirs = keops(case, sides._replace(a=sides.a[:, : points // SHARE]), kernel, values)
+        sides = separate(problem)
+    theirs = keops(case, sides._replace(a=sides.a[:, : points // SHARE]), kernel)
     rows = torch.arange(0, points, points // 32)
-    expected = exact(case, sides, kernel, values, rows)
+    expected = exact(case, sides, problem, rows)
     times = interleaved({"KeOps": theirs, "ours": ours}, seconds=10)
-    both = [timed(lambda: gradients(case, kernel, side, values)) for _ in range(3)]
+    both = [timed(lambda: gradients(case, kernel, problem)) for _ in range(3)]
     ratio = Ratio.of(times["KeOps"], times["ours"], SHARE)
-    report = case.evaluator.report if isinstance(case.evaluator, ChebyshevEvaluator) else None
+    name = case.name
+    if isinstance(case.evaluator, ChebyshevEvaluator):
+        with torch.no_grad():
+            name += f", {case.evaluator.evaluate_with_report(problem)[1].nodes} nodes"
     row = {
-        "evaluator": case.name + (f", {report.nodes} nodes" if report else ""),
+        "evaluator": name,
         "points": points,
         "KeOps, s": SHARE * median(times["KeOps"]),
         "ours, s": median(times["ours"]),

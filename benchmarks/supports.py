@@ -16,7 +16,7 @@ import torch
 from provenance import provenance
 from torch import Tensor
 
-from itnet_core import DenseEvaluator, Field, IntegralOperator, MLPKernel, Points, Support
+from itnet_core import DenseEvaluator, Field, IntegralOperator, MLPKernel, Support
 from itnet_kernels import GaussianKernel
 from itnet_registry import create
 
@@ -75,9 +75,10 @@ def quadrature(x: Tensor, support: dict[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def summed(x: Tensor, nodes: Tensor, weights: Tensor, of: GaussianKernel) -> Tensor:
-    """Return the sum over nodes of each point's own, (n,)."""
-    query, key = Points(x.unsqueeze(1), x.unsqueeze(1), torch.ones(len(x), 1)), Points(nodes, nodes, weights)
-    return DenseEvaluator()(of, query, key, function(nodes).unsqueeze(2)).flatten()
+    """Return the sum at each of n points over its own nodes, (n,)."""
+    values = function(nodes)
+    query, key = Field(torch.zeros_like(values[:, :1]), x.unsqueeze(1)), Field(values, nodes, weights)
+    return DenseEvaluator()(of.problem(query, key, values.unsqueeze(2))).flatten()
 
 
 def error(support: dict[str, Any], dimensions: int, size: int, edge: float, normalization: str) -> float:

@@ -133,7 +133,7 @@ def independent_sum(operator: IntegralOperator, query: Field, key: Field, sample
     return out if operator.pointwise is None else out + operator.pointwise(query.values)
 
 
-def inside_of(kernel: Kernel, query: Tensor, key: Tensor) -> Tensor:
+def inside_of(kernel: Kernel[Any, Any], query: Tensor, key: Tensor) -> Tensor:
     """Return which pairs lie in the kernel's support, (B, n, m)."""
     gap = query.unsqueeze(2) - key.unsqueeze(1)
     support, inside = kernel.support, torch.ones(gap.shape[:-1], dtype=torch.bool)
@@ -173,8 +173,9 @@ def outcome(given: Combination) -> str:
         evaluator = create("evaluator", given.evaluator, **EVALUATORS[given.evaluator])
         operator = IntegralOperator(DIM, kernel, evaluator=evaluator).double().eval()
         measured = [f.without_padding().with_measure(kernel.measure) for f in (query, key)]
-        if SAMPLERS[given.sampler] is not None:
-            sampler = create("sampler", name, dim=DIM, **SAMPLERS[given.sampler]).double().eval()
+        options = SAMPLERS[given.sampler]
+        if options is not None:
+            sampler = create("sampler", name, dim=DIM, **options).double().eval()
             with torch.no_grad():
                 sampled = sampler(measured[0], measured[0] if key is query else measured[1])
             operator.sampler = Fixed(sampled)

@@ -110,7 +110,7 @@ def test_missing_data_are_asked_for(tmp_path: Path) -> None:
 def test_the_change_of_a_factorised_model_falls_with_the_pivots() -> None:
     digits = load("factorize_digits")
     torch.manual_seed(0)
-    sizes = {"width": 8, "depth": 2, "kernel": {"heads": 2, "hidden": 4, "rank": 2, "frequencies": 1}}
+    sizes: dict[str, Any] = {"width": 8, "depth": 2, "kernel": {"heads": 2, "hidden": 4, "rank": 2, "frequencies": 1}}
     model = create_model(encoder={"name": "patch", "patch_size": 1}, task="digits", **sizes)
     model = digits.on_pixels(model)
     data = digits.images(model, 1, 20)

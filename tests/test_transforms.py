@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, distribute_module, distribute_tensor
 
 from itnet_core import (
@@ -31,7 +32,7 @@ POINTS = 300
 
 def operator_with(evaluator: Evaluator, activation: str = "tanh") -> IntegralOperator:
     torch.manual_seed(0)
-    options = {"activation": activation, "inputs": ("key", "displacement"), "position_dim": 2}
+    options: dict[str, Any] = {"activation": activation, "inputs": ("key", "displacement"), "position_dim": 2}
     kernel = MLPKernel(4, heads=2, hidden=4, rank=2, **options)
     return IntegralOperator(4, kernel, evaluator=evaluator).double()
 
@@ -57,7 +58,7 @@ def test_transforms_are_right_or_refused(name: str, field: Field) -> None:
         except DerivativeError:
             refused.append(what)
         except ITNetError:
-            assert Registry().create("evaluator", name).missing() or name == "itnet-triton/triton"
+            assert Registry().create("evaluator", name).unavailable() or name == "itnet-triton/triton"
         else:
             expected = {
                 each: right for each, _, right in transforms(lambda u: dense(field.with_values(u)).values, field.values)
@@ -83,14 +84,15 @@ def test_a_batched_backward_pass_is_right_or_refused(name: str, field: Field) ->
 
 
 @pytest.fixture
-def mesh(tmp_path: Path) -> Iterator[dist.DeviceMesh]:
-    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.FileStore(str(tmp_path / "store"), 1))
+def mesh(tmp_path: Path) -> Iterator[DeviceMesh]:
+    store = dist.FileStore(str(tmp_path / "store"), 1)  # type: ignore[attr-defined]
+    dist.init_process_group("gloo", rank=0, world_size=1, store=store)
     yield init_device_mesh("cpu", (1,))
     dist.destroy_process_group()
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_distributed_fields_are_summed_densely_or_refused(mesh: dist.DeviceMesh, field: Field) -> None:
+def test_distributed_fields_are_summed_densely_or_refused(mesh: DeviceMesh, field: Field) -> None:
     def spread(tensor: torch.Tensor) -> DTensor:
         return distribute_tensor(tensor, mesh, [Replicate()])
 

@@ -58,7 +58,7 @@ class FieldEncoder(Encoder):
     """
 
     modality = "field"
-    mass = None
+    mass: ClassVar[float | None] = None
 
     class Config(ComponentConfig):
         """Channels of the input."""

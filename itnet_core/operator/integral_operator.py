@@ -75,7 +75,10 @@ class IntegralOperator(nn.Module):
         """
         measured, key, nodes = self._discretize(query, key)
         if self._transform_obstacle(measured, key, nodes, arguments):
-            integral = self.evaluator(self._problem(measured, key, nodes, arguments))
+            problem = self._problem(measured, key, nodes, arguments)
+            if nodes is not None and nodes.loss is not None and collecting():
+                add_loss(nodes.loss(problem))
+            integral = self.evaluator(problem)
             out = self.output(integral.reshape(*measured.values.shape[:2], *integral.shape[2:]))
         else:
             out = self.kernel.transform(measured, key, self.value, self.output)
@@ -163,12 +166,7 @@ class IntegralOperator(nn.Module):
 
     def _problem(self, query: Field, key: Field, nodes: Nodes | None, arguments: dict[str, Any]) -> Problem[Any]:
         problem = self.kernel.problem(query, key, self.value(key.values), **arguments)
-        if nodes is None:
-            return problem
-        problem = problem.at_nodes(nodes)
-        if nodes.loss is not None and collecting():
-            add_loss(nodes.loss(problem))
-        return problem
+        return problem if nodes is None else problem.at_nodes(nodes)
 
     def _add_pointwise(self, out: Tensor, query: Field) -> Tensor:
         return out if self.pointwise is None else out + self.pointwise(query.values)

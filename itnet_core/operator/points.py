@@ -15,6 +15,7 @@ from itnet_core.plugin.errors import FieldError
 P = ParamSpec("P")
 T = TypeVar("T")
 Measure = Literal["mean", "counting", "given"]
+_MISSING: Any = object()
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +50,22 @@ class Points:
         Args:
             function: its further arguments are hashable.
         """
-        tensors = self.positions, self.weights
-        if tracing() or torch.is_inference_mode_enabled() or any(tensor.is_inference() for tensor in tensors):
+        positions, weights, cache = self.positions, self.weights, self._cache
+        if tracing() or torch.is_inference_mode_enabled() or positions.is_inference() or weights.is_inference():
             return function(self, *args, **kwargs)
-        versions = tuple(tensor._version for tensor in tensors)
-        if self._cache.get("versions") != versions:
-            self._cache.clear()
-            self._cache["versions"] = versions
+        versions = positions._version, weights._version
+        if cache.get("versions") != versions:
+            cache.clear()
+            cache["versions"] = versions
         key = (function, args, *kwargs.items())
-        if key not in self._cache:
-            self._cache[key] = function(self, *args, **kwargs)
-        return self._cache[key]
+        result: T = cache.get(key, _MISSING)  # another thread may clear the cache at any time
+        if result is _MISSING:
+            result = cache[key] = function(self, *args, **kwargs)
+        return result
+
+    def __reduce__(self) -> tuple[type[Points], tuple[Any, ...]]:
+        """Copy and pickle without the cache: the versions of a copy's tensors start at 0 again."""
+        return Points, (self.positions, self.weights, self.grid)
 
     @property
     def has_padding(self) -> bool:

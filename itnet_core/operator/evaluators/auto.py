@@ -60,7 +60,8 @@ class AutoEvaluator(Evaluator):
 
     Args:
         config: no fields.
-        evaluators: the candidates besides `dense` and `tiled`; those of the installed plugins by default.
+        evaluators: the candidates besides `dense` and `tiled`, or in their place; those of the installed plugins by
+            default.
     """
 
     takes_fast_paths: ClassVar[bool] = True
@@ -75,8 +76,8 @@ class AutoEvaluator(Evaluator):
     ) -> None:
         super().__init__(config, **options)
         others = installed_evaluators() if evaluators is None else evaluators
-        core: list[Evaluator] = [DenseEvaluator(), TiledEvaluator()]
-        others = [evaluator for evaluator in others if type(evaluator) not in (DenseEvaluator, TiledEvaluator)]
+        own = {type(evaluator) for evaluator in others}
+        core = [evaluator() for evaluator in (DenseEvaluator, TiledEvaluator) if evaluator not in own]
         ranked = [(evaluator.rank, evaluator) for evaluator in [*core, *others] if evaluator.rank is not None]
         self.evaluators = tuple(evaluator for _, evaluator in sorted(ranked, key=lambda pair: pair[0]))
 
@@ -139,12 +140,12 @@ def integrate_obstacle(problem: Problem[Any]) -> str:
 
 
 def step_obstacle(kernel: AnyKernel, sampler: Sampler) -> str:
-    """Return why an operator does not advance by `kernel.step`, or ""."""
+    """Return what keeps an operator from advancing by `kernel.step`, or ""."""
     if type(kernel).step is FastPaths.step:
-        return f"{type(kernel).__name__} has none"
+        return f"{type(kernel).__name__}, which has no step"
     if kernel.support.causal is None:
-        return f"{kernel.support!r} is not causal"
-    return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__} samples points"
+        return f"{kernel.support!r}, which is not causal"
+    return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__}, which samples points"
 
 
 def _transform_of(kernel: AnyKernel, values: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""The evaluator."""
+"""The evaluator `native`."""
 
 from __future__ import annotations
 
@@ -12,39 +12,46 @@ from itnet_core import Evaluator, Kernel, MLPKernel, Problem, Unsupported
 from itnet_core.operator.mlp import PointTerms
 from itnet_native.library import missing
 from itnet_native.operators import sums
-from itnet_native.sums import ACTIVATIONS
+from itnet_native.sums import ACTIVATIONS, Arguments
 
 LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 16}
-"""From how many pairs it is faster than `dense`, forward and backward together: `python benchmarks/evaluators.py`."""
+"""Fewest pairs for which it is faster than `dense`, forward plus backward (`python benchmarks/evaluators.py`)."""
 
 ROUNDING = 2.0**-16
-"""The largest rounding of the sides of an additive kernel, a + b, that are summed apart: that of 128 in float32."""
+"""Largest rounding error of b for which an additive kernel is summed by a + b: that of 128 in float32."""
 
 
 class NativeEvaluator(Evaluator):
     """Exact sums of the MLP kernel on CPUs: both layers, support, normalisation and sums in one pass in C++.
 
-    It holds no pair tensor, forward and backward; the backward pass computes the hidden layer again, and second
-    derivatives are refused. It works in float32 and float64, vectorised for AVX-512 or AVX2 as the processor has them
-    (`ITNET_NATIVE_ISA` chooses another), on `torch.get_num_threads()` threads, and is deterministic for a number of
-    them. A kernel without the inputs `product`, `distance` and `fourier` has a hidden layer σ(a(x) + b(y)), and costs
-    a fraction of the others.
+    No pair tensor is held; the backward pass recomputes the hidden layer, and second derivatives are refused. Tensors
+    are float32 or float64. The code is vectorised for AVX-512 or AVX2 if the processor supports them
+    (`ITNET_NATIVE_ISA` chooses another), runs on `torch.get_num_threads()` threads, and is deterministic for a given
+    number of them. A kernel without the inputs `product`, `distance` and `fourier` has a hidden layer σ(a(x) + b(y)),
+    and costs a fraction of the others.
+
+    Example:
+        >>> from itnet_core import Field, IntegralOperator
+        >>> kernel = MLPKernel(8, position_dim=2)
+        >>> operator = IntegralOperator(8, kernel, evaluator=NativeEvaluator())
+        >>> operator(Field(torch.randn(1, 500, 8), torch.rand(1, 500, 2))).values.shape
+        torch.Size([1, 500, 8])
     """
 
     rank: ClassVar[int | None] = 500
 
     def unavailable(self) -> str:
-        """Return why the library is missing, or ""."""
+        """Return why the library cannot be loaded, or ""."""
         return missing()
 
     def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
-        """Return why a problem is not one of an MLP kernel on the CPU in one dtype, or `None` if it is."""
+        """Return the reason unless the kernel is an MLP kernel and all tensors have one dtype, on the CPU."""
         kernel = problem.kernel
-        if reason := _missing():
-            return Unsupported(f"no library: {reason}", "the compiled library")
         own = isinstance(kernel, MLPKernel) and type(kernel).tile is MLPKernel.tile
         if not isinstance(kernel, MLPKernel) or not own or type(kernel).forward is not Kernel.forward:
-            return Unsupported(f"a {type(kernel).__name__}", "an MLPKernel with its own tile and forward")
+            return Unsupported(f"the kernel {type(kernel).__name__}", "MLPKernel, with its own tile and forward")
+        if reason := _missing():
+            return Unsupported(f"no library: {reason}", "the compiled library")
         if kernel.config.activation not in ACTIVATIONS:
             return Unsupported(f"the activation {kernel.config.activation}", f"one of {', '.join(ACTIVATIONS)}")
         if kernel.support.edge:
@@ -64,7 +71,7 @@ class NativeEvaluator(Evaluator):
 
     def evaluate(self, problem: Problem[Any]) -> Tensor:
         """Compute the integral."""
-        with torch.autocast("cpu", enabled=False):  # the library gets the dtypes that were checked
+        with torch.autocast("cpu", enabled=False):  # keep the dtypes that `unsupported` checked
             return _sums(problem)
 
 
@@ -88,30 +95,32 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
     elif not kernel.support.everywhere:
         positions = query.positions.detach(), key.positions.detach()
     support, inputs = kernel.support, kernel.config.inputs
-    out, _ = sums(
-        query_terms,
-        key_terms,
-        forms,
-        kernel.second.weight,
-        kernel.second.bias,
-        values,
-        bias,
-        *positions,
-        kernel.config.activation,
-        -1 if support.causal is None else support.causal_axis(query.positions.shape[-1]),
-        -1.0 if support.radius is None else support.radius,
-        -1.0 if support.window is None else support.window,
-        geometry and "displacement" in inputs,
-        geometry and "distance" in inputs,
-        any(each is not None and each.requires_grad for each in positions),
+    arguments = Arguments(
+        query=query_terms,
+        key=key_terms,
+        forms=forms,
+        second=kernel.second.weight,
+        second_bias=kernel.second.bias,
+        values=values,
+        bias=bias,
+        query_positions=positions[0],
+        key_positions=positions[1],
+        activation=kernel.config.activation,
+        causal=-1 if support.causal is None else support.causal_axis(query.positions.shape[-1]),
+        radius=-1.0 if support.radius is None else support.radius,
+        window=-1.0 if support.window is None else support.window,
+        displacement=geometry and "displacement" in inputs,
+        distance=geometry and "distance" in inputs,
+        moves=any(side is not None and side.requires_grad for side in positions),
     )
+    out: Tensor = sums(*arguments)[0]
     return out
 
 
 def _separates(kernel: Kernel[Any, Any]) -> bool:
-    """Return whether the hidden layer is summed as σ(a(x) + b(y)).
+    """Whether the hidden layer may be summed as σ(a(x) + b(y)).
 
-    Not where only near pairs are in the support: the error of a + b is relative to the extent of all points.
+    Not if the support holds near pairs only: the error of a + b is relative to the extent of all points.
     """
     support = kernel.support
     near = support.radius is not None or support.window is not None
@@ -119,10 +128,10 @@ def _separates(kernel: Kernel[Any, Any]) -> bool:
 
 
 def _cancels(kernel: MLPKernel, b: Tensor, weights: Tensor) -> bool:
-    """Return whether k of near pairs would be lost in the rounding of a + b, b of shape (B, M, hidden).
+    """Whether k of near pairs would be lost in the rounding of a + b, for b of shape (B, M, hidden).
 
-    Without softmax the other activations grow, so that far pairs outweigh it. A compiled graph looks at no numbers, and
-    takes the way that is right for all.
+    Without softmax the unbounded activations let far pairs outweigh that error. A compiled graph reads no numbers, and
+    assumes the worst.
     """
     if not kernel.inputs.geometry or (kernel.normalization == "none" and kernel.config.activation != "tanh"):
         return False
@@ -134,5 +143,5 @@ def _cancels(kernel: MLPKernel, b: Tensor, weights: Tensor) -> bool:
 
 @torch.compiler.assume_constant_result
 def _missing() -> str:
-    """Return what `missing` does; a compiled graph takes it for a constant, and looks for no file."""
+    """Call `missing`, as a constant of a compiled graph, which does not look for files."""
     return missing()

@@ -1,4 +1,4 @@
-"""The compiled library, through its plain C interface. Imports no torch."""
+"""The compiled library and its C interface. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 PATH = Path(__file__).parent / "libitnet_native.so"
 VARIABLE = "ITNET_NATIVE_ISA"
-"""An environment variable that names an instruction set to use in the place of the best one."""
+"""Environment variable that chooses an instruction set; the best one by default."""
 
 KEYS, ROW, HIDDEN = 96, 16, 8
-"""Keys of a block; multiples that the rows and the hidden units are padded to: as in source/problem.h."""
+"""Keys per block, and the multiples that rows and hidden units are padded to; as in source/problem.h."""
 
 SIZES = ("batch", "queries", "keys", "blocks", "hidden", "rank", "row_rank", "heads", "head_dim", "coordinates")
 CHOICES = ("activation", "softmax", "causal", "displacement", "distance", "threads")
@@ -31,8 +31,8 @@ HINT = (
 )
 
 
-class Problem(Structure):
-    """The C structure of the same name; source/problem.h says what its fields are."""
+class NativeProblem(Structure):
+    """The C structure `Problem`; source/problem.h describes its fields."""
 
     _fields_ = (
         *((name, c_int64) for name in (*SIZES, *CHOICES)),
@@ -42,14 +42,14 @@ class Problem(Structure):
 
 
 class Library:
-    """The library, and the instruction set that it uses.
+    """The library and its instruction set.
 
     Attributes:
-        instruction_sets: those that this processor has, the best first.
-        instruction_set: the one that is used.
+        instruction_sets: those that this processor supports, the best first.
+        instruction_set: the one in use.
 
     Raises:
-        OSError: the library is not there, or is of another version.
+        OSError: the library is missing or of another version, or the processor lacks the instruction set.
     """
 
     def __init__(self) -> None:
@@ -58,8 +58,8 @@ class Library:
         library.itnet_name.restype = c_char_p
         library.itnet_function.argtypes = [c_int, c_int64, POINTER(c_float), POINTER(c_float), c_int64]
         for name in ("itnet_forward", "itnet_backward"):
-            getattr(library, name).argtypes = [c_int, POINTER(Problem), c_int]
-        if library.itnet_problem_size() != ctypes.sizeof(Problem):
+            getattr(library, name).argtypes = [c_int, POINTER(NativeProblem), c_int]
+        if library.itnet_problem_size() != ctypes.sizeof(NativeProblem):
             raise OSError(f"{PATH} is of another version than this package; {HINT}")
         numbers = [n for n in range(library.itnet_count()) if library.itnet_runs(n)]
         self._numbers = {library.itnet_name(n).decode(): n for n in numbers}
@@ -70,35 +70,35 @@ class Library:
 
     @staticmethod
     def load() -> Library | None:
-        """Return the library, or `None` where it is missing; `missing` says why."""
+        """Return the library, or `None` if it cannot be loaded; `missing` returns the reason."""
         return _loaded()[0]
 
-    def forward(self, problem: Problem, number_bytes: int) -> None:
-        """Sum over the pairs; see source/problem.h.
+    def forward(self, problem: NativeProblem, number_bytes: int) -> None:
+        """Compute the sums; see source/problem.h.
 
         Raises:
-            MemoryError: there is none for the threads' working arrays.
+            MemoryError: no memory for the threads' working arrays.
         """
         self._call(self._library.itnet_forward, problem, number_bytes)
 
-    def backward(self, problem: Problem, number_bytes: int) -> None:
-        """Add the gradients up; raises as `forward` does."""
+    def backward(self, problem: NativeProblem, number_bytes: int) -> None:
+        """Add up the gradients; raises as `forward` does."""
         self._call(self._library.itnet_backward, problem, number_bytes)
 
     def function(self, function: int, numbers: list[float]) -> list[float]:
-        """Return exp (0), the logistic function (1), the normal distribution function (2) or tanh (3) in float32."""
+        """Compute exp (0), the logistic function (1), the normal distribution function (2) or tanh (3) in float32."""
         count, number = len(numbers), self._numbers[self.instruction_set]
-        given, found = (c_float * count)(*numbers), (c_float * count)()
-        self._library.itnet_function(number, function, given, found, count)
-        return list(found)
+        inputs, outputs = (c_float * count)(*numbers), (c_float * count)()
+        self._library.itnet_function(number, function, inputs, outputs, count)
+        return list(outputs)
 
-    def _call(self, function: ctypes._NamedFuncPointer, problem: Problem, number_bytes: int) -> None:
+    def _call(self, function: ctypes._NamedFuncPointer, problem: NativeProblem, number_bytes: int) -> None:
         if function(self._numbers[self.instruction_set], ctypes.byref(problem), number_bytes):
             raise MemoryError("itnet_native: no memory for the threads' working arrays")
 
 
 def missing() -> str:
-    """Return why there is no library."""
+    """Return why the library cannot be loaded, or ""."""
     return _loaded()[1]
 
 

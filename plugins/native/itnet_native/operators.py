@@ -8,129 +8,68 @@ import torch
 from torch import Tensor
 
 from itnet_core import DerivativeError
-from itnet_native.sums import Case
+from itnet_native.sums import TENSORS, Arguments, Gradients
+
+_TYPES = {"Tensor": "Tensor", "Tensor | None": "Tensor?", "str": "str", "int": "int", "float": "float", "bool": "bool"}
+_SCHEMA = ", ".join(f"{_TYPES[type_]} {name}" for name, type_ in Arguments.types().items())
 
 
-@torch.library.custom_op("itnet_native::sums", mutates_args=(), device_types="cpu")
-def sums(
-    query: Tensor,
-    key: Tensor,
-    forms: Tensor | None,
-    second: Tensor,
-    second_bias: Tensor,
-    values: Tensor,
-    bias: Tensor | None,
-    query_positions: Tensor | None,
-    key_positions: Tensor | None,
-    activation: str,
-    causal: int,
-    radius: float,
-    window: float,
-    displacement: bool,
-    distance: bool,
-    moves: bool,
-) -> tuple[Tensor, Tensor]:
-    """Return the sums and the logarithms of the total weights; the arguments are those of `Case`."""
-    case = Case(
-        query,
-        key,
-        forms,
-        second,
-        second_bias,
-        values,
-        bias,
-        query_positions,
-        key_positions,
-        activation,
-        causal,
-        radius,
-        window,
-        displacement,
-        distance,
-        moves,
-    )
-    with torch.autocast("cpu", enabled=False):  # else products would be of another dtype than the memory that is read
-        return case.forward()
+@torch.library.custom_op(
+    "itnet_native::sums", mutates_args=(), device_types="cpu", schema=f"({_SCHEMA}) -> (Tensor, Tensor)"
+)
+def sums(*arguments: Any) -> tuple[Tensor, Tensor]:
+    """Compute the sums and the logarithms of the total weights, for `Arguments`."""
+    with torch.autocast("cpu", enabled=False):  # otherwise products would have another dtype than the library reads
+        return Arguments(*arguments).forward()
 
 
 @sums.register_fake
-def _(query: Tensor, key: Tensor, forms: Any, second: Any, second_bias: Any, values: Tensor, bias: Any, *_: Any) -> Any:
-    batch, queries = query.shape[:2]
-    heads, head_dim = values.shape[2:]
-    logs = (0,) if bias is None else (batch, queries, heads)
-    return query.new_empty(batch, queries, heads, head_dim), query.new_empty(logs)
+def _(*arguments: Any) -> tuple[Tensor, Tensor]:
+    case = Arguments(*arguments)
+    batch, queries = case.query.shape[:2]
+    heads, head_dim = case.values.shape[2:]
+    logs = (0,) if case.bias is None else (batch, queries, heads)
+    return case.query.new_empty(batch, queries, heads, head_dim), case.query.new_empty(logs)
 
 
-@torch.library.custom_op("itnet_native::gradients", mutates_args=(), device_types="cpu")
-def gradients(
-    grad_out: Tensor,
-    out: Tensor,
-    log_total: Tensor,
-    query: Tensor,
-    key: Tensor,
-    forms: Tensor | None,
-    second: Tensor,
-    second_bias: Tensor,
-    values: Tensor,
-    bias: Tensor | None,
-    query_positions: Tensor | None,
-    key_positions: Tensor | None,
-    activation: str,
-    causal: int,
-    radius: float,
-    window: float,
-    displacement: bool,
-    distance: bool,
-    moves: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients to the tensors, in their order; empty ones for no tensor."""
-    case = Case(
-        query,
-        key,
-        forms,
-        second,
-        second_bias,
-        values,
-        bias,
-        query_positions,
-        key_positions,
-        activation,
-        causal,
-        radius,
-        window,
-        displacement,
-        distance,
-        moves,
-    )
+@torch.library.custom_op(
+    "itnet_native::gradients",
+    mutates_args=(),
+    device_types="cpu",
+    schema=f"(Tensor grad_out, Tensor out, Tensor log_total, {_SCHEMA}) -> ({', '.join(['Tensor'] * TENSORS)})",
+)
+def gradients(grad_out: Tensor, out: Tensor, log_total: Tensor, *arguments: Any) -> Gradients:
+    """Compute the gradients to the tensors of `Arguments`, in their order; empty ones where a tensor is `None`."""
     with torch.autocast("cpu", enabled=False):
-        return case.backward(grad_out, out, log_total)
+        return Arguments(*arguments).backward(grad_out, out, log_total)
 
 
 @gradients.register_fake
-def _(grad_out: Any, out: Any, log_total: Any, *arguments: Any) -> Any:
-    tensors, moves = list(arguments[:9]), arguments[-1]
-    if not moves:
-        tensors[7:] = None, None
-    return tuple(arguments[0].new_empty(0 if each is None else each.shape) for each in tensors)
+def _(grad_out: Tensor, out: Tensor, log_total: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    case = Arguments(*arguments)
+    tensors: list[Tensor | None] = [*arguments[:TENSORS]]
+    if not case.moves:
+        tensors[-2:] = None, None
+    return tuple(case.query.new_empty(0 if tensor is None else tensor.shape) for tensor in tensors)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*output, *inputs[:9])
-    ctx.choices = inputs[9:]
+    ctx.save_for_backward(*output, *inputs[:TENSORS])
+    ctx.choices = inputs[TENSORS:]
 
 
 def _backward(ctx: Any, grad_out: Tensor, grad_log_total: Tensor) -> tuple[Any, ...]:
-    out, log_total, *arguments = ctx.saved_tensors
-    found = gradients(grad_out, out, log_total, *arguments, *ctx.choices)
-    grads = [grad if need else None for grad, need in zip(found, ctx.needs_input_grad, strict=False)]
-    return (*grads, *[None] * (len(ctx.needs_input_grad) - len(grads)))
+    out, log_total, *tensors = ctx.saved_tensors
+    grads = gradients(grad_out, out, log_total, *tensors, *ctx.choices)
+    needed = zip(grads, ctx.needs_input_grad, strict=False)
+    return (*(grad if need else None for grad, need in needed), *[None] * len(ctx.choices))
 
 
 def _refuse(ctx: Any, *grads: Any) -> Any:
     raise DerivativeError(
         "NativeEvaluator",
         found="a backward pass through its gradients",
-        expected="first derivatives alone",
+        expected="first derivatives only",
         hint="Use the evaluator 'dense' for second derivatives.",
     )
 

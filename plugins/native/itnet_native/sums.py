@@ -1,53 +1,52 @@
-"""The sums and their gradients on tensors: what the library does, chunk by chunk, without autograd."""
+"""The sums and their gradients on tensors: calls of the library chunk by chunk, without autograd."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from itnet_native.layout import across, blocks, down, padded
-from itnet_native.library import HIDDEN, KEYS, ROW, Library, Problem
+from itnet_native.library import HIDDEN, KEYS, ROW, Library, NativeProblem
 
 LINEAR_BYTES = 4 << 20
-"""How much of χ(x)ᵀ T, hidden · (R + G) numbers a query, is there at a time."""
+"""Largest chunk of χ(x)ᵀ T, which has hidden · (R + G) numbers per query."""
 
 OWN = (
     *("query", "out", "log_total", "grad_out", "delta", "grad_query"),
     *("second", "second_bias", "grad_second", "grad_second_bias", "query_positions", "grad_query_positions"),
 )
-"""Arrays that are a chunk's own already, or have no samples."""
+"""Arrays that are cut to the chunk already, or have no batch axis."""
 
 ACTIVATIONS = ("relu", "silu", "gelu", "tanh")
 
-
+TENSORS = 9
+"""How many of `Arguments` are tensors, the first ones."""
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
-    """The arguments of an evaluation; all tensors are of one dtype, float32 or float64.
+class Arguments(NamedTuple):
+    """Arguments of the operators; all tensors have one dtype, float32 or float64.
 
     Attributes:
-        query: χ(x), (B, N, R); or, of the additive kernel, its share of the hidden layer's arguments, (B, N, hidden).
-        key: χ(y), (B, M, R); or its share, (B, M, hidden).
-        forms: T, (R, hidden, R + G), as `PairInputs` has it; `None` for the additive kernel.
+        query: χ(x), (B, N, R); for an additive kernel a(x), (B, N, hidden).
+        key: χ(y), (B, M, R); for an additive kernel b(y), (B, M, hidden).
+        forms: T, (R, hidden, R + G), from `PairInputs`; `None` for an additive kernel.
         second: W_2, (heads, hidden).
         second_bias: b_2, (heads,).
         values: (B, M, heads, head_dim).
         bias: added to the logits, (B, M), for softmax; `None` for a plain sum.
-        query_positions: (B, N, p) where there is a support or the forms have a geometry, else `None`.
-        key_positions: (B, M, p) likewise.
+        query_positions: (B, N, p), for a support or forms with a geometry; `None` otherwise.
+        key_positions: (B, M, p) or `None`, likewise.
         activation: one of `ACTIVATIONS`.
-        causal: the axis, or −1.
-        radius: or −1.
-        window: or −1.
-        displacement: whether x − y stands behind the features in ψ, in p of the forms' G columns.
-        distance: whether ‖x − y‖² does, in the last one.
-        moves: whether gradients to the positions are asked for.
+        causal: the causal axis; −1 for none.
+        radius: of the support; −1 for none.
+        window: of the support; −1 for none.
+        displacement: whether ψ contains x − y, in p of the forms' G columns.
+        distance: whether ψ contains ‖x − y‖², in the last column.
+        moves: whether to compute gradients to the positions.
     """
 
     query: Tensor
@@ -67,8 +66,13 @@ class Case:
     distance: bool
     moves: bool
 
+    @classmethod
+    def types(cls) -> dict[str, str]:
+        """Return the names and types of the arguments, as this file spells them."""
+        return {name: cls.__annotations__[name].__forward_arg__ for name in cls._fields}
+
     def forward(self) -> tuple[Tensor, Tensor]:
-        """Return the sums, (B, N, heads, head_dim), and for softmax the logs of the total weights, (B, N, heads)."""
+        """Compute the sums, (B, N, heads, head_dim), and for softmax the logs of the total weights, (B, N, heads)."""
         batch, queries = self.query.shape[:2]
         heads, head_dim = self.values.shape[2:]
         out = self.query.new_empty(batch, queries, heads, padded(self.values[:1, :1]).shape[-1])
@@ -80,7 +84,7 @@ class Case:
         return out[..., :head_dim].contiguous() if out.shape[-1] > head_dim else out, log_total
 
     def backward(self, grad_out: Tensor, out: Tensor, log_total: Tensor) -> Gradients:
-        """Return the gradients to the tensors, in the order of the arguments; empty ones for no tensor."""
+        """Compute the gradients to the tensors, in their order; empty ones where a tensor is `None`."""
         head_dim, keys = self.values.shape[3], self.key.shape[1]
         hidden = self.second.shape[1]
         shared = self._shared()
@@ -132,7 +136,7 @@ class Case:
         )
 
     def _shared(self) -> dict[str, Any]:
-        """Return the arrays that all chunks read."""
+        """Return the arrays that all chunks share."""
         key = self.key if self.forms is not None else padded(self.key, HIDDEN)
         positions = None
         if self.key_positions is not None:
@@ -148,7 +152,7 @@ class Case:
         }
 
     def _chunks(self) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Yield samples, queries, and what is multiplied with the keys' array there: (b, n, hidden[, R])."""
+        """Yield samples, queries, and their factor of the keys' array, (b, n, hidden[, R + G])."""
         batch, queries = self.query.shape[:2]
         if self.forms is None:
             yield slice(0, batch), slice(0, queries), padded(self.query, HIDDEN).contiguous()
@@ -158,15 +162,15 @@ class Case:
         samples = max(1, rows // queries)
         for b in range(0, batch, samples):
             for i in range(0, queries, rows):
-                at = slice(b, min(b + samples, batch)), slice(i, min(i + rows, queries))
-                linear = self.query[at] @ forms.flatten(1)
-                yield *at, linear.view(*linear.shape[:2], *forms.shape[1:])
+                chunk = slice(b, min(b + samples, batch)), slice(i, min(i + rows, queries))
+                linear = self.query[chunk] @ forms.flatten(1)
+                yield *chunk, linear.view(*linear.shape[:2], *forms.shape[1:])
 
     def _call(self, name: str, b: slice, i: slice, linear: Tensor, arrays: dict[str, Tensor | None]) -> None:
         library = Library.load()
         if library is None:
-            raise RuntimeError("itnet_native: the library is not there")
-        arrays = {key: each if key in OWN or each is None else each[b] for key, each in arrays.items()}
+            raise RuntimeError("itnet_native: the library is missing")
+        arrays = {name: array if name in OWN or array is None else array[b] for name, array in arrays.items()}
         arrays["query"] = linear
         if self.query_positions is not None:
             arrays["query_positions"] = self.query_positions[b, i].contiguous()
@@ -174,10 +178,10 @@ class Case:
         assert key is not None
         out = arrays.get("out", arrays.get("grad_out"))
         assert out is not None
-        wrong = {name: each.dtype for name, each in arrays.items() if each is not None and each.dtype != linear.dtype}
+        wrong = {name: a.dtype for name, a in arrays.items() if a is not None and a.dtype != linear.dtype}
         if wrong or linear.dtype != self.query.dtype:
             raise RuntimeError(f"itnet_native: expected {self.query.dtype}, found {linear.dtype} and {wrong}")
-        problem = Problem(
+        problem = NativeProblem(
             batch=linear.shape[0],
             queries=linear.shape[1],
             keys=self.key.shape[1],
@@ -196,6 +200,6 @@ class Case:
             threads=torch.get_num_threads(),
             radius_squared=self.radius**2 if self.radius >= 0 else -1.0,
             window=self.window,
-            **{key: tensor.data_ptr() for key, tensor in arrays.items() if tensor is not None},
+            **{name: array.data_ptr() for name, array in arrays.items() if array is not None},
         )
         getattr(library, name)(problem, self.query.element_size())

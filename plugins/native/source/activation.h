@@ -1,5 +1,4 @@
-// The activations and their derivatives: float32 by polynomials, float64 (for tests) by the standard library where that
-// is simpler.
+// Activations and their derivatives: float32 by polynomials; float64, for tests, partly by the standard library.
 #pragma once
 #include <cmath>
 #include "problem.h"
@@ -9,7 +8,7 @@ namespace ITNET_ISA {
 
 template <class T> INLINE Vec<T> sigmoid(Vec<T> x) { return all(T(1)) / (all(T(1)) + exponential(-x)); }
 
-// tanh x = 1 - 2 / (e^2x + 1), and its Taylor series where that cancels.
+// tanh x = 1 - 2 / (e^2x + 1), or its Taylor series near 0, where that cancels.
 INLINE Vec<float> hyperbolic(Vec<float> x) {
     const Vec<float> square = x * x;
     Vec<float> p = all(62.0f / 2835);
@@ -54,7 +53,7 @@ template <int64_t A, class T> INLINE Vec<T> activate(Vec<T> x) {
     if constexpr (A == TANH) return hyperbolic(x);
 }
 
-// The activation of x, in x, and its derivative.
+// Replace x by its activation, and return the derivative.
 template <int64_t A, class T> INLINE Vec<T> activate_and_derive(Vec<T> &x) {
     const Vec<T> one = all(T(1));
     if constexpr (A == RELU) {

@@ -1,17 +1,17 @@
-// Gradients by recomputation. A thread owns a range of query blocks; what keys and weights get from it goes into memory
-// of its own, which is added up in the order of the threads: the same bits each time, for a number of threads.
+// Gradients by recomputation. A thread owns a range of query blocks and adds its gradients of keys and weights to memory
+// of its own; these are summed in the order of the threads, so that results are deterministic for a number of threads.
 #pragma once
 #include "forward.h"
 
 namespace ITNET_ISA {
 
-// Gradients of what several queries share: the arrays of one sample's keys.
+// Gradients of what several queries share, in the arrays of one sample's keys.
 template <class T> struct Shared {
     T *key, *values, *bias, *positions;
 };
 
 template <class T> struct Sizes {
-    int64_t key, values, bias, positions, second;  // numbers of a sample's keys, and of the second layer
+    int64_t key, values, bias, positions, second;  // sizes, for a sample's keys and the second layer
 
     explicit Sizes(const Problem &p)
         : key(p.blocks * (p.rank ? p.rank : p.hidden) * KEYS), values(p.blocks * p.heads * p.head_dim * KEYS),
@@ -20,11 +20,11 @@ template <class T> struct Sizes {
     int64_t shared() const { return key + values + bias + positions; }
 };
 
-// A thread's working memory. What the second layer gets from a block of queries is added up in float64 then: one running
-// sum over all pairs would lose digits.
+// A thread's working memory. The second layer's gradients of each block of queries are summed in float64: one running sum
+// over all pairs would lose digits.
 template <class T> struct Work {
     T *pairs, *rows, *grad_pairs, *hidden, *slope, *grad, *k, *grad_k, *query, *second, *second_bias;
-    double *total;  // of the second layer's weights, and its biases
+    double *total;  // gradients of the second layer's weights and biases
 
     static int64_t query_size(const Problem &p) { return p.rank ? 0 : QUERIES * p.hidden * WIDTH<T>; }
     static int64_t pairs_size(const Problem &p) { return p.geometry() ? p.depth() * KEYS : 0; }
@@ -48,7 +48,7 @@ template <class T> struct Work {
     }
 };
 
-// In place: k becomes the weights of the values, and grad_k (the gradient of those) the gradient of k.
+// In place: turn k into the weights of the values, and grad_k, the gradient of these weights, into the gradient of k.
 template <class T>
 inline void through_softmax(const Blocks<T> &at, int64_t number, int64_t q, int64_t size, T *k, T *grad_k, T *grad_bias) {
     const Problem &p = at.p;
@@ -67,15 +67,15 @@ inline void through_softmax(const Blocks<T> &at, int64_t number, int64_t q, int6
     }
 }
 
-// From the gradient of the hidden layer's arguments, (hidden, KEYS): those of the query's and the keys' own, where the first
-// layer is a bilinear form.
+// Backward pass of a bilinear first layer: from the gradient of the hidden layer's arguments, (hidden, KEYS), to those of
+// the query and of the keys.
 template <class T>
 inline void back_to_features(const Blocks<T> &at, int64_t number, int64_t q, int64_t size, const Work<T> &work, const Shared<T> &shared) {
     const Problem &p = at.p;
     const int64_t n = at.sample * p.queries + at.first + q, depth = p.depth(), geometry = p.geometry();
     T *grad_query = static_cast<T *>(p.grad_query) + n * p.hidden * p.row_rank, *grad_key = shared.key + number * p.rank * KEYS;
     const T *rows = static_cast<const T *>(p.key_rows) + at.block(number, KEYS * p.row_rank);
-    if (geometry) {  // the block's rows are in `work.rows`, less what belongs to the query
+    if (geometry) {  // `work.rows` holds the block's rows, without the geometry
         for (int64_t g = 0; g < geometry; ++g)
             for (int64_t j = 0; j < size; ++j) work.rows[j * p.row_rank + p.rank + g] = work.pairs[(p.rank + g) * KEYS + j];
         rows = work.rows;
@@ -88,7 +88,7 @@ inline void back_to_features(const Blocks<T> &at, int64_t number, int64_t q, int
                      static_cast<T *>(p.grad_query_positions) + n * p.coordinates, shared.positions + number * p.coordinates * KEYS);
 }
 
-// The same for the additive kernel, whose argument is a sum.
+// The same for an additive kernel.
 template <class T>
 inline void back_to_sides(const Blocks<T> &at, int64_t q, int64_t size, const T *grad, T *own, T *grad_key) {
     constexpr int64_t W = WIDTH<T>;
@@ -172,7 +172,7 @@ template <class T> inline void add(T *to, const T *from, int64_t count) {
     for (int64_t n = 0; n < count; ++n) to[n] += from[n];
 }
 
-// The gradients in the problem are 0 before. `bounds` are the ranges of the threads, (threads + 1).
+// The problem's gradients start at 0. `bounds` are the ranges of the threads, (threads + 1).
 template <int64_t A, class T> int backward(const Problem &p, const int64_t *bounds) {
     const int64_t in_sample = (p.queries + QUERIES - 1) / QUERIES;
     const Sizes<T> sizes(p);
@@ -227,7 +227,7 @@ template <int64_t A, class T> int backward(const Problem &p, const int64_t *boun
     return failed;
 }
 
-// Cut the query blocks into ranges of about equal work, by the blocks of keys that they reach.
+// Divide the query blocks into ranges of about equal work, measured in blocks of keys within the support.
 template <class T> int balance(const Problem &p, int64_t *bounds) {
     const int64_t in_sample = (p.queries + QUERIES - 1) / QUERIES, items = p.batch * in_sample;
     int64_t *work = static_cast<int64_t *>(std::malloc(size_t(items) * sizeof(int64_t)));

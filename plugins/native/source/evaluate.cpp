@@ -1,4 +1,4 @@
-// The entry points of one instruction set: compiled once for each, with ITNET_ISA its name.
+// Entry points of one instruction set. Compiled once for each, with ITNET_ISA as its name.
 #include "backward.h"
 
 #define JOIN_(a, b, c) a##b##_##c

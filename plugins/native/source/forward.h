@@ -1,4 +1,4 @@
-// Sums over all keys for blocks of queries. Each block is one thread's, so that nothing depends on their number.
+// Sums over all keys for blocks of queries. One thread computes a block, so results do not depend on their number.
 #pragma once
 #include "geometry.h"
 #include "hidden.h"
@@ -19,7 +19,7 @@ template <class T> struct Blocks {
     const T *query_positions(int64_t q) const {
         return static_cast<const T *>(p.query_positions) + (sample * p.queries + first + q) * p.coordinates;
     }
-    // Where a block of keys lies in an array with `each` numbers a block.
+    // Offset of a block of keys in an array with `each` numbers per block.
     int64_t block(int64_t number, int64_t each) const { return (sample * p.blocks + number) * each; }
     const T *key(int64_t number) const {
         return static_cast<const T *>(p.key) + block(number, (p.rank ? p.rank : p.hidden) * KEYS);
@@ -27,7 +27,7 @@ template <class T> struct Blocks {
     const T *key_positions(int64_t number) const {
         return static_cast<const T *>(p.key_positions) + block(number, p.coordinates * KEYS);
     }
-    // How many keys of a block are worked on: those that are there, to whole vectors; and those that are there.
+    // Keys of a block, rounded up to whole vectors; and their exact number.
     int64_t there(int64_t number) const {
         const int64_t left = p.keys - number * KEYS;
         return left < KEYS ? left : KEYS;
@@ -41,7 +41,8 @@ template <class T> struct Blocks {
     }
 };
 
-// e^(k + bias - peak) in place of k for a block of keys, with the peak and the total so far, whose factor is returned.
+// Replace k by e^(k + bias - peak) for a block of keys, and update the running peak and total. Returns the factor that
+// rescales earlier sums.
 template <class T> inline T exponentiate(T *k, const T *bias, int64_t size, T &peak, T &total) {
     constexpr int64_t W = WIDTH<T>;
     Vec<T> highest = all(peak);

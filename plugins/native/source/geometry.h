@@ -1,12 +1,12 @@
-// x − y and ‖x − y‖² of pairs, which stand behind the keys' features: they are taken from positions for each pair, because
-// sums of what single points contribute to them would cancel.
+// x − y and ‖x − y‖², which follow the keys' features in ψ. They are computed from the positions of each pair, because sums
+// of one-point terms would cancel.
 #pragma once
 #include "problem.h"
 #include "product.h"
 
 namespace ITNET_ISA {
 
-// The largest ‖x − y‖², as itnet_core.kernels.pair_inputs has it.
+// The largest ‖x − y‖², as in itnet_core.operator.mlp.pair_inputs.
 constexpr double SQUARE_LIMIT = 1e30;
 
 // Rows (geometry, KEYS) for one query and a block of keys: its coordinates; and the block's, (coordinates, KEYS).
@@ -22,7 +22,7 @@ template <class T> inline void differences(const Problem &p, const T *query, con
     }
 }
 
-// From the gradient of the rows: what it adds to the query's position, and takes from those of the keys.
+// Backward pass of the rows: add their gradient to the query's position, and subtract it from the keys'.
 template <class T>
 inline void differences_back(const Problem &p, const T *query, const T *keys, int64_t size, const T *grad, T *grad_query, T *grad_keys) {
     const T *of_square = grad + p.displacement * p.coordinates * KEYS;
@@ -39,8 +39,8 @@ inline void differences_back(const Problem &p, const T *query, const T *keys, in
     }
 }
 
-// The keys' side of the first layer at one query after the other: the block's features, (rank, KEYS), as they are; or, with
-// geometry, a copy of them in scratch, (rank + geometry, KEYS), whose last rows are each query's own.
+// The keys' factor of the first layer: the block's features, (rank, KEYS), for all queries; or, with geometry, a copy in
+// scratch, (rank + geometry, KEYS), whose last rows are computed for each query.
 template <class T> class KeySide {
   public:
     KeySide(const Problem &p, const T *features, T *scratch) : p_(p), rows_(p.geometry() ? scratch : features), own_(scratch + p.rank * KEYS) {

@@ -5,7 +5,7 @@
 
 namespace ITNET_ISA {
 
-// k (heads, KEYS) of the additive kernel with ReLU, for H heads: neither the hidden layer nor sums leave the registers.
+// k (heads, KEYS) of an additive kernel with ReLU and H heads. The hidden layer and the sums stay in registers.
 template <int H, int V, class T>
 INLINE void additive_relu_strip(const T *query, const T *key, const T *second, const T *bias, int64_t hidden, T *k) {
     constexpr int64_t W = WIDTH<T>;
@@ -34,8 +34,8 @@ inline void additive_relu(const T *query, const T *key, const T *second, const T
     if (at < size) additive_relu_strip<H, 1>(query, key + at, second, bias, hidden, k + at);
 }
 
-// From the gradient of k: those of the query's, (hidden, W), and the keys' share of the arguments, and of the second
-// layer's weights, (heads, hidden, W), all added. The hidden layer is computed again on the way.
+// Its backward pass: from the gradient of k, add the gradients of the query's part of the arguments, (hidden, W), of the
+// keys' part, and of the second layer's weights, (heads, hidden, W). The hidden layer is recomputed.
 template <int H, int V, class T>
 INLINE void additive_relu_back_strip(const Problem &p, const T *query, const T *key, const T *grad_k, T *grad_second, T *grad_query, T *grad_key) {
     constexpr int64_t W = WIDTH<T>;
@@ -89,7 +89,7 @@ inline void additive_relu_back(const Problem &p, const T *query, const T *key, i
     }
 }
 
-// The hidden layer's arguments, (hidden, KEYS).
+// Arguments of the hidden layer, (hidden, KEYS).
 template <class T> inline void arguments(const Problem &p, const T *query, const T *key, int64_t size, T *hidden) {
     if (p.rank) return multiply<true>(Product<T>{hidden, KEYS, query, p.depth(), 1, key, KEYS, p.depth()}, p.hidden, size);
     for (int64_t c = 0; c < p.hidden; ++c)
@@ -126,7 +126,7 @@ inline void scores(const Problem &p, const T *query, const T *key, int64_t size,
     second_layer(p, hidden, size, k);
 }
 
-// As `scores`, with the hidden layer left in `hidden` and its derivative in `slope`.
+// As `scores`, and store the hidden layer in `hidden` and its derivative in `slope`.
 template <int64_t A, class T>
 inline void scores_and_slopes(const Problem &p, const T *query, const T *key, int64_t size, T *hidden, T *slope, T *k) {
     arguments(p, query, key, size, hidden);
@@ -140,8 +140,8 @@ inline void scores_and_slopes(const Problem &p, const T *query, const T *key, in
     second_layer(p, hidden, size, k);
 }
 
-// From the gradient of k, (heads, KEYS): that of the hidden layer's arguments, in `slope`; and added, as sums that are
-// still vectors, those of the second layer's weights, (heads, hidden, W).
+// From the gradient of k, (heads, KEYS), compute that of the hidden layer's arguments in `slope`, and add those of the
+// second layer's weights, (heads, hidden, W), as vectors of partial sums.
 template <int H, int V, class T>
 INLINE void back_strip(const Problem &p, int64_t first, const T *grad_k, const T *hidden, T *slope, T *grad_second, T *grad) {
     constexpr int64_t W = WIDTH<T>;

@@ -1,20 +1,19 @@
-// What Python hands over: sizes and pointers to contiguous arrays, all of one dtype. Python lays the arrays out.
+// Arguments from Python: sizes and pointers to contiguous arrays, all of one dtype, in the layout of layout.py.
 #pragma once
 #include <cstdint>
 
-// Keys come in blocks of KEYS; a block's arrays have the keys as their last axis, so that vectors run along them.
-// 96 is a multiple of every vector's length up to 64 bytes, and of three of them.
+// Keys per block. The keys are the last axis of a block's arrays, so that vectors run along them. 96 is a multiple of
+// one and of three vectors of any length up to 64 bytes.
 constexpr int64_t KEYS = 96;
-// Queries that are worked on together; the products with the values share their loads among them.
+// Queries per block, which share the loads of the values.
 constexpr int64_t QUERIES = 8;
-// Widths of rows are padded to this, so that they are whole vectors: channels of a head, point features.
+// Rows (the channels of a head, the features of a point) are padded to a multiple of this, to whole vectors.
 constexpr int64_t ROW = 16;
 
 enum Activation : int64_t { RELU, SILU, GELU, TANH };
 
-// `rank` 0 is the additive kernel: the hidden layer's argument is query + key, (…, hidden) each. Otherwise it is
-// Σ_r query[c, r] ψ[r], where ψ has the key's `rank` features and, behind them, what `displacement` and `distance` ask for:
-// x − y and ‖x − y‖². `hidden` is a multiple of 8, `row_rank` and `head_dim` of ROW; padding is 0.
+// The argument of the hidden layer is query + key, (…, hidden) each, for `rank` 0 (an additive kernel), and otherwise
+// Σ_r query[c, r] ψ[r], where ψ has the key's `rank` features, then x − y if `displacement` and ‖x − y‖² if `distance`. `hidden` is a multiple of 8, `row_rank` and `head_dim` of ROW; padding is 0.
 struct Problem {
     int64_t batch, queries, keys, blocks, hidden, rank, row_rank, heads, head_dim, coordinates;
     int64_t activation, softmax, causal, displacement, distance, threads;  // causal: the axis, or -1
@@ -38,7 +37,7 @@ struct Problem {
     void *grad_bias;              // as bias
     void *grad_second;            // (heads, hidden)
     void *grad_second_bias;       // (heads)
-    void *grad_query_positions;   // as query_positions; null where it is not asked for
+    void *grad_query_positions;   // as query_positions; null if not needed
     void *grad_key_positions;     // as key_positions; likewise
 
     int64_t geometry() const { return displacement * coordinates + distance; }

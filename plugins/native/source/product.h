@@ -1,10 +1,10 @@
-// Products of matrices that lie in the caches, blocked for registers.
+// Products of matrices in the cache, blocked for registers.
 //
-// `multiply`: C (rows × columns) += A (rows × depth) B (depth × columns) : a block of C stays in registers while A's entries
+// `multiply`: C (rows × columns) += A (rows × depth) B (depth × columns). A block of C stays in registers while A's entries
 // are broadcast against rows of B.
 //
-// `multiply_along`: C (rows × columns) += A (rows × depth) Bᵀ (columns × depth) with vectors along the depth, so that each
-// entry of C is a vector of partial sums. It needs no broadcasts where rows of C would be short.
+// `multiply_along`: C (rows × columns) += A (rows × depth) Bᵀ (columns × depth) with vectors along the depth: each entry
+// of C is a vector of partial sums. It needs no broadcasts, and is for short rows of C.
 #pragma once
 #include "vector.h"
 

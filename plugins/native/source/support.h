@@ -1,4 +1,4 @@
-// Which pairs the integral runs over, as itnet_core.Support has it, in the same order of operations.
+// The support of the integral, with the same order of operations as itnet_core.Support.
 #pragma once
 #include "problem.h"
 #include "vector.h"
@@ -11,7 +11,7 @@ template <class T> struct Support {
     const Problem &p;
     const T *query, *key;  // a query's coordinates; a block's, (coordinates, KEYS)
 
-    // What of a block of keys some queries reach: NONE and EVERY are never wrong.
+    // Whether NONE, SOME or EVERY pair of some queries and a block of keys is in the support; SOME may be returned for all.
     static Reach reach(const Problem &p, const T *queries, int64_t count, const T *keys, int64_t size) {
         if (p.causal < 0 && p.radius_squared < 0 && p.window < 0) return EVERY;
         bool inside = p.radius_squared < 0 && p.window < 0;
@@ -38,7 +38,7 @@ template <class T> struct Support {
         return inside ? EVERY : SOME;
     }
 
-    // Put `value` where a pair is outside. Sums are rounded as PyTorch rounds them, without fused multiplication.
+    // Write `value` to the pairs outside of the support. Sums are rounded as in PyTorch, without fused multiply-add.
 #if defined(__GNUC__) && !defined(__clang__)
     __attribute__((optimize("fp-contract=off")))
 #endif

@@ -1,5 +1,5 @@
-// Vectors of the instruction set that this file is compiled for, and the functions that act on them. Everything here
-// lies in a namespace of the instruction set, so that no linker mixes code for one with code for another.
+// Vectors of the instruction set that this file is compiled for, and functions of them. All code is in a namespace named
+// after the instruction set, so that the linker does not mix code for different ones.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -38,7 +38,7 @@ template <class T> INLINE Vec<T> load(const T *from) {
     return v;
 }
 template <class T> INLINE void store(T *to, Vec<T> v) { std::memcpy(to, &v, sizeof v); }
-// Subtracting 0 is folded away, which adding it is not, for -0: what is left is a broadcast, from memory without an operation.
+// The compiler folds the subtraction of 0 (but not the addition, for -0): a broadcast from memory, without an operation.
 template <class T> INLINE Vec<T> all(T x) { return x - Vec<T>{}; }
 template <class T> INLINE T sum(Vec<T> v) {
     T total = 0;
@@ -46,7 +46,7 @@ template <class T> INLINE T sum(Vec<T> v) {
     return total;
 }
 
-// The larger and the smaller; where x is not a number, x. `kept` is 0 where s <= 0, else g.
+// Maximum and minimum, or x where x is NaN. `kept` is 0 where s <= 0, and g elsewhere.
 template <class T> INLINE Vec<T> larger(Vec<T> than, Vec<T> x) { return than > x ? than : x; }
 template <class T> INLINE Vec<T> smaller(Vec<T> than, Vec<T> x) { return than < x ? than : x; }
 template <class T> INLINE Vec<T> kept(Vec<T> s, Vec<T> g) { return s <= Vec<T>{} ? Vec<T>{} : g; }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 
 from itnet_testing import EvaluatorConformance
@@ -15,4 +13,4 @@ class TestNative(EvaluatorConformance):
 
 class TestNativeInFloat32(EvaluatorConformance):
     component = "itnet-native/native"
-    dtype: ClassVar = torch.float32
+    dtype = torch.float32

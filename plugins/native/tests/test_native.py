@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from itnet_core import (
     DerivativeError,
     Field,
     IntegralOperator,
+    Kernel,
     MLPKernel,
-    Points,
     hookimpl,
 )
+from itnet_core.operator.mlp import PointTerms
 from itnet_native import library, plugin, sums
 from itnet_native.evaluator import NativeEvaluator
 from itnet_native.library import Library
@@ -62,14 +64,14 @@ def field(batch: int, points: int, dtype: torch.dtype = torch.float64) -> Field:
     return Field(torch.randn(batch, points, 12), torch.randn(batch, points, 2), weights).to(dtype)
 
 
-def results(operator: IntegralOperator, field: Field) -> list[Tensor]:
+def results(operator: Any, field: Field) -> list[Tensor]:
     values = field.values.clone().requires_grad_()
     out = operator(field.with_values(values)).values
     weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
     return [out.detach(), *torch.autograd.grad((out * weights).sum(), [values, *operator.parameters()])]
 
 
-def close(found: list[Tensor], expected: list[Tensor], bound: float) -> None:
+def assert_close(found: list[Tensor], expected: list[Tensor], bound: float) -> None:
     for one, other in zip(found, expected, strict=True):
         assert (one - other).abs().max() <= bound * other.abs().max().clamp(min=1e-2)
 
@@ -81,9 +83,14 @@ def test_every_instruction_set_gives_the_same(
     instruction_set: str, activation: str, inputs: tuple[str, ...], heads: int
 ) -> None:
     for normalization in ("none", "softmax"):
-        options = {"inputs": inputs, "activation": activation, "heads": heads, "normalization": normalization}
+        options: dict[str, Any] = {
+            "inputs": inputs,
+            "activation": activation,
+            "heads": heads,
+            "normalization": normalization,
+        }
         fields = field(2, 131)
-        close(
+        assert_close(
             results(operator(NativeEvaluator(), **options), fields),
             results(operator(DenseEvaluator(), **options), fields),
             1e-9,
@@ -116,20 +123,21 @@ def test_exponentials_of_the_extremes(instruction_set: str) -> None:
 def test_chunks_and_threads_give_the_same(
     monkeypatch: pytest.MonkeyPatch, threads: None, support: dict[str, Any], normalization: str
 ) -> None:
-    options = {"normalization": normalization, "support": support}
+    options: dict[str, Any] = {"normalization": normalization, "support": support}
     for shape in ((1, 210), (5, 33)):
         fields = field(*shape)
         expected = results(operator(DenseEvaluator(), **options), fields)
         for count, limit in ((1, 50_000), (2, 1 << 24), (3, 1), (40, 50_000)):
             torch.set_num_threads(count)
             monkeypatch.setattr(sums, "LINEAR_BYTES", limit)
-            close(results(operator(NativeEvaluator(), **options), fields), expected, 1e-9)
+            assert_close(results(operator(NativeEvaluator(), **options), fields), expected, 1e-9)
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
 @pytest.mark.parametrize("normalization", ["none", "softmax"])
 def test_float32_is_as_exact_as_pytorch(instruction_set: str, activation: str, normalization: str) -> None:
-    fields, options = field(1, 300), {"normalization": normalization, "activation": activation}
+    options: dict[str, Any] = {"normalization": normalization, "activation": activation}
+    fields = field(1, 300)
     exact = results(operator(DenseEvaluator(), **options), fields)
     single = field(1, 300, torch.float32)
     found = results(operator(NativeEvaluator(), torch.float32, **options), single)
@@ -147,7 +155,7 @@ def test_it_compiles_without_a_graph_break() -> None:
     expected = results(ours, fields)
     torch.compiler.reset()
     compiled = torch.compile(ours, backend="aot_eager", fullgraph=True)
-    close(results(compiled, fields), expected, 1e-9)
+    assert_close(results(compiled, fields), expected, 1e-9)
 
 
 def test_second_derivatives_are_refused() -> None:
@@ -155,13 +163,18 @@ def test_second_derivatives_are_refused() -> None:
     values = fields.values.requires_grad_()
     [first] = torch.autograd.grad(ours(fields.with_values(values)).values.sum(), values, create_graph=True)
     with pytest.raises(DerivativeError, match="Use the evaluator 'dense'"):
-        first.sum().backward()
+        first.sum().backward()  # type: ignore[no-untyped-call]
 
 
 def test_no_pair_tensor_is_kept() -> None:
     def held(points: int) -> int:
         sizes: list[int] = []
-        with torch.autograd.graph.saved_tensors_hooks(lambda t: (sizes.append(t.numel()), t)[1], lambda t: t):
+
+        def keep(tensor: Tensor) -> Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
             operator(NativeEvaluator(), normalization="softmax")(field(1, points))
         return sum(sizes)
 
@@ -169,19 +182,54 @@ def test_no_pair_tensor_is_kept() -> None:
     assert held(1536) - fixed == 8 * (held(192) - fixed)
 
 
-def test_what_it_does_not_evaluate_is_refused_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unsupported_problem_is_refused_and_left_to_others(caplog: pytest.LogCaptureFixture) -> None:
     half = operator(NativeEvaluator(), torch.bfloat16)
     fields = field(1, 9).to(torch.bfloat16)
-    with pytest.raises(ConfigError, match=r"bfloat16, not all float32.*Use the evaluator 'auto'"):
+    message = r"^NativeEvaluator: found tensors of .*bfloat16.*; expected all float32.*Use the evaluator 'auto'"
+    with pytest.raises(ConfigError, match=message):
         half(fields)
-    auto = AutoEvaluator()
-    auto.offer([NativeEvaluator()])
-    half.evaluator = auto
-    with caplog.at_level(logging.DEBUG):
+    half.evaluator = AutoEvaluator(evaluators=[NativeEvaluator()])
+    with caplog.at_level(logging.DEBUG, "itnet_core"):
         assert half(fields).values.isfinite().all()
-    said = " ".join(record.getMessage() for record in caplog.records)
-    assert "native leaves MLPKernel to others" in said
-    assert "DenseEvaluator for MLPKernel" in said
+    assert "DenseEvaluator for MLPKernel" in caplog.text
+    reasons = dict(half.explain_choice(fields).candidates)
+    assert reasons["NativeEvaluator"].startswith("found tensors of torch.bfloat16")
+    assert reasons["DenseEvaluator"] == ""
+
+
+class Product(Kernel[Tensor, None]):
+    """No MLP: ⟨x, y⟩."""
+
+    heads = 1
+
+    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+        return query.positions, key.positions
+
+    def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
+        return (query_terms @ key_terms.transpose(1, 2)).unsqueeze(1)
+
+
+class Doubled(MLPKernel):
+    """Another `tile`."""
+
+    def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
+        return 2 * super().tile(query_terms, key_terms)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (Doubled(12, position_dim=2), "found the kernel Doubled; expected MLPKernel, with its own tile and forward"),
+        (MLPKernel(12, position_dim=2, support={"radius": 1.0, "edge": 0.1}), "expected a support without an edge"),
+        (Product(), "found the kernel Product; expected MLPKernel"),
+    ],
+)
+def test_other_kernels_are_refused(kernel: Kernel[Any, Any], message: str) -> None:
+    given = field(1, 9, torch.float32)
+    problem = kernel.problem(given, given, torch.randn(1, 9, kernel.heads, 3))
+    assert not NativeEvaluator().supports(problem)
+    with pytest.raises(ConfigError, match=message):
+        NativeEvaluator()(problem)
 
 
 def test_without_the_library_others_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -189,9 +237,9 @@ def test_without_the_library_others_go_on(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(library, "PATH", tmp_path / "nothing.so")
     library._loaded.cache_clear()
     try:
-        auto = AutoEvaluator()
-        auto.offer([NativeEvaluator()])
+        auto = AutoEvaluator(evaluators=[NativeEvaluator()])
         assert torch.equal(operator(auto)(field(1, 40)).values, expected)
+        assert "install g++" in NativeEvaluator().unavailable()
         with pytest.raises(ConfigError, match="install g\\+\\+"):
             operator(NativeEvaluator())(field(1, 40))
         [check] = plugin.itnet_doctor(1)
@@ -209,14 +257,12 @@ def test_the_doctor_says_which_instruction_set() -> None:
     assert hookimpl is not None
 
 
-def test_it_pays_where_pairs_are_many() -> None:
+def test_it_is_efficient_where_pairs_are_many() -> None:
     for inputs, points in ((("query", "key", "displacement"), 128), (("product", "fourier"), 256)):
         ours = operator(NativeEvaluator(), inputs=inputs)
         for count, expected in ((points, True), (points - 1, False)):
-            given = field(1, count)
-            terms, _ = ours.kernel.project(given, given)
-            side = Points(terms, given.positions, given.weights)
-            assert NativeEvaluator().pays(ours.kernel, side, side, given.values) is expected
+            problem = ours.kernel.problem(field(1, count), field(1, count), torch.randn(1, count, 2, 6))
+            assert NativeEvaluator().is_efficient(problem) is expected
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -248,22 +294,25 @@ def test_an_instruction_set_that_is_not_there_is_said() -> None:
 @pytest.mark.parametrize("where", ["forward", "backward", "both"])
 def test_autocast_leaves_the_sums_alone(inputs: tuple[str, ...] | None, where: str) -> None:
     torch.manual_seed(0)
-    kernel = MLPKernel(16, heads=2, hidden=8, position_dim=2, **({} if inputs is None else {"inputs": inputs}))
+    options: dict[str, Any] = {} if inputs is None else {"inputs": inputs}
+    kernel = MLPKernel(16, heads=2, hidden=8, position_dim=2, **options)
     field = Field(torch.randn(1, 40, 16), torch.rand(1, 40, 2))
-    terms = kernel.project(field, field)
-    terms = (each._replace(features=each.features.detach().requires_grad_()) for each in terms)
-    query, key = (Points(each, field.positions, field.weights) for each in terms)
-    values = torch.randn(1, 40, 2, 8, requires_grad=True)
-    features = query.terms.features, key.terms.features
-    leaves = [*features, values, *kernel.first.parameters(), *kernel.second.parameters()]
+    problem = kernel.problem(field, field, torch.randn(1, 40, 2, 8, requires_grad=True))
+    query, key = (
+        terms._replace(features=terms.features.detach().requires_grad_())
+        for terms in (problem.query_terms, problem.key_terms)
+    )
+    problem = replace(problem, query_terms=query, key_terms=key)
+    parameters = [*kernel.first.parameters(), *kernel.second.parameters()]
+    leaves = [query.features, key.features, problem.values, *parameters]
 
     def run(cast: str) -> list[Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=cast in ("forward", "both")):
-            out = NativeEvaluator()(kernel, query, key, values)
+            out = NativeEvaluator()(problem)
         with torch.autocast("cpu", torch.bfloat16, enabled=cast in ("backward", "both")):
             return [out, *torch.autograd.grad(out.sum(), leaves)]
 
     # A backward pass under autocast does what stands around the sums in bfloat16.
     error = 1e-5 if where == "forward" else 2e-2
     for found, expected in zip(run(where), run("none"), strict=True):
-        assert float((found - expected).norm()) <= error * float(expected.norm())
+        assert float((found - expected).detach().norm()) <= error * float(expected.detach().norm())

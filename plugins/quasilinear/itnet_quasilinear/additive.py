@@ -1,12 +1,15 @@
-"""Which kernels are additive, and their two sides (docs/operator.md, §2).
+"""Additive kernels and their sums (docs/operator.md, §2).
 
 With no inputs but ũ(x), ũ(y) and x − y, the MLP kernel's hidden layer is σ(a_c(x) + b_c(y)), a function of a sum, and
 
-    Σ_j w_j k_h(i, j) v_jh = Σ_c W_hc Σ_j σ(a_ci + b_cj) w_j v_jh + β_h Σ_j w_j v_jh,   W and β the second layer's.
+    Σ_j w_j k_h(i, j) v_jh = Σ_c W_hc Σ_j σ(a_ci + b_cj) w_j v_jh + β_h Σ_j w_j v_jh,
+
+where W and β are the weights and biases of the second layer.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -17,12 +20,12 @@ from itnet_core.operator.mlp import ADDITIVE, PointTerms
 
 
 class Sides(NamedTuple):
-    """The parts of a sum over an additive kernel's pairs.
+    """Arguments of the sum Σ_c W_c ∘ Σ_j σ(a_ci + b_cj) w_j v_j.
 
     Attributes:
-        a: what the query points add to the hidden units, (B, N, hidden), the first layer's bias included.
-        b: what the key points add, (B, M, hidden).
-        second: W, the hidden units' weights in each channel of the result, (hidden, heads·head_dim).
+        a: a of the query points, (B, N, hidden); it includes the first layer's bias.
+        b: b of the key points, (B, M, hidden).
+        second: W, repeated for the channels of each head, (hidden, heads·head_dim).
         weighted: w_j v_j, (B, M, heads·head_dim).
     """
 
@@ -33,10 +36,10 @@ class Sides(NamedTuple):
 
 
 def not_additive(problem: Problem[Any], activations: tuple[str, ...]) -> Unsupported | None:
-    """Return why the kernel of a problem cannot be summed as an additive one, or `None`."""
+    """Return the reason unless the kernel is an additive MLP kernel without softmax and support, or `None`."""
     kernel = problem.kernel
-    if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
-        return Unsupported(f"a {type(kernel).__name__}", "an MLPKernel")
+    if type(kernel) is not MLPKernel:  # a subclass may override `tile`
+        return Unsupported(f"the kernel {type(kernel).__name__}", "MLPKernel itself")
     if not kernel.additive:
         others = ", ".join(name for name in kernel.config.inputs if name not in ADDITIVE)
         return Unsupported(f"the inputs {others}", f"inputs among {', '.join(sorted(ADDITIVE))}")
@@ -50,14 +53,14 @@ def not_additive(problem: Problem[Any], activations: tuple[str, ...]) -> Unsuppo
 
 
 def separate(problem: Problem[PointTerms]) -> Sides:
-    """Return the parts of the sum, in float32 at least; see `MLPKernel.separate`."""
+    """Compute the arguments of the sum, in float32 at least; see `MLPKernel.separate`."""
     kernel, values = cast(MLPKernel, problem.kernel), problem.values
     a, b = kernel.separate(problem)
     dtype = torch.promote_types(a.dtype, values.dtype)
     a, b = a.to(dtype), b.to(dtype)
-    weighted = (values.to(dtype) * problem.key.weights[..., None, None].to(dtype)).flatten(2)
+    weighted, _ = replace(problem, values=values.to(dtype)).weighted_values()
     second = kernel.second.weight.to(dtype).T.repeat_interleave(values.shape[-1], dim=1)
-    return Sides(a, b, second, weighted)
+    return Sides(a, b, second, weighted.flatten(2))
 
 
 def with_constant(sums: Tensor, sides: Sides, problem: Problem[PointTerms]) -> Tensor:

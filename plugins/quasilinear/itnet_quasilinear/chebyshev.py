@@ -1,4 +1,4 @@
-"""The evaluator of additive kernels with a smooth activation."""
+"""The evaluator `chebyshev`, for additive kernels with a smooth activation."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 ACTIVATIONS = ("silu", "gelu", "tanh")
 MARGIN = 0.25
-"""The part of the tolerance that the activation's error may take: the errors of hidden units add up.
+"""Share of the tolerance for the error of the activation, since the errors of hidden units add up.
 
-It is less where the units' parts cancel, being more than 1 / MARGIN times their sum.
+The error allowed is smaller still where the hidden units cancel to less than MARGIN times their parts.
 """
 
 ROUNDING = 64
-"""Times the dtype's rounding unit: what sums in that dtype may differ by, whatever the nodes."""
+"""Rounding error allowed for sums, in units of the dtype's epsilon."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Report:
     """Nodes and errors of an evaluation.
 
     Attributes:
-        nodes: for each hidden unit.
-        error: of the checked rows, the largest against direct summation, relative to their largest number; the dtype's
-            rounding included.
-        bound: an estimate, on the safe side, of the largest error of σ over all pairs, relative to the largest |σ|; and
-            of σ′, relative to the largest |σ′|, if gradients were asked for: the greater of the two.
-        rows: query points of each sample that were checked.
+        nodes: number of nodes of each hidden unit.
+        error: largest error of the checked rows against direct summation, relative to their largest number; it includes
+            the dtype's rounding.
+        bound: a conservative estimate of the largest error of σ over all pairs, relative to the largest |σ|; with
+            gradients, the larger of this and the same for σ′.
+        rows: number of query points of each sample that were checked.
     """
 
     nodes: int
@@ -51,52 +51,54 @@ class Report:
 
 
 class ChebyshevEvaluator(Evaluator):
-    """Sums over an additive MLP kernel's pairs to a tolerance, in O(N · nodes), for smooth activations (docs/operator.md, §2).
+    """Sums to a tolerance for an additive MLP kernel with a smooth activation, in O(N · nodes) (docs/operator.md, §2).
 
-    It is for `MLPKernel` with inputs among query, key and displacement, activation silu, gelu or tanh, normalization
-    none and every pair in the support. σ(a + b) is interpolated in a at Chebyshev nodes over a's range in each sample
-    and hidden unit (`smooth_sums`). As many nodes are taken as make the interpolant of σ as good as asked for between
-    the nodes, over the ranges of a and b, and that of σ′ too if gradients are to follow; then some rows are compared
-    with direct summation, and more nodes taken if they are not as good, since hidden units may cancel.
-    `evaluate_with_report` says what came out.
+    It supports `MLPKernel` with inputs among `query`, `key` and `displacement`, the activations `silu`, `gelu` and
+    `tanh`, normalization `none`, and every pair in the support. σ(a + b) is interpolated in a at Chebyshev nodes over
+    the range of a, for each sample and hidden unit (`smooth_sums`). The number of nodes is raised until the interpolant
+    of σ, and with gradients also that of σ′, meets the tolerance over the ranges of a and b, and until some rows agree
+    with direct summation, since hidden units may cancel. `evaluate_with_report` returns the number of nodes and the
+    errors.
 
-    It is approximate, so `auto` never takes it: a range that grows in training makes it slower, and at last refuse.
-    Second derivatives are refused.
+    Being approximate, it is never chosen by `auto`. In training, a growing range of a makes it slower, and in the end
+    raises a `ToleranceError`. Second derivatives are refused.
+
+    Example:
+        >>> kernel = MLPKernel(8, inputs=("query", "key", "displacement"), activation="silu")
+        >>> operator = IntegralOperator(8, kernel, evaluator=ChebyshevEvaluator(tolerance=1e-4))
+        >>> operator(Field(torch.randn(1, 5000, 8), torch.rand(1, 5000, 4))).values.shape
+        torch.Size([1, 5000, 8])
     """
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            tolerance: the error allowed, relative to the largest number of the result, or of a gradient; the rounding
-                of the dtype comes on top.
-            max_nodes: the most nodes to take.
-            rows: query points of each sample that are compared with direct summation, spread evenly.
-        """
+        """Accuracy."""
 
         tolerance: float = ConfigField(1e-6, gt=0, lt=1)
+        """Largest error, relative to the largest number of a result or a gradient; the dtype's rounding is added."""
         max_nodes: int = ConfigField(256, ge=4)
+        """Largest number of nodes."""
         rows: PositiveInt = 8
+        """Query points of each sample to compare with direct summation, evenly spread."""
 
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self.tolerance = self.config.tolerance
 
     def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
-        """Return why the kernel is not additive and smooth, or `None`; the tolerance shows in `evaluate` alone."""
+        """Return the reason unless the kernel is additive and smooth; the tolerance is checked by `evaluate`."""
         return not_additive(problem, ACTIVATIONS)
 
     def evaluate(self, problem: Problem[Any]) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters.
 
         Raises:
-            ToleranceError: the tolerance is not reached with `max_nodes`.
+            ToleranceError: `max_nodes` do not meet the tolerance.
         """
         return self.evaluate_with_report(problem)[0]
 
     @torch.compiler.disable
     def evaluate_with_report(self, problem: Problem[Any]) -> tuple[Tensor, Report]:
-        """Compute the integral as `evaluate` does, and report nodes and errors."""
+        """Compute the integral, and report nodes and errors; raises as `evaluate`."""
         kernel = cast(MLPKernel, problem.kernel)
         with torch.autocast(problem.values.device.type, enabled=False):
             sides = separate(problem)
@@ -110,12 +112,12 @@ class ChebyshevEvaluator(Evaluator):
         exact, cancelled = direct_sums(activation, sides, rows)
         most = MARGIN * self.tolerance
         allowed = max(most / max(1.0, MARGIN * cancelled), min(most, torch.finfo(sides.a.dtype).eps))
-        slopes_count = torch.is_grad_enabled() and any(side.requires_grad for side in sides)
+        with_slopes = torch.is_grad_enabled() and any(side.requires_grad for side in sides)
         rounding = ROUNDING * torch.finfo(sides.a.dtype).eps
         tried = ""
         for number in (step for step in STEPS if step <= self.config.max_nodes):
             errors = sup_errors(activation, a, b, number)
-            bound = max(errors) if slopes_count else errors[0]
+            bound = max(errors) if with_slopes else errors[0]
             tried = f"an error of {bound:.1e} with {number} nodes"
             if bound > max(allowed, 16 * torch.finfo(torch.float64).eps):
                 continue
@@ -135,10 +137,10 @@ class ChebyshevEvaluator(Evaluator):
 
 @torch.no_grad()
 def direct_sums(activation: Activation, sides: Sides, rows: Tensor) -> tuple[Tensor, float]:
-    """Return Σ_c W_c ∘ Σ_j σ(a_ci + b_cj) u_j for some of the query points, by all pairs, (B, rows, d).
+    """Compute Σ_c W_c ∘ Σ_j σ(a_ci + b_cj) u_j at some query points from all pairs, (B, rows, d), and the cancellation.
 
-    And how many times larger the hidden units' parts are together than what is left of them, of which gradients, too,
-    have a like share: what the units' errors are multiplied by.
+    The cancellation is the sum of the hidden units' absolute parts divided by the absolute result. Errors of the units,
+    in gradients too, are amplified by about this factor.
     """
     out = torch.stack([activation(sides.a[:, i, None] + sides.b).transpose(1, 2) @ sides.weighted for i in rows], dim=1)
     parts = out * sides.second

@@ -6,4 +6,4 @@ from itnet_core import ITNetError
 
 
 class ToleranceError(ITNetError, ValueError):
-    """Interpolation cannot reach the tolerance that was asked for."""
+    """Interpolation does not meet the tolerance."""

@@ -1,4 +1,4 @@
-"""Interpolation of σ(a + b) in a, at Chebyshev nodes: the matrices, and how many nodes a tolerance needs.
+"""Interpolation of σ(a + b) in a at Chebyshev nodes: its matrices and its error.
 
 Trefethen, "Approximation Theory and Approximation Practice" (2013), chapters 4 and 8: where σ is analytic inside the
 ellipse of sum of semi-axes ρ around the range of a, n nodes leave an error of O(ρ^−n).
@@ -16,13 +16,13 @@ from torch import Tensor
 Activation = Callable[[Tensor], Tensor]
 
 STEPS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-"""The numbers of nodes that are tried."""
+"""Numbers of nodes to try."""
 
 LEAST_HALF_WIDTH = 1e-3
-"""Of a range; one without width is widened to it."""
+"""Smallest half-width of a range."""
 
 SHIFTS = 33
-"""Numbers b in their range that the error is estimated for."""
+"""Number of values of b for which the error is estimated."""
 
 
 class Ranges(NamedTuple):
@@ -33,9 +33,9 @@ class Ranges(NamedTuple):
 
     @classmethod
     def of(cls, numbers: Tensor, present: Tensor | None = None, *, least: float = 0.0) -> Ranges:
-        """Return the ranges of numbers (B, N, hidden) over N, where they are `present` (B, N); 0 if none is.
+        """Compute the ranges of numbers (B, N, hidden) over the points that are `present` (B, N); 0 without any.
 
-        Each has half-width `least` at least.
+        A half-width is at least `least`.
         """
         low = high = numbers.detach()
         if present is not None:
@@ -44,17 +44,17 @@ class Ranges(NamedTuple):
         return cls(((low + high) / 2).nan_to_num(), ((high - low) / 2).clamp(min=least))
 
     def at(self, places: Tensor) -> Tensor:
-        """Return the numbers at `places` in [−1, 1] of the ranges, (B, places, hidden)."""
+        """Map places in [−1, 1] to the ranges, (B, places, hidden)."""
         return self.middle.unsqueeze(1) + self.half.unsqueeze(1) * places.view(1, -1, 1)
 
 
 def nodes(number: int, like: Tensor) -> Tensor:
-    """Return the Chebyshev nodes cos(π(m + ½)/n) in [−1, 1], shape (n,), in the dtype and place of a tensor."""
+    """Return the Chebyshev nodes cos(π(m + ½)/n) in [−1, 1], shape (n,), in the dtype and on the device of a tensor."""
     return _cos(torch.arange(number) + 0.5, number, like)
 
 
 def coefficients(number: int, like: Tensor) -> Tensor:
-    """Return the matrix that makes coefficients of T_0 … T_{n−1} of numbers at the nodes, (n, n)."""
+    """Return the matrix from values at the nodes to coefficients of T_0 … T_{n−1}, (n, n)."""
     k, m = torch.meshgrid(torch.arange(float(number)), torch.arange(number) + 0.5, indexing="ij")
     matrix = 2.0 / number * _cos(k * m, number, torch.empty((), dtype=torch.float64))
     matrix[0] /= 2
@@ -62,16 +62,16 @@ def coefficients(number: int, like: Tensor) -> Tensor:
 
 
 def value_and_slope(activation: Activation, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return σ(x) and σ′(x)."""
+    """Compute σ(x) and σ′(x)."""
     with torch.inference_mode(False), torch.enable_grad():
-        x = x.detach().clone().requires_grad_()  # a tensor of inference mode could not be differentiated
+        x = x.detach().clone().requires_grad_()  # tensors of inference mode cannot be differentiated
         value = activation(x)
         [slope] = torch.autograd.grad(value, x, torch.ones_like(value))
     return value.detach(), slope
 
 
 def polynomials(x: Tensor, number: int) -> Tensor:
-    """Return T_0(x) … T_{n−1}(x) for x in [−1, 1] of shape (B, …), stacked as the second axis."""
+    """Compute T_0(x) … T_{n−1}(x) for x in [−1, 1] of shape (B, …), stacked along the second axis."""
     out = x.new_empty(x.shape[0], number, *x.shape[1:])
     out[:, 0], out[:, 1] = 1.0, x
     twice = 2 * x
@@ -82,11 +82,11 @@ def polynomials(x: Tensor, number: int) -> Tensor:
 
 
 def sup_errors(activation: Activation, a: Ranges, b: Ranges, number: int) -> tuple[float, float]:
-    """Return estimates of the largest errors of the interpolants of σ and of σ′, over all samples and hidden units.
+    """Estimate the largest errors of the interpolants of σ and of σ′ over all samples and hidden units.
 
-    They are relative to the largest |σ| and |σ′| met. Looked at are the places between the nodes, where |T_n| = 1 and
-    the error is about largest, and the ends; for b spread over its range. Of each hidden unit the widest range of a in
-    a sample is taken, wherever the range of a + b in any sample lets it lie. The estimate is made in float64.
+    They are relative to the largest |σ| and |σ′|. The errors are computed in float64 between the nodes, where |T_n| = 1
+    and they are about largest, and at the ends, for values of b spread over its range. For each hidden unit the widest
+    range of a in any sample is placed anywhere within the range of a + b in any sample.
     """
     half = a.half.double().amax(0, keepdim=True)
     low, high = (a.middle + b.middle - b.half).double(), (a.middle + b.middle + b.half).double()

@@ -5,11 +5,11 @@ For one hidden unit, put the −a_i of the queries and the b_j of the keys on on
     F(p) = Σ_{q > p} (s_q − s_p) U_q,   U_q = u_j for a key and 0 for a query,
 
 is the sum Σ_j relu(a_i + b_j) u_j where p is query i. Going down the line, S₀ ← S₀ + U_q and F ← F + gap · S₀: no
-coefficient is negative, unlike in a S₀(−a) + S₁(−a), the same number by prefix sums of u and b u, which are large and
-cancel. The line is cut into chunks. In a chunk F is a product of the matrix relu(s_q − s_p) with U; what the keys above
-the chunk add is (t − s_p) S₀ + F(t), with t the chunk's last s, and rides in the same product as two more rows. These
-carries alone are accumulated over the line, in float64. So the error is that of a sum of the same terms in the dtype's
-own arithmetic over one chunk's length, whatever the number of points: see `tests/test_relu_sums.py`.
+coefficient is negative, unlike in a S₀(−a) + S₁(−a), the same number from prefix sums of u and b u, which are large and
+cancel. The line is cut into chunks. Within a chunk F is the product of the matrix relu(s_q − s_p) and U. The keys above
+the chunk add (t − s_p) S₀ + F(t), where t is the chunk's last s, as two more rows of the same product. Only these
+carries are accumulated over the whole line, in float64. The error is therefore that of summing one chunk in the dtype's
+arithmetic, for any number of points (`tests/test_relu_sums.py`).
 
 With g the gradient of the result, G_p = g_i for a query and 0 for a key, the gradients are sums along the same line:
 
@@ -18,7 +18,7 @@ With g the gradient of the result, G_p = g_i for a query and 0 for a key, the gr
     of b_cj:       ⟨W_c ∘ U_q, Σ_{p < q} G_p⟩ = Σ_{p < q} K_pq,   K_pq = ⟨W_c ∘ G_p, U_q⟩
     of a_ci:       ⟨W_c ∘ G_p, Σ_{q > p} U_q⟩ = Σ_{q > p} K_pq
 
-At ties keys stand before queries, so that relu′(0) = 0 as in PyTorch.
+At ties keys come before queries, so that relu′(0) = 0 as in PyTorch.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from torch.nn import functional as F
 from itnet_core.operator.transforms import refuse_second_derivatives
 
 CHUNK = 32
-"""Points of a chunk: more make more operations a point, fewer make the products inefficient and the carries many."""
+"""Points per chunk: more cost more operations per point, fewer make products inefficient and carries frequent."""
 
 CPU_BYTES = 32 << 20
 GPU_BYTES = 512 << 20
-"""About how large a tensor of gathered points may be; at least one hidden unit is done at once."""
+"""Approximate largest size of a tensor of gathered points; at least one hidden unit is processed at a time."""
 
 
 def relu_sums(a: Tensor, b: Tensor, second: Tensor, u: Tensor) -> Tensor:
-    """Return Σ_c W_c ∘ Σ_j relu(a_ci + b_cj) u_j, shape (B, N, d).
+    """Compute Σ_c W_c ∘ Σ_j relu(a_ci + b_cj) u_j, shape (B, N, d).
 
     Args:
         a: shape (B, N, hidden).
@@ -54,11 +54,11 @@ def relu_sums(a: Tensor, b: Tensor, second: Tensor, u: Tensor) -> Tensor:
 
 
 class _Sorted:
-    """Some hidden units' lines, sorted and cut into G chunks of T points.
+    """The lines of some hidden units, sorted and cut into G chunks of T points.
 
     Attributes:
-        s: shape (units, B, G, T); the last chunk is filled up with its largest number.
-        points: for each place the point's number in its sample, keys first; M + N where filled up.
+        s: shape (units, B, G, T); the last chunk is padded with its largest number.
+        points: the index in its sample of the point at each place, keys first; M + N for padding.
     """
 
     def __init__(self, line: Tensor, order: Tensor, chunk: int) -> None:
@@ -72,9 +72,9 @@ class _Sorted:
         self.chunk, self.length = chunk, length
 
     def gathered(self, table: Tensor, points: Tensor, slots: int) -> Tensor:
-        """Return rows of a table (B, rows + 1, d), (units, B, G, T + slots, d); its last row is for `points` beyond it.
+        """Gather rows of a table (B, rows + 1, d) as (units, B, G, T + slots, d); its last row is for padding.
 
-        The slots, behind each chunk's points, hold that last row too.
+        The slots, after each chunk's points, also hold the last row.
         """
         batch, rows = table.shape[:2]
         start = torch.arange(batch, device=points.device).view(1, -1, 1, 1) * rows
@@ -82,7 +82,7 @@ class _Sorted:
         return table.flatten(0, 1).index_select(0, index.flatten()).view(*index.shape, -1)
 
     def places(self, points: slice, slots: int) -> Tensor:
-        """Return where some of the points stand among all samples' (B·G·(T + slots)) places, (units, B·points)."""
+        """Return the places of some points among those of all samples, B·G·(T + slots), as (units, B·points)."""
         rank = torch.empty_like(self.order)
         numbers = torch.arange(self.length, device=rank.device).expand_as(rank)
         rank = rank.scatter_(-1, self.order, numbers)[..., points]
@@ -101,8 +101,8 @@ class _ReluSums(torch.autograd.Function):
         for units, chunk in _units(line, d):
             part = _Sorted(line[units], order[units], chunk)
             rows = part.gathered(table, part.points.clamp(max=keys), 2).mul_(second[units][:, None, None, None])
-            found = _upward(part.s, rows)
-            for sums, places in zip(found, part.places(slice(keys, None), 2), strict=True):
+            upward = _upward(part.s, rows)
+            for sums, places in zip(upward, part.places(slice(keys, None), 2), strict=True):
                 out += sums.index_select(0, places)
         ctx.save_for_backward(line, order, second, u)
         return out.view(batch, -1, d)
@@ -118,11 +118,11 @@ class _ReluSums(torch.autograd.Function):
         for units, chunk in _units(line, d):
             part = _Sorted(line[units], order[units], chunk)
             rows = part.gathered(table, part.points, 3)
-            found, slopes = _both_ways(part.s, rows, part.points < keys, second[units])
+            downward, slopes = _both_ways(part.s, rows, part.points < keys, second[units])
             slopes = slopes.flatten(2)[..., : part.length]
             grad_line[units] = torch.empty_like(slopes).scatter_(-1, part.order, slopes)
             where = part.places(slice(0, keys), 3)
-            for unit, sums, places in zip(range(len(line))[units], found, where, strict=True):
+            for unit, sums, places in zip(range(len(line))[units], downward, where, strict=True):
                 sums = sums.index_select(0, places)
                 grad_u.addcmul_(sums, second[unit])
                 grad_second[unit] = (sums * u.flatten(0, 1)).sum(0)
@@ -130,11 +130,11 @@ class _ReluSums(torch.autograd.Function):
 
 
 def _upward(s: Tensor, rows: Tensor) -> Tensor:
-    """Return F(p) at every place, (units, B·G·(T + 2), d).
+    """Compute F(p) at every place, (units, B·G·(T + 2), d).
 
     Args:
         s: shape (units, B, G, T).
-        rows: U at every place and two slots behind each chunk, (units, B, G, T + 2, d); the carries are written there.
+        rows: U at every place and two slots after each chunk, (units, B, G, T + 2, d); carries go to the slots.
     """
     chunk = s.shape[-1]
     last = s[..., -1]
@@ -146,16 +146,16 @@ def _upward(s: Tensor, rows: Tensor) -> Tensor:
     ends = torch.cat([s, last.unsqueeze(-1).expand(*s.shape[:-1], 2)], dim=-1)
     matrix = (ends.unsqueeze(-2) - ends.unsqueeze(-1)).relu_()
     matrix[..., chunk + 1] = 1.0
-    found = torch.bmm(matrix.flatten(0, 2), rows.flatten(0, 2))
-    return found.view(len(s), -1, rows.shape[-1])
+    sums = torch.bmm(matrix.flatten(0, 2), rows.flatten(0, 2))
+    return sums.view(len(s), -1, rows.shape[-1])
 
 
 def _both_ways(s: Tensor, rows: Tensor, is_key: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Return H(q) at every place, (units, B·G·(T + 3), d), and the gradient of every s, (units, B, G, T).
+    """Compute H(q) at every place, (units, B·G·(T + 3), d), and the gradient of every s, (units, B, G, T).
 
     Args:
         s: shape (units, B, G, T).
-        rows: U at the keys' places, G at the queries', and three slots behind each chunk, (units, B, G, T + 3, d).
+        rows: U at the keys' places, G at the queries', and three slots after each chunk, (units, B, G, T + 3, d).
         is_key: shape (units, B, G, T).
         second: W of the units, (units, d).
     """
@@ -185,24 +185,24 @@ def _both_ways(s: Tensor, rows: Tensor, is_key: Tensor, second: Tensor) -> tuple
     matrix = (ends.unsqueeze(-1) - ends.unsqueeze(-2)).relu_()
     matrix *= queries.unsqueeze(-2)
     matrix[..., moment] = 1.0
-    found = torch.bmm(matrix.flatten(0, 2), flat)
-    return found.view(len(s), -1, rows.shape[-1]), torch.where(is_key, of_key, -of_query)
+    sums = torch.bmm(matrix.flatten(0, 2), flat)
+    return sums.view(len(s), -1, rows.shape[-1]), torch.where(is_key, of_key, -of_query)
 
 
 def _from_above(parts: Tensor) -> Tensor:
-    """Return for each chunk, (units, B, G, d), the sum over the chunks above it."""
+    """Sum over the chunks above each chunk, (units, B, G, d)."""
     total = parts.flip(-2).cumsum(-2).flip(-2)
     return torch.cat([total[..., 1:, :], torch.zeros_like(total[..., :1, :])], dim=-2)
 
 
 def _from_below(parts: Tensor) -> Tensor:
-    """Return for each chunk, (units, B, G, d), the sum over the chunks below it."""
+    """Sum over the chunks below each chunk, (units, B, G, d)."""
     total = parts.cumsum(-2)
     return torch.cat([torch.zeros_like(total[..., :1, :]), total[..., :-1, :]], dim=-2)
 
 
 def _units(line: Tensor, d: int) -> Iterator[tuple[slice, int]]:
-    """Yield some hidden units at a time, and how long a chunk is."""
+    """Yield slices of the hidden units that bound the memory, and the length of a chunk."""
     hidden, batch, length = line.shape
     chunk = min(CHUNK, length)
     allowed = CPU_BYTES if line.device.type == "cpu" else GPU_BYTES

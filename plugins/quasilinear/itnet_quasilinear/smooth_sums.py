@@ -1,22 +1,22 @@
 """Σ_c W_c ∘ Σ_j σ(a_ci + b_cj) u_j for all i, by interpolation in a.
 
-With nodes t_cm over the range of a_c and x the place of a in it, σ(a + b) ≈ Σ_k T_k(x) Σ_m C_km σ(t_m + b), where C
-makes coefficients of numbers at the nodes. So
+With nodes t_cm over the range of a_c, and a mapped to x in [−1, 1], σ(a + b) ≈ Σ_k T_k(x) Σ_m C_km σ(t_m + b), where C
+maps values at the nodes to coefficients. So
 
     Z_ck = Σ_m C_km Σ_j σ(t_cm + b_cj) u_j,      out_i = Σ_ck T_k(x_ci) W_c ∘ Z_ck:
 
-two products of matrices, with hidden · nodes rows and columns, O((N + M) · hidden · nodes · d). The gradients are, with
-g that of the result and R_ck = Σ_i T_k(x_ci) g_i,
+two matrix products with hidden · nodes rows and columns, O((N + M) · hidden · nodes · d). With g the gradient of the
+result and R_ck = Σ_i T_k(x_ci) g_i, the gradients are
 
     of W_c:   Σ_k R_ck ∘ Z_ck
-    of a_ci:  Σ_k T_k(x_ci) ⟨g_i, W_c ∘ Z′_ck⟩,   Z′ like Z with σ′ in σ's place
+    of a_ci:  Σ_k T_k(x_ci) ⟨g_i, W_c ∘ Z′_ck⟩,   Z′ is Z with σ′ for σ
     of u_j:   Σ_cm σ(t_cm + b_cj) R̃_cm,                        R̃_cm = Σ_k C_km W_c ∘ R_ck
     of b_cj:  Σ_m σ′(t_cm + b_cj) ⟨u_j, R̃_cm⟩
 
-They are those of this approximation but for a, where σ′ itself is interpolated: the derivative of a series of n terms
-would enlarge its rounding by up to n².
+These are the gradients of the approximation, except that of a, for which σ′ itself is interpolated: differentiating a
+series of n terms would amplify its rounding by up to n².
 
-Points are taken some at a time, so that what is (hidden · nodes) times points stays small.
+Points are processed in parts, to bound the memory of tensors with (hidden · nodes) numbers per point.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ GPU_NUMBERS = 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class Interpolation:
-    """How σ(a + b) is interpolated in a.
+    """The interpolation of σ(a + b) in a.
 
     Attributes:
         activation: σ.
         ranges: of a.
-        number: of nodes.
+        number: the number of nodes.
     """
 
     activation: Activation
@@ -50,33 +50,33 @@ class Interpolation:
     number: int
 
     def at_nodes(self, b: Tensor) -> Tensor:
-        """Return t_cm + b_cj, (B, nodes, hidden, M), for b of shape (B, hidden, M)."""
+        """Compute t_cm + b_cj, (B, nodes, hidden, M), for b of shape (B, hidden, M)."""
         return self.ranges.at(nodes(self.number, b)).unsqueeze(-1) + b.unsqueeze(1)
 
     def basis(self, a: Tensor) -> Tensor:
-        """Return T_k(x_ci), (B, nodes, hidden, N), for a of shape (B, hidden, N)."""
-        middle, half = (each.unsqueeze(-1) for each in self.ranges)
+        """Compute T_k(x_ci), (B, nodes, hidden, N), for a of shape (B, hidden, N)."""
+        middle, half = self.ranges.middle.unsqueeze(-1), self.ranges.half.unsqueeze(-1)
         return polynomials(((a - middle) / half).clamp_(-1, 1), self.number)
 
     def parts(self, points: Tensor) -> Iterator[slice]:
-        """Yield some of the points of a tensor (B, hidden, points) at a time."""
+        """Yield slices of the points of a tensor (B, hidden, points) that bound the memory."""
         allowed = CPU_NUMBERS if points.device.type == "cpu" else GPU_NUMBERS
         size = max(16, allowed // (points.shape[0] * points.shape[1] * self.number))
         for start in range(0, points.shape[2], size):
             yield slice(start, min(start + size, points.shape[2]))
 
 
-def smooth_sums(how: Interpolation, a: Tensor, b: Tensor, second: Tensor, u: Tensor) -> Tensor:
-    """Return Σ_c W_c ∘ Σ_j σ(a_ci + b_cj) u_j, interpolated, shape (B, N, d).
+def smooth_sums(interpolation: Interpolation, a: Tensor, b: Tensor, second: Tensor, u: Tensor) -> Tensor:
+    """Compute Σ_c W_c ∘ Σ_j σ(a_ci + b_cj) u_j by interpolation, shape (B, N, d).
 
     Args:
-        how: σ, the ranges of a, and the number of nodes.
+        interpolation: σ, the ranges of a, and the number of nodes.
         a: shape (B, N, hidden).
         b: shape (B, M, hidden).
         second: W, shape (hidden, d).
         u: shape (B, M, d).
     """
-    return _SmoothSums.apply(how, a.transpose(1, 2).contiguous(), b.transpose(1, 2).contiguous(), second, u)
+    return _SmoothSums.apply(interpolation, a.transpose(1, 2).contiguous(), b.transpose(1, 2).contiguous(), second, u)
 
 
 class _SmoothSums(torch.autograd.Function):
@@ -125,5 +125,5 @@ class _SmoothSums(torch.autograd.Function):
 
 
 def _mixed(matrix: Tensor, numbers: Tensor) -> Tensor:
-    """Return a matrix applied along the nodes of numbers (B, nodes, hidden, d)."""
+    """Apply a matrix along the nodes of numbers (B, nodes, hidden, d)."""
     return (matrix @ numbers.flatten(2)).view_as(numbers)

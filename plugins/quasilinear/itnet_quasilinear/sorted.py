@@ -1,4 +1,4 @@
-"""The evaluator of additive kernels with ReLU."""
+"""The evaluator `sorted`, for additive kernels with ReLU."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ LEAST_POINTS = 2048
 
 
 class SortedEvaluator(Evaluator):
-    """Exact sums over the pairs of an additive MLP kernel with ReLU, in O(hidden · N (log N + d)) (docs/operator.md, §2).
+    """Exact sums for an additive MLP kernel with ReLU, in O(hidden · N (log N + d)) (docs/operator.md, §2).
 
-    It is for `MLPKernel` with inputs among query, key and displacement, normalization none and every pair in the
-    support; weights may be any. `relu_sums` has the algorithm, its gradients and its accuracy. Second derivatives are
-    refused.
+    It supports `MLPKernel` with inputs among `query`, `key` and `displacement`, the activation `relu`, normalization
+    `none`, and every pair in the support; a support, even a causal one, would cut the sorted prefixes. `relu_sums`
+    describes the algorithm, its gradients and its accuracy. Second derivatives are refused.
 
-    A support cuts pairs, and what is left of a sorted prefix is no prefix: refused, a causal one too.
+    Example:
+        >>> kernel = MLPKernel(8, inputs=("query", "key", "displacement"))
+        >>> operator = IntegralOperator(8, kernel, evaluator=SortedEvaluator())
+        >>> operator(Field(torch.randn(1, 5000, 8), torch.rand(1, 5000, 4))).values.shape
+        torch.Size([1, 5000, 8])
     """
 
     rank: ClassVar[int | None] = 50
 
     def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
-        """Return why the kernel is not additive with ReLU, or `None` if it is."""
+        """Return the reason unless the kernel is additive with ReLU."""
         return not_additive(problem, ACTIVATIONS)
 
     def is_efficient(self, problem: Problem[Any]) -> bool:
-        """Whether N·M / (N + M), with which the advantage grows, is at least that of 4096 points on both sides."""
+        """Whether N·M / (N + M), which the speedup grows with, is at least that of 4096 points on both sides."""
         _, n, m = problem.shape
         return n * m >= LEAST_POINTS * (n + m)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,10 +12,8 @@ from itnet_core import DerivativeError
 from itnet_quasilinear import relu_sums as module
 from itnet_quasilinear.relu_sums import relu_sums
 
-Sides = tuple[Tensor, Tensor, Tensor, Tensor]
 
-
-def sides(batch: int, n: int, m: int, hidden: int, d: int, seed: int = 0) -> Sides:
+def sides(batch: int, n: int, m: int, hidden: int, d: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shapes = (batch, n, hidden), (batch, m, hidden), (hidden, d), (batch, m, d)
     a, b, second, u = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
@@ -24,9 +24,9 @@ def dense(a: Tensor, b: Tensor, second: Tensor, u: Tensor) -> Tensor:
     return torch.einsum("bnmc,cd,bmd->bnd", (a.unsqueeze(2) + b.unsqueeze(1)).relu(), second, u)
 
 
-def assert_same(given: Sides) -> None:
+def assert_same(tensors: Sequence[Tensor]) -> None:
     """Values and all gradients are those of the sum over pairs."""
-    tensors = [tensor.detach().requires_grad_() for tensor in given]
+    tensors = [tensor.detach().requires_grad_() for tensor in tensors]
     found, expected = relu_sums(*tensors), dense(*tensors)
     weights = torch.linspace(-1, 1.5, found.numel(), dtype=found.dtype).view_as(found)
     pairs = [(found, expected)]

@@ -1,3 +1,3 @@
-"""Samplers of ITNet's operator: which points the integral is summed over; declared in `itnet_samplers.plugin`."""
+"""Samplers of ITNet's operator: the nodes of the quadrature."""
 
 __version__ = "0.1.0"

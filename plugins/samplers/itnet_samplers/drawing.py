@@ -1,4 +1,4 @@
-"""Drawing M points from N by their probabilities, and how often each is to be expected."""
+"""Draw M of N points by their probabilities, with their expected counts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 Method = Literal["systematic", "stratified", "independent", "priority"]
 Uniforms = Callable[[int], Tensor]
-"""Gives n numbers from [0, 1) for each query of each sample, (B, Q, n), or for each of any sample, (1, Q, n)."""
+"""Draws n numbers from [0, 1) for each query, (B, Q, n), or (1, Q, n) shared by all samples."""
 
 
 class Draw(NamedTuple):
-    """Which points were drawn.
+    """The drawn points.
 
     Attributes:
         indices: shape (B, Q, M).
-        expected: how often each of them is drawn in the mean, M p or the probability π of its being drawn, (B, Q, M);
-            infinite for places that nothing was drawn for, since the sample has fewer points than M.
+        expected: the expected number of draws of each point, M p or its inclusion probability π, (B, Q, M); infinite
+            for entries without a point, in samples with fewer points than M.
     """
 
     indices: Tensor
@@ -30,27 +30,27 @@ class Draw(NamedTuple):
 def draw(p: Tensor, count: int, method: Method, uniforms: Uniforms) -> Draw:
     """Draw points so that Σ_m g(y_m) / expected_m is an unbiased estimate of Σ_j g(y_j) for every g.
 
-    With replacement, every draw m takes the point where the cumulated p passes u_m (importance sampling; the expected
-    number of draws is M p_j):
+    With replacement, draw m is the point at which the cumulative sum of p exceeds u_m (importance sampling, with M p_j
+    draws expected):
 
-    - `independent`: u_m uniform. Plain Monte Carlo: the variance is that of one draw, divided by M.
-    - `stratified`: u_m uniform in the m-th of M equal parts; never a larger variance.
+    - `independent`: u_m uniform. Plain Monte Carlo: the variance of one draw, divided by M.
+    - `stratified`: u_m uniform in the m-th of M equal intervals; the variance is never larger.
 
-    Without, a point is drawn at most once, with the probability π_j = min(1, c p_j), c such that Σ_j π_j = M, and
-    weighs g / π_j (Horvitz & Thompson, JASA 47, 1952). A point that weighs more than its share is then always drawn,
-    and adds no variance; if there are no more than M points, all are drawn and the sum is exact.
+    Without replacement, a point is drawn at most once, with probability π_j = min(1, c p_j), where c gives Σ_j π_j = M,
+    and has the weight 1 / π_j (Horvitz & Thompson, JASA 47, 1952). A point with π_j = 1 adds no variance; if there are
+    no more than M points, all are drawn and the sum is exact.
 
-    - `systematic`: points where the cumulated π passes u, u + 1, …, with a single u (Madow, Ann. Math. Stat. 20, 1949).
-      Points that follow each other are drawn in turn, so that an order in which like points are near lowers the
-      variance; none of it can be guaranteed for one that has M as a period.
-    - `priority`: the M largest of p_j / u_j with their own u_j; with the next one as the threshold τ they weigh as if
-      π_j = min(1, p_j / τ) (Duffield, Lund & Thorup, J. ACM 54, 2007). The expectation is over τ, too, and the
-      contributions of two points are uncorrelated, whatever their order.
+    - `systematic`: the points at which the cumulative sum of π exceeds u, u + 1, …, for a single u (Madow, Ann. Math.
+      Stat. 20, 1949). The variance is low if similar points follow each other, and may be high for data with a period
+      of M points.
+    - `priority`: the M largest p_j / u_j; with the next largest as the threshold τ, weights are those of
+      π_j = min(1, p_j / τ) (Duffield, Lund & Thorup, J. ACM 54, 2007). The expectation is over τ too, and any two
+      points' contributions are uncorrelated, in every order.
 
     Args:
-        p: at least 0, of any sum > 0, shape (B, N); a point with 0 is never drawn.
-        count: M < N. A sample with no more points than that has each once, by every method.
-        method: one of those above.
+        p: at least 0, with any sum > 0, shape (B, N); a point with p = 0 is never drawn.
+        count: M < N. In a sample with no more points than that, every method draws each point once.
+        method: one of the above.
         uniforms: the random numbers.
     """
     p = p.to(torch.float64)
@@ -67,17 +67,17 @@ def draw(p: Tensor, count: int, method: Method, uniforms: Uniforms) -> Draw:
     places = torch.where(few.unsqueeze(-1), numbers, places)
     passed = share.cumsum(-1)
     total = passed[:, -1:].contiguous()
-    found = torch.searchsorted(passed, places.flatten(1), right=True)
-    indices = found.minimum(torch.searchsorted(passed, total))  # rounding may leave the last place beyond all points
+    indices = torch.searchsorted(passed, places.flatten(1), right=True)
+    indices = indices.minimum(torch.searchsorted(passed, total))  # rounding may leave the last place beyond all points
     expected = share.gather(-1, indices).view_as(places)
     return Draw(indices.view_as(places), expected.masked_fill(places >= total.round().unsqueeze(-1), torch.inf))
 
 
 def inclusion(p: Tensor, count: int) -> Tensor:
-    """Return π = min(1, c p) with Σ π = M, of shape (B, N); 1 for all, where no more than M have p > 0.
+    """Compute π = min(1, c p) with Σ π = M, of shape (B, N); 1 for all points with p > 0 if they are at most M.
 
-    With the k largest p at 1 the others share M − k. The right k is the first for which the next one needs no more
-    than 1; no more than M are looked at.
+    With π = 1 for the k largest p, the others share M − k. k is the smallest number for which no other π exceeds 1; it
+    is at most M.
     """
     largest, where = p.topk(min(count, p.shape[-1]), dim=-1)
     beyond = p.scatter(-1, where, 0.0).sum(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The sampler of landmarks."""
+"""The sampler `landmarks`."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ from itnet_samplers.search import nearest
 
 
 class LandmarksSampler(Sampler):
-    """A coarser field: each of its points carries the mass of those it stands for, and the means of their values.
+    """A coarser field: each landmark carries the mass of a cluster of points, and the means of their values.
 
-    The points are shared among the landmarks, farthest points or the cells of a coarser grid, each to the nearest. With
-    weights w_j the landmark of a share has the weight Σ w_j, the value Σ w_j u_j / Σ w_j and the position
-    Σ w_j x_j / Σ w_j: the total mass is kept exactly, and so is the integral of whatever is linear in value and
-    position, so that the error falls with the square of the shares' diameter (the midpoint rule). A kernel's `project`
-    sees the coarser field.
+    Clusters are the points nearest to each of `count` farthest points, or the cells of a coarser grid. With weights w_j
+    a landmark has the weight Σ w_j, the value Σ w_j u_j / Σ w_j and the position Σ w_j x_j / Σ w_j over its cluster.
+    The total mass is conserved exactly, and so is the integral of any function that is linear in value and position:
+    the error falls with the square of the clusters' diameter, as for the midpoint rule. `Kernel.project` gets the
+    coarser field.
 
-    Under a causal support mind that a landmark holds points around it, later ones too.
+    Under a causal support, note that a landmark also represents later points of its cluster.
+
+    Example:
+        >>> image = Field.on_grid(torch.randn(2, 8, 8, 16), axes="yx")
+        >>> LandmarksSampler(16, pool=(2, 2))(image, image)
+        Field(B=2, N=16, d=16, p=4, grid=(4, 4))
     """
 
     unbiased = False
     example_options: ClassVar[Mapping[str, Any]] = {"count": 8}
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            count: of farthest points; 64 if nothing is given. A field of no more points is taken as it is.
-            pool: on a grid, how many points along each of its axes make one; the last ones may be fewer.
-        """
+        """Number of landmarks."""
 
         count: PositiveInt | None = None
+        """Number of farthest points; 64 by default. A field with no more points is left unchanged."""
         pool: tuple[PositiveInt, ...] | None = ConfigField(default=None, min_length=1)
+        """Points per cell along each axis of a grid, instead of a count; the last cells may have fewer."""
 
         @model_validator(mode="after")
         def _one_way(self) -> LandmarksSampler.Config:
@@ -48,20 +50,20 @@ class LandmarksSampler(Sampler):
             return self
 
     def forward(self, query: Field, key: Field) -> Field:
-        """Return the landmarks' field; those that a sample has too few points for have weight 0.
+        """Return the field of the landmarks; a sample with too few points has landmarks of weight 0.
 
         Raises:
-            ConfigError: a pool is asked for, and the key is no grid of its dimensions.
+            ConfigError: the configuration has a pool, and the key is no grid of as many dimensions.
         """
         if self.config.pool is not None:
             return self._pooled(key)
         count = 64 if self.config.count is None else self.config.count
         if key.values.shape[1] <= count:
             return key
-        places = key.positions.detach()
-        chosen = farthest_points(places, key.mask, count)
-        centres = gather_points(places, chosen)
-        owner, _ = nearest(places, centres, torch.ones_like(chosen, dtype=torch.bool), 1)
+        positions = key.positions.detach()
+        chosen = farthest_points(positions, key.mask, count)
+        centres = gather_points(positions, chosen)
+        owner, _ = nearest(positions, centres, torch.ones_like(chosen, dtype=torch.bool), 1)
         return merged(key, owner.squeeze(-1), centres)
 
     def _pooled(self, key: Field) -> Field:
@@ -71,7 +73,7 @@ class LandmarksSampler(Sampler):
                 "LandmarksSampler.pool",
                 found=f"{pool}, and a key on the grid {grid}",
                 expected=f"a grid of {len(pool)} dimensions",
-                hint="Give a count for points that are no grid.",
+                hint="Give a count for scattered points.",
             )
         sizes = [-(-size // by) for size, by in zip(grid, pool, strict=True)]
         owner = torch.zeros(grid, dtype=torch.long, device=key.device)
@@ -87,12 +89,12 @@ class LandmarksSampler(Sampler):
 
 
 def merged(key: Field, owner: Tensor, centres: Tensor) -> Field:
-    """Return the field whose points stand for shares of another one's.
+    """Merge clusters of points into one point each.
 
     Args:
         key: the finer field, N points.
-        owner: which point each belongs to, shape (B, N).
-        centres: where points with no mass lie, shape (B, M, p).
+        owner: the cluster of each point, shape (B, N).
+        centres: positions of clusters without mass, shape (B, M, p).
     """
     count = centres.shape[1]
     weights = torch.zeros_like(key.weights[:, :1]).expand(-1, count).scatter_add(1, owner, key.weights)
@@ -101,8 +103,8 @@ def merged(key: Field, owner: Tensor, centres: Tensor) -> Field:
 
 
 def _mean(points: Tensor, weights: Tensor, owner: Tensor, count: int) -> Tensor:
-    """Return Σ w x / Σ w over the shares, (B, count, d), 0 for those without mass."""
-    precise = torch.promote_types(points.dtype, torch.float32)  # sums of half precision, and weights beyond its range
+    """Compute Σ w x / Σ w over each cluster, (B, count, d); 0 for a cluster without mass."""
+    precise = torch.promote_types(points.dtype, torch.float32)  # half precision loses digits of sums, and small weights
     weights = weights / weights.detach().amax(-1, keepdim=True)  # weights of 1e30 times points of 1e9 overflow
     weights, values = weights.to(precise), points.to(precise)
     total = torch.zeros_like(weights[:, :1]).expand(-1, count).scatter_add(1, owner, weights)

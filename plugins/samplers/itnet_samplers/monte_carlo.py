@@ -1,4 +1,4 @@
-"""The Monte Carlo sampler."""
+"""The sampler `monte-carlo`."""
 
 from __future__ import annotations
 
@@ -19,57 +19,58 @@ from itnet_samplers.proposals import LearnedDensity, log_proposal
 
 
 class MonteCarloSampler(Sampler):
-    """M points y_j drawn by a proposal p, weighing w_j / (M p_j): importance-weighted Monte Carlo (docs/operator.md, §5).
+    """Importance-weighted Monte Carlo: M points y_j ~ p with weights w_j / (M p_j) (docs/operator.md, §5).
 
-    The sum over them is unbiased with normalization `none`, whatever p; with `softmax`, a ratio of two such sums, it is
-    consistent: its bias falls as 1/M, faster than its error, which falls as M^{−1/2}. `itnet_samplers.drawing.draw` has
-    the methods and their weights. A field of no more than M points is taken as it is.
+    With normalization `none` the sum is unbiased for any proposal p. With `softmax`, a ratio of two such sums, it is
+    consistent: the bias falls as 1/M, the error as M^{−1/2}. `itnet_samplers.drawing.draw` describes the methods and
+    their weights. A field with no more than M points is left unchanged.
 
-    A learned p is trained by `itnet_samplers.proposal_loss`, an auxiliary loss that training collects
-    (`itnet_core.auxiliary_losses`); its optimum is p* ∝ w_j ‖k(·, y_j) V u(y_j)‖. No other gradient reaches it: weights
-    are constants of p. Under a causal support, mind that p is normalised over all points, those to come too.
+    A learned p is trained by `itnet_samplers.proposal_loss`, an auxiliary loss (`itnet_core.auxiliary_losses`), whose
+    optimum is p* ∝ w_j ‖k(·, y_j) V u(y_j)‖. No other gradient reaches p: the weights do not depend on it. Under a
+    causal support, note that p is normalised over all points, future ones included.
 
-    In training it draws from torch's generator, for each sample. In evaluation it draws the same numbers each time, for
-    every sample alike, so that a prediction depends neither on what came before nor on its batch.
+    In training, draws come from torch's global generator, separately for each sample. In evaluation they are the same
+    each time and for every sample, so that a prediction depends neither on earlier calls nor on its batch.
+
+    Example:
+        >>> field = Field(torch.randn(1, 100, 8), torch.rand(1, 100, 4))
+        >>> MonteCarloSampler(8, points=10)(field, field).indices.shape
+        torch.Size([1, 10])
     """
 
     example_options: ClassVar[Mapping[str, Any]] = {"points": 8}
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            points: M.
-            proposal: p: by the `measure`, ∝ w; `uniform` over the points of weight > 0; ∝ w |u_c| for a `channel` c of
-                the field; or `learned`, ∝ w exp g(y, u(y)) with an MLP g.
-            method: `systematic` or `priority`, without replacement; `independent` or `stratified`, with it.
-            per_query: whether each query has nodes of its own: M terms a query are then held at once.
-            channel: c.
-            hidden: hidden units of g.
-            position_dim: coordinates of a position that g reads; 4 in models.
-            defensive: the share of the measure's own p that is mixed into those of `channel` and `learned`: it bounds
-                the weights.
-            seed: of evaluation.
-            fresh: whether evaluation draws anew each time, as training does.
-        """
+        """The proposal and how points are drawn."""
 
         points: PositiveInt = 128
+        """Number of points, M."""
         proposal: Literal["measure", "uniform", "channel", "learned"] = "measure"
+        """p: ∝ w (`measure`); `uniform` over the points of weight > 0; ∝ w |u_c| for a `channel` c of the field; or
+        ∝ w exp g(y, u(y)) with an MLP g (`learned`)."""
         method: Method = "systematic"
+        """`systematic` or `priority` without replacement; `independent` or `stratified` with replacement."""
         per_query: bool = False
+        """Whether each query has its own nodes; M terms per query are then held at once."""
         channel: NonNegativeInt = 0
+        """The channel c of the proposal `channel`."""
         hidden: PositiveInt = 16
+        """Hidden units of g."""
         position_dim: PositiveInt = 4
+        """Coordinates of the positions that g reads; 4 in models."""
         defensive: Annotated[float, ConfigField(ge=0, lt=1)] = 0.1
+        """Share of the proposal `measure` mixed into `channel` and `learned`, which bounds the weights."""
         seed: NonNegativeInt = 0
+        """Seed of the draws in evaluation."""
         fresh: bool = False
+        """Whether evaluation draws new points each time, as training does."""
 
         @model_validator(mode="after")
         def _fits(self) -> MonteCarloSampler.Config:
             if self.method == "priority" and self.per_query:
-                raise ValueError("something else than priority with per_query: it draws a number for every pair")
+                raise ValueError("another method than priority with per_query: it draws a number for every pair")
             if self.proposal == "channel" and self.defensive == 0:
-                raise ValueError("defensive > 0 with a channel: where it is 0 points would never be drawn")
+                raise ValueError("defensive > 0 with a channel: points where it is 0 would never be drawn")
             return self
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
@@ -99,12 +100,14 @@ class MonteCarloSampler(Sampler):
         if not self.learned:
             return Nodes(indices.view(shape), weights.view(shape))
         log_p = log_p.gather(1, indices)
-        log_p = torch.where(expected == 1, log_p.detach(), log_p)  # what is drawn for certain would not be more often
+        log_p = torch.where(
+            expected == 1, log_p.detach(), log_p
+        )  # a point drawn for certain cannot be drawn more often
         log_p = log_p.view(shape)
         return Nodes(indices.view(shape), weights.view(shape), loss=lambda problem: proposal_loss(problem, log_p))
 
     def _log_proposal(self, key: Field) -> Tensor:
-        """Return log p, (B, N)."""
+        """Compute log p, (B, N)."""
         c = self.config
         if c.proposal == "uniform":
             return log_proposal(None, (key.weights > 0).to(key.weights.dtype), 0)

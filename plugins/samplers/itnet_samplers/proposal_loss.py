@@ -1,4 +1,4 @@
-"""Training of a learned proposal: the second moment of the estimate that it leads to."""
+"""Loss of a learned proposal: the second moment of the Monte Carlo estimate."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from itnet_core import Problem
 from itnet_core.operator.evaluators.dense import pair_matrix
 
 QUERIES = 16
-"""Query points that the second moment is averaged over, at most."""
+"""Largest number of query points to average the second moment over."""
 
 
 def proposal_loss(problem: Problem[Any], log_proposal: Tensor) -> Tensor:
-    """Return the log of the estimate's second moment, with a gradient to the proposal p alone.
+    """Compute the log of the estimate's second moment, with a gradient to the proposal p only.
 
     With nodes y_j ~ p, the integral at x_i is estimated by (1/M) Σ_m (w_j / p_j) f_ij for f_ij = k(x_i, y_j) V u(y_j).
     Its second moment is
 
         E‖estimate_i‖² = (1/M) Σ_j w_j² ‖f_ij‖² / p_j + (1 − 1/M) ‖integral_i‖²,
 
-    so that in the mean over queries p enters by S(p) = Σ_j w_j² s_j² / p_j alone, where s_j² is the mean of ‖f_ij‖². By
-    Cauchy-Schwarz S ≥ (Σ_j w_j s_j)², with equality at p* ∝ w_j s_j, and log S(p) − 2 log Σ_j w_j s_j is Rényi's
-    divergence of order 2 of p from p*. Of nodes drawn from q (p as it stands, without gradient), with the weights
-    ω_m = w / (M q) that they were given,
+    so that p enters the mean over queries only through S(p) = Σ_j w_j² s_j² / p_j, where s_j² is the mean of ‖f_ij‖².
+    By Cauchy-Schwarz S ≥ (Σ_j w_j s_j)², with equality at p* ∝ w_j s_j, and log S(p) − 2 log Σ_j w_j s_j is Rényi's
+    divergence of order 2 of p from p*. For nodes drawn from q (the current p, without gradient) with the weights
+    ω_m = w / (M q),
 
         Ŝ(p) / M = Σ_m ω_m² s_m² q_m / p_m
 
-    is an unbiased estimate, and so is its gradient, −Σ_m ω_m² s_m² ∇log p_m at p = q. The log takes the scale away,
-    which differs from layer to layer and falls as training goes on. For draws without replacement w / (M q) is w / π
-    with the probability π of being drawn at all; the argument is the same for π.
+    is an unbiased estimate, and so is its gradient, −Σ_m ω_m² s_m² ∇log p_m at p = q. The log removes the scale, which
+    differs between layers and falls during training. Without replacement the weights are w / π, with the inclusion
+    probability π; the argument is the same for π.
 
     With `softmax` the estimate is a ratio of two, and its error, to first order, is that of the mean of
     e^k (v_j − integral_i) / Z_i: f_ij is then that (Owen, Monte Carlo theory, methods and examples, section 9.2).
 
-    The result's own gradient is no way to train p: the weights' derivative at fixed nodes is −(w / M p) ∇log p, whose
-    mean, −Σ_j w_j f_ij ∇log p_j, is not the derivative of the estimate's mean, which does not depend on p.
+    The gradient of the result itself cannot train p: the derivative of the weights at fixed nodes is −(w / M p) ∇log p,
+    whose mean, −Σ_j w_j f_ij ∇log p_j, is not the derivative of the estimate's mean, which does not depend on p.
 
     Args:
         problem: the integral at the nodes, with their weights ω; up to 16 query points of each sample are drawn to

@@ -1,4 +1,4 @@
-"""Proposals: log densities, relative to the field's measure, by which points are drawn."""
+"""Proposals: log densities relative to the field's measure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itnet_core import Field, ShapeError
 
 
 class LearnedDensity(nn.Module):
-    """g_φ(y, u(y)), an MLP of the value and the position at a point: p_φ(y) ∝ w(y) exp g_φ (docs/operator.md, §5).
+    """g_φ(y, u(y)), an MLP of value and position: p_φ(y) ∝ w(y) exp g_φ (docs/operator.md, §5).
 
-    It starts near 0, where p ∝ w. Values are looked at without gradient, so that training p does not change them.
+    It starts near 0, where p ∝ w. Values are detached, so that training p does not change them.
 
     Args:
         dim: channels of the fields.
@@ -23,12 +23,12 @@ class LearnedDensity(nn.Module):
         super().__init__()
         self.position_dim = position_dim
         self.hidden = nn.Linear(dim + position_dim, hidden)
-        self.last = nn.Linear(hidden, 1, bias=False)  # p does not change with a constant
+        self.last = nn.Linear(hidden, 1, bias=False)  # a constant does not change p
         with torch.no_grad():
             self.last.weight.mul_(0.1)
 
     def forward(self, key: Field) -> Tensor:
-        """Return g at the points, (B, N).
+        """Compute g at the points, (B, N).
 
         Raises:
             ShapeError: positions have other coordinates than `position_dim`.
@@ -47,10 +47,10 @@ class LearnedDensity(nn.Module):
 
 
 def log_proposal(density: Tensor | None, weights: Tensor, defensive: float) -> Tensor:
-    """Return log p of the points, (B, N), −∞ where the weight is 0.
+    """Compute log p of the points, (B, N); −∞ where the weight is 0.
 
     p = (1 − ε) w d / Σ w d + ε w / Σ w, for a density d relative to the measure. The second part bounds the weights
-    w / (M p) by Σ w / (ε M), whatever d is (Hesterberg, Technometrics 37, 1995).
+    w / (M p) by Σ w / (ε M) for any d (Hesterberg, Technometrics 37, 1995).
 
     Args:
         density: log d, (B, N), with gradient where d is learned; `None` for d = 1.

@@ -1,4 +1,4 @@
-"""Every sampler works with every registered kernel and every evaluator, shortcuts included."""
+"""Every sampler works with every registered kernel and every evaluator, fast paths included."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Everything(Sampler):
 
 
 def operators(kernel: str, sampler: Sampler | None) -> Iterator[IntegralOperator]:
-    """Yield operators with the same weights that sum all pairs at once, by tiles, and by shortcuts."""
+    """Yield operators with the same weights that sum all pairs at once, by tiles, and by fast paths."""
     cls = Registry().component("kernel", kernel).load()
     for evaluator in (DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=2), AutoEvaluator()):
         torch.manual_seed(0)
@@ -70,7 +70,7 @@ def fields(kernel: str) -> Iterator[Field]:
 
 
 @pytest.mark.parametrize(("kernel", "title"), [*product(KERNELS, SAMPLERS)])
-def test_evaluators_and_shortcuts_agree_over_the_nodes(kernel: str, title: str) -> None:
+def test_evaluators_and_fast_paths_agree_over_the_nodes(kernel: str, title: str) -> None:
     torch.manual_seed(1)
     sampler = create("sampler", dim=8, **SAMPLERS[title])
     for field in fields(kernel):

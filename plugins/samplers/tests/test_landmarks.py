@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from itnet_core import ConfigError, DenseEvaluator, Field, FullSampler, IntegralOperator, MLPKernel, farthest_points
 from itnet_registry import create
@@ -95,7 +96,7 @@ def test_the_taps_of_a_convolution_are_as_far_apart_over_landmarks() -> None:
 
 
 def test_steps_are_counted_from_the_first_point_and_not_from_the_first_landmark() -> None:
-    seen = {}
+    seen: dict[str, Tensor] = {}
     kernel = create("kernel", "s4", dim=4, state=4, unit=0.25, axis=0).double()
     kernel.register_forward_pre_hook(lambda _, terms: seen.update(query=terms[0]))
     field = Field.on_grid(torch.randn(1, 8, 4).double())

@@ -73,7 +73,7 @@ def test_many_points_are_searched_by_the_tree(monkeypatch: pytest.MonkeyPatch) -
     assert (indices.squeeze(-1) == torch.arange(30)).all()
 
 
-def test_the_mass_that_is_kept_is_told() -> None:
+def test_the_kept_mass() -> None:
     field = scattered(1, 40).with_measure("mean")
     torch.testing.assert_close(
         kept_mass(NeighboursSampler(8, count=10)(field, field), field), torch.full((1, 40), 0.25)

@@ -16,31 +16,28 @@ INT32 = 2**31
 
 
 class TritonEvaluator(Evaluator):
-    """The exact sums of the paper's kernel (`mlp`) on NVIDIA GPUs, fused into three Triton kernels.
+    """Exact sums of the MLP kernel on NVIDIA GPUs, fused into three Triton kernels.
 
-    It takes all inputs and activations, both normalisations, every pair or a causal support, float32, bf16 and fp16,
-    with sums in float32, in O(N + M) memory forward and backward; second derivatives are refused. `softmax` keeps a
-    running maximum (Dao, "FlashAttention-2", arXiv 2307.08691). A result is the same bit for bit in every run, unless
-    the shapes of blocks are tuned.
+    It supports all inputs and activations, both normalisations, every pair or a causal support, and float32, bf16 and
+    fp16 with sums in float32, in O(N + M) memory forward and backward. Second derivatives are refused. `softmax` keeps
+    a running maximum (Dao, "FlashAttention-2", arXiv 2307.08691). Results are deterministic, unless `tune` chooses the
+    shapes of blocks.
 
-    On an H100 it was compared with float64 and measured (docs/benchmarks/gpu.md). The tests run its arithmetic in
+    docs/benchmarks/gpu.md has its speed and its errors against float64 on an H100. The tests run its arithmetic in
     Triton's interpreter on a CPU, and compile it for GPUs of compute capability 8.0 and 9.0.
     """
 
     class Config(ComponentConfig):
-        """Configuration.
-
-        Attributes:
-            precision: products of float32 numbers: three products of tf32 (relative errors of about 1e-6), one
-                (about 1e-3), or float32's own, off the tensor cores.
-            tune: whether the declared shapes of blocks are measured at the first call of a kind, and the fastest kept.
-                Sums are then added up in another order where another shape wins.
-            interpret: whether tensors on a CPU are taken too, where TRITON_INTERPRET=1: slow, for tests.
-        """
+        """Precision and tuning."""
 
         precision: Literal["tf32x3", "tf32", "ieee"] = "tf32x3"
+        """Products of float32 numbers: three products of tf32 (relative errors of about 1e-6), one (about 1e-3), or
+        float32 itself, which does not use the tensor cores."""
         tune: bool = False
+        """Whether to time several shapes of blocks at the first call of a kind, and keep the fastest. The order of sums
+        then depends on the result."""
         interpret: bool = False
+        """Whether to support tensors on a CPU where TRITON_INTERPRET=1; slow, for tests."""
 
     rank: ClassVar[int | None] = 200
 
@@ -50,15 +47,15 @@ class TritonEvaluator(Evaluator):
         self._missing = missing_package()
 
     def unavailable(self) -> str:
-        """Return why Triton is missing, or a GPU that can run the kernels, or ""."""
+        """Return why Triton or a GPU that runs the kernels is missing, or ""."""
         return missing_package() or ("" if interpreted() else missing_gpu()) or ""
 
     def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
-        """Return why a problem is not one of an MLP kernel on a GPU within the sizes of the kernels, or `None`."""
+        """Return the reason unless the kernel is an MLP kernel, on a GPU, within the sizes of the Triton kernels."""
         kernel, values = problem.kernel, problem.values
         device = values.device
         if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
-            return Unsupported(f"the kernel {type(kernel).__name__}", "an MLPKernel, with its own tile")
+            return Unsupported(f"the kernel {type(kernel).__name__}", "MLPKernel, with its own tile")
         if (kernel.support.radius, kernel.support.window) != (None, None) or kernel.support.edge:
             return Unsupported(f"{kernel.support!r}", "a support of every pair, or a causal one")
         if device.type != "cuda" and not (device.type == "cpu" and self._interprets):
@@ -83,7 +80,7 @@ class TritonEvaluator(Evaluator):
         return None
 
     def is_efficient(self, problem: Problem[Any]) -> bool:
-        """Whether there are at least half a block of queries and of keys; nodes of each query leave a block empty."""
+        """Whether there are at least half a block of queries and of keys; nodes of each query fill no block."""
         return min(problem.shape[1:]) >= 32
 
     def evaluate(self, problem: Problem[Any]) -> Tensor:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from itnet_core import MLPKernel, Support
+from itnet_core.operator.mlp import PointTerms
 from itnet_testing import EvaluatorConformance
 from itnet_testing.conformance.evaluators import ADDITIVE, Case
 
@@ -15,7 +16,7 @@ class TestTriton(EvaluatorConformance):
     options: ClassVar = {"interpret": True}
 
     def cases(self) -> Iterator[Case]:
-        small = {"hidden": 2, "rank": 2, "frequencies": 1, "heads": 2}
+        small: dict[str, Any] = {"hidden": 2, "rank": 2, "frequencies": 1, "heads": 2}
         torch.manual_seed(0)
         yield self.case("relu", MLPKernel(8, **small), (2, 7, 11))
         yield self.case("additive", MLPKernel(8, inputs=ADDITIVE, activation="tanh", **small), (1, 1, 1), 1)
@@ -28,5 +29,5 @@ class TestTriton(EvaluatorConformance):
 
 
 class _Twice(MLPKernel):
-    def tile(self, query_terms: torch.Tensor, key_terms: torch.Tensor) -> torch.Tensor:
+    def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> torch.Tensor:
         return 2 * super().tile(query_terms, key_terms)

@@ -17,7 +17,7 @@ from itnet_triton.launch import interpreting
 
 
 @dataclass
-class Sample:
+class Case:
     """A kernel with random points; `solve` gives the sums and all gradients."""
 
     kernel: MLPKernel
@@ -36,10 +36,10 @@ class Sample:
         positions = [each.positions.detach().to(wide, copy=True).requires_grad_() for each in terms]
         weights = self.key.weights.to(wide, copy=True).requires_grad_()
         values = self.values.detach().to(dtype, copy=True).requires_grad_()
-        query_terms, key_terms = map(PointTerms, features, positions)
-        key = Points(self.key.positions, weights)
-        out = evaluator(Problem(kernel, self.query.points, key, query_terms, key_terms, values))
-        out.backward(torch.linspace(-1, 1.5, out.numel(), dtype=torch.float64).view_as(out).to(out.dtype))
+        terms = PointTerms(features[0], positions[0]), PointTerms(features[1], positions[1])
+        out = evaluator(Problem(kernel, self.query.points, Points(self.key.positions, weights), *terms, values))
+        gradient = torch.linspace(-1, 1.5, out.numel(), dtype=torch.float64).view_as(out).to(out.dtype)
+        torch.autograd.backward(out, gradient)
         of = {"query": features[0], "key": features[1], "values": values, "weights": weights}
         if kernel.inputs.geometry:
             of |= {"query positions": positions[0], "key positions": positions[1]}
@@ -48,14 +48,14 @@ class Sample:
         return found | {name: found[name][..., 1:] for name in ("query", "key")}  # the first feature is the constant 1
 
 
-def problem(
+def case(
     sizes: tuple[int, int, int],
     *,
     head_dim: int = 3,
     grid: bool = False,
     rounding: torch.dtype = torch.float64,
     **options: Any,
-) -> Sample:
+) -> Case:
     """Return random points for (B, N, M); every fourth key has weight 0, and on a grid some times are equal.
 
     All is in half precision's own numbers, the terms if `rounding` says so, so that its arithmetic alone is measured.
@@ -72,7 +72,7 @@ def problem(
     weights = weights * (torch.arange(m) % 4 != 1)
     key = Field(torch.randn(batch, m, 8, dtype=torch.float64), place(m), weights)
     values = torch.randn(batch, m, kernel.heads, head_dim).bfloat16().double()
-    return Sample(kernel, Field(torch.randn(batch, n, 8, dtype=torch.float64), place(n)), key, values, rounding)
+    return Case(kernel, Field(torch.randn(batch, n, 8, dtype=torch.float64), place(n)), key, values, rounding)
 
 
 def compare(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
@@ -96,14 +96,14 @@ def triton() -> TritonEvaluator:
 @pytest.mark.parametrize("normalization", ["none", "softmax"])
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (2, 17, 1), (1, 33, 17), (2, 1, 64), (1, 17, 65)])
 def test_ragged_sizes_equal_dense(triton: TritonEvaluator, sizes: tuple[int, int, int], normalization: str) -> None:
-    given = problem(sizes, normalization=normalization)
+    given = case(sizes, normalization=normalization)
     compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
 
 @pytest.mark.parametrize("normalization", ["none", "softmax"])
 @pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
 def test_activations_equal_dense(triton: TritonEvaluator, activation: str, normalization: str) -> None:
-    given = problem((1, 9, 20), activation=activation, normalization=normalization)
+    given = case((1, 9, 20), activation=activation, normalization=normalization)
     compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
 
@@ -112,7 +112,7 @@ def test_activations_equal_dense(triton: TritonEvaluator, activation: str, norma
 def test_causal_equals_dense_with_times_in_any_order_and_equal_ones(
     triton: TritonEvaluator, grid: bool, normalization: str
 ) -> None:
-    given = problem((2, 35, 40), grid=grid, support=Support(causal=1), normalization=normalization)
+    given = case((2, 35, 40), grid=grid, support=Support(causal=1), normalization=normalization)
     compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
 
@@ -120,7 +120,7 @@ def test_causal_equals_dense_with_times_in_any_order_and_equal_ones(
 def test_causal_skips_blocks_of_sorted_times_and_queries_before_all_keys(
     triton: TritonEvaluator, normalization: str
 ) -> None:
-    given = problem((1, 70, 70), support=Support(causal=0), normalization=normalization)
+    given = case((1, 70, 70), support=Support(causal=0), normalization=normalization)
     for field in (given.query, given.key):
         field.positions[..., 0] = torch.linspace(-1, 1, 70, dtype=torch.float64)
     given.query.positions[..., 0] -= 0.1
@@ -131,20 +131,20 @@ def test_causal_skips_blocks_of_sorted_times_and_queries_before_all_keys(
 
 @pytest.mark.parametrize("inputs", [("query",), ("product", "distance"), ("query", "key", "displacement")])
 def test_parts_of_the_inputs_equal_dense(triton: TritonEvaluator, inputs: tuple[str, ...]) -> None:
-    given = problem((1, 5, 9), inputs=inputs)
+    given = case((1, 5, 9), inputs=inputs)
     compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
 
 @pytest.mark.parametrize(("heads", "head_dim"), [(1, 1), (5, 2), (6, 17), (3, 100)])
 def test_heads_and_their_channels_equal_dense(triton: TritonEvaluator, heads: int, head_dim: int) -> None:
-    given = problem((1, 5, 9), heads=heads, head_dim=head_dim, normalization="softmax")
+    given = case((1, 5, 9), heads=heads, head_dim=head_dim, normalization="softmax")
     compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
 
 def test_chunks_of_queries_equal_dense(triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepared, "CHUNK_NUMBERS", 16 * 16 * 7)  # 7 of 20 queries at a time
     for support in (Support(), Support(causal=0)):
-        given = problem((1, 20, 10), support=support, normalization="softmax")
+        given = case((1, 20, 10), support=support, normalization="softmax")
         compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
 
@@ -153,7 +153,7 @@ def test_hidden_units_in_parts_equal_dense(
     triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch, normalization: str
 ) -> None:
     monkeypatch.setattr(prepared, "UNITS", 16)
-    given = problem((1, 9, 20), hidden=37, normalization=normalization)
+    given = case((1, 9, 20), hidden=37, normalization=normalization)
     compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
 
@@ -162,7 +162,7 @@ def test_hidden_units_in_parts_equal_dense(
 def test_lower_precision_keeps_to_its_errors(
     triton: TritonEvaluator, dtype: torch.dtype, tolerance: float, normalization: str
 ) -> None:
-    given = problem((1, 40, 40), hidden=8, rounding=dtype, activation="silu", normalization=normalization)
+    given = case((1, 40, 40), hidden=8, rounding=dtype, activation="silu", normalization=normalization)
     found, expected = given.solve(triton, dtype), given.solve(DenseEvaluator())
     if normalization == "softmax":
         expected.pop("second.bias")  # it is 0: a constant beside k changes nothing
@@ -171,7 +171,7 @@ def test_lower_precision_keeps_to_its_errors(
 
 
 def test_under_autocast_positions_keep_more_than_half_precision(triton: TritonEvaluator) -> None:
-    given = problem((1, 40, 40), hidden=8, inputs=("displacement", "distance"), rounding=torch.float32)
+    given = case((1, 40, 40), hidden=8, inputs=("displacement", "distance"), rounding=torch.float32)
     for field in (given.query, given.key):
         field.positions.add_(1000.0)
     with torch.no_grad():  # bumps of radius 1/8 in a domain of length 2
@@ -186,14 +186,14 @@ def test_under_autocast_positions_keep_more_than_half_precision(triton: TritonEv
 
 
 def test_second_derivatives_are_refused(triton: TritonEvaluator) -> None:
-    given = problem((1, 3, 4))
+    given = case((1, 3, 4))
     out = triton(given.kernel.problem(given.query, given.key, given.values.requires_grad_()))
     with pytest.raises(DerivativeError, match="dense"):
         torch.autograd.grad(out.sum(), given.values, create_graph=True)
 
 
 def test_operations_are_ones_that_torch_accepts() -> None:
-    given = problem((1, 5, 6), normalization="softmax")
+    given = case((1, 5, 6), normalization="softmax")
     kernel = given.kernel
     terms = kernel.project(given.query, given.key)
     query, key = (each.features.detach().requires_grad_() for each in terms)

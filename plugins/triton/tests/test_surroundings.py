@@ -4,60 +4,60 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from itnet_core import API, AutoEvaluator, ConfigError, Field, IntegralOperator, MLPKernel, Points, Support
+from itnet_core import API, AutoEvaluator, ConfigError, Field, IntegralOperator, MLPKernel, Problem, Support
 from itnet_triton import surroundings
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.plugin import itnet_doctor
 
 
-def case(**options: object) -> tuple[MLPKernel, Points, Points, torch.Tensor]:
+def case(**options: Any) -> Problem[Any]:
     kernel = MLPKernel(8, position_dim=2, **options)
     field = Field(torch.randn(2, 40, 8), torch.rand(2, 40, 2))
-    terms = kernel.project(field, field)
-    points = [Points(term, field.positions, field.weights) for term in terms]
-    return kernel, points[0], points[1], torch.randn(2, 40, 4, 2)
+    return kernel.problem(field, field, torch.randn(2, 40, 4, 2))
 
 
 def test_tensors_on_a_cpu_are_refused_with_the_reason() -> None:
     evaluator = TritonEvaluator()
-    assert not evaluator.evaluates(*case())
+    assert not evaluator.supports(case())
     with pytest.raises(ConfigError, match=r"TritonEvaluator: found tensors on cpu; expected an NVIDIA GPU"):
-        evaluator(*case())
+        evaluator(case())
 
 
 @pytest.mark.parametrize(
     ("options", "found"),
     [({"support": Support(radius=0.5)}, "radius=0.5"), ({"rank": 200}, "features of points")],
 )
-def test_what_it_cannot_do_is_refused_with_the_reason(options: dict[str, object], found: str) -> None:
+def test_an_unsupported_problem_is_refused_with_the_reason(options: dict[str, Any], found: str) -> None:
     evaluator = TritonEvaluator(interpret=True)
-    assert evaluator.evaluates(*case())
-    assert not evaluator.evaluates(*case(**options))
+    assert evaluator.supports(case())
+    assert not evaluator.supports(case(**options))
     with pytest.raises(ConfigError, match=found):
-        evaluator(*case(**options))
+        evaluator(case(**options))
 
 
 def test_mixed_double_precision_is_refused() -> None:
-    kernel, query, key, values = case()
-    assert "float64" in str(TritonEvaluator(interpret=True).obstacle(kernel, query, key, values.double()))
+    problem = case()
+    problem = replace(problem, values=problem.values.double())
+    assert "float64" in str(TritonEvaluator(interpret=True).unsupported(problem))
 
 
-def test_it_does_not_pay_for_nodes_of_each_query() -> None:
-    kernel, query, key, values = case()
-    evaluator = TritonEvaluator(interpret=True)
-    assert evaluator.pays(kernel, query, key, values)
-    assert not evaluator.pays(kernel, query.narrow(slice(1)), key, values)
+def test_it_is_not_efficient_for_nodes_of_each_query() -> None:
+    problem, evaluator = case(), TritonEvaluator(interpret=True)
+    assert evaluator.is_efficient(problem)
+    assert not evaluator.is_efficient(problem.narrow(queries=slice(1)))
 
 
 def test_auto_takes_another_on_a_cpu() -> None:
-    auto = AutoEvaluator()
-    auto.offer([TritonEvaluator()])
-    assert TritonEvaluator in map(type, auto.candidates)
-    assert not isinstance(auto.choice(*case()), TritonEvaluator)
+    auto = AutoEvaluator(evaluators=[TritonEvaluator()])
+    assert TritonEvaluator in map(type, auto.evaluators)
+    assert not isinstance(auto.choose(case()), TritonEvaluator)
+    assert dict(auto.explain(case()).candidates)["TritonEvaluator"] == "found tensors on cpu; expected an NVIDIA GPU"
     kernel = MLPKernel(8, position_dim=2)
     assert IntegralOperator(8, kernel, evaluator=auto)(Field(torch.randn(1, 40, 8), torch.rand(1, 40, 2)))
 
@@ -77,12 +77,12 @@ def test_doctor_says_that_triton_is_missing(monkeypatch: pytest.MonkeyPatch) -> 
     assert "pip install triton" in check.detail
 
 
-def test_without_triton_it_evaluates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_triton_it_supports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surroundings, "find_spec", lambda name: None)
     evaluator = TritonEvaluator(interpret=True)
-    assert not evaluator.evaluates(*case())
+    assert not evaluator.supports(case())
     with pytest.raises(ConfigError, match="triton is not installed"):
-        evaluator(*case())
+        evaluator(case())
 
 
 def test_the_evaluator_is_built_without_importing_its_kernels() -> None:

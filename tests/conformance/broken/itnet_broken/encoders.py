@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -100,14 +99,14 @@ class FieldValidityOneSample(FieldEncoder):
 class FieldValidityPlanePositions(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         field = super().forward(inputs)
-        return replace(field, positions=field.positions[..., :2])
+        return field.replace(positions=field.positions[..., :2])
 
 
 class FieldValidityPositionsNotFinite(FieldEncoder):
     """Its field is sound when it is made, where others are refused."""
 
     def forward(self, inputs: Field) -> Field:
-        field = super().forward(replace(inputs, positions=inputs.positions.clone()))
+        field = super().forward(inputs.replace(positions=inputs.positions.clone()))
         field.positions[0, 0] = float("nan")
         return field
 
@@ -133,10 +132,10 @@ class PaddingInvariance(FieldEncoder):
 class PaddingInvarianceWeighsPadding(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         field = super().forward(inputs)
-        return replace(field, weights=field.weights + 0.1 * (len(field.weights) > 1))
+        return field.replace(weights=field.weights + 0.1 * (len(field.weights) > 1))
 
 
 class RefinementConvergence(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         field = super().forward(inputs)
-        return replace(field, weights=field.mask.to(field.weights))
+        return field.replace(weights=field.mask.to(field.weights))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from itnet_core import DenseEvaluator, Kernel, Points
+from itnet_core import DenseEvaluator, Points, Problem, Unsupported
 
 
 class Rank(DenseEvaluator):
@@ -18,55 +19,62 @@ class Rank(DenseEvaluator):
 
 
 class SupportedCases(DenseEvaluator):
-    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        return False
+    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+        return Unsupported("a problem", "none")
 
 
 class ValuesMatchDense(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        return 1.001 * super().__call__(kernel, query, key, values)
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        return 1.001 * super().evaluate(problem)
 
 
 class GradientsMatchDense(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        return super().__call__(kernel, query, key._replace(weights=key.weights.detach()), values)
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        return super().evaluate(_weighing(problem, problem.key.weights.detach()))
 
 
 class PartialGradients(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
         """Return a result with a graph only where the values ask for it."""
-        found = super().__call__(kernel, query, key, values)
-        return found if values.requires_grad else found.detach()
+        sums = super().evaluate(problem)
+        return sums if problem.values.requires_grad else sums.detach()
 
 
 class PaddingInvariance(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        return super().__call__(kernel, query, key._replace(weights=key.weights.clamp(min=1e-3)), values)
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        return super().evaluate(_weighing(problem, problem.key.weights.clamp(min=1e-3)))
 
 
 class EmptyNeighbourhood(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        mean = values.mean(1, keepdim=True)
-        return super().__call__(kernel, query, key, values - mean) + mean
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        mean = problem.values.mean(1, keepdim=True)
+        return super().evaluate(replace(problem, values=problem.values - mean)) + mean
 
 
 class Determinism(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        return super().__call__(kernel, query, key, values) * (1 + 1e-12 * random.SystemRandom().random())
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        return super().evaluate(problem) * (1 + 1e-12 * random.SystemRandom().random())
 
 
 class ArgumentsUnchanged(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        found = super().__call__(kernel, query, key, values.clone())
-        values.data.mul_(2)
-        return found
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        sums = super().evaluate(replace(problem, values=problem.values.clone()))
+        problem.values.data.mul_(2)
+        return sums
 
 
 class StrideInvariance(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
         """Read the values as if they were contiguous."""
-        shape, last = values.shape, values.stride(-1)
-        return super().__call__(kernel, query, key, values if last == 1 else values.flatten().roll(1).view(shape))
+        values = problem.values
+        if values.stride(-1) != 1:
+            values = values.flatten().roll(1).view(values.shape)
+        return super().evaluate(replace(problem, values=values))
+
+
+def _weighing(problem: Problem[Any], weights: Tensor) -> Problem[Any]:
+    """Return the problem with other weights of the keys."""
+    return replace(problem, key=Points(problem.key.positions, weights, problem.key.grid))
 
 
 class _Weighted(torch.autograd.Function):
@@ -84,26 +92,30 @@ class _Weighted(torch.autograd.Function):
 
 
 class SecondDerivatives(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
-        if kernel.normalization == "softmax":
-            return super().__call__(kernel, query, key, values)
-        ones = key._replace(weights=torch.ones_like(key.weights))
-        return super().__call__(kernel, query, ones, _Weighted.apply(values, key.weights))
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
+        if problem.kernel.normalization == "softmax":
+            return super().evaluate(problem)
+        weights = problem.key.weights
+        weighted = replace(problem, values=_Weighted.apply(problem.values, weights))
+        return super().evaluate(_weighing(weighted, torch.ones_like(weights)))
 
 
 class FunctionTransforms(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
         """Return the sums, as a custom operator does: without a tangent."""
-        primal: Tensor = forward_ad.unpack_dual(super().__call__(kernel, query, key, values)).primal  # type: ignore[no-untyped-call]
-        return primal
+        return forward_ad.unpack_dual(super().evaluate(problem)).primal  # type: ignore[no-untyped-call]
 
 
 class UnsupportedError(DenseEvaluator):
-    def evaluates(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> bool:
-        return kernel.support.everywhere
+    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+        return None if problem.kernel.support.everywhere else Unsupported("a support", "every pair")
+
+    def __call__(self, problem: Problem[Any]) -> Tensor:  # type: ignore[misc]
+        """Compute it all the same."""
+        return self.evaluate(problem)
 
 
 class Compile(DenseEvaluator):
-    def __call__(self, kernel: Kernel, query: Points, key: Points, values: Tensor) -> Tensor:
+    def evaluate(self, problem: Problem[Any]) -> Tensor:
         scale = 2.0 if torch.compiler.is_compiling() else 1.0
-        return scale * super().__call__(kernel, query, key, values)
+        return scale * super().evaluate(problem)

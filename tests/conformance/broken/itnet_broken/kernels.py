@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, ConfigError, DenseEvaluator, Field, MLPKernel, Points
-from itnet_core.operator.mlp.kernel import PointTerms
+from itnet_core import ComponentConfig, ConfigError, DenseEvaluator, Field, MLPKernel, Points, Problem
+from itnet_core.operator.mlp import PointTerms
 from itnet_core.operator.transforms import under_functorch
+
+Terms = tuple[PointTerms, PointTerms]
 
 
 class SupportedVariants(MLPKernel):
@@ -29,25 +32,15 @@ class TiledSum(MLPKernel):
 
 
 class IntegrateExactness(MLPKernel):
-    shortcut = True
-
-    def integrates(self, query: Points, key: Points) -> bool:
-        return True
-
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
-        return 1.001 * DenseEvaluator()(self, query, key, values)
-
-
-class FastPathDeclaration(IntegrateExactness):
-    shortcut = False
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
+        return 1.001 * DenseEvaluator()(problem)
 
 
 class PermutationEquivariance(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
+    def project(self, query: Field, key: Field) -> Terms:
         first, second = super().project(query, key)
-        features = second.features
-        rising = torch.linspace(0, 1, features.shape[1], dtype=features.dtype).unsqueeze(-1)
-        return first, second._replace(features=features * rising)
+        ramp = torch.linspace(0, 1, second.features.shape[1], dtype=second.features.dtype)
+        return first, second._replace(features=second.features * ramp.unsqueeze(-1))
 
 
 class DeclaredPositions(MLPKernel):
@@ -57,52 +50,49 @@ class DeclaredPositions(MLPKernel):
 
 
 class DeclaredPositionsOfContentAlone(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
+    def project(self, query: Field, key: Field) -> Terms:
         return super().project(*(Field(side.values, 0 * side.positions) for side in (query, key)))
 
 
 class PaddingInvariance(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
+    def project(self, query: Field, key: Field) -> Terms:
         key = key.with_values(key.values - key.positions.mean((1, 2), keepdim=True))
         return super().project(key, key)
 
 
 class EmptyNeighbourhood(IntegrateExactness):
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
-        mass = key.weights.sum(-1).view(-1, 1, 1, 1)
-        return DenseEvaluator()(self, query, key, values) / mass * mass
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
+        mass = problem.key.weights.sum(-1).view(-1, 1, 1, 1)
+        return DenseEvaluator()(problem) / mass * mass
 
 
 class BatchIndependence(MLPKernel):
-    def project(self, query: Field, key: Field) -> tuple[PointTerms, PointTerms]:
+    def project(self, query: Field, key: Field) -> Terms:
         first, second = super().project(query, key)
         return first, second._replace(features=second.features - second.features.mean(0))
 
 
 class WeightGradients(IntegrateExactness):
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
-        return DenseEvaluator()(self, query, key._replace(weights=key.weights.detach()), values)
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
+        constant = Points(problem.key.positions, problem.key.weights.detach())
+        return DenseEvaluator()(replace(problem, key=constant))
 
 
 class FunctionTransforms(IntegrateExactness):
     transformable = True
 
-    def integrate(self, query: Points, key: Points, values: Tensor) -> Tensor:
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
         """Return the sums without what a transform asks for."""
-        found = DenseEvaluator()(self, query, key, values)
-        return found.detach() if under_functorch() else found
+        sums = DenseEvaluator()(problem)
+        return sums.detach() if under_functorch() else sums
 
 
 class TransformExactness(MLPKernel):
-    whole = True
-
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
         return output_map(value_map(query.values))  # as if the kernel were 1 at x itself and 0 elsewhere
 
 
 class StepExactness(MLPKernel):
-    streaming = True
-
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         terms = self.project(query, query)  # the past is forgotten
         return None, torch.einsum("bhij,bj,bjhd->bihd", self.tile(*terms), query.weights, values)

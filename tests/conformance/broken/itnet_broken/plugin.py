@@ -37,7 +37,6 @@ BROKEN = {
         "TileConsistency",
         "TiledSum",
         "IntegrateExactness",
-        "FastPathDeclaration",
         "PermutationEquivariance",
         "DeclaredPositions",
         "DeclaredPositions/OfContentAlone",

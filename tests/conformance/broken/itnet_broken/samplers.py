@@ -52,7 +52,7 @@ class SeededSampling(Uniform):
 
 
 class DeterministicEvaluation(Uniform):
-    """It draws anew in evaluation too."""
+    """It draws other points in each evaluation."""
 
 
 class DeterministicEvaluationForTheBatch(Uniform):

@@ -1,68 +1,81 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from itnet_core import (
     ConfigError,
     DenseEvaluator,
+    Evaluator,
     Field,
     FullSampler,
     IntegralOperator,
     Kernel,
     MLPKernel,
     Nodes,
-    Points,
+    Problem,
     Sampler,
     ShapeError,
     Support,
     TiledEvaluator,
     Trunk,
 )
+from itnet_core.operator.mlp import PointTerms
+
+MakeField = Callable[..., Field]
 
 
 def operator_of(**options: object) -> IntegralOperator:
     return IntegralOperator(8, MLPKernel(8, position_dim=2, heads=2), **options)  # type: ignore[arg-type]
 
 
-def test_self_is_cross_with_the_field_itself(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_self_is_cross_with_the_field_itself(make_field: MakeField) -> None:
     operator, field = operator_of(), make_field()
     again = Field(field.values.clone(), field.positions.clone(), field.weights.clone())
     torch.testing.assert_close(operator(field).values, operator(field, again).values)
 
 
-def test_both_sides_of_a_self_transform_are_one_field(make_field, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_both_sides_of_a_self_transform_are_one_field(make_field: MakeField, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a kernel computes its points' features once."""
     operator, field = operator_of(), make_field()
     seen = []
     project = operator.kernel.project
-    monkeypatch.setattr(operator.kernel, "project", lambda query, key: seen.append(query is key) or project(query, key))
+
+    def watched(query: Field, key: Field) -> Any:
+        seen.append(query is key)
+        return project(query, key)
+
+    monkeypatch.setattr(operator.kernel, "project", watched)
     operator(field)
     operator(field, field)
     operator(field, make_field())
     assert seen == [True, True, False]
 
 
-def test_the_parts_add_up(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_the_parts_add_up(make_field: MakeField) -> None:
     """out = O ∫ k V u dμ + W_o u."""
     operator, query, key = operator_of(), make_field(points=4, padding=0), make_field(points=6, padding=0)
     k = operator.kernel.tile(*operator.kernel.project(query, key))
     integral = torch.einsum("bhij,bj,bjhd->bihd", k, key.weights, operator.value(key.values))
 
+    assert operator.pointwise is not None
     expected = operator.output(integral) + operator.pointwise(query.values)
     torch.testing.assert_close(operator(query, key).values, expected)
     assert operator_of(pointwise=False).pointwise is None
 
 
-def test_the_result_is_a_field_on_the_query_points(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_the_result_is_a_field_on_the_query_points(make_field: MakeField) -> None:
     query = make_field(points=4)
     out = operator_of()(query, make_field(points=6))
     assert out.positions is query.positions
     assert out.weights is query.weights
 
 
-def test_shapes_that_do_not_fit_are_refused(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_shapes_that_do_not_fit_are_refused(make_field: MakeField) -> None:
     with pytest.raises(ShapeError, match="dim 8 with 3 heads"):
         IntegralOperator(8, MLPKernel(8, heads=3))
     with pytest.raises(ShapeError, match=r"IntegralOperator\(key\): found 4 channels; expected dim = 8"):
@@ -86,7 +99,9 @@ class Chosen(Sampler):
 
 @pytest.mark.parametrize("normalization", ["none", "softmax"])
 @pytest.mark.parametrize("evaluator", [DenseEvaluator(), TiledEvaluator(key_tile=2)], ids=["dense", "tiled"])
-def test_nodes_of_each_query_equal_one_integral_a_query(make_field, evaluator, normalization: str) -> None:  # type: ignore[no-untyped-def]
+def test_nodes_of_each_query_equal_one_integral_a_query(
+    make_field: MakeField, evaluator: Evaluator, normalization: str
+) -> None:
     kernel = MLPKernel(8, position_dim=2, heads=2, normalization=normalization, support={"radius": 1.5})
     query, key = make_field(points=4, padding=0), make_field(points=9)
     indices, weights = torch.randint(9, (2, 4, 5)), torch.rand(2, 4, 5)
@@ -97,7 +112,7 @@ def test_nodes_of_each_query_equal_one_integral_a_query(make_field, evaluator, n
         torch.testing.assert_close(operator(query, key).values[:, i], together[:, i])
 
 
-def test_all_points_as_nodes_are_the_full_integral(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_all_points_as_nodes_are_the_full_integral(make_field: MakeField) -> None:
     operator, field = operator_of(), make_field()
     assert isinstance(operator.sampler, FullSampler)
     full = operator(field).values
@@ -105,30 +120,30 @@ def test_all_points_as_nodes_are_the_full_integral(make_field) -> None:  # type:
     torch.testing.assert_close(operator(field).values, full)
 
 
-def test_a_sampler_may_give_a_coarser_field(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_a_sampler_may_give_a_coarser_field(make_field: MakeField) -> None:
     operator, query, coarse = operator_of(), make_field(points=7), make_field(points=3)
     expected = operator(query, coarse).values
     operator.sampler = Chosen(coarse)
     torch.testing.assert_close(operator(query).values, expected)
 
 
-class Separable(Kernel):
-    """k = ⟨x, y⟩ with its shortcut, and maps of its own."""
+class Separable(Kernel[Tensor, Tensor]):
+    """k = ⟨x, y⟩ with its fast path, and maps of its own."""
 
     heads = 1
 
-    def project(self, query: Field, key: Field) -> tuple[torch.Tensor, torch.Tensor]:
+    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
         return query.positions, key.positions
 
-    def tile(self, query_terms: torch.Tensor, key_terms: torch.Tensor) -> torch.Tensor:
+    def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         return (query_terms @ key_terms.transpose(1, 2)).unsqueeze(1)
 
-    def integrates(self, query: Points, key: Points) -> bool:
-        return key.grid is not None
+    def can_integrate(self, problem: Problem[Tensor]) -> bool:
+        return problem.key.grid is not None
 
-    def integrate(self, query: Points, key: Points, values: torch.Tensor) -> torch.Tensor:
-        moments = torch.einsum("bmp,bm,bmhd->bphd", key.terms, key.weights, values)
-        return torch.einsum("bnp,bphd->bnhd", query.terms, moments)
+    def integrate(self, problem: Problem[Tensor]) -> Tensor:
+        moments = torch.einsum("bmp,bm,bmhd->bphd", problem.key_terms, problem.key.weights, problem.values)
+        return torch.einsum("bnp,bphd->bnhd", problem.query_terms, moments)
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
         return nn.Unflatten(-1, (1, dim))
@@ -137,7 +152,7 @@ class Separable(Kernel):
         return nn.Flatten(-2)
 
 
-def test_a_kernel_may_bring_a_shortcut_and_its_maps() -> None:
+def test_a_kernel_may_bring_a_fast_path_and_its_maps() -> None:
     operator = IntegralOperator(8, Separable(), pointwise=False)
     on_grid = Field.on_grid(torch.randn(2, 3, 4, 8))
     scattered = Field(on_grid.values, on_grid.positions, on_grid.weights)
@@ -145,34 +160,49 @@ def test_a_kernel_may_bring_a_shortcut_and_its_maps() -> None:
     torch.testing.assert_close(operator(on_grid).values, operator(scattered).values)
 
 
-def test_shortcuts_are_for_who_wants_any_evaluator() -> None:
-    kernel = Separable()
-    kernel.integrate = lambda *args: pytest.fail("a shortcut instead of the evaluator that was asked for")  # type: ignore[method-assign]
-    IntegralOperator(8, kernel, evaluator=DenseEvaluator())(Field.on_grid(torch.randn(2, 3, 4, 8)))
+def test_a_named_evaluator_takes_no_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Problem[Tensor]] = []
+
+    def integrate(self: Separable, problem: Problem[Tensor]) -> Tensor:
+        taken.append(problem)
+        return problem.values
+
+    monkeypatch.setattr(Separable, "integrate", integrate)
+    field = Field.on_grid(torch.randn(2, 3, 4, 8))
+    IntegralOperator(8, Separable(), evaluator=DenseEvaluator())(field)
+    assert taken == []
+    IntegralOperator(8, Separable())(field)
+    assert len(taken) == 1
 
 
 class Mean(Separable):
     """k = 1 by the counting measure, as one matrix product for the whole field, or one point at a time."""
 
     measure = "counting"
-    whole = streaming = True
     support = Support(causal=0)
 
-    def tile(self, query_terms: torch.Tensor, key_terms: torch.Tensor) -> torch.Tensor:
+    def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         return torch.ones(len(query_terms), 1, query_terms.shape[1], key_terms.shape[1])
 
-    def integrates(self, query: Points, key: Points) -> bool:
+    def can_integrate(self, problem: Problem[Tensor]) -> bool:
         return False
 
-    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> torch.Tensor | None:
-        if query is not key or key.grid is None:
-            return None
+    def can_transform(self, query: Field, key: Field) -> bool:
+        return query is key and key.grid is not None
+
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
         return output_map(value_map(key.values * key.weights.unsqueeze(-1)).cumsum(1))
 
-    def step(self, state: object, query: Field, values: torch.Tensor) -> tuple[object, torch.Tensor]:
+    def step(self, state: Tensor | None, query: Field, values: Tensor) -> tuple[Tensor, Tensor]:
         total = values * query.weights[..., None, None]
         total = total if state is None else state + total
         return total, total
+
+
+class Uncausal(Mean):
+    """A kernel that streams, without the support for it."""
+
+    support = Support()
 
 
 def test_a_kernel_may_transform_whole_fields_or_points_of_a_stream_by_its_own_measure() -> None:
@@ -186,8 +216,9 @@ def test_a_kernel_may_transform_whole_fields_or_points_of_a_stream_by_its_own_me
     torch.testing.assert_close(operator(scattered).values, expected)
     state = None
     for point in range(6):
-        one = [part[:, point : point + 1] for part in (values, field.positions, field.weights + 1)]
-        state, out = operator.step(state, Field(*one))
+        part = slice(point, point + 1)
+        one = Field(values[:, part], field.positions[:, part], field.weights[:, part] + 1)
+        state, out = operator.step(state, one)
         torch.testing.assert_close(out.values, values[:, : point + 1].sum(1, keepdim=True))
 
 
@@ -197,26 +228,36 @@ def test_a_trunk_goes_one_point_at_a_time_too() -> None:
     field = Field.on_grid(torch.randn(2, 6, 8))
     states, steps = None, []
     for point in range(6):
-        one = Field(*(part[:, point : point + 1] for part in (field.values, field.positions, field.weights)))
+        part = slice(point, point + 1)
+        one = Field(field.values[:, part], field.positions[:, part], field.weights[:, part])
         states, out = trunk.step(states, one)
         steps.append(out.values)
     torch.testing.assert_close(torch.cat(steps, dim=1), trunk(field).values)
 
 
-def test_what_does_not_stream_is_refused(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_what_does_not_stream_is_refused(make_field: MakeField) -> None:
     one = make_field(points=1, padding=0)
-    with pytest.raises(ConfigError, match="MLPKernel with Support.*expected a kernel that streams, a causal support"):
+    with pytest.raises(
+        ConfigError, match="step: found MLPKernel, which has no step; expected a kernel that streams, a causal"
+    ):
         operator_of().step(None, one)
+    for operator, found in (
+        (IntegralOperator(8, Separable()), "Separable, which has no step"),
+        (IntegralOperator(8, Uncausal()), r"Support\(.*\), which is not causal"),
+        (IntegralOperator(8, Mean(), Chosen(one)), "Chosen, which samples points"),
+    ):
+        with pytest.raises(ConfigError, match=f"step: found {found}; expected a kernel that streams"):
+            operator.step(None, one)
     with pytest.raises(ShapeError, match="step.*found 7 points; expected one"):
         operator_of().step(None, make_field(points=7))
 
 
-def test_the_result_may_have_other_channels(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_the_result_may_have_other_channels(make_field: MakeField) -> None:
     assert operator_of(out_dim=5)(make_field()).values.shape == (2, 7, 5)
 
 
 @pytest.mark.parametrize("evaluator", [DenseEvaluator(), TiledEvaluator(key_tile=2)], ids=["dense", "tiled"])
-def test_works_under_compile(make_field, evaluator) -> None:  # type: ignore[no-untyped-def]
+def test_works_under_compile(make_field: MakeField, evaluator: Evaluator) -> None:
     operator, field = operator_of(evaluator=evaluator), make_field()
     expected = torch.autograd.grad(operator(field).values.square().sum(), list(operator.parameters()))
     compiled = torch.compile(operator, backend="aot_eager")
@@ -225,7 +266,7 @@ def test_works_under_compile(make_field, evaluator) -> None:  # type: ignore[no-
         torch.testing.assert_close(ours, theirs)
 
 
-def test_parameters_may_be_replaced_from_outside(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_parameters_may_be_replaced_from_outside(make_field: MakeField) -> None:
     """`functional_call` reaches a kernel's parameters inside tiles, forward and backward."""
     operator, field = operator_of(evaluator=TiledEvaluator(key_tile=2)), make_field()
     doubled = {name: (2 * p).detach().requires_grad_() for name, p in operator.named_parameters()}
@@ -241,7 +282,7 @@ def test_parameters_may_be_replaced_from_outside(make_field) -> None:  # type: i
 class Watched(MLPKernel):
     """Notes the parameters that the kernel itself has while some of its tiles are computed."""
 
-    def tile(self, query_terms, key_terms):  # type: ignore[no-untyped-def]
+    def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
         seen.append([id(each) for each in watched[0].parameters()])
         return super().tile(query_terms, key_terms)
 
@@ -250,7 +291,7 @@ watched: list[Watched] = []
 seen: list[list[int]] = []
 
 
-def test_a_kernels_parameters_are_its_own_while_tiles_are_computed(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_a_kernels_parameters_are_its_own_while_tiles_are_computed(make_field: MakeField) -> None:
     """Another thread may be using them, or compute tiles as well."""
     operator = IntegralOperator(8, Watched(8, position_dim=2, heads=2), evaluator=TiledEvaluator(key_tile=2))
     own = [id(each) for each in operator.kernel.parameters()]
@@ -264,15 +305,15 @@ def test_a_kernels_parameters_are_its_own_while_tiles_are_computed(make_field) -
 class Tied(MLPKernel):
     """One matrix under two names."""
 
-    def __init__(self, **options):  # type: ignore[no-untyped-def]
+    def __init__(self, **options: Any) -> None:
         super().__init__(8, **options)
         self.again = self.second
 
-    def tile(self, query_terms, key_terms):  # type: ignore[no-untyped-def]
+    def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
         return super().tile(query_terms, key_terms) * (1 + self.again.weight.square().sum())
 
 
-def test_tied_parameters_get_their_whole_gradient_by_tiles(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_tied_parameters_get_their_whole_gradient_by_tiles(make_field: MakeField) -> None:
     operator, field = IntegralOperator(8, Tied(position_dim=2, heads=2)), make_field()
     gradients = []
     for evaluator in (DenseEvaluator(), TiledEvaluator(key_tile=2)):

@@ -5,7 +5,7 @@ import copy
 from itnet_core import ITNetError, ShapeError
 
 
-def test_an_error_says_where_what_and_how_to_mend() -> None:
+def test_an_error_gives_place_found_expected_and_hint() -> None:
     error = ShapeError("a.b", found="3", expected="4", hint="Give 4.")
     assert str(error) == "a.b: found 3; expected 4. Give 4."
     assert isinstance(error, ITNetError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,10 +20,11 @@ from itnet_core import (
     Field,
     IntegralOperator,
     MLPKernel,
-    Points,
     TiledEvaluator,
 )
 from itnet_core.operator.evaluators.tiled import CPU_TILE_BYTES, tile_shape
+
+MakeField = Callable[..., Field]
 
 SUPPORTS: list[dict[str, Any]] = [{}, {"causal": 0}, {"radius": 0.9}, {"window": 0.6}, {"causal": 1, "radius": 1.0}]
 NORMALIZATIONS = ["none", "softmax"]
@@ -34,24 +36,20 @@ def kernel_of(normalization: str, support: dict[str, Any]) -> MLPKernel:
     )
 
 
-def points_of(kernel: MLPKernel, query: Field, key: Field) -> tuple[Points, Points]:
-    query_terms, key_terms = kernel.project(query, key)
-    return Points(query_terms, query.positions, query.weights), Points(key_terms, key.positions, key.weights)
-
-
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("support", SUPPORTS, ids=str)
-def test_dense_is_the_definition(normalization: str, support: dict[str, Any], make_field) -> None:  # type: ignore[no-untyped-def]
+def test_dense_is_the_definition(normalization: str, support: dict[str, Any], make_field: MakeField) -> None:
     """docs/operator.md, §1, as a sum over one pair after another."""
     kernel = kernel_of(normalization, support)
     query, key = make_field(points=5), make_field(points=6)
     values = torch.randn(2, 6, 2, 3)
-    q, k = points_of(kernel, query, key)
-    out = DenseEvaluator()(kernel, q, k, values)
-    pairs, inside = kernel.tile(q.terms, k.terms), kernel.support.mask(q.positions, k.positions)
+    problem = kernel.problem(query, key, values)
+    out = DenseEvaluator()(problem)
+    pairs = kernel.tile(problem.query_terms, problem.key_terms)
+    inside = kernel.support.mask(query.positions, key.positions)
     expected = torch.zeros(2, 5, 2, 3)
     for b, i, h in torch.cartesian_prod(torch.arange(2), torch.arange(5), torch.arange(2)).tolist():
-        mass = 0.0
+        mass = torch.tensor(0.0)
         for j in range(6):
             if inside[b, i, j] and key.weights[b, j] > 0:
                 score = pairs[b, h, i, j]
@@ -82,8 +80,8 @@ def _value_and_gradients(
     tile=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     seed=st.integers(0, 2**16),
 )
-def test_tiled_equals_dense(  # type: ignore[no-untyped-def]
-    normalization: str, support: dict[str, Any], sizes, tile, seed: int
+def test_tiled_equals_dense(
+    normalization: str, support: dict[str, Any], sizes: tuple[int, int, int], tile: tuple[int, int], seed: int
 ) -> None:
     """Values and gradients, over ragged sizes, tiles, supports, padding and cross fields."""
     torch.manual_seed(seed)
@@ -101,7 +99,7 @@ def test_tiled_equals_dense(  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_the_tiled_backward_pass_is_the_derivative(normalization: str, make_field) -> None:  # type: ignore[no-untyped-def]
+def test_the_tiled_backward_pass_is_the_derivative(normalization: str, make_field: MakeField) -> None:
     kernel = MLPKernel(4, position_dim=2, heads=2, hidden=4, rank=2, frequencies=1, activation="tanh")
     kernel.normalization = normalization  # type: ignore[assignment]
     query, key = make_field(batch=1, points=4, dim=4), make_field(batch=1, points=5, dim=4)
@@ -109,7 +107,7 @@ def test_the_tiled_backward_pass_is_the_derivative(normalization: str, make_fiel
 
     def total(query_values: Tensor, key_values: Tensor, positions: Tensor, values: Tensor, *_: Tensor) -> Tensor:
         fields = query.with_values(query_values), Field(key_values, positions, key.weights)
-        return evaluator(kernel, *points_of(kernel, *fields), values)
+        return evaluator(kernel.problem(*fields, values))
 
     inputs = (query.values, key.values, key.positions, torch.randn(1, 5, 2, 2))
     gradcheck(total, (*(x.requires_grad_() for x in inputs), *kernel.parameters()))
@@ -119,7 +117,7 @@ def test_the_tiled_backward_pass_is_the_derivative(normalization: str, make_fiel
     "evaluator", [DenseEvaluator(), TiledEvaluator(query_tile=2, key_tile=3)], ids=["dense", "tiled"]
 )
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_padding_changes_nothing(evaluator: Evaluator, normalization: str, make_field) -> None:  # type: ignore[no-untyped-def]
+def test_padding_changes_nothing(evaluator: Evaluator, normalization: str, make_field: MakeField) -> None:
     """Points of weight 0, NaN values among them, are as if they were not there: value and gradient."""
     operator = IntegralOperator(8, kernel_of(normalization, {"radius": 1.5}), evaluator=evaluator)
     query, key = make_field(points=4, padding=0), make_field(points=5, padding=0)
@@ -143,14 +141,14 @@ def test_an_empty_neighbourhood_gives_zero(evaluator: Evaluator, normalization: 
     query = Field(torch.randn(1, 2, 8), torch.tensor([[[0.0, 0.0], [9.0, 9.0]]]))
     key = Field(torch.randn(1, 3, 8), torch.zeros(1, 3, 2))
     values = torch.randn(1, 3, 2, 4, requires_grad=True)
-    out = evaluator(kernel, *points_of(kernel, query, key), values)
+    out = evaluator(kernel.problem(query, key, values))
     assert out[0, 0].abs().min() > 0
     assert torch.equal(out[0, 1], torch.zeros(2, 4))
     (grad,) = torch.autograd.grad(out.sum(), values)
     assert grad.isfinite().all()
 
 
-def test_second_derivatives_are_refused_and_not_wrong(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_second_derivatives_are_refused_and_not_wrong(make_field: MakeField) -> None:
     operator = IntegralOperator(8, kernel_of("none", {}), evaluator=TiledEvaluator(key_tile=3))
     field = make_field()
     values = field.values.requires_grad_()
@@ -163,10 +161,8 @@ def test_softmax_survives_large_scores() -> None:
     kernel = kernel_of("softmax", {})
     kernel.second.weight.data *= 1e4
     field = Field(torch.randn(1, 9, 8), torch.randn(1, 9, 2))
-    values = torch.randn(1, 9, 2, 4)
-    results = [
-        e(kernel, *points_of(kernel, field, field), values) for e in (DenseEvaluator(), TiledEvaluator(key_tile=2))
-    ]
+    problem = kernel.problem(field, field, torch.randn(1, 9, 2, 4))
+    results = [evaluator(problem) for evaluator in (DenseEvaluator(), TiledEvaluator(key_tile=2))]
     assert results[0].isfinite().all()
     torch.testing.assert_close(*results)
 
@@ -176,7 +172,7 @@ def test_causal_tiles_in_the_future_are_skipped() -> None:
     field = Field(torch.randn(1, 64, 8), torch.arange(64.0).view(1, 64, 1).expand(1, 64, 2))
     called = []
     kernel.register_forward_hook(lambda *_: called.append(1))
-    TiledEvaluator(query_tile=8, key_tile=8)(kernel, *points_of(kernel, field, field), torch.randn(1, 64, 2, 4))
+    TiledEvaluator(query_tile=8, key_tile=8)(kernel.problem(field, field, torch.randn(1, 64, 2, 4)))
     assert len(called) == 8 * 9 // 2
 
 
@@ -185,9 +181,14 @@ def test_no_pair_tensor_is_kept() -> None:
 
     def held(points: int) -> int:
         sizes: list[int] = []
+
+        def keep(tensor: Tensor) -> Tensor:
+            sizes.append(tensor.numel())
+            return tensor
+
         field = Field(torch.randn(1, points, 8), torch.randn(1, points, 2))
         operator = IntegralOperator(8, kernel_of("softmax", {}), evaluator=TiledEvaluator(query_tile=8, key_tile=8))
-        with torch.autograd.graph.saved_tensors_hooks(lambda t: (sizes.append(t.numel()), t)[1], lambda t: t):
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
             operator(field)
         return sum(sizes)
 
@@ -204,7 +205,9 @@ def test_the_tile_rule() -> None:
     assert tile_shape(1, 10, 5000, 10**9, cpu) == (1, 1, 1024)
 
 
-def test_auto_gives_the_same_as_dense_on_both_sides_of_its_threshold(make_field, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_auto_gives_the_same_as_dense_on_both_sides_of_its_threshold(
+    make_field: MakeField, monkeypatch: pytest.MonkeyPatch
+) -> None:
     operator = IntegralOperator(8, kernel_of("softmax", {}))
     assert isinstance(operator.evaluator, AutoEvaluator)
     field = make_field()
@@ -213,7 +216,7 @@ def test_auto_gives_the_same_as_dense_on_both_sides_of_its_threshold(make_field,
     torch.testing.assert_close(operator(field).values, expected)
 
 
-def test_half_precision_inputs_are_summed_in_their_own_dtype(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_half_precision_inputs_are_summed_in_their_own_dtype(make_field: MakeField) -> None:
     operator = IntegralOperator(8, kernel_of("softmax", {}))
     field = make_field()
     exact = operator(field).values

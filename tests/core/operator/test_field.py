@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from itnet_core import Field, FieldError, union
+from itnet_core import DenseEvaluator, Field, FieldError, MLPKernel, Problem, union
+from itnet_core.operator.mlp import PointTerms
+
+MakeField = Callable[..., Field]
 
 
 def test_default_weights_are_the_mean_measure() -> None:
@@ -60,7 +68,7 @@ def test_positions_keep_at_least_single_precision() -> None:
     assert Field.on_grid(torch.zeros(1, 4, 1, dtype=torch.bfloat16)).positions.dtype == torch.float32
 
 
-def test_measures(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_measures(make_field: MakeField) -> None:
     field = make_field(points=9)
     mean, counting = field.with_measure("mean"), field.with_measure("counting")
     torch.testing.assert_close(mean.weights.sum(-1), torch.ones(2))
@@ -76,7 +84,7 @@ def test_a_grid_takes_given_weights() -> None:
         Field.on_grid(torch.zeros(1, 2, 2, 1), weights=weights[:, :3])
 
 
-def test_a_balanced_union_gives_each_field_the_same_mass(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_a_balanced_union_gives_each_field_the_same_mass(make_field: MakeField) -> None:
     few, many = make_field(points=3), make_field(points=30)
     joined = union([few, many])
     torch.testing.assert_close(joined.weights[:, :3].sum(-1), torch.full((2,), 0.5))
@@ -85,14 +93,14 @@ def test_a_balanced_union_gives_each_field_the_same_mass(make_field) -> None:  #
     torch.testing.assert_close(union([few, many], "mean").weights.sum(-1), torch.ones(2))
 
 
-def test_a_union_of_unlike_fields_is_refused(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_a_union_of_unlike_fields_is_refused(make_field: MakeField) -> None:
     with pytest.raises(FieldError, match="the same for all fields"):
         union([make_field(dim=8), make_field(dim=4)])
     with pytest.raises(FieldError, match="no field"):
         union([])
 
 
-def test_moves_and_pytree(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_moves_and_pytree(make_field: MakeField) -> None:
     field = make_field()
     assert {t.dtype for t in tree_flatten(field.to(torch.float32))[0]} == {torch.float32}
     assert field.to("meta").device.type == "meta"
@@ -102,7 +110,7 @@ def test_moves_and_pytree(make_field) -> None:  # type: ignore[no-untyped-def]
     assert torch.equal(tree_map(lambda t: 2 * t, field).values, 2 * field.values)
 
 
-def test_works_under_compile(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_works_under_compile(make_field: MakeField) -> None:
     field = make_field()
 
     @torch.compile(fullgraph=True, backend="aot_eager")
@@ -131,3 +139,57 @@ def test_a_field_is_not_moved_to_a_dtype_that_does_not_hold_it() -> None:
     light = Field(torch.zeros(1, 3, 1), torch.zeros(1, 3, 2), torch.full((1, 3), 1e-30))
     with pytest.raises(FieldError, match="no mass in sample 0"):
         light.to(torch.float16)
+
+
+def test_a_field_is_immutable_and_says_what_to_call() -> None:
+    field = Field(torch.zeros(1, 3, 2), torch.zeros(1, 3, 1))
+    with pytest.raises(AttributeError, match=r"use with_values or replace\(weights=\.\.\.\)"):
+        field.weights = torch.ones(1, 3)  # type: ignore[misc]
+    assert repr(field) == "Field(B=1, N=3, d=2, p=1)"
+    assert repr(Field.on_grid(torch.zeros(1, 2, 3, 4), axes="yx")) == "Field(B=1, N=6, d=4, p=4, grid=(2, 3))"
+
+
+def test_replaced_tensors_are_checked() -> None:
+    field = Field.on_grid(torch.randn(2, 2, 3, 4))
+    positions = torch.randn(2, 6, 5)
+    moved = field.replace(positions=positions)
+    assert moved.positions is positions
+    assert moved.values is field.values
+    assert moved.weights is field.weights
+    assert moved.grid == (2, 3)
+    with pytest.raises(FieldError, match="negative or not finite"):
+        field.replace(weights=-field.weights)
+    with pytest.raises(FieldError, match="Field.positions: found shape"):
+        field.replace(values=torch.zeros(2, 7, 4))
+
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "pickle": lambda value: pickle.loads(pickle.dumps(value)),
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_fields_can_be_copied(how: str) -> None:
+    """As worker processes of a data loader do; with what is cached left behind."""
+    fine = Field.on_grid(torch.randn(2, 4, 3, 2), axes="yx")
+    field = Field(fine.values[:, :5], fine.positions[:, :5], fine.weights[:, :5]).standing_for(fine)
+    fine.points.cached(lambda points: points.weights.sum())  # a lambda cannot be pickled
+    again = COPIES[how](field)
+    assert again.sampled_from.grid == (4, 3)
+    for one, other in ((again, field), (again.sampled_from, fine)):
+        for name in ("values", "positions", "weights"):
+            assert torch.equal(getattr(one, name), getattr(other, name))
+            assert getattr(one, name).data_ptr() != getattr(other, name).data_ptr()
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_problems_can_be_copied(how: str, make_field: MakeField) -> None:
+    kernel, field = MLPKernel(8, heads=2, position_dim=2), make_field()
+    with torch.no_grad():  # a tensor with a graph cannot be copied
+        problem = kernel.problem(field, field, torch.randn(2, 7, 2, 3))
+    again: Problem[PointTerms] = COPIES[how](problem)
+    assert again.shape == (2, 7, 7)
+    assert type(again.query_terms) is PointTerms
+    assert again.kernel is not kernel
+    torch.testing.assert_close(DenseEvaluator()(again), DenseEvaluator()(problem))

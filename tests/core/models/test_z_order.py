@@ -17,7 +17,7 @@ def test_quarters_of_a_grid_follow_each_other() -> None:
     positions = Field.on_grid(torch.zeros(1, 8, 8, 1), axes="yx").positions
     inside = positions[0, along_curve(positions)[0]]
     for length, side in ((16, 0.75), (4, 0.25)):
-        runs = inside.unflatten(0, (-1, length))
+        runs = inside.view(-1, length, 4)
         torch.testing.assert_close(runs.amax(1) - runs.amin(1), torch.tensor([0, side, side, 0]).expand(len(runs), -1))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,6 +9,8 @@ from torch import Tensor, nn
 from itnet_core import ConfigError, Encoder, Field, IntegralOperator, ITNetModel, MLPKernel, Trunk
 from itnet_core.models.head import ClassificationHead, PerPointHead, RegressionHead, mean
 from itnet_core.plugin.builtin import itnet_register_presets
+
+MakeField = Callable[..., Field]
 
 
 class Pointwise(Encoder):
@@ -79,7 +83,7 @@ def test_every_parameter_learns() -> None:
     assert all(name.startswith("encoders.bare") for name in idle)
 
 
-def test_heads(make_field) -> None:  # type: ignore[no-untyped-def]
+def test_heads(make_field: MakeField) -> None:
     field = make_field(padding=0.5)
     present = [field.values[b][field.mask[b]] for b in range(2)]
     weights = [field.weights[b][field.mask[b]] for b in range(2)]

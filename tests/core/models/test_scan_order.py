@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -94,7 +93,7 @@ def test_half_precision_keeps_points_apart() -> None:
 def test_gradients_reach_positions() -> None:
     field = scattered(1, 4)
     positions = field.positions.clone().requires_grad_()
-    found = scanned(replace(field, positions=positions)).positions
+    found = scanned(field.replace(positions=positions)).positions
     [gradient] = torch.autograd.grad(found.sum(), positions)
     assert torch.equal(gradient, torch.ones_like(positions))
 

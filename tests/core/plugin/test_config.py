@@ -21,15 +21,15 @@ class Clip(ComponentConfig):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"second": 1}, r"^clip\.second: found a field that does not exist.*Did you mean 'seconds'"),
         ({"seconds": "long"}, r"^clip\.seconds: found 'long'; expected a valid number"),
         ({"seconds": float("inf")}, r"^clip: found OverflowError: .*, when they were checked; expected values"),
     ],
 )
-def test_what_is_wrong_is_an_error_of_ours(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_what_is_wrong_is_an_error_of_ours(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse(Clip, options, "clip")
 
 

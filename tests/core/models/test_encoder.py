@@ -20,13 +20,13 @@ def test_positions_and_weights_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "told"),
+    ("inputs", "message"),
     [
         (torch.zeros(2, 5, 3), "found Tensor"),
         (Field(torch.zeros(2, 5, 2), torch.zeros(2, 5, 4)), "found 2 channels with positions in R\\^4"),
         (Field(torch.zeros(2, 5, 3), torch.zeros(2, 5, 2)), "found 3 channels with positions in R\\^2"),
     ],
 )
-def test_what_it_does_not_read_is_refused(inputs: Any, told: str) -> None:
-    with pytest.raises(ShapeError, match=f"{told}; expected a Field of 3 channels"):
+def test_what_it_does_not_read_is_refused(inputs: Any, message: str) -> None:
+    with pytest.raises(ShapeError, match=f"{message}; expected a Field of 3 channels"):
         FieldEncoder(8, channels=3)(inputs)

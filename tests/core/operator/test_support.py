@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +17,6 @@ from itnet_core import (
     Field,
     Kernel,
     MLPKernel,
-    Points,
     Support,
     TiledEvaluator,
 )
@@ -43,7 +43,7 @@ EDGES = st.builds(
         (Support(causal=0, window=0.5), lambda x, y: y[0] <= x[0] and (x - y).abs().max() <= 0.5),
     ],
 )
-def test_the_mask_is_the_definition(support: Support, inside) -> None:  # type: ignore[no-untyped-def]
+def test_the_mask_is_the_definition(support: Support, inside: Callable[[Tensor, Tensor], Any]) -> None:
     query, key = torch.randn(1, 6, 2), torch.randn(1, 9, 2)
     expected = [[bool(inside(x, y)) for y in key[0]] for x in query[0]]
     assert support.mask(query, key)[0].tolist() == expected
@@ -83,8 +83,8 @@ def test_pairs_of_the_support_are_those_with_a_share(support: Support) -> None:
 
 def test_shares_fall_over_the_width_of_the_edge() -> None:
     x, y = torch.zeros(1, 1, 1), torch.tensor([[[-1.3], [-1.1], [-1.0], [-0.9], [-0.7], [0.0], [0.05], [1.1]]])
-    for bound in ({"radius": 1.0}, {"window": 1.0}):
-        share = Support(**bound, edge=0.4).share(x, y)[0, 0]
+    for support in (Support(radius=1.0, edge=0.4), Support(window=1.0, edge=0.4)):
+        share = support.share(x, y)[0, 0]
         torch.testing.assert_close(share, torch.tensor([0, 0.25, 0.5, 0.75, 1, 1, 1, 0.25]))
     share = Support(causal=0, edge=0.4).share(x, y)[0, 0]  # a point in the future never counts
     torch.testing.assert_close(share, torch.tensor([1, 1, 1, 1, 1, 0.5, 0, 0]))
@@ -104,15 +104,15 @@ def test_an_edge_of_one_spacing_brings_the_second_order_back(support: dict[str, 
             low, high = (-1.0, x) if "causal" in support else ((x - 0.37).clamp(min=-1), (x + 0.37).clamp(max=1))
             exact = (2 * high + high**2 / 2) - (2 * low + low**2 / 2)
             kernel = One(Support(**support, edge=edge * spacing))
-            side = Points(x, x, field.weights * 2)
-            sums = evaluator(kernel, side, side, (2 + x).unsqueeze(2)).squeeze(2)
+            field = field.replace(weights=field.weights * 2)
+            sums = evaluator(kernel.problem(field, field, (2 + x).unsqueeze(2))).squeeze(2)
             found.append(float((sums - exact).abs().max()))
     assert errors[1.0][2] < errors[1.0][1] / 10 < errors[1.0][0] / 100
     assert errors[0.0][2] > errors[0.0][0] / 64
     assert errors[1.0][2] < errors[0.0][2] / 100
 
 
-class One(Kernel):
+class One(Kernel[Tensor, None]):
     """k = 1."""
 
     heads = 1

@@ -58,13 +58,13 @@ def test_no_tensor_of_all_inputs_of_all_pairs_is_made() -> None:
     query, key = fields(1, 64, 64, 2)
     sizes: list[int] = []
 
-    class Sizes(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    class Sizes(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             out = func(*args, **(kwargs or {}))
             sizes.extend(t.numel() for t in (out if isinstance(out, tuple) else (out,)) if torch.is_tensor(t))
             return out
 
-    with Sizes():
+    with Sizes():  # type: ignore[no-untyped-call]
         kernel.tile(*kernel.project(query, key))
     assert max(sizes) == 64 * 64 * 8
 
@@ -101,7 +101,7 @@ def test_it_starts_local() -> None:
         ({"activation": "swish"}, "MLPKernel.activation"),
     ],
 )
-def test_a_bad_configuration_is_refused(options: dict[str, object], message: str) -> None:
+def test_a_bad_configuration_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         MLPKernel(6, **options)
 
