@@ -31,7 +31,7 @@ COMPARED = LARGEST_EXACT = 65536
 REMEMBERED = 262144
 RUNS = {"low-rank": 3, "skeleton": 1}
 LINEAR = tuple(RUNS)
-KERNELS: Mapping[str, Callable[[], Kernel[Any, Any]]] = {
+KERNELS: Mapping[str, Callable[[], Kernel]] = {
     "low-rank": lambda: LowRankKernel(DIM, rank=RANK, position_dim=2),
     "skeleton": lambda: SkeletonKernel(DIM, pivots=RANK, mlp={"position_dim": 2}),
     "exact, tiled": lambda: MLPKernel(DIM, position_dim=2),

@@ -63,7 +63,7 @@ class Filter(ContinuousConvolutionKernel):
         return super().profile(displacement) * window
 
 
-def attention(dim: int) -> Kernel[Any, Any]:
+def attention(dim: int) -> Kernel:
     """Return attention of two heads whose scores have a standard deviation of about 1.7: far from uniform."""
     kernel = AttentionKernel(dim, heads=2)
     for each in (kernel.query, kernel.key):
@@ -71,7 +71,7 @@ def attention(dim: int) -> Kernel[Any, Any]:
     return kernel
 
 
-def recurrence(dim: int) -> Kernel[Any, Any]:
+def recurrence(dim: int) -> Kernel:
     """Return a state space of three complex states a channel, which decay and turn within the domain.
 
     By the field's own measure, not by counting: a finer discretisation is then one of the same integral.
@@ -96,7 +96,7 @@ class Family:
     """
 
     name: str
-    teacher: Callable[[int], Kernel[Any, Any]]
+    teacher: Callable[[int], Kernel]
     axes: str
     grid: tuple[int, ...]
     cycles: float

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "itnet_train": {"itnet_core", "itnet_registry"},
     "itnet_vision_language": {"itnet_core", "itnet_registry", "itnet_tasks"},  # other encoders, by their names
 }
-THIRD_PARTIES_OF_THE_CORE = {"torch", "pluggy", "pydantic"}
+THIRD_PARTIES_OF_THE_CORE = {"torch", "pluggy", "pydantic", "typing_extensions"}  # the last for type checkers alone
 ROOMS = {
     "itnet_core": ("plugin", "operator", "models"),
     "itnet_registry": ("errors", "plugins", "config", "build", "checkpoints", "api", "cli"),

@@ -133,7 +133,7 @@ def independent_sum(operator: IntegralOperator, query: Field, key: Field, sample
     return out if operator.pointwise is None else out + operator.pointwise(query.values)
 
 
-def inside_of(kernel: Kernel[Any, Any], query: Tensor, key: Tensor) -> Tensor:
+def inside_of(kernel: Kernel, query: Tensor, key: Tensor) -> Tensor:
     """Return which pairs lie in the kernel's support, (B, n, m)."""
     gap = query.unsqueeze(2) - key.unsqueeze(1)
     support, inside = kernel.support, torch.ones(gap.shape[:-1], dtype=torch.bool)

@@ -50,7 +50,7 @@ def cloud(extent: float, offset: float) -> Tensor:
     return torch.cat([torch.zeros(1, 256, 1), points], -1)
 
 
-def error(kernel: Kernel[Any, Any], field: Field, evaluator: Evaluator, autocast: bool = False) -> float:
+def error(kernel: Kernel, field: Field, evaluator: Evaluator, autocast: bool = False) -> float:
     """Return the relative error of the integral against `dense` in float64, in the 2-norm."""
     operator = IntegralOperator(DIM, kernel, evaluator=evaluator, pointwise=False)
     for name, parameter in operator.output.named_parameters():

@@ -75,7 +75,7 @@ class ITNetModel(nn.Module):
         """Return the field of the trunk for a batch of one modality."""
         return self.trunk(self.encoders[self._modality(modality)](inputs))
 
-    def replace_kernels(self, name: str, kernels: Mapping[str, Kernel[Any, Any]]) -> None:
+    def replace_kernels(self, name: str, kernels: Mapping[str, Kernel]) -> None:
         """Replace the kernels of the model's operators, in the configuration too, so that checkpoints hold them.
 
         Args:

@@ -40,7 +40,7 @@ class IntegralOperator(nn.Module):
     def __init__(
         self,
         dim: int,
-        kernel: Kernel[Any, Any],
+        kernel: Kernel,
         sampler: Sampler | None = None,
         evaluator: Evaluator | None = None,
         *,
@@ -164,7 +164,7 @@ class IntegralOperator(nn.Module):
             return "not for nodes of a sampler" if nodes else "not with arguments of `project`"
         return transform_obstacle(self.evaluator, self.kernel, query, key)
 
-    def _problem(self, query: Field, key: Field, nodes: Nodes | None, arguments: dict[str, Any]) -> Problem[Any]:
+    def _problem(self, query: Field, key: Field, nodes: Nodes | None, arguments: dict[str, Any]) -> Problem:
         problem = self.kernel.problem(query, key, self.value(key.values), **arguments)
         return problem if nodes is None else problem.at_nodes(nodes)
 

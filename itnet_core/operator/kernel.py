@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -17,10 +17,18 @@ from itnet_core.plugin.config import Configured
 from itnet_core.plugin.errors import ShapeError
 
 Normalization = Literal["none", "softmax"]
-Terms = TypeVar("Terms")
-"""Terms of points: tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
-State = TypeVar("State")
-"""State of a stream: tensors, or nested tuples of tensors."""
+if TYPE_CHECKING:  # defaults of type variables (PEP 696), which Python 3.11 lacks at run time
+    from typing_extensions import TypeVar
+
+    Terms = TypeVar("Terms", default=Any)
+    State = TypeVar("State", default=Any)
+else:
+    from typing import TypeVar
+
+    Terms = TypeVar("Terms")
+    """Terms of points: tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
+    State = TypeVar("State")
+    """State of a stream: tensors, or nested tuples of tensors."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from itnet_core import ComponentConfig, Field, Kernel, Normalization, Support
 Terms = tuple[Tensor, Tensor]
 
 
-class HarmonicKernel(Kernel[Any, Any]):
+class HarmonicKernel(Kernel):
     """k_h(t, s) = exp(−(t−s)² / 2ℓ_h²) Σ_f a_hf cos πf(t−s) + b_hf sin πf(t−s), f = 0, 1, …; ℓ, a and b are learned.
 
     By the addition theorems the sum is an inner product of a vector for t and a vector for s. `project` computes these

@@ -21,8 +21,6 @@ from itnet_core.plugin.config import ComponentConfig
 
 logger = logging.getLogger(__name__)
 
-AnyKernel = Kernel[Any, Any]
-
 
 class Candidate(NamedTuple):
     """A fast path or an evaluator, and why it was not chosen; "" for the one that is."""
@@ -81,7 +79,7 @@ class AutoEvaluator(Evaluator):
         ranked = [(evaluator.rank, evaluator) for evaluator in [*core, *others] if evaluator.rank is not None]
         self.evaluators = tuple(evaluator for _, evaluator in sorted(ranked, key=lambda pair: pair[0]))
 
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
         if not integrate_obstacle(problem):
             return problem.kernel.integrate(problem)
@@ -93,7 +91,7 @@ class AutoEvaluator(Evaluator):
             logger.debug("%s for %s (%s) of %s", name, type(kernel).__name__, kernel.normalization, size)
         return evaluator.evaluate(problem)
 
-    def choose(self, problem: Problem[Any]) -> Evaluator:
+    def choose(self, problem: Problem) -> Evaluator:
         """Return the evaluator for a problem that no fast path applies to."""
         transform = transform_of(problem.values)
         fallback: Evaluator | None = None
@@ -105,7 +103,7 @@ class AutoEvaluator(Evaluator):
         assert fallback is not None, "dense supports every problem"
         return fallback
 
-    def explain(self, problem: Problem[Any]) -> Choice:
+    def explain(self, problem: Problem) -> Choice:
         """Return who computes the integral of a problem, and why not the others."""
         obstacle = integrate_obstacle(problem)
         candidates = [Candidate("kernel.integrate", obstacle)]
@@ -122,7 +120,7 @@ class AutoEvaluator(Evaluator):
         return Choice(tuple(candidates))
 
 
-def transform_obstacle(evaluator: Evaluator, kernel: AnyKernel, query: Field, key: Field) -> str:
+def transform_obstacle(evaluator: Evaluator, kernel: Kernel, query: Field, key: Field) -> str:
     """Return why `kernel.transform` does not compute an operator's output, or ""."""
     if type(kernel).transform is FastPaths.transform:
         return f"{type(kernel).__name__} has none"
@@ -131,7 +129,7 @@ def transform_obstacle(evaluator: Evaluator, kernel: AnyKernel, query: Field, ke
     return _transform_of(kernel, query.values) or ("" if kernel.can_transform(query, key) else "not for these fields")
 
 
-def integrate_obstacle(problem: Problem[Any]) -> str:
+def integrate_obstacle(problem: Problem) -> str:
     """Return why `kernel.integrate` does not compute an integral, or ""."""
     kernel = problem.kernel
     if type(kernel).integrate is FastPaths.integrate:
@@ -139,7 +137,7 @@ def integrate_obstacle(problem: Problem[Any]) -> str:
     return _transform_of(kernel, problem.values) or ("" if kernel.can_integrate(problem) else "not for these points")
 
 
-def step_obstacle(kernel: AnyKernel, sampler: Sampler) -> str:
+def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
     """Return what keeps an operator from advancing by `kernel.step`, or ""."""
     if type(kernel).step is FastPaths.step:
         return f"{type(kernel).__name__}, which has no step"
@@ -148,6 +146,6 @@ def step_obstacle(kernel: AnyKernel, sampler: Sampler) -> str:
     return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__}, which samples points"
 
 
-def _transform_of(kernel: AnyKernel, values: Tensor) -> str:
+def _transform_of(kernel: Kernel, values: Tensor) -> str:
     transform = "" if kernel.transformable else transform_of(values)
     return transform and f"not transformable, under {transform}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,13 +20,13 @@ class DenseEvaluator(Evaluator):
     rank: ClassVar[int | None] = 900
     transformable: ClassVar[bool] = True
 
-    def is_efficient(self, problem: Problem[Any]) -> bool:
+    def is_efficient(self, problem: Problem) -> bool:
         """Whether the pair tensor is at most 64 MiB; beyond, computing it again in the backward pass costs less."""
         batch, queries, keys = problem.shape
         pairs = batch * queries * keys
         return pairs * problem.kernel.pair_width * problem.values.element_size() <= DENSE_BYTES
 
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
         kernel, values = problem.kernel, problem.values
         matrix = pair_matrix(problem)
@@ -38,7 +38,7 @@ class DenseEvaluator(Evaluator):
         return sums.to(values.dtype).transpose(1, 2)
 
 
-def pair_matrix(problem: Problem[Any]) -> Tensor:
+def pair_matrix(problem: Problem) -> Tensor:
     """Return the factor of the values, shape (B, heads, n, m), 0 outside of the support.
 
     That is k, without the weights w_j, or w_j e^k / Σ_j w_j e^k for `softmax`.
@@ -57,7 +57,7 @@ def pair_matrix(problem: Problem[Any]) -> Tensor:
     return matrix / torch.where(total > 0, total, 1.0)
 
 
-def weigh_edge(kernel: Kernel[Any, Any], k: Tensor, query: Tensor, key: Tensor) -> Tensor:
+def weigh_edge(kernel: Kernel, k: Tensor, query: Tensor, key: Tensor) -> Tensor:
     """Weigh k, (B, heads, n, m), by each pair's share at the edge of the support, given the pairs' positions."""
     if not kernel.support.edge:
         return k

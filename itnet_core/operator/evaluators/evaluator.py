@@ -51,7 +51,7 @@ class Evaluator(Configured, ABC):
         """Return why this evaluator is unavailable on this machine, or ""."""
         return ""
 
-    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+    def unsupported(self, problem: Problem) -> Unsupported | None:
         """Return why this evaluator does not support a problem, or `None` if it does.
 
         It may read types, shapes, dtypes, devices and configurations, not numbers.
@@ -59,16 +59,16 @@ class Evaluator(Configured, ABC):
         return None
 
     @final
-    def supports(self, problem: Problem[Any]) -> bool:
+    def supports(self, problem: Problem) -> bool:
         """Whether this evaluator supports a problem."""
         return self.unsupported(problem) is None
 
-    def is_efficient(self, problem: Problem[Any]) -> bool:
+    def is_efficient(self, problem: Problem) -> bool:
         """Whether `auto` should choose this evaluator for a problem that it supports, before those of a higher rank."""
         return True
 
     @final
-    def __call__(self, problem: Problem[Any]) -> Tensor:
+    def __call__(self, problem: Problem) -> Tensor:
         """Compute the integral, shape (B, N, heads, head_dim).
 
         Raises:
@@ -85,5 +85,5 @@ class Evaluator(Configured, ABC):
         return self.evaluate(problem)
 
     @abstractmethod
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral of a problem that this evaluator supports, shape (B, N, heads, head_dim)."""

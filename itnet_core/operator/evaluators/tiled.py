@@ -45,7 +45,7 @@ class TiledEvaluator(Evaluator):
         """Key points of a tile; by `tile_shape` by default."""
 
     @torch.compiler.disable  # the backward pass differentiates tiles, which graphs cannot hold
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
         kernel, query, key = problem.kernel, problem.query.positions, problem.key.positions
         values, bias = problem.weighted_values()
@@ -72,7 +72,7 @@ def tile_shape(batch: int, queries: int, keys: int, pair_bytes: int, device: tor
 class _Plan:
     """The kernel, how its arguments are packed, and how the pairs are cut into tiles."""
 
-    kernel: Kernel[Any, Any]
+    kernel: Kernel
     parameter_names: tuple[str, ...]
     query_spec: TreeSpec
     key_spec: TreeSpec

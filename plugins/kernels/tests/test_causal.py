@@ -16,7 +16,7 @@ from itnet_kernels.state_space.mamba2 import Mamba2Kernel
 from itnet_kernels.state_space.s4 import S4Kernel
 from itnet_kernels.state_space.s4d import S4DKernel
 
-KERNELS: dict[str, tuple[type[Kernel[Any, Any]], dict[str, Any]]] = {
+KERNELS: dict[str, tuple[type[Kernel], dict[str, Any]]] = {
     "linear-attention": (LinearAttentionKernel, {"heads": 2, "support": {"causal": "t"}}),
     "retention": (RetentionKernel, {"heads": 2}),
     "s4d": (S4DKernel, {"state": 4}),

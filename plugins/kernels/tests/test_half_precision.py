@@ -29,7 +29,7 @@ from itnet_kernels.state_space.mamba2 import Mamba2Kernel
 from itnet_kernels.state_space.s4 import S4Kernel
 from itnet_kernels.state_space.s4d import S4DKernel
 
-KERNELS: dict[str, tuple[type[Kernel[Any, Any]], dict[str, Any]]] = {
+KERNELS: dict[str, tuple[type[Kernel], dict[str, Any]]] = {
     "mlp": (MLPKernel, {"position_dim": 1}),
     "rotary": (AttentionKernel, {"rotary": True, "support": {"causal": 0}}),
     "alibi": (AttentionKernel, {"alibi": True, "support": {"causal": 0}}),
@@ -63,7 +63,7 @@ def test_half_precision_is_near_to_float32(name: str, way: str) -> None:
     assert float((actual.float() - precise).norm() / precise.norm()) < 0.03
 
 
-def half(kernel: Kernel[Any, Any], evaluator: Evaluator, field: Field) -> tuple[Tensor, Tensor]:
+def half(kernel: Kernel, evaluator: Evaluator, field: Field) -> tuple[Tensor, Tensor]:
     """Return what an operator gives in float16, and the dense sum in float64 with the same weights."""
     operator = IntegralOperator(8, kernel, evaluator=evaluator, pointwise=False).half()
     with torch.no_grad():
@@ -92,7 +92,7 @@ def test_a_low_rank_kernel_reads_positions_that_float16_does_not_hold(evaluator:
 @pytest.mark.parametrize("cls", [AttentionKernel, LinearAttentionKernel])
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_a_normalised_sum_takes_weights_that_float16_does_not_hold(
-    scale: float, cls: type[Kernel[Any, Any]], evaluator: Evaluator
+    scale: float, cls: type[Kernel], evaluator: Evaluator
 ) -> None:
     torch.manual_seed(0)
     weights = scale * torch.rand(2, 12) * torch.tensor([1.0, 1e-4]).repeat(6)

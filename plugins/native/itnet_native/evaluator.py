@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class NativeEvaluator(Evaluator):
         """Return why the library cannot be loaded, or ""."""
         return missing()
 
-    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+    def unsupported(self, problem: Problem) -> Unsupported | None:
         """Return the reason unless the kernel is an MLP kernel and all tensors have one dtype, on the CPU."""
         kernel = problem.kernel
         own = isinstance(kernel, MLPKernel) and type(kernel).tile is MLPKernel.tile
@@ -65,11 +65,11 @@ class NativeEvaluator(Evaluator):
             return Unsupported("tensors on another device", "tensors on the CPU")
         return None
 
-    def is_efficient(self, problem: Problem[Any]) -> bool:
+    def is_efficient(self, problem: Problem) -> bool:
         """Whether there are at least 16384 pairs of an additive kernel, or 65536 of another; `dense` takes fewer."""
         return prod(problem.shape) >= LEAST_PAIRS["additive" if _separates(problem.kernel) else "bilinear"]
 
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
         with torch.autocast("cpu", enabled=False):  # keep the dtypes that `unsupported` checked
             return _sums(problem)
@@ -117,7 +117,7 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
     return out
 
 
-def _separates(kernel: Kernel[Any, Any]) -> bool:
+def _separates(kernel: Kernel) -> bool:
     """Whether the hidden layer may be summed as σ(a(x) + b(y)).
 
     Not if the support holds near pairs only: the error of a + b is relative to the extent of all points.

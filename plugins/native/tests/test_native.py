@@ -224,7 +224,7 @@ class Doubled(MLPKernel):
         (Product(), "found the kernel Product; expected MLPKernel"),
     ],
 )
-def test_other_kernels_are_refused(kernel: Kernel[Any, Any], message: str) -> None:
+def test_other_kernels_are_refused(kernel: Kernel, message: str) -> None:
     given = field(1, 9, torch.float32)
     problem = kernel.problem(given, given, torch.randn(1, 9, kernel.heads, 3))
     assert not NativeEvaluator().supports(problem)

@@ -10,7 +10,7 @@ where W and β are the weights and biases of the second layer.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ class Sides(NamedTuple):
     weighted: Tensor
 
 
-def not_additive(problem: Problem[Any], activations: tuple[str, ...]) -> Unsupported | None:
+def not_additive(problem: Problem, activations: tuple[str, ...]) -> Unsupported | None:
     """Return the reason unless the kernel is an additive MLP kernel without softmax and support, or `None`."""
     kernel = problem.kernel
     if type(kernel) is not MLPKernel:  # a subclass may override `tile`

@@ -84,11 +84,11 @@ class ChebyshevEvaluator(Evaluator):
         super().__init__(config, **options)
         self.tolerance = self.config.tolerance
 
-    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+    def unsupported(self, problem: Problem) -> Unsupported | None:
         """Return the reason unless the kernel is additive and smooth; the tolerance is checked by `evaluate`."""
         return not_additive(problem, ACTIVATIONS)
 
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters.
 
         Raises:
@@ -97,7 +97,7 @@ class ChebyshevEvaluator(Evaluator):
         return self.evaluate_with_report(problem)[0]
 
     @torch.compiler.disable
-    def evaluate_with_report(self, problem: Problem[Any]) -> tuple[Tensor, Report]:
+    def evaluate_with_report(self, problem: Problem) -> tuple[Tensor, Report]:
         """Compute the integral, and report nodes and errors; raises as `evaluate`."""
         kernel = cast(MLPKernel, problem.kernel)
         with torch.autocast(problem.values.device.type, enabled=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,17 +31,17 @@ class SortedEvaluator(Evaluator):
 
     rank: ClassVar[int | None] = 50
 
-    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+    def unsupported(self, problem: Problem) -> Unsupported | None:
         """Return the reason unless the kernel is additive with ReLU."""
         return not_additive(problem, ACTIVATIONS)
 
-    def is_efficient(self, problem: Problem[Any]) -> bool:
+    def is_efficient(self, problem: Problem) -> bool:
         """Whether N·M / (N + M), which the speedup grows with, is at least that of 4096 points on both sides."""
         _, n, m = problem.shape
         return n * m >= LEAST_POINTS * (n + m)
 
     @torch.compiler.disable
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
         with torch.autocast(problem.values.device.type, enabled=False):
             sides = separate(problem)

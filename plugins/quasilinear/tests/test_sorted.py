@@ -27,7 +27,7 @@ class Another(MLPKernel):
     """A subclass, which may compute anything."""
 
 
-def problem_of(kernel: Kernel[Any, Any], n: int = 5, m: int = 7) -> Problem[Any]:
+def problem_of(kernel: Kernel, n: int = 5, m: int = 7) -> Problem:
     torch.manual_seed(0)
     dtype = next(kernel.parameters()).dtype
     query, key = (Field(torch.randn(2, k, 8), torch.rand(2, k, 4)).to(dtype) for k in (n, m))
@@ -53,7 +53,7 @@ def test_every_choice_of_additive_inputs(inputs: tuple[Any, ...]) -> None:
         (MLPKernel(8, **ADDITIVE, support={"radius": 0.5}), "the support {'radius': 0.5}", "every pair"),
     ],
 )
-def test_what_is_not_additive_is_refused(kernel: Kernel[Any, Any], found: str, expected: str) -> None:
+def test_what_is_not_additive_is_refused(kernel: Kernel, found: str, expected: str) -> None:
     problem = problem_of(kernel)
     assert not SortedEvaluator().supports(problem)
     with pytest.raises(ConfigError, match="^SortedEvaluator: .*Use the evaluator 'auto' or 'tiled'") as raised:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -14,7 +12,7 @@ QUERIES = 16
 """Largest number of query points to average the second moment over."""
 
 
-def proposal_loss(problem: Problem[Any], log_proposal: Tensor) -> Tensor:
+def proposal_loss(problem: Problem, log_proposal: Tensor) -> Tensor:
     """Compute the log of the estimate's second moment, with a gradient to the proposal p only.
 
     With nodes y_j ~ p, the integral at x_i is estimated by (1/M) Σ_m (w_j / p_j) f_ij for f_ij = k(x_i, y_j) V u(y_j).
@@ -50,7 +48,7 @@ def proposal_loss(problem: Problem[Any], log_proposal: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _moments(problem: Problem[Any]) -> Tensor:
+def _moments(problem: Problem) -> Tensor:
     """Return ω_m² s_m² of the nodes, (B, M); under softmax `pair_matrix` gives ω e^k / Z."""
     problem = _subset(problem)
     matrix = pair_matrix(problem).to(problem.values.dtype)
@@ -65,7 +63,7 @@ def _moments(problem: Problem[Any]) -> Tensor:
     return (matrix.square() * squares).sum(1).mean(1)
 
 
-def _subset(problem: Problem[Any]) -> Problem[Any]:
+def _subset(problem: Problem) -> Problem:
     """Return the problem at up to `QUERIES` of its query points that are not padding, drawn for each sample."""
     if problem.shape[1] <= QUERIES:
         return problem

@@ -50,7 +50,7 @@ class TritonEvaluator(Evaluator):
         """Return why Triton or a GPU that runs the kernels is missing, or ""."""
         return missing_package() or ("" if interpreted() else missing_gpu()) or ""
 
-    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+    def unsupported(self, problem: Problem) -> Unsupported | None:
         """Return the reason unless the kernel is an MLP kernel, on a GPU, within the sizes of the Triton kernels."""
         kernel, values = problem.kernel, problem.values
         device = values.device
@@ -79,11 +79,11 @@ class TritonEvaluator(Evaluator):
             return Unsupported(f"{points} points", "fewer, as 32 bits number them")
         return None
 
-    def is_efficient(self, problem: Problem[Any]) -> bool:
+    def is_efficient(self, problem: Problem) -> bool:
         """Whether there are at least half a block of queries and of keys; nodes of each query fill no block."""
         return min(problem.shape[1:]) >= 32
 
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
         from itnet_triton.operation import mlp_sum
 

@@ -16,7 +16,7 @@ from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.plugin import itnet_doctor
 
 
-def case(**options: Any) -> Problem[Any]:
+def case(**options: Any) -> Problem:
     kernel = MLPKernel(8, position_dim=2, **options)
     field = Field(torch.randn(2, 40, 8), torch.rand(2, 40, 2))
     return kernel.problem(field, field, torch.randn(2, 40, 4, 2))

@@ -112,7 +112,7 @@ def _component_report(registry: Registry, component: Component) -> dict[str, Any
     return report
 
 
-def _reads_positions(kernel: type[Kernel[Any, Any]]) -> str:
+def _reads_positions(kernel: type[Kernel]) -> str:
     """Return the axes of points whose positions a kernel with default options reads."""
     from itnet_core import ConfigError
 

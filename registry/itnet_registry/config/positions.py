@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from itnet_core import ComponentConfig, Encoder, Kernel
 from itnet_core.models.position import Position
@@ -13,7 +12,7 @@ from itnet_registry.config.model_config import ModelConfig
 
 def choose_positions(
     config: ModelConfig,
-    kernel: type[Kernel[Any, Any]],
+    kernel: type[Kernel],
     kernel_config: ComponentConfig,
     encoders: Iterable[type[Encoder]],
 ) -> tuple[Position, Scan]:

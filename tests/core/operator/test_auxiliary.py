@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
@@ -35,7 +33,7 @@ class WithLoss(Sampler):
         self.per_query = per_query
         self.shapes: list[tuple[int, int, int]] = []
 
-    def loss(self, problem: Problem[Any]) -> Tensor:
+    def loss(self, problem: Problem) -> Tensor:
         self.shapes.append(problem.shape)
         return problem.values.square().sum()
 

@@ -12,7 +12,7 @@ from itnet_core import DenseEvaluator, Field, Kernel, Points, Problem
 
 
 def step_over_all_points(
-    kernel: Kernel[Any, Any], state: tuple[Any, ...] | None, query: Field, values: Tensor
+    kernel: Kernel, state: tuple[Any, ...] | None, query: Field, values: Tensor
 ) -> tuple[tuple[Any, ...], Tensor]:
     """Advance a stream whose state is all points so far: their terms, positions, weights and values.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +48,7 @@ class Factorization:
 
 @torch.no_grad()
 def factorize(
-    kernel: Kernel[Any, Any],
+    kernel: Kernel,
     query: Field,
     key: Field | None = None,
     *,
@@ -135,7 +134,7 @@ EXPECTED = "an MLPKernel with every pair in its support and normalization 'none'
 HINT = "Leave it exact, or train a model with the kernel 'low-rank' instead."
 
 
-def factorization_obstacle(kernel: Kernel[Any, Any]) -> str:
+def factorization_obstacle(kernel: Kernel) -> str:
     """Return why a kernel cannot be factorised, or ""."""
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
         return f"{type(kernel).__name__}, which is no MLPKernel"
@@ -181,7 +180,7 @@ def _held_out_pairs(
         yield drawn[0], drawn[1]
 
 
-def _matrices(kernel: Kernel[Any, Any], query: Field, key: Field, rows: int = 128) -> Tensor:
+def _matrices(kernel: Kernel, query: Field, key: Field, rows: int = 128) -> Tensor:
     """Compute k over all pairs of one sample's points, (heads, n, m), some rows at a time."""
     query_terms, key_terms = kernel.project(query, key)
     starts = range(0, query.values.shape[1], rows)
@@ -189,9 +188,7 @@ def _matrices(kernel: Kernel[Any, Any], query: Field, key: Field, rows: int = 12
     return torch.cat([kernel.tile(part, key_terms) for part in parts], dim=2)[0]
 
 
-def _errors(
-    exact: Kernel[Any, Any], approximate: Kernel[Any, Any], pairs: Iterator[tuple[Field, Field]]
-) -> tuple[float, ...]:
+def _errors(exact: Kernel, approximate: Kernel, pairs: Iterator[tuple[Field, Field]]) -> tuple[float, ...]:
     errors, squares = torch.zeros(2, exact.heads, dtype=torch.float64)
     for query, key in pairs:
         k, approximation = (_matrices(kernel, query, key).double().cpu() for kernel in (exact, approximate))

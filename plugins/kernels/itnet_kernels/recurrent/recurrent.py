@@ -131,11 +131,11 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         # Positive only for s after t, outside of the support.
         return exponent.to(drive.dtype).clamp(max=0).exp() * drive.transpose(1, 2).unsqueeze(-2)
 
-    def can_integrate(self, problem: Problem[Any]) -> bool:
+    def can_integrate(self, problem: Problem) -> bool:
         """Return `True`: points in any order, and other query points, are looked up in the path."""
         return True
 
-    def integrate(self, problem: Problem[Any]) -> Tensor:
+    def integrate(self, problem: Problem) -> Tensor:
         """Compute the integral by a scan over the key points in the order of time."""
         levels, drive = problem.key_terms
         increments = apply_weights(drive, problem.key).unsqueeze(-1) * problem.values

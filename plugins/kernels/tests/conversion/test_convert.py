@@ -210,7 +210,7 @@ def test_modules_without_an_exact_counterpart_are_refused_by_name() -> None:
 class Counting(DenseEvaluator):
     calls = 0
 
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         self.calls += 1
         return super().evaluate(problem)
 

@@ -61,14 +61,14 @@ class Case:
     """
 
     title: str
-    kernel: Kernel[Any, Any]
+    kernel: Kernel
     query: Field
     key: Field
     values: Tensor
     layout: Callable[[Tensor], Tensor] = unchanged
 
     @property
-    def problem(self) -> Problem[Any]:
+    def problem(self) -> Problem:
         """The integral to compute."""
         problem = self.kernel.problem(self.query, self.key, self.layout(self.values))
         query_terms, key_terms = tree_map(self.layout, (problem.query_terms, problem.key_terms))
@@ -144,7 +144,7 @@ class EvaluatorConformance(Conformance):
     device: ClassVar[str] = "cpu"
     bound: ClassVar[float | None] = None
 
-    def kernels(self) -> Iterator[tuple[str, Callable[..., Kernel[Any, Any]]]]:
+    def kernels(self) -> Iterator[tuple[str, Callable[..., Kernel]]]:
         """Yield names and factories of kernels for 8 channels and positions in R^4.
 
         A factory takes the options `normalization` and `support`.
@@ -176,7 +176,7 @@ class EvaluatorConformance(Conformance):
         for case in islice(self.evaluated(), 0, None, 3):
             yield case.to(self.dtype, self.device)
 
-    def case(self, title: str, kernel: Kernel[Any, Any], size: tuple[int, int, int], head_dim: int = 3) -> Case:
+    def case(self, title: str, kernel: Kernel, size: tuple[int, int, int], head_dim: int = 3) -> Case:
         """Return a case of random fields for a kernel; a third of the key points have weight 0."""
         batch, n, m = size
         query, key = scattered(batch, n, 8, seed=1).to(torch.float64), scattered(batch, m, 8, seed=2).to(torch.float64)

@@ -72,16 +72,16 @@ class KernelConformance(ModuleConformance):
         """Return an operator with the kernel and the default evaluator."""
         return IntegralOperator(self.dim, self.kernel(**options))
 
-    def kernel(self, **options: Any) -> Kernel[Any, Any]:
+    def kernel(self, **options: Any) -> Kernel:
         """Return a new kernel."""
-        found: Kernel[Any, Any] = self.cls(self.dim, **{**self.settings, **options})
+        found: Kernel = self.cls(self.dim, **{**self.settings, **options})
         return found
 
     def inputs(self) -> Field:
         """Return `field()`."""
         return self.field()
 
-    def variants(self) -> Iterator[tuple[str, Kernel[Any, Any]]]:
+    def variants(self) -> Iterator[tuple[str, Kernel]]:
         """Yield the kernel with every combination of normalisation and support that it accepts."""
         fields = self.cls.Config.model_fields
         normalizations = get_args(fields["normalization"].annotation) if "normalization" in fields else (None,)
@@ -275,12 +275,12 @@ class KernelConformance(ModuleConformance):
             if self.has("integrate") or self.has("transform"):
                 yield f"{title}, by fast paths", self.operator(kernel, AutoEvaluator())
 
-    def operator(self, kernel: Kernel[Any, Any], evaluator: Evaluator) -> IntegralOperator:
+    def operator(self, kernel: Kernel, evaluator: Evaluator) -> IntegralOperator:
         """Return an operator in float64 with fixed weights."""
         torch.manual_seed(0)
         return IntegralOperator(self.dim, kernel, evaluator=evaluator).double().eval()
 
-    def fields(self, kernel: Kernel[Any, Any]) -> Iterator[Callable[[int], Field]]:
+    def fields(self, kernel: Kernel) -> Iterator[Callable[[int], Field]]:
         """Yield `field` and, unless the kernel refuses them, fields on a line and on an image grid."""
         yield self.field
         for make in (partial(on_a_line, dim=self.dim), partial(on_an_image, dim=self.dim)):
@@ -294,7 +294,7 @@ class KernelConformance(ModuleConformance):
         """Whether the kernel has a fast path: it overrides that method."""
         return getattr(self.cls, path) is not getattr(FastPaths, path)
 
-    def problem(self, kernel: Kernel[Any, Any], make: Callable[[int], Field] | None = None) -> Problem[Any]:
+    def problem(self, kernel: Kernel, make: Callable[[int], Field] | None = None) -> Problem:
         """Return the integral of random values, (B, M, heads, 3), for two fields of the same points."""
         query, key = ((make or self.field)(seed).to(torch.float64) for seed in (0, 1))
         query = Field(query.values, key.positions, key.weights, grid=key.grid)
@@ -304,8 +304,8 @@ class KernelConformance(ModuleConformance):
 
     def sum(
         self,
-        kernel: Kernel[Any, Any],
-        evaluate: Callable[[Problem[Any]], Tensor],
+        kernel: Kernel,
+        evaluate: Callable[[Problem], Tensor],
         make: Callable[[int], Field] | None = None,
     ) -> list[Tensor]:
         """Return the sums over pairs, and the gradients of a function of them to values and parameters."""

@@ -19,52 +19,52 @@ class Rank(DenseEvaluator):
 
 
 class SupportedCases(DenseEvaluator):
-    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+    def unsupported(self, problem: Problem) -> Unsupported | None:
         return Unsupported("a problem", "none")
 
 
 class ValuesMatchDense(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         return 1.001 * super().evaluate(problem)
 
 
 class GradientsMatchDense(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         return super().evaluate(_weighing(problem, problem.key.weights.detach()))
 
 
 class PartialGradients(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Return a result with a graph only where the values ask for it."""
         sums = super().evaluate(problem)
         return sums if problem.values.requires_grad else sums.detach()
 
 
 class PaddingInvariance(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         return super().evaluate(_weighing(problem, problem.key.weights.clamp(min=1e-3)))
 
 
 class EmptyNeighbourhood(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         mean = problem.values.mean(1, keepdim=True)
         return super().evaluate(replace(problem, values=problem.values - mean)) + mean
 
 
 class Determinism(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         return super().evaluate(problem) * (1 + 1e-12 * random.SystemRandom().random())
 
 
 class ArgumentsUnchanged(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         sums = super().evaluate(replace(problem, values=problem.values.clone()))
         problem.values.data.mul_(2)
         return sums
 
 
 class StrideInvariance(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Read the values as if they were contiguous."""
         values = problem.values
         if values.stride(-1) != 1:
@@ -72,7 +72,7 @@ class StrideInvariance(DenseEvaluator):
         return super().evaluate(replace(problem, values=values))
 
 
-def _weighing(problem: Problem[Any], weights: Tensor) -> Problem[Any]:
+def _weighing(problem: Problem, weights: Tensor) -> Problem:
     """Return the problem with other weights of the keys."""
     return replace(problem, key=Points(problem.key.positions, weights, problem.key.grid))
 
@@ -92,7 +92,7 @@ class _Weighted(torch.autograd.Function):
 
 
 class SecondDerivatives(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         if problem.kernel.normalization == "softmax":
             return super().evaluate(problem)
         weights = problem.key.weights
@@ -101,21 +101,21 @@ class SecondDerivatives(DenseEvaluator):
 
 
 class FunctionTransforms(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         """Return the sums, as a custom operator does: without a tangent."""
         return forward_ad.unpack_dual(super().evaluate(problem)).primal  # type: ignore[no-untyped-call]
 
 
 class UnsupportedError(DenseEvaluator):
-    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+    def unsupported(self, problem: Problem) -> Unsupported | None:
         return None if problem.kernel.support.everywhere else Unsupported("a support", "every pair")
 
-    def __call__(self, problem: Problem[Any]) -> Tensor:  # type: ignore[misc]
+    def __call__(self, problem: Problem) -> Tensor:  # type: ignore[misc]
         """Compute it all the same."""
         return self.evaluate(problem)
 
 
 class Compile(DenseEvaluator):
-    def evaluate(self, problem: Problem[Any]) -> Tensor:
+    def evaluate(self, problem: Problem) -> Tensor:
         scale = 2.0 if torch.compiler.is_compiling() else 1.0
         return scale * super().evaluate(problem)

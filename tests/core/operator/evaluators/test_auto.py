@@ -78,7 +78,7 @@ class Early(DenseEvaluator):
     rank: ClassVar[int | None] = 10
     transformable: ClassVar[bool] = False
 
-    def unsupported(self, problem: Problem[Any]) -> Unsupported | None:
+    def unsupported(self, problem: Problem) -> Unsupported | None:
         return Unsupported("a Gaussian", "another kernel") if isinstance(problem.kernel, Gaussian) else None
 
 
@@ -88,7 +88,7 @@ class Many(DenseEvaluator):
     rank: ClassVar[int | None] = 20
     transformable: ClassVar[bool] = False
 
-    def is_efficient(self, problem: Problem[Any]) -> bool:
+    def is_efficient(self, problem: Problem) -> bool:
         return problem.shape[2] >= 100
 
 
@@ -98,7 +98,7 @@ class Named(DenseEvaluator):
     rank: ClassVar[int | None] = None
 
 
-def operator_of(kernel: Kernel[Any, Any], *others: Evaluator, sampler: Sampler | None = None) -> IntegralOperator:
+def operator_of(kernel: Kernel, *others: Evaluator, sampler: Sampler | None = None) -> IntegralOperator:
     return IntegralOperator(DIM, kernel, sampler, AutoEvaluator(evaluators=others))
 
 
