@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import AXES, ComponentConfig, ConfigError, Field, Kernel, Measure, ShapeError, Support
+from itnet_core import AXES, ComponentConfig, ConfigError, Field, Kernel, Measure, Points, ShapeError, Support
 from itnet_kernels.convolution.lattice import Lattice, fit_lattice
 from itnet_kernels.convolution.taps import SumOfHeads, TapMaps
 from itnet_kernels.numerics.weights import apply_weights
@@ -246,16 +246,23 @@ class ConvolutionKernel(Kernel[Tensor, tuple[Tensor, ...]]):
         query_grid, key_grid = _fit_regular(query, len(coordinates)), _fit_regular(key, len(coordinates))
         if query_grid is None or key_grid is None:
             return None
-        spacing = self._spacing(query, key)
-        if _whole_steps(key_grid, spacing, coordinates) != [(1 if size > 1 else 0) for size in key_grid.sizes]:
-            return None
-        strides = _whole_steps(query_grid, spacing, coordinates)
-        first = [(x - y) / length for x, y, length in zip(query_grid.origin, key_grid.origin, spacing, strict=True)]
-        if strides is None or min(strides) < 0 or any(abs(n - round(n)) > TOLERANCE for n in first):
-            return None
-        if any(round(n) for a, n in enumerate(first) if a not in coordinates):
-            return None
-        return [round(first[a]) for a in coordinates], [max(stride, 1) for stride in strides], list(query_grid.sizes)
+        spacing = tuple(self._spacing(query, key))
+        return key.points.cached(_offsets_and_strides, query_grid, key_grid, spacing, tuple(coordinates))
+
+
+def _offsets_and_strides(
+    key: Points, query_grid: Lattice, key_grid: Lattice, spacing: tuple[float, ...], coordinates: tuple[int, ...]
+) -> tuple[list[int], list[int], list[int]] | None:
+    """Return what `ConvolutionKernel._geometry` does, from the lattices of both sides."""
+    if _whole_steps(key_grid, spacing, coordinates) != [(1 if size > 1 else 0) for size in key_grid.sizes]:
+        return None
+    strides = _whole_steps(query_grid, spacing, coordinates)
+    first = [(x - y) / length for x, y, length in zip(query_grid.origin, key_grid.origin, spacing, strict=True)]
+    if strides is None or min(strides) < 0 or any(abs(n - round(n)) > TOLERANCE for n in first):
+        return None
+    if any(round(n) for a, n in enumerate(first) if a not in coordinates):
+        return None
+    return [round(first[a]) for a in coordinates], [max(stride, 1) for stride in strides], list(query_grid.sizes)
 
 
 def _fit_regular(field: Field, dimensions: int) -> Lattice | None:
@@ -267,7 +274,7 @@ def _fit_regular(field: Field, dimensions: int) -> Lattice | None:
     return grid if grid.deviation <= TOLERANCE * min(lengths, default=0.0) else None
 
 
-def _whole_steps(grid: Lattice, spacing: list[float], coordinates: list[int]) -> list[int] | None:
+def _whole_steps(grid: Lattice, spacing: Sequence[float], coordinates: Sequence[int]) -> list[int] | None:
     """Return the steps of a grid along its axes in whole spacings, or `None` if they are not whole."""
     steps = [[x / length for x, length in zip(step, spacing, strict=True)] for step in grid.steps]
     counts = [round(step[a]) for step, a in zip(steps, coordinates, strict=True)]
