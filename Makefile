@@ -45,7 +45,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/bump.py --check
 	$(BIN)/mypy
-#	$(BIN)/mypy --explicit-package-bases $(TESTS)  # off until the tests are annotated; bases tell files of one name apart
+	$(BIN)/mypy --explicit-package-bases $(TESTS)  # a second run: bases tell files of one name apart
 
 test: lint
 	$(PYTEST) -m 'not slow'

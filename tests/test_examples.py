@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,9 @@ def plant(fetch_data: ModuleType, monkeypatch: pytest.MonkeyPatch, files: int) -
     return folders
 
 
-def test_a_whole_data_set_is_fetched_once(fetch_data, monkeypatch, tmp_path: Path, capsys) -> None:
+def test_a_whole_data_set_is_fetched_once(
+    fetch_data: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folders = plant(fetch_data, monkeypatch, 2)
     monkeypatch.setattr(sys, "argv", ["fetch_data.py", "all", "--into", str(tmp_path / "data")])
     fetch_data.main()
@@ -49,14 +52,16 @@ def test_a_whole_data_set_is_fetched_once(fetch_data, monkeypatch, tmp_path: Pat
 
 
 @pytest.mark.parametrize("files", [1, 3])
-def test_another_number_of_files_is_refused_and_leaves_nothing(fetch_data, monkeypatch, tmp_path, files) -> None:
+def test_another_number_of_files_is_refused_and_leaves_nothing(
+    fetch_data: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: int
+) -> None:
     plant(fetch_data, monkeypatch, files)
     with pytest.raises(SystemExit, match=rf"found {files} files \*.txt; expected 2"):
         fetch_data.fetch("texts", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_fetch_leaves_nothing(fetch_data, monkeypatch, tmp_path) -> None:
+def test_an_interrupted_fetch_leaves_nothing(fetch_data: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plant(fetch_data, monkeypatch, 2)
 
     def interrupted(folder: Path, work: Path) -> None:
@@ -69,7 +74,7 @@ def test_an_interrupted_fetch_leaves_nothing(fetch_data, monkeypatch, tmp_path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_got_lost_are_missed(fetch_data, monkeypatch, tmp_path) -> None:
+def test_files_that_got_lost_are_missed(fetch_data: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plant(fetch_data, monkeypatch, 2)
     fetch_data.fetch("texts", tmp_path)
     (tmp_path / "texts/0.txt").write_text("")
@@ -77,12 +82,12 @@ def test_files_that_got_lost_are_missed(fetch_data, monkeypatch, tmp_path) -> No
         fetch_data.fetch("texts", tmp_path)
 
 
-def test_a_failing_client_is_quoted(fetch_data) -> None:
+def test_a_failing_client_is_quoted(fetch_data: Any) -> None:
     with pytest.raises(SystemExit, match="failed with\nno such package"):
         fetch_data.run(sys.executable, "-c", "import sys; print('no such package'); sys.exit(1)")
 
 
-def test_an_archive_cannot_write_outside(fetch_data, tmp_path) -> None:
+def test_an_archive_cannot_write_outside(fetch_data: Any, tmp_path: Path) -> None:
     archive, folder = tmp_path / "a.tar", tmp_path / "folder"
     with tarfile.open(archive, "w") as tar:
         tar.addfile(tarfile.TarInfo("../outside"), io.BytesIO())

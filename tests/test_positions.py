@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from itnet_core import ConfigError, Field, FieldError, ITNetModel
+from itnet_core import ConfigError, Encoder, Field, FieldError, Head, ITNetModel
 from itnet_registry import Registry, create_model, load_model, replace_operator, save_model
 from itnet_registry.cli.app import app
 from itnet_registry.config.resolve import resolve
@@ -42,9 +43,15 @@ def small(encoder: str, kernel: Any, **more: Any) -> ITNetModel:
     return create_model(encoder={"name": encoder, **ENCODERS[encoder]}, kernel=kernel, **said).double().eval()
 
 
+def config_of(model: ITNetModel) -> Mapping[str, Any]:
+    assert model.config is not None
+    return model.config
+
+
 def encoded(model: ITNetModel) -> Field:
     """Return the field of a sample, the first of the encoder's example."""
     [encoder] = model.encoders.values()
+    assert isinstance(encoder, Encoder)
     field: Field = encoder(encoder.example())
     there = field.mask[0]
     return Field(field.values[:1, there], field.positions[:1, there], field.weights[:1, there]).to(torch.float64)
@@ -53,8 +60,9 @@ def encoded(model: ITNetModel) -> Field:
 @torch.no_grad()
 def logits(model: ITNetModel, field: Field) -> Tensor:
     [head] = model.heads.values()
-    found: Tensor = head(model.trunk(field))
-    return found
+    assert isinstance(head, Head)
+    prediction: Tensor = head(model.trunk(field))
+    return prediction
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -99,9 +107,9 @@ def test_what_auto_chooses(encoder: str, kernel: Any, position: str, scan: str) 
 
 def test_what_is_said_is_kept() -> None:
     said = {"position": "none", "scan": "none"}
-    assert small("patch", "attention", **said).config.items() >= said.items()
+    assert config_of(small("patch", "attention", **said)).items() >= said.items()
     said = {"position": "none", "scan": "raster"}
-    assert small("point", "gru", **said).config.items() >= said.items()
+    assert config_of(small("point", "gru", **said)).items() >= said.items()
 
 
 def test_what_does_not_go_together_is_refused() -> None:
@@ -192,7 +200,7 @@ def test_a_kernel_that_is_replaced_gets_what_the_new_one_needs(tmp_path: Path) -
         ("mlp", "none"),
     ):  # the encoding has learned: it stays
         replace_operator(model, kernel=kernel)
-        assert (model.config["position"], model.config["scan"]) == ("fourier", scan)
+        assert (config_of(model)["position"], config_of(model)["scan"]) == ("fourier", scan)
         assert (model.trunk.position is not None, model.trunk.scan is not None) == (True, scan != "none")
         save_model(model, tmp_path / kernel)
         torch.testing.assert_close(load_model(tmp_path / kernel)(IMAGE), model(IMAGE))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
+import torch
 
 from itnet_core import Field
 from itnet_testing import KernelConformance
@@ -93,7 +94,7 @@ class TestConvolutionOnAGrid(KernelConformance):
 
     def field(self, seed: int = 0) -> Field:
         values = super().field(seed).values[:, :8]
-        return Field.on_grid(values.unflatten(1, (4, 2)), axes="yx", bounds=[(-1, 1), (0, 1)])
+        return Field.on_grid(torch.unflatten(values, 1, (4, 2)), axes="yx", bounds=[(-1, 1), (0, 1)])
 
 
 class TestCausalConvolution(KernelConformance):

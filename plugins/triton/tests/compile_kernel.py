@@ -62,8 +62,9 @@ def compiled(name: str, dtype: torch.dtype, shape: Shape, capability: int, kind:
     factor, sums, numbers = torch.empty(1, dtype=dtype), torch.empty(1), torch.empty(1, dtype=torch.int32)
     times = (sums, sums, numbers) if kind.causal else (None, None, None)
     bias = sums if kind.softmax else None
-    points = factor, sums, factor, sums, sums, sums, sums, sums, factor
-    pairs = Pairs(*points, bias, *times, first=0, chunk=64, queries=64, keys=64, heads=4, head_dim=kind.dim, head=0)
+    points: Any = (factor, sums, factor, sums, sums, sums, sums, sums, factor, bias, *times)
+    sizes = {"first": 0, "chunk": 64, "queries": 64, "keys": 64, "heads": 4, "head_dim": kind.dim, "head": 0}
+    pairs = Pairs._make([*points, *sizes.values()])
     upstream = Upstream(factor, sums, sums)
     arguments = {
         "sums": (pairs, sums, sums),

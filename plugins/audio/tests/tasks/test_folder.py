@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,11 @@ class TestConformance(TaskConformance):
         for language in LANGUAGES:
             for number in range(10):
                 write_recording(tmp_path / language / f"{number}.wav")
-        self.options = {"root": str(tmp_path)}
+        self.written: Mapping[str, Any] = {"root": str(tmp_path)}
         self.write_recording = write_recording
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         path: Path = self.write_recording(folder / "mine.wav", rate=11025)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,11 @@ class TestConformance(TaskConformance):
 
     @pytest.fixture(autouse=True)
     def _files(self, root: Path, write_recording: Any) -> None:
-        self.options = {"root": str(root)}
+        self.written: Mapping[str, Any] = {"root": str(root)}
         self.write_recording = write_recording
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         path: Path = self.write_recording(folder / "yes.wav", samples=1600, rate=16000)

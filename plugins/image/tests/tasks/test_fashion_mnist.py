@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -137,8 +137,11 @@ class TestConformance(TaskConformance):
     def _files(
         self, write_fashion_mnist: Callable[..., Path], write_image: Callable[..., Path], tmp_path: Path
     ) -> None:
-        self.options = {"root": str(write_fashion_mnist(tmp_path))}
+        self.written: Mapping[str, Any] = {"root": str(write_fashion_mnist(tmp_path))}
         self.write_image = write_image
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "boot.png", mode="L")

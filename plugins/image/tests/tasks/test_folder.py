@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -82,8 +82,11 @@ class TestConformance(TaskConformance):
     @pytest.fixture(autouse=True)
     def _files(self, write_folders: Callable[..., None], write_image: Callable[..., Path], tmp_path: Path) -> None:
         write_folders(tmp_path, {"train": 5, "val": 2, "test": 3})
-        self.options = {"root": str(tmp_path), "image_size": 12}
+        self.written: Mapping[str, Any] = {"root": str(tmp_path), "image_size": 12}
         self.write_image = write_image
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "cat.png")

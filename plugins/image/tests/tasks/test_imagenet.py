@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -78,8 +78,11 @@ class TestConformance(TaskConformance):
 
     @pytest.fixture(autouse=True)
     def _files(self, root: Path, write_image: Callable[..., Path]) -> None:
-        self.options = {"root": str(root), "image_size": 16}
+        self.written: Mapping[str, Any] = {"root": str(root), "image_size": 16}
         self.write_image = write_image
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "photograph.jpg")

@@ -16,7 +16,7 @@ def augmented(cloud: Cloud, *, normals: bool = False, **options: Any) -> Cloud:
 
 @pytest.fixture
 def cloud(some_clouds: Any) -> Cloud:
-    return some_clouds(40)[0]  # type: ignore[no-any-return]
+    return some_clouds(40)[0]
 
 
 def test_without_options_nothing_changes(cloud: Cloud) -> None:

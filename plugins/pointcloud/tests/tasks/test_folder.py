@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,11 @@ class TestConformance(TaskConformance):
     @pytest.fixture(autouse=True)
     def _files(self, write_folders: Callable[..., None], write_mesh: Any, tmp_path: Path) -> None:
         write_folders(tmp_path, {"train": 3, "val": 1, "test": 2})
-        self.options = {"root": str(tmp_path), "points": 16, "pool": 16}
+        self.written: Mapping[str, Any] = {"root": str(tmp_path), "points": 16, "pool": 16}
         self.write_mesh = write_mesh
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         path: Path = self.write_mesh(folder / "box.stl")

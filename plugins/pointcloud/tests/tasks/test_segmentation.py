@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,10 @@ class TestConformance(TaskConformance):
 
     @pytest.fixture(autouse=True)
     def _files(self, root: Path) -> None:
-        self.options = {"root": str(root)}
+        self.written: Mapping[str, Any] = {"root": str(root)}
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         (folder / IDENTIFIERS[4]).mkdir()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +234,10 @@ class TestClassification(TaskConformance):
 
     @pytest.fixture(autouse=True)
     def _files(self, table: str) -> None:
-        self.options = {"train": table}
+        self.written: Mapping[str, Any] = {"train": table}
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.txt").write_text("a fine film")
@@ -246,4 +249,4 @@ class TestRegression(TestClassification):
 
     @pytest.fixture(autouse=True)
     def _files(self, table: str) -> None:
-        self.options = {"train": table, "label": "stars"}
+        self.written = {"train": table, "label": "stars"}

@@ -87,18 +87,19 @@ def test_scores_do_not_depend_on_the_batch_size(model: Any, task: Task) -> None:
 
 
 class Proposal(Sampler):
-    """Nodes whose proposal has one parameter."""
+    """Nodes with an auxiliary loss of one parameter."""
 
     def __init__(self) -> None:
         super().__init__(4)
         self.slope = torch.nn.Parameter(torch.zeros(()))
 
     def forward(self, query: Field, key: Field) -> Nodes:
-        batch, points = key.weights.shape
-        log_p = (self.slope * torch.linspace(0, 1, points)).log_softmax(-1).expand(batch, -1)
-        indices = torch.multinomial(log_p.detach().exp(), 6, replacement=True)
-        drawn = log_p.gather(1, indices)
-        return Nodes(indices, key.weights.gather(1, indices) / (6 * drawn.detach().exp()), drawn)
+        indices = torch.multinomial(key.weights, 6, replacement=True)
+        return Nodes(
+            indices,
+            key.weights.gather(1, indices) / (6 * drawn.detach().exp()),
+            partial(proposal_loss, log_proposal=drawn),
+        )
 
 
 def test_what_parts_of_the_model_want_minimised_is_learned_beside_the_task(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -87,8 +88,11 @@ class TestConformance(TaskConformance):
 
     @pytest.fixture(autouse=True)
     def _files(self, nlvr2: Path, write_json: Any, write_image: Any) -> None:
-        self.options = {"root": str(nlvr2), "image_size": 16}
+        self.written: Mapping[str, Any] = {"root": str(nlvr2), "image_size": 16}
         self.write_json, self.write_image = write_json, write_image
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         self.write_image(folder / "mine.png")

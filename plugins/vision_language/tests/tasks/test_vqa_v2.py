@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -165,8 +166,11 @@ class TestConformance(TaskConformance):
 
     @pytest.fixture(autouse=True)
     def _files(self, vqa: Path, write_json: Any, write_image: Any) -> None:
-        self.options = {"root": str(vqa), "image_size": 16}
+        self.written: Mapping[str, Any] = {"root": str(vqa), "image_size": 16}
         self.write_json, self.write_image = write_json, write_image
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return self.written
 
     def user_file(self, folder: Path) -> Path:
         self.write_image(folder / "mine.png")

@@ -121,7 +121,7 @@ class DeclaredAxes(FieldEncoder):
 
 
 class DeclaredMass(FieldEncoder):
-    mass = 7.0  # type: ignore[assignment]
+    mass = 7.0
 
 
 class PaddingInvariance(FieldEncoder):
