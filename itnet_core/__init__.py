@@ -14,6 +14,7 @@ from itnet_core.plugin.lazy import lazy_exports
 if TYPE_CHECKING:
     from itnet_core.models.encoder import Encoder as Encoder
     from itnet_core.models.head import Head as Head
+    from itnet_core.models.head import mean as mean
     from itnet_core.models.model import ITNetModel as ITNetModel
     from itnet_core.models.neighbours import farthest_points as farthest_points
     from itnet_core.models.neighbours import nearest_points as nearest_points
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from itnet_core.models.trunk import Trunk as Trunk
     from itnet_core.operator.auxiliary import auxiliary_losses as auxiliary_losses
     from itnet_core.operator.evaluators import AutoEvaluator as AutoEvaluator
+    from itnet_core.operator.evaluators import Choice as Choice
     from itnet_core.operator.evaluators import DenseEvaluator as DenseEvaluator
     from itnet_core.operator.evaluators import Evaluator as Evaluator
     from itnet_core.operator.evaluators import TiledEvaluator as TiledEvaluator
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.field import UnionMeasure as UnionMeasure
     from itnet_core.operator.field import union as union
     from itnet_core.operator.integral_operator import IntegralOperator as IntegralOperator
+    from itnet_core.operator.kernel import FastPaths as FastPaths
     from itnet_core.operator.kernel import Kernel as Kernel
     from itnet_core.operator.kernel import Normalization as Normalization
     from itnet_core.operator.kernel import Problem as Problem
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.points import Measure as Measure
     from itnet_core.operator.points import Points as Points
     from itnet_core.operator.points import gather_points as gather_points
+    from itnet_core.operator.points import log_weights as log_weights
     from itnet_core.operator.sampler import FullSampler as FullSampler
     from itnet_core.operator.sampler import Nodes as Nodes
     from itnet_core.operator.sampler import Sampler as Sampler
@@ -68,18 +72,18 @@ _exports, __getattr__ = lazy_exports(
     __name__,
     {
         "itnet_core.models.encoder": "Encoder",
-        "itnet_core.models.head": "Head",
+        "itnet_core.models.head": "Head mean",
         "itnet_core.models.model": "ITNetModel",
         "itnet_core.models.neighbours": "farthest_points nearest_points",
         "itnet_core.models.task": "Batch Metric Split Task",
         "itnet_core.models.trunk": "Block Trunk",
         "itnet_core.operator.auxiliary": "auxiliary_losses",
-        "itnet_core.operator.evaluators": "AutoEvaluator DenseEvaluator Evaluator TiledEvaluator Unsupported",
+        "itnet_core.operator.evaluators": "AutoEvaluator Choice DenseEvaluator Evaluator TiledEvaluator Unsupported",
         "itnet_core.operator.field": "AXES Field UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",
-        "itnet_core.operator.kernel": "Kernel Normalization Problem",
+        "itnet_core.operator.kernel": "FastPaths Kernel Normalization Problem",
         "itnet_core.operator.mlp": "MLPKernel",
-        "itnet_core.operator.points": "Measure Points gather_points",
+        "itnet_core.operator.points": "Measure Points gather_points log_weights",
         "itnet_core.operator.sampler": "FullSampler Nodes Sampler",
         "itnet_core.operator.support": "Support",
         "itnet_core.plugin.config": "ComponentConfig ComponentRef Configured RefersTo",

@@ -34,6 +34,7 @@ def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     torch.manual_seed(0)
     module = importlib.import_module(name)
     core = {export: getattr(itnet_core, export) for export in itnet_core.__all__}
-    result = doctest.testmod(module, extraglobs={"torch": torch, **core}, optionflags=doctest.ELLIPSIS)
+    names = {"torch": torch, "nn": torch.nn, **core, **vars(module)}
+    result = doctest.testmod(module, globs=names, optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0
     assert result.failed == 0

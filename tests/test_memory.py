@@ -35,7 +35,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sorted": ({**ADDITIVE, "activation": "relu"}, {"name": "sorted"}),
     "chebyshev": ({**ADDITIVE, "activation": "tanh"}, {"name": "chebyshev"}),
     "low-rank": ({"name": "low-rank", "heads": HEADS, "rank": 4, "hidden": 8}, {"name": "auto"}),
-    "skeleton": ({"name": "cross", "pivots": 16, "mlp": SIZES}, {"name": "auto"}),
+    "skeleton": ({"name": "skeleton", "pivots": 16, "mlp": SIZES}, {"name": "auto"}),
     "attention": ({"name": "attention", "heads": HEADS}, {"name": "auto"}),
     "linear attention": ({"name": "linear-attention", "heads": HEADS}, {"name": "auto"}),
 }

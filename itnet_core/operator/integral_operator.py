@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from itnet_core.operator.auxiliary import add_loss, collecting
 from itnet_core.operator.evaluators import AutoEvaluator, Choice, Evaluator
-from itnet_core.operator.evaluators.auto import Candidate, step_obstacle, transform_obstacle
+from itnet_core.operator.evaluators.auto import Candidate, evaluator_obstacle, step_obstacle, transform_obstacle
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
@@ -103,15 +104,18 @@ class IntegralOperator(nn.Module):
         Raises:
             ShapeError: as `forward`.
         """
-        query, key, nodes = self._discretize(query, key)
+        devices = [query.device] if query.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # so that a sampler draws in training as if it were not asked
+            query, key, nodes = self._discretize(query, key)
         obstacle = self._transform_obstacle(query, key, nodes, arguments)
         transform = Candidate("kernel.transform", obstacle)
         if not obstacle:
             return Choice((transform,))
+        problem = self._problem(query, key, nodes, arguments)
         if isinstance(self.evaluator, AutoEvaluator):
-            choice = self.evaluator.explain(self._problem(query, key, nodes, arguments))
-            return Choice((transform, *choice.candidates))
-        return Choice((transform, Candidate(type(self.evaluator).__name__, "")))
+            return Choice((transform, *self.evaluator.explain(problem).candidates))
+        reason = evaluator_obstacle(self.evaluator, problem)
+        return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
 
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
         """Advance a stream of points by one: return the new state, and the result over all points so far.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -28,4 +29,5 @@ def lazy_exports(package: str, homes: Mapping[str, str]) -> tuple[list[str], Cal
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(module_of[name]), name)
 
+    vars(sys.modules[package]).setdefault("__dir__", lambda: sorted({*vars(sys.modules[package]), *module_of}))
     return sorted(module_of), get

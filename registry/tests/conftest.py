@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
+import itnet_core
 from itnet_registry import Registry, Settings
 from itnet_registry.api import _registry
 
 VARIABLES = ("ITNET_PLUGINS", "ITNET_DISABLE", "ITNET_PREFER", "ITNET_STRICT")
-COMPATIBLE = ("itnet-core>=0.1,<0.2",)
+COMPATIBLE = (f"itnet-core=={itnet_core.__version__}",)
 
 HEADER = """
 from itnet_core import Check, CommandSpec, ComponentSpec, PresetSpec

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from itnet_core.operator.evaluators.dense import DenseEvaluator
-from itnet_core.operator.evaluators.evaluator import Evaluator, Unsupported
+from itnet_core.operator.evaluators.evaluator import Evaluator
 from itnet_core.operator.evaluators.installed import installed_evaluators
 from itnet_core.operator.evaluators.tiled import TiledEvaluator
 from itnet_core.operator.field import Field
@@ -39,9 +39,9 @@ class Choice(NamedTuple):
     candidates: tuple[Candidate, ...]
 
     @property
-    def chosen(self) -> str:
-        """The name of the fast path or evaluator that computes the integral."""
-        return next(candidate.name for candidate in self.candidates if not candidate.reason)
+    def chosen(self) -> str | None:
+        """The name of the fast path or evaluator that computes the integral; `None` if the evaluator refuses it."""
+        return next((candidate.name for candidate in self.candidates if not candidate.reason), None)
 
     def __str__(self) -> str:
         width = max(len(candidate.name) for candidate in self.candidates)
@@ -93,10 +93,9 @@ class AutoEvaluator(Evaluator):
 
     def choose(self, problem: Problem) -> Evaluator:
         """Return the evaluator for a problem that no fast path applies to."""
-        transform = transform_of(problem.values)
         fallback: Evaluator | None = None
         for evaluator in self.evaluators:
-            if (evaluator.transformable or not transform) and evaluator.supports(problem):
+            if not evaluator_obstacle(evaluator, problem):
                 if evaluator.is_efficient(problem):
                     return evaluator
                 fallback = evaluator
@@ -107,17 +106,21 @@ class AutoEvaluator(Evaluator):
         """Return who computes the integral of a problem, and why not the others."""
         obstacle = integrate_obstacle(problem)
         candidates = [Candidate("kernel.integrate", obstacle)]
-        transform = transform_of(problem.values)
         chosen = self.choose(problem) if obstacle else None
         for evaluator in self.evaluators:
-            reason: str | Unsupported | None = ""
+            reason = ""
             if evaluator is not chosen:
-                reason = "not transformable" if transform and not evaluator.transformable else None
-                reason = reason or evaluator.unsupported(problem)
+                reason = evaluator_obstacle(evaluator, problem)
                 reason = reason or ("" if evaluator.is_efficient(problem) else "not efficient for this size")
-                reason = str(reason) or "ranked after the chosen one"
-            candidates.append(Candidate(type(evaluator).__name__, str(reason)))
+                reason = reason or "ranked after the chosen one"
+            candidates.append(Candidate(type(evaluator).__name__, reason))
         return Choice(tuple(candidates))
+
+
+def evaluator_obstacle(evaluator: Evaluator, problem: Problem) -> str:
+    """Return why an evaluator refuses a problem, or ""."""
+    transform = "" if evaluator.transformable else transform_of(problem.values)
+    return f"not transformable, under {transform}" if transform else str(evaluator.unsupported(problem) or "")
 
 
 def transform_obstacle(evaluator: Evaluator, kernel: Kernel, query: Field, key: Field) -> str:
@@ -126,7 +129,8 @@ def transform_obstacle(evaluator: Evaluator, kernel: Kernel, query: Field, key: 
         return f"{type(kernel).__name__} has none"
     if not evaluator.takes_fast_paths:
         return f"{type(evaluator).__name__} takes no fast paths"
-    return _transform_of(kernel, query.values) or ("" if kernel.can_transform(query, key) else "not for these fields")
+    transform = _transform_of(kernel, query.values)
+    return transform or ("" if kernel.can_transform(query, key) else "can_transform is False for these fields")
 
 
 def integrate_obstacle(problem: Problem) -> str:
@@ -134,7 +138,8 @@ def integrate_obstacle(problem: Problem) -> str:
     kernel = problem.kernel
     if type(kernel).integrate is FastPaths.integrate:
         return f"{type(kernel).__name__} has none"
-    return _transform_of(kernel, problem.values) or ("" if kernel.can_integrate(problem) else "not for these points")
+    transform = _transform_of(kernel, problem.values)
+    return transform or ("" if kernel.can_integrate(problem) else "can_integrate is False for these points")
 
 
 def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from functools import cache
 from importlib.metadata import entry_points
 
 from itnet_core.operator.evaluators.evaluator import Evaluator
+
+logger = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "itnet.evaluators"
 """Entry points of functions that return the evaluators of installed plugins; the registry provides one."""
@@ -15,7 +17,10 @@ ENTRY_POINT_GROUP = "itnet.evaluators"
 @cache
 def installed_evaluators() -> tuple[Evaluator, ...]:
     """Return the evaluators of the installed plugins; none without a registry that finds them."""
-    providers: list[Callable[[], tuple[Evaluator, ...]]] = [
-        entry_point.load() for entry_point in entry_points(group=ENTRY_POINT_GROUP)
-    ]
-    return tuple(evaluator for provider in providers for evaluator in provider())
+    evaluators: list[Evaluator] = []
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            evaluators += entry_point.load()()
+        except Exception as error:  # a broken installation must not break operators that do without
+            logger.warning("auto goes without %s: %s: %s", entry_point.value, type(error).__name__, error)
+    return tuple(evaluators)

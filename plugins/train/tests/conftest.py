@@ -17,6 +17,7 @@ import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+import itnet_core
 from itnet_registry.api import _registry
 from itnet_registry.cli.app import app
 from itnet_train import train
@@ -43,7 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     metadata = site / "itnet_toy-0.1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: itnet-toy\nVersion: 0.1.0\nRequires-Dist: itnet-core>=0.1,<0.2\n"
+        f"Metadata-Version: 2.1\nName: itnet-toy\nVersion: 0.1.0\nRequires-Dist: itnet-core=={itnet_core.__version__}\n"
     )
     (metadata / "entry_points.txt").write_text("[itnet.plugins]\ntoy = itnet_toy.plugin\n")
     return site

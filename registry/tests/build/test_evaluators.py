@@ -32,19 +32,20 @@ PLUGIN = """
         ]
 """
 SUMS = """
-    from itnet_core import ComponentConfig, Evaluator
+    from itnet_core import ComponentConfig, Evaluator, Unsupported
 
     class Fast(Evaluator):
         rank = 10
 
-        def evaluates(self, kernel, query, key, values):
-            return kernel.normalization == "none"
+        def unsupported(self, problem):
+            return None if problem.kernel.normalization == "none" else Unsupported("softmax", "none")
 
-        def pays(self, kernel, query, key, values):
-            return key.positions.shape[1] <= 5
+        def is_efficient(self, problem):
+            return problem.shape[2] <= 5
 
-        def __call__(self, kernel, query, key, values):
-            return values.new_ones(len(values), query.positions.shape[1], *values.shape[2:])
+        def evaluate(self, problem):
+            batch, queries, _ = problem.shape
+            return problem.values.new_ones(batch, queries, *problem.values.shape[2:])
 
     class Rough(Fast):
         rank = None
@@ -76,7 +77,7 @@ def chosen(model: Any, points: int, caplog: pytest.LogCaptureFixture) -> list[st
     return [record.getMessage().partition(" ")[0] for record in caplog.records]
 
 
-def test_auto_takes_the_first_that_can_and_pays(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_takes_the_first_that_supports_the_problem_and_is_efficient(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     model = build(registry)
     assert chosen(model, 5, caplog) == ["Fast"]
     assert chosen(model, 6, caplog) == ["DenseEvaluator"]
@@ -85,7 +86,7 @@ def test_auto_takes_the_first_that_can_and_pays(registry: Registry, caplog: pyte
 
 
 def test_an_evaluator_that_is_created_has_the_plugins_too(registry: Registry) -> None:
-    names = [type(each).__name__ for each in registry.create("evaluator", "auto").candidates]
+    names = [type(each).__name__ for each in registry.create("evaluator", "auto").evaluators]
     assert names == ["Fast", "DenseEvaluator", "TiledEvaluator"]
 
 
