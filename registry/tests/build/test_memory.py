@@ -39,7 +39,7 @@ def test_what_does_not_fit_is_refused_before_it_is_there() -> None:
         torch.zeros(10**30)
 
 
-@pytest.mark.parametrize("factory", sorted(FACTORIES, key=str), ids=str)
+@pytest.mark.parametrize("factory", sorted(FACTORIES, key=lambda factory: factory.__name__), ids=lambda f: f.__name__)
 def test_every_factory_is_counted(factory: Callable[..., Any]) -> None:
     arguments = {
         torch.arange: (2**20,),

@@ -151,11 +151,11 @@ def test_fast_paths_come_first() -> None:
     assert operator.explain_choice(field).candidates == (("kernel.transform", ""),)
     choice = operator.explain_choice(field, on_grid())
     assert choice.chosen == "kernel.integrate"
-    assert choice.candidates[0] == ("kernel.transform", "not for these fields")
+    assert choice.candidates[0] == ("kernel.transform", "can_transform is False for these fields")
     assert [candidate.reason for candidate in choice.candidates[3:]] == ["ranked after the chosen one"] * 2
     choice = operator.explain_choice(scattered())
     assert choice.chosen == "DenseEvaluator"
-    assert choice.candidates[1] == ("kernel.integrate", "not for these points")
+    assert choice.candidates[1] == ("kernel.integrate", "can_integrate is False for these points")
 
 
 def test_the_explained_choice_is_the_one_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,9 +208,9 @@ def test_a_transform_is_not_for_nodes_or_arguments_of_project() -> None:
     operator = operator_of(Transforming(), sampler=First(nodes=True))
     transform, integrate, *_ = operator.explain_choice(on_grid()).candidates
     assert transform.reason == "not for nodes of a sampler"
-    assert integrate.reason == "not for these points"  # nodes are no grid
+    assert integrate.reason == "can_integrate is False for these points"  # nodes are no grid
     transform, *_ = operator_of(Transforming(), sampler=First(nodes=False)).explain_choice(on_grid()).candidates
-    assert transform.reason == "not for these fields"
+    assert transform.reason == "can_transform is False for these fields"
     transform, *_ = operator_of(Scaled()).explain_choice(on_grid(), scale=2.0).candidates
     assert transform.reason == "not with arguments of `project`"
 
