@@ -1,7 +1,8 @@
-"""MkDocs hooks: put the READMEs and CONTRIBUTING.md on the site, and point links at the pages of the site.
+"""MkDocs hooks: put the READMEs and CONTRIBUTING.md on the site, rewrite links, and fence doctests.
 
 Pages of `docs/` link to files of the repository, `../registry/README.md`, so that the links work on a forge too. The
-site has its own page of each README; every other file of the repository is linked on the forge.
+site has its own page of each README; every other file of the repository is linked on the forge. Examples in docstrings
+are doctests without fences, which Markdown would read as nested quotations.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from markdown import Extension, Markdown
+from markdown.preprocessors import Preprocessor
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +39,41 @@ SOURCES = {
 PAGES = {path: page for page, path in SOURCES.items()}
 LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<rest>[^)]*)(?=\))")
 CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
+
+
+class FenceDoctests(Preprocessor):
+    """Put each doctest, `>>>` and the lines after it up to an empty one, into a fenced block."""
+
+    def run(self, lines: list[str]) -> list[str]:
+        """Return the lines of a text with its doctests fenced; blocks that are fenced already stay."""
+        result: list[str] = []
+        fenced, doctest = False, ""
+        for line in lines:
+            text = line.lstrip()
+            fenced ^= text.startswith("```")
+            indent = line[: len(line) - len(text)]
+            if doctest and not text:
+                result.append(doctest)
+                doctest = ""
+            elif not (fenced or doctest) and text.startswith(">>> "):
+                doctest = f"{indent}```"
+                result.append(f"{doctest}pycon")
+            result.append(line)
+        return [*result, doctest] if doctest else result
+
+
+class Doctests(Extension):
+    """Fence doctests before fenced blocks are read, whose priority is 25."""
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+        """Register the preprocessor."""
+        md.preprocessors.register(FenceDoctests(md), "doctests", 28)
+
+
+def on_config(config: Any) -> Any:
+    """Add the extension to those of mkdocs.yml."""
+    config.markdown_extensions.append(Doctests())
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -17,7 +17,6 @@ from typing import Any, get_args
 
 import click
 import torch
-import typer
 from typer.testing import CliRunner
 
 import itnet_core
@@ -30,8 +29,8 @@ from itnet_quasilinear import ChebyshevEvaluator
 from itnet_quasilinear import errors as quasilinear
 from itnet_registry import Registry, create_model, load_model
 from itnet_registry import errors as registry
-from itnet_registry.cli.app import _loaded, app
-from itnet_registry.errors import Fault, Stage
+from itnet_registry.cli.app import BUILT_IN, _loaded, app
+from itnet_registry.errors import Stage
 from itnet_registry.plugins.compatibility import check_core
 from itnet_registry.plugins.components import BASES, Component
 from itnet_registry.plugins.discovery import Source
@@ -107,7 +106,8 @@ def own_components(kind: Kind) -> list[Component]:
 def kinds() -> Iterator[str]:
     """Yield the page of components."""
     yield "# Components\n"
-    yield "The class of a component extends its kind's base class and implements the methods in the third column.\n"
+    yield "A component is a class that derives from its kind's base class and implements the methods in the third"
+    yield "column.\n"
     rows = []
     for kind in KINDS:
         base = getattr(itnet_core, BASES[kind])
@@ -132,9 +132,9 @@ def _linked(component: Component) -> str:
 def configuration() -> Iterator[str]:
     """Yield the page of configuration fields: of the sections of a file, and of each component."""
     yield "# Configuration\n"
-    yield "A configuration file has the sections `model` and `train`; `task` at the top is short for `model.task`."
-    yield "A component is written as its name, `encoder: patch`, or as a name with options,"
-    yield "`encoder: {name: patch, patch_size: 4}`. `itnet validate` checks a file, and `itnet schema` writes its JSON"
+    yield "A configuration file has the sections `model` and `train`. A `task` at the top level is short for"
+    yield "`model.task`. Write a component as its name, `encoder: patch`, or as a name with options,"
+    yield "`encoder: {name: patch, patch_size: 4}`. `itnet validate` checks a file; `itnet schema` writes its JSON"
     yield "Schema.\n"
     schema = _printed("schema")
     for section in ("model", "train"):
@@ -181,7 +181,7 @@ def python_api(package: str) -> Iterator[str]:
     exported = getattr(module, "__all__", ())
     if package == "itnet_core":  # core.md has its exports
         yield "# itnet_core, components\n"
-        yield "The core declares these components as a plugin does. `create(kind, name)` builds them.\n"
+        yield "The core declares these components through the hooks of a plugin. `create(kind, name)` builds them.\n"
         names = []
     else:
         yield f"# {package}\n"
@@ -201,7 +201,7 @@ def conformance() -> Iterator[str]:
     """Yield the page of the conformance kit's checks."""
     yield "# Conformance checks\n"
     yield "Derive a test class from the conformance class of your component's kind and name the component"
-    yield "([the kit](testing.md)). A check that applies only to some components says so in the code.\n"
+    yield "([example](testing.md)). A check that does not apply to a component is skipped with the reason.\n"
     shared = _checks(Conformance)
     for title, cls, known in [("Every component", Conformance, {}), *((k.__name__, k, shared) for k in KITS)]:
         yield f"## {title}\n"
@@ -217,12 +217,11 @@ def _checks(cls: type) -> dict[str, str]:
 def commands() -> Iterator[str]:
     """Yield the page of commands."""
     yield "# Commands\n"
-    yield "`--json` writes one JSON document to stdout and nothing else. The exit code is 0, 2 for wrong usage or a"
-    yield "wrong configuration, and 1 for any other failure.\n"
-    group: Any = typer.main.get_command(app)
+    yield "`--json` writes one JSON document to stdout and nothing else. The exit code is 0 for success, 2 for wrong"
+    yield "usage or an invalid configuration, and 1 for any other failure.\n"
     theirs = {c.name: c.source.distribution for c in Registry().commands() if c.source.distribution in OURS}
-    for name in [*group.commands, *sorted(theirs)]:
-        command = group.commands.get(name) or _loaded(name)
+    for name in [*BUILT_IN, *sorted(theirs)]:
+        command = _loaded(name)
         yield f"## itnet {name}\n"
         yield re.sub(r"\s*\n\s*", " ", (command.help or "").strip().split("\f")[0]) + "\n"
         if name in theirs:
@@ -243,22 +242,21 @@ def _code(names: Iterable[str]) -> str:
 def errors() -> Iterator[str]:
     """Yield the catalogue of errors."""
     yield "# Errors\n"
-    yield "Every error that ITNet raises on purpose is an `ITNetError`. Its message names the place, what was found,"
-    yield "what was expected and, if one is known, a hint: the attributes `place`, `found`, `expected` and `hint`."
-    yield "The examples are messages of the code.\n"
+    yield "Every error that ITNet raises on purpose is an `ITNetError`. Its message states the place, what was found,"
+    yield "what was expected and, if there is one, a hint. The attributes `place`, `found`, `expected` and `hint` hold"
+    yield "these parts. Each example below is a message that the code writes.\n"
     for cls, cause in EXAMPLES.items():
         bases = [
             base.__name__ for base in cls.__mro__ if base not in (cls, ITNetError, Exception, BaseException, object)
         ]
         yield f"## {cls.__name__}\n"
         yield (first_line(cls) + (f" Derives from {_code(bases)} as well." if bases else "") + "\n")
-        yield "```text\n" + "\n".join(textwrap.wrap(raised(cls, cause), 110)) + "\n```\n"
+        yield "```text\n" + "\n".join(textwrap.wrap(raised(cls, cause), 88, break_on_hyphens=False)) + "\n```\n"
     yield "## Stages of quarantine\n"
     yield "A plugin that fails is quarantined: `itnet list` shows its stage and its error, and everything else works."
     yield "`ITNET_STRICT=1` raises the first failure instead.\n"
-    said = " ".join((Fault.__doc__ or "").split())
-    yield re.sub(r".* stage: (where it failed: .*?\)\.).*", r"\1", said).capitalize() + "\n"
-    yield "Stages in their order: " + ", ".join(f"`{stage}`" for stage in get_args(Stage)) + ".\n"
+    yield "Stages in their order: " + ", ".join(f"`{stage}`" for stage in get_args(Stage)) + "."
+    yield "The [README of itnet-registry](../../registry/README.md#quarantine) states what fails at each.\n"
 
 
 def raised(cls: type[ITNetError], cause: Callable[[], object]) -> str:

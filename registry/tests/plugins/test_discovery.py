@@ -3,6 +3,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from itnet_core import __version__
+
 if TYPE_CHECKING:
     from registry.tests.conftest import Garden
 
@@ -10,7 +12,11 @@ if TYPE_CHECKING:
 def test_finds_by_metadata_and_imports_nothing(garden: Garden) -> None:
     garden.plant("acme-thing", "raise RuntimeError('imported')")
     [source] = [s for s in garden.registry().discovery.sources if s.distribution == "acme-thing"]
-    assert (source.module, source.version, source.requires) == ("acme_thing.plugin", "1.0", ("itnet-core>=0.1,<0.2",))
+    assert (source.module, source.version, source.requires) == (
+        "acme_thing.plugin",
+        "1.0",
+        (f"itnet-core=={__version__}",),
+    )
     assert source.location == str(garden.root)
     assert "acme_thing" not in sys.modules
 

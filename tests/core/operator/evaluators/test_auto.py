@@ -228,9 +228,9 @@ def test_under_a_transform_only_what_is_transformable_is_chosen() -> None:
         {
             "kernel.transform": "not transformable, under a transform of torch.func",
             "kernel.integrate": "not transformable, under a transform of torch.func",
-            "Many": "not transformable",
+            "Many": "not transformable, under a transform of torch.func",
             "DenseEvaluator": "",
-            "TiledEvaluator": "not transformable",
+            "TiledEvaluator": "not transformable, under a transform of torch.func",
         }
     ]
     operator = IntegralOperator(DIM, Gaussian(), evaluator=Many())
