@@ -60,7 +60,7 @@ def partial_path(path: Path, token: str = "") -> Path:
 
 
 def partial_paths(path: Path) -> list[Path]:
-    """Return what interrupted writes of `path` left in its folder, whatever their tokens."""
+    """Return the partial files of interrupted writes of `path`, whatever their tokens."""
     return [p for p in path.parent.glob(".*.part") if p.name.startswith(f".{path.name}.")]
 
 
