@@ -13,7 +13,7 @@ from contextlib import chdir, redirect_stderr
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import torch
@@ -31,7 +31,7 @@ from itnet_quasilinear import errors as quasilinear
 from itnet_registry import Registry, create_model, load_model
 from itnet_registry import errors as registry
 from itnet_registry.cli.app import _loaded, app
-from itnet_registry.errors import Fault, Stage
+from itnet_registry.errors import Fault
 from itnet_registry.plugins.compatibility import check_core
 from itnet_registry.plugins.components import BASES, Component
 from itnet_registry.plugins.discovery import Source
@@ -256,9 +256,7 @@ def errors() -> Iterator[str]:
     yield "## Stages of quarantine\n"
     yield "A plugin that fails is quarantined: `itnet list` shows its stage and its error, and everything else works."
     yield "`ITNET_STRICT=1` raises the first failure instead.\n"
-    said = " ".join((Fault.__doc__ or "").split())
-    yield re.sub(r".* stage: (where it failed: .*?\)\.).*", r"\1", said).capitalize() + "\n"
-    yield "Stages in their order: " + ", ".join(f"`{stage}`" for stage in get_args(Stage)) + ".\n"
+    yield " ".join((Fault.__doc__ or "").split("\n\n")[1].split()) + "\n"
 
 
 def raised(cls: type[ITNetError], cause: Callable[[], object]) -> str:
