@@ -69,9 +69,8 @@ def check_points(inputs: Points, features: int, place: str) -> Points:
     """Return a batch with zeros for padding.
 
     Raises:
-        ShapeError: the inputs are no `Points`, a tensor has another shape or dtype, a weight is negative or not finite,
-            a
-            cloud has no point, or a number of a point is not finite.
+        ShapeError: the inputs are not `Points`, a tensor has another shape or dtype, a weight is negative or not
+            finite, a cloud has no point, or a number of a point is not finite.
     """
     expected = f"Points(positions (B, N, 3), features (B, N, {features}), weights (B, N)), all floating"
     if not isinstance(inputs, tuple) or len(inputs) != 3 or not all(isinstance(part, Tensor) for part in inputs):
