@@ -162,7 +162,7 @@ def _missing(path: Path, name: str) -> CheckpointError:
 
 
 def _take_dtypes(model: ITNetModel, weights: Path) -> None:
-    """Give the model's tensors the types of the stored ones; tied tensors stay tied."""
+    """Convert the model's tensors to the types of the stored ones; tied tensors stay tied."""
     state: dict[str, Any] = model.state_dict(keep_vars=True)
     with safe_open(weights, framework="pt") as file:
         for name in set(file.keys()) & state.keys():
