@@ -31,6 +31,7 @@ class Cloud(NamedTuple):
 class Points(NamedTuple):
     """A batch of point clouds of any sizes. Points of weight 0 are padding, and are ignored.
 
+    >>> from itnet_pointcloud.points import Cloud, Points
     >>> clouds = [Cloud(torch.rand(n, 3), torch.zeros(n, 0)) for n in (100, 80)]
     >>> points = Points.of(clouds)
     >>> points.positions.shape, points.mask.sum(1)

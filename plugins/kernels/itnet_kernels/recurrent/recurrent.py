@@ -205,6 +205,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         """Solve for all states at once by Newton's method, and report how the search ended.
 
         Example:
+            >>> from itnet_kernels import GRUKernel
             >>> states, report = GRUKernel(4).solve(torch.randn(1, 50, 4))
             >>> states.shape, report.converged
             (torch.Size([1, 50, 4]), True)
