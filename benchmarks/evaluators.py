@@ -1,4 +1,4 @@
-"""The evaluators beside what others would write: time in one process, interleaved; memory in fresh processes.
+"""The evaluators compared with other implementations: time interleaved in one process, memory in fresh processes.
 
 Run `python benchmarks/evaluators.py` (7 minutes; 6 GB of memory); it writes its page. Peers take part where they are
 installed: `pip install pykeops torch_geometric neuraloperator`.
@@ -56,13 +56,13 @@ class Peer:
 
     @property
     def scale(self) -> float:
-        """What its time is multiplied by."""
+        """Factor of its time, for `POINTS` points."""
         return (POINTS / self.points) ** 2
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel, and the peers beside it.
+    """A kernel, and the peers that it is compared with.
 
     Attributes:
         name: what is computed.
@@ -139,32 +139,32 @@ COLUMNS = {
 }
 
 
-def run(way: str, given: Setup, backward: bool) -> None:
+def run(way: str, setup: Setup, backward: bool) -> None:
     """Compute a problem, with gradients or without."""
     if backward:
-        torch.autograd.grad(WAYS[way](given).sum(), given.leaves(), allow_unused=True)
+        torch.autograd.grad(WAYS[way](setup).sum(), setup.leaves(), allow_unused=True)
     else:
         with torch.no_grad():
-            WAYS[way](given)
+            WAYS[way](setup)
 
 
 def measure(case: Case, backward: bool, rates: Rates) -> list[dict[str, Any]]:
-    """Return the table's rows for a case; a peer that is not installed has a line that says so."""
-    given, matrix = Setup.of(POINTS, **case.options), torch.randn(2048, 2048)
-    native = partial(run, "native", given, backward)
+    """Return the table's rows for a case; a peer that is not installed has a row that says so."""
+    setup, matrix = Setup.of(POINTS, **case.options), torch.randn(2048, 2048)
+    native = partial(run, "native", setup, backward)
     about = {"kernel": case.name, "pass": "forward + backward" if backward else "forward"}
-    bound = rates.bound(given, backward)
+    bound = rates.bound(setup, backward)
     rows: list[dict[str, Any]] = []
     for peers_then, least, seconds in ((case.quick, 5, 6.0), (case.slow, 3, 0.0)):
         ways: dict[str, Callable[[], object]] = {"native": native, "matrix": lambda: torch.mm(matrix, matrix)}
-        there = [peer for peer in peers_then if _installed(peer, case, rows, about)]
-        for peer in there:
+        installed = [peer for peer in peers_then if _installed(peer, case, rows, about)]
+        for peer in installed:
             ways[peer.way] = partial(run, peer.way, Setup.of(peer.points, **case.options), backward)
-        if not there:
+        if not installed:
             continue
         times = interleaved(ways, seconds, least)
         if peers_then is case.quick:
-            share = Ratio.of(times["matrix"], times["native"], operations(given, backward) / (2 * 2048**3))
+            share = Ratio.of(times["matrix"], times["native"], operations(setup, backward) / (2 * 2048**3))
             least_share = case.both if backward else case.forward
             text = (
                 ""
@@ -175,7 +175,7 @@ def measure(case: Case, backward: bool, rates: Rates) -> list[dict[str, Any]]:
                 0,
                 about | _row("native", POINTS, median(times["native"]), bound) | {"goal": text, "matrix share": share},
             )
-        for peer in there:
+        for peer in installed:
             speed = Ratio.of(times[peer.way], times["native"], peer.scale)
             text = goal(speed.median, least=peer.both if backward else peer.forward)
             row = _row(peer.way, peer.points, peer.scale * median(times[peer.way]), bound)
@@ -198,14 +198,14 @@ def _installed(peer: Peer, case: Case, rows: list[dict[str, Any]], about: dict[s
 
 
 def few_points() -> list[dict[str, Any]]:
-    """Return how much faster `native` is than `dense` where points are few."""
+    """Return the ratio of the times of `dense` and `native` for few points."""
     rows = []
     for case in CASES[:2]:
         for samples, points in FEW:
-            given = Setup.of(points, samples, **case.options)
+            setup = Setup.of(points, samples, **case.options)
             row: dict[str, Any] = {"kernel": case.name, "samples": samples, "N": points}
             for backward, name in ((False, "forward"), (True, "forward + backward")):
-                times = interleaved({w: partial(run, w, given, backward) for w in ("native", "dense")}, 0.3, 20)
+                times = interleaved({w: partial(run, w, setup, backward) for w in ("native", "dense")}, 0.3, 20)
                 row[name] = Ratio.of(times["dense"], times["native"])
             rows.append(row)
     return rows
@@ -221,8 +221,8 @@ def memory() -> list[dict[str, Any]]:
         except ModuleNotFoundError as error:
             rows.append(row | {"goal": f"skipped: {error.name} is not installed"})
             continue
-        found = peak_memory(way, str(number), str(points))
-        rows.append(row | {"MB": found, "goal": goal(found, most=most)})
+        memory = peak_memory(way, str(number), str(points))
+        rows.append(row | {"MB": memory, "goal": goal(memory, most=most)})
     return rows
 
 
@@ -246,7 +246,7 @@ def report(rates: Rates, rows: list[dict[str, Any]], few: list[dict[str, Any]], 
         dict.fromkeys(machine, ".3g"),
         [machine],
     )
-    page.say(
+    page.add_text(
         "The bound is the time that the arithmetic takes at these rates of PyTorch with nothing between: products at"
         " the matrix rate, where a ReLU or an addition takes a multiply-add's place; SiLU, and the exponential of"
         " softmax, at theirs (`native` has its own, which take less); backward twice the forward's, nothing computed"
@@ -258,11 +258,11 @@ def report(rates: Rates, rows: list[dict[str, Any]], few: list[dict[str, Any]], 
         ms = {r["evaluator"]: r["ms"] for r in rows if (r["kernel"], r["pass"]) == about and "ms" in r}
         if "concatenated" in ms:
             groups["\n".join(about)] = {way: ms["concatenated"] / each for way, each in ms.items()}
-    page.say(bars("evaluators", "times as fast as the concatenated definition in PyTorch", groups))
+    page.add_text(bars("evaluators", "times as fast as the concatenated definition in PyTorch", groups))
     page.table("times", COLUMNS, rows)
-    page.say("Peak memory above the inputs, forward and backward, in a fresh process:")
+    page.add_text("Peak memory above the inputs, forward and backward, in a fresh process:")
     page.table("memory", {"kernel": "", "evaluator": "", "N": "d", "MB": ".0f", "goal": ""}, peaks)
-    page.say(
+    page.add_text(
         "Times as fast as `dense` where points are few, which is where `auto` takes `dense` below some number of pairs:"
     )
     page.table("few points", {"kernel": "", "samples": "d", "N": "d", "forward": "", "forward + backward": ""}, few)

@@ -1,4 +1,4 @@
-"""The evaluator `triton` on an NVIDIA GPU: first whether it is right (`gpu_checks`), then how fast (`gpu_timings`).
+"""The evaluator `triton` on an NVIDIA GPU: errors (`gpu_checks`), then times (`gpu_timings`).
 
 Run `python benchmarks/gpu.py` on a machine with a GPU; it takes about five minutes and writes `docs/benchmarks/gpu.md`
 and `benchmarks/results/gpu.json`. It ends with an error where the kernels are off by more than is allowed. What is not
@@ -22,8 +22,8 @@ from gpu_checks import ALLOWED, CASES, SHAPES, Checked, check
 from gpu_timings import KINDS, ROUNDS, Measured, compile_ahead, matrix_rate, measure, settings, summary, tuned_shapes
 from provenance import provenance
 
+from itnet_triton.availability import interpreted, missing_gpu, missing_package
 from itnet_triton.launch import KERNELS, shapes
-from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
 
 HERE = Path(__file__).parent
 WORKERS = 12
@@ -42,11 +42,11 @@ def main(device: str) -> None:
     interpreting = device == "cpu"
     checked = prepare(device, left)
     print(f"checked and compiled after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
-    for each in checked:
-        word = "WRONG" if each.wrong else "ok"
-        again = "" if each.repeats else "  ANOTHER RESULT THE SECOND TIME"
-        errors = f"sums {each.sums:.1e}  gradients {each.gradients:.1e}  dense {each.dense_gradients:.1e}{again}"
-        print(f"{word:6}{each.case.dtype!s:16}{each.case.name:60}{errors}")
+    for result in checked:
+        word = "WRONG" if result.wrong else "ok"
+        again = "" if result.repeats else "  ANOTHER RESULT THE SECOND TIME"
+        errors = f"sums {result.sums:.1e}  gradients {result.gradients:.1e}  dense {result.dense_gradients:.1e}{again}"
+        print(f"{word:6}{result.case.dtype!s:16}{result.case.name:60}{errors}")
     size = 64 if interpreting else 8192
     rate = matrix_rate(device, size)
     name = torch.cuda.get_device_name() if device == "cuda" else "Triton's interpreter: times mean nothing"
@@ -57,7 +57,7 @@ def main(device: str) -> None:
             continue
         rows += measure(setting, device)
         lines = page(name, size, rate, checked, sorted(rows, key=lambda row: (row.head_dim, row.points)))
-        if not interpreting:  # after each setting, so that what was measured is there whatever follows
+        if not interpreting:  # after each setting, so that a later failure keeps the measurements
             (HERE.parent / "docs" / "benchmarks" / "gpu.md").write_text("\n".join(lines) + "\n")
             data = {
                 "device": name,
@@ -66,12 +66,12 @@ def main(device: str) -> None:
                 "shapes": tuned_shapes(),
             }
             data["errors"] = [
-                asdict(each) | {"case": each.case.name, "dtype": str(each.case.dtype)} for each in checked
+                asdict(result) | {"case": result.case.name, "dtype": str(result.case.dtype)} for result in checked
             ]
             (HERE / "results" / "gpu.json").write_text(json.dumps(data, indent=1) + "\n")
     print("\n".join(lines))
     print(f"{time.perf_counter() - begin:.0f} s", file=sys.stderr)
-    bad = [each for each in checked if each.wrong]
+    bad = [result for result in checked if result.wrong]
     if bad:
         sys.exit(f"{len(bad)} of {len(checked)} cases are off by more than is allowed")
 
@@ -134,16 +134,16 @@ def page(device: str, size: int, rate: float, checked: list[Checked], rows: list
         "",
         f"Relative errors against `dense` in float64, the largest of {len(checked)} cases (four activations, both"
         " normalizations, every pair and causal, with padding); each was run twice with the same result bit for bit"
-        f" in {sum(each.repeats for each in checked)}:",
+        f" in {sum(result.repeats for result in checked)}:",
         "",
         "| dtype | activation | of the sums | of a gradient | of `dense` in that dtype | allowed |",
         "|---|---|---|---|---|---|",
     ]
     for dtype, allowed in ALLOWED.items():
         for relu in (True, False):
-            some = [each for each in checked if each.case.dtype == dtype and (each.case.activation == "relu") == relu]
+            some = [r for r in checked if r.case.dtype == dtype and (r.case.activation == "relu") == relu]
             names = "sums", "gradients", "dense_sums", "dense_gradients"
-            worst = [torch.tensor([getattr(each, name) for each in some]).max().item() for name in names]
+            worst = [torch.tensor([getattr(result, name) for result in some]).max().item() for name in names]
             lines.append(
                 f"| {str(dtype).removeprefix('torch.')} | {'ReLU' if relu else 'smooth'} | {worst[0]:.1e}"
                 f" | {worst[1]:.1e} | {worst[2]:.1e}, {worst[3]:.1e} | {allowed:.0e} |"

@@ -40,7 +40,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Checked:
-    """The relative error of a case's sums, and the largest of its gradients; beside those of `dense` in the same dtype.
+    """The relative error of a case's sums, and the largest of its gradients; likewise for `dense` in the same dtype.
 
     Attributes:
         repeats: whether two runs agree bit for bit.
@@ -103,15 +103,17 @@ def check(case: Case, device: str) -> Checked:
     problem = random_problem(1000 if device == "cuda" else 20, case.dtype, device, padding=True, **options)
     expected = solve(converted(problem, torch.float64), DenseEvaluator())
     with nullcontext() if case.shape is None else only(case.dtype, *case.shape):
-        found, again = (solve(problem, evaluator) for _ in "12")
-    repeats = all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
-    ours, dense = (_errors(each, expected, case.normalization) for each in (found, solve(problem, DenseEvaluator())))
+        first, again = (solve(problem, evaluator) for _ in "12")
+    repeats = all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    ours, dense = (
+        _errors(results, expected, case.normalization) for results in (first, solve(problem, DenseEvaluator()))
+    )
     return Checked(case, *ours, *dense, repeats)
 
 
 def _errors(found: list[Tensor], expected: list[Tensor], normalization: str) -> tuple[float, float]:
     """Return the relative error of the sums, and the largest of a gradient."""
-    if normalization == "softmax":  # a constant beside k changes nothing: the gradient of b_2 is 0
+    if normalization == "softmax":  # a constant added to k changes nothing: the gradient of b_2 is 0
         found, expected = found[:-1], expected[:-1]
     relative = torch.stack([(f - e).norm() / e.norm() for f, e in zip(found, expected, strict=True)])
     return float(relative[0]), float(relative[1:].max())  # NaN where one is
@@ -122,7 +124,6 @@ def solve(problem: MLPProblem, evaluator: Evaluator) -> list[Tensor]:
     out, inputs = evaluator(problem), leaves(problem)
     generator = torch.Generator().manual_seed(1)
     grad = torch.randn(out.shape, generator=generator).bfloat16().to(out)
-    found = torch.autograd.grad(out, inputs, grad, allow_unused=True)
-    pairs = zip(inputs, found, strict=True)
-    grads = [torch.zeros_like(each) if g is None else g for each, g in pairs]
+    pairs = zip(inputs, torch.autograd.grad(out, inputs, grad, allow_unused=True), strict=True)
+    grads = [torch.zeros_like(x) if g is None else g for x, g in pairs]
     return [out.detach(), *(g[..., 1:] for g in grads[:2]), *grads[2:]]  # the first feature is the constant 1

@@ -52,7 +52,7 @@ def seconds(run: Callable[[], object], device: str) -> float:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured: a number of points, a dtype, a normalization and the channels of a head."""
+    """A measurement: a number of points, a dtype, a normalization and the channels of a head."""
 
     points: int
     dtype: torch.dtype

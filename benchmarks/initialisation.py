@@ -1,4 +1,4 @@
-"""The MLP kernel's local start beside PyTorch's default start, and activations: digits, one seed a row.
+"""The MLP kernel's local initialisation compared with PyTorch's default, and activations: digits, one seed a row.
 
 Run `python benchmarks/initialisation.py` (about 4 minutes on 2 cores); it rewrites the table in docs/initialisation.md.
 """

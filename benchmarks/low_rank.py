@@ -69,13 +69,13 @@ def times(points: int, direction: str) -> dict[str, list[float]]:
     """Return each way's times at some points, in seconds; the exact sum's are those of a share of its rows, scaled."""
     names = [name for name in KERNELS if points <= LARGEST_EXACT or name not in EVALUATORS]
     problems = {name: problem(name, points) for name in names}
-    ways = {name: partial(run, *each, direction) for name, each in problems.items()}
+    ways = {name: partial(run, *arguments, direction) for name, arguments in problems.items()}
     if points <= LARGEST_EXACT:
-        found = interleaved(ways, 1.0)
+        measured = interleaved(ways, 1.0)
     else:
-        found = {name: interleaved({name: way}, 1.0, RUNS[name])[name] for name, way in ways.items()}
+        measured = {name: interleaved({name: way}, 1.0, RUNS[name])[name] for name, way in ways.items()}
     scale = {name: points / len(query.values[0]) for name, (_, query, _) in problems.items()}
-    return {name: [scale[name] * each for each in found[name]] for name in names}
+    return {name: [scale[name] * seconds for seconds in measured[name]] for name in names}
 
 
 def exponent(rows: list[dict[str, Any]], way: str) -> float:
@@ -118,30 +118,31 @@ def main() -> None:
         f" above N = {LARGEST_EXACT} three runs of `low-rank` and one of `skeleton`, each after one that warms up."
         " Memory is the peak in a fresh process.",
     )
-    found = {direction: {points: times(points, direction) for points in SIZES} for direction in DIRECTIONS}
+    measured = {direction: {points: times(points, direction) for points in SIZES} for direction in DIRECTIONS}
     tables = {
         direction: [
-            {"N": points, **{name: 1000 * median(each) for name, each in ways.items()}} for points, ways in by.items()
+            {"N": points, **{name: 1000 * median(seconds) for name, seconds in ways.items()}}
+            for points, ways in by.items()
         ]
-        for direction, by in found.items()
+        for direction, by in measured.items()
     }
     for direction, rows in tables.items():
-        report.say(f"## {direction.capitalize()}, milliseconds")
+        report.add_text(f"## {direction.capitalize()}, milliseconds")
         report.table(direction, {"N": "d", **dict.fromkeys(KERNELS, ",.1f")}, rows)
         slopes = ", ".join(f"{name} {exponent(rows, name):.2f}" for name in LINEAR)
-        report.say(f"Exponent of N from {SIZES[2]} points on (1 is linear): {slopes}.")
-    report.say("![Times over points](../images/benchmark_low_rank.svg)")
-    report.say(f"## Ratio to the exact sum, N = {COMPARED}")
+        report.add_text(f"Exponent of N from {SIZES[2]} points on (1 is linear): {slopes}.")
+    report.add_text("![Times over points](../images/benchmark_low_rank.svg)")
+    report.add_text(f"## Ratio to the exact sum, N = {COMPARED}")
     ratios: list[dict[str, Any]] = []
     for direction in DIRECTIONS:
-        ways = found[direction][COMPARED]
+        ways = measured[direction][COMPARED]
         for name, exact in product(LINEAR, EVALUATORS):
             ratio = Ratio.of(ways[exact], ways[name])
-            asked = goal(ratio.median, least=GOAL) if (name, exact) == ("low-rank", "exact, tiled") else ""
-            row = {"kernel": name, "than": exact, "direction": direction, "times faster": ratio, "goal": asked}
+            reached = goal(ratio.median, least=GOAL) if (name, exact) == ("low-rank", "exact, tiled") else ""
+            row = {"kernel": name, "than": exact, "direction": direction, "times faster": ratio, "goal": reached}
             ratios.append(row)
     report.table("ratio", dict.fromkeys(ratios[0], ""), ratios)
-    report.say(f"## Memory above the inputs, N = {REMEMBERED}")
+    report.add_text(f"## Memory above the inputs, N = {REMEMBERED}")
     memory = [
         {"kernel": name, "direction": d, "MB": peak_memory(name, d)}
         for name in ("low-rank", "skeleton")

@@ -1,4 +1,4 @@
-"""What this machine does in a second, and so the least time that an evaluation can be expected to take."""
+"""Rates of this machine, and from them a lower bound for the time of an evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""How every benchmark measures: ways interleaved in one process, memory in fresh processes, a page and a JSON file."""
+"""Measurement and reports of all benchmarks.
+
+Times of several ways are interleaved in one process; memory is measured in fresh processes. A report is a page and a
+JSON file.
+"""
 
 from __future__ import annotations
 
@@ -178,7 +182,7 @@ class Report:
     Args:
         name: the script's, without its ending.
         title: the page's heading.
-        text: what is measured, and how; the command and the machine are said before it.
+        text: what is measured, and how; it follows the command and the machine.
     """
 
     def __init__(self, name: str, title: str, text: str) -> None:
@@ -188,7 +192,7 @@ class Report:
         self.parts = [f"# {title}", f"`{self.command}` on {self.machine}. {text}"]
         self.tables: list[dict[str, Any]] = []
 
-    def say(self, text: str) -> None:
+    def add_text(self, text: str) -> None:
         """Add a paragraph, or an image."""
         self.parts.append(text)
 
@@ -208,11 +212,11 @@ class Report:
         self.tables.append({"name": name, "rows": rows})
 
     def write(self) -> None:
-        """Write the page and the JSON file, and say where."""
+        """Write the page and the JSON file, and print their paths."""
         page, results = PAGES / f"{self.name}.md", HERE / "results" / f"{self.name}.json"
         for path in (page, results):
             path.parent.mkdir(parents=True, exist_ok=True)
         page.write_text("\n\n".join(self.parts) + "\n")
-        found = {"command": self.command, "machine": self.machine, "tables": self.tables}
-        results.write_text(json.dumps(found, indent=1, default=lambda ratio: vars(ratio)) + "\n")
+        report = {"command": self.command, "machine": self.machine, "tables": self.tables}
+        results.write_text(json.dumps(report, indent=1, default=lambda ratio: vars(ratio)) + "\n")
         print(f"{page}\n{results}")

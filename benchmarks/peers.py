@@ -79,29 +79,29 @@ Way = Callable[[Setup], Tensor]
 
 def by(evaluator: Evaluator) -> Way:
     """Return the way of an evaluator."""
-    return lambda given: evaluator(given.problem())
+    return lambda setup: evaluator(setup.problem())
 
 
 def _concatenated(kernel: MLPKernel, field: Field, weighted: Tensor) -> Tensor:
     return (concatenated_mlp(kernel, field, field) @ weighted.transpose(1, 2)).transpose(1, 2)
 
 
-def concatenated(given: Setup) -> Tensor:
+def concatenated(setup: Setup) -> Tensor:
     """As the definition stands: the MLP over the concatenated inputs of all pairs."""
-    return _concatenated(given.kernel, given.field, given.weighted)
+    return _concatenated(setup.kernel, setup.field, setup.weighted)
 
 
 _compiled = torch.compile(_concatenated, dynamic=False)
 
 
-def compiled(given: Setup) -> Tensor:
+def compiled(setup: Setup) -> Tensor:
     """The same under `torch.compile`."""
-    return _compiled(given.kernel, given.field, given.weighted)
+    return _compiled(setup.kernel, setup.field, setup.weighted)
 
 
-def checkpointed(given: Setup) -> Tensor:
+def checkpointed(setup: Setup) -> Tensor:
     """By chunks of queries with the separated first layer, each computed again in the backward pass."""
-    kernel, weighted = given.kernel, given.weighted.transpose(1, 2)
+    kernel, weighted = setup.kernel, setup.weighted.transpose(1, 2)
     activation = ACTIVATIONS[kernel.config.activation]
 
     def additive(a: Tensor, b: Tensor) -> Tensor:
@@ -112,18 +112,18 @@ def checkpointed(given: Setup) -> Tensor:
     def chunk(query: PointTerms, key: PointTerms) -> Tensor:
         return kernel.tile(query, key) @ weighted
 
-    if given.additive:
-        a, b = given.separated()
+    if setup.additive:
+        a, b = setup.separated()
         parts = [checkpoint(additive, rows, b, use_reentrant=False) for rows in torch.split(a, ROWS)]
     else:
-        problem = given.problem()
+        problem = setup.problem()
         starts = range(0, problem.shape[1], ROWS)
         chunks = (problem.narrow(queries=slice(start, start + ROWS)) for start in starts)
         parts = [checkpoint(chunk, part.query_terms, part.key_terms, use_reentrant=False) for part in chunks]
     return torch.cat(parts, 2).transpose(1, 2)
 
 
-def keops(given: Setup) -> Tensor:
+def keops(setup: Setup) -> Tensor:
     """By KeOps, from the separated first layer.
 
     Raises:
@@ -131,33 +131,35 @@ def keops(given: Setup) -> Tensor:
     """
     from pykeops.torch import Genred
 
-    kernel, positions = given.kernel, given.field.positions[0]
-    places = [] if given.additive else [positions, positions]
-    if given.additive:
-        a, b = given.separated()
+    kernel, positions = setup.kernel, setup.field.positions[0]
+    coordinates = [] if setup.additive else [positions, positions]
+    if setup.additive:
+        a, b = setup.separated()
         first = "a+b"
     else:
-        a, b = given.bilinear()
+        a, b = setup.bilinear()
         first = "MatVecMult(a,Concat(b,Concat(x-y,SqNorm2(x-y))))"
     heads = [f"Elem(MatVecMult(W,ReLU({first}))+c,{h})*Extract(v,{h * WIDTH},{WIDTH})" for h in range(HEADS)]
     pairs = [f"Concat({one},{other})" for one, other in zip(heads[::2], heads[1::2], strict=True)]
     formula = functools.reduce(lambda one, other: f"Concat({one},{other})", pairs)
     sizes = [f"a=Vi({a.shape[1]})", f"b=Vj({b.shape[1]})", f"W=Pm({HIDDEN * HEADS})", f"c=Pm({HEADS})", f"v=Vj({DIM})"]
-    sizes += ["x=Vi(2)", "y=Vj(2)"] if places else []
+    sizes += ["x=Vi(2)", "y=Vj(2)"] if coordinates else []
     sums = Genred(formula, sizes, reduction_op="Sum", axis=1)
-    weighted = given.weighted[0].flatten(1)
-    found: Tensor = sums(a, b, kernel.second.weight.flatten(), kernel.second.bias, weighted, *places, backend="CPU")
-    return found.view(1, -1, HEADS, WIDTH)
+    weighted = setup.weighted[0].flatten(1)
+    result: Tensor = sums(
+        a, b, kernel.second.weight.flatten(), kernel.second.bias, weighted, *coordinates, backend="CPU"
+    )
+    return result.view(1, -1, HEADS, WIDTH)
 
 
 @functools.cache
 def _all_pairs(points: int) -> Tensor:
     """Return the edges (key, query) of all pairs, (2, N²), by queries."""
-    each = torch.arange(points)
-    return torch.stack([each.repeat(points), each.repeat_interleave(points)])
+    numbers = torch.arange(points)
+    return torch.stack([numbers.repeat(points), numbers.repeat_interleave(points)])
 
 
-def message_passing(given: Setup) -> Tensor:
+def message_passing(setup: Setup) -> Tensor:
     """By torch_geometric, with a message for each pair.
 
     Raises:
@@ -165,39 +167,41 @@ def message_passing(given: Setup) -> Tensor:
     """
     from torch_geometric.nn import MessagePassing
 
-    kernel, positions = given.kernel, given.field.positions[0]
+    kernel, positions = setup.kernel, setup.field.positions[0]
 
     class Sums(MessagePassing):
         """Sums of k v."""
 
-        def forward(self, edges: Tensor, a: Tensor, b: Tensor, places: Tensor, values: Tensor) -> Tensor:
+        def forward(self, edges: Tensor, a: Tensor, b: Tensor, coordinates: Tensor, values: Tensor) -> Tensor:
             """Return the sums, (N, d)."""
-            return self.propagate(edges, a=a, b=b, places=places, values=values)
+            return self.propagate(edges, a=a, b=b, coordinates=coordinates, values=values)
 
-        def message(self, a_i: Tensor, b_j: Tensor, places_i: Tensor, places_j: Tensor, values_j: Tensor) -> Tensor:
+        def message(
+            self, a_i: Tensor, b_j: Tensor, coordinates_i: Tensor, coordinates_j: Tensor, values_j: Tensor
+        ) -> Tensor:
             """Return the message of each edge, (edges, d)."""
-            if given.additive:
+            if setup.additive:
                 first = a_i + b_j
             else:
-                gap = places_i - places_j
+                gap = coordinates_i - coordinates_j
                 psi = torch.cat([b_j, gap, gap.square().sum(1, keepdim=True)], 1)
                 first = (a_i.view(-1, HIDDEN, psi.shape[1]) @ psi.unsqueeze(2)).squeeze(2)
             k = kernel.second(ACTIVATIONS[kernel.config.activation](first))
             return (k.unsqueeze(2) * values_j.view(-1, HEADS, WIDTH)).flatten(1)
 
-    a, b = given.separated() if given.additive else given.bilinear()
-    sums = Sums(aggr="add", node_dim=0)(_all_pairs(len(b)), a, b, positions, given.weighted[0].flatten(1))
+    a, b = setup.separated() if setup.additive else setup.bilinear()
+    sums = Sums(aggr="add", node_dim=0)(_all_pairs(len(b)), a, b, positions, setup.weighted[0].flatten(1))
     return sums.view(1, -1, HEADS, WIDTH)
 
 
-def integral_transform(given: Setup) -> Tensor:
+def integral_transform(setup: Setup) -> Tensor:
     """By neuraloperator's layer, which cannot take u(x): an MLP of x and y for each channel, over all pairs.
 
     Raises:
         ModuleNotFoundError: it is not installed.
     """
     layer = _integral_transform()
-    positions, values = given.field.positions[0], given.values[0].flatten(1)
+    positions, values = setup.field.positions[0], setup.values[0].flatten(1)
     count = len(positions)
     splits = torch.arange(0, count * count + 1, count)
     neighbours = {"neighbors_index": _all_pairs(count)[0], "neighbors_row_splits": splits}
@@ -218,9 +222,9 @@ ATTENTION_WIDTH = 26
 """4 heads · (2 + 2) · 26 operations a pair: as many as the additive kernel's 32 + 2 · 32 · 4 + 2 · 64."""
 
 
-def attention(given: Setup) -> Tensor:
+def attention(setup: Setup) -> Tensor:
     """By `scaled_dot_product_attention`, of the same arithmetic as the additive kernel under softmax."""
-    count = given.field.values.shape[1]
-    rows = given.field.values.repeat(1, 1, 5)[..., : 3 * HEADS * ATTENTION_WIDTH].view(1, count, 3, HEADS, -1)
+    count = setup.field.values.shape[1]
+    rows = setup.field.values.repeat(1, 1, 5)[..., : 3 * HEADS * ATTENTION_WIDTH].view(1, count, 3, HEADS, -1)
     query, key, value = rows.transpose(1, 3).unbind(2)
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)

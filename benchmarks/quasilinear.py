@@ -1,4 +1,4 @@
-"""The evaluators `sorted` and `chebyshev` beside KeOps: an additive kernel, each pair in one process, interleaved.
+"""The evaluators `sorted` and `chebyshev` compared with KeOps: an additive kernel, interleaved in one process.
 
 Run `python benchmarks/quasilinear.py` (4 minutes; needs `pip install pykeops`); it writes its page. KeOps gets a and b,
 the separated first layer, as they are; ours make them too.
@@ -32,7 +32,7 @@ KEOPS_ACTIVATIONS = {"relu": "ReLU(a+b)", "silu": "((a+b)/(IntCst(1)+Exp(-(a+b))
 
 @dataclass(frozen=True)
 class Case:
-    """An evaluator, what KeOps computes beside it, and how many times as fast it is to be at 65536 points."""
+    """An evaluator, the same sums by KeOps, and the goal for the ratio of their times at 65536 points."""
 
     name: str
     activation: str
@@ -70,7 +70,7 @@ def keops(case: Case, sides: Sides, kernel: MLPKernel) -> Callable[[], Tensor]:
     sizes = (f"Vi(0,{HIDDEN})", f"Vj(1,{HIDDEN})", f"Pm(2,{HIDDEN * HEADS})", f"Pm(3,{HEADS})")
     aliases = [f"{name}={size}" for name, size in zip("abwc", sizes, strict=True)]
     summed = Genred(formula, [*aliases, f"v=Vj(4,{HEADS * HEAD_DIM})"], reduction_op="Sum", axis=1)
-    a, b, weighted = (each[0].detach().contiguous() for each in (sides.a, sides.b, sides.weighted))
+    a, b, weighted = (side[0].detach().contiguous() for side in (sides.a, sides.b, sides.weighted))
     w, c = kernel.second.weight.detach().flatten(), kernel.second.bias.detach()
     return lambda: summed(a, b, w, c, weighted)
 
@@ -146,7 +146,7 @@ def main() -> None:
         growth.append(f"{case.name} {grown:.2f} ({goal(grown, most=5)})")
     columns = {"evaluator": "", "points": "d", "KeOps, s": ".2f", "ours, s": ".3f", "times as fast": "", "goal": ""}
     report.table("evaluators", columns | {"forward + backward, ours, s": ".3f", "error": ".1e"}, rows)
-    report.say(f"Growth of our forward time from {POINTS[0]} to {POINTS[1]} points: {'; '.join(growth)}.")
+    report.add_text(f"Growth of our forward time from {POINTS[0]} to {POINTS[1]} points: {'; '.join(growth)}.")
     report.write()
 
 

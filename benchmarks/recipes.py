@@ -1,7 +1,7 @@
-"""What helped the configurations in examples/: `python benchmarks/recipes.py`, after `make results`.
+"""Effect of single changes to the configurations in examples/: `python benchmarks/recipes.py`, after `make results`.
 
 Trains each of them again with one thing changed, and rewrites the table in docs/recipes.md. Both columns are of the
-validation split, on which recipes are chosen; the test split has no part in it.
+validation split, on which recipes are chosen; the test split is not used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each modality learns on real data: `make results`, or `python benchmarks/results.py [NAME ...]`.
+"""Results of training on real data, for each modality: `make results`, or `python benchmarks/results.py [NAME ...]`.
 
 Trains every configuration below (those that are trained already are only read; one that was cut off goes on), scores it
 on test data that no choice has seen, and rewrites the table in docs/results.md. Two runs go on at a time, of one thread
@@ -33,7 +33,7 @@ class Result:
         name: of the configuration.
         what: data and question.
         metric: of the test split.
-        goal: what is to be reached, and what that is.
+        goal: the value to reach, and its origin.
         overrides: one run for each.
     """
 
@@ -46,7 +46,7 @@ class Result:
     @property
     def commands(self) -> list[str]:
         """The command of each run, without its output directory."""
-        return [f"itnet train examples/{self.name}.yaml {each}".strip() for each in self.overrides]
+        return [f"itnet train examples/{self.name}.yaml {overrides}".strip() for overrides in self.overrides]
 
     def directory(self, override: str) -> Path:
         """Where a run is written."""
@@ -103,7 +103,7 @@ def _command(result: Result) -> str:
 
 
 def joint_table(run: dict[str, Any]) -> list[str]:
-    """Return what is said of the model that learned every modality."""
+    """Return the lines of the page about the model that learned every modality."""
     scores: dict[str, list[str]] = {}
     for name, value in run["test"].items():
         modality, slash, metric = name.partition("/")
@@ -116,7 +116,7 @@ def joint_table(run: dict[str, Any]) -> list[str]:
         "",
         "| modality | test |",
         "|---|---|",
-        *(f"| {modality} | {', '.join(each)} |" for modality, each in scores.items()),
+        *(f"| {modality} | {', '.join(values)} |" for modality, values in scores.items()),
     ]
 
 
@@ -133,15 +133,15 @@ def main() -> None:
         metrics = list(pool.map(train, jobs))
     if len(names) < len(known):
         return
-    found = {name: [m for (r, _), m in zip(jobs, metrics, strict=True) if r.name == name] for name in known}
+    by_name = {name: [m for (r, _), m in zip(jobs, metrics, strict=True) if r.name == name] for name in known}
     lines = [
         START,
         f"{provenance(threads=1)}; two runs at a time. Minutes are those of training, the longest of several runs.",
         "",
         "| what | test | to beat | minutes | parameters | command |",
         "|---|---|---|---|---|---|",
-        *(row(result, found[result.name]) for result in RESULTS),
-        *joint_table(found[JOINT][0]),
+        *(row(result, by_name[result.name]) for result in RESULTS),
+        *joint_table(by_name[JOINT][0]),
     ]
     PAGE.write_text(PAGE.read_text().partition(START)[0] + "\n".join(lines) + "\n")
     print("\n".join(lines))

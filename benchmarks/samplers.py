@@ -1,4 +1,4 @@
-"""What Monte Carlo's error is at M points, by proposal and method, and how much faster than exact it is.
+"""Error of Monte Carlo at M points, by proposal and method, and its speed relative to the exact sum.
 
 Run `python benchmarks/samplers.py` (3 minutes); it writes its page and docs/images/benchmark_samplers.svg.
 """
@@ -166,12 +166,12 @@ def main() -> None:
         for way, line in found.items()
     ]
     report.table("errors", dict.fromkeys(rows[0], ".4f") | {"proposal, method": "", "exponent": ".2f"}, rows)
-    report.say(
+    report.add_text(
         f"At equal M the learned proposal has {min(gain):.1f} to {max(gain):.1f} times less variance than the uniform"
         f" one (independent draws); the goal is {goal(min(gain), least=2)}."
     )
-    report.say("![Error over the number of points](../images/benchmark_samplers.svg)")
-    report.say(
+    report.add_text("![Error over the number of points](../images/benchmark_samplers.svg)")
+    report.add_text(
         "Speed: N = 16384 points in the plane, d = 64, 4 heads, hidden 32, all inputs of the kernel, float32; M = 128"
         " points, systematic, against the exact tiled sum, interleaved in one process."
     )

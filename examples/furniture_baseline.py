@@ -1,4 +1,4 @@
-"""What logistic regression on simple features makes of the furniture, on the folds that examples/furniture.yaml is for.
+"""Accuracy of logistic regression on simple features of the furniture, on the folds of examples/furniture.yaml.
 
 python examples/furniture_baseline.py [data/furniture]
 """

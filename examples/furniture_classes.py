@@ -64,9 +64,9 @@ def write(source: Path, target: Path) -> None:
 
 
 def class_of(name: str) -> str | None:
-    """Return the class that a piece's name says, if it says one."""
+    """Return the class whose words the name of a piece contains, if there is one."""
     words = set(re.findall(r"[a-z]+", name.lower()))
-    return next((kind for kind, said in CLASSES.items() if words & set(said.split("|"))), None)
+    return next((kind for kind, names in CLASSES.items() if words & set(names.split("|"))), None)
 
 
 def _pieces(properties: str) -> Iterator[dict[str, str]]:

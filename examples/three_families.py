@@ -117,8 +117,8 @@ FAMILIES = (
 
 
 @dataclass(frozen=True)
-class Found:
-    """What came of one training.
+class Result:
+    """Errors of one trained student.
 
     Attributes:
         family: the teacher's.
@@ -179,9 +179,9 @@ def train(family: Family, teacher: IntegralOperator, student: IntegralOperator, 
         field = random_fields(family, family.grid, 4, seed * HELD_OUT + step)
         with torch.no_grad():
             target = teacher(field).values
-        asked = torch.randperm(field.values.shape[1])[: max(1, field.values.shape[1] // 4)]
-        query = Field(field.values[:, asked], field.positions[:, asked])
-        loss = (student(query, field).values - target[:, asked]).square().mean()
+        chosen = torch.randperm(field.values.shape[1])[: max(1, field.values.shape[1] // 4)]
+        query = Field(field.values[:, chosen], field.positions[:, chosen])
+        loss = (student(query, field).values - target[:, chosen]).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -236,7 +236,7 @@ def students(family: Family, seed: int) -> dict[str, IntegralOperator]:
 Job = tuple[Family, str, IntegralOperator, IntegralOperator]
 
 
-def learn(job: Job, steps: int, seed: int) -> Found:
+def learn(job: Job, steps: int, seed: int) -> Result:
     """Train one student, and return how far it is from its teacher."""
     family, name, teacher, student = job
     start = process_time()
@@ -246,9 +246,9 @@ def learn(job: Job, steps: int, seed: int) -> Found:
     error, finer_error = (relative_error(lambda field: student(field).values, teacher, field) for field in held_out)
     mean = teacher(held_out[0]).values.mean((0, 1)).detach()
     mean_error = relative_error(lambda field: mean.expand_as(field.values), teacher, held_out[0])
-    true, found = (matrix_kernel(each, held_out[0], held_out[0]) for each in (teacher, student))
-    kernel_error = float((found - true).norm() / true.norm())
-    return Found(family.name, name, seed, error, finer_error, mean_error, kernel_error, seconds)
+    exact, learned = (matrix_kernel(operator, held_out[0], held_out[0]) for operator in (teacher, student))
+    kernel_error = float((learned - exact).norm() / exact.norm())
+    return Result(family.name, name, seed, error, finer_error, mean_error, kernel_error, seconds)
 
 
 def kernel_images(family: Family, operator: IntegralOperator) -> list[Tensor]:
@@ -265,14 +265,14 @@ def kernel_images(family: Family, operator: IntegralOperator) -> list[Tensor]:
 
 
 @torch.no_grad()
-def draw(jobs: Sequence[Job], found: Sequence[Found], file: Path) -> None:
+def draw(jobs: Sequence[Job], results: Sequence[Result], file: Path) -> None:
     """Draw true and learned kernels side by side, and under them a result at twice the points."""
     figure = pyplot.figure(figsize=(14, 7.7), layout="constrained")
     figure.suptitle("One mechanism, three families: an MLP kernel that learned each from fields and results", size=15)
     blocks: Any = figure.subfigures(1, len(FAMILIES), wspace=0.04)
     for family, block in zip(FAMILIES, blocks, strict=True):
         mine = {name: (teacher, student) for each, name, teacher, student in jobs if each is family}
-        [claim] = [each for each in found if (each.family, each.student) == (family.name, CLAIM)]
+        [claim] = [result for result in results if (result.family, result.student) == (family.name, CLAIM)]
         teacher, student = mine[CLAIM]
         block.suptitle(f"{family.name.capitalize()}: error {claim.error:.1%}", size=13, weight="bold")
         kernels, line = block.subfigures(2, 1, height_ratios=[2.2, 1])
@@ -314,36 +314,36 @@ def draw(jobs: Sequence[Job], found: Sequence[Found], file: Path) -> None:
 HEADER = ("teacher", "student's kernel sees", "error", "at twice the points", "kernel's error", "seconds of a core")
 
 
-def rows(found: Iterable[Found]) -> list[tuple[str, ...]]:
+def rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
     """Return the table's rows, under `HEADER`."""
     table = []
-    for each in found:
-        errors = [f"{error:.1%}" for error in (each.error, each.finer_error, each.kernel_error)]
-        table.append((each.family, each.student, *errors, f"{each.seconds:.0f}"))
+    for result in results:
+        errors = [f"{error:.1%}" for error in (result.error, result.finer_error, result.kernel_error)]
+        table.append((result.family, result.student, *errors, f"{result.seconds:.0f}"))
     return table
 
 
-def write_page(found: Sequence[Found], given: argparse.Namespace) -> None:
+def write_page(results: Sequence[Result], given: argparse.Namespace) -> None:
     """Rewrite the table and the image in docs/."""
     sys.path.append(str(ROOT / "benchmarks"))
     from provenance import provenance
 
-    means = ", ".join(f"{each.family} {each.mean_error:.1%}" for each in found if each.student == CLAIM)
+    means = ", ".join(f"{result.family} {result.mean_error:.1%}" for result in results if result.student == CLAIM)
     lines = [
         START,
         f"`python examples/three_families.py --docs`, {given.steps} steps a training, seed {given.seed};"
-        f" {provenance(1)}; {sum(each.seconds for each in found) / 60:.1f} minutes of a core in all."
+        f" {provenance(1)}; {sum(result.seconds for result in results) / 60:.1f} minutes of a core in all."
         f" Predicting each channel's mean has the error: {means}.",
         "",
         f"| {' | '.join(HEADER)} |",
         "|---" * len(HEADER) + "|",
-        *[f"| {' | '.join(row)} |" for row in rows(found)],
+        *[f"| {' | '.join(row)} |" for row in rows(results)],
     ]
     PAGE.write_text(PAGE.read_text().partition(START)[0] + "\n".join(lines) + "\n")
     shutil.copy(given.output / "three_families.png", ROOT / "docs/images/three_families.png")
 
 
-def run(families: Sequence[Family], steps: int, seed: int, *, show: bool = True) -> tuple[list[Job], list[Found]]:
+def run(families: Sequence[Family], steps: int, seed: int, *, show: bool = True) -> tuple[list[Job], list[Result]]:
     """Train every student of every family."""
     teachers = {family: make_teacher(family, seed) for family in families}
     jobs = [(f, name, teachers[f], student) for f in families for name, student in students(f, seed).items()]
@@ -362,17 +362,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    jobs, found = run(FAMILIES, given.steps, given.seed, show=not given.json)
-    draw(jobs, found, given.output / "three_families.png")
+    jobs, results = run(FAMILIES, given.steps, given.seed, show=not given.json)
+    draw(jobs, results, given.output / "three_families.png")
     if given.docs:
-        write_page(found, given)
-    records = [asdict(each) for each in found]
+        write_page(results, given)
+    records = [asdict(result) for result in results]
     (given.output / "three_families.json").write_text(json.dumps(records, indent=2) + "\n")
     if given.json:
         print(json.dumps(records, indent=2))
         return
     table = Table(*HEADER)
-    for row in rows(found):
+    for row in rows(results):
         table.add_row(*row)
     Console().print(table)
     print(f"wrote {given.output}/three_families.png and three_families.json")

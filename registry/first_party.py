@@ -1,7 +1,9 @@
-"""Write the table of what the project's distributions provide: `python registry/first_party.py`, `--check` to compare.
+"""Write the table of the components, commands and sections of the project's distributions.
 
-It is read where a distribution is not installed. Run this after adding, renaming or removing a component, a command or
-a section of a configuration file; all distributions of the repository must be installed.
+Run `python registry/first_party.py`, or with `--check` to compare the table with the code.
+
+The registry reads the table to name a distribution that is not installed. Run this after adding, renaming or removing
+a component, a command or a section of a configuration file; all distributions of the repository must be installed.
 """
 
 from __future__ import annotations

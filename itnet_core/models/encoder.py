@@ -22,7 +22,7 @@ class Encoder(Configured, nn.Module, ABC):
     so that fields of different modalities can be united.
 
     Attributes:
-        modality: the modality that it reads (`"image"`), as in its `ComponentSpec`.
+        modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.
         axes: the axes of space-time along which its points differ; the other coordinates are 0.
         mass: the sum of each sample's weights with the default options; `None` if it depends on the sample.
     """
@@ -64,7 +64,7 @@ class FieldEncoder(Encoder):
         """Channels of the input."""
 
         channels: PositiveInt
-        """Channels of the fields that it reads."""
+        """Channels of the input fields."""
 
     example_options: ClassVar[Mapping[str, Any]] = {"channels": 3}
 
@@ -79,7 +79,7 @@ class FieldEncoder(Encoder):
             inputs: a field with positions in R^4 and values of shape (B, N, channels).
 
         Raises:
-            ShapeError: `inputs` is no such field.
+            ShapeError: `inputs` is not such a field.
         """
         expected = f"a Field of {self.config.channels} channels with positions in R^{len(AXES)}"
         if not isinstance(inputs, Field):

@@ -53,13 +53,18 @@ class ClassificationHead(Head):
 
 
 class RegressionHead(Head):
-    """Real-valued outputs of each sample: a linear map of the field's mean under its measure."""
+    """Real-valued outputs of each sample: a linear map of the field's mean under its measure.
+
+    Example:
+        >>> RegressionHead(8)(Field.on_grid(torch.randn(2, 6, 6, 8))).shape
+        torch.Size([2, 1])
+    """
 
     class Config(ComponentConfig):
         """Number of outputs."""
 
         outputs: PositiveInt = 1
-        """Numbers that are predicted for each sample."""
+        """Number of outputs of each sample."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
@@ -71,13 +76,18 @@ class RegressionHead(Head):
 
 
 class PerPointHead(Head):
-    """Logits or real-valued outputs at every point: a linear map of the values."""
+    """Logits or real-valued outputs at every point: a linear map of the values.
+
+    Example:
+        >>> PerPointHead(8, outputs=3)(Field.on_grid(torch.randn(2, 6, 6, 8))).shape
+        torch.Size([2, 36, 3])
+    """
 
     class Config(ComponentConfig):
         """Number of outputs."""
 
         outputs: PositiveInt
-        """Outputs at each point."""
+        """Number of outputs at each point."""
 
     example_options: ClassVar[Mapping[str, Any]] = {"outputs": 3}
 

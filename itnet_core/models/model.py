@@ -19,6 +19,15 @@ from itnet_core.plugin.errors import ConfigError
 class ITNetModel(nn.Module):
     """Encoders and heads by modality, around one trunk that all modalities share.
 
+    Example:
+        >>> from itnet_core.models.encoder import FieldEncoder
+        >>> from itnet_core.models.head import ClassificationHead
+        >>> trunk = Trunk(IntegralOperator(8, MLPKernel(8)) for _ in range(2))
+        >>> encoders, heads = {"field": FieldEncoder(8, channels=3)}, {"field": ClassificationHead(8, classes=10)}
+        >>> model = ITNetModel(encoders, trunk, heads)
+        >>> model(Field(torch.randn(2, 5, 3), torch.rand(2, 5, 4))).shape
+        torch.Size([2, 10])
+
     Args:
         encoders: encoders by modality.
         trunk: the blocks.
@@ -26,8 +35,8 @@ class ITNetModel(nn.Module):
         config: the JSON-native configuration that the model was built from, saved with its weights.
 
     Raises:
-        ConfigError: there is no encoder, a head has no encoder of its modality, or PyTorch refuses a modality as the
-            name of a module.
+        ConfigError: `encoders` is empty, a head has no encoder of its modality, or a modality cannot be the name of a
+            module.
     """
 
     def __init__(

@@ -22,6 +22,10 @@ class FourierPositions(nn.Module):
     of any length, images of any resolution, point clouds. Wavelengths are powers of two, so phases modulo a turn are
     exact at any distance from the origin.
 
+    Example:
+        >>> FourierPositions(8)(Field(torch.zeros(1, 5, 8), torch.rand(1, 5, 4))).values.shape
+        torch.Size([1, 5, 8])
+
     Args:
         dim: channels of the fields.
     """

@@ -26,7 +26,7 @@ class ScanOrder:
 
     Points at different times keep their times and order. Points at one time, such as all points of an image, are
     ordered in space and spread evenly over the time until the next ones, or at steps of `STEP` if these are the last.
-    Points at one place in R^4 keep the order of the field.
+    Points at the same position in R^4 keep the order of the field.
 
     Args:
         axis: the coordinate of time.
@@ -61,14 +61,14 @@ class ScanOrder:
         present = field.mask
         first = present.int().argmax(-1, keepdim=True)
         # Positions of padding must not matter: padding moves to the first point.
-        places = field.positions.where(present.unsqueeze(-1), gather_points(field.positions, first))
+        positions = field.positions.where(present.unsqueeze(-1), gather_points(field.positions, first))
         others = [axis for axis in _RASTER if axis != self.axis]
         order = torch.arange(present.shape[1], device=field.device).expand(present.shape)
         for axis in others:  # the most significant last
-            order = _sorted(order, places[..., axis])
+            order = _sorted(order, positions[..., axis])
         if self.order == "z-order":
-            order = order.gather(1, along_curve(gather_points(places[..., others], order)))
-        return _sorted(order, places[..., self.axis].masked_fill(~present, torch.inf))
+            order = order.gather(1, along_curve(gather_points(positions[..., others], order)))
+        return _sorted(order, positions[..., self.axis].masked_fill(~present, torch.inf))
 
     @torch.no_grad()
     def _shift(self, field: Field, order: Tensor) -> Tensor:

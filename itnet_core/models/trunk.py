@@ -17,6 +17,11 @@ from itnet_core.plugin.errors import ConfigError, ShapeError
 class Block(nn.Module):
     """u ← u + Integral(norm u); u ← u + FFN(norm u).
 
+    Example:
+        >>> block = Block(IntegralOperator(8, MLPKernel(8)))
+        >>> block(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))).values.shape
+        torch.Size([1, 5, 8])
+
     Args:
         operator: the integral operator; its `dim` is the block's width.
         ffn_ratio: hidden width of the feed-forward part, as a multiple of the width.
@@ -49,6 +54,11 @@ class Block(nn.Module):
 class Trunk(nn.Module):
     """A position encoding, blocks one after another in a scan order, and a last norm.
 
+    Example:
+        >>> trunk = Trunk(IntegralOperator(8, MLPKernel(8)) for _ in range(2))
+        >>> trunk(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))).values.shape
+        torch.Size([1, 5, 8])
+
     Args:
         operators: one integral operator for each block, all of one `dim`.
         ffn_ratio: as for `Block`.
@@ -57,7 +67,7 @@ class Trunk(nn.Module):
         scan: the order of points that are not ordered in time, for kernels that scan; see `ScanOrder`.
 
     Raises:
-        ConfigError: there is a scan order, and no kernel that scans, or several axes that they scan.
+        ConfigError: a scan order is set, and no kernel scans, or the kernels scan different axes.
     """
 
     def __init__(
@@ -70,7 +80,7 @@ class Trunk(nn.Module):
         scan: Scan = "none",
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(each, ffn_ratio=ffn_ratio, dropout=dropout) for each in operators)
+        self.blocks = nn.ModuleList(Block(operator, ffn_ratio=ffn_ratio, dropout=dropout) for operator in operators)
         dim = cast(Block, self.blocks[0]).operator.dim
         self.norm = nn.LayerNorm(dim)
         self.position = FourierPositions(dim) if position == "fourier" else None
@@ -80,7 +90,7 @@ class Trunk(nn.Module):
         """Return the field after all blocks, at the same points.
 
         Raises:
-            ShapeError: there is a position encoding or a scan order, and positions do not lie in R^4.
+            ShapeError: a position encoding or a scan order is set, and positions do not lie in R^4.
         """
         field = self._positioned(field)
         field = self._blocks(field) if self.scan is None else self.scan(field, self._blocks)

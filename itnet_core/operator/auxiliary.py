@@ -15,7 +15,7 @@ _collected: ContextVar[list[Tensor] | None] = ContextVar("collected", default=No
 def auxiliary_losses() -> Iterator[list[Tensor]]:
     """Collect the auxiliary losses of the forward passes inside, scalars to add to the task's loss.
 
-    Outside of this context none is computed, so evaluation does not pay for them. A module scales its own loss; one
+    Outside of this context modules compute none, so that evaluation costs no more. A module scales its own loss; one
     whose gradient reaches only the module's own parameters, as that of a learned proposal, needs no weight.
 
     Example:

@@ -191,7 +191,7 @@ class Field:
         return self.map(lambda values: values.masked_fill(~self.mask.unsqueeze(-1), 0.0))
 
     def standing_for(self, field: Field) -> Field:
-        """Return the field as one that a sampler made from another; see `sampled_from`."""
+        """Return the field, marked as a sample of another one; see `sampled_from`."""
         return _field(self.values, self.points, field)
 
     def with_measure(self, measure: Measure) -> Field:

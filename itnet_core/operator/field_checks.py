@@ -49,7 +49,7 @@ def check_shapes(values: Tensor, positions: Tensor, weights: Tensor | None, grid
 def check_numbers(positions: Tensor, weights: Tensor) -> None:
     """Check that squared distances are finite, weights ≥ 0, and that every sample has mass.
 
-    All numbers are read at once; where something is wrong, again for its place.
+    All numbers are read at once, and again only to locate an error.
 
     Raises:
         FieldError: one of these does not hold.

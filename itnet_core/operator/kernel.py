@@ -219,7 +219,7 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
 
     @property
     def pair_width(self) -> int:
-        """How many numbers `tile` holds for each pair of points at its peak; evaluators size their tiles by it."""
+        """Largest number of values that `tile` holds for a pair of points; evaluators size their tiles by it."""
         return self.heads
 
     def problem(self, query: Field, key: Field, values: Tensor, **arguments: Any) -> Problem[Terms]:

@@ -61,7 +61,13 @@ class Sampler(Configured, nn.Module, ABC):
 
 
 class FullSampler(Sampler):
-    """Every point of the key field."""
+    """Every point of the key field.
+
+    Example:
+        >>> field = Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+        >>> FullSampler(8)(field, field) is field
+        True
+    """
 
     def forward(self, query: Field, key: Field) -> Field:
         """Return `key`."""

@@ -1,1 +1,1 @@
-"""What a plugin declares and how a component is configured. Imports no torch."""
+"""Declarations of plugins, and configurations of components. Imports no torch."""

@@ -18,7 +18,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "kernel", "mlp", "itnet_core.operator.mlp.kernel:MLPKernel", "the paper's: an MLP over pairs of points"
         ),
         ComponentSpec("sampler", "full", "itnet_core.operator.sampler:FullSampler", "every point of the field"),
-        ComponentSpec("evaluator", "auto", f"{evaluators}:AutoEvaluator", "the fastest that computes the case"),
+        ComponentSpec("evaluator", "auto", f"{evaluators}:AutoEvaluator", "a fast path, or an efficient evaluator"),
         ComponentSpec("evaluator", "dense", f"{evaluators}:DenseEvaluator", "all pairs at once: the reference"),
         ComponentSpec("evaluator", "tiled", f"{evaluators}:TiledEvaluator", "exact, tile by tile, in O(N) memory"),
         ComponentSpec("head", "classify", f"{heads}:ClassificationHead", "logits from the field's mean"),

@@ -53,6 +53,7 @@ class ComponentRef(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str
+    """Bare (`patch`) or canonical (`itnet-image/patch`) name of the component."""
 
     @model_validator(mode="before")
     @classmethod
@@ -141,7 +142,7 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
     try:
         parsed = model.model_validate(data)
     except ValidationError as error:
-        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+        first = min(error.errors(include_url=False), key=lambda entry: entry["type"] != "extra_forbidden")
         *outer, last = first["loc"] or ("",)
         path = ".".join([place, *(f"{part!s:.100}" for part in first["loc"])])
         fields = _fields(model, outer)
@@ -166,7 +167,7 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
 
 
 def _booleans_as_numbers(given: Any, parsed: Any, path: str) -> Iterator[str]:
-    """Yield the places of booleans that pydantic accepted as numbers."""
+    """Yield the paths of booleans that pydantic accepted as numbers."""
     if isinstance(given, bool) and type(parsed) in (int, float):
         yield path
     elif parsed is given:
@@ -176,8 +177,8 @@ def _booleans_as_numbers(given: Any, parsed: Any, path: str) -> Iterator[str]:
         for name in given.keys() & inner.keys():
             yield from _booleans_as_numbers(given[name], inner[name], f"{path}.{name!s:.100}")
     elif isinstance(given, list | tuple) and isinstance(parsed, list | tuple):
-        for number, (each, other) in enumerate(zip(given, parsed, strict=False)):
-            yield from _booleans_as_numbers(each, other, f"{path}.{number}")
+        for number, (item, parsed_item) in enumerate(zip(given, parsed, strict=False)):
+            yield from _booleans_as_numbers(item, parsed_item, f"{path}.{number}")
 
 
 def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:

@@ -60,16 +60,26 @@ def partial_path(path: Path, token: str = "") -> Path:
 
 
 def partial_paths(path: Path) -> list[Path]:
-    """Return what interrupted writes of `path` left in its folder, whatever their tokens."""
+    """Return the partial files of interrupted writes of `path`, whatever their tokens."""
     return [p for p in path.parent.glob(".*.part") if p.name.startswith(f".{path.name}.")]
 
 
 def previous_path(path: Path) -> Path:
     """Return the name of a folder while another one replaces it, on systems that cannot exchange two names.
 
-    A replacement that is killed in between leaves the old folder there.
+    A replacement that is killed in between leaves the old folder under this name.
+
+    Example:
+        >>> previous_path(Path("runs/best")).as_posix()
+        'runs/.best.previous'
     """
     return path.with_name(f".{path.name}.previous")
+
+
+def sync_file(path: Path) -> None:
+    """Flush the content of a closed file to disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -88,8 +98,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = partial_path(path)
     try:
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(partial)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

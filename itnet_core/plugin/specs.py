@@ -1,4 +1,4 @@
-"""What a plugin declares. Imports no torch, so that a plugin's declarations can be read in milliseconds."""
+"""Declarations of plugins: components, presets, commands and checks. Imports no torch, so reading them is fast."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _NAME = re.compile(r"[a-z0-9]+([-/][a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
-def _check(what: str, value: object, pattern: re.Pattern[str], like: str) -> None:
+def _check(field: str, value: object, pattern: re.Pattern[str], example: str) -> None:
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise ValueError(f"{what}: found {value!r}; expected something like {like!r}")
+        raise ValueError(f"{field}: found {value!r}; expected something like {example!r}")
 
 
-def _check_line(what: str, value: object) -> None:
+def _check_line(field: str, value: object) -> None:
     if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"{what}: found {value!r}; expected one line of text")
+        raise ValueError(f"{field}: found {value!r}; expected one line of text")
 
 
 @dataclass(frozen=True)
 class ComponentSpec:
-    """One component that a plugin brings: an encoder, kernel, sampler, evaluator, head or task.
+    """A component of a plugin: an encoder, kernel, sampler, evaluator, head or task.
 
     `ComponentSpec("encoder", "patch", "itnet_image.encoders.patch:PatchEncoder", "square patches", modality="image")`;
     a plugin of several binds what they share: `image = partial(ComponentSpec, modality="image")`.
@@ -37,12 +37,12 @@ class ComponentSpec:
     Attributes:
         kind: one of `KINDS`.
         name: lower-case words joined by `-` (or `/`, for a family of names such as `glue/sst-2`).
-        target: where the class stands, `"package.module:Class"`.
+        target: the import path of the class, `"package.module:Class"`.
         summary: one line for `itnet list`.
         config_version: raised by one whenever an old `Config` can no longer be read as it stands; see
             `itnet_migrate_config`.
         requires: requirements (PEP 508) beyond the distribution's own that using this component needs.
-        modality: what an encoder reads or a task is about (`"image"`); `None` for the other kinds.
+        modality: the modality of an encoder's or a task's inputs (`"image"`); `None` for the other kinds.
 
     Raises:
         ValueError: a field is not of the form above.
@@ -63,7 +63,7 @@ class ComponentSpec:
         _check("ComponentSpec.name", self.name, _NAME, "patch")
         _check("ComponentSpec.target", self.target, _TARGET, "itnet_image.encoders.patch:PatchEncoder")
         _check_line("ComponentSpec.summary", self.summary)
-        if not isinstance(self.requires, list | tuple) or not all(isinstance(each, str) for each in self.requires):
+        if not isinstance(self.requires, list | tuple) or not all(isinstance(text, str) for text in self.requires):
             raise ValueError(f"ComponentSpec.requires: found {self.requires!r}; expected a tuple of requirements")
         if not isinstance(self.config_version, int) or self.config_version < 1:
             raise ValueError(f"ComponentSpec.config_version: found {self.config_version!r}; expected an integer >= 1")
@@ -81,11 +81,11 @@ class PresetSpec:
     """A named starting point for a model's configuration: `itnet-s`.
 
     Attributes:
-        name: how `create_model` calls it.
+        name: the argument of `create_model`.
         summary: one line for `itnet list`.
         config: the fields of the model configuration that it sets, as JSON-native values; `preset` names another one
-            that it builds on. Names are best written in full, `itnet-core/mlp`: a bare one stands for two as soon as
-            somebody installs another plugin that has it.
+            that it builds on. Names are best written in full, `itnet-core/mlp`: a bare one becomes ambiguous when
+            another installed plugin declares it too.
     """
 
     name: str
@@ -124,7 +124,13 @@ class CommandSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One line of `itnet doctor`: what a plugin looked at, whether it is well, and if not, the hint."""
+    """One line of `itnet doctor`: the result of a check.
+
+    Attributes:
+        name: the thing checked.
+        ok: whether the check passed.
+        detail: the state found, and a hint if the check failed.
+    """
 
     name: str
     ok: bool

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from itnet_core import ConfigError
 from itnet_core.plugin.specs import Kind
-from itnet_registry.errors import CheckpointError, refused_as
+from itnet_registry.errors import CheckpointError, os_errors_as
 from itnet_registry.plugins.components import TAKES_DIM
 from itnet_registry.plugins.plugin_code import LOADING
 from itnet_registry.plugins.registry import PluginRegistry
@@ -35,7 +35,7 @@ class Registry(PluginRegistry):
 
     Args:
         prefer: canonical ids that their bare names stand for; by default those of `ITNET_PREFER`.
-        settings: which plugins may be imported; by default the environment's.
+        settings: the plugins that may be imported; by default those of the environment variables.
     """
 
     def create(self, kind: Kind, /, name: str, **config: Any) -> Any:
@@ -138,7 +138,7 @@ class Registry(PluginRegistry):
         """
         from itnet_registry.checkpoints.checkpoint import save_model
 
-        with refused_as(CheckpointError, path):
+        with os_errors_as(CheckpointError, path):
             save_model(self, model, path)
 
     def load_model(self, path: str | PathLike[str]) -> ITNetModel:
@@ -152,14 +152,20 @@ class Registry(PluginRegistry):
         """
         from itnet_registry.checkpoints.checkpoint import load_model
 
-        with refused_as(CheckpointError, path):
+        with os_errors_as(CheckpointError, path):
             return load_model(self, path)
 
     def use_sampler(self, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
         """Replace the sampler of all operators of a model, in place and in its configuration.
 
-        `use_sampler(model, "full")`: a model trained over some of the points may be evaluated over all, or over fewer.
-        Options of the sampler that the model has merge into its own, and its learned weights are kept.
+        A model trained over some of the points may be evaluated over all of them, or over fewer. Options of the sampler
+        that the model has merge into its own, and its learned weights are kept.
+
+        >>> from itnet_registry import create_model, use_sampler
+        >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
+        >>> use_sampler(model, "full")
+        >>> model.config["sampler"]
+        {'name': 'itnet-core/full'}
 
         Args:
             model: any model; one without a configuration keeps none.
@@ -176,8 +182,14 @@ class Registry(PluginRegistry):
     def replace_head(self, model: ITNetModel, head: str | Mapping[str, Any], modality: str | None = None) -> None:
         """Replace a head of a model by one with new weights, in place and in its configuration.
 
-        `replace_head(model, {"name": "classify", "classes": 5})`, to train it for other classes. Options of the head
-        that the model has merge into its own.
+        Options of the head that the model has merge into its own.
+
+        >>> from itnet_registry import create_model, replace_head
+        >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
+        >>> model = create_model("itnet-nano", depth=1, encoder=encoder, head=head)
+        >>> replace_head(model, {"classes": 5})
+        >>> model.config["heads"]["field"]
+        {'name': 'itnet-core/classify', 'classes': 5}
 
         Args:
             model: a model with a configuration; its other parts stay.
@@ -202,10 +214,15 @@ class Registry(PluginRegistry):
     ) -> None:
         """Replace the kernel, sampler or evaluator of all blocks, in place and in the model's configuration.
 
-        `replace_operator(model, kernel={"support": {"radius": 0.5}})`. Options of a component that the model has merge
-        into its own. Parts of an operator whose class and shapes stay the same (the kernel, the sampler, the maps V, O
-        and W_o) keep their weights; the others are new. Another kernel gets the position encoding and the scan order
-        that it needs, as in a new model; an existing encoding stays.
+        Options of a component that the model has merge into its own. Parts of an operator whose class and shapes stay
+        the same (the kernel, the sampler, the maps V, O and W_o) keep their weights; the others are new. Another kernel
+        gets the position encoding and the scan order that it needs, as in a new model; an existing encoding stays.
+
+        >>> from itnet_registry import create_model, replace_operator
+        >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
+        >>> replace_operator(model, kernel={"support": {"radius": 0.5}})
+        >>> model.config["kernel"]["support"]["radius"]
+        0.5
 
         Args:
             model: a model with a configuration; its other parts stay.
@@ -223,6 +240,10 @@ class Registry(PluginRegistry):
 
     def installed_evaluators(self) -> tuple[Evaluator, ...]:
         """Return the evaluators that `auto` chooses from, in order of preference; the same ones on every call.
+
+        >>> from itnet_registry import installed_evaluators
+        >>> all(evaluator.rank is not None for evaluator in installed_evaluators())
+        True
 
         Raises:
             PluginError: a plugin does not load, and `ITNET_STRICT` is set.

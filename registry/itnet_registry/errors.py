@@ -16,7 +16,12 @@ Stage = Literal["discover", "version", "import", "api", "hooks", "register"]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Why a plugin is in quarantine."""
+    """Record of a plugin in quarantine: the stage that failed, and the error.
+
+    The stages of loading are, in their order, reading its metadata (`discover`), the core's version range (`version`),
+    its import (`import`), its `itnet_api` (`api`), the signature of its hooks (`hooks`), and calling one of them
+    (`register`).
+    """
 
     distribution: str
     """Normalised name of the plugin's distribution."""
@@ -25,8 +30,7 @@ class Fault:
     module: str
     """Module of the plugin: the value of its entry point."""
     stage: Stage
-    """Where it failed: reading its metadata (`discover`), the core's version range (`version`), its import, its
-    `itnet_api` (`api`), the signature of its hooks (`hooks`), or calling one of them (`register`)."""
+    """The stage of loading that failed."""
     error: str
     """The exception in one line."""
     traceback: str
@@ -109,10 +113,10 @@ def one_line(error: BaseException) -> str:
     return printable(" ".join(f"{type(error).__name__}: {message}".split())).rstrip(": ")
 
 
-def refusal(error: OSError) -> str:
+def os_error_text(error: OSError) -> str:
     """Return the files and the reason of an error of the operating system.
 
-    >>> refusal(FileNotFoundError(2, "No such file or directory", "run.yaml"))
+    >>> os_error_text(FileNotFoundError(2, "No such file or directory", "run.yaml"))
     'run.yaml: No such file or directory'
     """
     files = [str(file) for file in (error.filename, error.filename2) if file is not None]
@@ -120,13 +124,13 @@ def refusal(error: OSError) -> str:
 
 
 @contextmanager
-def refused_as(kind: type[ITNetError], place: object, hint: str = "") -> Iterator[None]:
+def os_errors_as(kind: type[ITNetError], place: object, hint: str = "") -> Iterator[None]:
     """Convert errors of the operating system in the block into errors of class `kind`."""
     try:
         yield
     except OSError as error:
         raise kind(
-            str(place), found=refusal(error), expected="files that can be read and written", hint=hint
+            str(place), found=os_error_text(error), expected="files that can be read and written", hint=hint
         ) from error
 
 

@@ -28,7 +28,7 @@ def class_names(root: Path) -> list[str]:
     within = _scan(str(root))
     names = sorted(Path(path).name for path in within.folders + within.links)
     if not names:
-        raise DataError(str(root), found="no folder in it", expected="one folder per class")
+        raise DataError(str(root), found="no folder", expected="one folder per class")
     return names
 
 
@@ -52,7 +52,7 @@ def class_files(root: Path, classes: Sequence[str], suffixes: Sequence[str], *, 
     if unknown:
         raise DataError(
             str(root),
-            found=f"{len(unknown)} unknown class folders, {unknown[0]} the first",
+            found=f"{len(unknown)} unknown class folders, the first {unknown[0]}",
             expected=f"some of the {len(classes)} classes, {classes[0]} to {classes[-1]}",
             hint="All splits need the same class names.",
         )

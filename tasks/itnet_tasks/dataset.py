@@ -34,8 +34,7 @@ class Labelled(NamedTuple):
         sources: files, texts, or tensors in memory.
         labels: class numbers of shape (N,), real numbers of shape (N,), or one object per sample.
         groups: one name per sample; samples of equal names stay on one side of every split (the questions about one
-            image,
-            the recordings of one speaker). `None` if samples are independent.
+            image, the recordings of one speaker). `None` if samples are independent.
     """
 
     sources: Sequence[Any] | Tensor
@@ -59,8 +58,7 @@ class LabelledDataset(Dataset[Sample | None]):
         labelled: the samples.
         load: turns a source into an encoder's input; raises `DataError` for a bad source.
         on_bad_sample: `refuse` raises that error; `skip` returns `None`, which `LabelledTask.collate` drops, and warns
-            with
-            the error and a count. Each worker process counts its own.
+            with the error and a count. Each worker process counts its own.
     """
 
     def __init__(self, labelled: Labelled, load: Callable[[Any], Any], on_bad_sample: OnBadSample = "refuse") -> None:
@@ -85,6 +83,6 @@ class LabelledDataset(Dataset[Sample | None]):
             return None
 
 
-def warn_skipped(count: int, total: int, why: str) -> None:
-    """Warn that `count` of `total` samples were skipped so far, and why the last one was."""
-    warnings.warn(f"{count} of {total} samples skipped so far. {why}", SkippedSampleWarning, stacklevel=3)
+def warn_skipped(count: int, total: int, reason: str) -> None:
+    """Warn that `count` of `total` samples were skipped so far, with the reason for the last one."""
+    warnings.warn(f"{count} of {total} samples skipped so far. {reason}", SkippedSampleWarning, stacklevel=3)

@@ -48,7 +48,7 @@ class FolderClassification(Classification):
         """Names of the class folders.
 
         Raises:
-            DataError: the configuration does not list them, and there is no folder to read them from.
+            DataError: the configuration does not list them, and no folder to read them from exists.
         """
         return self.config.classes or _classes(self.config.root)
 
@@ -70,7 +70,7 @@ class FolderClassification(Classification):
 
     @cached_property
     def _train_and_test(self) -> tuple[Labelled, Labelled]:
-        samples = class_files(_training_folder(self.config.root), self.classes, self.suffixes)
+        samples = class_files(training_folder(self.config.root), self.classes, self.suffixes)
         samples = samples._replace(groups=self.groups(samples.sources))  # type: ignore[arg-type]
         test = self._optional("test")
         return (samples, test) if test is not None else hold_out(samples, self.config)
@@ -83,9 +83,10 @@ class FolderClassification(Classification):
 
 
 def _classes(root: str) -> tuple[str, ...]:
-    return tuple(class_names(_training_folder(root)))
+    return tuple(class_names(training_folder(root)))
 
 
-def _training_folder(root: str) -> Path:
+def training_folder(root: str) -> Path:
+    """Return the folder that contains the class folders for training: `root/train`, or else `root`."""
     folder = Path(root).expanduser()
     return folder / "train" if (folder / "train").is_dir() else folder

@@ -23,8 +23,7 @@ def open_image(path: Path, channels: int) -> Image.Image:
 
     Raises:
         DataError: the file is missing, empty, truncated, in none of `FORMATS`, suspiciously large, or contains numbers
-            that
-            are no grey levels.
+            that are not grey levels.
     """
     expected = f"a whole image, one of {', '.join(FORMATS)}"
     try:
@@ -37,7 +36,7 @@ def open_image(path: Path, channels: int) -> Image.Image:
     except FileNotFoundError:
         raise DataError(str(path), found="no such file", expected=expected) from None
     except UnidentifiedImageError:
-        found = "an empty file" if path.stat().st_size == 0 else "a file of no such format"
+        found = "an empty file" if path.stat().st_size == 0 else "a file of another format"
         raise DataError(str(path), found=found, expected=expected, hint="Remove it, or convert it to PNG.") from None
     except Exception as error:  # a damaged file makes decoders raise anything, struct.error and IndexError among them
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -65,6 +64,6 @@ def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
             str(path),
             found=f"numbers from {extrema[0]} to {extrema[1]} (Pillow's mode {image.mode})",
             expected="levels of grey of 8 or 16 bits",
-            hint="Say which numbers are black and white by converting it to 8 bits.",
+            hint="Convert it to 8 bits, so that black and white are fixed.",
         )
     return whole.point(lambda level: level / 256).convert("L")

@@ -22,8 +22,7 @@ class Regression(LabelledTask):
 
     Attributes:
         centre: a typical number, in the data's unit: 2.5 for scores from 0 to 5. It is declared and not computed, so
-            that a
-            checkpoint predicts without the data.
+            that a checkpoint predicts without the data.
         scale: the typical distance of numbers from the centre.
     """
 

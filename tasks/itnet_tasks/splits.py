@@ -20,7 +20,7 @@ class HeldOut(ComponentConfig):
     """Options of data sets that come without a test split."""
 
     test_folds: Annotated[int, ConfigField(ge=2)] = 5
-    """Number of folds that the samples are dealt into, always alike."""
+    """Number of folds that the samples are dealt into; the assignment is fixed."""
 
     test_fold: NonNegativeInt = 0
     """Fold that is the test split, from 0; taking each in turn is a cross-validation."""
@@ -30,7 +30,7 @@ def hold_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:
     """Separate the test fold; return the other samples, and the test samples.
 
     Raises:
-        ConfigError: `test_fold` is no fold.
+        ConfigError: `test_fold` is not below `test_folds`.
     """
     if config.test_fold >= config.test_folds:
         raise ConfigError(
@@ -82,7 +82,7 @@ def _units(labelled: Labelled, seed: int) -> tuple[Tensor, list[Tensor]]:
     """Return the unit of each sample, shape (N,), and the shuffled units of each stratum.
 
     A unit stays on one side of a split: a group, or else a single sample. The strata are the classes; groups, and
-    labels that are no classes, form one stratum.
+    labels that are not classes, form one stratum.
     """
     labels, groups = labelled.labels, labelled.groups
     unit = torch.arange(len(labels))

@@ -75,7 +75,7 @@ def test_the_contents_decide_on_the_format(write_image: Callable[..., Path], tmp
     [
         (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "truncated"),
         (lambda path: path.write_bytes(b""), "an empty file"),
-        (lambda path: path.write_text("not an image"), "a file of no such format"),
+        (lambda path: path.write_text("not an image"), "a file of another format"),
         (lambda path: path.unlink(), "no such file"),
         (lambda path: (path.unlink(), path.mkdir()), "directory"),
     ],
@@ -113,7 +113,7 @@ def test_damage_is_a_data_error_or_goes_unseen_but_never_another_error(
 def test_formats_that_outside_programs_would_run_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "image.eps")
     (tmp_path / "image.eps").rename(tmp_path / "image.png")
-    with pytest.raises(DataError, match="a file of no such format"):
+    with pytest.raises(DataError, match="a file of another format"):
         open_image(tmp_path / "image.png", 3)
 
 

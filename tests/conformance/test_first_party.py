@@ -27,7 +27,7 @@ OURS = {"itnet-core", *(f"itnet-{path.parent.name.replace('_', '-')}" for path i
 
 
 def test_every_component_has_a_case() -> None:
-    files = [Path(__file__), *ROOT.glob("plugins/*/tests/test_*.py")]
+    files = [Path(__file__), *ROOT.glob("plugins/*/tests/**/test_*.py")]
     cases = {id_ for file in files for id_ in re.findall(r'^    component = "(.+)"$', file.read_text(), re.MULTILINE)}
     declared = {c.id for c in Registry().components() if c.source.distribution in OURS}
     assert declared

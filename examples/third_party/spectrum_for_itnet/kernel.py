@@ -37,7 +37,7 @@ class HarmonicKernel(Kernel):
 
     @classmethod
     def reads_positions(cls, config: Config, axes: str) -> bool:
-        """Return whether k depends on positions along these axes; it reads time alone."""
+        """Whether k depends on positions along these axes; it reads time alone."""
         return axes == "t"
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:

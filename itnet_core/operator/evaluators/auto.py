@@ -1,4 +1,4 @@
-"""The dispatcher: chooses who computes an integral, a fast path of the kernel or an evaluator."""
+"""The dispatcher: choose the fast path of the kernel or the evaluator that computes an integral."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ logger = logging.getLogger(__name__)
 
 
 class Candidate(NamedTuple):
-    """A fast path or an evaluator, and why it was not chosen; "" for the one that is."""
+    """A fast path or an evaluator, and the reason against it; "" for the chosen one."""
 
     name: str
     reason: str
 
 
 class Choice(NamedTuple):
-    """Who computes an integral, and why: the candidates in the order of preference.
+    """The fast path or evaluator chosen for an integral, among the candidates.
 
     Attributes:
-        candidates: fast paths of the kernel and evaluators.
+        candidates: fast paths of the kernel and evaluators, in the order of preference.
     """
 
     candidates: tuple[Candidate, ...]
@@ -54,7 +54,7 @@ class AutoEvaluator(Evaluator):
     The candidates are the core's `dense`, up to a pair tensor of 64 MiB, and `tiled`, and the evaluators of installed
     plugins that have a rank; `itnet info auto` shows them in their order. Under `torch.func`, forward-mode derivatives
     and with DTensors only those that are `transformable` are chosen. `IntegralOperator.explain_choice` says which is
-    chosen for given fields and why; a debug message says which was.
+    chosen for some fields and why; a debug message names the one used.
 
     Args:
         config: no fields.
@@ -103,7 +103,7 @@ class AutoEvaluator(Evaluator):
         return fallback
 
     def explain(self, problem: Problem) -> Choice:
-        """Return who computes the integral of a problem, and why not the others."""
+        """Return the candidates for a problem, with the reason against each that is not chosen."""
         obstacle = integrate_obstacle(problem)
         candidates = [Candidate("kernel.integrate", obstacle)]
         chosen = self.choose(problem) if obstacle else None
@@ -143,7 +143,7 @@ def integrate_obstacle(problem: Problem) -> str:
 
 
 def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
-    """Return what keeps an operator from advancing by `kernel.step`, or ""."""
+    """Return why `kernel.step` does not advance an operator, or ""."""
     if type(kernel).step is FastPaths.step:
         return f"{type(kernel).__name__}, which has no step"
     if kernel.support.causal is None:

@@ -15,7 +15,13 @@ DENSE_BYTES = 64 << 20
 
 
 class DenseEvaluator(Evaluator):
-    """All pairs at once, in O(N·M) memory: the reference, and the fastest for few points."""
+    """All pairs at once, in O(N·M) memory: the reference, and the fastest for few points.
+
+    Example:
+        >>> operator = IntegralOperator(8, MLPKernel(8), evaluator=DenseEvaluator())
+        >>> operator(Field(torch.randn(1, 50, 8), torch.rand(1, 50, 4))).values.shape
+        torch.Size([1, 50, 8])
+    """
 
     rank: ClassVar[int | None] = 900
     transformable: ClassVar[bool] = True

@@ -14,7 +14,7 @@ from itnet_core.plugin.errors import ConfigError
 
 
 class Unsupported(NamedTuple):
-    """Why an evaluator does not support a problem: what it found, and what it expects instead."""
+    """The reason why an evaluator does not support a problem: what it found, and what it expects instead."""
 
     found: str
     expected: str
@@ -26,17 +26,17 @@ class Unsupported(NamedTuple):
 class Evaluator(Configured, ABC):
     """Base class of evaluators: `Evaluator(config)` computes the sum over the pairs of a `Problem`.
 
-    An evaluator for some kernels, dtypes or devices only says so in `unsupported`. With a `rank` it takes part in
-    `auto`, which chooses the first in the order of ranks that supports a problem and is efficient for it.
+    `unsupported` reports the kernels, dtypes and devices that an evaluator does not support. With a `rank` it takes
+    part in `auto`, which chooses the first in the order of ranks that supports a problem and is efficient for it.
 
     Attributes:
         takes_fast_paths: whether the kernel's own `integrate` and `transform` are used where they apply.
-        rank: the place in the order of `auto`, the lowest first; `None` for one that is chosen by name only. The core's
-            `dense` has 900 and `tiled`, which supports everything, 1000.
+        rank: the position in the order of `auto`, the lowest first; `None` for one that is chosen by name only. The
+            core's `dense` has 900 and `tiled`, which supports everything, 1000.
         transformable: whether it consists of PyTorch's own operations, so that `torch.func`, forward-mode derivatives
             and DTensors support it; otherwise they are refused.
-        tolerance: the relative error that it allows itself, of the largest number of a result or a gradient; 0 for an
-            exact one. `auto` is exact, so one with a tolerance has no rank.
+        tolerance: the largest error, relative to the largest number of a result or a gradient; 0 for an exact
+            evaluator. `auto` is exact, so one with a tolerance has no rank.
     """
 
     takes_fast_paths: ClassVar[bool] = False

@@ -32,6 +32,11 @@ class TiledEvaluator(Evaluator):
     `tile_shape` chooses the size of tiles: rows of up to 1024 keys, because the work of `tile` for each query is then
     repeated least; as many queries as make the tile's pair tensor 8 MiB on a CPU (a larger one leaves the cache, for a
     smaller one launching operations dominates) or 256 MiB on a GPU; and, for few points, as many samples.
+
+    Example:
+        >>> operator = IntegralOperator(8, MLPKernel(8), evaluator=TiledEvaluator())
+        >>> operator(Field(torch.randn(1, 50, 8), torch.rand(1, 50, 4))).values.shape
+        torch.Size([1, 50, 8])
     """
 
     rank: ClassVar[int | None] = 1000

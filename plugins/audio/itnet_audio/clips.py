@@ -36,9 +36,8 @@ def check_audio(inputs: Audio, place: str) -> Audio:
     """Return a batch with zeros after the end of each clip.
 
     Raises:
-        ShapeError: the inputs are no `Audio`, a tensor has another shape or dtype, a length is not in 1 to T, or a
-            sample of
-            a clip is not finite.
+        ShapeError: the inputs are not an `Audio`, a tensor has another shape or dtype, a length is not in 1 to T, or a
+            sample of a clip is not finite.
     """
     expected = "Audio(waveform (B, T) floating, lengths (B,) of whole numbers)"
     if not isinstance(inputs, tuple) or len(inputs) != 2 or not all(isinstance(part, Tensor) for part in inputs):
@@ -89,8 +88,7 @@ def clip_field(values: Tensor, lengths: Tensor, cell: float, unit: float) -> Fie
 
     Args:
         values: shape (B, cells, d), or (B, cells, bands, d) for bands of equal width from the lowest. All bands
-            together
-            are [−1, 1] on the axis x.
+            together are [−1, 1] on the axis x.
         lengths: of the clips in samples, shape (B,).
         cell: length of a cell in samples.
         unit: one unit of t in samples.

@@ -20,10 +20,11 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
 
 @hookimpl
 def itnet_doctor(api: int) -> list[Check]:
-    """Say whether the library is there, and which instruction set it uses."""
+    """Report whether the library can be loaded, and its instruction set."""
     from itnet_native.library import Library, missing
 
-    found = Library.load()
-    if found is None:
+    library = Library.load()
+    if library is None:
         return [Check(name="library", ok=False, detail=missing())]
-    return [Check(name="library", ok=True, detail=f"{found.instruction_set}, of {', '.join(found.instruction_sets)}")]
+    detail = f"{library.instruction_set}, of {', '.join(library.instruction_sets)}"
+    return [Check(name="library", ok=True, detail=detail)]

@@ -23,7 +23,7 @@ OWN = (
 ACTIVATIONS = ("relu", "silu", "gelu", "tanh")
 
 TENSORS = 9
-"""How many of `Arguments` are tensors, the first ones."""
+"""Number of tensors in `Arguments`; they come first."""
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 

@@ -1,4 +1,4 @@
-// The library's interface, in plain C: the best instruction set that this processor has, unless one is asked for.
+// The library's interface, in plain C: the best instruction set that this processor has, unless another one is chosen.
 #include "problem.h"
 
 #define DECLARE(isa)                                                             \
@@ -59,7 +59,7 @@ EXPORT int itnet_count() { return COUNT; }
 // The n-th instruction set's name, the best first, and whether this processor has it.
 EXPORT const char *itnet_name(int n) { return ALL[n].name; }
 EXPORT int itnet_runs(int n) { return runs(n); }
-// 0, or 1 where there was no memory. `bytes` is the size of a number: 4 or 8.
+// 0, or 1 if memory ran out. `bytes` is the size of a number: 4 or 8.
 EXPORT int itnet_forward(int n, const Problem *p, int bytes) { return (bytes == 4 ? ALL[n].forward_float : ALL[n].forward_double)(p); }
 EXPORT int itnet_backward(int n, const Problem *p, int bytes) { return (bytes == 4 ? ALL[n].backward_float : ALL[n].backward_double)(p); }
 // exp, the logistic function, the normal distribution function or tanh of float32 numbers, for tests.

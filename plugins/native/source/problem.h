@@ -13,7 +13,8 @@ constexpr int64_t ROW = 16;
 enum Activation : int64_t { RELU, SILU, GELU, TANH };
 
 // The argument of the hidden layer is query + key, (…, hidden) each, for `rank` 0 (an additive kernel), and otherwise
-// Σ_r query[c, r] ψ[r], where ψ has the key's `rank` features, then x − y if `displacement` and ‖x − y‖² if `distance`. `hidden` is a multiple of 8, `row_rank` and `head_dim` of ROW; padding is 0.
+// Σ_r query[c, r] ψ[r], where ψ has the key's `rank` features, then x − y if `displacement` and ‖x − y‖² if `distance`.
+// `hidden` is a multiple of 8, `row_rank` and `head_dim` of ROW; padding is 0.
 struct Problem {
     int64_t batch, queries, keys, blocks, hidden, rank, row_rank, heads, head_dim, coordinates;
     int64_t activation, softmax, causal, displacement, distance, threads;  // causal: the axis, or -1

@@ -31,6 +31,7 @@ class Cloud(NamedTuple):
 class Points(NamedTuple):
     """A batch of point clouds of any sizes. Points of weight 0 are padding, and are ignored.
 
+    >>> from itnet_pointcloud.points import Cloud, Points
     >>> clouds = [Cloud(torch.rand(n, 3), torch.zeros(n, 0)) for n in (100, 80)]
     >>> points = Points.of(clouds)
     >>> points.positions.shape, points.mask.sum(1)
@@ -69,9 +70,8 @@ def check_points(inputs: Points, features: int, place: str) -> Points:
     """Return a batch with zeros for padding.
 
     Raises:
-        ShapeError: the inputs are no `Points`, a tensor has another shape or dtype, a weight is negative or not finite,
-            a
-            cloud has no point, or a number of a point is not finite.
+        ShapeError: the inputs are not `Points`, a tensor has another shape or dtype, a weight is negative or not
+            finite, a cloud has no point, or a number of a point is not finite.
     """
     expected = f"Points(positions (B, N, 3), features (B, N, {features}), weights (B, N)), all floating"
     if not isinstance(inputs, tuple) or len(inputs) != 3 or not all(isinstance(part, Tensor) for part in inputs):

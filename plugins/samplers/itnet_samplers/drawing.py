@@ -58,19 +58,21 @@ def draw(p: Tensor, count: int, method: Method, uniforms: Uniforms) -> Draw:
         return _priority(p, count, uniforms)
     numbers = torch.arange(count, device=p.device, dtype=p.dtype)
     if method == "systematic":
-        share, places = inclusion(p, count), uniforms(1) + numbers
+        share, thresholds = inclusion(p, count), uniforms(1) + numbers
     else:
         share = p * (count / p.sum(-1, keepdim=True))
-        places = uniforms(count) * count if method == "independent" else uniforms(count) + numbers
+        thresholds = uniforms(count) * count if method == "independent" else uniforms(count) + numbers
     few = (p > 0).sum(-1, keepdim=True) <= count
     share = torch.where(few, (p > 0).to(p.dtype), share)
-    places = torch.where(few.unsqueeze(-1), numbers, places)
+    thresholds = torch.where(few.unsqueeze(-1), numbers, thresholds)
     passed = share.cumsum(-1)
     total = passed[:, -1:].contiguous()
-    indices = torch.searchsorted(passed, places.flatten(1), right=True)
-    indices = indices.minimum(torch.searchsorted(passed, total))  # rounding may leave the last place beyond all points
-    expected = share.gather(-1, indices).view_as(places)
-    return Draw(indices.view_as(places), expected.masked_fill(places >= total.round().unsqueeze(-1), torch.inf))
+    indices = torch.searchsorted(passed, thresholds.flatten(1), right=True)
+    indices = indices.minimum(
+        torch.searchsorted(passed, total)
+    )  # rounding may leave the last threshold beyond all points
+    expected = share.gather(-1, indices).view_as(thresholds)
+    return Draw(indices.view_as(thresholds), expected.masked_fill(thresholds >= total.round().unsqueeze(-1), torch.inf))
 
 
 def inclusion(p: Tensor, count: int) -> Tensor:
@@ -82,10 +84,10 @@ def inclusion(p: Tensor, count: int) -> Tensor:
     largest, where = p.topk(min(count, p.shape[-1]), dim=-1)
     beyond = p.scatter(-1, where, 0.0).sum(-1, keepdim=True)
     rest = beyond + largest.flip(-1).cumsum(-1).flip(-1)  # the sum of all but the k largest; a difference would cancel
-    places = count - torch.arange(largest.shape[-1], device=p.device, dtype=p.dtype)
-    fits = places * largest <= rest * (1 + 1e-12)
+    remaining = count - torch.arange(largest.shape[-1], device=p.device, dtype=p.dtype)
+    fits = remaining * largest <= rest * (1 + 1e-12)
     k = torch.where(fits.any(-1), fits.int().argmax(-1), largest.shape[-1] - 1).unsqueeze(-1)
-    share = (p * (places.expand_as(rest).gather(-1, k) / rest.gather(-1, k))).clamp(max=1)
+    share = (p * (remaining.expand_as(rest).gather(-1, k) / rest.gather(-1, k))).clamp(max=1)
     few = (p > 0).sum(-1, keepdim=True) <= count
     return torch.where(few, (p > 0).to(p.dtype), share)
 

@@ -53,7 +53,7 @@ class LandmarksSampler(Sampler):
         """Return the field of the landmarks; a sample with too few points has landmarks of weight 0.
 
         Raises:
-            ConfigError: the configuration has a pool, and the key is no grid of as many dimensions.
+            ConfigError: the configuration has a pool, and the key is not a grid of as many dimensions.
         """
         if self.config.pool is not None:
             return self._pooled(key)

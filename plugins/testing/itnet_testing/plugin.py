@@ -10,8 +10,8 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
     """Declare `itnet test-plugin`."""
     return [
         CommandSpec(
-            name="test-plugin",
-            target="itnet_testing.command:check_plugin",
-            summary="Check the components of a distribution with the conformance kit.",
+            "test-plugin",
+            "itnet_testing.command:check_plugin",
+            "Check the components of a distribution with the conformance kit.",
         )
     ]

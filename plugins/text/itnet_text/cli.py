@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from itnet_core.plugin.files import write_atomically
 from itnet_core.plugin.printable import printable
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
@@ -45,12 +46,7 @@ def train(
         raise DataError(", ".join(map(str, files)), found="no text", expected="texts to train on")
     tokenizer = train_tokenizer(texts, vocabulary, lowercase=not case)
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}.part")
-    try:
-        part.write_text(tokenizer.to_str(), encoding="utf-8")
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(output, tokenizer.to_str())
     result = {"output": str(output), "texts": len(texts), "tokens": tokenizer.get_vocab_size()}
     _echo(json_module.dumps(result) if json else "\n".join(f"{name}: {value}" for name, value in result.items()))
 

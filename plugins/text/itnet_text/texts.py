@@ -21,7 +21,7 @@ def check_texts(inputs: Any, place: str) -> list[tuple[str, ...]]:
     """Return a batch of texts as tuples of one or two strings.
 
     Raises:
-        ShapeError: the inputs are no texts, or one is empty.
+        ShapeError: the inputs are not texts, or one is empty.
     """
     expected = "a list of texts, each a string or a pair of strings, none of them empty"
     if isinstance(inputs, str) or not isinstance(inputs, list | tuple) or not inputs:
@@ -43,7 +43,7 @@ def text_fault(text: str) -> str:
     """Return why a text cannot be read, or ""."""
     if not text.strip():
         return "an empty text"
-    # JSON can say "\\ud800", which is no character, and which no tokenizer takes.
+    # JSON can say "\\ud800", which is not a character, and which no tokenizer takes.
     return "half of a surrogate pair" if any("\ud800" <= character <= "\udfff" for character in text) else ""
 
 

@@ -34,7 +34,7 @@ class TaskSection(Section):
 
 
 class TrainConfig(Section):
-    """How a model is trained: AdamW with a linear warm-up and a cosine decay.
+    """Options of training: AdamW with a linear warm-up and a cosine decay.
 
     A model with several tasks learns them together: each batch is of one task, and the batches of all tasks are spread
     evenly over the epoch.

@@ -19,7 +19,7 @@ from itnet_core.plugin.printable import printable
 
 
 def is_first_process() -> bool:
-    """Return whether this process prints and writes; training on several devices starts more."""
+    """Whether this process prints and writes files; training on several devices starts more processes."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 

@@ -1,6 +1,6 @@
-"""Adds up what the kernels of the gradients give for each chunk of queries and group of heads.
+"""Sums of the gradients that the kernels compute for each chunk of queries and group of heads.
 
-What is linear (χ to φ and back, and the gradient of T) is left to PyTorch's matrix products.
+PyTorch's matrix products compute the linear parts: φ from χ, the gradient of χ from that of φ, and the gradient of T.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEYS, SPAN = 64, 64
 
 
 class Gradients:
-    """The gradients of `Inputs`, in the type of sums, as parts are added."""
+    """Running sums of the gradients to `Inputs`, in the type of sums."""
 
     def __init__(self, prepared: Prepared) -> None:
         self.prepared, inputs = prepared, prepared.inputs
@@ -35,7 +35,7 @@ class Gradients:
         self.bias = new(0 if inputs.bias is None else inputs.bias.shape)
 
     def add_queries_side(self, rows: slice, pairs: Pairs, upstream: Upstream) -> None:
-        """Add what belongs to a chunk of queries, for the heads from `pairs.head` on."""
+        """Add the gradients of the queries' side for a chunk of queries, for the heads from `pairs.head` on."""
         prepared, kind = self.prepared, self.prepared.kind
         new, (batch, count, units, width) = prepared.forms.new_empty, pairs.phi.shape
         grad_phi, grad_own = new(batch, count, units, width), new(batch, count, units)
@@ -63,7 +63,7 @@ class Gradients:
             self.query_positions[:, rows] += 2 * of_square
 
     def add_keys_side(self, pairs: Pairs, upstream: Upstream) -> None:
-        """Add a chunk of queries' part of what belongs to the keys, for the heads from `pairs.head` on."""
+        """Add a chunk of queries' part of the gradients of the keys' side, for the heads from `pairs.head` on."""
         kind, new = self.prepared.kind, self.prepared.forms.new_empty
         batch, keys = self.psi.shape[:2]
         spans = max(1, min(PROGRAMS // (triton.cdiv(keys, KEYS) * batch), pairs.chunk // SPAN))
@@ -80,7 +80,7 @@ class Gradients:
         values += grad_values.sum(0)[:, :, : values.shape[2], : values.shape[3]]
 
     def results(self) -> tuple[Tensor, ...]:
-        """Return the gradients of the first nine of `Inputs`; those not asked for are empty."""
+        """Return the gradients of the first nine of `Inputs`; those that are not needed are empty."""
         features, hidden, across = self.prepared.inputs.forms.shape
         forms = F.pad(self.forms[..., : features - 1], [1, across - features])
         forms[..., 0] = self.own

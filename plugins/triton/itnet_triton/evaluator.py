@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Unsupported
-from itnet_triton.surroundings import interpreted, missing_gpu, missing_package
+from itnet_triton.availability import interpreted, missing_gpu, missing_package
 
 FEATURES, HEAD_DIM = 128, 256
 INT32 = 2**31

@@ -253,7 +253,7 @@ def key_gradients_kernel(
 
 @triton.jit
 def key_parts(slope, x, phi, gaps, weights, second, position_sum, KIND: tl.constexpr):
-    """Return what a tile adds to ψ's gradient, and `position_sum` with what it adds to that of −y."""
+    """Return a tile's part of ψ's gradient, and `position_sum` with its part of the gradient of −y."""
     QUERIES: tl.constexpr = x.shape[1]
     AXES: tl.constexpr = KIND.axes
     SQUARE: tl.constexpr = AXES * KIND.displacement

@@ -1,4 +1,4 @@
-"""The kernel of the sums. What is described here holds for those of the gradients too.
+"""The kernel of the sums. The description here holds for the kernels of the gradients too.
 
 The argument of a hidden unit c is own_c(x) + φ_c(x)·ψ(y) + ⟨weight_c, [x − y, ‖x − y‖²]⟩. What depends on x − y would
 cancel in the matrix product, and is added from the positions in float32.

@@ -76,7 +76,7 @@ def mlp_sum_backward(
 ) -> tuple[Tensor, ...]:
     """Return the gradients of `mlp_sum`'s first nine arguments.
 
-    That of a missing bias is empty, and those of the positions are unless `moves` asks for them.
+    That of a missing bias is empty, and so are those of the positions unless `moves`.
     """
     inputs = Inputs(*arguments)
     moves = moves and inputs.displacement | inputs.distance

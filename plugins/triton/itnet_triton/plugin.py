@@ -17,8 +17,8 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
 
 @hookimpl
 def itnet_doctor(api: int) -> list[Check]:
-    """Say whether the evaluator can run here; without a GPU there is nothing to hint, and `auto` takes another."""
-    from itnet_triton.surroundings import missing_gpu, missing_package
+    """Report whether the evaluator can run here; a machine without a GPU is not a failure."""
+    from itnet_triton.availability import missing_gpu, missing_package
 
     gpu, package = missing_gpu(), missing_package()
     if gpu is not None:

@@ -1,4 +1,4 @@
-"""What the operations of PyTorch are called with (`Inputs`), made into arguments of the kernels (`Prepared`).
+"""Conversion of the arguments of PyTorch's operations (`Inputs`) to arguments of the kernels (`Prepared`).
 
 Queries are taken in chunks, so that the forms φ_c(x) = χ(x)ᵀ T_c, (n, hidden, W), take bounded memory, forward and
 backward. The first entry of χ is 1: T's first column is of x alone, and its first row has the weights of x − y and
@@ -62,16 +62,16 @@ class Inputs(NamedTuple):
     precision: str
     """`input_precision` of float32 products."""
     tune: bool
-    """Whether the shapes of blocks are measured."""
+    """Whether several shapes of blocks are timed."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What forward and backward share.
+    """Arguments that the forward and backward passes share.
 
     Attributes:
         forms: of φ, (R, U, W).
-        own: of what depends on x alone, (R, U).
+        own: of the part of the hidden layer that depends on x alone, (R, U).
         pairs: arguments of the kernels, for no queries yet.
         reach: `Pairs.reach` of the queries' side and of the keys' side.
     """
@@ -156,7 +156,7 @@ def prepare(inputs: Inputs, moves: bool = False) -> Prepared:
 
 
 def _power_of_two(number: int, least: int = 1) -> int:
-    """Return the power of two that holds so many; a product needs 16 at least."""
+    """Return the least power of two ≥ `number` and `least`; matrix products need at least 16."""
     return max(least, 1 << (number - 1).bit_length())
 
 
@@ -167,7 +167,7 @@ def _triton_type(dtype: torch.dtype) -> Any:
 
 
 def _reach(pairs: Pairs) -> tuple[Tensor | None, Tensor | None]:
-    """Return where the keys end that each query may see, and where the queries begin that may see each key."""
+    """Return the end of the keys that each query may see, and the first of the queries that may see each key."""
     if pairs.query_time is None or pairs.key_time is None:
         return None, None
     later = pairs.key_time.flip(-1).cummin(-1).values.flip(-1).contiguous()

@@ -1,4 +1,4 @@
-"""The arguments of the kernels: what they read (`Pairs`, `Upstream`), and what they are compiled for (`Kind`).
+"""The arguments of the kernels: tensors and sizes (`Pairs`, `Upstream`), and compile-time constants (`Kind`).
 
 Names of shapes: B samples, n queries of a chunk, N queries, M keys, U hidden units (padded to a multiple of
 `Kind.units`), W columns of φ and ψ (`Kind.width`), p coordinates.
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Kind(NamedTuple):
-    """What a kernel is compiled for."""
+    """Compile-time constants of a kernel."""
 
     activation: str
     softmax: bool
@@ -44,7 +44,7 @@ class Kind(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """What all kernels read, and sizes. All tensors are contiguous."""
+    """Inputs of all kernels, and sizes. All tensors are contiguous."""
 
     phi: Tensor
     """φ of a chunk of queries, (B, n, U, W)."""
@@ -71,7 +71,7 @@ class Pairs(NamedTuple):
     key_time: Tensor | None
     """(B, M)."""
     reach: Tensor | None
-    """Where the keys of each query end, (B, N); where the queries of each key begin, (B, M), for `key_gradients`."""
+    """End of the keys of each query, (B, N); for `key_gradients` the first of the queries of each key, (B, M)."""
     first: int
     """Number of the chunk's first query."""
     chunk: int
@@ -87,7 +87,7 @@ class Pairs(NamedTuple):
 
 
 class Upstream(NamedTuple):
-    """What the kernels of the gradients read besides."""
+    """Further inputs of the kernels of the gradients."""
 
     grad_out: Tensor
     """(B, N, heads, head_dim)."""

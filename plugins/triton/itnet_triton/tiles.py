@@ -78,7 +78,7 @@ def load_values(pairs, sample, columns, KIND: tl.constexpr):
 
 @triton.jit
 def channels_of(pairs, point, present, KIND: tl.constexpr):
-    """Return where the channels of points lie in a tensor (points, heads, head_dim), and a mask."""
+    """Return the offsets of points' channels in a tensor (points, heads, head_dim), and a mask."""
     channels = tl.arange(0, KIND.heads * KIND.dim)
     head, channel = pairs.head + channels // KIND.dim, channels % KIND.dim
     inside = (head < pairs.heads) & (channel < pairs.head_dim)
@@ -88,7 +88,7 @@ def channels_of(pairs, point, present, KIND: tl.constexpr):
 
 @triton.jit
 def slot_channels(pairs, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
-    """Return where each slot's channels lie in a sample of (B, N, heads, head_dim), and a mask of its own head."""
+    """Return the offsets of each slot's channels in a sample of (B, N, heads, head_dim), and a mask of its own head."""
     slots, channels = tl.arange(0, SLOTS), tl.arange(0, KIND.heads * KIND.dim)
     query = start + slots // KIND.heads
     present = (slots < QUERIES * KIND.heads) & (query < pairs.chunk)
@@ -98,7 +98,7 @@ def slot_channels(pairs, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND
 
 @triton.jit
 def slots_of(pairs, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
-    """Return where the slots lie in a sample of (B, heads, N), and a mask."""
+    """Return the offsets of the slots in a sample of (B, heads, N), and a mask."""
     slots = tl.arange(0, SLOTS)
     query, head = start + slots // KIND.heads, pairs.head + slots % KIND.heads
     present = (slots < QUERIES * KIND.heads) & (query < pairs.chunk) & (head < pairs.heads)
@@ -196,7 +196,7 @@ def differences(pairs, sample, start, columns, QUERIES: tl.constexpr, KEYS_FIRST
 
 @triton.jit
 def of_units(weight, KEYS_FIRST: tl.constexpr):
-    """Give a number for each hidden unit the axes of a tile."""
+    """Reshape a number for each hidden unit to the axes of a tile."""
     if KEYS_FIRST:
         return weight[None, None, :]
     else:
@@ -205,7 +205,7 @@ def of_units(weight, KEYS_FIRST: tl.constexpr):
 
 @triton.jit
 def of_pairs(gap, KEYS_FIRST: tl.constexpr):
-    """Give a number for each pair the axes of a tile."""
+    """Reshape a number for each pair to the axes of a tile."""
     if KEYS_FIRST:
         return gap[:, :, None]
     else:
@@ -214,7 +214,7 @@ def of_pairs(gap, KEYS_FIRST: tl.constexpr):
 
 @triton.jit
 def hidden_arguments(features, phi, own, gaps, weights, KEYS_FIRST: tl.constexpr, KIND: tl.constexpr):
-    """Return what σ is applied to: a tile (keys, queries, units), or (queries, units, keys)."""
+    """Compute the arguments of σ: a tile (keys, queries, units), or (queries, units, keys)."""
     QUERIES: tl.constexpr = own.shape[0]
     KEYS: tl.constexpr = features.shape[0]
     AXES: tl.constexpr = KIND.axes

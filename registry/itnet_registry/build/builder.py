@@ -110,10 +110,10 @@ class Builder:
             modality: self._part("encoder", reference, f"encoders.{modality}", config.width)
             for modality, reference in config.encoders.items()
         }
-        before = memory.spent
+        before = memory.used
         operators = [self.operator()]
-        with within(f"{self.place}.depth"):  # refused now, before so many blocks are built that the next does not fit
-            memory.afford(memory.spent - before, config.depth - 1)
+        with within(f"{self.place}.depth"):  # check all blocks before building them, which takes long
+            memory.check_fits(memory.used - before, config.depth - 1)
         operators += [self.operator() for _ in range(config.depth - 1)]
         heads = {modality: self.head(modality) for modality in config.heads}
         return ITNetModel(encoders, self.trunk(operators), heads, config=config.model_dump())

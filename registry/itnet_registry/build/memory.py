@@ -53,12 +53,12 @@ class MemoryLimit(TorchFunctionMode):
 
     Args:
         limit: in bytes.
-        why: the origin of the limit, for the error.
+        origin: the reason for the limit, for the error.
     """
 
-    def __init__(self, limit: float, why: str) -> None:
+    def __init__(self, limit: float, origin: str) -> None:
         super().__init__()
-        self.limit, self.why, self.spent = limit, why, 0
+        self.limit, self.origin, self.used = limit, origin, 0
 
     @classmethod
     def of_the_machine(cls) -> MemoryLimit:
@@ -76,22 +76,22 @@ class MemoryLimit(TorchFunctionMode):
                 created = func(*args, **{**options, "device": "meta"})
             except (RuntimeError, TypeError, OverflowError) as error:
                 raise self._refused(f"a tensor that cannot be created ({str(error).splitlines()[0]})") from error
-            self.afford(size := created.nbytes + OVERHEAD)
-            self.spent += size
+            self.check_fits(size := created.nbytes + OVERHEAD)
+            self.used += size
         return func(*args, **kwargs)
 
-    def afford(self, size: int, times: int = 1) -> None:
+    def check_fits(self, size: int, times: int = 1) -> None:
         """Check that `times` tensors of `size` bytes still fit.
 
         Raises:
             ConfigError: they exceed the limit.
         """
-        needed = self.spent + size * times
+        needed = self.used + size * times
         if needed > self.limit:
             raise self._refused(f"sizes that take {_readable(needed)} or more")
 
     def _refused(self, found: str) -> ConfigError:
-        expected = f"at most {_readable(self.limit)}, {self.why}"
+        expected = f"at most {_readable(self.limit)}, {self.origin}"
         return ConfigError("memory", found=found, expected=expected, hint="Look for a size with too many digits.")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -18,12 +17,13 @@ from safetensors.torch import save_model as save_weights
 import itnet_core
 from itnet_core import ComponentRef, ConfigError, ITNetModel
 from itnet_core.plugin.config import referring
+from itnet_core.plugin.files import partial_path, previous_path, sync_file
 from itnet_core.plugin.specs import Kind
 from itnet_registry.build.builder import build, config_of
 from itnet_registry.build.memory import MemoryLimit, machine_bytes
 from itnet_registry.checkpoints.agreement import check_agreement
 from itnet_registry.checkpoints.compatibility import migrated_config
-from itnet_registry.checkpoints.exchange import previous_path, replace_directory
+from itnet_registry.checkpoints.exchange import replace_directory
 from itnet_registry.checkpoints.manifest import FORMAT, MANIFEST, WEIGHTS, Manifest, Record, references
 from itnet_registry.config.model_config import CompleteModelConfig
 from itnet_registry.errors import CheckpointError
@@ -42,7 +42,7 @@ def save_model(registry: PluginRegistry, model: ITNetModel, path: str | PathLike
     check_agreement(registry, model, config)
     records = records_of(registry, config)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    part = partial_path(path, uuid.uuid4().hex[:8])
     part.mkdir()
     try:
         try:
@@ -61,7 +61,7 @@ def save_model(registry: PluginRegistry, model: ITNetModel, path: str | PathLike
         # safetensors makes its file readable for the owner alone; the weights get the permissions of the manifest.
         (part / WEIGHTS).chmod((part / MANIFEST).stat().st_mode)
         for name in (WEIGHTS, MANIFEST):
-            _sync(part / name)
+            sync_file(part / name)
         replace_directory(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -162,16 +162,11 @@ def _missing(path: Path, name: str) -> CheckpointError:
 
 
 def _take_dtypes(model: ITNetModel, weights: Path) -> None:
-    """Give the model's tensors the types of the stored ones; tied tensors stay tied."""
+    """Convert the model's tensors to the types of the stored ones; tied tensors stay tied."""
     state: dict[str, Any] = model.state_dict(keep_vars=True)
     with safe_open(weights, framework="pt") as file:
         for name in set(file.keys()) & state.keys():
             state[name].data = state[name].data.to(file.get_tensor(name).dtype)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _sha256(path: Path) -> str:

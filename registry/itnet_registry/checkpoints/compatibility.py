@@ -84,7 +84,7 @@ def _report_absent(registry: PluginRegistry, record: Record, problems: _Problems
 def _migrated(
     registry: PluginRegistry, component: Component, record: Record, options: Mapping[str, Any], problems: _Problems
 ) -> dict[str, Any] | None:
-    """Return a component's options for the installed version, or report why they cannot be read."""
+    """Return a component's options for the installed version, or report the reason why they cannot be read."""
     title, version = f"{record.kind} {record.name}", component.spec.config_version
     if version < record.config_version:
         problems.add(

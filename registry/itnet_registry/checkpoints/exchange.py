@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
+from itnet_core.plugin.files import previous_path
+
 _AT_FDCWD = -100  # Linux
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 _renaming = Lock()
 
 
 def replace_directory(new: Path, path: Path) -> None:
-    """Rename the directory `new` to `path`; a directory that is there becomes `new`, or is removed.
+    """Rename the directory `new` to `path`; an existing directory becomes `new`, or is removed.
 
     Where the operating system exchanges two names at once (Linux, macOS), a complete directory is at `path` at every
     moment, whatever other threads and processes write there, and if the process is killed. Elsewhere the replaced
@@ -32,15 +34,6 @@ def replace_directory(new: Path, path: Path) -> None:
                 raise
             if not _exchange(new, path):
                 _rename_twice(new, path)
-
-
-def previous_path(path: Path) -> Path:
-    """Return the path of a directory while it is replaced, where names cannot be exchanged.
-
-    >>> previous_path(Path("runs/best")).as_posix()
-    'runs/.best.previous'
-    """
-    return path.with_name(f".{path.name}.previous")
 
 
 def _exchange(one: Path, other: Path) -> bool:

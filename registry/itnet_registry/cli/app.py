@@ -16,7 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from itnet_core import ConfigError, ITNetError
 from itnet_core.plugin.printable import printable
-from itnet_registry.errors import AmbiguousNameError, PluginError, UnknownNameError, one_line, refusal
+from itnet_registry.errors import AmbiguousNameError, PluginError, UnknownNameError, one_line, os_error_text
 
 USAGE = (ConfigError, UnknownNameError, AmbiguousNameError)
 
@@ -77,7 +77,7 @@ class PluginGroup(TyperGroup):
         except BrokenPipeError:  # the reader of a pipe closed it
             _end(None, 1)
         except OSError as error:
-            _end(printable(refusal(error)), 1)
+            _end(printable(os_error_text(error)), 1)
 
 
 def _end(message: str | None, code: int) -> NoReturn:

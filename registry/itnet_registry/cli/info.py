@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAME = Annotated[
     str, typer.Argument(help="A component or preset, bare or canonical: patch, itnet-image/patch, itnet-s.")
 ]
-KIND = Annotated[str | None, typer.Option(help="Its kind, where several kinds have a component of this name.")]
+KIND = Annotated[str | None, typer.Option(help="Kind of the component, if several kinds have one of this name.")]
 
 
 @machine_readable
@@ -38,7 +38,7 @@ def info(
     tables = ("fields", "candidates")
     rows = [(key, value) for key, value in report.items() if key not in tables and value not in (None, [])]
     print_table(report["id"], ("", ""), rows)
-    candidates = [(c["rank"], c["id"], c["missing"] or "yes", c["summary"]) for c in report.get("candidates", ())]
+    candidates = [(c["rank"], c["id"], c["unavailable"] or "yes", c["summary"]) for c in report.get("candidates", ())]
     title = "candidates: the first that supports the problem computes it"
     print_table(title, ("rank", "id", "usable here", "summary"), candidates)
     fields = [_row(field) for field in report.get("fields", ())]
@@ -106,7 +106,7 @@ def _component_report(registry: Registry, component: Component) -> dict[str, Any
         report |= {"scans": cls.scans, "reads_positions": _reads_positions(cls)}
     if issubclass(cls, AutoEvaluator):
         report["candidates"] = [
-            {"id": c.id, "rank": evaluator.rank, "summary": c.spec.summary, "missing": evaluator.unavailable()}
+            {"id": c.id, "rank": evaluator.rank, "summary": c.spec.summary, "unavailable": evaluator.unavailable()}
             for c, evaluator in ranked_evaluators(registry)
         ]
     return report

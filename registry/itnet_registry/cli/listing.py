@@ -89,7 +89,6 @@ def _unused(registry: Registry, faults: Iterable[Fault]) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
-
     kinds = dict.fromkeys(component["kind"] for component in report.get("components", ()))
     groups = {f"{kind}s": [c for c in report["components"] if c["kind"] == kind] for kind in kinds}
     groups |= {name: report.get(name, []) for name in ("presets", "commands")}

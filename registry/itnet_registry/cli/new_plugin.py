@@ -22,9 +22,9 @@ TEMPLATES: dict[NewKind, tuple[str, str, str]] = {
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Name of the distribution, such as itnet-spectrum.")],
-    kind: Annotated[NewKind, typer.Option(help="Kind of its component: encoder, kernel, sampler, head or task.")],
+    kind: Annotated[NewKind, typer.Option(help="Kind of the component: encoder, kernel, sampler, head or task.")],
     path: Annotated[Path, typer.Option(help="The folder to write NAME into.")] = Path(),
-    licence: Annotated[Licence, typer.Option(help="Its licence: Apache-2.0 or MIT.")] = "Apache-2.0",
+    licence: Annotated[Licence, typer.Option(help="Licence of the plugin: Apache-2.0 or MIT.")] = "Apache-2.0",
 ) -> None:
     """Write a plugin: a distribution with one component, which installs and passes the conformance kit."""
     from packaging.utils import canonicalize_name
@@ -77,8 +77,9 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
     import uuid
 
     from itnet_core import ConfigError
+    from itnet_core.plugin.files import partial_path
 
-    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    part = partial_path(folder, uuid.uuid4().hex[:8])
     try:
         if folder.exists() or folder.is_symlink():
             raise ConfigError(

@@ -18,7 +18,7 @@ def validate(
     """Check a configuration file: names, options, every section, and that encoder, task and head fit together.
 
     One block of the model is built, to check that widths and heads fit. The position encoding and the scan order chosen
-    for the kernel are shown, where there are any.
+    for the kernel are shown, if any.
     """
     from itnet_core.plugin.config import parse
     from itnet_registry.api import default_registry

@@ -25,6 +25,6 @@ def check_heads(tasks: Mapping[str, Task], heads: Mapping[str, Mapping[str, Any]
                 raise ConfigError(
                     f"model.heads.{modality}.{option}",
                     found=repr(head[option]),
-                    expected=f"{needed[option]!r}, as the task's data have it",
+                    expected=f"{needed[option]!r}, as the task's data require",
                     hint="Leave it out.",
                 )

@@ -38,7 +38,7 @@ def merge(registry: PluginRegistry, config: Mapping[str, Any], place: str) -> Mo
 
     Raises:
         ConfigError: a field is unknown or of a wrong value; the path begins with `place`.
-        UnknownNameError, AmbiguousNameError: the preset's name stands for nothing, or for several presets.
+        UnknownNameError, AmbiguousNameError: no preset has the name, or several do.
         PluginError: the preset's own configuration is invalid.
     """
     user = parse(ModelConfig, config, place)
@@ -129,7 +129,7 @@ def _merge_fields(
 
 
 def _is_same(registry: PluginRegistry, kind: Kind, base: str | None, override: str, prefer: Sequence[str]) -> bool:
-    """Return whether two names stand for one component."""
+    """Whether two names stand for one component."""
     if base is None or base == override:
         return True
     try:

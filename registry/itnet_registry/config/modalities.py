@@ -44,4 +44,4 @@ def _combinations(registry: PluginRegistry) -> str:
         f"tasks {installed_names(registry, 'task', modality)}"
         for modality in modalities
     ]
-    return f"Possible are — {'. '.join(lines)}."
+    return f"Installed, by modality: {'. '.join(lines)}."

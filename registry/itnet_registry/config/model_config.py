@@ -82,17 +82,29 @@ class CompleteModelConfig(BaseModel):
     and `scan` have neither.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     width: PositiveInt
+    """Channels of the trunk."""
     depth: PositiveInt
+    """Blocks of the trunk."""
     ffn_ratio: Ratio
+    """Hidden width of a block's feed-forward part, as a multiple of the width."""
     dropout: Dropout
+    """Probability of dropping an element of a residual branch in training."""
     position: Position = "none"
+    """Position encoding that is added to the encoder's values."""
     scan: Scan = "none"
+    """Scan order of points that time does not order."""
     kernel: ComponentRef
+    """Kernel of the integral operators."""
     sampler: ComponentRef
+    """Sampler of the integral operators."""
     evaluator: ComponentRef
+    """Evaluator of the integral operators."""
     encoders: dict[str, ComponentRef]
+    """Encoders by modality."""
     heads: dict[str, ComponentRef]
+    """Heads by modality; a modality without a head is absent."""
     tasks: dict[str, ComponentRef]
+    """Tasks by modality."""

@@ -1,4 +1,4 @@
-"""Resolution of a model's configuration: canonical names, every option, and what the task fixes."""
+"""Resolution of a model's configuration: canonical names, every option, and the requirements of the task."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def resolve(registry: PluginRegistry, config: Mapping[str, Any], place: str = "m
 
 @dataclass(frozen=True)
 class _Needs:
-    """The head, and the options of the encoder, that a task's data fix."""
+    """The head and the encoder's options that a task requires."""
 
     head: PartialRef
     encoder_options: Mapping[str, Any]

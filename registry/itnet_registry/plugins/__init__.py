@@ -1,1 +1,1 @@
-"""Discovery, loading and quarantine of plugins, and the names of what they declare. Imports no torch."""
+"""Discovery, loading and quarantine of plugins, and the names of their declarations. Imports no torch."""

@@ -13,7 +13,7 @@ from itnet_registry.plugins.plugin_code import PATIENCE_WITH_TORCH, plugin_code
 
 
 class Spec(Protocol):
-    """What all specs of `itnet_core.plugin.specs` have in common."""
+    """Common interface of the specs in `itnet_core.plugin.specs`."""
 
     @property
     def name(self) -> str:

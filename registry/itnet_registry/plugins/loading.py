@@ -72,7 +72,7 @@ def load(source: Source) -> Plugin:
     All hooks that declare are called at once, so that the quarantine of a plugin never depends on the order of queries.
 
     Raises:
-        PluginError: a stage failed; `fault` says which.
+        PluginError: a stage failed; `fault` records it.
     """
     check_core(source)
     with plugin_code(source, "loading"):

@@ -50,14 +50,14 @@ class _Index(Generic[D]):
 
 
 class PluginRegistry:
-    """The plugins of an environment and what they declare; nothing is imported before the first query.
+    """The plugins of an environment and their declarations; nothing is imported before the first query.
 
-    A plugin that fails is quarantined with its fault, and the others go on; a query that needs it fails and quotes the
-    fault. Safe in threads.
+    A plugin that fails is quarantined with its fault, and the others stay usable; a query that needs it fails and
+    quotes the fault. Safe in threads.
 
     Args:
         prefer: canonical ids that their bare names stand for; by default those of `ITNET_PREFER`.
-        settings: which plugins may be imported; by default the environment's.
+        settings: the plugins that may be imported; by default those of the environment variables.
     """
 
     def __init__(self, *, prefer: Iterable[str] = (), settings: Settings | None = None) -> None:
@@ -81,7 +81,7 @@ class PluginRegistry:
 
     @property
     def faults(self) -> tuple[Fault, ...]:
-        """The plugins quarantined so far."""
+        """The faults of the plugins quarantined so far."""
         with LOADING:
             return (*self.discovery.faults, *(self._faults[source] for source in sorted(self._faults)))
 

@@ -58,7 +58,7 @@ def at_least(distribution: str, oldest: str) -> str:
 
 
 def older(left: str, right: str) -> bool:
-    """Return whether version `left` is older than `right`; False if either is not a version.
+    """Whether version `left` is older than `right`; False if either is not a version.
 
     >>> older("0.9", "0.10"), older("unknown", "1.0")
     (True, False)

@@ -13,7 +13,7 @@ CORE = "itnet-core"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Which plugins may be imported, and whether a failing one raises.
+    """Plugins that may be imported, and the treatment of a plugin that fails.
 
     >>> Settings.from_environment({"ITNET_DISABLE": "acme-sums, itnet-audio"}).excludes("itnet-audio", "audio")
     'ITNET_DISABLE'

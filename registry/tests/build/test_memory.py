@@ -28,7 +28,7 @@ def test_what_fits_is_made_and_counted() -> None:
     torch.manual_seed(0)
     with MemoryLimit(2**20, "a test") as memory:
         found = nn.Linear(10, 5).weight
-    assert memory.spent == (10 * 5 + 5) * 4 + 2 * OVERHEAD
+    assert memory.used == (10 * 5 + 5) * 4 + 2 * OVERHEAD
     assert torch.equal(found, expected)
 
 

@@ -111,7 +111,7 @@ def test_a_link_to_a_checkpoint_stays_a_link(registry: Registry, model: Any, tmp
     assert same(model, registry.load_model(tmp_path / "c"))
 
 
-@pytest.mark.parametrize("moment", ["save_weights", "_sha256", "_sync"])
+@pytest.mark.parametrize("moment", ["save_weights", "_sha256", "sync_file"])
 @pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
 def test_a_save_that_fails_loses_nothing(
     registry: Registry, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, failure: BaseException

@@ -241,7 +241,7 @@ def test_validate(itnet: Itnet, tmp_path: Path) -> None:
         ("model: {preset: toy, encoder: pixels, heads: {}, kernel: {name: mlp, heads: 3}}", "found dim 8 with 3 heads"),
         (
             "task: stripes\nmodel: {preset: toy, encoder: pixels, head: {classes: 7}}",
-            "model.heads.image.classes: found 7; expected 2, as the task's data have it",
+            "model.heads.image.classes: found 7; expected 2, as the task's data require",
         ),
         ("task: vowels\nmodel: {preset: toy, encoder: pixels}", "expected an encoder and a task of one modality"),
         ("model: {preset: toy, encoder: pixels}", "model.head: found nothing"),

@@ -54,8 +54,7 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
 
     Raises:
         DataError: the file is missing, empty, truncated, or of another format, or contains no samples, or samples that
-            are
-            not finite.
+            are not finite.
     """
     try:
         with open_regular(path) as file:
@@ -107,7 +106,7 @@ def _opened(file: BinaryIO, path: Path) -> Sound:
             return Sound(rate, wav.size // frame, wav.read)
         return _by_soundfile(file, path, f"WAV in {OTHERS.get(tag, f'the format {tag}')}")
     if kind not in COMPRESSED:
-        found = "a file of no such format" if kind else "an empty file"
+        found = "a file of another format" if kind else "an empty file"
         raise DataError(str(path), found=found, expected=EXPECTED, hint="Remove it, or convert it to WAV.")
     sound = _by_soundfile(file, path, COMPRESSED[kind])
     if kind == b"OggS":  # soundfile reads truncated files without an error

@@ -86,5 +86,5 @@ class WaveformEncoder(Encoder):
 
 
 def _within(count: int, lengths: Tensor) -> Tensor:
-    """Return which of `count` steps lie within each clip, bool of shape (B, count)."""
+    """Compute a mask of `count` steps, true within each clip, of shape (B, count)."""
     return torch.arange(count, device=lengths.device) < lengths.unsqueeze(1)

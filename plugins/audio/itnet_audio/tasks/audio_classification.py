@@ -31,7 +31,7 @@ class AudioClassification(Classification):
         """Sample rate that recordings are resampled to, in Hz."""
 
         max_seconds: PositiveFloat = 4.0
-        """Length of the longest clip. Longer recordings are crop to their middle, and at random for training."""
+        """Length of the longest clip. Longer recordings are cropped: to their middle, and at random for training."""
 
         augment: bool = True
         """Augment training clips."""

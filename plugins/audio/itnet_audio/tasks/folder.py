@@ -9,13 +9,14 @@ from typing import Literal
 from itnet_audio.data.recordings import SUFFIXES
 from itnet_audio.tasks.audio_classification import AudioClassification
 from itnet_tasks import FolderClassification
+from itnet_tasks.folder import training_folder
 
 
 class AudioFolder(FolderClassification, AudioClassification):
     """Recordings of any length in one folder per class; see `FolderClassification` for the layouts.
 
-    Files without a recording's suffix are skipped with a warning; files with one that are no recordings are bad
-    samples.
+    Files without a recording's suffix are skipped with a warning; files with one that are not recordings are
+    bad samples.
     """
 
     class Config(FolderClassification.Config, AudioClassification.Config):
@@ -29,6 +30,5 @@ class AudioFolder(FolderClassification, AudioClassification):
         """Return the files' names below their class folders, if they group the files."""
         if self.config.group_by is None:
             return None
-        root = Path(self.config.root).expanduser()
-        training = root / "train" if (root / "train").is_dir() else root
+        training = training_folder(self.config.root)
         return ["/".join(file.relative_to(training).with_suffix("").parts[1:]) for file in files]

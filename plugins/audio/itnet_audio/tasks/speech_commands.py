@@ -101,7 +101,7 @@ class SpeechCommands(AudioClassification):
                 if unknown:
                     raise DataError(
                         str(folder),
-                        found=f"{len(unknown)} folders of other words, {min(unknown)} the first",
+                        found=f"{len(unknown)} folders of other words, the first {min(unknown)}",
                         expected=f"the {len(self.classes)} words of version 0.02",
                         hint="For other words, use the task audio-folder.",
                     )

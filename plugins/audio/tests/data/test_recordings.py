@@ -75,8 +75,8 @@ def test_chunks_that_are_no_sound_are_passed_over(tmp_path: Path) -> None:
     ("contents", "message"),
     [
         (lambda wav: b"", "found an empty file"),
-        (lambda wav: b"no sound at all", "found a file of no such format; expected a whole recording"),
-        (lambda wav: b"\x89PNG\r\n\x1a\n", "found a file of no such format"),
+        (lambda wav: b"no sound at all", "found a file of another format; expected a whole recording"),
+        (lambda wav: b"\x89PNG\r\n\x1a\n", "found a file of another format"),
         (lambda wav: wav[:30], "found a damaged or unreadable file"),
         (lambda wav: wav[:44], "found a damaged or unreadable file"),
         (lambda wav: wav[:1001], "found a damaged or unreadable file"),

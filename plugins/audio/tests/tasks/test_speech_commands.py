@@ -98,7 +98,7 @@ def test_head_and_names_need_no_data() -> None:
         (lambda f: (f / "testing_list.txt").unlink(), "found no validation_list.txt and testing_list.txt"),
         (lambda f: (f / "bed").rename(f.parent / "bed"), "bed: found no such folder"),
         (lambda f: [p.unlink() for p in (f / "bed").iterdir()], "bed: found no recording"),
-        (lambda f: (f / "hello").mkdir(), "found 1 folders of other words, hello the first; .*audio-folder"),
+        (lambda f: (f / "hello").mkdir(), "found 1 folders of other words, the first hello; .*audio-folder"),
         (
             lambda f: (f / "validation_list.txt").write_text("yes/a_nohash_0.wav\n"),
             "validation_list.txt: found 'yes/a_nohash_0.wav' in line 1; expected <word>/<file> of an existing file",

@@ -26,7 +26,7 @@ class Digits(SmallImages):
 
     class Config(SmallImages.Config):
         flip: Probability = 0.0
-        """Probability of mirroring a training image; a mirrored digit is no digit."""
+        """Probability of mirroring a training image; a mirrored digit is not a digit."""
 
     channels = 1
     image_size = 8

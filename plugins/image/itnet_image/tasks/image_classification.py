@@ -70,7 +70,7 @@ def load_image(source: Source, *, channels: int, transform: v2.Transform) -> Ten
     """Load and transform an image.
 
     Raises:
-        DataError: the source is a file that contains no sound image.
+        DataError: the source is a file that contains no intact image.
     """
     image = open_image(source, channels) if isinstance(source, Path) else Image.fromarray(source.numpy())
     return transform(image)

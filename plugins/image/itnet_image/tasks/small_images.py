@@ -30,7 +30,7 @@ class SmallImages(ImageClassification):
         return [*self.preparation(), v2.RandomCrop(self.image_size, padding=self.config.shift)]
 
     def labelled(self, pixels: Any, labels: Any, place: str) -> Labelled:
-        """Pair images with their labels; labels that are no class make bad samples.
+        """Pair images with their labels; labels that are not a class make bad samples.
 
         Args:
             pixels: uint8, shape (N, H, W) or (N, H, W, 3).
@@ -38,9 +38,8 @@ class SmallImages(ImageClassification):
             place: the file, for errors.
 
         Raises:
-            DataError: there are not as many labels as images, or no image, or a label is no class and `on_bad_sample`
-                is
-                `refuse`.
+            DataError: there are not as many labels as images, or no image, or a label is not a class and
+                `on_bad_sample` is `refuse`.
         """
         pixels = torch.as_tensor(pixels, dtype=torch.uint8)
         numbers: Tensor = torch.as_tensor(labels, dtype=torch.int64)

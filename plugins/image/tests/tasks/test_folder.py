@@ -53,7 +53,7 @@ def test_the_order_of_classes_may_be_given(write_folders: Callable[..., None], t
     task = ImageFolder(root=str(tmp_path), classes=["dog", "cat"])
     assert [Path(path).parent.name for path in task.dataset("test").sources] == ["dog", "cat"]
     assert task.dataset("test").labels == [0, 1]
-    with pytest.raises(DataError, match="unknown class folders, dog the first"):
+    with pytest.raises(DataError, match="unknown class folders, the first dog"):
         ImageFolder(root=str(tmp_path), classes=["cat"]).dataset("train")
 
 

@@ -84,7 +84,7 @@ def test_crops_and_rand_augment_are_configured(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda root: None, "found no folder in it"),
+        (lambda root: None, "found no folder"),
         (lambda root: (root / "train").mkdir(parents=True), "one folder per class"),
         (lambda root: (root / "train/cat").mkdir(parents=True), "cat: found no sample file"),
     ],
@@ -98,7 +98,7 @@ def test_a_wrong_folder_is_named(make: Any, message: str, tmp_path: Path) -> Non
 def test_a_class_that_training_does_not_have_is_refused(write_folders: Callable[..., None], tmp_path: Path) -> None:
     write_folders(tmp_path, {"train": 1})
     write_folders(tmp_path, {"test": 1}, ("cat", "horse"))
-    with pytest.raises(DataError, match="test: found 1 unknown class folders, horse the first"):
+    with pytest.raises(DataError, match="test: found 1 unknown class folders, the first horse"):
         folder_task(tmp_path).dataset("test")
 
 

@@ -13,7 +13,7 @@ from itnet_core import ComponentConfig, Field, Kernel, Points, Problem, ShapeErr
 from itnet_core.operator.points import distinct, log_weights
 from itnet_core.operator.transforms import differentiated
 from itnet_kernels.attention.heads import resolve_head_dim
-from itnet_kernels.attention.places import alibi_slopes, rotate
+from itnet_kernels.attention.position_encoding import alibi_slopes, rotate
 from itnet_kernels.attention.stream import step_over_all_points
 from itnet_kernels.numerics.timeline import in_order
 
@@ -64,16 +64,16 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         alibi: bool = False
         """Whether scores fall linearly with the distance in time."""
         rotary: bool = False
-        """Whether queries and keys are rotated by their places."""
+        """Whether queries and keys are rotated by their positions."""
         unit: PositiveFloat = 1.0
-        """Length of one place, for ALiBi and rotary."""
+        """Distance that counts as one position, for ALiBi and rotary."""
         support: Support = Support()
         """Pairs that the integral runs over."""
 
         @model_validator(mode="after")
         def _groups_are_even(self) -> AttentionKernel.Config:
             if self.heads % (self.key_heads or self.heads):
-                raise ValueError(f"heads = {self.heads} is no multiple of key_heads = {self.key_heads}")
+                raise ValueError(f"heads = {self.heads} is not a multiple of key_heads = {self.key_heads}")
             return self
 
     @classmethod
@@ -101,7 +101,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         return nn.Sequential(nn.Flatten(-2), nn.Linear(self.heads * head_dim, dim, bias=self.config.bias))
 
     def project(self, query: Field, key: Field, additive: Tensor | None = None) -> tuple[Terms, Terms]:
-        """Compute q / √d, (B, N, heads, d), and k, (B, M, key_heads, d), with their places, (B, N) and (B, M).
+        """Compute q / √d, (B, N, heads, d), and k, (B, M, key_heads, d), with their positions, (B, N) and (B, M).
 
         `additive` appends its rows, (B, N, heads, M), to the terms of the queries, and the numbers of its columns,
         (B, M), to those of the keys.
@@ -112,24 +112,24 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         scaled = self.query(query.values).unflatten(-1, (self.heads, self.head_dim)) / self.head_dim**0.5
         queries, keys = scaled, self.key(key.values).unflatten(-1, (self.key_heads, self.head_dim))
         dtype = torch.promote_types(queries.dtype, torch.float32)  # bfloat16 has no odd numbers above 256
-        query_places, key_places = ((f.positions[..., 0] / self.config.unit).to(dtype) for f in (query, key))
+        query_positions, key_positions = ((f.positions[..., 0] / self.config.unit).to(dtype) for f in (query, key))
         if self.config.rotary:
-            queries, keys = rotate(queries, query_places), rotate(keys, key_places)
+            queries, keys = rotate(queries, query_positions), rotate(keys, key_positions)
         if additive is None:
-            return (queries, query_places), (keys, key_places)
+            return (queries, query_positions), (keys, key_positions)
         (batch, points), columns = queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
         rows = self._expand(additive.to(queries.dtype), (batch, self.heads, points, len(columns))).transpose(1, 2)
-        return (queries, query_places, rows), (keys, key_places, columns.expand(batch, -1))
+        return (queries, query_positions, rows), (keys, key_positions, columns.expand(batch, -1))
 
     def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
         """Compute the scores, (B, heads, n, m)."""
-        (queries, query_places, *rows), (keys, key_places, *columns) = query_terms, key_terms
+        (queries, query_positions, *rows), (keys, key_positions, *columns) = query_terms, key_terms
         scores = queries.transpose(1, 2) @ self._for_each_head(keys).permute(0, 2, 3, 1)
         if rows:
             scores = scores + _select_columns(rows[0], columns[0])
         if not self.config.alibi:
             return scores
-        distance = (query_places.unsqueeze(2) - key_places.unsqueeze(1)).abs()
+        distance = (query_positions.unsqueeze(2) - key_positions.unsqueeze(1)).abs()
         slopes = alibi_slopes(self.heads).to(distance).view(-1, 1, 1)
         return scores - (slopes * distance.unsqueeze(1)).to(scores.dtype)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field, Problem
 from itnet_kernels.attention.heads import resolve_head_dim
-from itnet_kernels.attention.places import rotate
+from itnet_kernels.attention.position_encoding import rotate
 from itnet_kernels.causal import CausalKernel
 from itnet_kernels.numerics.decayed_sums import decayed_sums
 from itnet_kernels.numerics.weights import apply_weights

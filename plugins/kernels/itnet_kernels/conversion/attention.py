@@ -127,10 +127,10 @@ class FieldBertAttention(ConvertedLayer):
     config: Any
 
     def __init__(self, module: Any) -> None:
-        places = getattr(module, "position_embedding_type", "absolute")
-        if places != "absolute":
+        encoding = getattr(module, "position_embedding_type", "absolute")
+        if encoding != "absolute":
             raise ConversionError(
-                f"{type(module).__name__}.position_embedding_type", found=repr(places), expected="'absolute'"
+                f"{type(module).__name__}.position_embedding_type", found=repr(encoding), expected="'absolute'"
             )
         super().__init__(module)
         support = Support(causal=0) if getattr(module, "is_causal", False) else Support()

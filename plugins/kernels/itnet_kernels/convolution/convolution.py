@@ -225,7 +225,7 @@ class ConvolutionKernel(Kernel[Tensor, tuple[Tensor, ...]]):
         key_grid, query_grid = _fit_regular(key, len(coordinates)), _fit_regular(query, len(coordinates))
         if key_grid is None:
             points = fit_lattice(key.points)
-            irregular = f", whose points lie up to {points.deviation:.3g} beside a regular one" if points else ""
+            irregular = f", whose points lie up to {points.deviation:.3g} off a regular one" if points else ""
             raise ConfigError(
                 "ConvolutionKernel.spacing",
                 found=f"none, and a key field on the grid {key.grid}{irregular}",
@@ -253,7 +253,7 @@ class ConvolutionKernel(Kernel[Tensor, tuple[Tensor, ...]]):
 def _offsets_and_strides(
     key: Points, query_grid: Lattice, key_grid: Lattice, spacing: tuple[float, ...], coordinates: tuple[int, ...]
 ) -> tuple[list[int], list[int], list[int]] | None:
-    """Return what `ConvolutionKernel._geometry` does, from the lattices of both sides."""
+    """Compute the result of `ConvolutionKernel._geometry` from the lattices of both sides."""
     if _whole_steps(key_grid, spacing, coordinates) != [(1 if size > 1 else 0) for size in key_grid.sizes]:
         return None
     strides = _whole_steps(query_grid, spacing, coordinates)

@@ -9,7 +9,13 @@ from itnet_core.operator.precision import precise
 
 
 class GaussianKernel(Kernel[Tensor, None]):
-    """k_h(x, y) = exp(−‖x − y‖² / 2ℓ_h²), with a learned length ℓ_h for each head."""
+    """k_h(x, y) = exp(−‖x − y‖² / 2ℓ_h²), with a learned length ℓ_h for each head.
+
+    Example:
+        >>> kernel = GaussianKernel(16, heads=3, shortest=0.1, longest=10.0)
+        >>> kernel.log_length.exp()  # ℓ of the three heads
+        tensor([ 0.1000,  1.0000, 10.0000], grad_fn=<ExpBackward0>)
+    """
 
     class Config(ComponentConfig):
         """Heads, whose lengths start evenly on a logarithmic scale."""

@@ -137,7 +137,7 @@ HINT = "Leave it exact, or train a model with the kernel 'low-rank' instead."
 def factorization_obstacle(kernel: Kernel) -> str:
     """Return why a kernel cannot be factorised, or ""."""
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
-        return f"{type(kernel).__name__}, which is no MLPKernel"
+        return f"{type(kernel).__name__}, which is not an MLPKernel"
     if not kernel.support.everywhere:
         return f"{kernel.support!r}, which cuts pairs: a triangle or a band of them has no low rank"
     if kernel.normalization != "none":

@@ -24,7 +24,7 @@ class FactorizationReport:
 
     Attributes:
         factorized: the factorisation of each replaced kernel, by the path of its operator.
-        left: why each other kernel was left as it is, by the path of its operator.
+        left: the reason why each other kernel was left as it is, by the path of its operator.
     """
 
     factorized: dict[str, Factorization] = field(default_factory=dict)

@@ -33,7 +33,7 @@ class Cell(Protocol):
 
 @dataclass(frozen=True)
 class SolverReport:
-    """How the search for a solution ended.
+    """Outcome of the search for a solution.
 
     Attributes:
         residual: max |s_t − F_t(s_{t−1})| / max(1, max |s_t|), over the whole path.

@@ -140,7 +140,7 @@ def test_its_gradients_are_those_of_the_sum_over_pairs() -> None:
     [
         (lambda: mlp(support={"causal": "t"}), "cuts pairs"),
         (lambda: mlp(normalization="softmax"), "normalization 'softmax'"),
-        (lambda: GaussianKernel(DIM), "GaussianKernel, which is no MLPKernel"),
+        (lambda: GaussianKernel(DIM), "GaussianKernel, which is not an MLPKernel"),
     ],
 )
 def test_kernels_without_low_rank_are_refused(kernel: Any, reason: str) -> None:

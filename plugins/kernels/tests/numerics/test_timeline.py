@@ -13,7 +13,7 @@ from itnet_kernels.numerics.timeline import in_order, is_equidistant, potentials
 SEEDS = st.integers(0, 10**6)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None)
 @given(batch=st.integers(1, 3), queries=st.integers(1, 9), keys=st.integers(1, 9), ties=st.booleans(), seed=SEEDS)
 def test_potentials_are_sums_up_to_each_time(batch: int, queries: int, keys: int, ties: bool, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -31,7 +31,7 @@ def test_potentials_are_sums_up_to_each_time(batch: int, queries: int, keys: int
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None)
 @given(points=st.integers(1, 40), seed=SEEDS)
 def test_the_fast_path_is_the_general_one(points: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -31,7 +31,7 @@ def looped(steps: Tensor, inputs: Tensor, rates: Tensor, to_state: Tensor, from_
 
 
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator()])
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None)
 @given(
     batch=st.integers(1, 2), dim=st.integers(1, 4), state=st.integers(1, 4), steps=st.sampled_from([1, 2, 7, 64, 100])
 )
@@ -55,7 +55,7 @@ def test_it_is_the_recurrence(
     check_recurrence(operator, timeline(inputs), expected)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None)
 @given(
     batch=st.integers(1, 2),
     steps=st.integers(1, 40),

@@ -34,7 +34,7 @@ def looped(kernel: Mamba2Kernel, inputs: Tensor, values: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator()])
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None)
 @given(
     batch=st.integers(1, 2),
     groups=st.integers(1, 2),
@@ -84,5 +84,5 @@ def test_sixteen_thousand_steps_in_float32(
 
 
 def test_uneven_groups_are_refused() -> None:
-    with pytest.raises(ConfigError, match="heads = 4 is no multiple of groups = 3"):
+    with pytest.raises(ConfigError, match="heads = 4 is not a multiple of groups = 3"):
         Mamba2Kernel(8, groups=3)

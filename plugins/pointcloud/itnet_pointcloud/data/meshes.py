@@ -26,8 +26,7 @@ def open_mesh(path: Path) -> trimesh.Trimesh:
 
     Raises:
         DataError: the file is missing, empty, truncated or of another format, or has no triangle, no area, or a corner
-            that
-            is NaN or infinite in float32.
+            that is NaN or infinite in float32.
     """
     kind = path.suffix.lower().removeprefix(".")
     expected = f"a whole mesh in {', '.join(suffix[1:].upper() for suffix in SUFFIXES)}, as its suffix says"
@@ -132,7 +131,7 @@ def _check_triangles(triangles: np.ndarray, path: Path) -> None:
             str(path),
             found="no triangle",
             expected="a surface",
-            hint="Points without faces are no mesh; if there should be faces, the file is cut off.",
+            hint="Points without faces are not a mesh; if there should be faces, the file is cut off.",
         )
     if not np.abs(triangles).max() <= np.finfo(np.float32).max:
         raise DataError(str(path), found="corners that are NaN or infinite in float32", expected="finite numbers")

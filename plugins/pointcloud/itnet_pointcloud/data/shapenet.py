@@ -68,7 +68,7 @@ def read_shape(file: Path, *, labelled: bool = True) -> tuple[Cloud, Tensor | No
     Each line of a file has x, y, z, the normal, and the part, which may be missing if not `labelled`.
 
     Raises:
-        DataError: the file is missing, empty, or no table of such lines, a number is not finite in float32, or a part
+        DataError: the file is missing, empty or of another layout, a number is not finite in float32, or a part
             belongs to another category.
     """
     expected = "lines of x y z nx ny nz part"

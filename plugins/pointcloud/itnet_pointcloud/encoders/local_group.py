@@ -52,7 +52,7 @@ class LocalGroupEncoder(Encoder):
         """Encode clouds as the field of their groups.
 
         Raises:
-            ShapeError: the inputs are no `Points` with the configured features, or not finite.
+            ShapeError: the inputs are not `Points` with the configured features, or not finite.
         """
         points = check_points(inputs, self.config.features, "LocalGroupEncoder(inputs)")
         count = min(self.config.neighbours, points.weights.shape[1])

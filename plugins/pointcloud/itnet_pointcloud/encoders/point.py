@@ -39,7 +39,7 @@ class PointEncoder(Encoder):
         """Encode clouds as the field of their points.
 
         Raises:
-            ShapeError: the inputs are no `Points` with the configured features, or not finite.
+            ShapeError: the inputs are not `Points` with the configured features, or not finite.
         """
         points = check_points(inputs, self.config.features, "PointEncoder(inputs)")
         known = torch.cat([points.positions, points.features], dim=-1).to(next(self.parameters()).dtype)

@@ -13,7 +13,8 @@ from itnet_tasks import FolderClassification
 class MeshFolder(FolderClassification, ShapeClassification):
     """Meshes in OFF, OBJ, PLY or STL in one folder per class; see `FolderClassification` for the layouts.
 
-    Files without a mesh's suffix are skipped with a warning; files with one that are no meshes are bad samples.
+    Files without a mesh's suffix are skipped with a warning; files with one that are not meshes are bad
+    samples.
     """
 
     class Config(FolderClassification.Config, ShapeClassification.Config):

@@ -73,7 +73,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_forty_classes_are_not_taken_for_ten(tmp_path: Path) -> None:
     write_modelnet(tmp_path, ModelNet40, train=1)
-    with pytest.raises(DataError, match="30 unknown class folders, airplane the first"):
+    with pytest.raises(DataError, match="30 unknown class folders, the first airplane"):
         ModelNet10(root=str(tmp_path)).dataset("train")
 
 

@@ -40,7 +40,7 @@ class Outcome:
     check: str
     """Name of the check."""
     status: Status
-    """How it ended."""
+    """Result of the check."""
     detail: str = ""
     """Why it failed, was skipped, or was expected to fail."""
     traceback: str = ""

@@ -187,9 +187,9 @@ class EvaluatorConformance(Conformance):
 
     @cached_property
     def evaluator(self) -> Evaluator:
-        """The evaluator under check."""
-        found: Evaluator = self.cls(**self.settings)
-        return found
+        """The evaluator under test."""
+        evaluator: Evaluator = self.cls(**self.settings)
+        return evaluator
 
     def evaluated(self) -> Iterator[Case]:
         """Yield the supported cases, in float64 on the CPU."""
@@ -197,7 +197,7 @@ class EvaluatorConformance(Conformance):
             if self.evaluator.supports(case.to(self.dtype, self.device).problem):
                 yield case.to(torch.float64, "cpu")
 
-    def compare(self, found: list[Tensor], expected: list[Tensor], what: str) -> None:
+    def compare(self, actual: list[Tensor], expected: list[Tensor], names: str) -> None:
         """Compare tensors with those of `dense`, relative to the largest entry of each.
 
         Raises:
@@ -206,11 +206,11 @@ class EvaluatorConformance(Conformance):
         least = {torch.float64: 1e-9, torch.float32: 1e-4}.get(self.dtype, 2e-2) if self.bound is None else self.bound
         bound = max(least, self.evaluator.tolerance)
         largest = max(float(other.abs().max()) for other in expected if other.numel())
-        for number, (one, other) in enumerate(zip(found, expected, strict=True)):
-            assert one.shape == other.shape, f"{what}, tensor {number}: shape {tuple(one.shape)}, not {other.shape}"
+        for number, (one, other) in enumerate(zip(actual, expected, strict=True)):
+            assert one.shape == other.shape, f"{names}, tensor {number}: shape {tuple(one.shape)}, not {other.shape}"
             error = (one.to(other) - other).abs().max()
             allowed = bound * other.abs().max().clamp(min=0.01 * largest)  # what is 0 but for rounding has no size
-            assert error <= allowed, f"{what}, tensor {number}: off by {error:.3g}; allowed are {allowed:.3g}"
+            assert error <= allowed, f"{names}, tensor {number}: off by {error:.3g}; allowed are {allowed:.3g}"
 
     def check_rank(self) -> None:
         """The rank is an integer or `None`, and `None` for an approximate evaluator, because `auto` is exact."""
@@ -226,24 +226,24 @@ class EvaluatorConformance(Conformance):
         """Results equal those of `dense` in float64 up to the tolerance, in the dtype of the values."""
         for case in self.evaluated():
             expected = DenseEvaluator()(case.problem).detach()
-            found = self.evaluator(case.to(self.dtype, self.device).problem)
-            assert found.dtype == self.dtype, f"{case.title}: found {found.dtype}; expected {self.dtype}"
-            self.compare([found.detach()], [expected], f"{case.title}: the sums and those of dense")
+            result = self.evaluator(case.to(self.dtype, self.device).problem)
+            assert result.dtype == self.dtype, f"{case.title}: found {result.dtype}; expected {self.dtype}"
+            self.compare([result.detach()], [expected], f"{case.title}: the sums and those of dense")
 
     def check_gradients_match_dense(self) -> None:
         """Gradients to fields, values, weights and parameters equal those of `dense`."""
         for case in self.evaluated():
             expected = derivatives(case, DenseEvaluator())
-            found = derivatives(case.to(self.dtype, self.device), self.evaluator)
-            self.compare(found, expected, f"{case.title}: the gradients and those of dense")
+            actual = derivatives(case.to(self.dtype, self.device), self.evaluator)
+            self.compare(actual, expected, f"{case.title}: the gradients and those of dense")
 
     def check_partial_gradients(self) -> None:
         """A gradient is the same if no other tensor requires one."""
         case = next(self.evaluated())
         expected = derivatives(case, DenseEvaluator())
         for number in range(len(expected)):
-            found = derivatives(case.to(self.dtype, self.device), self.evaluator, number)
-            self.compare(found, [expected[number]], f"{case.title}: gradient {number}, asked for alone, and dense's")
+            actual = derivatives(case.to(self.dtype, self.device), self.evaluator, number)
+            self.compare(actual, [expected[number]], f"{case.title}: gradient {number}, computed alone, and dense's")
 
     def check_padding_invariance(self) -> None:
         """Key points of weight 0 change neither results nor gradients, whatever their terms and values."""
@@ -258,8 +258,8 @@ class EvaluatorConformance(Conformance):
             changed = replace(case, key=other, values=torch.where(absent.unsqueeze(-1), 1e3 * values + 1, values))
             parameters = len(list(case.kernel.parameters()))
             one, two = (
-                [self.evaluator(each.problem).detach(), *derivatives(each, self.evaluator)[-parameters:]]
-                for each in (case, changed)
+                [self.evaluator(c.problem).detach(), *derivatives(c, self.evaluator)[-parameters:]]
+                for c in (case, changed)
             )
             self.compare(two, one, f"{case.title}: the sums with other points of weight 0 and without")
 
@@ -272,10 +272,12 @@ class EvaluatorConformance(Conformance):
             axis = torch.arange(case.query.positions.shape[-1], device=self.device)
             far = case.query.positions - 100.0 * (axis == 0)  # before all keys, and far from them
             case = replace(case, query=Field(case.query.values, far, case.query.weights))
-            found = self.evaluator(case.problem)
-            assert not found.any(), f"{case.title}: found {found.abs().max():.3g} where there is no pair; expected 0"
-            finite = all(bool(each.isfinite().all()) for each in derivatives(case, self.evaluator))
-            assert finite, f"{case.title}: a gradient that is not finite where there is no pair"
+            result = self.evaluator(case.problem)
+            assert not result.any(), (
+                f"{case.title}: found {result.abs().max():.3g} for points without a pair; expected 0"
+            )
+            finite = all(bool(gradient.isfinite().all()) for gradient in derivatives(case, self.evaluator))
+            assert finite, f"{case.title}: a gradient that is not finite, for points without a pair"
 
     def check_determinism(self) -> None:
         """Two calls with the same arguments give the same bits, gradients included."""
@@ -303,18 +305,18 @@ class EvaluatorConformance(Conformance):
                 return torch.stack([turned, turned], -1)[..., 0]
 
             other = replace(case, layout=strided)
-            found, expected = (derivatives(each, self.evaluator) for each in (other, case))
-            self.compare(found, expected, f"{case.title}: the gradients with tensors of other strides and without")
+            actual, expected = (derivatives(c, self.evaluator) for c in (other, case))
+            self.compare(actual, expected, f"{case.title}: the gradients with tensors of other strides and without")
 
     def check_second_derivatives(self) -> None:
         """Second derivatives equal those of `dense`, or raise an `ITNetError`."""
         case = next(self.evaluated())
         expected = second_derivative(case, DenseEvaluator())
         try:
-            found = second_derivative(case.to(self.dtype, self.device), self.evaluator)
+            actual = second_derivative(case.to(self.dtype, self.device), self.evaluator)
         except ITNetError:
             return
-        self.compare([found], [expected], f"{case.title}: the second derivative and that of dense")
+        self.compare([actual], [expected], f"{case.title}: the second derivative and that of dense")
 
     def check_function_transforms(self) -> None:
         """Forward-mode derivatives and `torch.func` transforms are right, or raise an `ITNetError`."""
@@ -323,15 +325,15 @@ class EvaluatorConformance(Conformance):
                 point = case.values if name == "sums" else getattr(case.key, name)
                 exact = transforms(partial(_replaced, case, DenseEvaluator(), name), point)
                 expected = [(title, right()) for title, _, right in exact]
-                given = case.to(self.dtype, self.device)
-                found = transforms(partial(_replaced, given, self.evaluator, name), point.to(self.device, self.dtype))
-                for (title, right), (_, transformed, _) in zip(expected, found, strict=True):
+                moved = case.to(self.dtype, self.device)
+                actual = transforms(partial(_replaced, moved, self.evaluator, name), point.to(self.device, self.dtype))
+                for (title, right), (_, transformed, _) in zip(expected, actual, strict=True):
                     try:
                         result = transformed()
                     except ITNetError:
                         continue
-                    what = f"{case.title}: {title} of a function of the {name} and the derivative"
-                    same(result, right, what, tolerance=1e-5 if self.dtype == torch.float64 else 2e-2)
+                    names = f"{case.title}: {title} of a function of the {name} and the derivative"
+                    same(result, right, names, tolerance=1e-5 if self.dtype == torch.float64 else 2e-2)
                 case.kernel.to("cpu", torch.float64)
 
     def check_unsupported_error(self) -> None:
@@ -344,7 +346,7 @@ class EvaluatorConformance(Conformance):
                 self.evaluator(case.problem)
             except ITNetError:
                 continue
-            raise AssertionError(f"{case.title}: supports() is False, but it gives a result")
+            raise AssertionError(f"{case.title}: supports() is False, but a call returns a result")
 
     @skip_unless(lambda case: case.device == "cpu" and case.dtype == torch.float64, "runs in float64 on the CPU alone")
     def check_compile(self) -> None:
@@ -365,7 +367,7 @@ def with_gradients(case: Case) -> tuple[Case, list[Tensor]]:
     points, and the kernel's parameters.
     """
     parts = (case.query.values, case.query.positions, case.key.values, case.key.positions, case.values)
-    inputs = [each.detach().clone().requires_grad_() for each in (*parts, case.key.weights)]
+    inputs = [tensor.detach().clone().requires_grad_() for tensor in (*parts, case.key.weights)]
     query = Field(inputs[0], inputs[1], case.query.weights)
     key = Field(inputs[2], inputs[3], inputs[5])
     return replace(case, query=query, key=key, values=inputs[4]), [*inputs, *case.kernel.parameters()]
@@ -393,25 +395,25 @@ def derivatives(case: Case, evaluator: Callable[..., Tensor], number: int | None
         evaluator: computes the result.
         number: return the gradient to this tensor alone, while no other one requires a gradient.
     """
-    asked, inputs = with_gradients(case)
+    case, inputs = with_gradients(case)
     wanted = inputs if number is None else [inputs[number]]
-    for each in inputs:
-        each.requires_grad_(any(each is other for other in wanted))
+    for tensor in inputs:
+        tensor.requires_grad_(any(tensor is other for other in wanted))
     try:
-        result = evaluator(asked.problem)
+        result = evaluator(case.problem)
         if not result.requires_grad:
-            return [torch.zeros_like(each) for each in wanted]
-        found = torch.autograd.grad(linear(result), wanted, allow_unused=True)
+            return [torch.zeros_like(tensor) for tensor in wanted]
+        gradients = torch.autograd.grad(linear(result), wanted, allow_unused=True)
     finally:
         for parameter in case.kernel.parameters():
             parameter.requires_grad_()
-    return [torch.zeros_like(each) if g is None else g.detach() for each, g in zip(wanted, found, strict=True)]
+    return [torch.zeros_like(x) if g is None else g.detach() for x, g in zip(wanted, gradients, strict=True)]
 
 
 def second_derivative(case: Case, evaluator: Callable[..., Tensor]) -> Tensor:
     """Return the gradient to the values of the squared gradient to the weights."""
-    asked, inputs = with_gradients(case)
+    case, inputs = with_gradients(case)
     values, weights = inputs[4], inputs[5]
-    [first] = torch.autograd.grad(linear(evaluator(asked.problem)), weights, create_graph=True)
+    [first] = torch.autograd.grad(linear(evaluator(case.problem)), weights, create_graph=True)
     [second] = torch.autograd.grad(first.square().sum(), values, allow_unused=True)
     return torch.zeros_like(values) if second is None else second

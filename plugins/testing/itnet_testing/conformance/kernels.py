@@ -159,10 +159,10 @@ class KernelConformance(ModuleConformance):
                     if self.has("integrate") and kernel.can_integrate(problem):
                         ways["integrate"] = kernel.integrate(problem)
                     for way, result in ways.items():
-                        found = gradients(result, [weights])
+                        actual = gradients(result, [weights])
                         expected = gradients(pairs if way == "integrate" else operator.output(pairs), [weights])
-                        what = f"{title}, {name}: the gradient to weights through {way} and the sum over all pairs"
-                        same(found, expected, what, **EXACT)
+                        names = f"{title}, {name}: the gradient to weights through {way} and the sum over all pairs"
+                        same(actual, expected, names, **EXACT)
 
     def check_function_transforms(self) -> None:
         """Forward-mode derivatives and `torch.func` transforms are right, or raise an `ITNetError`."""
@@ -174,18 +174,18 @@ class KernelConformance(ModuleConformance):
                 function = partial(_values, operator, field)
                 for name, transformed, expected in transforms(function, field.values):
                     try:
-                        found = transformed()
+                        actual = transformed()
                     except ITNetError:
                         continue
-                    same(found, expected(), f"{title}: {name} and the derivative", tolerance=1e-5)
+                    same(actual, expected(), f"{title}: {name} and the derivative", tolerance=1e-5)
 
     def check_permutation_equivariance(self) -> None:
         """Permuting the points permutes the results."""
         field = self.field().to(torch.float64)
         order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
         for title, operator in self.operators():
-            found = operator(permuted(field, order)).values
-            same(found, operator(field).values[:, order], f"{title}: results in another order", **EXACT)
+            actual = operator(permuted(field, order)).values
+            same(actual, operator(field).values[:, order], f"{title}: results in another order", **EXACT)
 
     def check_declared_positions(self) -> None:
         """`reads_positions` states whether k depends on positions along a line and in a plane."""
@@ -199,17 +199,17 @@ class KernelConformance(ModuleConformance):
                     first, second = (kernel.tile(*kernel.project(side, side)) for side in sides)
                 except ITNetError:  # other coordinates, or axes that are not the kernel's
                     continue
-                found = not torch.allclose(first, second, rtol=1e-9, atol=1e-9)
-                told = f"reads_positions is {declared}, and k {'changes' if found else 'stays'}"
-                assert found == declared, f"{title}: {told} where positions along {axes} change"
+                changes = not torch.allclose(first, second, rtol=1e-9, atol=1e-9)
+                difference = f"reads_positions is {declared}, and k {'changes' if changes else 'stays'}"
+                assert changes == declared, f"{title}: {difference} where positions along {axes} change"
 
     def check_padding_invariance(self) -> None:
         """Points of weight 0 do not change the results, whatever their values."""
         field = self.field().to(torch.float64)
         for title, operator in self.operators():
             n = field.values.shape[1]
-            found = operator(with_padding(field)).values[:, :n]
-            same(found, operator(field).values, f"{title}: results with and without points of weight 0", **EXACT)
+            actual = operator(with_padding(field)).values[:, :n]
+            same(actual, operator(field).values, f"{title}: results with and without points of weight 0", **EXACT)
 
     def check_empty_neighbourhood(self) -> None:
         """The integral is 0, not NaN, where all weights are 0."""
@@ -217,11 +217,11 @@ class KernelConformance(ModuleConformance):
             problem = self.problem(kernel)
             empty = Points(problem.key.positions, torch.zeros_like(problem.key.weights), problem.key.grid)
             problem = replace(problem, key=empty)
-            found = DenseEvaluator()(problem)
-            same(found, torch.zeros_like(found), f"{title}: the integral over nothing, and 0,", exact=True)
+            actual = DenseEvaluator()(problem)
+            same(actual, torch.zeros_like(actual), f"{title}: the integral over nothing, and 0,", exact=True)
             if self.has("integrate") and kernel.can_integrate(problem):
-                found = kernel.integrate(problem)
-                same(found, torch.zeros_like(found), f"{title}: integrate over nothing, and 0,", exact=True)
+                actual = kernel.integrate(problem)
+                same(actual, torch.zeros_like(actual), f"{title}: integrate over nothing, and 0,", exact=True)
 
     def check_batch_independence(self) -> None:
         """A sample has the same result alone as in a batch."""
@@ -229,8 +229,8 @@ class KernelConformance(ModuleConformance):
         for title, operator in self.operators():
             whole = operator(field).values
             for number in range(len(field.values)):
-                found = operator(sample(field, number)).values[0]
-                same(found, whole[number], f"{title}: results of sample {number} alone and in a batch", **EXACT)
+                actual = operator(sample(field, number)).values[0]
+                same(actual, whole[number], f"{title}: results of sample {number} alone and in a batch", **EXACT)
 
     @skip_unless(lambda case: case.has("transform"), "the kernel has no transform()")
     def check_transform_exactness(self) -> None:
@@ -328,8 +328,8 @@ def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:
 def gradients(result: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     """Return the gradients of a fixed linear function of `result`, 0 where it does not depend on an input."""
     target = result.flatten() @ torch.linspace(-1, 1, result.numel(), dtype=result.dtype)
-    found = torch.autograd.grad(target, inputs, allow_unused=True, retain_graph=True)
-    return [torch.zeros_like(each) if g is None else g for each, g in zip(inputs, found, strict=True)]
+    computed = torch.autograd.grad(target, inputs, allow_unused=True, retain_graph=True)
+    return [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, computed, strict=True)]
 
 
 EXACT: dict[str, Any] = {"tolerance": 1e-9}

@@ -109,5 +109,5 @@ class ModuleConformance(Conformance):
         same(call(torch.compile(module, backend="aot_eager"), batch), expected, "outputs when compiled", tolerance=1e-4)
 
     def is_differentiable(self, number: int, leaf: Any) -> bool:
-        """Return whether gradients flow to the n-th tensor of a batch; by default to the first one, if floating."""
+        """Whether gradients flow to the n-th tensor of a batch; by default to the first one, if floating."""
         return number == 0 and isinstance(leaf, Tensor) and leaf.is_floating_point()

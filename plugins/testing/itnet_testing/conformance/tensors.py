@@ -36,13 +36,13 @@ def to(tree: Any, target: torch.dtype | torch.device) -> Any:
     return tree_map(move, tree)
 
 
-def same(actual: Any, expected: Any, what: str, *, tolerance: float = 1e-5, exact: bool = False) -> None:
+def same(actual: Any, expected: Any, names: str, *, tolerance: float = 1e-5, exact: bool = False) -> None:
     """Compare the tensors of two nested structures.
 
     Args:
         actual: the structure to check.
         expected: the reference.
-        what: names both structures in the error, such as "outputs on the GPU and the CPU".
+        names: of both structures, for the error, such as "outputs on the GPU and the CPU".
         tolerance: relative and absolute tolerance.
         exact: compare bit for bit.
 
@@ -50,10 +50,10 @@ def same(actual: Any, expected: Any, what: str, *, tolerance: float = 1e-5, exac
         AssertionError: they differ; the message gives the largest difference.
     """
     tensors = [[leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor)] for tree in (actual, expected)]
-    assert len(tensors[0]) == len(tensors[1]), f"{what}: found {len(tensors[0])} tensors, not {len(tensors[1])}"
+    assert len(tensors[0]) == len(tensors[1]), f"{names}: found {len(tensors[0])} tensors, not {len(tensors[1])}"
     for one, other in zip(*tensors, strict=True):
         try:
             bound = {"rtol": 0, "atol": 0} if exact else {"rtol": tolerance, "atol": tolerance}
             torch.testing.assert_close(one.to(other.dtype), other, equal_nan=True, **bound)
         except AssertionError as error:
-            raise AssertionError(f"{what} differ: {error}") from None
+            raise AssertionError(f"{names} differ: {error}") from None

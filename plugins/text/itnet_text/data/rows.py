@@ -138,7 +138,7 @@ def _read_jsonl(path: Path, encoding: str) -> Iterator[tuple[str, Columns]]:
 
 
 def select_texts(columns: Columns, names: Sequence[str], place: str) -> Row:
-    """Select a row's texts by the names of their columns; the row is bad if one is missing or is no text."""
+    """Select a row's texts by the names of their columns; the row is bad if one is missing or not a text."""
     missing = [name for name in names if columns.get(name) is None]
     if missing:
         return Row(("",) * len(names), place, f"nothing in column {missing[0]!r}")

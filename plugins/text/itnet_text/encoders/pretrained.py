@@ -83,7 +83,7 @@ class PretrainedEncoder(Encoder):
             elif missing:
                 raise ConfigError(
                     "PretrainedEncoder.model",
-                    found=f"{self.model}, which is no folder",
+                    found=f"{self.model}, which is not a folder",
                     expected="a folder with config.json, tokenizer.json and model.safetensors",
                     hint="For a name on the hub, write download: true.",
                 )
@@ -156,7 +156,7 @@ class PretrainedEncoder(Encoder):
             A field of values (B, longest, dim).
 
         Raises:
-            ShapeError: the inputs are no texts, or one is empty.
+            ShapeError: the inputs are not texts, or one is empty.
         """
         texts = check_texts(inputs, "PretrainedEncoder(inputs)")
         tokens = tokenize(self.tokenizer, texts, self.config.max_length)
@@ -192,7 +192,7 @@ def _tokenizer(folder: Path) -> dict[str, Any]:
 
 
 READERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {"architecture": _architecture, "tokenizer": _tokenizer}
-"""How each field that a configuration leaves open is read from a model's folder."""
+"""Readers of the fields that a configuration leaves open, from a model's folder."""
 
 
 def _from_hub(name: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class TokenEncoder(Encoder):
             A field of values (B, longest, dim).
 
         Raises:
-            ShapeError: the inputs are no texts, or one is empty.
+            ShapeError: the inputs are not texts, or one is empty.
         """
         texts = check_texts(inputs, "TokenEncoder(inputs)")
         tokens = tokenize(self.tokenizer, texts, self.config.max_length)

@@ -54,7 +54,7 @@ class Glue(LabelledTask):
         return self._split(self.development)
 
     def label(self, value: Any) -> float | None:
-        """Return the number of a label as the file writes it, or `None` if it is no label."""
+        """Return the number of a label as the file writes it, or `None` if it is not a label."""
         raise NotImplementedError
 
     def loader(self, *, training: bool) -> Callable[[Row | Path], Any]:
@@ -83,8 +83,7 @@ class GlueClassification(Glue, Classification):
 
     Attributes:
         written: labels as the original files write them, in the order of the classes; numbers by default. The hub's
-            files
-            always have numbers.
+            files always have numbers.
     """
 
     class Config(Glue.Config, Classification.Config):

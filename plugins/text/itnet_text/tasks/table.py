@@ -61,7 +61,7 @@ class Table(LabelledTask):
         return self._train_and_test[1]
 
     def label_of(self, value: Any) -> float | None:
-        """Return the number of a label as the file writes it, or `None` if it is no label."""
+        """Return the number of a label as the file writes it, or `None` if it is not a label."""
         raise NotImplementedError
 
     def loader(self, *, training: bool) -> Callable[[Row | Path], Text]:
@@ -107,7 +107,7 @@ def read_columns(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
             path,
             found=f"no column {missing[0]!r}",
             expected=f"one of {', '.join(map(repr, sorted(map(str, known))))}",
-            hint="Say text, second_text and label; for a file without a header, header: false, and numbers from 0.",
+            hint="Set text, second_text and label; for a file without a header, header: false, and numbers from 0.",
         )
     return rows
 

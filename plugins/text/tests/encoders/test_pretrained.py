@@ -179,7 +179,7 @@ def other_size(folder: Path) -> None:
         (lambda f: (f / "config.json").write_text('{"model_type": "nonesuch"}'), r"bert: found .*nonesuch"),
         (lambda f: (f / "tokenizer.json").unlink(), r"bert/tokenizer.json: .*No such file"),
         (lambda f: (f / "tokenizer.json").write_text('{"a": 1}'), r"not the content of a tokenizer.json"),
-        (shutil.rmtree, r"bert, which is no folder; .* download: true"),
+        (shutil.rmtree, r"bert, which is not a folder; .* download: true"),
     ],
 )
 def test_a_folder_that_is_no_whole_model_is_refused(spoil: Callable[[Path], Any], message: str, folder: Path) -> None:
@@ -203,7 +203,7 @@ def test_the_hub_is_asked_only_where_download_says_so(folder: Path, monkeypatch:
     options = {"model": "some/bert", "tokenizer": found.tokenizer}
     PretrainedEncoder(8, **options, download=True).load_pretrained()
     assert asked == [("some/bert", True)]
-    with pytest.raises(ConfigError, match="some/bert, which is no folder; .* download: true"):
+    with pytest.raises(ConfigError, match="some/bert, which is not a folder; .* download: true"):
         PretrainedEncoder(8, **options)
 
 

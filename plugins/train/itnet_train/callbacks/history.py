@@ -81,7 +81,7 @@ class History(Callback):
         return {"rows": list(self.rows), "best": self.best, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore a state that `state_dict` returned."""
         self.rows, self.best = list(state_dict["rows"]), state_dict["best"]
         self._seconds_before = state_dict["seconds"]
 

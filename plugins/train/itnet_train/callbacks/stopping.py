@@ -53,5 +53,5 @@ class Stopping(Callback):
 
 
 def completes_step(trainer: Trainer, batch_idx: int) -> bool:
-    """Return whether the optimizer stepped after this batch, so that no gradient is partly accumulated."""
+    """Whether the optimizer stepped after this batch, so that no gradient is partly accumulated."""
     return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from itnet_core.plugin.files import write_atomically
 from itnet_registry import load_model
-from itnet_registry.errors import refused_as
+from itnet_registry.errors import os_errors_as
 from itnet_train.callbacks.epoch_lines import EpochLines
 from itnet_train.callbacks.history import History
 from itnet_train.callbacks.saving import Saving
@@ -55,7 +55,7 @@ def train(
     """
     directory = RunDirectory(Path(output))
     hint = "What was saved before is intact, and --resume continues from it."
-    with refused_as(RunError, directory.path, hint), ExitStack() as stack:
+    with os_errors_as(RunError, directory.path, hint), ExitStack() as stack:
         run = Run.from_sections(sections)
         first = is_first_process()  # the processes of further devices start here too, during the run
         if first:

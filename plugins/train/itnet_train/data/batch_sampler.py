@@ -22,7 +22,7 @@ class SampleKey(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskShare:
-    """How many samples of a task's training split an epoch has."""
+    """The number of samples of a task's training split in an epoch."""
 
     size: int
     """Samples in the split."""

@@ -70,7 +70,7 @@ def test_resume_goes_on(itnet: Itnet, config_file: Path) -> None:
         (["model.task=null", "model.head={name: classify, classes: 2}"], 2, "model.task: found no task"),
         (["train.devices=3", "train.accelerator=mps"], 2, "train.accelerator: found 'mps' with 3 devices"),
         (["--resume", "--overwrite"], 2, "exclude each other"),
-        (["model.head={classes: 5}"], 2, "model.heads.signal.classes: found 5; expected 3, as the task's data have it"),
+        (["model.head={classes: 5}"], 2, "model.heads.signal.classes: found 5; expected 3, as the task's data require"),
     ],
 )
 def test_what_is_wrong_with_a_configuration_is_said(

@@ -31,9 +31,8 @@ def read_json(path: Path, layout: type[T], expected: str) -> T:
     """Read a JSON file of a known layout; other fields are dropped.
 
     Raises:
-        DataError: the file is missing, in another encoding, no JSON, or of another layout. Such a file is refused even
-            with
-            `on_bad_sample: skip`, because it contains thousands of samples.
+        DataError: the file is missing, in another encoding, not JSON, or of another layout. Such a file is refused even
+            with `on_bad_sample: skip`, because it contains thousands of samples.
     """
     return _parse(read_text(path, expected), TypeAdapter(layout), str(path), expected)
 

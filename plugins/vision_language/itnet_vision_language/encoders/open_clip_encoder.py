@@ -120,7 +120,7 @@ class OpenCLIPEncoder(Encoder):
         follow.
 
         Raises:
-            ConfigError: `weights` is no safetensors file, nor, with `download`, the name of published weights.
+            ConfigError: `weights` is neither a safetensors file nor, with `download`, the name of published weights.
             DataError: the file is damaged, or contains the weights of another model.
         """
         c = self.config
@@ -179,7 +179,7 @@ class OpenCLIPEncoder(Encoder):
         return Field(self.project_text(tokens), positions, kept / kept.sum(-1, keepdim=True))
 
     def _tokens(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        """Return the tokens of texts (B, L), and which of them are no padding."""
+        """Return the tokens of texts (B, L), and a mask that is false for padding."""
         ids = self.tokenizer(texts)
         inner = getattr(self.tokenizer, "tokenizer", None)
         padding = getattr(inner, "pad_token_id", None) or 0

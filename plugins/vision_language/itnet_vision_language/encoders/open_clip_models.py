@@ -105,7 +105,7 @@ def load_weights(model: nn.Module, architecture: str, weights: str, *, download:
     """Load weights into a model. Return an error, and do not raise it, if they are missing: a checkpoint's may follow.
 
     Raises:
-        ConfigError: `weights` is no safetensors file, nor, with `download`, the name of published weights.
+        ConfigError: `weights` is neither a safetensors file nor, with `download`, the name of published weights.
         DataError: the file is damaged, or contains the weights of another model.
     """
     path = Path(weights).expanduser()

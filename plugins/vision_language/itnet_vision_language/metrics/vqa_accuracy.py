@@ -44,8 +44,8 @@ def _without_punctuation(text: str) -> str:
     comma_between_digits = COMMA_BETWEEN_DIGITS.search(text) is not None
     left = text
     for sign in PUNCTUATION:
-        beside_space = f"{sign} " in text or f" {sign}" in text
-        left = left.replace(sign, "" if beside_space or comma_between_digits else " ")
+        next_to_space = f"{sign} " in text or f" {sign}" in text
+        left = left.replace(sign, "" if next_to_space or comma_between_digits else " ")
     return PERIOD.sub("", left, count=MOST_PERIODS)
 
 

@@ -15,7 +15,7 @@ from itnet_vision_language.data.json_files import check_text, read_json, read_te
 from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
 
 QUESTIONS = '[["what color is the shape?", "blue", 0], …]: question, answer, number of the image'
-ANSWERS = "an answer a line, as the package easy-vqa lays it beside train and test"
+ANSWERS = "an answer a line, as the package easy-vqa stores it next to train and test"
 
 
 class EasyVQA(ImageTextTask, Classification):

@@ -109,7 +109,7 @@ def load(source: Source | Path, *, transform: v2.Transform, count: int) -> tuple
     """Load a sample's images, (C, H, W) or (count, C, H, W) for more than one, and its text.
 
     Raises:
-        DataError: a file contains no sound image, or a user's file does not describe a sample.
+        DataError: a file contains no intact image, or a user's file does not describe a sample.
     """
     if isinstance(source, Path):
         source = read_sample(source, count)

@@ -1,4 +1,4 @@
-"""What of Triton and of a GPU there is. Imports neither Triton nor torch before it is asked."""
+"""Availability of Triton and of an NVIDIA GPU. Neither Triton nor torch is imported before a function is called."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from importlib.util import find_spec
 def missing_package() -> str | None:
     """Return why Triton cannot be imported, or `None` if it can."""
     if find_spec("triton") is None:
-        return "the package triton is not installed; it is there for Linux: pip install triton"
+        return "the package triton is not installed; it exists for Linux: pip install triton"
     try:
         import triton.language  # noqa: F401
-    except Exception as error:  # a broken installation fails in many ways, and must not take the plugin along
+    except Exception as error:  # a broken installation fails in many ways; the plugin must not fail with it
         return f"importing triton fails: {type(error).__name__}: {error}"
     return None
 
@@ -32,5 +32,5 @@ def missing_gpu() -> str | None:
 
 
 def interpreted() -> bool:
-    """Whether Triton is asked to interpret kernels on the CPU; the variable must be set before Triton is imported."""
+    """Whether TRITON_INTERPRET=1 is set: Triton, imported after it, interprets kernels on the CPU."""
     return os.environ.get("TRITON_INTERPRET", "") == "1"

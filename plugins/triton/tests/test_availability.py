@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from itnet_core import API, AutoEvaluator, ConfigError, Field, IntegralOperator, MLPKernel, Problem, Support
-from itnet_triton import surroundings
+from itnet_triton import availability
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.plugin import itnet_doctor
 
@@ -70,15 +70,15 @@ def test_doctor_says_that_there_is_no_gpu() -> None:
 
 
 def test_doctor_says_that_triton_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surroundings, "missing_gpu", lambda: None)
-    monkeypatch.setattr(surroundings, "find_spec", lambda name: None)
+    monkeypatch.setattr(availability, "missing_gpu", lambda: None)
+    monkeypatch.setattr(availability, "find_spec", lambda name: None)
     [check] = itnet_doctor(API)
     assert not check.ok
     assert "pip install triton" in check.detail
 
 
 def test_without_triton_it_supports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surroundings, "find_spec", lambda name: None)
+    monkeypatch.setattr(availability, "find_spec", lambda name: None)
     evaluator = TritonEvaluator(interpret=True)
     assert not evaluator.supports(case())
     with pytest.raises(ConfigError, match="triton is not installed"):

@@ -1,4 +1,4 @@
-"""Positions in attention: rotation of queries and keys, and ALiBi's slopes."""
+"""Position encodings of attention: rotation of queries and keys, and ALiBi's slopes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from torch import Tensor
 from itnet_core.operator.precision import exact_dtype
 
 
-def rotate(heads: Tensor, places: Tensor) -> Tensor:
-    """Rotate channels i and i + d/2 by the angle place · 10000^(−2i/d) (Su et al., arXiv 2104.09864, §3.2.2).
+def rotate(heads: Tensor, positions: Tensor) -> Tensor:
+    """Rotate channels i and i + d/2 by the angle position · 10000^(−2i/d) (Su et al., arXiv 2104.09864, §3.2.2).
 
-    The angles are computed in float64: in float32 their rounding would show at far places.
+    The angles are computed in float64: in float32 their rounding would show at distant positions.
 
     Args:
         heads: queries or keys, (B, N, heads, d), with an even d.
-        places: (B, N).
+        positions: (B, N).
 
     Returns:
         Shape (B, N, heads, d).
     """
     half = heads.shape[-1] // 2
     steps = torch.arange(half, dtype=exact_dtype(heads.device), device=heads.device)
-    angles = places[..., None, None].to(steps.dtype) * 10000 ** (-steps / half)
+    angles = positions[..., None, None].to(steps.dtype) * 10000 ** (-steps / half)
     cos, sin = angles.cos().to(heads.dtype), angles.sin().to(heads.dtype)
     first, second = heads.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
