@@ -13,7 +13,7 @@ from contextlib import chdir, redirect_stderr
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import torch

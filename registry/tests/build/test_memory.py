@@ -39,7 +39,11 @@ def test_what_does_not_fit_is_refused_before_it_is_there() -> None:
         torch.zeros(10**30)
 
 
-@pytest.mark.parametrize("factory", sorted(FACTORIES, key=lambda factory: factory.__name__), ids=lambda f: f.__name__)
+def _name(factory: Any) -> str:
+    return str(factory.__name__)
+
+
+@pytest.mark.parametrize("factory", sorted(FACTORIES, key=_name), ids=_name)
 def test_every_factory_is_counted(factory: Callable[..., Any]) -> None:
     arguments = {
         torch.arange: (2**20,),
