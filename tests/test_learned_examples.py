@@ -113,8 +113,8 @@ def test_the_change_of_a_factorised_model_falls_with_the_pivots() -> None:
     sizes: dict[str, Any] = {"width": 8, "depth": 2, "kernel": {"heads": 2, "hidden": 4, "rank": 2, "frequencies": 1}}
     model = create_model(encoder={"name": "patch", "patch_size": 1}, task="digits", **sizes)
     model = digits.on_pixels(model)
-    data = digits.images(model, 1, 20)
-    assert model.features(digits.images(model, 2, 2).inputs).grid == (16, 16)
+    data = digits.select_images(model, 1, 20)
+    assert model.features(digits.select_images(model, 2, 2).inputs).grid == (16, 16)
     before, found = digits.compare(model, data, (2, 40))
     assert found[40].change < 0.5 * found[2].change
     assert found[40].errors[-1] < 0.5 * found[2].errors[-1]

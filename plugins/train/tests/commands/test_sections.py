@@ -25,5 +25,5 @@ def test_task_stands_for_the_models_task_in_the_file_and_in_overrides(path: Path
 
 
 def test_a_section_that_nothing_reads_is_refused(path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tasks: found a section that nothing reads.*Did you mean 'task'\?"):
+    with pytest.raises(ConfigError, match=r"tasks: found a section that no command reads.*Did you mean 'task'\?"):
         read_sections(path, ["tasks.size=5"])
