@@ -9,17 +9,14 @@ from itnet_core.operator.precision import precise
 
 
 class GaussianKernel(Kernel[Tensor, None]):
-    """k_h(x, y) = exp(−‖x − y‖² / 2ℓ_h²), with a learned length ℓ_h for each head.
+    """k_h(x, y) = exp(−‖x − y‖² / 2ℓ_h²), with a learned length ℓ_h for each head, initialised evenly in log ℓ.
 
     Example:
-        >>> kernel = GaussianKernel(16, heads=3, shortest=0.1, longest=10.0)
-        >>> kernel.log_length.exp()  # ℓ of the three heads
+        >>> GaussianKernel(16, heads=3, shortest=0.1, longest=10.0).log_length.exp()
         tensor([ 0.1000,  1.0000, 10.0000], grad_fn=<ExpBackward0>)
     """
 
     class Config(ComponentConfig):
-        """Heads, whose lengths start evenly on a logarithmic scale."""
-
         heads: PositiveInt = 4
         """Scalar kernels."""
         shortest: PositiveFloat = 0.1
@@ -43,9 +40,8 @@ class GaussianKernel(Kernel[Tensor, None]):
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Compute k, shape (B, heads, n, m)."""
-        squares = (
-            (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).square().sum(-1).clamp(max=1e28)  # finite
-        )
+        offsets = query_terms.unsqueeze(2) - key_terms.unsqueeze(1)
+        squares = offsets.square().sum(-1).clamp(max=1e28)  # finite
         factors = -0.5 * (-2 * self.log_length.to(squares.dtype)).exp().view(-1, 1, 1)
         return (squares.unsqueeze(1) * factors).exp().to(self.log_length.dtype)
 
