@@ -13,6 +13,7 @@ from itnet_core.operator.evaluators.auto import Candidate, evaluator_obstacle, s
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
+from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
 
 
@@ -114,7 +115,7 @@ class IntegralOperator(nn.Module):
         problem = self._problem(query, key, nodes, arguments)
         if isinstance(self.evaluator, AutoEvaluator):
             return Choice((transform, *self.evaluator.explain(problem).candidates))
-        reason = evaluator_obstacle(self.evaluator, problem)
+        reason = evaluator_obstacle(self.evaluator, problem, transform_of(problem.values))
         return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
 
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:

@@ -67,7 +67,7 @@ class Registry(PluginRegistry):
             load_pretrained(created, kind)
         return created
 
-    def build_component(self, kind: Kind, reference: ComponentRef, *channels: int) -> Any:
+    def build_component(self, kind: Kind, reference: ComponentRef, *channels: int, place: str | None = None) -> Any:
         """Build the component of a complete reference, such as one among the options of another component.
 
         Its configuration is validated; unlike `create`, no file is read for it and no pretrained weights are loaded, so
@@ -82,13 +82,14 @@ class Registry(PluginRegistry):
             kind: one of `itnet_core.plugin.specs.KINDS`.
             reference: name and options.
             channels: the number of channels, for the kinds that take `dim`.
+            place: path of the reference, for errors.
 
         Raises:
             UnknownNameError, AmbiguousNameError, RequirementError, ComponentError, ConfigError: as for `create`.
         """
         from itnet_registry.build.builder import build_component
 
-        return build_component(self, kind, reference, *channels)
+        return build_component(self, kind, reference, *channels, place=place)
 
     def create_model(self, /, preset: str | None = None, **overrides: Any) -> ITNetModel:
         """Create a model from a preset and the fields of `ModelConfig`; `model.config` is its complete configuration.

@@ -93,9 +93,9 @@ class AutoEvaluator(Evaluator):
 
     def choose(self, problem: Problem) -> Evaluator:
         """Return the evaluator for a problem that no fast path applies to."""
-        fallback: Evaluator | None = None
+        transform, fallback = transform_of(problem.values), None
         for evaluator in self.evaluators:
-            if not evaluator_obstacle(evaluator, problem):
+            if not evaluator_obstacle(evaluator, problem, transform):
                 if evaluator.is_efficient(problem):
                     return evaluator
                 fallback = evaluator
@@ -106,21 +106,20 @@ class AutoEvaluator(Evaluator):
         """Return the candidates for a problem, with the reason against each that is not chosen."""
         obstacle = integrate_obstacle(problem)
         candidates = [Candidate("kernel.integrate", obstacle)]
-        chosen = self.choose(problem) if obstacle else None
+        chosen, transform = self.choose(problem) if obstacle else None, transform_of(problem.values)
         for evaluator in self.evaluators:
             reason = ""
             if evaluator is not chosen:
-                reason = evaluator_obstacle(evaluator, problem)
+                reason = evaluator_obstacle(evaluator, problem, transform)
                 reason = reason or ("" if evaluator.is_efficient(problem) else "not efficient for this size")
                 reason = reason or "ranked after the chosen one"
             candidates.append(Candidate(type(evaluator).__name__, reason))
         return Choice(tuple(candidates))
 
 
-def evaluator_obstacle(evaluator: Evaluator, problem: Problem) -> str:
-    """Return why an evaluator refuses a problem, or ""."""
-    transform = "" if evaluator.transformable else transform_of(problem.values)
-    return f"not transformable, under {transform}" if transform else str(evaluator.unsupported(problem) or "")
+def evaluator_obstacle(evaluator: Evaluator, problem: Problem, transform: str) -> str:
+    """Return why an evaluator refuses a problem under a transform, named by `transform_of`, or ""."""
+    return _transform_obstacle(evaluator, transform) or str(evaluator.unsupported(problem) or "")
 
 
 def transform_obstacle(evaluator: Evaluator, kernel: Kernel, query: Field, key: Field) -> str:
@@ -129,8 +128,8 @@ def transform_obstacle(evaluator: Evaluator, kernel: Kernel, query: Field, key: 
         return f"{type(kernel).__name__} has none"
     if not evaluator.takes_fast_paths:
         return f"{type(evaluator).__name__} takes no fast paths"
-    transform = _transform_of(kernel, query.values)
-    return transform or ("" if kernel.can_transform(query, key) else "can_transform is False for these fields")
+    obstacle = _transform_obstacle(kernel, transform_of(query.values))
+    return obstacle or ("" if kernel.can_transform(query, key) else "can_transform is False for these fields")
 
 
 def integrate_obstacle(problem: Problem) -> str:
@@ -138,8 +137,8 @@ def integrate_obstacle(problem: Problem) -> str:
     kernel = problem.kernel
     if type(kernel).integrate is FastPaths.integrate:
         return f"{type(kernel).__name__} has none"
-    transform = _transform_of(kernel, problem.values)
-    return transform or ("" if kernel.can_integrate(problem) else "can_integrate is False for these points")
+    obstacle = _transform_obstacle(kernel, transform_of(problem.values))
+    return obstacle or ("" if kernel.can_integrate(problem) else "can_integrate is False for these points")
 
 
 def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
@@ -151,6 +150,5 @@ def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
     return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__}, which samples points"
 
 
-def _transform_of(kernel: Kernel, values: Tensor) -> str:
-    transform = "" if kernel.transformable else transform_of(values)
-    return transform and f"not transformable, under {transform}"
+def _transform_obstacle(part: Kernel | Evaluator, transform: str) -> str:
+    return f"not transformable, under {transform}" if transform and not part.transformable else ""

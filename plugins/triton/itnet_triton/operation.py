@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints
 import torch
 from torch import Tensor
 
-from itnet_core import DerivativeError
+from itnet_core.operator.transforms import refuse_second_derivatives
 from itnet_triton.accumulate import Gradients
 from itnet_triton.prepared import Inputs, prepare
 from itnet_triton.problem import Upstream
@@ -112,13 +112,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _backward(ctx: Any, grad_out: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    if torch.is_grad_enabled():
-        raise DerivativeError(
-            "TritonEvaluator",
-            found="a backward pass with create_graph=True",
-            expected="first derivatives alone",
-            hint="Use the evaluator 'dense' for second derivatives.",
-        )
+    hint = "Use the evaluator 'dense' for second derivatives."
+    refuse_second_derivatives("TritonEvaluator", grad_out, hint)
     out, log_total, *tensors = ctx.saved_tensors
     moves = any(ctx.needs_input_grad[3:5])
     inputs = Inputs(*tensors, *ctx.options)

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
-
-from itnet_registry import Registry
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from itnet_core import ConfigError, ITNetModel
-from itnet_registry import ComponentError
+from itnet_registry import ComponentError, Registry
 
 if TYPE_CHECKING:
     from registry.tests.conftest import Garden

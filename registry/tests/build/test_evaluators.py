@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-import itnet_registry
-from itnet_registry import PluginError, Registry
-from typing import TYPE_CHECKING
-
 import json
 import logging
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
+import itnet_registry
+from itnet_registry import PluginError, Registry
 from itnet_registry.cli.app import app
 
 if TYPE_CHECKING:
@@ -77,7 +75,9 @@ def chosen(model: Any, points: int, caplog: pytest.LogCaptureFixture) -> list[st
     return [record.getMessage().partition(" ")[0] for record in caplog.records]
 
 
-def test_auto_takes_the_first_that_supports_the_problem_and_is_efficient(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_takes_the_first_that_supports_the_problem_and_is_efficient(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
     model = build(registry)
     assert chosen(model, 5, caplog) == ["Fast"]
     assert chosen(model, 6, caplog) == ["DenseEvaluator"]

@@ -1,25 +1,22 @@
 from __future__ import annotations
 
-from typing import Any
-from collections.abc import Callable
-from pathlib import Path
-from itnet_registry import Registry
-from typing import TYPE_CHECKING
-
 import json
 import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import nn
 
 from itnet_core import ConfigError
-from itnet_registry import CheckpointError
-from itnet_registry.checkpoints.manifest import MAX_BYTES
+from itnet_registry import CheckpointError, Registry
 from itnet_registry.build.memory import FACTORIES, OVERHEAD, MemoryLimit
+from itnet_registry.checkpoints.manifest import MAX_BYTES
 
 if TYPE_CHECKING:
-    from registry.tests.conftest import Garden
+    pass
 
 
 def test_what_fits_is_made_and_counted() -> None:
@@ -77,7 +74,9 @@ def test_a_configuration_of_absurd_size_is_refused(registry: Registry, override:
 
 
 @pytest.mark.parametrize("change", [{"depth": 10**9}, {"depth": 10**5}, {"width": 2**14}, {"ffn_ratio": 1e9}])
-def test_a_checkpoint_takes_no_more_memory_than_its_weights_explain(registry: Registry, tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_checkpoint_takes_no_more_memory_than_its_weights_explain(
+    registry: Registry, tmp_path: Path, change: dict[str, Any]
+) -> None:
     model = registry.create_model("toy", encoder="pixels", heads={})
     registry.save_model(model, tmp_path / "c")
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, ComponentRef, Encoder, Field, RefersTo, UnionMeasure
 from itnet_core.plugin.config import parse
-from itnet_registry import component
+from itnet_registry import build_component, component
 
 
 class JointEncoder(Encoder):
@@ -41,9 +41,9 @@ class JointEncoder(Encoder):
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
-        image, text = self.config.image, self.config.text
-        self.image = _build(dim, image, f"{type(self).__name__}.image")
-        self.text = _build(dim, text, f"{type(self).__name__}.text")
+        name = type(self).__name__
+        self.image: Encoder = build_component("encoder", self.config.image, dim, place=f"{name}.image")
+        self.text: Encoder = build_component("encoder", self.config.text, dim, place=f"{name}.text")
         self.part_embedding = nn.Parameter(0.02 * torch.randn(self.parts, dim))
 
     def part(self, number: int, field: Field) -> Field:
@@ -60,9 +60,3 @@ def _completed(reference: ComponentRef) -> ComponentRef:
     encoder = component("encoder", reference.name)
     config: ComponentConfig = parse(encoder.load().Config, reference.options, encoder.id).completed()
     return ComponentRef(name=encoder.id, **config.model_dump(mode="json"))
-
-
-def _build(dim: int, reference: ComponentRef, place: str) -> Encoder:
-    """Build the encoder that a reference names, with its options as they are."""
-    cls: type[Encoder] = component("encoder", reference.name).load()
-    return cls(dim, parse(cls.Config, reference.options, place))
