@@ -4,7 +4,7 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +14,6 @@ from itnet_core import ConfigError
 from itnet_registry import CheckpointError, Registry
 from itnet_registry.build.memory import FACTORIES, OVERHEAD, MemoryLimit
 from itnet_registry.checkpoints.manifest import MAX_BYTES
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_what_fits_is_made_and_counted() -> None:
