@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.kernel import Kernel as Kernel
     from itnet_core.operator.kernel import Normalization as Normalization
     from itnet_core.operator.kernel import Problem as Problem
+    from itnet_core.operator.kernel import ScalarConfig as ScalarConfig
     from itnet_core.operator.mlp import MLPKernel as MLPKernel
     from itnet_core.operator.points import Measure as Measure
     from itnet_core.operator.points import Points as Points
@@ -82,7 +83,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.operator.evaluators": "AutoEvaluator Choice DenseEvaluator Evaluator TiledEvaluator Unsupported",
         "itnet_core.operator.field": "AXES Field UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",
-        "itnet_core.operator.kernel": "FastPaths Kernel Normalization Problem",
+        "itnet_core.operator.kernel": "FastPaths Kernel Normalization Problem ScalarConfig",
         "itnet_core.operator.mlp": "MLPKernel",
         "itnet_core.operator.points": "Measure Points gather_points log_weights",
         "itnet_core.operator.sampler": "FullSampler Nodes Sampler",
