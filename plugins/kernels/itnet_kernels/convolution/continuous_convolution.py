@@ -11,9 +11,7 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Problem, Support
-from itnet_core.operator.precision import exact_dtype, precise
-from itnet_core.operator.transforms import differentiated
+from itnet_core import ComponentConfig, Field, Kernel, Problem, Support, differentiated, exact_dtype, precise
 from itnet_kernels.convolution.lattice import fit_lattice
 from itnet_kernels.numerics.weights import apply_weights
 
