@@ -22,14 +22,13 @@ if TYPE_CHECKING:  # defaults of type variables (PEP 696), which Python 3.11 lac
     from typing_extensions import TypeVar
 
     Terms = TypeVar("Terms", default=Any)
+    """Terms of points: tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
     State = TypeVar("State", default=Any)
+    """State of a stream: tensors, or nested tuples of tensors."""
 else:
     from typing import TypeVar
 
-    Terms = TypeVar("Terms")
-    """Terms of points: tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
-    State = TypeVar("State")
-    """State of a stream: tensors, or nested tuples of tensors."""
+    Terms, State = TypeVar("Terms"), TypeVar("State")
 
 
 @dataclass(frozen=True, eq=False)

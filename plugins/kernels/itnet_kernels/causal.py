@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from itnet_core import AXES, Axis, ComponentConfig, Kernel, Measure, Problem, Support
-from itnet_core.operator.kernel import State, Terms
+from itnet_core import AXES, Axis, ComponentConfig, Kernel, Measure, Problem, State, Support, Terms
 from itnet_kernels.numerics.timeline import in_order
 
 

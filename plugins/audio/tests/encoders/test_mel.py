@@ -10,8 +10,7 @@ from torchaudio.transforms import MelSpectrogram
 
 from itnet_audio.clips import Audio
 from itnet_audio.encoders.mel import MelEncoder
-from itnet_core import ConfigError, IntegralOperator, MLPKernel, Trunk
-from itnet_core.models.head import mean
+from itnet_core import ConfigError, IntegralOperator, MLPKernel, Trunk, mean
 from itnet_registry.build.memory import MemoryLimit
 
 SMALL: dict[str, Any] = {"sample_rate": 8000, "n_mels": 20, "patch_mels": 5, "patch_frames": 4}

@@ -9,9 +9,19 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Points, Problem, ScalarConfig, ShapeError, Support
-from itnet_core.operator.points import distinct, log_weights
-from itnet_core.operator.transforms import differentiated
+from itnet_core import (
+    ComponentConfig,
+    Field,
+    Kernel,
+    Points,
+    Problem,
+    ScalarConfig,
+    ShapeError,
+    Support,
+    differentiated,
+    distinct,
+    log_weights,
+)
 from itnet_kernels.attention.heads import resolve_head_dim
 from itnet_kernels.attention.position_encoding import alibi_slopes, rotate
 from itnet_kernels.attention.stream import step_over_all_points

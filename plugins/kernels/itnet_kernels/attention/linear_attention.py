@@ -9,8 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, Problem, ScalarConfig, Support
-from itnet_core.operator.evaluators.dense import sum_values
+from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, Problem, ScalarConfig, Support, sum_values
 from itnet_kernels.attention.heads import resolve_head_dim
 from itnet_kernels.attention.stream import step_over_all_points
 from itnet_kernels.numerics.decayed_sums import decayed_sums

@@ -4,8 +4,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Normalization, ScalarConfig, Support
-from itnet_core.operator.precision import precise
+from itnet_core import ComponentConfig, Field, Kernel, Normalization, ScalarConfig, Support, precise
 
 
 class GaussianKernel(Kernel[Tensor, None]):

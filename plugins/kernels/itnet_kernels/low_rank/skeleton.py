@@ -8,8 +8,18 @@ import torch
 from pydantic import PositiveInt, field_validator
 from torch import Tensor, nn
 
-from itnet_core import AutoEvaluator, ComponentConfig, Evaluator, Field, Kernel, MLPKernel, Points, Problem, ShapeError
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import (
+    AutoEvaluator,
+    ComponentConfig,
+    Evaluator,
+    Field,
+    Kernel,
+    MLPKernel,
+    Points,
+    PointTerms,
+    Problem,
+    ShapeError,
+)
 
 
 class SkeletonKernel(Kernel[PointTerms, None]):

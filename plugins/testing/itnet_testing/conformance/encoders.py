@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from itnet_core import AXES, Encoder, Field
-from itnet_core.plugin.specs import Kind
+from itnet_core import AXES, Encoder, Field, Kind
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import call, same

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from itnet_core import (
+    ACTIVATIONS,
     ComponentConfig,
     DenseEvaluator,
     Evaluator,
@@ -20,13 +21,13 @@ from itnet_core import (
     IntegralOperator,
     ITNetError,
     Kernel,
+    Kind,
     MLPKernel,
     Normalization,
+    PointTerms,
     Problem,
     Support,
 )
-from itnet_core.operator.mlp import ACTIVATIONS, PointTerms
-from itnet_core.plugin.specs import Kind
 from itnet_testing.conformance.base import Conformance, skip_unless
 from itnet_testing.conformance.kernels import SUPPORTS
 from itnet_testing.conformance.tensors import call, same

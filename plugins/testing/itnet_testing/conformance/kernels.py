@@ -15,18 +15,18 @@ from itnet_core import (
     ConfigError,
     DenseEvaluator,
     Evaluator,
+    FastPaths,
     Field,
     IntegralOperator,
     ITNetError,
     Kernel,
+    Kind,
     Points,
     Problem,
     ScalarConfig,
     TiledEvaluator,
+    pair_matrix,
 )
-from itnet_core.operator.evaluators.dense import pair_matrix
-from itnet_core.operator.kernel import FastPaths
-from itnet_core.plugin.specs import Kind
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import same
