@@ -7,7 +7,8 @@ import torch
 
 from itnet_core import MLPKernel, PointTerms, Support
 from itnet_testing import EvaluatorConformance
-from itnet_testing.conformance.evaluators import ADDITIVE, Case
+from itnet_testing.conformance.evaluators import ADDITIVE
+from itnet_testing.conformance.problems import Case
 
 
 class TestTriton(EvaluatorConformance):
