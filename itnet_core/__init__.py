@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from itnet_core.models.encoder import Encoder as Encoder
     from itnet_core.models.head import Head as Head
     from itnet_core.models.head import mean as mean
+    from itnet_core.models.initial_scales import initialize_scales as initialize_scales
     from itnet_core.models.model import ITNetModel as ITNetModel
     from itnet_core.models.neighbours import farthest_points as farthest_points
     from itnet_core.models.neighbours import nearest_points as nearest_points
@@ -74,6 +75,7 @@ _exports, __getattr__ = lazy_exports(
     {
         "itnet_core.models.encoder": "Encoder",
         "itnet_core.models.head": "Head mean",
+        "itnet_core.models.initial_scales": "initialize_scales",
         "itnet_core.models.model": "ITNetModel",
         "itnet_core.models.neighbours": "farthest_points nearest_points",
         "itnet_core.models.task": "Batch Metric Split Task",

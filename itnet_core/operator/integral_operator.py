@@ -120,6 +120,19 @@ class IntegralOperator(nn.Module):
         reason = evaluator_obstacle(self.evaluator, problem, transform_of(problem.values))
         return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
 
+    def problem(self, query: Field, key: Field | None = None, **arguments: Any) -> Problem:
+        """Return the problem that the evaluator solves for these fields, where no `transform` applies.
+
+        Args:
+            query: as for `forward`.
+            key: as for `forward`.
+            arguments: as for `forward`.
+
+        Raises:
+            ShapeError: as `forward`.
+        """
+        return self._problem(*self._discretize(query, key), arguments)
+
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
         """Advance a stream of points by one: return the new state, and the result over all points so far.
 

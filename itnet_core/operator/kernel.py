@@ -244,6 +244,21 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
         """Call `tile`, so that `torch.func.functional_call` and hooks reach it."""
         return self.tile(query_terms, key_terms)
 
+    def initialize(self, shortest: float, longest: float) -> bool:
+        """Set the lengths of a new kernel for points of these spacings; see `initialize_scales`.
+
+        Override it for a kernel with random lengths. By default nothing changes.
+
+        Args:
+            shortest: the smallest spacing, the median distance of a point to its nearest neighbour, of the fields that
+                the kernel integrates.
+            longest: the largest spacing of them.
+
+        Returns:
+            Whether the operator's integral is to be scaled to unit variance.
+        """
+        return False
+
     @property
     def pair_width(self) -> int:
         """Largest number of values that `tile` holds for a pair of points; evaluators size their tiles by it."""

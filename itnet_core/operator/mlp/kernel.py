@@ -26,6 +26,10 @@ ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
 """The inputs that are a function of x plus one of y."""
 
 
+LENGTHS = 1.05, 3.5
+"""Smallest and largest length of a bump after `initialize`, in units of the spacing of the points."""
+
+
 class PointTerms(NamedTuple):
     """Terms of the points of one side.
 
@@ -137,6 +141,24 @@ class MLPKernel(Kernel[PointTerms, None]):
             self.second.weight.normal_(std=self.config.hidden**-0.5).mul_(scales)
             self.second.bias.zero_()
         return scales
+
+    @torch.no_grad()
+    def initialize(self, shortest: float, longest: float) -> bool:
+        """Spread the lengths of the bumps over `LENGTHS`, in units of the spacing.
+
+        Returns:
+            Whether the kernel is a plain sum.
+        """
+        columns = self.inputs.columns
+        if "distance" in columns:
+            old = (-self.first.weight[:, columns["distance"]]).rsqrt()
+            order = old.argsort(0).argsort(0) / max(1, len(old) - 1)
+            low, high = LENGTHS[0] * shortest, LENGTHS[1] * longest
+            ratio = low * (high / low) ** order / old
+            self.first.weight[:, columns["distance"]] /= ratio**2
+            if "displacement" in columns:
+                self.first.weight[:, columns["displacement"]] /= ratio
+        return self.normalization == "none"
 
     def output_map(self, head_dim: int, out_dim: int) -> nn.Module:
         """Return Σ_h O_h, one linear map."""
