@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.sampler import FullSampler as FullSampler
     from itnet_core.operator.sampler import Nodes as Nodes
     from itnet_core.operator.sampler import Sampler as Sampler
+    from itnet_core.operator.support import Axis as Axis
     from itnet_core.operator.support import Support as Support
     from itnet_core.plugin.config import ComponentConfig as ComponentConfig
     from itnet_core.plugin.config import ComponentRef as ComponentRef
@@ -88,7 +89,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.operator.mlp": "MLPKernel",
         "itnet_core.operator.points": "Measure Points gather_points log_weights",
         "itnet_core.operator.sampler": "FullSampler Nodes Sampler",
-        "itnet_core.operator.support": "Support",
+        "itnet_core.operator.support": "Axis Support",
         "itnet_core.plugin.config": "ComponentConfig ComponentRef Configured RefersTo",
         "itnet_core.plugin.errors": "ConfigError DataError DerivativeError FieldError ITNetError ShapeError",
         "itnet_core.plugin.specs": "Check CommandSpec ComponentSpec PresetSpec",

@@ -70,7 +70,7 @@ def sum_values(matrix: Tensor, values: Tensor) -> Tensor:
     if values.shape[2] == matrix.shape[1]:
         return (matrix @ values.transpose(1, 2)).transpose(1, 2)
     rows = matrix.flatten(1, 2) @ values.squeeze(2)
-    return torch.unflatten(rows, 1, matrix.shape[1:3]).transpose(1, 2)
+    return rows.view(*matrix.shape[:3], -1).transpose(1, 2)
 
 
 def weigh_edge(kernel: Kernel, k: Tensor, query: Tensor, key: Tensor) -> Tensor:
