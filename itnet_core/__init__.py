@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from itnet_core.models.head import PerPointHead as PerPointHead
     from itnet_core.models.head import RegressionHead as RegressionHead
     from itnet_core.models.head import mean as mean
+    from itnet_core.models.initial_scales import initialize_scales as initialize_scales
     from itnet_core.models.model import ITNetModel as ITNetModel
     from itnet_core.models.neighbours import farthest_points as farthest_points
     from itnet_core.models.neighbours import nearest_points as nearest_points
@@ -99,6 +100,7 @@ _exports, __getattr__ = lazy_exports(
     {
         "itnet_core.models.encoder": "Encoder FieldEncoder",
         "itnet_core.models.head": "ClassificationHead Head PerPointHead RegressionHead mean",
+        "itnet_core.models.initial_scales": "initialize_scales",
         "itnet_core.models.model": "ITNetModel",
         "itnet_core.models.neighbours": "farthest_points nearest_points",
         "itnet_core.models.task": "Batch Metric Split Task",

@@ -17,6 +17,7 @@ from itnet_core.plugin.config import ComponentConfig, Configured
 from itnet_core.plugin.errors import ShapeError
 
 Normalization = Literal["none", "softmax"]
+FastPath = Literal["transform", "integrate", "step"]
 ValueMaps = Literal["shared", "full"]
 if TYPE_CHECKING:  # defaults of type variables (PEP 696), which Python 3.11 lacks at run time
     from typing_extensions import TypeVar
@@ -114,6 +115,10 @@ class FastPaths(Generic[Terms, State]):
     """
 
     transformable: bool = False
+
+    def offers(self, path: FastPath) -> bool:
+        """Whether the kernel has a fast path: it overrides that method."""
+        return getattr(type(self), path) is not getattr(FastPaths, path)
 
     def can_transform(self, query: Field, key: Field) -> bool:
         """Whether `transform` applies to these fields."""
@@ -218,6 +223,14 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
         """
         return True
 
+    @property
+    def parts(self) -> tuple[Kernel, ...]:
+        """The kernels whose integrals the operator adds; the kernel itself, unless it is a sum of integrals.
+
+        Each part has its own normalization, support, measure, maps V and O, and evaluation.
+        """
+        return (self,)
+
     @abstractmethod
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
         """Compute the terms of the query points and of the key points, from the whole fields if need be."""
@@ -229,6 +242,21 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
     def forward(self, query_terms: Terms, key_terms: Terms) -> Tensor:
         """Call `tile`, so that `torch.func.functional_call` and hooks reach it."""
         return self.tile(query_terms, key_terms)
+
+    def initialize(self, shortest: float, longest: float) -> bool:
+        """Set the lengths of a new kernel for points of these spacings; see `initialize_scales`.
+
+        Override it for a kernel with random lengths. By default nothing changes.
+
+        Args:
+            shortest: the smallest spacing, the median distance of a point to its nearest neighbour, of the fields that
+                the kernel integrates.
+            longest: the largest spacing of them.
+
+        Returns:
+            Whether the operator's integral is to be scaled to unit variance.
+        """
+        return False
 
     @property
     def pair_width(self) -> int:

@@ -33,7 +33,9 @@ FULL = {"values": "full", "heads": 3}
 class Largest(TorchDispatchMode):
     """The numbers of the largest tensor that an operation returns."""
 
-    numbers = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.numbers = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -82,3 +84,23 @@ def test_evaluators_agree_over_nodes(kernel: dict[str, Any], sampler: dict[str, 
         parts = create("kernel", dim=8, **kernel), create("sampler", dim=8, **sampler), create("evaluator", evaluator)
         results.append(IntegralOperator(8, *parts).double().eval()(on_a_line(0)).values)
     torch.testing.assert_close(results[1:], [results[0]] * 2, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("evaluator", ["dense", "tiled", "native"])
+def test_as_many_heads_as_hidden_units_fold_the_second_layer(evaluator: str) -> None:
+    """Σ_h O_h Σ_c W_hc σ_c = Σ_c M_c σ_c with M_c = Σ_h O_h W_hc."""
+    heads, hidden, field = 3, 5, scattered(2, 300).to(torch.float64)
+    folded = MLPKernel(8, heads=hidden, hidden=hidden, values="full")
+    other = MLPKernel(8, heads=heads, hidden=hidden, values="full")
+    assert not [name for name, _ in folded.named_parameters() if name.startswith("second")]
+    other.load_state_dict(folded.state_dict(), strict=False)
+    torch.nn.init.zeros_(other.second.bias)
+    one, two = (
+        IntegralOperator(8, kernel, evaluator=create("evaluator", evaluator), pointwise=False).double()
+        for kernel in (folded, other)
+    )
+    (matrices, bias), (weight, other_bias) = one.output.parameters(), two.output.parameters()
+    with torch.no_grad():
+        matrices.copy_(torch.einsum("ohd,hc->ocd", weight.view(8, heads, 8), other.second.weight).flatten(1))
+        bias.copy_(other_bias)
+    torch.testing.assert_close(one(field).values, two(field).values, rtol=1e-9, atol=1e-9)
