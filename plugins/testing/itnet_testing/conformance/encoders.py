@@ -114,6 +114,6 @@ def _part(inputs: Any, number: int) -> Any:
         return sample(inputs, number)
     if isinstance(inputs, list):
         return [inputs[number]]
-    if isinstance(inputs, tuple) and hasattr(inputs, "_fields"):
+    if isinstance(inputs, tuple) and type(inputs) is not tuple:  # a named tuple
         return type(inputs)(*(_part(item, number) for item in inputs))
     raise NotImplementedError(f"split: found {type(inputs).__name__}; override split() for such batches")
