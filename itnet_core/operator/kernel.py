@@ -17,6 +17,7 @@ from itnet_core.plugin.config import Configured
 from itnet_core.plugin.errors import ShapeError
 
 Normalization = Literal["none", "softmax"]
+FastPath = Literal["transform", "integrate", "step"]
 if TYPE_CHECKING:  # defaults of type variables (PEP 696), which Python 3.11 lacks at run time
     from typing_extensions import TypeVar
 
@@ -112,6 +113,10 @@ class FastPaths(Generic[Terms, State]):
 
     transformable: bool = False
 
+    def offers(self, path: FastPath) -> bool:
+        """Whether the kernel has a fast path: it overrides that method."""
+        return getattr(type(self), path) is not getattr(FastPaths, path)
+
     def can_transform(self, query: Field, key: Field) -> bool:
         """Whether `transform` applies to these fields."""
         return True
@@ -204,6 +209,14 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
             ConfigError: the kernel cannot integrate over such points.
         """
         return True
+
+    @property
+    def parts(self) -> tuple[Kernel, ...]:
+        """The kernels whose integrals the operator adds; the kernel itself, unless it is a sum of integrals.
+
+        Each part has its own normalization, support, measure, maps V and O, and evaluation.
+        """
+        return (self,)
 
     @abstractmethod
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
