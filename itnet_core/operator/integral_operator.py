@@ -72,11 +72,12 @@ class IntegralOperator(nn.Module):
         self.kernel = kernel
         self.sampler = FullSampler(dim) if sampler is None else sampler
         self.evaluator = AutoEvaluator() if evaluator is None else evaluator
-        head_dims = {part: part.value_dim(dim) if head_dim is None else head_dim for part in kernel.parts}
-        values = [part.value_map(dim, channels) for part, channels in head_dims.items()]
-        outputs = [part.output_map(channels, out_dim) for part, channels in head_dims.items()]
-        self.value = values[0] if len(values) == 1 else nn.ModuleList(values)
-        self.output = outputs[0] if len(outputs) == 1 else nn.ModuleList(outputs)
+        values, outputs = [], []
+        for summand in kernel.summands:
+            channels = summand.value_dim(dim) if head_dim is None else head_dim
+            values.append(summand.value_map(dim, channels))
+            outputs.append(summand.output_map(channels, out_dim))
+        self.value, self.output = (maps[0] if len(maps) == 1 else nn.ModuleList(maps) for maps in (values, outputs))
         self.pointwise = nn.Linear(dim, out_dim, bias=False) if pointwise else None
 
     def forward(self, query: Field, key: Field | None = None, **arguments: Any) -> Field:
@@ -120,7 +121,7 @@ class IntegralOperator(nn.Module):
         with torch.random.fork_rng(devices=devices):  # so that a sampler draws in training as if it were not asked
             integrals = self._integrals(query, key)
         choices = [(type(each.kernel).__name__, self._choice(each, arguments)) for each in integrals]
-        return choices[0][1] if len(choices) == 1 else Choice(parts=tuple(choices))
+        return choices[0][1] if len(choices) == 1 else Choice(summands=tuple(choices))
 
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
         """Advance a stream of points by one: return the new state, and the result over all points so far.
@@ -146,7 +147,7 @@ class IntegralOperator(nn.Module):
         integrals = self._integrals(query, None, sample=False)
         if query.values.shape[1] != 1:
             raise ShapeError("IntegralOperator.step(query)", found=f"{query.values.shape[1]} points", expected="one")
-        for kernel in self.kernel.parts:
+        for kernel in self.kernel.summands:
             if obstacle := step_obstacle(kernel, self.sampler):
                 raise ConfigError(
                     "IntegralOperator.step",
@@ -164,9 +165,9 @@ class IntegralOperator(nn.Module):
         return new[0] if one else tuple(new), query.with_values(out)
 
     @property
-    def parts(self) -> tuple[tuple[Kernel, nn.Module, nn.Module], ...]:
+    def summands(self) -> tuple[tuple[Kernel, nn.Module, nn.Module], ...]:
         """The kernel, V and Σ_h O_h of each integral that the operator adds; one, unless its kernel is a sum."""
-        kernels = self.kernel.parts
+        kernels = self.kernel.summands
         if len(kernels) == 1:
             return ((kernels[0], self.value, self.output),)
         values, outputs = cast(nn.ModuleList, self.value), cast(nn.ModuleList, self.output)
@@ -175,9 +176,9 @@ class IntegralOperator(nn.Module):
     def _integrals(self, query: Field, key: Field | None, *, sample: bool = True) -> list[_Integral]:
         """Check the fields, apply the kernels' measures, and sample the key, once for each measure."""
         self._check(query, query if key is None else key)
-        measures = dict.fromkeys(kernel.measure for kernel in self.kernel.parts)
+        measures = dict.fromkeys(kernel.measure for kernel in self.kernel.summands)
         fields = {measure: self._discretize(query, key, measure, sample=sample) for measure in measures}
-        return [_Integral(kernel, value, output, *fields[kernel.measure]) for kernel, value, output in self.parts]
+        return [_Integral(kernel, value, output, *fields[kernel.measure]) for kernel, value, output in self.summands]
 
     def _discretize(
         self, query: Field, key: Field | None, measure: Measure, *, sample: bool

@@ -240,8 +240,9 @@ class Registry(PluginRegistry):
         """Replace the kernel, sampler or evaluator of all blocks, in place and in the model's configuration.
 
         Options of a component that the model has merge into its own. Parts of an operator whose class and shapes stay
-        the same (the kernel, the sampler, the maps V, O and W_o) keep their weights; the others are new. Another kernel
-        gets the position encoding and the scan order that it needs, as in a new model; an existing encoding stays.
+        the same (the kernel, the sampler, the maps V, O and W_o) keep their weights; the others are new. In a sum, each
+        integral whose kernel the model has keeps its weights. Another kernel gets the position encoding and the scan
+        order that it needs, as in a new model; an existing encoding stays.
 
         >>> from itnet_registry import create_model, replace_operator
         >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})

@@ -1,4 +1,4 @@
-"""A kernel of several parts: the operator adds their integrals."""
+"""A kernel of several summands: the operator adds their integrals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Both(Kernel[Any, Any]):
         self.kernels = nn.ModuleList(kernels)
 
     @property
-    def parts(self) -> tuple[Kernel, ...]:
+    def summands(self) -> tuple[Kernel, ...]:
         return tuple(self.kernels)  # type: ignore[arg-type]
 
     def project(self, query: Field, key: Field) -> tuple[Any, Any]:
@@ -78,7 +78,7 @@ class Halved(Kernel[Tensor, Tensor]):
         return new, 0.5 * new
 
 
-def parts() -> list[Kernel]:
+def kernels() -> list[Kernel]:
     torch.manual_seed(0)
     options: dict[str, Any] = {"position_dim": 2, "heads": 2, "hidden": 5, "rank": 3}
     softmax = MLPKernel(8, normalization="softmax", support=Support(radius=0.7), **options)
@@ -90,15 +90,15 @@ def in_order(field: Field) -> Field:
     return Field(field.values[:1, order], field.positions[:1, order], field.weights[:1, order])
 
 
-def of_parts(operator: IntegralOperator) -> list[IntegralOperator]:
-    """Return an operator for each part, with its kernel and maps, and the last one with W_o."""
-    alone = []
-    for kernel, value, output in operator.parts:
+def alone(operator: IntegralOperator) -> list[IntegralOperator]:
+    """Return an operator for each summand, with its kernel and maps, and the last one with W_o."""
+    operators = []
+    for kernel, value, output in operator.summands:
         each = IntegralOperator(8, kernel, operator.sampler, operator.evaluator, pointwise=False).eval()
         each.value, each.output = value, output
-        alone.append(each)
-    alone[-1].pointwise = operator.pointwise
-    return alone
+        operators.append(each)
+    operators[-1].pointwise = operator.pointwise
+    return operators
 
 
 class First(Sampler):
@@ -112,16 +112,16 @@ class First(Sampler):
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(evaluators=[]), DenseEvaluator()])
 @pytest.mark.parametrize("sampler", [None, First(8)])
 def test_the_operator_adds_the_integrals(make_field: MakeField, evaluator: Any, sampler: Sampler | None) -> None:
-    operator = IntegralOperator(8, Both(*parts()), sampler, evaluator).eval()
+    operator = IntegralOperator(8, Both(*kernels()), sampler, evaluator).eval()
     for query, key in ((in_order(make_field()), None), (in_order(make_field()), in_order(make_field(points=6)))):
-        expected = sum(alone(query, key).values for alone in of_parts(operator))
+        expected = sum(each(query, key).values for each in alone(operator))
         torch.testing.assert_close(operator(query, key).values, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_choice_for_each_part(make_field: MakeField) -> None:
-    operator = IntegralOperator(8, Both(*parts()), evaluator=AutoEvaluator(evaluators=[]))
+def test_a_choice_for_each_summand(make_field: MakeField) -> None:
+    operator = IntegralOperator(8, Both(*kernels()), evaluator=AutoEvaluator(evaluators=[]))
     choice = operator.explain_choice(in_order(make_field()))
-    assert [name for name, _ in choice.parts] == ["MLPKernel", "Counting", "Halved"]
+    assert [name for name, _ in choice.summands] == ["MLPKernel", "Counting", "Halved"]
     assert choice.chosen == "DenseEvaluator + DenseEvaluator + kernel.transform"
     assert str(choice).splitlines()[-2:] == ["Halved", "  kernel.transform  chosen"]
 
@@ -138,10 +138,10 @@ def test_steps(make_field: MakeField) -> None:
         outs.append(out.values)
     torch.testing.assert_close(torch.cat(outs, 1), operator(field).values)
     with pytest.raises(ConfigError, match="MLPKernel, which has no step"):
-        IntegralOperator(8, Both(Halved(), parts()[0])).step(None, one)
+        IntegralOperator(8, Both(Halved(), kernels()[0])).step(None, one)
 
 
-def test_parts_that_scan_determine_the_axis() -> None:
+def test_summands_that_scan_determine_the_axis() -> None:
     class Scanning(Halved):
         scans = True
         support = Support(causal="t")
