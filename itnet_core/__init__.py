@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.kernel import Kernel as Kernel
     from itnet_core.operator.kernel import Normalization as Normalization
     from itnet_core.operator.kernel import Problem as Problem
+    from itnet_core.operator.kernel import ScalarConfig as ScalarConfig
     from itnet_core.operator.mlp import MLPKernel as MLPKernel
     from itnet_core.operator.points import Measure as Measure
     from itnet_core.operator.points import Points as Points
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.sampler import FullSampler as FullSampler
     from itnet_core.operator.sampler import Nodes as Nodes
     from itnet_core.operator.sampler import Sampler as Sampler
+    from itnet_core.operator.support import Axis as Axis
     from itnet_core.operator.support import Support as Support
     from itnet_core.plugin.config import ComponentConfig as ComponentConfig
     from itnet_core.plugin.config import ComponentRef as ComponentRef
@@ -81,11 +83,11 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.operator.evaluators": "AutoEvaluator Choice DenseEvaluator Evaluator TiledEvaluator Unsupported",
         "itnet_core.operator.field": "AXES Field UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",
-        "itnet_core.operator.kernel": "FastPaths Kernel Normalization Problem",
+        "itnet_core.operator.kernel": "FastPaths Kernel Normalization Problem ScalarConfig",
         "itnet_core.operator.mlp": "MLPKernel",
         "itnet_core.operator.points": "Measure Points gather_points log_weights",
         "itnet_core.operator.sampler": "FullSampler Nodes Sampler",
-        "itnet_core.operator.support": "Support",
+        "itnet_core.operator.support": "Axis Support",
         "itnet_core.plugin.config": "ComponentConfig ComponentRef Configured RefersTo",
         "itnet_core.plugin.errors": "ConfigError DataError DerivativeError FieldError ITNetError ShapeError",
         "itnet_core.plugin.specs": "Check CommandSpec ComponentSpec PresetSpec",

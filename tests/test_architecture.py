@@ -26,7 +26,13 @@ MAY_IMPORT = {
     "itnet_kernels": {"itnet_core", "itnet_registry"},  # kernels made of others, by their names
     "itnet_vision_language": {"itnet_core", "itnet_registry", "itnet_tasks"},  # other encoders, by their names
 }
-THIRD_PARTIES_OF_THE_CORE = {"torch", "pluggy", "pydantic", "typing_extensions"}  # the last for type checkers alone
+THIRD_PARTIES_OF_THE_CORE = {
+    "torch",
+    "pluggy",
+    "pydantic",
+    "pydantic_core",  # part of pydantic: its errors
+    "typing_extensions",  # for type checkers alone
+}
 ROOMS = {
     "itnet_core": ("plugin", "operator", "models"),
     "itnet_registry": ("errors", "plugins", "config", "build", "checkpoints", "api", "cli"),
@@ -119,3 +125,12 @@ def test_nothing_runs_code_from_data(path: Path) -> None:
         if name == "torch.load":
             options = {k.arg: ast.unparse(k.value) for k in node.keywords}
             assert options.get("weights_only") == "True", path
+
+
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    places: dict[str, Path] = {}
+    for path in (path for package in PACKAGES for path in files_of(package)):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                other = places.setdefault(node.name, path)
+                assert other == path, f"{node.name} in {other} and {path}"

@@ -14,7 +14,7 @@ from itnet_registry.build.builder import Builder, build_component, config_of, lo
 from itnet_registry.build.memory import MemoryLimit
 from itnet_registry.config.merge import merge_reference
 from itnet_registry.config.model_config import CompleteModelConfig, PartialRef
-from itnet_registry.config.references import Part, complete_part
+from itnet_registry.config.references import LoadedRef, complete_part
 from itnet_registry.config.resolve import resolve
 from itnet_registry.plugins.registry import PluginRegistry
 
@@ -78,7 +78,7 @@ def replace_operator(
 def use_sampler(registry: PluginRegistry, model: ITNetModel, sampler: Options) -> None:
     """Replace the sampler of all operators; see `itnet_registry.Registry.use_sampler`."""
     present = None if model.config is None else ComponentRef(**model.config["sampler"])
-    part = Part.of(registry, "sampler", _merged(registry, "sampler", present, sampler), "sampler")
+    part = LoadedRef.of(registry, "sampler", _merged(registry, "sampler", present, sampler), "sampler")
     reference, _ = complete_part(registry, part)
     for operator in model.modules():
         if isinstance(operator, IntegralOperator):

@@ -12,7 +12,7 @@ from itnet_registry.config.merge import merge, merge_reference
 from itnet_registry.config.modalities import mismatch, missing_encoder
 from itnet_registry.config.model_config import CompleteModelConfig, ModelConfig, PartialRef
 from itnet_registry.config.positions import choose_positions
-from itnet_registry.config.references import Part, classes_of, complete_part
+from itnet_registry.config.references import LoadedRef, classes_of, complete_part
 from itnet_registry.errors import ComponentError
 from itnet_registry.plugins.names import shortest
 from itnet_registry.plugins.registry import PluginRegistry
@@ -88,16 +88,18 @@ class _Resolver:
             tasks={modality: reference for modality, (reference, _) in complete_tasks.items()},
         )
 
-    def _part(self, kind: Kind, reference: PartialRef | None, field: str) -> Part:
+    def _part(self, kind: Kind, reference: PartialRef | None, field: str) -> LoadedRef:
         assert reference is not None  # the defaults name a kernel, a sampler and an evaluator
-        return Part.of(self.registry, kind, reference, f"{self.place}.{field}", self.merged.prefer)
+        return LoadedRef.of(self.registry, kind, reference, f"{self.place}.{field}", self.merged.prefer)
 
-    def _complete(self, part: Part, defaults: Mapping[str, Any] | None = None) -> tuple[ComponentRef, ComponentConfig]:
+    def _complete(
+        self, part: LoadedRef, defaults: Mapping[str, Any] | None = None
+    ) -> tuple[ComponentRef, ComponentConfig]:
         return complete_part(self.registry, part, self.merged.prefer, defaults)
 
     def _by_modality(
         self, kind: Kind, one: PartialRef | None, several: Mapping[str, PartialRef] | None
-    ) -> dict[str, Part]:
+    ) -> dict[str, LoadedRef]:
         if one is not None:
             part = self._part(kind, one, kind)
             return {str(part.component.spec.modality): part}
@@ -113,7 +115,7 @@ class _Resolver:
                 )
         return parts
 
-    def _needs(self, part: Part, config: ComponentConfig) -> _Needs:
+    def _needs(self, part: LoadedRef, config: ComponentConfig) -> _Needs:
         with part.component.running(part.place):
             task: Task = part.cls(config)
             head, options = task.head, task.encoder_options

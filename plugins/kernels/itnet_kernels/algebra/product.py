@@ -53,7 +53,7 @@ class ProductKernel(CombinedKernel):
         if any(kernel.heads not in (1, first.heads) for kernel in others):
             heads = ", ".join(str(kernel.heads) for kernel in kernels)
             raise self._refused(f"{heads} heads", f"{first.heads}, as of the first kernel, or 1")
-        self.heads, self.normalization = first.heads, first.normalization
+        self.heads, self.normalization, self.values = first.heads, first.normalization, first.values
         self.measure = next(iter(measures), "given")
         self.support = reduce(and_, (kernel.support for kernel in kernels))
 

@@ -85,7 +85,8 @@ class ScaledKernel(Kernel[Any, Any]):
             )
         self.kernel, self.start, self.scales = kernel, start, scales
         self.heads, self.normalization, self.support = kernel.heads, kernel.normalization, kernel.support
-        self.measure, self.scans, self.transformable = kernel.measure, kernel.scans, kernel.transformable
+        self.measure, self.values = kernel.measure, kernel.values
+        self.scans, self.transformable = kernel.scans, kernel.transformable
         self.gate = nn.Parameter(torch.full((kernel.heads,), start)) if scales == "kernel" else None
 
     def offers(self, path: FastPath) -> bool:
