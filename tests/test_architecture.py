@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "itnet_registry": {"itnet_core"},
     "itnet_tasks": {"itnet_core"},
     "itnet_train": {"itnet_core", "itnet_registry"},
+    "itnet_kernels": {"itnet_core", "itnet_registry"},  # kernels made of others, by their names
     "itnet_vision_language": {"itnet_core", "itnet_registry", "itnet_tasks"},  # other encoders, by their names
 }
 THIRD_PARTIES_OF_THE_CORE = {

@@ -126,7 +126,7 @@ class Trunk(nn.Module):
         return field
 
     def _scanned_axis(self, scan: Scan) -> int:
-        kernels = [cast(Block, block).operator.kernel for block in self.blocks]
+        kernels = [kernel for block in self.blocks for kernel in cast(Block, block).operator.kernel.summands]
         axes = {kernel.support.causal_axis(len(AXES)) for kernel in kernels if kernel.scans}
         if len(axes) != 1:
             names = ", ".join(sorted({type(kernel).__name__ for kernel in kernels}))

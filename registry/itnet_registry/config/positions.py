@@ -15,8 +15,17 @@ def choose_positions(
     kernel: type[Kernel],
     kernel_config: ComponentConfig,
     encoders: Iterable[type[Encoder]],
+    *,
+    scans: bool,
 ) -> tuple[Position, Scan]:
     """Return the position encoding and the scan order of a configuration, with `auto` replaced.
+
+    Args:
+        config: the configuration as written.
+        kernel: the class of the kernel.
+        kernel_config: the kernel's configuration.
+        encoders: the classes of the encoders.
+        scans: whether the kernel, or one that it refers to, scans.
 
     Raises:
         ConfigError: the kernel cannot integrate over the points of an encoder.
@@ -25,7 +34,7 @@ def choose_positions(
     position, scan = config.position, config.scan
     if scan is None or scan == "auto":
         in_space = any({"x", "y", "z"} <= set(axes) for axes in unread)
-        scan = "none" if not (kernel.scans and unread) else "z-order" if in_space else "raster"
+        scan = "none" if not (scans and unread) else "z-order" if in_space else "raster"
     if position is None or position == "auto":
         position = "fourier" if unread else "none"
     return position, scan

@@ -12,7 +12,7 @@ from itnet_registry.config.merge import merge, merge_reference
 from itnet_registry.config.modalities import mismatch, missing_encoder
 from itnet_registry.config.model_config import CompleteModelConfig, ModelConfig, PartialRef
 from itnet_registry.config.positions import choose_positions
-from itnet_registry.config.references import LoadedRef, complete_part
+from itnet_registry.config.references import LoadedRef, classes_of, complete_part
 from itnet_registry.errors import ComponentError
 from itnet_registry.plugins.names import shortest
 from itnet_registry.plugins.registry import PluginRegistry
@@ -71,7 +71,8 @@ class _Resolver:
         kernel_reference, kernel_config = self._complete(kernel)
         with kernel.component.running(kernel.place):
             classes = [part.cls for part in encoders.values()]
-            position, scan = choose_positions(merged, kernel.cls, kernel_config, classes)
+            scans = any(cls.scans for cls in classes_of(self.registry, "kernel", kernel_reference))
+            position, scan = choose_positions(merged, kernel.cls, kernel_config, classes, scans=scans)
         return CompleteModelConfig(
             **{field: getattr(merged, field) for field in ("width", "depth", "ffn_ratio", "dropout")},
             position=position,
