@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.kernel import Kernel as Kernel
     from itnet_core.operator.kernel import Normalization as Normalization
     from itnet_core.operator.kernel import Problem as Problem
+    from itnet_core.operator.kernel import ScalarConfig as ScalarConfig
     from itnet_core.operator.kernel import State as State
     from itnet_core.operator.kernel import Terms as Terms
     from itnet_core.operator.mlp import ACTIVATIONS as ACTIVATIONS
@@ -104,7 +105,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.operator.evaluators": "AutoEvaluator Choice DenseEvaluator Evaluator TiledEvaluator Unsupported",
         "itnet_core.operator.field": "AXES Field UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",
-        "itnet_core.operator.kernel": "FastPaths Kernel Normalization Problem State Terms",
+        "itnet_core.operator.kernel": "FastPaths Kernel Normalization Problem ScalarConfig State Terms",
         "itnet_core.operator.mlp": "ACTIVATIONS MLPKernel PointTerms",
         "itnet_core.operator.points": "Measure Points distinct gather_points log_weights",
         "itnet_core.operator.precision": "exact_dtype precise",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core.operator.field import Field
-from itnet_core.operator.kernel import Kernel, Normalization, Problem
+from itnet_core.operator.kernel import Kernel, Normalization, Problem, ScalarConfig
 from itnet_core.operator.mlp.first_layer import pre_activation
 from itnet_core.operator.mlp.pair_inputs import INPUTS, Input, PairInputs
 from itnet_core.operator.precision import exact_dtype, precise
@@ -59,7 +59,7 @@ class MLPKernel(Kernel[PointTerms, None]):
         config: see `Config`; its fields may also be given as keyword arguments.
     """
 
-    class Config(ComponentConfig):
+    class Config(ScalarConfig):
         """Sizes and inputs of the MLP."""
 
         heads: PositiveInt = 4
@@ -100,7 +100,7 @@ class MLPKernel(Kernel[PointTerms, None]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads, self.normalization, self.support = c.heads, c.normalization, c.support
+        self.heads, self.normalization, self.values, self.support = c.heads, c.normalization, c.values, c.support
         self.inputs = PairInputs(c.inputs, c.rank, c.position_dim, c.frequencies)
         self.content = nn.Linear(dim, c.rank, bias=False)
         self.first = nn.Linear(self.inputs.count, c.hidden)

@@ -77,6 +77,7 @@ class NativeEvaluator(Evaluator):
 def _sums(problem: Problem[PointTerms]) -> Tensor:
     kernel, query, key = cast(MLPKernel, problem.kernel), problem.query, problem.key
     values, bias = problem.weighted_values()
+    values = values.expand(-1, -1, kernel.heads, -1)
     bias = None if bias is None else bias.to(values.dtype)
     forms: Tensor | None = None
     separate = _separates(kernel)

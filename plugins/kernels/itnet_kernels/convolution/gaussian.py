@@ -4,7 +4,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Normalization, Support, precise
+from itnet_core import ComponentConfig, Field, Kernel, Normalization, ScalarConfig, Support, precise
 
 
 class GaussianKernel(Kernel[Tensor, None]):
@@ -15,7 +15,7 @@ class GaussianKernel(Kernel[Tensor, None]):
         tensor([ 0.1000,  1.0000, 10.0000], grad_fn=<ExpBackward0>)
     """
 
-    class Config(ComponentConfig):
+    class Config(ScalarConfig):
         heads: PositiveInt = 4
         """Scalar kernels."""
         shortest: PositiveFloat = 0.1
@@ -30,7 +30,7 @@ class GaussianKernel(Kernel[Tensor, None]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: object) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads, self.normalization, self.support = c.heads, c.normalization, c.support
+        self.heads, self.normalization, self.values, self.support = c.heads, c.normalization, c.values, c.support
         self.log_length = nn.Parameter((c.shortest * (c.longest / c.shortest) ** torch.linspace(0, 1, c.heads)).log())
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:

@@ -238,6 +238,16 @@ class EvaluatorConformance(Conformance):
             actual = derivatives(case.to(self.dtype, self.device), self.evaluator)
             self.compare(actual, expected, f"{case.title}: the gradients and those of dense")
 
+    def check_shared_values(self) -> None:
+        """Values that all heads share, (B, M, 1, head_dim), give the same results and gradients as in `dense`."""
+        for case in self.some():
+            shared = replace(case, values=case.values[:, :, :1])
+            moved = shared.to(self.dtype, self.device)
+            actual = [self.evaluator(moved.problem).detach(), *derivatives(moved, self.evaluator)]
+            shared = shared.to(torch.float64, "cpu")
+            expected = [DenseEvaluator()(shared.problem).detach(), *derivatives(shared, DenseEvaluator())]
+            self.compare(actual, expected, f"{case.title}: the sums of values that all heads share and those of dense")
+
     def check_partial_gradients(self) -> None:
         """A gradient is the same if no other tensor requires one."""
         case = next(self.evaluated())
