@@ -37,6 +37,7 @@ INNER_BUT_IMPORTED = {
     "models.neighbours.distance_blocks",
     "models.z_order.along_curve",
     "operator.evaluators.dense.pair_matrix",
+    "operator.evaluators.dense.sum_values",
     "operator.mlp.ADDITIVE",
     "operator.stateless.with_parameters",
     "operator.transforms.transform_of",
@@ -45,7 +46,7 @@ INNER_BUT_IMPORTED = {
     "plugin.files.partial_paths",
     "plugin.files.previous_path",
 }
-"""Names of the core that one plugin of this project needs and no other: they are not exported, and may change."""
+"""Names of the core that only plugins of this project need: they are not exported, and may change."""
 
 ROOMS = {
     "itnet_core": ("plugin", "operator", "models"),

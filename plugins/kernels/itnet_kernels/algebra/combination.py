@@ -9,8 +9,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 from pydantic import Field as ConfigField
 from torch import nn
 
-from itnet_core import ComponentConfig, ComponentRef, Kernel, RefersTo
-from itnet_core.plugin.config import parse
+from itnet_core import ComponentConfig, ComponentRef, Kernel, RefersTo, parse
 from itnet_registry import build_component, complete_reference, component
 
 
