@@ -68,7 +68,7 @@ class IntegralOperator(nn.Module):
     ) -> None:
         super().__init__()
         out_dim = dim if out_dim is None else out_dim
-        self.dim = dim
+        self.dim, self.out_dim = dim, out_dim
         self.kernel = kernel
         self.sampler = FullSampler(dim) if sampler is None else sampler
         self.evaluator = AutoEvaluator() if evaluator is None else evaluator

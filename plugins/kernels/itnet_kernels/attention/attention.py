@@ -130,7 +130,8 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         if additive is None:
             return (queries, query_positions), (keys, key_positions)
         (batch, points), columns = queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
-        rows = self._expand(additive.to(queries.dtype), (batch, self.heads, points, len(columns))).transpose(1, 2)
+        shape = batch, self.heads, points, len(columns)
+        rows = expand_additive(additive.to(queries.dtype), shape, type(self).__name__).transpose(1, 2)
         return (queries, query_positions, rows), (keys, key_positions, columns.expand(batch, -1))
 
     def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
@@ -138,7 +139,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         (queries, query_positions, *rows), (keys, key_positions, *columns) = query_terms, key_terms
         scores = queries.transpose(1, 2) @ self._for_each_head(keys).permute(0, 2, 3, 1)
         if rows:
-            scores = scores + _select_columns(rows[0], columns[0])
+            scores = scores + select_columns(rows[0], columns[0])
         if not self.config.alibi:
             return scores
         distance = (query_positions.unsqueeze(2) - key_positions.unsqueeze(1)).abs()
@@ -162,7 +163,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     def integrate(self, problem: Problem[Terms]) -> Tensor:
         """Compute the integral by PyTorch's attention."""
         (q, _, *rows), k = problem.query_terms, self._for_each_head(problem.key_terms[0])
-        nonempty, mask = None, _select_columns(rows[0], problem.key_terms[2]) if rows else None
+        nonempty, mask = None, select_columns(rows[0], problem.key_terms[2]) if rows else None
         if not _has_equal_weights(problem.key):
             nonempty = (problem.key.weights > 0).any(-1)  # a sample without mass would give 0 / 0
             logs = log_weights(problem.key.weights)
@@ -178,22 +179,28 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         """Advance a stream; the state is all points so far: terms, positions, weights and values."""
         return step_over_all_points(self, state, query, values)
 
-    def _expand(self, additive: Tensor, shape: tuple[int, ...]) -> Tensor:
-        sizes = additive.shape
-        if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes[::-1], shape[::-1], strict=False)):
-            raise ShapeError(
-                f"{type(self).__name__}.project(additive)",
-                found=f"shape {tuple(sizes)}",
-                expected=f"one that expands to (B, heads, queries, keys) = {shape}",
-                hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
-            )
-        return additive.expand(shape)
-
     def _for_each_head(self, keys: Tensor) -> Tensor:
         return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)
 
 
-def _select_columns(rows: Tensor, columns: Tensor) -> Tensor:
+def expand_additive(additive: Tensor, shape: tuple[int, ...], kernel: str) -> Tensor:
+    """Expand the argument `additive` of a call to (B, heads, N, M).
+
+    Raises:
+        ShapeError: it does not expand to this shape.
+    """
+    sizes = additive.shape
+    if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes[::-1], shape[::-1], strict=False)):
+        raise ShapeError(
+            f"{kernel}.project(additive)",
+            found=f"shape {tuple(sizes)}",
+            expected=f"one that expands to (B, heads, queries, keys) = {shape}",
+            hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
+        )
+    return additive.expand(shape)
+
+
+def select_columns(rows: Tensor, columns: Tensor) -> Tensor:
     """Select columns (B, m) of rows (B, n, heads, M), as (B, heads, n, m)."""
     every = torch.arange(rows.shape[-1], device=columns.device)
     if columns.shape[1] == len(every) and not torch.compiler.is_compiling() and bool((columns == every).all()):
