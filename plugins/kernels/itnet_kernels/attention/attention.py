@@ -171,8 +171,12 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
             bias = logs.where(nonempty.unsqueeze(-1), 0.0).to(q.dtype)[:, None, None]
             mask = bias if mask is None else mask + bias
         q, k, v = (side.transpose(1, 2) for side in (q, k, problem.values.expand(-1, -1, self.heads, -1)))
-        causal = self.support.causal is not None
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0).transpose(1, 2)
+        causal, channels = self.support.causal is not None, v.shape[-1]
+        if short := channels - self.head_dim:  # PyTorch would hold the matrix of scores where the widths differ
+            q, k = (F.pad(side, (0, max(short, 0))) for side in (q, k))
+            v = F.pad(v, (0, max(-short, 0)))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0)
+        out = out[..., :channels].transpose(1, 2)
         return out if nonempty is None else out * nonempty[:, None, None, None]
 
     def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[tuple[Any, ...], Tensor]:
