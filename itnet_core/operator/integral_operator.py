@@ -53,7 +53,7 @@ class IntegralOperator(nn.Module):
         super().__init__()
         out_dim = dim if out_dim is None else out_dim
         head_dim = kernel.value_dim(dim) if head_dim is None else head_dim
-        self.dim = dim
+        self.dim, self.out_dim = dim, out_dim
         self.kernel = kernel
         self.sampler = FullSampler(dim) if sampler is None else sampler
         self.evaluator = AutoEvaluator() if evaluator is None else evaluator

@@ -40,5 +40,5 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
 
 
 def _preset(name: str, summary: str, *, width: int, depth: int, **kernel: int) -> PresetSpec:
-    config = {"width": width, "depth": depth, "kernel": {"name": "itnet-core/mlp", **kernel}}
+    config = {"width": width, "kernel": {"name": "itnet-core/mlp", **kernel}, "trunk": [{"repeat": depth}]}
     return PresetSpec(name, f"{depth} blocks of width {width}: {summary}", config)

@@ -76,7 +76,7 @@ def test_tied_weights_stay_tied(garden: Garden, tmp_path: Path) -> None:
 def test_the_manifest_says_where_everything_came_from(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "c")
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["config"] == model.config
     assert manifest["components"]["encoders.image"] == {
         "kind": "encoder",
@@ -86,9 +86,9 @@ def test_the_manifest_says_where_everything_came_from(registry: Registry, model:
         "config_version": 1,
     }
     assert set(manifest["components"]) == {
-        "kernel",
-        "sampler",
-        "evaluator",
+        "trunk.0.kernel",
+        "trunk.0.sampler",
+        "trunk.0.evaluator",
         "encoders.image",
         "heads.image",
         "tasks.image",
@@ -174,7 +174,7 @@ def test_a_model_without_a_configuration_is_refused(registry: Registry, model: A
     with pytest.raises(CheckpointError, match=r"ITNetModel\.config: found None"):
         registry.save_model(by_hand, tmp_path / "c")
     by_hand.config = {"width": 3}
-    with pytest.raises(CheckpointError, match=r"ITNetModel\.config\.depth: found nothing"):
+    with pytest.raises(CheckpointError, match=r"ITNetModel\.config\.trunk: found nothing"):
         registry.save_model(by_hand, tmp_path / "c")
     assert not (tmp_path / "c").exists()
 

@@ -10,7 +10,7 @@ from torchaudio.transforms import MelSpectrogram
 
 from itnet_audio.clips import Audio
 from itnet_audio.encoders.mel import MelEncoder
-from itnet_core import ConfigError, IntegralOperator, MLPKernel, Trunk
+from itnet_core import Block, ConfigError, IntegralOperator, MLPKernel, Trunk
 from itnet_core.models.head import mean
 from itnet_registry.build.memory import MemoryLimit
 
@@ -95,7 +95,7 @@ def test_a_clips_field_is_the_same_alone_and_in_a_batch(
 
 def test_a_trunks_output_does_not_depend_on_padding() -> None:
     encoder = MelEncoder(8, **SMALL).double()
-    trunk = Trunk([IntegralOperator(8, MLPKernel(8, heads=2, hidden=8))]).double()
+    trunk = Trunk([Block(IntegralOperator(8, MLPKernel(8, heads=2, hidden=8)))]).double()
     short, long = torch.randn(1300, dtype=torch.float64), torch.randn(4000, dtype=torch.float64)
     batch = mean(trunk(encoder(Audio.of([short, long]))))
     for i, clip in enumerate((short, long)):
