@@ -42,7 +42,7 @@ SUPPORTS: tuple[dict[str, Any], ...] = (
     {"causal": "t", "radius": 1.5},
 )
 DIM = 8
-SOME = 40
+SOME = 25
 """Combinations of a kernel that every run tries; `make test-all` tries all."""
 
 

@@ -52,13 +52,15 @@ class IntegralOperator(nn.Module):
     ) -> None:
         super().__init__()
         out_dim = dim if out_dim is None else out_dim
-        head_dim = kernel.value_dim(dim) if head_dim is None else head_dim
+        head_dims = [part.value_dim(dim) if head_dim is None else head_dim for part in kernel.parts]
         self.dim, self.out_dim = dim, out_dim
         self.kernel = kernel
         self.sampler = FullSampler(dim) if sampler is None else sampler
         self.evaluator = AutoEvaluator() if evaluator is None else evaluator
-        self.value = kernel.value_map(dim, head_dim)
-        self.output = kernel.output_map(head_dim, out_dim)
+        values = [part.value_map(dim, channels) for part, channels in zip(kernel.parts, head_dims, strict=True)]
+        outputs = [part.output_map(channels, out_dim) for part, channels in zip(kernel.parts, head_dims, strict=True)]
+        self.value = values[0] if len(values) == 1 else nn.ModuleList(values)
+        self.output = outputs[0] if len(outputs) == 1 else nn.ModuleList(outputs)
         self.pointwise = nn.Linear(dim, out_dim, bias=False) if pointwise else None
 
     def forward(self, query: Field, key: Field | None = None, **arguments: Any) -> Field:
@@ -117,6 +119,19 @@ class IntegralOperator(nn.Module):
             return Choice((transform, *self.evaluator.explain(problem).candidates))
         reason = evaluator_obstacle(self.evaluator, problem, transform_of(problem.values))
         return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
+
+    def problem(self, query: Field, key: Field | None = None, **arguments: Any) -> Problem:
+        """Return the problem that the evaluator solves for these fields, where no `transform` applies.
+
+        Args:
+            query: as for `forward`.
+            key: as for `forward`.
+            arguments: as for `forward`.
+
+        Raises:
+            ShapeError: as `forward`.
+        """
+        return self._problem(*self._discretize(query, key), arguments)
 
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
         """Advance a stream of points by one: return the new state, and the result over all points so far.

@@ -50,7 +50,7 @@ class ComponentConfig(BaseModel):
 class ComponentRef(BaseModel):
     """A component and its options, `{"name": "patch", "patch_size": 4}`; it may be written as the name alone."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     name: str
     """Bare (`patch`) or canonical (`itnet-image/patch`) name of the component."""

@@ -133,9 +133,8 @@ class Registry(PluginRegistry):
         True
 
         Raises:
-            CheckpointError: the model has no configuration, or differs from it; its weights cannot be stored; or `path`
-                is something other than a checkpoint, or cannot be written.
-            UnknownNameError: a component is no longer installed.
+            CheckpointError: the model has no configuration, or differs from it; a component is no longer installed; its
+                weights cannot be stored; or `path` is something other than a checkpoint, or cannot be written.
         """
         from itnet_registry.checkpoints.checkpoint import save_model
 
@@ -148,8 +147,9 @@ class Registry(PluginRegistry):
         No other file is opened: files that the configuration names are not read.
 
         Raises:
-            CheckpointError: the checkpoint is missing, damaged or of an unknown format; or plugins are missing, too old
-                or incompatible: the error names all of them, with one pip command.
+            CheckpointError: the checkpoint is missing, damaged or of an unknown format; its configuration describes no
+                model, or one of another size than its weights; or plugins are missing, too old or incompatible: the
+                error names all of them, with one pip command.
         """
         from itnet_registry.checkpoints.checkpoint import load_model
 

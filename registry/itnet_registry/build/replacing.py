@@ -14,7 +14,7 @@ from itnet_registry.build.builder import Builder, build_component, config_of, lo
 from itnet_registry.build.memory import MemoryLimit
 from itnet_registry.config.merge import merge_reference
 from itnet_registry.config.model_config import CompleteModelConfig, PartialRef
-from itnet_registry.config.references import Part, complete_part
+from itnet_registry.config.references import LoadedRef, complete_part
 from itnet_registry.config.resolve import resolve
 from itnet_registry.plugins.registry import PluginRegistry
 
@@ -85,7 +85,7 @@ def use_sampler(registry: PluginRegistry, model: ITNetModel, sampler: Options) -
     numbers = [0] * len(blocks) if config is None else list(config.blocks())
     present = [None] if config is None else [entry.sampler for entry in config.trunk]
     merged = [_merged(registry, "sampler", reference, sampler) for reference in present]
-    references = [complete_part(registry, Part.of(registry, "sampler", each, "sampler"))[0] for each in merged]
+    references = [complete_part(registry, LoadedRef.of(registry, "sampler", each, "sampler"))[0] for each in merged]
     for number, block in zip(numbers, blocks, strict=True):
         operator = block.operator
         new = build_component(registry, "sampler", references[number], operator.dim)

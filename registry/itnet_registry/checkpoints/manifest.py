@@ -12,11 +12,11 @@ from packaging.version import Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, model_validator
 from pydantic import Field as ConfigField
 
-from itnet_core import ComponentRef, ConfigError
+from itnet_core import ComponentRef
 from itnet_core.plugin.config import parse
 from itnet_core.plugin.specs import Kind
 from itnet_registry.config.model_config import CompleteModelConfig, with_trunk
-from itnet_registry.errors import CheckpointError
+from itnet_registry.errors import CheckpointError, checkpoint_errors
 
 FORMAT = 2
 """Version of the checkpoint format; raised when an older checkpoint can no longer be read as it stands. In format 1, a
@@ -119,10 +119,8 @@ class Manifest(BaseModel):
                 expected=f"format {FORMAT}",
                 hint="A newer itnet-registry wrote it: pip install --upgrade itnet-registry." if newer else "",
             )
-        try:
+        with checkpoint_errors():
             manifest = parse(cls, data, str(path))
-        except ConfigError as error:
-            raise CheckpointError(error.place, found=error.found, expected=error.expected, hint=error.hint) from error
         inconsistent = manifest._inconsistent_records()
         if inconsistent:
             raise CheckpointError(

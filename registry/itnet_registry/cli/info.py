@@ -38,9 +38,9 @@ def info(
     tables = ("fields", "candidates")
     rows = [(key, value) for key, value in report.items() if key not in tables and value not in (None, [])]
     print_table(report["id"], ("", ""), rows)
-    candidates = [(c["rank"], c["id"], c["unavailable"] or "yes", c["summary"]) for c in report.get("candidates", ())]
+    candidates = [(c["id"], c["rank"], c["unavailable"] or "yes", c["summary"]) for c in report.get("candidates", ())]
     title = "candidates: the first that supports the problem computes it"
-    print_table(title, ("rank", "id", "usable here", "summary"), candidates)
+    print_table(title, ("id", "rank", "usable here", "summary"), candidates)
     fields = [_row(field) for field in report.get("fields", ())]
     print_table("options", ("name", "type", "default", "description"), fields)
     return None

@@ -22,7 +22,7 @@ from itnet_core.models.position import Position
 from itnet_core.models.scan_order import Scan
 
 Probability = Annotated[float, ConfigField(ge=0, lt=1)]
-Ratio = Annotated[float, ConfigField(ge=0, allow_inf_nan=False)]
+Ratio = Annotated[float, ConfigField(ge=0, le=1e300)]  # its product with a width is finite
 
 
 class PartialRef(ComponentRef):

@@ -20,8 +20,8 @@ from itnet_registry.plugins.registry import PluginRegistry
 
 
 @dataclass(frozen=True)
-class Part:
-    """A component where a configuration refers to it."""
+class LoadedRef:
+    """A reference to a component as a user writes it, with the component and its class."""
 
     component: Component
     """The component."""
@@ -35,7 +35,7 @@ class Part:
     @classmethod
     def of(
         cls, registry: PluginRegistry, kind: Kind, reference: PartialRef, place: str, prefer: Sequence[str] = ()
-    ) -> Part:
+    ) -> LoadedRef:
         """Find and load the component that a reference names.
 
         Raises:
@@ -52,7 +52,7 @@ class Part:
 
 
 def complete_part(
-    registry: PluginRegistry, part: Part, prefer: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+    registry: PluginRegistry, part: LoadedRef, prefer: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
 ) -> tuple[ComponentRef, ComponentConfig]:
     """Return the reference with its canonical name and every option, and the same as the component's `Config`.
 
@@ -87,7 +87,7 @@ def complete_part(
 
 
 def _complete_option(
-    registry: PluginRegistry, part: Part, field: str, refers: RefersTo, prefer: Sequence[str], defaults: Any
+    registry: PluginRegistry, part: LoadedRef, field: str, refers: RefersTo, prefer: Sequence[str], defaults: Any
 ) -> dict[str, Any]:
     """Return the complete form of a reference among a component's options, merged into the field's default."""
     place, written = f"{part.place}.{field}", part.reference.options.get(field, {})
@@ -99,7 +99,7 @@ def _complete_option(
         parse(PartialRef, {"name": written} if isinstance(written, str) else written, place),
         prefer,
     )
-    inner = Part.of(registry, refers.kind, reference, place, prefer)
+    inner = LoadedRef.of(registry, refers.kind, reference, place, prefer)
     if inner.component.spec.modality != refers.modality:
         raise ConfigError(
             place,

@@ -19,7 +19,7 @@ from itnet_registry.config.model_config import (
     PartialRef,
 )
 from itnet_registry.config.positions import Unread, choose_positions
-from itnet_registry.config.references import Part, complete_part
+from itnet_registry.config.references import LoadedRef, complete_part
 from itnet_registry.errors import ComponentError
 from itnet_registry.plugins.names import shortest
 from itnet_registry.plugins.registry import PluginRegistry
@@ -98,7 +98,7 @@ class _Resolver:
         merged = self.merged
         return [BlockConfig(repeat=merged.depth)] if merged.trunk is None else merged.trunk
 
-    def _block(self, number: int, unread: list[Unread], encoders: Mapping[str, Part]) -> CompleteBlock:
+    def _block(self, number: int, unread: list[Unread], encoders: Mapping[str, LoadedRef]) -> CompleteBlock:
         """Complete an entry of the trunk, and add the points that its kernel does not tell apart to `unread`."""
         merged, entry, place = self.merged, self._entries[number], f"trunk.{number}"
         options = {
@@ -123,16 +123,18 @@ class _Resolver:
             raise ConfigError(f"{self.place}.{place}.query.block", found=str(query.block), expected=expected)
         return CompleteBlock(**options, repeat=entry.repeat, query=query)
 
-    def _part(self, kind: Kind, reference: PartialRef | None, field: str) -> Part:
+    def _part(self, kind: Kind, reference: PartialRef | None, field: str) -> LoadedRef:
         assert reference is not None  # the defaults name a kernel, a sampler and an evaluator
-        return Part.of(self.registry, kind, reference, f"{self.place}.{field}", self.merged.prefer)
+        return LoadedRef.of(self.registry, kind, reference, f"{self.place}.{field}", self.merged.prefer)
 
-    def _complete(self, part: Part, defaults: Mapping[str, Any] | None = None) -> tuple[ComponentRef, ComponentConfig]:
+    def _complete(
+        self, part: LoadedRef, defaults: Mapping[str, Any] | None = None
+    ) -> tuple[ComponentRef, ComponentConfig]:
         return complete_part(self.registry, part, self.merged.prefer, defaults)
 
     def _by_modality(
         self, kind: Kind, one: PartialRef | None, several: Mapping[str, PartialRef] | None
-    ) -> dict[str, Part]:
+    ) -> dict[str, LoadedRef]:
         if one is not None:
             part = self._part(kind, one, kind)
             return {str(part.component.spec.modality): part}
@@ -148,7 +150,7 @@ class _Resolver:
                 )
         return parts
 
-    def _needs(self, part: Part, config: ComponentConfig) -> _Needs:
+    def _needs(self, part: LoadedRef, config: ComponentConfig) -> _Needs:
         with part.component.running(part.place):
             task: Task = part.cls(config)
             head, options = task.head, task.encoder_options

@@ -79,7 +79,7 @@ def test_a_checkpoint_takes_no_more_memory_than_its_weights_explain(
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
     manifest["config"]["trunk"][0] |= change
     (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match=r"/c: config.*for the size of its model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"/c: config.*for the size of its model\.safetensors"):
         registry.load_model(tmp_path / "c")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from itnet_core import ITNetError, ITNetModel
+from itnet_core import ITNetModel
 from itnet_registry import CheckpointError, Registry
 
 if TYPE_CHECKING:
@@ -315,5 +315,55 @@ def test_a_modality_that_cannot_be_a_modules_name_is_refused(
         manifest["config"][part][modality] = manifest["config"][part].pop("image")
         manifest["components"][f"{part}.{modality}"] = manifest["components"].pop(f"{part}.image")
     (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
-    with pytest.raises(ITNetError, match=told):
+    with pytest.raises(CheckpointError, match=told):
         registry.load_model(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("width", 7, "kernel"),  # four heads do not divide it
+        ("width", -1, "width"),
+        ("ffn_ratio", 1e308, "ffn_ratio"),
+        ("depth", 10**9, "model.safetensors"),
+        ("kernel.heads", None, "heads"),
+        ("kernel.position_dim", 10**12, "model.safetensors"),
+        ("encoders", {}, "records that differ"),
+        ("encoders.image", {"name": "itnet-toy/absent"}, "records that differ"),
+    ],
+)
+def test_a_configuration_that_describes_no_model_is_refused(
+    registry: Registry, model: Any, tmp_path: Path, path: str, value: Any, told: str
+) -> None:
+    registry.save_model(model, tmp_path / "c")
+    manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
+    *outer, last = path.split(".")
+    part = manifest["config"]
+    for name in outer:
+        part = part[name]
+    part[last] = value
+    (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=told):
+        registry.load_model(tmp_path / "c")
+
+
+def test_a_component_that_refuses_its_configuration_gets_a_hint_for_a_checkpoint(
+    registry: Registry, model: Any, tmp_path: Path
+) -> None:
+    registry.save_model(model, tmp_path / "c")
+    manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
+    manifest["config"]["trunk"][0]["kernel"]["heads"] = 5
+    (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError) as caught:
+        registry.load_model(tmp_path / "c")
+    assert caught.value.place == f"{tmp_path / 'c'}: config.trunk.0.kernel"
+    assert "itnet.json was changed after it was saved" in caught.value.hint
+
+
+def test_saving_under_a_configuration_that_describes_no_model_is_refused(
+    registry: Registry, model: Any, tmp_path: Path
+) -> None:
+    [entry] = model.config["trunk"]
+    model.config = {**model.config, "trunk": [{**entry, "kernel": {**entry["kernel"], "heads": 0}}]}
+    with pytest.raises(CheckpointError, match="heads"):
+        registry.save_model(model, tmp_path / "c")

@@ -73,6 +73,14 @@ def test_a_named_axis_needs_space_time() -> None:
         Support(causal=2).mask(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
 
 
+@pytest.mark.parametrize("axis", ["q", "", "tx", -1])
+def test_an_axis_that_no_positions_have_is_refused(axis: str | int) -> None:
+    with pytest.raises(ValueError, match="a letter of txyz, or a coordinate's number"):
+        Support(causal=axis)
+    with pytest.raises(ConfigError, match=r"MLPKernel.support.causal: found .*; expected a letter of txyz"):
+        MLPKernel(8, support={"causal": axis})
+
+
 @given(support=SUPPORTS | EDGES)
 def test_pairs_of_the_support_are_those_with_a_share(support: Support) -> None:
     query, key = torch.randn(2, 6, 2), torch.randn(2, 9, 2)

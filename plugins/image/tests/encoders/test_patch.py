@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import Block, Field, IntegralOperator, MLPKernel, Trunk
-from itnet_core.models.head import mean
+from itnet_core import Block, Field, IntegralOperator, MLPKernel, Trunk, mean
 from itnet_image.encoders.patch import PatchEncoder
 
 

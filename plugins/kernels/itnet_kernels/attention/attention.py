@@ -9,9 +9,19 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Points, Problem, ShapeError, Support
-from itnet_core.operator.points import distinct, log_weights
-from itnet_core.operator.transforms import differentiated
+from itnet_core import (
+    ComponentConfig,
+    Field,
+    Kernel,
+    Points,
+    Problem,
+    ScalarConfig,
+    ShapeError,
+    Support,
+    differentiated,
+    distinct,
+    log_weights,
+)
 from itnet_kernels.attention.heads import resolve_head_dim
 from itnet_kernels.attention.position_encoding import alibi_slopes, rotate
 from itnet_kernels.attention.stream import step_over_all_points
@@ -50,7 +60,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
 
     normalization = "softmax"
 
-    class Config(ComponentConfig):
+    class Config(ScalarConfig):
         """Heads, position encoding and support."""
 
         heads: PositiveInt = 4
@@ -84,14 +94,16 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads, self.support = c.heads, c.support
+        self.heads, self.values, self.support = c.heads, c.values, c.support
         self.key_heads = c.key_heads or c.heads
         self.head_dim = resolve_head_dim("AttentionKernel", dim, c.heads, c.head_dim, rotary=c.rotary)
         self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
         self.key = nn.Linear(dim, self.key_heads * self.head_dim, bias=c.bias)
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
-        """Return V: a linear map to the key heads, each repeated for its group."""
+        """Return V: a linear map to the key heads, each repeated for its group; a view where values are `full`."""
+        if self.values == "full":
+            return super().value_map(dim, head_dim)
         group = self.heads // self.key_heads
         linear = nn.Linear(dim, self.key_heads * head_dim, bias=self.config.bias)
         return nn.Sequential(linear, nn.Unflatten(-1, (self.key_heads, head_dim)), _Repeat(group))
@@ -157,7 +169,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
             logs = logs - logs.detach().amax(-1, keepdim=True)  # half precision rounds small numbers less
             bias = logs.where(nonempty.unsqueeze(-1), 0.0).to(q.dtype)[:, None, None]
             mask = bias if mask is None else mask + bias
-        q, k, v = (side.transpose(1, 2) for side in (q, k, problem.values))
+        q, k, v = (side.transpose(1, 2) for side in (q, k, problem.values.expand(-1, -1, self.heads, -1)))
         causal = self.support.causal is not None
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0).transpose(1, 2)
         return out if nonempty is None else out * nonempty[:, None, None, None]

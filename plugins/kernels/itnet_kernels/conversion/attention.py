@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import Field, FullSampler, IntegralOperator, Support
-from itnet_core.operator.transforms import tracing
+from itnet_core import Field, FullSampler, IntegralOperator, Support, tracing
 from itnet_kernels.attention.attention import AttentionKernel
 from itnet_kernels.conversion.converted import ConvertedLayer
 from itnet_kernels.errors import ConversionError

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from itnet_core import Points
-from itnet_core.operator.points import distinct
+from itnet_core import Points, distinct
 
 Vector = tuple[float, ...]
 

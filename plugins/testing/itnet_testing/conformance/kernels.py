@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +15,18 @@ from itnet_core import (
     ConfigError,
     DenseEvaluator,
     Evaluator,
+    FastPaths,
     Field,
     IntegralOperator,
     ITNetError,
     Kernel,
+    Kind,
     Points,
     Problem,
+    ScalarConfig,
     TiledEvaluator,
+    pair_matrix,
 )
-from itnet_core.operator.kernel import FastPaths
-from itnet_core.plugin.specs import Kind
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import same
@@ -81,14 +83,14 @@ class KernelConformance(ModuleConformance):
         """Return `field()`."""
         return self.field()
 
-    def variants(self) -> Iterator[tuple[str, Kernel]]:
-        """Yield the kernel with every combination of normalisation and support that it accepts."""
+    def variants(self, **others: Any) -> Iterator[tuple[str, Kernel]]:
+        """Yield the kernel with other options, and every combination of normalisation and support that it accepts."""
         fields = self.cls.Config.model_fields
         normalizations = get_args(fields["normalization"].annotation) if "normalization" in fields else (None,)
         for normalization in normalizations:
             for support in SUPPORTS if "support" in fields else (None,):
                 chosen = {"normalization": normalization, "support": support}
-                options = {name: value for name, value in chosen.items() if value is not None}
+                options = others | {name: value for name, value in chosen.items() if value is not None}
                 try:
                     torch.manual_seed(0)
                     kernel = self.kernel(**options)
@@ -123,6 +125,19 @@ class KernelConformance(ModuleConformance):
                 f"{title}: sums by tiles and at once",
                 **EXACT,
             )
+
+    @skip_unless(lambda case: issubclass(case.cls.Config, ScalarConfig), "the kernel has no option `values`")
+    def check_full_values(self) -> None:
+        """With `values: full` every evaluator and fast path computes Σ_h ∫ k_h M_h u dμ, with its gradients."""
+        ways = DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4), AutoEvaluator()
+        for title, kernel in self.variants(values="full"):
+            for make in self.fields(kernel):
+                field = make(0).to(torch.float64)
+                expected = matrix_valued(self.operator(kernel, DenseEvaluator()), field)
+                for evaluator in ways:
+                    found = transformed(self.operator(kernel, evaluator), field)
+                    names = f"{title}: {type(evaluator).__name__} and the sum of matrices times scalar kernels"
+                    same(found, expected, names, **EXACT)
 
     @skip_unless(lambda case: case.has("integrate"), "the kernel has no integrate()")
     def check_integrate_exactness(self) -> None:
@@ -253,7 +268,8 @@ class KernelConformance(ModuleConformance):
     )
     def check_step_exactness(self) -> None:
         """`step`, one point at a time in the order of time, equals the causal operator on the whole field."""
-        for title, kernel in self.variants():
+        full = self.variants(values="full") if issubclass(self.cls.Config, ScalarConfig) else ()
+        for title, kernel in (*self.variants(), *full):
             if kernel.support.causal is None:
                 continue
             operator = self.operator(kernel, DenseEvaluator())
@@ -322,6 +338,21 @@ def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:
     """Return the operator's result for a field, and the gradients of a function of it to values and parameters."""
     values = field.values.clone().requires_grad_()
     result = operator(field.with_values(values)).values
+    return [result.detach(), *gradients(result, [values, *operator.parameters()])]
+
+
+def matrix_valued(operator: IntegralOperator, field: Field) -> list[Tensor]:
+    """Return Σ_h ∫ k_h M_h u dμ + W_o u, term by term, and its gradients as `transformed` does."""
+    values, kernel = field.values.clone().requires_grad_(), operator.kernel
+    side = field.with_values(values).with_measure(kernel.measure)
+    matrix = pair_matrix(kernel.problem(side, side, values.unsqueeze(2)))
+    if kernel.normalization == "none":
+        matrix = matrix * side.weights[:, None, None, :]
+    output, pointwise = cast(nn.Linear, cast(nn.Sequential, operator.output)[-1]), operator.pointwise
+    matrices = output.weight.view(len(output.weight), kernel.heads, -1)
+    result = torch.einsum("bhnm,ohd,bmd->bno", matrix, matrices, values)
+    result = result if output.bias is None else result + output.bias
+    result = result if pointwise is None else result + pointwise(values)
     return [result.detach(), *gradients(result, [values, *operator.parameters()])]
 
 

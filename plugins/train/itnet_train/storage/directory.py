@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itnet_core.plugin.files import partial_path, partial_paths, previous_path, write_atomically
+from itnet_core import write_atomically
+from itnet_core.plugin.files import partial_path, partial_paths, previous_path
 from itnet_registry import load_config
 from itnet_registry.config.model_config import CompleteModelConfig, with_trunk
 from itnet_registry.config.yaml_text import to_yaml

@@ -7,8 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, ComponentRef, Encoder, Field, RefersTo, UnionMeasure
-from itnet_core.plugin.config import parse
+from itnet_core import ComponentConfig, ComponentRef, Encoder, Field, RefersTo, UnionMeasure, parse
 from itnet_registry import build_component, component
 
 
