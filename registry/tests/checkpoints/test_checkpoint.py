@@ -324,10 +324,10 @@ def test_a_modality_that_cannot_be_a_modules_name_is_refused(
     [
         ("width", 7, "kernel"),  # four heads do not divide it
         ("width", -1, "width"),
-        ("ffn_ratio", 1e308, "ffn_ratio"),
-        ("depth", 10**9, "model.safetensors"),
-        ("kernel.heads", None, "heads"),
-        ("kernel.position_dim", 10**12, "model.safetensors"),
+        ("trunk.0.ffn_ratio", 1e308, "ffn_ratio"),
+        ("trunk.0.repeat", 10**9, "model.safetensors"),
+        ("trunk.0.kernel.heads", None, "heads"),
+        ("trunk.0.kernel.position_dim", 10**12, "model.safetensors"),
         ("encoders", {}, "records that differ"),
         ("encoders.image", {"name": "itnet-toy/absent"}, "records that differ"),
     ],
@@ -340,7 +340,7 @@ def test_a_configuration_that_describes_no_model_is_refused(
     *outer, last = path.split(".")
     part = manifest["config"]
     for name in outer:
-        part = part[name]
+        part = part[int(name) if name.isdecimal() else name]
     part[last] = value
     (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match=told):
