@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.field import UnionMeasure as UnionMeasure
     from itnet_core.operator.field import union as union
     from itnet_core.operator.integral_operator import IntegralOperator as IntegralOperator
+    from itnet_core.operator.kernel import FastPath as FastPath
     from itnet_core.operator.kernel import FastPaths as FastPaths
     from itnet_core.operator.kernel import Kernel as Kernel
     from itnet_core.operator.kernel import Normalization as Normalization
@@ -117,7 +118,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.operator.evaluators.dense": "pair_matrix sum_values",
         "itnet_core.operator.field": "AXES Field UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",
-        "itnet_core.operator.kernel": "FastPaths Kernel Normalization Problem ScalarConfig State Terms",
+        "itnet_core.operator.kernel": "FastPath FastPaths Kernel Normalization Problem ScalarConfig State Terms",
         "itnet_core.operator.mlp": "ACTIVATIONS MLPKernel PointTerms",
         "itnet_core.operator.points": "Measure Points distinct gather_points log_weights",
         "itnet_core.operator.precision": "exact_dtype precise",

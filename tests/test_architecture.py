@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "itnet_registry": {"itnet_core"},
     "itnet_tasks": {"itnet_core"},
     "itnet_train": {"itnet_core", "itnet_registry"},
+    "itnet_kernels": {"itnet_core", "itnet_registry"},  # kernels made of others, by their names
     "itnet_vision_language": {"itnet_core", "itnet_registry", "itnet_tasks"},  # other encoders, by their names
 }
 THIRD_PARTIES_OF_THE_CORE = {
@@ -36,6 +37,7 @@ INNER_BUT_IMPORTED = {
     "models.neighbours.distance_blocks",
     "models.z_order.along_curve",
     "operator.evaluators.dense.pair_matrix",
+    "operator.evaluators.dense.sum_values",
     "operator.mlp.ADDITIVE",
     "operator.stateless.with_parameters",
     "operator.transforms.transform_of",
@@ -44,7 +46,7 @@ INNER_BUT_IMPORTED = {
     "plugin.files.partial_paths",
     "plugin.files.previous_path",
 }
-"""Names of the core that one plugin of this project needs and no other: they are not exported, and may change."""
+"""Names of the core that only plugins of this project need: they are not exported, and may change."""
 
 ROOMS = {
     "itnet_core": ("plugin", "operator", "models"),

@@ -101,14 +101,15 @@ class Trunk(nn.Module):
         return field
 
     def _scans(self, number: int) -> bool:
-        return self.scan is not None and self._parts[number].operator.kernel.scans
+        kernels = self._parts[number].operator.kernel.summands
+        return self.scan is not None and any(kernel.scans for kernel in kernels)
 
     def _queried(self) -> set[int]:
         """Return the numbers of the blocks whose outputs are query points of later ones."""
         return {block.query.block for block in self._parts if isinstance(block.query, EarlierPoints)}
 
     def _scanned_axis(self, scan: Scan) -> int:
-        kernels = [block.operator.kernel for block in self._parts]
+        kernels = [kernel for block in self._parts for kernel in block.operator.kernel.summands]
         axes = {kernel.support.causal_axis(len(AXES)) for kernel in kernels if kernel.scans}
         if len(axes) != 1:
             names = ", ".join(sorted({type(kernel).__name__ for kernel in kernels}))
@@ -117,7 +118,7 @@ class Trunk(nn.Module):
             hint = "A kernel that does not scan gets positions by position = 'fourier'."
             raise ConfigError("scan", found=found, expected=expected, hint=hint)
         for number, block in enumerate(self._parts):
-            if block.operator.kernel.scans and block.query is not None:
+            if block.query is not None and any(kernel.scans for kernel in block.operator.kernel.summands):
                 found = f"query points of its own in blocks[{number}], whose kernel scans"
                 raise ConfigError("scan", found=found, expected="blocks that scan at the points of their input")
         return axes.pop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -205,7 +205,7 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
     values: ValueMaps = "shared"
     support: Support = Support()
     measure: Measure = "given"
-    scans: ClassVar[bool] = False
+    scans: bool = False
 
     @classmethod
     def reads_positions(cls, config: Any, axes: str) -> bool:
@@ -224,10 +224,10 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
         return True
 
     @property
-    def parts(self) -> tuple[Kernel, ...]:
+    def summands(self) -> tuple[Kernel, ...]:
         """The kernels whose integrals the operator adds; the kernel itself, unless it is a sum of integrals.
 
-        Each part has its own normalization, support, measure, maps V and O, and evaluation.
+        Each has its own normalization, support, measure, maps V and O, and evaluation.
         """
         return (self,)
 

@@ -70,8 +70,9 @@ class ComponentRef(BaseModel):
 class RefersTo:
     """Mark a field of a `Config` as a reference to another component, which this one builds by its name.
 
-    `image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="patch")`. Building a model
-    completes the reference with every option, and a checkpoint records which plugin the component came from.
+    `image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="patch")`, or for several
+    `kernels: Annotated[tuple[ComponentRef, ...], RefersTo("kernel")]`. Building a model completes the references with
+    every option, and a checkpoint records which plugins the components came from.
 
     Attributes:
         kind: kind of the referenced component.
@@ -90,6 +91,24 @@ def referring(config: type[ComponentConfig]) -> dict[str, RefersTo]:
         for mark in field.metadata
         if isinstance(mark, RefersTo)
     }
+
+
+def inner_references(
+    config: type[ComponentConfig], options: Mapping[str, Any]
+) -> Iterator[tuple[str, RefersTo, ComponentRef]]:
+    """Yield the path, the mark and the reference of each component that the options of a `Config` refer to.
+
+    Args:
+        config: the class of the configuration.
+        options: its complete fields, JSON-native.
+    """
+    for field, refers in referring(config).items():
+        value = options[field]
+        if isinstance(value, list | tuple):
+            for number, reference in enumerate(value):
+                yield f"{field}.{number}", refers, ComponentRef(**reference)
+        else:
+            yield field, refers, ComponentRef(**value)
 
 
 class Configured:

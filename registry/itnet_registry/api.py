@@ -91,6 +91,30 @@ class Registry(PluginRegistry):
 
         return build_component(self, kind, reference, *channels, place=place)
 
+    def complete_reference(self, kind: Kind, reference: ComponentRef, place: str | None = None) -> ComponentRef:
+        """Return a reference with the component's canonical name and every option.
+
+        A `Config` that refers to other components completes them by it, in its own `completed`.
+
+        >>> from itnet_core import ComponentRef
+        >>> from itnet_registry import complete_reference
+        >>> complete_reference("encoder", ComponentRef(name="field", channels=3))
+        ComponentRef(name='itnet-core/field', channels=3)
+
+        Args:
+            kind: one of `itnet_core.plugin.specs.KINDS`.
+            reference: name and options.
+            place: path of the reference, for errors.
+
+        Raises:
+            UnknownNameError, AmbiguousNameError, RequirementError, ComponentError, ConfigError: as for `create`.
+        """
+        from itnet_registry.config.model_config import PartialRef
+        from itnet_registry.config.references import LoadedRef, complete_part
+
+        part = LoadedRef.of(self, kind, PartialRef(**reference.model_dump()), kind if place is None else place)
+        return complete_part(self, part)[0]
+
     def create_model(self, /, preset: str | None = None, **overrides: Any) -> ITNetModel:
         """Create a model from a preset and the fields of `ModelConfig`; `model.config` is its complete configuration.
 
@@ -217,8 +241,9 @@ class Registry(PluginRegistry):
         """Replace the kernel, sampler or evaluator of blocks, in place and in the model's configuration.
 
         Options of a component that the model has merge into its own. Parts of an operator whose class and shapes stay
-        the same (the kernel, the sampler, the maps V, O and W_o) keep their weights; the others are new. Another kernel
-        gets the position encoding and the scan order that it needs, as in a new model; an existing encoding stays.
+        the same (the kernel, the sampler, the maps V, O and W_o) keep their weights; the others are new. In a sum, each
+        integral whose kernel the model has keeps its weights. Another kernel gets the position encoding and the scan
+        order that it needs, as in a new model; an existing encoding stays.
 
         >>> from itnet_registry import create_model, replace_operator
         >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
@@ -285,6 +310,7 @@ available = _of_default(Registry.available)
 component = _of_default(Registry.component)
 create = _of_default(Registry.create)
 build_component = _of_default(Registry.build_component)
+complete_reference = _of_default(Registry.complete_reference)
 create_model = _of_default(Registry.create_model)
 save_model = _of_default(Registry.save_model)
 load_model = _of_default(Registry.load_model)

@@ -35,11 +35,11 @@ class Choice(NamedTuple):
 
     Attributes:
         candidates: fast paths of the kernel and evaluators, in the order of preference.
-        parts: for a sum of integrals, in place of `candidates`, the kernel and the choice of each.
+        summands: for a sum of integrals, in place of `candidates`, the kernel and the choice of each.
     """
 
     candidates: tuple[Candidate, ...] = ()
-    parts: tuple[tuple[str, Choice], ...] = ()
+    summands: tuple[tuple[str, Choice], ...] = ()
 
     @property
     def chosen(self) -> str | None:
@@ -47,14 +47,14 @@ class Choice(NamedTuple):
 
         For a sum of integrals, the names of all, joined by " + ".
         """
-        if self.parts:
-            names = [choice.chosen for _, choice in self.parts]
+        if self.summands:
+            names = [choice.chosen for _, choice in self.summands]
             return None if None in names else " + ".join(map(str, names))
         return next((candidate.name for candidate in self.candidates if not candidate.reason), None)
 
     def __str__(self) -> str:
-        if self.parts:
-            return "\n".join(f"{kernel}\n{indent(str(choice), '  ')}" for kernel, choice in self.parts)
+        if self.summands:
+            return "\n".join(f"{kernel}\n{indent(str(choice), '  ')}" for kernel, choice in self.summands)
         width = max(len(candidate.name) for candidate in self.candidates)
         return "\n".join(f"{name:{width}}  {reason or 'chosen'}" for name, reason in self.candidates)
 

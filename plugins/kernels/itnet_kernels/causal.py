@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
@@ -22,7 +22,7 @@ class CausalKernel(Kernel[Terms, State]):
     """
 
     measure: Measure = "counting"
-    scans: ClassVar[bool] = True
+    scans: bool = True
 
     class Config(ComponentConfig):
         """The axis of time."""

@@ -116,11 +116,23 @@ def _blocks(trunk: Trunk) -> list[Block]:
 
 
 def _keep_weights(new: IntegralOperator, old: IntegralOperator) -> None:
-    """Load the weights of an operator's parts into the parts of a new one of the same class and shapes."""
-    parts = dict(old.named_children())
-    for name, part in new.named_children():
-        if type(part) is type(parts.get(name)):
-            _load_if_alike(part, parts[name])
+    """Load the weights of an operator's modules into those of a new one of the same class and shapes.
+
+    Where a sum gains or loses integrals, those with a kernel of the same configuration keep theirs.
+    """
+    modules = dict(old.named_children())
+    for name, module in new.named_children():
+        if type(module) is type(modules.get(name)):
+            _load_if_alike(module, modules[name])
+    integrals = list(old.summands)
+    if len(new.summands) == len(integrals):
+        return
+    for kernel, *maps in new.summands:
+        same = (i for i in integrals if type(i[0]) is type(kernel) and i[0].config == kernel.config)
+        if integral := next(same, None):
+            integrals.remove(integral)
+            for module, learned in zip((kernel, *maps), integral, strict=True):
+                _load_if_alike(module, learned)
 
 
 def _load_if_alike(new: nn.Module, old: nn.Module) -> None:

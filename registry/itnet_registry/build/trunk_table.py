@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from itnet_core import Block, Field, IntegralOperator
+from itnet_core import Block, Field, IntegralOperator, Problem
 from itnet_registry.build.builder import Builder
 from itnet_registry.build.memory import MemoryLimit
 from itnet_registry.config.model_config import CompleteModelConfig
@@ -47,7 +47,7 @@ def trunk_table(registry: PluginRegistry, config: CompleteModelConfig, grid: Seq
                 costs.append((sum(parameter.numel() for parameter in block.parameters()), flops))  # noqa: B023
                 return field
 
-            scans = trunk.scan is not None and block.operator.kernel.scans
+            scans = trunk.scan is not None and any(kernel.scans for kernel in block.operator.kernel.summands)
             field = cast(Any, trunk.scan)(field, count) if scans else count(field)
             earlier[position] = field
         first, later = costs[0], costs[-1]
@@ -85,25 +85,28 @@ def _block_flops(block: Block, key: Field, earlier: Mapping[int, Field]) -> tupl
 
 
 def _operator_flops(operator: IntegralOperator, query: Field, key: Field) -> int:
-    chosen = operator.explain_choice(query, key).chosen or ""
-    if "kernel." in chosen or len(operator.kernel.parts) > 1:
+    if "kernel." in (operator.explain_choice(query, key).chosen or ""):
         with FlopCounterMode(display=False) as counter:
             operator(query, key)
         return int(counter.get_total_flops())
     with FlopCounterMode(display=False) as counter:
-        problem = operator.problem(query, key)
-        sums = torch.zeros(*query.values.shape[:2], operator.kernel.heads, problem.values.shape[-1])
-        operator.output(sums)
+        problems = operator.problems(query, key)
+        for (kernel, _, output), problem in zip(operator.summands, problems, strict=True):
+            output(torch.zeros(*query.values.shape[:2], kernel.heads, problem.values.shape[-1]))
         if operator.pointwise is not None:
             operator.pointwise(query.values)
-    tile = problem.narrow(slice(0, 8), slice(0, 8))
-    with FlopCounterMode(display=False) as tile_counter:
-        k = operator.kernel(tile.query_terms, tile.key_terms)
-    batch, queries, keys = problem.shape
-    pairs = batch * queries * keys
-    if not operator.kernel.support.everywhere:
+    return int(counter.get_total_flops()) + sum(_pair_flops(problem) for problem in problems)
+
+
+def _pair_flops(problem: Problem) -> int:
+    """Return the FLOPs of a sum over the pairs of a support."""
+    kernel, tile = problem.kernel, problem.narrow(slice(0, 8), slice(0, 8))
+    with FlopCounterMode(display=False) as counter:
+        k = kernel(tile.query_terms, tile.key_terms)
+    pairs = prod(problem.shape)
+    if not kernel.support.everywhere:
         blocks = problem.query.positions.split(256, dim=1)
-        pairs = sum(int(operator.kernel.support.mask(block, problem.key.positions).sum()) for block in blocks)
-    per_pair = tile_counter.get_total_flops() / prod(k.shape[2:]) / len(k)
-    per_pair += 2 * operator.kernel.heads * problem.values.shape[-1]
-    return int(counter.get_total_flops() + pairs * per_pair)
+        pairs = sum(int(kernel.support.mask(block, problem.key.positions).sum()) for block in blocks)
+    batch, heads, *tile_shape = k.shape
+    per_pair = counter.get_total_flops() / prod([batch, *tile_shape]) + 2 * heads * problem.values.shape[-1]
+    return int(pairs * per_pair)

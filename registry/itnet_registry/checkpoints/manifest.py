@@ -143,17 +143,16 @@ class Manifest(BaseModel):
 
 
 def reference_at(config: Mapping[str, Any], path: str) -> dict[str, Any] | None:
-    """Return the reference at a path of keys and of numbers in lists, or `None`.
+    """Return the reference at a path of a configuration, or `None`; the key in a list is a number.
 
     >>> reference_at({"encoders": {"image": {"name": "itnet-image/patch", "channels": 1}}}, "encoders.image")
     {'name': 'itnet-image/patch', 'channels': 1}
     """
     value: Any = config
     for key in path.split("."):
-        if isinstance(value, list):
-            value = value[int(key)] if key.isdecimal() and int(key) < len(value) else None
-        else:
-            value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, list | tuple):
+            value = dict(zip(map(str, range(len(value))), value, strict=True))
+        value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, dict) and "name" in value else None
 
 

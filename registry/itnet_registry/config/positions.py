@@ -14,7 +14,7 @@ class Unread(NamedTuple):
     """The points that a block's kernel does not tell apart by their positions.
 
     Attributes:
-        scans: whether the kernel scans.
+        scans: whether the kernel, or one that it refers to, scans.
         axes: for each encoder whose points it does not tell apart, the axes on which they differ.
     """
 

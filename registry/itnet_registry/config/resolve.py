@@ -19,7 +19,7 @@ from itnet_registry.config.model_config import (
     PartialRef,
 )
 from itnet_registry.config.positions import Unread, choose_positions
-from itnet_registry.config.references import LoadedRef, complete_part
+from itnet_registry.config.references import LoadedRef, classes_of, complete_part
 from itnet_registry.errors import ComponentError
 from itnet_registry.plugins.names import shortest
 from itnet_registry.plugins.registry import PluginRegistry
@@ -116,7 +116,8 @@ class _Resolver:
             if kind == "kernel":
                 with part.component.running(part.place):
                     axes = [e.cls.axes for e in encoders.values() if not part.cls.reads_positions(config, e.cls.axes)]
-                unread.append(Unread(part.cls.scans, axes))
+                    scans = any(cls.scans for cls in classes_of(self.registry, "kernel", options[kind]))
+                unread.append(Unread(scans, axes))
         query = entry.query
         if query is not None and isinstance(query.block, int) and query.block >= number:
             expected = f"an entry before this one, from 0 to {number - 1}, or 'encoder'" if number else "'encoder'"

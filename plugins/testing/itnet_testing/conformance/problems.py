@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from itnet_core import ComponentConfig, Evaluator, Field, Kernel, MLPKernel, Normalization, Problem, Support
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import ComponentConfig, Evaluator, Field, Kernel, MLPKernel, Normalization, PointTerms, Problem, Support
 
 
 def unchanged(tensor: Tensor) -> Tensor:
