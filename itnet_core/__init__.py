@@ -12,6 +12,7 @@ from itnet_core.plugin.hookspecs import hookimpl as hookimpl
 from itnet_core.plugin.lazy import lazy_exports as lazy_exports
 
 if TYPE_CHECKING:
+    from itnet_core.models.block import Block as Block
     from itnet_core.models.encoder import Encoder as Encoder
     from itnet_core.models.encoder import FieldEncoder as FieldEncoder
     from itnet_core.models.head import ClassificationHead as ClassificationHead
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from itnet_core.models.model import ITNetModel as ITNetModel
     from itnet_core.models.neighbours import farthest_points as farthest_points
     from itnet_core.models.neighbours import nearest_points as nearest_points
+    from itnet_core.models.query_points import CoarserGrid as CoarserGrid
+    from itnet_core.models.query_points import EarlierPoints as EarlierPoints
+    from itnet_core.models.query_points import FarthestPoints as FarthestPoints
+    from itnet_core.models.query_points import Latents as Latents
+    from itnet_core.models.query_points import QueryPoints as QueryPoints
     from itnet_core.models.task import Batch as Batch
     from itnet_core.models.task import Metric as Metric
     from itnet_core.models.task import Split as Split
     from itnet_core.models.task import Task as Task
-    from itnet_core.models.trunk import Block as Block
     from itnet_core.models.trunk import Trunk as Trunk
     from itnet_core.operator.auxiliary import auxiliary_losses as auxiliary_losses
     from itnet_core.operator.evaluators import AutoEvaluator as AutoEvaluator
@@ -99,13 +104,15 @@ API = 1
 _exports, __getattr__ = lazy_exports(
     __name__,
     {
+        "itnet_core.models.block": "Block",
         "itnet_core.models.encoder": "Encoder FieldEncoder",
         "itnet_core.models.head": "ClassificationHead Head PerPointHead RegressionHead mean",
         "itnet_core.models.initial_scales": "initialize_scales",
         "itnet_core.models.model": "ITNetModel",
         "itnet_core.models.neighbours": "farthest_points nearest_points",
+        "itnet_core.models.query_points": "CoarserGrid EarlierPoints FarthestPoints Latents QueryPoints",
         "itnet_core.models.task": "Batch Metric Split Task",
-        "itnet_core.models.trunk": "Block Trunk",
+        "itnet_core.models.trunk": "Trunk",
         "itnet_core.operator.auxiliary": "auxiliary_losses",
         "itnet_core.operator.evaluators": "AutoEvaluator Choice DenseEvaluator Evaluator TiledEvaluator Unsupported",
         "itnet_core.operator.evaluators.dense": "pair_matrix sum_values",

@@ -61,7 +61,7 @@ def test_spacing_leaves_out_padding_and_coincident_points() -> None:
 
 def test_each_block_sees_the_blocks_before_it_initialised() -> None:
     torch.manual_seed(0)
-    trunk, field = Trunk(IntegralOperator(8, MLPKernel(8)) for _ in range(3)), grid(4)
+    trunk, field = Trunk(Block(IntegralOperator(8, MLPKernel(8))) for _ in range(3)), grid(4)
     before = copy.deepcopy(trunk)
     initialize_scales(trunk, (field,))
     for block, old in zip(trunk.blocks, before.blocks, strict=True):
@@ -76,7 +76,7 @@ def test_each_block_sees_the_blocks_before_it_initialised() -> None:
 
 def test_modalities_count_the_same() -> None:
     torch.manual_seed(0)
-    trunk = Trunk([IntegralOperator(8, MLPKernel(8))])
+    trunk = Trunk([Block(IntegralOperator(8, MLPKernel(8)))])
     model = ITNetModel({name: FieldEncoder(8, channels=8) for name in ("fine", "coarse")}, trunk, {})
     before = copy.deepcopy(model)
     fields = {"fine": grid(9), "coarse": grid(3, seed=1)}

@@ -11,7 +11,7 @@ from torchaudio.transforms import MelSpectrogram
 
 from itnet_audio.clips import Audio
 from itnet_audio.encoders.mel import MelEncoder
-from itnet_core import ConfigError, IntegralOperator, MLPKernel, Trunk, mean
+from itnet_core import Block, ConfigError, IntegralOperator, MLPKernel, Trunk, mean
 from itnet_registry.build.memory import MemoryLimit
 
 SMALL: dict[str, Any] = {"sample_rate": 8000, "n_mels": 20, "patch_mels": 5, "patch_frames": 4}
@@ -87,7 +87,7 @@ def test_a_clips_field_is_the_same_alone_and_in_a_batch(
 
 def test_a_trunks_output_does_not_depend_on_padding() -> None:
     encoder = MelEncoder(8, **SMALL).double()
-    trunk = Trunk([IntegralOperator(8, MLPKernel(8, heads=2, hidden=8))]).double()
+    trunk = Trunk([Block(IntegralOperator(8, MLPKernel(8, heads=2, hidden=8)))]).double()
     short, long = torch.randn(1300, dtype=torch.float64), torch.randn(4000, dtype=torch.float64)
     batch = mean(trunk(encoder(Audio.of([short, long]))))
     for i, clip in enumerate((short, long)):

@@ -139,7 +139,7 @@ def test_another_configuration_is_refused_with_what_differs(sections: dict[str, 
     sections["model"]["kernel"]["hidden"] = 4
     with pytest.raises(RunError) as caught:
         train(sections, run, resume=True)
-    found = "model.kernel.hidden = 4, which was 8; train.epochs = 4, which was 3"
+    found = "model.trunk.0.kernel.hidden = 4, which was 8; train.epochs = 4, which was 3"
     assert caught.value.found == found
 
 
