@@ -54,6 +54,7 @@ class IntegralOperator(nn.Module):
         out_dim = dim if out_dim is None else out_dim
         head_dim = kernel.value_dim(dim) if head_dim is None else head_dim
         self.dim = dim
+        self.out_dim = out_dim
         self.kernel = kernel
         self.sampler = FullSampler(dim) if sampler is None else sampler
         self.evaluator = AutoEvaluator() if evaluator is None else evaluator
@@ -75,6 +76,9 @@ class IntegralOperator(nn.Module):
         Raises:
             ShapeError: the fields' channels are not `dim`, or their batches or coordinates differ.
         """
+        compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        if compiling and self.kernel.opaque and not arguments:
+            return self._as_one_node(query, key)
         measured, key, nodes = self._discretize(query, key)
         if self._transform_obstacle(measured, key, nodes, arguments):
             problem = self._problem(measured, key, nodes, arguments)
@@ -163,6 +167,12 @@ class IntegralOperator(nn.Module):
         if isinstance(sampled, Nodes):
             return measured, other, sampled
         return measured, other if sampled is other else sampled.standing_for(other), None
+
+    def _as_one_node(self, query: Field, key: Field | None) -> Field:
+        from itnet_core.operator.leaf import apply_eagerly  # imports the compiler, which is at work here
+
+        tensors = [t for f in (query, key) if f is not None for t in (f.values, f.positions, f.weights)]
+        return query.with_values(apply_eagerly(self, *tensors)[0])
 
     def _transform_obstacle(self, query: Field, key: Field, nodes: Nodes | None, arguments: dict[str, Any]) -> str:
         if nodes is not None or arguments:

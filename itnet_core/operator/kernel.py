@@ -112,6 +112,14 @@ class FastPaths(Generic[Terms, State]):
 
     transformable: bool = False
 
+    @property
+    def opaque(self) -> bool:
+        """Whether `torch.compile` calls the operator as it is, as one node of the graph.
+
+        Override it where the fast paths read numbers, such as the order of points, or hold loops over time.
+        """
+        return False
+
     def can_transform(self, query: Field, key: Field) -> bool:
         """Whether `transform` applies to these fields."""
         return True

@@ -100,6 +100,11 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         """Two exponents in float64 and the result, for each head."""
         return 5 * self.heads
 
+    @property
+    def opaque(self) -> bool:
+        """Whether `torch.compile` takes PyTorch's recurrent layers; otherwise they break the graph."""
+        return torch._dynamo.config.allow_rnn
+
     def project(self, query: Field, key: Field, start: PathState | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Compute L, (B, N, hidden), and L and b, (B, M, hidden) each; the potentials are in float64.
 
