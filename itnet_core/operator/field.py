@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import register_pytree_node
+from torch.utils._pytree import GetAttrKey, register_pytree_node
 
 from itnet_core.operator.field_checks import check_numbers, check_shapes, readable
 from itnet_core.operator.points import Lattice, Measure, Points
@@ -291,4 +291,15 @@ def _unflatten(leaves: Any, grid: Any) -> Field:
     return _field(values, Points(positions, weights, grid))
 
 
-register_pytree_node(Field, _flatten, _unflatten, serialized_type_name="itnet_core.Field")
+def _flatten_with_keys(field: Field) -> tuple[list[tuple[Any, Tensor]], Any]:
+    leaves, grid = _flatten(field)
+    return [*zip(map(GetAttrKey, ("values", "positions", "weights")), leaves, strict=True)], grid
+
+
+register_pytree_node(
+    Field,
+    _flatten,
+    _unflatten,
+    serialized_type_name="itnet_core.Field",
+    flatten_with_keys_fn=_flatten_with_keys,
+)

@@ -192,8 +192,8 @@ class IntegralOperator(nn.Module):
                 raise ShapeError(
                     f"IntegralOperator({name})", found=f"{field.dim} channels", expected=f"dim = {self.dim} channels"
                 )
-        batches, coordinates = zip(*((len(f.values), f.positions.shape[-1]) for f in (query, key)), strict=True)
-        if len({*batches}) > 1 or len({*coordinates}) > 1:
+        batches, coordinates = zip(*((f.values.shape[0], f.positions.shape[-1]) for f in (query, key)), strict=True)
+        if batches[0] != batches[1] or coordinates[0] != coordinates[1]:
             raise ShapeError(
                 "IntegralOperator(key)",
                 found=f"batch {batches[1]} and {coordinates[1]} coordinates",

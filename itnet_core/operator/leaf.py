@@ -12,8 +12,12 @@ from itnet_core.operator.field import Field
 
 
 def _apply(operator: nn.Module, *tensors: Tensor) -> tuple[Tensor]:
-    fields = [Field(*tensors[n : n + 2], weights=tensors[n + 2]) for n in range(0, len(tensors), 3)]
-    return (operator(*fields).values.to(tensors[0].dtype),)
+    parts = zip(tensors[::3], tensors[1::3], tensors[2::3], strict=True)
+    return (
+        operator(*(Field(values, positions, weights) for values, positions, weights in parts)).values.to(
+            tensors[0].dtype
+        ),
+    )
 
 
 def _fake(operator: Any, *tensors: Tensor) -> tuple[Tensor]:
@@ -25,4 +29,4 @@ if hasattr(decorators, "leaf_function"):
     """Apply an operator to values, positions and weights of the query, and of the key if any; values in a tuple."""
     apply_eagerly.register_fake(_fake)
 else:  # older versions of PyTorch break the graph
-    apply_eagerly = torch.compiler.disable(_apply)
+    apply_eagerly = torch.compiler.disable(_apply)  # type: ignore[no-untyped-call]

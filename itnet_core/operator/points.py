@@ -122,7 +122,7 @@ def gather_points(values: Tensor, indices: Tensor) -> Tensor:
         tensor([[30, 10],
                 [50, 50]])
     """
-    batch = torch.arange(len(indices), device=values.device).view(-1, *[1] * (indices.ndim - 1))
+    batch = torch.arange(indices.shape[0], device=values.device).view(-1, *[1] * (indices.ndim - 1))
     return values[batch, indices]
 
 

@@ -49,6 +49,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     """
 
     normalization = "softmax"
+    exportable = True
 
     class Config(ComponentConfig):
         """Heads, position encoding and support."""

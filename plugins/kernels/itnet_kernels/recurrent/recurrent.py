@@ -238,7 +238,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
 
     def initial_state(self, values: Tensor) -> PathState:
         """Return the state 0 for inputs (B, ...)."""
-        return (values.new_zeros(len(values), self.heads),) * self.parts
+        return (values.new_zeros(values.shape[0], self.heads),) * self.parts
 
     def order(self, times: Tensor, weights: Tensor) -> Tensor | None:
         """Return the indices of the points in the order of time, padding last; `None` if they are in it.
