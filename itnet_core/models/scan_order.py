@@ -10,6 +10,7 @@ from torch import Tensor
 
 from itnet_core.models.z_order import along_curve
 from itnet_core.operator.field import AXES, Field
+from itnet_core.operator.field_checks import readable
 from itnet_core.operator.points import gather_points
 from itnet_core.operator.precision import precise
 
@@ -49,7 +50,7 @@ class ScanOrder:
         shift = torch.zeros_like(positions)
         shift[..., self.axis] = self._shift(field, order).to(shift.dtype)
         parts = (field.values, positions + shift, field.weights)
-        if torch.equal(order, torch.arange(order.shape[1], device=order.device).expand_as(order)):
+        if readable() and torch.equal(order, torch.arange(order.shape[1], device=order.device).expand_as(order)):
             return field.with_values(function(Field(*parts, field.grid)).values)
         values, positions, weights = (gather_points(part, order) for part in parts)
         scanned = Field(values, positions, weights)
