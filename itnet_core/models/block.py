@@ -64,9 +64,11 @@ class Block(nn.Module):
             self.query_norm = NORMS[norm](query_dim) if norm_first else nn.Identity()
             self.query_map = nn.Identity() if query_dim == operator.dim else nn.Linear(query_dim, operator.dim)
         self.residual = query_dim == width
-        self.ffn_norm = NORMS[norm](width) if hidden else None
-        layers = nn.Linear(width, hidden), ACTIVATIONS[activation](), nn.Linear(hidden, width)
-        self.ffn = nn.Sequential(*layers) if hidden else None
+        self.ffn_norm: nn.Module | None = None
+        self.ffn: nn.Module | None = None
+        if hidden:
+            self.ffn_norm = NORMS[norm](width)
+            self.ffn = nn.Sequential(nn.Linear(width, hidden), ACTIVATIONS[activation](), nn.Linear(hidden, width))
         self.drop = nn.Sequential(nn.Dropout(dropout), StochasticDepth(stochastic_depth))
 
     def forward(self, field: Field, earlier: Mapping[int, Field] | None = None) -> Field:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -128,12 +128,13 @@ class Builder:
         """Build the trunk."""
         config, blocks, dim = self.config, list[Block](), self.config.width
         ends: Ends = {"encoder": (-1, dim)}
+        operators = iter(list(self._operators(memory)))
         for number, entry in enumerate(config.trunk):
-            for repetition in range(entry.repeat):
-                before = memory.used
-                blocks.append(self._block(number, dim, ends))
-                with within(f"{self.place}.trunk.{number}.repeat"):  # check all before building them, which takes long
-                    memory.check_fits(memory.used - before, entry.repeat - 1 - repetition)
+            for _ in range(entry.repeat):
+                query, query_dim = self._query(number, dim, ends)
+                options = {name: getattr(entry, name) for name in _OPTIONS}
+                with within(f"{self.place}.trunk.{number}"):
+                    blocks.append(Block(next(operators), **options, query=query, query_dim=query_dim))
                 dim = entry.width
             ends[number] = len(blocks) - 1, dim
         with within(self.place):
@@ -145,18 +146,26 @@ class Builder:
         head: Head = self._part("head", self.config.heads[modality], f"heads.{modality}", width)
         return head
 
-    def _block(self, number: int, dim: int, ends: Ends) -> Block:
-        """Build a block of an entry for fields of `dim` channels."""
+    def _operators(self, memory: MemoryLimit) -> Iterator[IntegralOperator]:
+        """Build the operators of all blocks, whose memory is checked before they are built, which takes long."""
+        dim = self.config.width
+        for number, entry in enumerate(self.config.trunk):
+            for repetition in range(entry.repeat):
+                before = memory.used
+                yield self._operator(number, dim)
+                with within(f"{self.place}.trunk.{number}.repeat"):
+                    memory.check_fits(memory.used - before, entry.repeat - 1 - repetition)
+                dim = entry.width
+
+    def _operator(self, number: int, dim: int) -> IntegralOperator:
+        """Build an operator of an entry for fields of `dim` channels."""
         entry, place = self.config.trunk[number], f"trunk.{number}"
         kernel = self._part("kernel", entry.kernel, f"{place}.kernel", dim)
         sampler = self._part("sampler", entry.sampler, f"{place}.sampler", dim)
         evaluator = self._part("evaluator", entry.evaluator, f"{place}.evaluator")
-        options = {name: getattr(entry, name) for name in _OPTIONS}
         try:
             with within(f"{self.place}.{place}.width"):
-                query, query_dim = self._query(number, dim, ends)
-                operator = IntegralOperator(dim, kernel, sampler, evaluator, out_dim=entry.width)
-                return Block(operator, **options, query=query, query_dim=query_dim)
+                return IntegralOperator(dim, kernel, sampler, evaluator, out_dim=entry.width)
         except ShapeError as error:
             raise ConfigError(
                 f"{self.place}.{place}.kernel",

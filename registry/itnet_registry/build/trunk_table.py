@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any, cast
 
 import torch
@@ -33,7 +32,7 @@ def trunk_table(registry: PluginRegistry, config: CompleteModelConfig, grid: Seq
         grid: sizes of the grid of points that the encoder gives.
     """
     with torch.random.fork_rng(devices=[]), MemoryLimit.of_the_machine() as memory:
-        trunk = Builder(registry, config.with_repeats(2)).trunk(memory).eval()
+        trunk = Builder(registry, config.with_repeats(2)).trunk(memory).eval().requires_grad_(False)
     blocks = enumerate(cast(list[Block], list(trunk.blocks)))
     field = Field.on_grid(torch.zeros(1, *grid, config.width), axes=GRID_AXES[len(grid)])
     earlier, rows = {-1: field}, []
@@ -99,14 +98,26 @@ def _operator_flops(operator: IntegralOperator, query: Field, key: Field) -> int
 
 
 def _pair_flops(problem: Problem) -> int:
-    """Return the FLOPs of a sum over the pairs of a support."""
-    kernel, tile = problem.kernel, problem.narrow(slice(0, 8), slice(0, 8))
-    with FlopCounterMode(display=False) as counter:
-        k = kernel(tile.query_terms, tile.key_terms)
-    pairs = prod(problem.shape)
+    """Return the FLOPs of a sum over the pairs of a support, for one sample.
+
+    `tile` costs a number of FLOPs for each pair, and others for each of its points, which are counted once.
+    """
+    kernel, (_, queries, keys) = problem.kernel, problem.shape
+    channels = 2 * kernel.heads * problem.values.shape[-1]
+    if min(queries, keys) == 1:
+        return _tile_flops(problem, queries, keys) + queries * keys * channels
+    one, row, column, four = (_tile_flops(problem, n, m) for n, m in ((1, 1), (1, 2), (2, 1), (2, 2)))
+    pair = four - row - column + one
+    pairs = queries * keys
     if not kernel.support.everywhere:
         blocks = problem.query.positions.split(256, dim=1)
         pairs = sum(int(kernel.support.mask(block, problem.key.positions).sum()) for block in blocks)
-    batch, heads, *tile_shape = k.shape
-    per_pair = counter.get_total_flops() / prod([batch, *tile_shape]) + 2 * heads * problem.values.shape[-1]
-    return int(pairs * per_pair)
+    points = (column - one - pair) * queries + (row - one - pair) * keys
+    return pairs * (pair + channels) + points
+
+
+def _tile_flops(problem: Problem, queries: int, keys: int) -> int:
+    tile = problem.narrow(slice(queries), slice(keys))
+    with FlopCounterMode(display=False) as counter:
+        problem.kernel(tile.query_terms, tile.key_terms)
+    return int(counter.get_total_flops())

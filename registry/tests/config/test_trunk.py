@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core import ConfigError, Field, ITNetModel
+from itnet_core import Block, ConfigError, Field, FieldEncoder, IntegralOperator, ITNetModel, MLPKernel, Trunk
 from itnet_registry import create_model, load_model, replace_operator, save_model, use_sampler
 from itnet_registry.api import default_registry
 from itnet_registry.config.files import load_config
 from itnet_registry.config.resolve import resolve
 
-SMALL = {"heads": 2, "hidden": 4, "rank": 2, "frequencies": 1}
+SMALL: dict[str, Any] = {"heads": 2, "hidden": 4, "rank": 2, "frequencies": 1}
 FIELD: dict[str, Any] = {"encoder": {"name": "field", "channels": 3}, "heads": {}}
 U_SHAPED = [
     {"norm": "batch"},
@@ -49,6 +49,17 @@ def test_a_depth_is_a_trunk_of_one_entry() -> None:
     for other in (by_trunk, by_blocks):
         for name, tensor in by_depth.state_dict().items():
             assert torch.equal(tensor, other.state_dict()[name])
+
+
+def test_a_trunk_of_one_kind_draws_its_weights_in_the_order_that_it_always_had() -> None:
+    """The encoder, all operators, and then the feed-forward parts, so that seeds keep their models."""
+    model = model_of([{"repeat": 2}, {}])
+    torch.manual_seed(0)
+    encoder = FieldEncoder(4, channels=3)
+    operators = [IntegralOperator(4, MLPKernel(4, **SMALL)) for _ in range(3)]
+    by_hand = ITNetModel({"field": encoder}, Trunk([Block(operator) for operator in operators]), {})
+    for name, tensor in by_hand.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name])
 
 
 def test_what_an_entry_leaves_out_is_taken_from_the_top() -> None:
