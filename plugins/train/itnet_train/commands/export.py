@@ -78,11 +78,11 @@ def export_program(model: ITNetModel, modality: str | None = None) -> ExportedPr
     if not all(isinstance(leaf, Tensor) for leaf in tensors.values()):
         found = f"{type(batch).__name__} with inputs that are no tensors"
         raise ConfigError(place, found=found, expected="an encoder whose `tensors` returns tensors alone")
-    shapes = {key: dict.fromkeys(range(tensor.ndim), Dim.AUTO) for key, tensor in tensors.items()}
+    shapes = tuple(dict.fromkeys(range(tensor.ndim), Dim.AUTO) for tensor in tensors.values())
     try:
         with torch.no_grad():
             module = _FromTensors(model.eval(), name, spec)
-            return torch.export.export(module, (), tensors, dynamic_shapes={"tensors": shapes}, strict=False)
+            return torch.export.export(module, (*tensors.values(),), dynamic_shapes={"tensors": shapes}, strict=False)
     except ITNetError:
         raise
     except Exception as error:  # of PyTorch, of many types
@@ -92,14 +92,14 @@ def export_program(model: ITNetModel, modality: str | None = None) -> ExportedPr
 
 
 class _FromTensors(nn.Module):
-    """The model as a function of named tensors."""
+    """The model as a function of tensors."""
 
     def __init__(self, model: ITNetModel, modality: str, spec: TreeSpec) -> None:
         super().__init__()
         self.model, self.modality, self.spec = model, modality, spec
 
-    def forward(self, **tensors: Tensor) -> Tensor:
-        prediction: Tensor = self.model(tree_unflatten(tensors.values(), self.spec), self.modality)
+    def forward(self, *tensors: Tensor) -> Tensor:
+        prediction: Tensor = self.model(tree_unflatten(tensors, self.spec), self.modality)
         return prediction
 
 
