@@ -62,10 +62,12 @@ def unlock(model: nn.Module, kernel: str | Mapping[str, Any] = "itnet-core/mlp")
             expected="a model with integral operators, or with converted attention",
         )
     if isinstance(model, ITNetModel) and model.config is not None:
-        present = model.config["kernel"]
-        kernels = present["kernels"] if present["name"] == "itnet-kernels/sum" else [present]
         scaled = {"name": "itnet-kernels/scaled", "kernel": options}
-        replace_operator(model, kernel={"name": "itnet-kernels/sum", "kernels": [*kernels, scaled]})
+        for number, present in enumerate(entry["kernel"] for entry in model.config["trunk"]):
+            kernels = present["kernels"] if present["name"] == "itnet-kernels/sum" else [present]
+            replace_operator(
+                model, kernel={"name": "itnet-kernels/sum", "kernels": [*kernels, scaled]}, blocks=[number]
+            )
         return list(operators)
     for path, operator in operators.items():
         _add(operator, options, model, converted=path in attention)
