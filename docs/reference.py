@@ -129,8 +129,8 @@ def presets() -> Iterator[str]:
     """Yield the page of the core's presets, with the points, parameters and FLOPs of their trunks."""
     yield "# Presets\n"
     yield "Trunks of the presets for one sample, without encoder and head, as `itnet info PRESET --points GRID` counts"
-    yield "them: 14 × 14 points are an image of 224 × 224 pixels in patches of 16, 56 × 56 the same behind a stem of stride"
-    yield "4. FLOPs are two for each multiply-add. A stage is the blocks at the same points.\n"
+    yield "them: 14 × 14 points are an image of 224 × 224 pixels in patches of 16, 56 × 56 the same behind a stem of"
+    yield "stride 4. FLOPs are two for each multiply-add. A stage is the blocks at the same points.\n"
     rows = []
     for preset in Registry().presets():
         if preset.source.distribution != "itnet-core":

@@ -62,7 +62,7 @@ def _times(points: int) -> torch.Tensor:
     return positions
 
 
-def test_images_go_through_a_pyramid_and_padding_stays_out() -> None:
+def test_an_image_goes_through_a_pyramid() -> None:
     model = create_model("itnet-pyramid-nano", encoder={"name": "patch", "patch_size": 2}, heads={}).train()
     found = model.features(torch.randn(2, 3, 28, 28))
     assert (found.grid, found.dim) == ((7, 7), 64)
