@@ -73,7 +73,7 @@ def _divide_by_deviation(operator: IntegralOperator, calls: Sequence[tuple[Field
         variances.append(integral.var(0).mean(-1))
     deviation = torch.stack(variances).mean(0).sqrt()
     *_, linear = operator.output.modules()
-    if isinstance(linear, nn.Linear) and bool((deviation > 0).all()):
+    if isinstance(linear, nn.Linear) and bool(((deviation > 0) & deviation.isfinite()).all()):
         linear.weight.div_(deviation.repeat_interleave(linear.in_features // len(deviation)))
 
 
