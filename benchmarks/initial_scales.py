@@ -53,7 +53,7 @@ def deviation(options: dict[str, Any], values: Field, *, initialized: bool) -> f
         if initialized:
             initialize_scales(operator, (values,))
         factors = (output_weight(operator) / before).mean(0)
-        integral = operator.evaluator(operator.problem(values)).flatten(0, 1).flatten(1)
+        integral = operator.evaluator(*operator.problems(values)).flatten(0, 1).flatten(1)
         total += float((integral * factors).var(0).mean().sqrt()) / SEEDS
     return total
 

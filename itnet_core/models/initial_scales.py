@@ -43,8 +43,9 @@ def initialize_scales(model: nn.Module, *batches: Sequence[Any]) -> None:
         for operator in [part for part in model.modules() if isinstance(part, IntegralOperator)]:
             calls = [call for batch in batches if (call := _first_call(model, operator, batch)) is not None]
             spacings = [spacing(key.points) for _, key in calls]
-            if calls and min(spacings) > 0 and operator.kernel.initialize(min(spacings), max(spacings)):
-                _divide_by_deviation(operator, calls)
+            if calls and min(spacings) > 0:
+                changed = [kernel.initialize(min(spacings), max(spacings)) for kernel, *_ in operator.summands]
+                _divide_by_deviation(operator, calls, changed)
 
 
 def spacing(points: Points) -> float:
@@ -65,16 +66,19 @@ def spacing(points: Points) -> float:
     return float(distances.median()) if len(distances) else 0.0
 
 
-def _divide_by_deviation(operator: IntegralOperator, calls: Sequence[tuple[Field, Field]]) -> None:
-    variances = []
-    for query, key in calls:
-        problem = operator.problem(query, key)
-        integral = operator.evaluator(problem)[problem.query.weights > 0]
-        variances.append(integral.var(0).mean(-1))
-    deviation = torch.stack(variances).mean(0).sqrt()
-    *_, linear = operator.output.modules()
-    if isinstance(linear, nn.Linear) and bool(((deviation > 0) & deviation.isfinite()).all()):
-        linear.weight.div_(deviation.repeat_interleave(linear.in_features // len(deviation)))
+def _divide_by_deviation(
+    operator: IntegralOperator, calls: Sequence[tuple[Field, Field]], changed: Sequence[bool]
+) -> None:
+    """Scale the output maps of the summands that changed."""
+    problems = zip(*(operator.problems(*call) for call in calls), strict=True)
+    for (*_, output), of_calls, new in zip(operator.summands, problems, changed, strict=True):
+        if new:
+            integrals = [operator.evaluator(problem)[problem.query.weights > 0] for problem in of_calls]
+            deviation = torch.stack([integral.var(0).mean(-1) for integral in integrals]).mean(0).sqrt()
+            *_, linear = output.modules()
+            fits = bool(((deviation > 0) & deviation.isfinite()).all())
+            if isinstance(linear, nn.Linear) and fits:
+                linear.weight.div_(deviation.repeat_interleave(linear.in_features // len(deviation)))
 
 
 class _ReachedError(Exception):

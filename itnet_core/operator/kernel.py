@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -23,14 +23,13 @@ if TYPE_CHECKING:  # defaults of type variables (PEP 696), which Python 3.11 lac
     from typing_extensions import TypeVar
 
     Terms = TypeVar("Terms", default=Any)
+    """Terms of points: tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
     State = TypeVar("State", default=Any)
+    """State of a stream: tensors, or nested tuples of tensors."""
 else:
     from typing import TypeVar
 
-    Terms = TypeVar("Terms")
-    """Terms of points: tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
-    State = TypeVar("State")
-    """State of a stream: tensors, or nested tuples of tensors."""
+    Terms, State = TypeVar("Terms"), TypeVar("State")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ class Problem(Generic[Terms]):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(B, N, M)."""
-        return len(self.values), self.query.positions.shape[1], self.key.positions.shape[1]
+        return self.values.shape[0], self.query.positions.shape[1], self.key.positions.shape[1]
 
     def weighted_values(self) -> tuple[Tensor, Tensor | None]:
         """Return w v without a bias for a plain sum; for `softmax` v and log w, (B, M), to be added to the logits.
@@ -113,9 +112,19 @@ class FastPaths(Generic[Terms, State]):
     Attributes:
         transformable: whether `integrate` and `transform` consist of PyTorch's own operations, so that `torch.func`,
             forward-mode derivatives and DTensors support them.
+        exportable: whether `torch.export` supports `integrate` nevertheless; it supports whatever is transformable.
     """
 
     transformable: bool = False
+    exportable: bool = False
+
+    @property
+    def opaque(self) -> bool:
+        """Whether `torch.compile` calls the operator as it is, as one node of the graph.
+
+        Override it where the fast paths read numbers, such as the order of points, or hold loops over time.
+        """
+        return False
 
     def offers(self, path: FastPath) -> bool:
         """Whether the kernel has a fast path: it overrides that method."""
@@ -206,7 +215,7 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
     values: ValueMaps = "shared"
     support: Support = Support()
     measure: Measure = "given"
-    scans: ClassVar[bool] = False
+    scans: bool = False
 
     @classmethod
     def reads_positions(cls, config: Any, axes: str) -> bool:
@@ -225,10 +234,10 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
         return True
 
     @property
-    def parts(self) -> tuple[Kernel, ...]:
+    def summands(self) -> tuple[Kernel, ...]:
         """The kernels whose integrals the operator adds; the kernel itself, unless it is a sum of integrals.
 
-        Each part has its own normalization, support, measure, maps V and O, and evaluation.
+        Each has its own normalization, support, measure, maps V and O, and evaluation.
         """
         return (self,)
 

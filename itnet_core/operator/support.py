@@ -57,6 +57,27 @@ class Support(ComponentConfig):
             raise ValueError(f"edge = {self.edge:g} without causal, radius or window")
         return self
 
+    def __and__(self, other: Support) -> Support:
+        """Return the support of the pairs in both.
+
+        Example:
+            >>> (Support(causal="t", radius=2.0) & Support(radius=1.0)).model_dump(exclude_defaults=True)
+            {'causal': 't', 'radius': 1.0}
+
+        Raises:
+            ConfigError: they are causal on different axes, or have edges of different widths.
+        """
+        axes = {support.causal for support in (self, other)} - {None}
+        edges = {support.edge for support in (self, other) if not support.everywhere} or {0.0}
+        if len(axes) > 1 or len(edges) > 1:
+            found = f"{self!r} and {other!r}"
+            raise ConfigError("Support", found=found, expected="one causal axis and one edge for the pairs in both")
+        radius, window = (
+            min((length for length in lengths if length is not None), default=None)
+            for lengths in ((self.radius, other.radius), (self.window, other.window))
+        )
+        return Support(causal=next(iter(axes), None), radius=radius, window=window, edge=edges.pop())
+
     @property
     def everywhere(self) -> bool:
         """Whether every pair is in the support."""

@@ -17,7 +17,7 @@ from itnet_core.operator.evaluators.tiled import TiledEvaluator
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.sampler import FullSampler, Sampler
-from itnet_core.operator.transforms import transform_of
+from itnet_core.operator.transforms import EXPORT, transform_of
 from itnet_core.plugin.config import ComponentConfig
 
 logger = logging.getLogger(__name__)
@@ -35,11 +35,11 @@ class Choice(NamedTuple):
 
     Attributes:
         candidates: fast paths of the kernel and evaluators, in the order of preference.
-        parts: for a sum of integrals, in place of `candidates`, the kernel and the choice of each.
+        summands: for a sum of integrals, in place of `candidates`, the kernel and the choice of each.
     """
 
     candidates: tuple[Candidate, ...] = ()
-    parts: tuple[tuple[str, Choice], ...] = ()
+    summands: tuple[tuple[str, Choice], ...] = ()
 
     @property
     def chosen(self) -> str | None:
@@ -47,14 +47,14 @@ class Choice(NamedTuple):
 
         For a sum of integrals, the names of all, joined by " + ".
         """
-        if self.parts:
-            names = [choice.chosen for _, choice in self.parts]
+        if self.summands:
+            names = [choice.chosen for _, choice in self.summands]
             return None if None in names else " + ".join(map(str, names))
         return next((candidate.name for candidate in self.candidates if not candidate.reason), None)
 
     def __str__(self) -> str:
-        if self.parts:
-            return "\n".join(f"{kernel}\n{indent(str(choice), '  ')}" for kernel, choice in self.parts)
+        if self.summands:
+            return "\n".join(f"{kernel}\n{indent(str(choice), '  ')}" for kernel, choice in self.summands)
         width = max(len(candidate.name) for candidate in self.candidates)
         return "\n".join(f"{name:{width}}  {reason or 'chosen'}" for name, reason in self.candidates)
 
@@ -107,7 +107,7 @@ class AutoEvaluator(Evaluator):
         transform, fallback = transform_of(problem.values), None
         for evaluator in self.evaluators:
             if not evaluator_obstacle(evaluator, problem, transform):
-                if evaluator.is_efficient(problem):
+                if transform == EXPORT or evaluator.is_efficient(problem):  # an exported graph is of any size
                     return evaluator
                 fallback = evaluator
         assert fallback is not None, "dense supports every problem"
@@ -162,4 +162,6 @@ def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
 
 
 def _transform_obstacle(part: Kernel | Evaluator, transform: str) -> str:
-    return f"not transformable, under {transform}" if transform and not part.transformable else ""
+    if not transform or part.transformable or (transform == EXPORT and isinstance(part, Kernel) and part.exportable):
+        return ""
+    return f"not transformable, under {transform}"

@@ -8,8 +8,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from itnet_core import Evaluator, Kernel, MLPKernel, Problem, Unsupported
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import Evaluator, Kernel, MLPKernel, PointTerms, Problem, Unsupported
 from itnet_native.library import missing
 from itnet_native.operators import sums
 from itnet_native.sums import ACTIVATIONS, Arguments

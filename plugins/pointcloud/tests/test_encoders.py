@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core import Encoder, ShapeError
-from itnet_core.models.head import mean
+from itnet_core import Encoder, ShapeError, mean
 from itnet_pointcloud.encoders.local_group import LocalGroupEncoder
 from itnet_pointcloud.encoders.point import PointEncoder
 from itnet_pointcloud.points import Cloud, PointClouds

@@ -15,8 +15,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from itnet_core import MLPKernel, Problem, Unsupported
-from itnet_core.operator.mlp import ADDITIVE, PointTerms
+from itnet_core import MLPKernel, PointTerms, Problem, Unsupported
+from itnet_core.operator.mlp import ADDITIVE
 
 
 class Sides(NamedTuple):

@@ -11,8 +11,8 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveInt
 from torch import Tensor
 
+from itnet_core import ACTIVATIONS as ALL
 from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Unsupported
-from itnet_core.operator.mlp import ACTIVATIONS as ALL
 from itnet_quasilinear.additive import Sides, not_additive, separate, with_constant
 from itnet_quasilinear.errors import ToleranceError
 from itnet_quasilinear.interpolation import LEAST_HALF_WIDTH, STEPS, Activation, Ranges, sup_errors

@@ -16,7 +16,7 @@ from safetensors.torch import save_model as save_weights
 
 import itnet_core
 from itnet_core import ComponentRef, ITNetModel
-from itnet_core.plugin.config import referring
+from itnet_core.plugin.config import inner_references
 from itnet_core.plugin.files import partial_path, previous_path, sync_file
 from itnet_core.plugin.specs import Kind
 from itnet_registry.build.builder import build, config_of
@@ -125,8 +125,7 @@ def _records(registry: PluginRegistry, path: str, kind: Kind, reference: Compone
             config_version=component.spec.config_version,
         ),
     )
-    for field, refers in referring(component.load().Config).items():
-        inner = ComponentRef(**reference.options[field])
+    for field, refers, inner in inner_references(component.load().Config, reference.options):
         yield from _records(registry, f"{path}.{field}", refers.kind, inner)
 
 

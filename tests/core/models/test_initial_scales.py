@@ -35,7 +35,7 @@ def test_the_output_map_receives_unit_variance(options: dict[str, Any], side: in
     operator, field = IntegralOperator(8, MLPKernel(8, **options)), grid(side, axes, measure=measure)
     before = copy.deepcopy(operator)
     initialize_scales(operator, (field,))
-    integral = operator.evaluator(operator.problem(field)).flatten(0, 1)
+    integral = operator.evaluator(*operator.problems(field)).flatten(0, 1)
     variance = (integral * factors(operator, before).unsqueeze(1)).var(0).mean(-1)
     torch.testing.assert_close(variance, torch.ones(4))
 
@@ -61,14 +61,14 @@ def test_spacing_leaves_out_padding_and_coincident_points() -> None:
 
 def test_each_block_sees_the_blocks_before_it_initialised() -> None:
     torch.manual_seed(0)
-    trunk, field = Trunk(IntegralOperator(8, MLPKernel(8)) for _ in range(3)), grid(4)
+    trunk, field = Trunk(Block(IntegralOperator(8, MLPKernel(8))) for _ in range(3)), grid(4)
     before = copy.deepcopy(trunk)
     initialize_scales(trunk, (field,))
     for block, old in zip(trunk.blocks, before.blocks, strict=True):
         assert isinstance(block, Block)
         assert isinstance(old, Block)
         normed = field.map(block.norm)
-        integral = block.operator.evaluator(block.operator.problem(normed)).flatten(0, 1)
+        integral = block.operator.evaluator(*block.operator.problems(normed)).flatten(0, 1)
         variance = (integral * factors(block.operator, old.operator).unsqueeze(1)).var(0).mean(-1)
         torch.testing.assert_close(variance, torch.ones(4))
         field = block(field)
@@ -76,7 +76,7 @@ def test_each_block_sees_the_blocks_before_it_initialised() -> None:
 
 def test_modalities_count_the_same() -> None:
     torch.manual_seed(0)
-    trunk = Trunk([IntegralOperator(8, MLPKernel(8))])
+    trunk = Trunk([Block(IntegralOperator(8, MLPKernel(8)))])
     model = ITNetModel({name: FieldEncoder(8, channels=8) for name in ("fine", "coarse")}, trunk, {})
     before = copy.deepcopy(model)
     fields = {"fine": grid(9), "coarse": grid(3, seed=1)}
@@ -87,7 +87,7 @@ def test_modalities_count_the_same() -> None:
     variances = []
     for name, field in fields.items():
         normed = model.encoders[name](field).map(block.norm)
-        integral = block.operator.evaluator(block.operator.problem(normed)).flatten(0, 1)
+        integral = block.operator.evaluator(*block.operator.problems(normed)).flatten(0, 1)
         variances.append((integral * factors(block.operator, old.operator).unsqueeze(1)).var(0).mean(-1))
     torch.testing.assert_close(torch.stack(variances).mean(0), torch.ones(4))
 

@@ -136,3 +136,21 @@ class One(Kernel[Tensor, None]):
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return 1."""
         return query_terms.new_ones(len(query_terms), 1, query_terms.shape[1], key_terms.shape[1])
+
+
+@given(st.lists(st.floats(0.0, 2.0) | st.none(), min_size=4, max_size=4), st.booleans())
+def test_intersection(lengths: list[float | None], causal: bool) -> None:
+    first = Support(radius=lengths[0], window=lengths[1], causal=0 if causal else None)
+    second = Support(radius=lengths[2], window=lengths[3])
+    x, y = (2 * torch.rand(1, 9, 2, generator=torch.Generator().manual_seed(seed)) - 1 for seed in (0, 1))
+    assert torch.equal((first & second).mask(x, y), first.mask(x, y) & second.mask(x, y))
+    assert first & second == second & first
+
+
+@pytest.mark.parametrize(
+    "other", [Support(causal=1), Support(radius=1.0, edge=0.1), Support(causal="t"), Support(window=1.0, edge=0.3)]
+)
+def test_an_intersection_has_one_causal_axis_and_one_edge(other: Support) -> None:
+    with pytest.raises(ConfigError, match="one causal axis and one edge"):
+        Support(causal=0, edge=0.2) & other
+    assert (Support(causal=0, edge=0.2) & Support()).edge == 0.2

@@ -9,8 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, Problem, ScalarConfig, Support
-from itnet_core.operator.evaluators.dense import sum_values
+from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, Problem, ScalarConfig, Support, sum_values
 from itnet_kernels.attention.heads import resolve_head_dim
 from itnet_kernels.attention.stream import step_over_all_points
 from itnet_kernels.numerics.decayed_sums import decayed_sums
@@ -83,6 +82,11 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
     def pair_width(self) -> int:
         """The inner product, and under softmax its logarithm."""
         return self.heads if self.normalization == "none" else 2 * self.heads
+
+    @property
+    def opaque(self) -> bool:
+        """Whether the fast path reads the order of the points."""
+        return self.support.causal is not None and not self._bounded
 
     def can_integrate(self, problem: Problem[Tensor]) -> bool:
         """Whether the pairs separate: all of them, or the past of points in order."""

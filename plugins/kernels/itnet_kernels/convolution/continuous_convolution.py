@@ -11,9 +11,17 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Problem, ScalarConfig, Support
-from itnet_core.operator.precision import exact_dtype, precise
-from itnet_core.operator.transforms import differentiated
+from itnet_core import (
+    ComponentConfig,
+    Field,
+    Kernel,
+    Problem,
+    ScalarConfig,
+    Support,
+    differentiated,
+    exact_dtype,
+    precise,
+)
 from itnet_kernels.convolution.lattice import fit_lattice
 from itnet_kernels.numerics.weights import apply_weights
 

@@ -9,8 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Problem, ScalarConfig, Support
-from itnet_core.operator.precision import precise
+from itnet_core import ComponentConfig, Field, Kernel, Problem, ScalarConfig, Support, precise
 from itnet_kernels.numerics.weights import apply_weights
 
 

@@ -15,18 +15,19 @@ from itnet_core import (
     ConfigError,
     DenseEvaluator,
     Evaluator,
+    FastPath,
     Field,
     IntegralOperator,
     ITNetError,
     Kernel,
+    Kind,
     Points,
     Problem,
     ScalarConfig,
+    Support,
     TiledEvaluator,
+    pair_matrix,
 )
-from itnet_core.operator.evaluators.dense import pair_matrix
-from itnet_core.operator.kernel import FastPaths
-from itnet_core.plugin.specs import Kind
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import same
@@ -98,13 +99,19 @@ class KernelConformance(ModuleConformance):
                     continue
                 yield f"with {options}", kernel.double().eval()
 
+    def plain_variants(self) -> Iterator[tuple[str, Kernel]]:
+        """Yield `variants()`, and for a sum of integrals the kernel of each, which evaluators get."""
+        for title, kernel in self.variants():
+            for part in kernel.summands:
+                yield title if part is kernel else f"{type(part).__name__} {title}", part
+
     def check_supported_variants(self) -> None:
         """The kernel accepts some combination of its normalisations and supports."""
         assert list(self.variants()), "every combination of normalisation and support is refused"
 
     def check_tile_consistency(self) -> None:
         """`tile` on some points is a block of `tile` on all points, of shape (B, heads, n, m)."""
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             problem = self.problem(kernel)
             whole = kernel.tile(problem.query_terms, problem.key_terms)
             batch, n, m = problem.shape
@@ -118,7 +125,7 @@ class KernelConformance(ModuleConformance):
     def check_tiled_sum(self) -> None:
         """The sum tile by tile equals the sum over all pairs at once, with its gradients."""
         tiled = TiledEvaluator(query_tile=3, key_tile=4)
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             same(
                 self.sum(kernel, tiled),
                 self.sum(kernel, DenseEvaluator()),
@@ -143,9 +150,9 @@ class KernelConformance(ModuleConformance):
     def check_integrate_exactness(self) -> None:
         """`integrate` equals the sum over all pairs, with its gradients, wherever it applies."""
         applied = 0
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             for make in self.fields(kernel):
-                if not kernel.can_integrate(self.problem(kernel, make)):
+                if not (kernel.offers("integrate") and kernel.can_integrate(self.problem(kernel, make))):
                     continue
                 applied += 1
                 short = self.sum(kernel, kernel.integrate, make)
@@ -158,7 +165,7 @@ class KernelConformance(ModuleConformance):
     )
     def check_weight_gradients(self) -> None:
         """Gradients to the weights through fast paths equal those through the sum over all pairs."""
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             for make in self.fields(kernel):
                 for name, change in WEIGHTS.items():
                     key = make(1).to(torch.float64)
@@ -169,9 +176,9 @@ class KernelConformance(ModuleConformance):
                     problem = kernel.problem(query, key, operator.value(key.values).detach())
                     pairs = DenseEvaluator()(problem)
                     ways: dict[str, Tensor] = {}
-                    if self.has("transform") and kernel.can_transform(query, key):
+                    if kernel.offers("transform") and kernel.can_transform(query, key):
                         ways["transform"] = kernel.transform(query, key, operator.value, operator.output)
-                    if self.has("integrate") and kernel.can_integrate(problem):
+                    if kernel.offers("integrate") and kernel.can_integrate(problem):
                         ways["integrate"] = kernel.integrate(problem)
                     for way, result in ways.items():
                         actual = gradients(result, [weights])
@@ -228,13 +235,13 @@ class KernelConformance(ModuleConformance):
 
     def check_empty_neighbourhood(self) -> None:
         """The integral is 0, not NaN, where all weights are 0."""
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             problem = self.problem(kernel)
             empty = Points(problem.key.positions, torch.zeros_like(problem.key.weights), problem.key.grid)
             problem = replace(problem, key=empty)
             actual = DenseEvaluator()(problem)
             same(actual, torch.zeros_like(actual), f"{title}: the integral over nothing, and 0,", exact=True)
-            if self.has("integrate") and kernel.can_integrate(problem):
+            if kernel.offers("integrate") and kernel.can_integrate(problem):
                 actual = kernel.integrate(problem)
                 same(actual, torch.zeros_like(actual), f"{title}: integrate over nothing, and 0,", exact=True)
 
@@ -263,18 +270,19 @@ class KernelConformance(ModuleConformance):
         assert applied, f"{self.cls.__name__}.can_transform is False for all fields of the checks"
 
     @skip_unless(
-        lambda case: case.has("step") and any(kernel.support.causal is not None for _, kernel in case.variants()),
+        lambda case: any(causal_axes(kernel) for _, kernel in case.variants()) and case.has("step"),
         "the kernel has no step(), or no causal variant",
     )
     def check_step_exactness(self) -> None:
         """`step`, one point at a time in the order of time, equals the causal operator on the whole field."""
         full = self.variants(values="full") if issubclass(self.cls.Config, ScalarConfig) else ()
         for title, kernel in (*self.variants(), *full):
-            if kernel.support.causal is None:
+            axes = causal_axes(kernel)
+            if len(axes) != 1:
                 continue
             operator = self.operator(kernel, DenseEvaluator())
             field = self.field().to(torch.float64)
-            axis = kernel.support.causal_axis(field.positions.shape[-1])
+            axis = Support(causal=axes.pop()).causal_axis(field.positions.shape[-1])
             for number in range(len(field.values)):
                 one = sample(field, number)
                 one = permuted(one, one.positions[0, :, axis].argsort())
@@ -306,9 +314,10 @@ class KernelConformance(ModuleConformance):
                 continue
             yield make
 
-    def has(self, path: str) -> bool:
-        """Whether the kernel has a fast path: it overrides that method."""
-        return getattr(self.cls, path) is not getattr(FastPaths, path)
+    def has(self, path: FastPath) -> bool:
+        """Whether the kernel, or a kernel in it, has a fast path."""
+        _, kernel = next(self.variants())
+        return any(part.offers(path) for part in kernel.summands)
 
     def problem(self, kernel: Kernel, make: Callable[[int], Field] | None = None) -> Problem:
         """Return the integral of random values, (B, M, heads, 3), for two fields of the same points."""
@@ -328,6 +337,12 @@ class KernelConformance(ModuleConformance):
         problem = self.problem(kernel, make)
         result = evaluate(problem)
         return [result.detach(), *gradients(result, [problem.values, *kernel.parameters()])]
+
+
+def causal_axes(kernel: Kernel) -> set[str | int]:
+    """Return the causal axes of the kernel's integrals if all of them stream, else none."""
+    axes = {part.support.causal if part.offers("step") else None for part in kernel.summands}
+    return set() if None in axes else {axis for axis in axes if axis is not None}
 
 
 def _values(operator: IntegralOperator, field: Field, values: Tensor) -> Tensor:
