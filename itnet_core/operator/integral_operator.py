@@ -94,6 +94,7 @@ class IntegralOperator(nn.Module):
             >>> print(operator.explain_choice(Field.on_grid(torch.randn(1, 6, 6, 8))))
             kernel.transform  MLPKernel has none
             kernel.integrate  MLPKernel has none
+            LocalEvaluator    found neither; expected a radius or a window
             DenseEvaluator    chosen
             TiledEvaluator    ranked after the chosen one
 

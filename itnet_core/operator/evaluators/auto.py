@@ -12,6 +12,7 @@ from torch import Tensor
 from itnet_core.operator.evaluators.dense import DenseEvaluator
 from itnet_core.operator.evaluators.evaluator import Evaluator
 from itnet_core.operator.evaluators.installed import installed_evaluators
+from itnet_core.operator.evaluators.local import LocalEvaluator
 from itnet_core.operator.evaluators.tiled import TiledEvaluator
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import FastPaths, Kernel, Problem
@@ -51,15 +52,15 @@ class Choice(NamedTuple):
 class AutoEvaluator(Evaluator):
     """The kernel's fast path where one applies, else the first evaluator by rank that is efficient for the problem.
 
-    The candidates are the core's `dense`, up to a pair tensor of 64 MiB, and `tiled`, and the evaluators of installed
-    plugins that have a rank; `itnet info auto` shows them in their order. Under `torch.func`, forward-mode derivatives
-    and with DTensors only those that are `transformable` are chosen. `IntegralOperator.explain_choice` says which is
-    chosen for some fields and why; a debug message names the one used.
+    The candidates are the core's `local`, for a radius or a window, `dense`, up to a pair tensor of 64 MiB, and
+    `tiled`, and the evaluators of installed plugins that have a rank; `itnet info auto` shows them in their order.
+    Under `torch.func`, forward-mode derivatives and with DTensors only those that are `transformable` are chosen.
+    `IntegralOperator.explain_choice` says which is chosen for some fields and why; a debug message names the one used.
 
     Args:
         config: no fields.
-        evaluators: the candidates besides `dense` and `tiled`, or in their place; those of the installed plugins by
-            default.
+        evaluators: the candidates besides `local`, `dense` and `tiled`, or in their place; those of the installed
+            plugins by default.
     """
 
     takes_fast_paths: ClassVar[bool] = True
@@ -75,7 +76,7 @@ class AutoEvaluator(Evaluator):
         super().__init__(config, **options)
         others = installed_evaluators() if evaluators is None else evaluators
         own = {type(evaluator) for evaluator in others}
-        core = [evaluator() for evaluator in (DenseEvaluator, TiledEvaluator) if evaluator not in own]
+        core = [evaluator() for evaluator in (LocalEvaluator, DenseEvaluator, TiledEvaluator) if evaluator not in own]
         ranked = [(evaluator.rank, evaluator) for evaluator in [*core, *others] if evaluator.rank is not None]
         self.evaluators = tuple(evaluator for _, evaluator in sorted(ranked, key=lambda pair: pair[0]))
 
