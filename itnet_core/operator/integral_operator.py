@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from itnet_core.operator.auxiliary import add_loss, collecting
 from itnet_core.operator.evaluators import AutoEvaluator, Choice, Evaluator
@@ -15,6 +17,10 @@ from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
 from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
+
+
+NODES_BYTES = 64 << 20
+"""Most bytes of terms and values that are gathered at once for nodes of each query."""
 
 
 class IntegralOperator(nn.Module):
@@ -172,7 +178,12 @@ class IntegralOperator(nn.Module):
 
     def _problem(self, query: Field, key: Field, nodes: Nodes | None, arguments: dict[str, Any]) -> Problem:
         problem = self.kernel.problem(query, key, self.value(key.values), **arguments)
-        return problem if nodes is None else problem.at_nodes(nodes)
+        if nodes is None:
+            return problem
+        gathered = nodes.indices.ndim == 2 or nodes.loss is not None or not self.evaluator.takes_nodes
+        if gathered or transform_of(problem.values) or gathered_bytes(problem, nodes) <= NODES_BYTES:
+            return problem.at_nodes(nodes)
+        return replace(problem, nodes=nodes)
 
     def _add_pointwise(self, out: Tensor, query: Field) -> Tensor:
         return out if self.pointwise is None else out + self.pointwise(query.values)
@@ -190,3 +201,9 @@ class IntegralOperator(nn.Module):
                 found=f"batch {batches[1]} and {coordinates[1]} coordinates",
                 expected=f"the query's batch {batches[0]} and {coordinates[0]} coordinates",
             )
+
+
+def gathered_bytes(problem: Problem, nodes: Nodes) -> int:
+    """Return the bytes of the terms and values at a sampler's nodes."""
+    leaves = [*tree_leaves(problem.key_terms), problem.values]
+    return nodes.indices.numel() * sum(leaf[0, 0].numel() * leaf.element_size() for leaf in leaves)

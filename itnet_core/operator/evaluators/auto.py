@@ -64,6 +64,7 @@ class AutoEvaluator(Evaluator):
     """
 
     takes_fast_paths: ClassVar[bool] = True
+    takes_nodes: ClassVar[bool] = True
     transformable: ClassVar[bool] = True
 
     def __init__(
@@ -120,6 +121,8 @@ class AutoEvaluator(Evaluator):
 
 def evaluator_obstacle(evaluator: Evaluator, problem: Problem, transform: str) -> str:
     """Return why an evaluator refuses a problem under a transform, named by `transform_of`, or ""."""
+    if problem.nodes is not None and not evaluator.takes_nodes:
+        return "not for the nodes of each query, which would be gathered"
     return _transform_obstacle(evaluator, transform) or str(evaluator.unsupported(problem) or "")
 
 
@@ -138,6 +141,8 @@ def integrate_obstacle(problem: Problem) -> str:
     kernel = problem.kernel
     if type(kernel).integrate is FastPaths.integrate:
         return f"{type(kernel).__name__} has none"
+    if problem.nodes is not None:
+        return "not for the nodes of each query, which would be gathered"
     obstacle = _transform_obstacle(kernel, transform_of(problem.values))
     return obstacle or ("" if kernel.can_integrate(problem) else "can_integrate is False for these points")
 

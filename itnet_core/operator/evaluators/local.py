@@ -31,7 +31,8 @@ class LocalEvaluator(Evaluator):
     Near query points form groups of up to eight, and each group meets the key points within reach of its bounding box
     (`neighbourhoods`): 2 to 4 times the pairs of the support, whatever the number and density of points. A tile is
     some groups with their keys, gathered: eight queries share them, so the terms and values of the pairs never exist at
-    once. As with `tiled`, the backward pass computes tiles again, and second derivatives are refused.
+    once. Nodes that a sampler gives each query, such as its nearest points, are met query by query, some queries at a
+    time. As with `tiled`, the backward pass computes tiles again, and second derivatives are refused.
 
     Example:
         >>> kernel = MLPKernel(8, position_dim=2, support={"window": 0.1})
@@ -41,9 +42,12 @@ class LocalEvaluator(Evaluator):
     """
 
     rank: ClassVar[int | None] = 800
+    takes_nodes: ClassVar[bool] = True
 
     def unsupported(self, problem: Problem) -> Unsupported | None:
-        """Return the reason unless the support has a radius or a window."""
+        """Return the reason unless the support has a radius or a window, or each query has its own nodes."""
+        if problem.nodes is not None:
+            return None
         support = problem.kernel.support
         local = support.radius is not None or support.window is not None
         return None if local else Unsupported("neither", "a radius or a window")
@@ -52,20 +56,30 @@ class LocalEvaluator(Evaluator):
         """Whether at most a quarter of at least 65536 pairs is within reach; not while PyTorch traces a graph."""
         batch, queries, keys = problem.shape
         pairs = batch * queries * keys
+        if problem.nodes is not None:
+            return True
         return pairs >= LEAST_PAIRS and not tracing() and neighbourhoods(problem).pairs <= SHARE * pairs
 
     @torch.compiler.disable  # as in `tiled`
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
-        values, bias = problem.weighted_values()
+        kernel, nodes = problem.kernel, problem.nodes
+        values, bias = problem.weighted_values() if nodes is None else (problem.values, None)
+        if nodes is not None and kernel.normalization == "softmax":
+            bias = problem.key.weights.new_zeros(problem.key.weights.shape)  # the nodes have weights of their own
         parts = problem.query_terms, problem.key_terms, problem.query.positions, problem.key.positions, values, bias
         query_terms, key_terms, query, key, values, bias = tree_map(
             lambda part: None if part is None else part.flatten(0, 1), parts
         )
         budget = CPU_TILE_BYTES if values.device.type == "cpu" else GPU_TILE_BYTES
-        pairs = max(1, budget // (problem.kernel.pair_width * values.element_size()))
-        plan = _Groups(problem.kernel, query.detach(), key.detach(), neighbourhoods(problem), pairs)
-        sums = sum_tiles(plan, query_terms, key_terms, query, key, values, bias)
+        x, y, pairs = query.detach(), key.detach(), max(1, budget // (kernel.pair_width * values.element_size()))
+        if nodes is None:
+            plan: Plan = _Groups(kernel, x, y, neighbourhoods(problem), pairs)
+            sums = sum_tiles(plan, query_terms, key_terms, query, key, values, bias)
+        else:
+            plan = _Nodes(kernel, x, y, nodes.indices, problem.shape[2], pairs)
+            weights = nodes.weights.flatten(0, 1)
+            sums = sum_tiles(plan, query_terms, key_terms, query, key, values, bias, weights)
         return sums.view(*problem.shape[:2], *sums.shape[1:])
 
 
@@ -98,3 +112,27 @@ class _Groups(Plan):
                 rank = near.ranks[(near.starts[groups].unsqueeze(1) + place).clamp(max=len(near.ranks) - 1)]
                 row.append(Listed(near.order[rank.long()].where(place < length, -1)))
             yield Listed(near.queries[groups]), row
+
+
+@dataclass(frozen=True, eq=False)
+class _Nodes(Plan):
+    """Tiles of single queries with their nodes.
+
+    Attributes:
+        indices: of each query's nodes in its sample, (B, N, nodes).
+        keys: number of key points of a sample.
+        pairs: most pairs of a tile, unless one query has more.
+    """
+
+    evaluator: ClassVar[str] = "LocalEvaluator"
+    indices: Tensor
+    keys: int
+    pairs: int
+
+    def tiles(self) -> Iterator[tuple[Listed, list[Listed]]]:
+        """Yield some queries, and their nodes."""
+        batch, queries, count = self.indices.shape
+        indices = self.indices.flatten(0, 1)
+        for numbers in torch.arange(batch * queries, device=indices.device).split(max(1, self.pairs // count)):
+            sample = numbers // queries * self.keys
+            yield Listed(numbers.unsqueeze(1)), [Listed(indices[numbers] + sample.unsqueeze(1))]

@@ -13,6 +13,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from itnet_core.operator.evaluators.dense import weigh_edge
 from itnet_core.operator.kernel import Kernel
+from itnet_core.operator.points import log_weights
 from itnet_core.operator.stateless import with_parameters
 from itnet_core.operator.transforms import refuse_second_derivatives
 
@@ -98,7 +99,14 @@ class Plan(ABC):
 
 
 def sum_tiles(
-    plan: Plan, query_terms: Any, key_terms: Any, query: Tensor, key: Tensor, values: Tensor, bias: Tensor | None
+    plan: Plan,
+    query_terms: Any,
+    key_terms: Any,
+    query: Tensor,
+    key: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pair_weights: Tensor | None = None,
 ) -> Tensor:
     """Compute Σ_j k v without a bias, Σ_j e^(k + bias) v / Σ_j e^(k + bias) with one.
 
@@ -113,14 +121,14 @@ def sum_tiles(
         key: positions of the key points.
         values: (..., heads, head_dim).
         bias: of the key points.
+        pair_weights: weights of the keys that each query meets, (points, keys), where they are not those of the points.
 
     Returns:
         The sums at the query points, (..., heads, head_dim).
     """
-    edge = (query, key) if plan.kernel.support.edge else ((), ())
-    (query_leaves, query_spec), (key_leaves, key_spec) = map(
-        tree_flatten, ((query_terms, edge[0]), (key_terms, edge[1]))
-    )
+    x, y = (query, key) if plan.kernel.support.edge else ((), ())
+    query_leaves, query_spec = tree_flatten((query_terms, x, () if pair_weights is None else pair_weights))
+    key_leaves, key_spec = tree_flatten((key_terms, y))
     parameters = dict(plan.kernel.named_parameters(remove_duplicate=False))  # a tied one under each of its names
     arguments = _Arguments(plan.kernel, query_spec, key_spec, tuple(parameters))
     out: Tensor = _TileSum.apply(plan, arguments, values, bias, *query_leaves, *key_leaves, *parameters.values())
@@ -148,11 +156,15 @@ class _Arguments:
     def block(self, tensors: Sequence[Tensor]) -> Tensor:
         """Compute k of a tile, (b, heads, n, m)."""
         n, m = self.query_spec.num_leaves, self.key_spec.num_leaves
-        query_terms, x = tree_unflatten(tensors[:n], self.query_spec)
+        query_terms, x, weights = tree_unflatten(tensors[:n], self.query_spec)
         key_terms, y = tree_unflatten(tensors[n : n + m], self.key_spec)
         # A copy, because another thread may use the kernel.
         kernel = with_parameters(self.kernel, dict(zip(self.parameter_names, tensors[n + m :], strict=True)))
-        return weigh_edge(self.kernel, kernel(query_terms, key_terms), x, y)
+        k = weigh_edge(self.kernel, kernel(query_terms, key_terms), x, y)
+        if not isinstance(weights, Tensor):
+            return k
+        weights = weights.unsqueeze(1)
+        return k * weights.to(k.dtype) if self.kernel.normalization == "none" else k + log_weights(weights)
 
 
 class _TileSum(torch.autograd.Function):

@@ -10,7 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from itnet_core import AutoEvaluator, DenseEvaluator, Evaluator, Field, IntegralOperator, LocalEvaluator, MLPKernel
+from itnet_core import (
+    AutoEvaluator,
+    DenseEvaluator,
+    Evaluator,
+    Field,
+    IntegralOperator,
+    LocalEvaluator,
+    MLPKernel,
+    Nodes,
+    Sampler,
+    gather_points,
+    nearest_points,
+)
+from itnet_core.operator import integral_operator
 from itnet_core.operator.evaluators import local
 from itnet_core.operator.neighbourhoods import neighbourhoods
 
@@ -104,6 +117,37 @@ def test_the_pairs_grow_as_the_points_do() -> None:
             neighbourhoods(operator.kernel.problem(field, field, operator.value(field.values))).pairs / points
         )
     assert counts[1] < 1.3 * counts[0]
+
+
+class Nearest(Sampler):
+    """Some nodes of each query; the first one has no weight."""
+
+    def forward(self, query: Field, key: Field) -> Nodes:
+        indices, _ = nearest_points(query.positions.detach(), key.positions.detach(), key.mask, 5)
+        weights = torch.linspace(0, 1, 5).expand_as(indices) * gather_points(key.weights, indices)
+        return Nodes(indices, weights)
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize("support", [{}, {"radius": 0.5, "edge": 0.2}], ids=str)
+def test_nodes_of_each_query_are_summed_without_gathering_them(
+    normalization: str, support: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    field = Field(torch.randn(2, 30, 8), torch.rand(2, 30, 2), 0.5 + torch.rand(2, 30))
+    operator = operator_of(support, normalization)
+    operator.sampler = Nearest(8)
+    gathered = results(DenseEvaluator(), operator, None, field)
+    operator.evaluator = AutoEvaluator(evaluators=[])
+    assert operator.explain_choice(field).chosen == "DenseEvaluator"
+    monkeypatch.setattr(integral_operator, "NODES_BYTES", 0)
+    monkeypatch.setattr(local, "CPU_TILE_BYTES", 4000)
+    operator.evaluator = AutoEvaluator(evaluators=[])
+    assert operator.explain_choice(field).chosen == "LocalEvaluator"
+    for evaluator in (LocalEvaluator(), AutoEvaluator(evaluators=[])):
+        for ours, theirs in zip(results(evaluator, operator, None, field), gathered, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
 
 
 def test_auto_chooses_it_where_few_pairs_are_near() -> None:
