@@ -18,7 +18,6 @@ from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
 from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
 
-
 NODES_BYTES = 64 << 20
 """Most bytes of terms and values that are gathered at once for nodes of each query."""
 

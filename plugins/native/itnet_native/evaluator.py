@@ -8,7 +8,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from itnet_core import Evaluator, Kernel, LocalEvaluator, MLPKernel, Problem, Unsupported
+from itnet_core import Evaluator, Kernel, MLPKernel, Problem, Unsupported
 from itnet_core.operator.mlp import PointTerms
 from itnet_core.operator.neighbourhoods import neighbourhoods
 from itnet_core.operator.transforms import tracing
@@ -125,7 +125,8 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
 
 def _is_local(problem: Problem[PointTerms]) -> bool:
     """Whether to sum over groups of near queries: a part of the pairs is near, and PyTorch traces no graph."""
-    if not LocalEvaluator().supports(problem) or tracing():
+    support = problem.kernel.support
+    if tracing() or (support.radius is None and support.window is None):
         return False
     return neighbourhoods(problem).pairs <= NEAR * prod(problem.shape)
 
