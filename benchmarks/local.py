@@ -1,7 +1,7 @@
 """Local supports: windows on grids and radii in space, compared with all pairs, convolutions and other libraries.
 
-Run `python benchmarks/local.py` (6 minutes; 8 GB of memory); it writes docs/benchmarks/local.md. PyG takes part where it
-is installed: `pip install torch_geometric`.
+Run `python benchmarks/local.py` (8 minutes; 8 GB of memory); it writes its page. PyG takes part where it is installed:
+`pip install torch_geometric`.
 """
 
 from __future__ import annotations
@@ -72,15 +72,22 @@ class Setup:
     def image(self) -> Tensor:
         """The values as images, (B, d, side, side)."""
         side = math.isqrt(self.field.values.shape[1])
-        return self.field.values.transpose(1, 2).unflatten(2, (side, side))
+        return self.field.values.transpose(1, 2).reshape(BATCH, DIM, side, side)
 
 
 def by(evaluator: Evaluator, setup: Setup) -> Tensor:
     """Apply the operator with an evaluator."""
     operator, field = setup.operator, setup.field
     problem = operator.kernel.problem(field, field, operator.value(field.values))
-    out = operator.output(evaluator(problem))
-    return out if operator.pointwise is None else out + operator.pointwise(field.values)
+    return finish(setup, evaluator(problem))
+
+
+def finish(setup: Setup, sums: Tensor) -> Tensor:
+    """Apply the operator's output map and its pointwise part."""
+    operator, field = setup.operator, setup.field
+    assert operator.pointwise is not None
+    out: Tensor = operator.output(sums) + operator.pointwise(field.values)
+    return out
 
 
 def unfolded(setup: Setup) -> Tensor:
@@ -93,7 +100,7 @@ def unfolded(setup: Setup) -> Tensor:
 
     def neighbours(tensor: Tensor) -> Tensor:
         """Return (B, N, channels, 25)."""
-        image = tensor.transpose(1, 2).unflatten(2, (side, side))
+        image = tensor.transpose(1, 2).reshape(batch, -1, side, side)
         columns = F.unfold(image, WINDOW, padding=WINDOW // 2)
         return columns.view(batch, tensor.shape[2], WINDOW**2, -1).permute(0, 3, 1, 2)
 
@@ -104,9 +111,8 @@ def unfolded(setup: Setup) -> Tensor:
     psi = torch.cat([neighbours(chi), gap, gap.square().sum(2, keepdim=True)], 2)
     k = kernel.second.weight @ (linear @ psi).relu() + kernel.second.bias.unsqueeze(1)
     weighted = problem.values.flatten(2) * field.weights.unsqueeze(2)
-    values = neighbours(weighted).unflatten(2, (HEADS, -1))
-    sums = (values @ k.unsqueeze(4)).squeeze(4)
-    return operator.output(sums) + operator.pointwise(field.values)  # type: ignore[misc]
+    values = neighbours(weighted).reshape(batch, side * side, HEADS, -1, WINDOW**2)
+    return finish(setup, (values @ k.unsqueeze(4)).squeeze(4))
 
 
 @functools.cache
@@ -152,8 +158,7 @@ def message_passing(setup: Setup) -> Tensor:
     side = math.isqrt(field.values.shape[1])
     points = field.positions.flatten(0, 1)
     sums = Sums(aggr="add", node_dim=0)(edges(side), chi @ forms.flatten(1), chi, points, weighted)
-    out = operator.output(sums.view(*field.values.shape[:2], HEADS, -1))
-    return out + operator.pointwise(field.values)  # type: ignore[misc]
+    return finish(setup, sums.view(*field.values.shape[:2], HEADS, -1))
 
 
 @functools.cache
@@ -175,7 +180,7 @@ def flex(setup: Setup) -> Tensor:
         RuntimeError: there is no FlexAttention for this machine or direction.
     """
     side = math.isqrt(setup.field.values.shape[1])
-    query = setup.field.values.unflatten(2, (HEADS, -1)).transpose(1, 2)
+    query = setup.field.values.view(BATCH, side * side, HEADS, -1).transpose(1, 2)
     out: Tensor = _flex(side)(query, query, query)
     return out
 
@@ -207,7 +212,9 @@ def run(way: str, setup: Setup, direction: str) -> None:
             WAYS[way](setup)
         return
     values = setup.field.values.detach().requires_grad_()
-    WAYS[way](Setup(setup.operator, setup.field.with_values(values))).sum().backward()
+    out = WAYS[way](Setup(setup.operator, setup.field.with_values(values)))
+    leaves = [values, *setup.operator.parameters(), *_convolution(3, 1).parameters()]
+    torch.autograd.grad(out.sum(), leaves, allow_unused=True)
 
 
 def check(setup: Setup, *ways: str) -> None:
@@ -296,7 +303,7 @@ def memory() -> list[dict[str, Any]]:
         *((way, "window", 56) for way in (*OURS, "F.unfold", "PyG message passing", "conv2d 3 × 3")),
         *((way, "ball", size) for size in REMEMBERED for way in ("native", "local")),
     ):
-        row = {"way": way, "points": f"{BATCH} × {size} × {size}" if kind == "window" else f"{size}"}
+        row: dict[str, Any] = {"way": way, "points": f"{BATCH} × {size} × {size}" if kind == "window" else f"{size}"}
         try:
             rows.append(row | {"MB": peak_memory(way, kind, str(size))})
         except Exception as error:

@@ -98,7 +98,7 @@ class IntegralOperator(nn.Module):
             >>> operator = IntegralOperator(8, MLPKernel(8, position_dim=2), evaluator=AutoEvaluator(evaluators=[]))
             >>> print(operator.explain_choice(Field.on_grid(torch.randn(1, 6, 6, 8))))
             kernel.transform  MLPKernel has none
-            kernel.integrate  MLPKernel has none
+            kernel.integrate  can_integrate is False for these points
             LocalEvaluator    found neither; expected a radius or a window
             DenseEvaluator    chosen
             TiledEvaluator    ranked after the chosen one

@@ -147,6 +147,7 @@ def _local_sums(problem: Problem[PointTerms]) -> Tensor:
         displacement="displacement" in names,
         distance="distance" in names,
         moves=any(side.requires_grad for side in positions),
+        depth=inputs.width + inputs.geometry,
     )
     tensors = (
         query.features.flatten(0, 1),

@@ -29,6 +29,7 @@ class LocalCase(NamedTuple):
         displacement: whether ψ contains x − y.
         distance: whether ψ contains ‖x − y‖².
         moves: whether to compute gradients to the positions.
+        depth: entries of ψ(x, y).
     """
 
     near: Neighbourhoods
@@ -39,6 +40,7 @@ class LocalCase(NamedTuple):
     displacement: bool
     distance: bool
     moves: bool
+    depth: int
 
 
 class LocalSums(torch.autograd.Function):
@@ -56,7 +58,7 @@ class LocalSums(torch.autograd.Function):
         query, values, bias = given["query"], given["values"], given["bias"]
         assert query is not None
         assert values is not None
-        arrays = _arrays(given)
+        arrays = _arrays(case, given)
         out = query.new_empty(len(query), values.shape[1], arrays["values"].shape[2])
         log_total = query.new_empty(out.shape[:2] if bias is not None else (0,))
         _call("forward", case, {**arrays, "out": out, "log_total": log_total}, out.shape[2])
@@ -73,8 +75,9 @@ class LocalSums(torch.autograd.Function):
         case: LocalCase = ctx.case
         out, log_total, *tensors = ctx.saved_tensors
         given = dict(zip(TENSORS, tensors, strict=True))
-        arrays = _arrays(given)
+        arrays = _arrays(case, given)
         grads = {f"grad_{name}": torch.zeros_like(array) for name, array in arrays.items()}
+        grads["grad_key"] = torch.zeros_like(tensors[TENSORS.index("key")], memory_format=torch.contiguous_format)
         if not case.moves:
             grads = {name: grad for name, grad in grads.items() if "positions" not in name}
         delta = (grad_out * out).sum(-1) if arrays.get("bias") is not None else None
@@ -90,11 +93,11 @@ class LocalSums(torch.autograd.Function):
         return None, *result
 
 
-def _arrays(given: dict[str, Tensor | None]) -> dict[str, Tensor]:
-    """Return contiguous arrays, with hidden units and channels of heads padded to whole vectors."""
-    pad = {"forms", "second", "values"}
+def _arrays(case: LocalCase, given: dict[str, Tensor | None]) -> dict[str, Tensor]:
+    """Return contiguous arrays, with hidden units, channels of heads and keys padded to whole vectors."""
+    sizes = {"forms": 0, "second": 0, "values": 0, "key": case.depth}
     return {
-        name: (padded(tensor, ROW) if name in pad else tensor).contiguous()
+        name: (padded(tensor, ROW, size=sizes[name]) if name in sizes else tensor).contiguous()
         for name, tensor in given.items()
         if tensor is not None
     }
@@ -110,7 +113,6 @@ def _call(name: str, case: LocalCase, arrays: dict[str, Any], head_dim: int) -> 
     if wrong:
         raise RuntimeError(f"itnet_native: expected {query.dtype}, found {wrong}")
     coordinates = arrays["query_positions"].shape[1]
-    depth = query.shape[1] + case.displacement * coordinates + case.distance
     arrays |= {
         "group_queries": near.queries,
         "key_order": near.order,
@@ -125,7 +127,7 @@ def _call(name: str, case: LocalCase, arrays: dict[str, Any], head_dim: int) -> 
         keys=len(key),
         hidden=arrays["forms"].shape[1],
         rank=query.shape[1],
-        row_rank=-(-depth // ROW) * ROW,
+        row_rank=key.shape[1],
         heads=len(arrays["second"]),
         head_dim=head_dim,
         coordinates=coordinates,

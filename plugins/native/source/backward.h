@@ -168,7 +168,7 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
             static_cast<T *>(p.grad_query)[first * p.hidden + n] = sum<T>(load(work.query + n * W));
 }
 
-template <class T> inline void add(T *to, const T *from, int64_t count) {
+template <class T> inline void add(T *__restrict to, const T *__restrict from, int64_t count) {
     for (int64_t n = 0; n < count; ++n) to[n] += from[n];
 }
 

@@ -3,6 +3,9 @@
 // that any number of keys will do. The queries' factor χ(x)ᵀ T is computed here, from the entries of T that are not 0:
 // for few keys a dense product would take longer than all pairs.
 #pragma once
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
 #include "backward.h"
 
 namespace ITNET_ISA {
@@ -17,9 +20,31 @@ template <class T> struct Layout {
     static int64_t up(int64_t count) { return (count + WIDTH<T> - 1) / WIDTH<T> * WIDTH<T>; }
 };
 
+template <class T> INLINE void copy(T *to, const T *from, int64_t count) {
+    for (int64_t n = 0; n < count; n += WIDTH<T>) store(to + n, load(from + n));
+}
+
+// Write a matrix (rows × columns) as (columns × rows), by blocks of 4 × 4.
+template <class T> inline void transpose(T *to, int64_t to_row, const T *from, int64_t from_row, int64_t rows, int64_t columns) {
+    int64_t row = 0;
+#if defined(__SSE__)
+    if constexpr (sizeof(T) == 4)
+        for (; row + 4 <= rows; row += 4)
+            for (int64_t column = 0; column < columns; column += 4) {
+                const T *at = from + row * from_row + column;
+                __m128 a = _mm_loadu_ps(at), b = _mm_loadu_ps(at + from_row), c = _mm_loadu_ps(at + 2 * from_row), d = _mm_loadu_ps(at + 3 * from_row);
+                _MM_TRANSPOSE4_PS(a, b, c, d);
+                T *into = to + column * to_row + row;
+                _mm_storeu_ps(into, a), _mm_storeu_ps(into + to_row, b), _mm_storeu_ps(into + 2 * to_row, c), _mm_storeu_ps(into + 3 * to_row, d);
+            }
+#endif
+    for (; row < rows; ++row)
+        for (int64_t column = 0; column < columns; ++column) to[column * to_row + row] = from[row * from_row + column];
+}
+
 // A thread's arrays, cut from one allocation: measured first, with no memory, and then taken.
 template <class T> struct LocalWork {
-    T *linear, *keys, *values, *positions, *bias, *flags;                  // of a group: its queries' factors, its keys
+    T *linear, *keys, *values, *positions, *geometry, *bias, *flags;                  // of a group: its queries' factors, its keys
     T *own, *hidden, *k, *second, *second_bias, *sums, *peak, *total;      // of a query; `second` is (hidden, heads)
     T *values_across, *grad_out, *grad_k, *own_grad_k, *slope, *grad_linear, *across, *grad_own;
     T *grad_keys, *grad_values, *grad_bias, *grad_positions;               // of the group's keys
@@ -43,7 +68,7 @@ template <class T> struct LocalWork {
     template <class F> void each(const Problem &p, bool backward, F f) {
         const Layout<T> l(p);
         const int64_t block = KEYS * p.hidden, of_k = KEYS * l.heads;
-        f(linear, l.depth * p.hidden), f(keys, KEYS * l.keys), f(values, KEYS * l.row), f(positions, p.coordinates * KEYS), f(bias, KEYS), f(flags, KEYS);
+        f(linear, l.depth * p.hidden), f(keys, KEYS * l.keys), f(values, KEYS * l.row), f(positions, p.coordinates * KEYS), f(geometry, p.geometry() * KEYS), f(bias, KEYS), f(flags, KEYS);
         f(own, KEYS * l.keys), f(hidden, block), f(k, of_k), f(second, p.hidden * l.heads), f(second_bias, l.heads);
         f(sums, QUERIES * l.row), f(peak, QUERIES * l.heads), f(total, QUERIES * l.heads);
         if (!backward) return;
@@ -77,13 +102,13 @@ template <int64_t A, class T> class Group {
             const T *position = static_cast<const T *>(p.key_positions) + key * p.coordinates, *value = static_cast<const T *>(p.values) + key * l.row;
             for (int64_t axis = 0; axis < p.coordinates; ++axis) w.positions[axis * KEYS + j] = position[axis];
             if (j >= there) continue;
-            std::memcpy(w.keys + j * l.keys, static_cast<const T *>(p.key) + key * p.rank, size_t(p.rank) * sizeof(T));
-            std::memcpy(w.values + j * l.row, value, size_t(l.row) * sizeof(T));
+            copy(w.keys + j * l.keys, static_cast<const T *>(p.key) + key * p.row_rank, l.keys);
+            copy(w.values + j * l.row, value, l.row);
             if (p.softmax) w.bias[j] = static_cast<const T *>(p.bias)[key];
         }
         if (!backward) return;
-        for (int64_t d = 0; d < l.row; ++d)
-            for (int64_t j = 0; j < size; ++j) w.values_across[d * KEYS + j] = j < there ? w.values[j * l.row + d] : T(0);
+        std::memset(w.values + there * l.row, 0, size_t((size - there) * l.row) * sizeof(T));
+        transpose(w.values_across, KEYS, w.values, l.row, size, l.row);
     }
 
     // Compute a query's factor of the first layer, (depth, hidden), and collect its keys. Returns their number.
@@ -97,18 +122,13 @@ template <int64_t A, class T> class Group {
         }
         for (int64_t j = 0; j < size; ++j) w.flags[j] = T(1);
         Support<T>{p, x, w.positions}.exclude(w.flags, 1, size, T(0));
+        if (p.geometry()) differences(p, x, w.positions, size, w.geometry);
         met = 0;
         for (int64_t j = 0; j < there; ++j) {
             if (w.flags[j] == 0) continue;
             T *own = w.own + met * l.keys;
-            std::memcpy(own, w.keys + j * l.keys, size_t(p.rank) * sizeof(T));
-            T square = 0;
-            for (int64_t axis = 0; axis < p.coordinates; ++axis) {
-                const T gap = x[axis] - w.positions[axis * KEYS + j];
-                if (p.displacement) own[p.rank + axis] = gap;
-                square += gap * gap;
-            }
-            if (p.distance) own[l.depth - 1] = square < T(SQUARE_LIMIT) ? square : T(SQUARE_LIMIT);
+            copy(own, w.keys + j * l.keys, l.keys);
+            for (int64_t g = 0; g < p.geometry(); ++g) own[p.rank + g] = w.geometry[g * KEYS + j];
             index[met++] = j;
         }
         multiply<true>(Product<T>{w.hidden, p.hidden, w.own, l.keys, 1, w.linear, p.hidden, l.depth}, met, p.hidden);
@@ -248,8 +268,9 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
         store(w.hidden + n, x);
     }
     at.second_layer();
-    for (int64_t i = 0; i < met; ++i)
-        for (int64_t h = 0; h < l.heads; ++h) w.own_grad_k[i * l.heads + h] = h < p.heads ? w.grad_k[(q * p.heads + h) * KEYS + at.index[i]] : T(0);
+    std::memset(w.own_grad_k, 0, size_t(met * l.heads) * sizeof(T));
+    for (int64_t h = 0; h < p.heads; ++h)
+        for (int64_t i = 0; i < met; ++i) w.own_grad_k[i * l.heads + h] = w.grad_k[(q * p.heads + h) * KEYS + at.index[i]];
     for (int64_t h = 0; h < l.heads; h += W) {
         T log_total[W] = {}, delta[W] = {};
         for (int64_t n = 0; p.softmax && n < W && h + n < p.heads; ++n) {
@@ -284,8 +305,7 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
     back_to_forms(at, q);
     if (!l.columns) return;
     const int64_t columns = l.features + (p.grad_key_positions ? p.geometry() : 0);
-    for (int64_t r = 0; r < columns; ++r)
-        for (int64_t c = 0; c < p.hidden; ++c) w.across[c * l.columns + r] = w.linear[(1 + r) * p.hidden + c];
+    transpose(w.across, l.columns, w.linear + p.hidden, p.hidden, columns, p.hidden);
     for (int64_t c = 0; columns < l.columns && c < p.hidden; ++c)
         for (int64_t r = columns; r < l.columns; ++r) w.across[c * l.columns + r] = 0;
     multiply<true>(Product<T>{w.grad_own, l.columns, w.slope, p.hidden, 1, w.across, l.columns, p.hidden}, met, l.columns);
