@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ class Neighbourhoods:
     ranks: Tensor
     starts: Tensor
 
-    @property
+    @cached_property
     def pairs(self) -> int:
         """Number of pairs to compute; as Python's integer, which waits for a GPU."""
         return int(((self.queries >= 0).sum(1) * self.starts.diff()).sum())

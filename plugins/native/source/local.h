@@ -131,7 +131,9 @@ template <int64_t A, class T> class Group {
             for (int64_t g = 0; g < p.geometry(); ++g) own[p.rank + g] = w.geometry[g * KEYS + j];
             index[met++] = j;
         }
-        multiply<true>(Product<T>{w.hidden, p.hidden, w.own, l.keys, 1, w.linear, p.hidden, l.depth}, met, p.hidden);
+        rows = (met + 3) / 4 * 4;
+        std::memset(w.own + met * l.keys, 0, size_t((rows - met) * l.keys) * sizeof(T));
+        multiply<true>(Product<T>{w.hidden, p.hidden, w.own, l.keys, 1, w.linear, p.hidden, l.depth}, rows, p.hidden);
         return met;
     }
 
@@ -142,7 +144,7 @@ template <int64_t A, class T> class Group {
                 const Vec<T> bias = load(w.second_bias + h);
                 store(w.k + i * l.heads + h, p.softmax ? bias + all(w.bias[index[i]]) : bias);
             }
-        multiply<false>(Product<T>{w.k, l.heads, w.hidden, p.hidden, 1, w.second, l.heads, p.hidden}, met, l.heads);
+        multiply<false>(Product<T>{w.k, l.heads, w.hidden, p.hidden, 1, w.second, l.heads, p.hidden}, rows, l.heads);
     }
 
     void forward() {
@@ -185,6 +187,7 @@ template <int64_t A, class T> class Group {
     const int64_t *queries;
     const int32_t *ranks;
     int64_t count, first, last, there, size, met, index[KEYS];
+    int64_t rows;  // `met`, rounded up: a product of a single row would wait for its additions
 
   private:
     // Replace logits by e^(logit − peak), and update the running peaks and totals of a query; all heads at once.
@@ -308,7 +311,7 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
     transpose(w.across, l.columns, w.linear + p.hidden, p.hidden, columns, p.hidden);
     for (int64_t c = 0; columns < l.columns && c < p.hidden; ++c)
         for (int64_t r = columns; r < l.columns; ++r) w.across[c * l.columns + r] = 0;
-    multiply<true>(Product<T>{w.grad_own, l.columns, w.slope, p.hidden, 1, w.across, l.columns, p.hidden}, met, l.columns);
+    multiply<true>(Product<T>{w.grad_own, l.columns, w.slope, p.hidden, 1, w.across, l.columns, p.hidden}, at.rows, l.columns);
     for (int64_t i = 0; i < met; ++i) {
         T *to = w.grad_keys + at.index[i] * l.columns;
         for (int64_t r = 0; r < l.columns; r += W) store(to + r, load(to + r) + load(w.grad_own + i * l.columns + r));
