@@ -20,9 +20,9 @@ import torch
 from typer.testing import CliRunner
 
 import itnet_core
-from itnet_core import ComponentSpec, Field, IntegralOperator, ITNetError, MLPKernel, TiledEvaluator
+from itnet_core import ComponentSpec, Field, IntegralOperator, ITNetError, Kind, MLPKernel, TiledEvaluator
 from itnet_core.plugin import errors as core
-from itnet_core.plugin.specs import KINDS, Kind
+from itnet_core.plugin.specs import KINDS
 from itnet_kernels import convert, factorize
 from itnet_kernels import errors as conversion
 from itnet_quasilinear import ChebyshevEvaluator
@@ -63,7 +63,6 @@ KITS = (
     TaskConformance,
 )
 PACKAGES = (
-    "itnet_core",
     "itnet_tasks",
     *sorted(path.name for path in FOLDER.parents[1].glob("plugins/*/itnet_*") if path.name != "itnet_testing"),
 )
@@ -179,15 +178,10 @@ def python_api(package: str) -> Iterator[str]:
     """Yield the page of a package: its exports, and the classes of its components."""
     module = import_module(package)
     exported = getattr(module, "__all__", ())
-    if package == "itnet_core":  # core.md has its exports
-        yield "# itnet_core, components\n"
-        yield "The core declares these components through the hooks of a plugin. `create(kind, name)` builds them.\n"
-        names = []
-    else:
-        yield f"# {package}\n"
-        folder = Path(str(module.__file__)).parents[1].relative_to(FOLDER.parents[1])
-        yield f"{first_line(module)} [README](../../../{folder}/README.md).\n"
-        names = [name for name in exported if not name.endswith("Error")]  # errors.md has these
+    yield f"# {package}\n"
+    folder = Path(str(module.__file__)).parents[1].relative_to(FOLDER.parents[1])
+    yield f"{first_line(module)} [README](../../../{folder}/README.md).\n"
+    names = [name for name in exported if not name.endswith("Error")]  # errors.md has these
     for name in sorted(names, key=lambda name: (not name[0].isupper(), name)):
         yield f"::: {package}.{name}\n"
     for kind in KINDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from textwrap import indent
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -15,9 +16,9 @@ from itnet_core.operator.evaluators.installed import installed_evaluators
 from itnet_core.operator.evaluators.local import LocalEvaluator
 from itnet_core.operator.evaluators.tiled import TiledEvaluator
 from itnet_core.operator.field import Field
-from itnet_core.operator.kernel import FastPaths, Kernel, Problem
+from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.sampler import FullSampler, Sampler
-from itnet_core.operator.transforms import transform_of
+from itnet_core.operator.transforms import EXPORT, transform_of
 from itnet_core.plugin.config import ComponentConfig
 
 logger = logging.getLogger(__name__)
@@ -35,16 +36,26 @@ class Choice(NamedTuple):
 
     Attributes:
         candidates: fast paths of the kernel and evaluators, in the order of preference.
+        summands: for a sum of integrals, in place of `candidates`, the kernel and the choice of each.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...] = ()
+    summands: tuple[tuple[str, Choice], ...] = ()
 
     @property
     def chosen(self) -> str | None:
-        """The name of the fast path or evaluator that computes the integral; `None` if the evaluator refuses it."""
+        """The name of the fast path or evaluator that computes the integral; `None` if the evaluator refuses it.
+
+        For a sum of integrals, the names of all, joined by " + ".
+        """
+        if self.summands:
+            names = [choice.chosen for _, choice in self.summands]
+            return None if None in names else " + ".join(map(str, names))
         return next((candidate.name for candidate in self.candidates if not candidate.reason), None)
 
     def __str__(self) -> str:
+        if self.summands:
+            return "\n".join(f"{kernel}\n{indent(str(choice), '  ')}" for kernel, choice in self.summands)
         width = max(len(candidate.name) for candidate in self.candidates)
         return "\n".join(f"{name:{width}}  {reason or 'chosen'}" for name, reason in self.candidates)
 
@@ -98,7 +109,7 @@ class AutoEvaluator(Evaluator):
         transform, fallback = transform_of(problem.values), None
         for evaluator in self.evaluators:
             if not evaluator_obstacle(evaluator, problem, transform):
-                if evaluator.is_efficient(problem):
+                if transform == EXPORT or evaluator.is_efficient(problem):  # an exported graph is of any size
                     return evaluator
                 fallback = evaluator
         assert fallback is not None, "dense supports every problem"
@@ -128,7 +139,7 @@ def evaluator_obstacle(evaluator: Evaluator, problem: Problem, transform: str) -
 
 def transform_obstacle(evaluator: Evaluator, kernel: Kernel, query: Field, key: Field) -> str:
     """Return why `kernel.transform` does not compute an operator's output, or ""."""
-    if type(kernel).transform is FastPaths.transform:
+    if not kernel.offers("transform"):
         return f"{type(kernel).__name__} has none"
     if not evaluator.takes_fast_paths:
         return f"{type(evaluator).__name__} takes no fast paths"
@@ -139,7 +150,7 @@ def transform_obstacle(evaluator: Evaluator, kernel: Kernel, query: Field, key: 
 def integrate_obstacle(problem: Problem) -> str:
     """Return why `kernel.integrate` does not compute an integral, or ""."""
     kernel = problem.kernel
-    if type(kernel).integrate is FastPaths.integrate:
+    if not kernel.offers("integrate"):
         return f"{type(kernel).__name__} has none"
     if problem.nodes is not None:
         return "not for the nodes of each query, which would be gathered"
@@ -149,7 +160,7 @@ def integrate_obstacle(problem: Problem) -> str:
 
 def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
     """Return why `kernel.step` does not advance an operator, or ""."""
-    if type(kernel).step is FastPaths.step:
+    if not kernel.offers("step"):
         return f"{type(kernel).__name__}, which has no step"
     if kernel.support.causal is None:
         return f"{kernel.support!r}, which is not causal"
@@ -157,4 +168,6 @@ def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
 
 
 def _transform_obstacle(part: Kernel | Evaluator, transform: str) -> str:
-    return f"not transformable, under {transform}" if transform and not part.transformable else ""
+    if not transform or part.transformable or (transform == EXPORT and isinstance(part, Kernel) and part.exportable):
+        return ""
+    return f"not transformable, under {transform}"

@@ -119,7 +119,7 @@ def sum_tiles(
         key_terms: terms of the key points.
         query: positions of the query points, for the share of pairs at an edge.
         key: positions of the key points.
-        values: (..., heads, head_dim).
+        values: (..., heads or 1, head_dim).
         bias: of the key points.
         pair_weights: weights of the keys that each query meets, (points, keys), where they are not those of the points.
 
@@ -172,14 +172,14 @@ class _TileSum(torch.autograd.Function):
     def forward(
         ctx: Any, plan: Plan, arguments: _Arguments, values: Tensor, bias: Tensor | None, *tensors: Tensor
     ) -> Tensor:
-        out = values.new_zeros(*plan.query_positions.shape[:-1], *values.shape[-2:])
+        out = values.new_zeros(*plan.query_positions.shape[:-1], plan.kernel.heads, values.shape[-1])
         log_total = out.new_zeros(out.shape[:-1], dtype=_accumulator(out.dtype))
         for i, row in plan.tiles():
             blocks = ((j, arguments.block(arguments.take(tensors, i, j))) for j in row)
             if bias is None:
                 for j, k in blocks:
                     wide = torch.promote_types(k.dtype, values.dtype)  # of k, for its range
-                    sums = _masked(k, plan.outside(i, j), 0.0).to(wide) @ _by_head(j, values).to(wide)
+                    sums = _sum(_masked(k, plan.outside(i, j), 0.0).to(wide), _by_head(j, values).to(wide))
                     i.add(out, sums.transpose(1, 2).to(out.dtype))
             else:
                 logits = ((_by_head(j, values), _logits(k, j.take(bias), plan.outside(i, j))) for j, k in blocks)
@@ -209,8 +209,8 @@ class _TileSum(torch.autograd.Function):
             leaves = [part.detach().requires_grad_(need) for part, need in taken]
             with torch.enable_grad(), torch.autocast(values.device.type, dtype=dtype, enabled=enabled):
                 k = arguments.block(leaves)
-            outside, g = plan.outside(i, j), _by_head(i, grad_out)
-            grad_k = g @ _by_head(j, values).transpose(-1, -2)
+            outside, g, v = plan.outside(i, j), _by_head(i, grad_out), _by_head(j, values)
+            grad_k = _sum(g, v.transpose(-1, -2))
             if bias is None or grad_bias is None:
                 matrix, grad_k = _masked(k.detach(), outside, 0.0), _masked(grad_k, outside, 0.0)
             else:
@@ -218,7 +218,8 @@ class _TileSum(torch.autograd.Function):
                 matrix = (matrix - i.take(log_total).transpose(1, 2).unsqueeze(-1)).exp_()
                 grad_k = matrix * (grad_k - i.take(delta).transpose(1, 2).unsqueeze(-1))
                 j.add(grad_bias, grad_k.sum((1, 2)))
-            j.add(grad_values, (matrix.to(g.dtype).transpose(-1, -2) @ g).transpose(1, 2))
+            matrix = _rows(matrix.to(g.dtype), v)
+            j.add(grad_values, (matrix.transpose(-1, -2) @ _rows(g, v)).transpose(1, 2))
             if k.requires_grad:
                 _add_gradients(grads, arguments.parts(i, j), leaves, k, grad_k.to(k.dtype))
         return None, None, grad_values, grad_bias, *grads
@@ -245,15 +246,25 @@ def _softmax_row(logits: Iterator[tuple[Tensor, Tensor]], out: Tensor, log_total
         decay = (peak - new_peak).exp()
         weight = (block - new_peak.unsqueeze(-1)).exp_()
         total = total * decay + weight.sum(-1)
-        sums = sums * decay.unsqueeze(-1) + weight.to(values.dtype) @ values
+        sums = sums * decay.unsqueeze(-1) + _sum(weight.to(values.dtype), values)
         peak = new_peak
     empty = total == 0
     total = total.masked_fill(empty, 1.0)
     return (sums / total.unsqueeze(-1)).to(out.dtype), (peak + total.log()).masked_fill(empty, 0.0)
 
 
+def _rows(matrix: Tensor, values: Tensor) -> Tensor:
+    """Return (B, 1, heads·n, m) of a matrix (B, heads, n, m) where all heads share the values, else the matrix."""
+    return matrix if values.shape[1] == matrix.shape[1] else matrix.flatten(1, 2).unsqueeze(1)
+
+
+def _sum(matrix: Tensor, values: Tensor) -> Tensor:
+    """Compute the product of a matrix, (B, heads, n, m), and values, (B, heads or 1, m, d), without copies of these."""
+    return (_rows(matrix, values) @ values).view(*matrix.shape[:3], -1)
+
+
 def _by_head(part: Part, tensor: Tensor) -> Tensor:
-    """Return the entries of points, (b, heads, n, head_dim)."""
+    """Return the entries of points, (b, heads or 1, n, head_dim)."""
     return part.take(tensor).transpose(1, 2)
 
 

@@ -8,8 +8,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from itnet_core import Evaluator, Kernel, MLPKernel, Problem, Unsupported
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import Evaluator, Kernel, MLPKernel, PointTerms, Problem, Unsupported
 from itnet_core.operator.neighbourhoods import neighbourhoods
 from itnet_core.operator.transforms import tracing
 from itnet_native.library import missing
@@ -84,6 +83,7 @@ class NativeEvaluator(Evaluator):
 def _sums(problem: Problem[PointTerms]) -> Tensor:
     kernel, query, key = cast(MLPKernel, problem.kernel), problem.query, problem.key
     values, bias = problem.weighted_values()
+    values = values.expand(-1, -1, kernel.heads, -1)
     bias = None if bias is None else bias.to(values.dtype)
     forms: Tensor | None = None
     separate = _separates(kernel)
@@ -134,6 +134,7 @@ def _is_local(problem: Problem[PointTerms]) -> bool:
 def _local_sums(problem: Problem[PointTerms]) -> Tensor:
     kernel, query, key = cast(MLPKernel, problem.kernel), problem.query_terms, problem.key_terms
     values, bias = problem.weighted_values()
+    values = values.expand(-1, -1, kernel.heads, -1)
     inputs, names = kernel.inputs, kernel.config.inputs
     positions = query.positions, key.positions
     if not inputs.geometry:

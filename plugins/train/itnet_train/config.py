@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import Field as ConfigField
 
-from itnet_core.plugin.config import parse
+from itnet_core import parse
 
 Beta = Annotated[float, ConfigField(ge=0, lt=1)]
 

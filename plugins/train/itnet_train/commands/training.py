@@ -13,7 +13,7 @@ from typing import Any
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from itnet_core.plugin.files import write_atomically
+from itnet_core import write_atomically
 from itnet_registry import load_model
 from itnet_registry.errors import os_errors_as
 from itnet_train.callbacks.epoch_lines import EpochLines
