@@ -66,7 +66,7 @@ def check_compiled(encoder: str, kernel: str) -> None:
 def check_onnx(encoder: str, kernel: str, path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     model, part = model_of(encoder, kernel)
-    program = torch.onnx.export(export_program(model), dynamo=True, verbose=False)
+    program = torch.onnx.export(export_program(model)[0], dynamo=True, verbose=False)
     assert program is not None
     program.save(path)
     session = runtime.InferenceSession(path)
@@ -97,7 +97,7 @@ def test_every_encoder_compiles_as_one_graph(encoder: str) -> None:
 
 def test_an_exported_model_takes_other_sizes(tmp_path: Path) -> None:
     model, part = model_of("patch", "mlp")
-    torch.export.save(export_program(model), tmp_path / "model.pt2")
+    torch.export.save(export_program(model)[0], tmp_path / "model.pt2")
     exported = torch.export.load(tmp_path / "model.pt2").module()
     for batch in batches(part):
         torch.testing.assert_close(exported(batch), model(batch))
@@ -124,7 +124,9 @@ def test_onnx_runtime_runs_every_encoder(encoder: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_aot_inductor_gives_the_same_for_any_size(tmp_path: Path) -> None:
     model, part = model_of("patch", "attention")
-    package = torch._inductor.aoti_compile_and_package(export_program(model), package_path=str(tmp_path / "model.pt2"))
+    package = torch._inductor.aoti_compile_and_package(
+        export_program(model)[0], package_path=str(tmp_path / "model.pt2")
+    )
     compiled = torch._inductor.aoti_load_package(package)
     for batch in batches(part):
         torch.testing.assert_close(compiled(batch), model(batch).detach(), rtol=1e-5, atol=1e-5)
