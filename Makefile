@@ -4,7 +4,7 @@ INSTALLED := .venv/installed
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 DISTRIBUTIONS := $(addprefix -e ,. registry tasks $(PLUGINS))
 TESTS := tests registry/tests tasks/tests $(wildcard plugins/*/tests)
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: help demo results claims test test-all coverage lint bench docs clean
 

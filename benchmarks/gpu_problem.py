@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core import Field, MLPKernel, Problem
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import Field, MLPKernel, PointTerms, Problem
 
 MLPProblem = Problem[PointTerms]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from provenance import provenance
+from torch import nn
 from torch.utils.data import DataLoader
 
 from itnet_core import MLPKernel
@@ -30,8 +31,9 @@ def train(*, local: bool, seed: int = 0, **kernel: Any) -> list[float]:
     if not local:
         for module in model.modules():
             if isinstance(module, MLPKernel):
-                module.first.reset_parameters()
-                module.second.reset_parameters()
+                for layer in (module.first, module.second):
+                    if isinstance(layer, nn.Linear):
+                        layer.reset_parameters()
     training = DataLoader(task.dataset("train"), 64, shuffle=True, collate_fn=task.collate)
     test = DataLoader(task.dataset("test"), 512, collate_fn=task.collate)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from itnet_core import Evaluator, Field, MLPKernel, Problem
-from itnet_core.operator.mlp import ACTIVATIONS, PointTerms
+from itnet_core import ACTIVATIONS, Evaluator, Field, MLPKernel, PointTerms, Problem
 from itnet_testing.reference import concatenated_mlp
 
 DIM, HEADS, HIDDEN = 64, 4, 32

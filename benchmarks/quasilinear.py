@@ -16,8 +16,7 @@ from measuring import Ratio, Report, goal, in_environment, interleaved, timed
 from pykeops.torch import Genred
 from torch import Tensor
 
-from itnet_core import Evaluator, Field, MLPKernel, Problem
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import Evaluator, Field, MLPKernel, PointTerms, Problem
 from itnet_quasilinear import ChebyshevEvaluator, SortedEvaluator
 from itnet_quasilinear.additive import Sides, separate, with_constant
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
-from itnet_core import Field, IntegralOperator, Trunk
+from itnet_core import Block, Field, IntegralOperator, Trunk
 from itnet_registry import create
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +52,7 @@ class CharacterModel(nn.Module):
         self.embedding = nn.Embedding(characters, dim)
         nn.init.normal_(self.embedding.weight, std=0.5)
         kernels = [create("kernel", kernel, dim=dim, **options) for _ in range(depth)]
-        self.trunk = Trunk(IntegralOperator(dim, each) for each in kernels)
+        self.trunk = Trunk(Block(IntegralOperator(dim, each)) for each in kernels)
         self.head = nn.Linear(dim, characters)
 
     def forward(self, text: Tensor) -> Tensor:

@@ -8,15 +8,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Callable
+from contextlib import chdir
 from email import message_from_bytes
 from email.message import Message
 from functools import cache
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+import hatchling.build
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -35,12 +38,17 @@ BLOB = "https://github.com/itnet/itnet/blob/main/"
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Build every distribution: its sdist, and from that alone its wheel."""
+    """Build every distribution: its sdist, and from that alone its wheel. In this process, which is faster."""
     out = tmp_path_factory.mktemp("wheels")
+    wheels = {}
     for name, folder in FOLDERS.items():
-        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out / name), str(folder)]
-        subprocess.run(command, check=True, capture_output=True)
-    return {name: next((out / name).glob("*.whl")) for name in FOLDERS}
+        with chdir(folder):
+            sdist = hatchling.build.build_sdist(str(out))
+        with tarfile.open(out / sdist) as archive:
+            archive.extractall(out, filter="data")
+        with chdir(out / sdist.removesuffix(".tar.gz")):
+            wheels[name] = out / hatchling.build.build_wheel(str(out))
+    return wheels
 
 
 def needed(names: list[str]) -> dict[str, Distribution]:
@@ -209,9 +217,9 @@ def test_the_command_lists_what_is_there_alone(image_only: Path) -> None:
     ("plugin", "others"),
     [
         ("itnet-image", []),
-        ("itnet-text", []),
-        ("itnet-pointcloud", []),
-        ("itnet-audio", []),
+        pytest.param("itnet-text", [], marks=pytest.mark.slow),
+        pytest.param("itnet-pointcloud", [], marks=pytest.mark.slow),
+        pytest.param("itnet-audio", [], marks=pytest.mark.slow),
         ("itnet-vision-language", ["itnet-image", "itnet-text"]),
     ],
 )

@@ -59,7 +59,7 @@ def test_a_finer_grid_is_the_same_function() -> None:
     torch.testing.assert_close(found, coarse.values[0])
 
 
-def test_the_families_are_drawn_and_told(
+def test_the_families_are_drawn_and_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(families, "TEST_FIELDS", 1)

@@ -18,7 +18,7 @@ def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[s
     )
 
 
-KINDS = ("encoder", "kernel", "sampler", "head", "task")
+KINDS = ("encoder", "kernel", "sampler", "evaluator", "head", "task")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -22,7 +23,7 @@ class ITNetModel(nn.Module):
     Example:
         >>> from itnet_core.models.encoder import FieldEncoder
         >>> from itnet_core.models.head import ClassificationHead
-        >>> trunk = Trunk(IntegralOperator(8, MLPKernel(8)) for _ in range(2))
+        >>> trunk = Trunk(Block(IntegralOperator(8, MLPKernel(8))) for _ in range(2))
         >>> encoders, heads = {"field": FieldEncoder(8, channels=3)}, {"field": ClassificationHead(8, classes=10)}
         >>> model = ITNetModel(encoders, trunk, heads)
         >>> model(Field(torch.randn(2, 5, 3), torch.rand(2, 5, 4))).shape
@@ -89,23 +90,39 @@ class ITNetModel(nn.Module):
 
         Args:
             name: of the new kernels, with their distribution: `"itnet-kernels/skeleton"`.
-            kernels: a kernel for every operator, by the operator's path in the model; all of one configuration.
+            kernels: new kernels by the path of their operator in the model (`trunk.blocks.0.operator`): for all blocks
+                of an entry of the configuration's `trunk`, of one configuration, or for none of them.
 
         Raises:
-            ConfigError: an operator has no new kernel, or the kernels differ in their configuration.
+            ConfigError: a path is no block's operator, or an entry's kernels are incomplete or differ.
         """
-        operators = {path: part for path, part in self.named_modules() if isinstance(part, IntegralOperator)}
-        configs = [kernel.config for kernel in kernels.values()]
-        if kernels.keys() != operators.keys() or any(config != configs[0] for config in configs):
+        entries = self.operator_paths()
+        configs = [[kernels[path].config if path in kernels else None for path in paths] for paths in entries]
+        alike = all(config == first for first, *others in configs for config in others)
+        if not alike or not kernels.keys() <= {path for paths in entries for path in paths}:
             raise ConfigError(
                 "ITNetModel.replace_kernels",
                 found=f"kernels for {sorted(kernels)}",
-                expected=f"one for each of {sorted(operators)}, all of one configuration",
+                expected=f"kernels of one configuration for all operators of an entry, or none, of {entries}",
             )
-        for path, operator in operators.items():
-            operator.kernel = kernels[path]
+        for path, kernel in kernels.items():
+            cast(IntegralOperator, self.get_submodule(path)).kernel = kernel
         if self.config is not None:
-            self.config = {**self.config, "kernel": {"name": name, **configs[0].model_dump(mode="json")}}
+            trunk = [
+                entry if config is None else {**entry, "kernel": {"name": name, **config.model_dump(mode="json")}}
+                for entry, (config, *_) in zip(self.config["trunk"], configs, strict=True)
+            ]
+            self.config = {**self.config, "trunk": trunk}
+
+    def operator_paths(self) -> list[list[str]]:
+        """Return the paths of the operators of each entry of the configuration's `trunk`, whose kernels are alike.
+
+        Without a configuration, every block is an entry.
+        """
+        paths = [f"trunk.blocks.{number}.operator" for number in range(len(self.trunk.blocks))]
+        repeats = [1] * len(paths) if self.config is None else [entry["repeat"] for entry in self.config["trunk"]]
+        blocks = iter(paths)
+        return [list(islice(blocks, repeat)) for repeat in repeats]
 
     def _modality(self, modality: str | None) -> str:
         names = list(self.encoders)

@@ -1,99 +1,59 @@
-"""The trunk: pre-norm blocks of integral operators, shared by all modalities."""
+"""The trunk: blocks of integral operators, shared by all modalities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from torch import nn
 
+from itnet_core.models.block import Block
 from itnet_core.models.position import FourierPositions, Position
+from itnet_core.models.query_points import EarlierPoints
 from itnet_core.models.scan_order import Scan, ScanOrder
 from itnet_core.operator.field import AXES, Field
-from itnet_core.operator.integral_operator import IntegralOperator
 from itnet_core.plugin.errors import ConfigError, ShapeError
 
 
-class Block(nn.Module):
-    """u ← u + Integral(norm u); u ← u + FFN(norm u).
-
-    Example:
-        >>> block = Block(IntegralOperator(8, MLPKernel(8)))
-        >>> block(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))).values.shape
-        torch.Size([1, 5, 8])
-
-    Args:
-        operator: the integral operator; its `dim` is the block's width.
-        ffn_ratio: hidden width of the feed-forward part, as a multiple of the width.
-        dropout: probability of dropping an element of either residual branch, in training.
-    """
-
-    def __init__(self, operator: IntegralOperator, *, ffn_ratio: float = 4.5, dropout: float = 0.0) -> None:
-        super().__init__()
-        dim, hidden = operator.dim, int(ffn_ratio * operator.dim)
-        self.operator = operator
-        self.norm = nn.LayerNorm(dim)
-        self.ffn_norm = nn.LayerNorm(dim)
-        self.ffn = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, field: Field) -> Field:
-        """Apply the block; the points stay the same."""
-        return self._finish(field, self.operator(field.map(self.norm)))
-
-    def step(self, state: Any, field: Field) -> tuple[Any, Field]:
-        """Advance a stream by one point; see `IntegralOperator.step`."""
-        state, integral = self.operator.step(state, field.map(self.norm))
-        return state, self._finish(field, integral)
-
-    def _finish(self, field: Field, integral: Field) -> Field:
-        field = field.with_values(field.values + self.dropout(integral.values))
-        return field.map(lambda u: u + self.dropout(self.ffn(self.ffn_norm(u))))
-
-
 class Trunk(nn.Module):
-    """A position encoding, blocks one after another in a scan order, and a last norm.
+    """A position encoding, blocks one after another, those that scan in a scan order, and a last norm.
 
     Example:
-        >>> trunk = Trunk(IntegralOperator(8, MLPKernel(8)) for _ in range(2))
+        >>> trunk = Trunk(Block(IntegralOperator(8, MLPKernel(8))) for _ in range(2))
         >>> trunk(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))).values.shape
         torch.Size([1, 5, 8])
 
     Args:
-        operators: one integral operator for each block, all of one `dim`.
-        ffn_ratio: as for `Block`.
-        dropout: as for `Block`.
+        blocks: the blocks; each takes as many channels as the one before gives.
         position: the position encoding, for kernels that do not read positions; see `FourierPositions`.
-        scan: the order of points that are not ordered in time, for kernels that scan; see `ScanOrder`.
+        scan: the order of points that are not ordered in time, for blocks whose kernels scan; see `ScanOrder`.
 
     Raises:
-        ConfigError: a scan order is set, and no kernel scans, or the kernels scan different axes.
+        ConfigError: a scan order is set, and no kernel scans, the kernels scan different axes, or a block that scans
+            has query points of its own.
     """
 
-    def __init__(
-        self,
-        operators: Iterable[IntegralOperator],
-        *,
-        ffn_ratio: float = 4.5,
-        dropout: float = 0.0,
-        position: Position = "none",
-        scan: Scan = "none",
-    ) -> None:
+    def __init__(self, blocks: Iterable[Block], *, position: Position = "none", scan: Scan = "none") -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(operator, ffn_ratio=ffn_ratio, dropout=dropout) for operator in operators)
-        dim = cast(Block, self.blocks[0]).operator.dim
-        self.norm = nn.LayerNorm(dim)
-        self.position = FourierPositions(dim) if position == "fourier" else None
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(self._parts[-1].operator.out_dim)
+        self.position = FourierPositions(self._parts[0].operator.dim) if position == "fourier" else None
         self.scan = None if scan == "none" else ScanOrder(self._scanned_axis(scan), scan)
 
     def forward(self, field: Field) -> Field:
-        """Return the field after all blocks, at the same points.
+        """Return the field after all blocks, at the query points of the last one.
 
         Raises:
             ShapeError: a position encoding or a scan order is set, and positions do not lie in R^4.
         """
         field = self._positioned(field)
-        field = self._blocks(field) if self.scan is None else self.scan(field, self._blocks)
+        earlier = {-1: field}
+        for run in self._runs():
+            function = partial(self._through, run, earlier)
+            field = self.scan(field, function) if self._scans(run[0]) and self.scan is not None else function(field)
+            if run[-1] in self._queried():
+                earlier[run[-1]] = field
         return field.map(self.norm)
 
     def step(self, states: Sequence[Any] | None, field: Field) -> tuple[Sequence[Any], Field]:
@@ -105,14 +65,19 @@ class Trunk(nn.Module):
                 scan order applies.
 
         Raises:
+            ConfigError: a block does not stream.
             ShapeError: as `forward`.
         """
         after: list[Any] = []
         field = self._positioned(field)
-        for block, state in zip(self.blocks, states or [None] * len(self.blocks), strict=True):
-            state, field = cast(Block, block).step(state, field)
+        for block, state in zip(self._parts, states or [None] * len(self.blocks), strict=True):
+            state, field = block.step(state, field)
             after.append(state)
         return after, field.map(self.norm)
+
+    @property
+    def _parts(self) -> Sequence[Block]:
+        return cast(Sequence[Block], self.blocks)
 
     def _positioned(self, field: Field) -> Field:
         coordinates = field.positions.shape[-1]
@@ -120,13 +85,31 @@ class Trunk(nn.Module):
             raise ShapeError("Trunk(field)", found=f"{coordinates} coordinates", expected=f"{len(AXES)}, {AXES!r}")
         return field if self.position is None else self.position(field)
 
-    def _blocks(self, field: Field) -> Field:
-        for block in self.blocks:
-            field = block(field)
+    def _runs(self) -> Iterator[Sequence[int]]:
+        """Yield the numbers of the blocks that are applied together: those that scan share one scan order."""
+        run: list[int] = []
+        for number in range(len(self.blocks)):
+            run.append(number)
+            joined = self._scans(number) and number + 1 < len(self.blocks) and self._scans(number + 1)
+            if not joined or number in self._queried():
+                yield run
+                run = []
+
+    def _through(self, run: Sequence[int], earlier: Mapping[int, Field], field: Field) -> Field:
+        for number in run:
+            field = self.blocks[number](field, earlier)
         return field
 
+    def _scans(self, number: int) -> bool:
+        kernels = self._parts[number].operator.kernel.summands
+        return self.scan is not None and any(kernel.scans for kernel in kernels)
+
+    def _queried(self) -> set[int]:
+        """Return the numbers of the blocks whose outputs are query points of later ones."""
+        return {block.query.block for block in self._parts if isinstance(block.query, EarlierPoints)}
+
     def _scanned_axis(self, scan: Scan) -> int:
-        kernels = [cast(Block, block).operator.kernel for block in self.blocks]
+        kernels = [kernel for block in self._parts for kernel in block.operator.kernel.summands]
         axes = {kernel.support.causal_axis(len(AXES)) for kernel in kernels if kernel.scans}
         if len(axes) != 1:
             names = ", ".join(sorted({type(kernel).__name__ for kernel in kernels}))
@@ -134,4 +117,8 @@ class Trunk(nn.Module):
             expected = "'none', or kernels that scan one axis, as recurrences and state spaces do"
             hint = "A kernel that does not scan gets positions by position = 'fourier'."
             raise ConfigError("scan", found=found, expected=expected, hint=hint)
+        for number, block in enumerate(self._parts):
+            if block.query is not None and any(kernel.scans for kernel in block.operator.kernel.summands):
+                found = f"query points of its own in blocks[{number}], whose kernel scans"
+                raise ConfigError("scan", found=found, expected="blocks that scan at the points of their input")
         return axes.pop()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import GetAttrKey, register_pytree_node
+from torch.utils._pytree import GetAttrKey, KeyEntry, register_pytree_node
 
 from itnet_core.operator.field_checks import check_numbers, check_shapes, readable
 from itnet_core.operator.points import Lattice, Measure, Points
@@ -61,7 +61,7 @@ class Field:
             weights = positions.new_full(values.shape[:2], 1.0 / values.shape[1])
         if readable():
             check_numbers(positions, weights)
-        vars(self).update(values=values, points=Points(positions, weights, grid), sampled_from=None)
+        _fill(self, values, Points(positions, weights, grid))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Field is immutable: use with_values or replace({name}=...)")
@@ -278,8 +278,15 @@ def _lattice(
 def _field(values: Tensor, points: Points, sampled_from: Field | None = None) -> Field:
     """Build a field from parts that are known to fit."""
     field = object.__new__(Field)
-    vars(field).update(values=values, points=points, sampled_from=sampled_from)
+    _fill(field, values, points, sampled_from)
     return field
+
+
+def _fill(field: Field, values: Tensor, points: Points, sampled_from: Field | None = None) -> None:
+    """Set a new field's attributes, in the one way that `torch.compile` of every version traces."""
+    object.__setattr__(field, "values", values)
+    object.__setattr__(field, "points", points)
+    object.__setattr__(field, "sampled_from", sampled_from)
 
 
 def _flatten(field: Field) -> tuple[list[Tensor], Any]:
@@ -291,9 +298,10 @@ def _unflatten(leaves: Any, grid: Any) -> Field:
     return _field(values, Points(positions, weights, grid))
 
 
-def _flatten_with_keys(field: Field) -> tuple[list[tuple[Any, Tensor]], Any]:
+def _flatten_with_keys(field: Field) -> tuple[list[tuple[KeyEntry, Tensor]], Any]:
     leaves, grid = _flatten(field)
-    return [*zip(map(GetAttrKey, ("values", "positions", "weights")), leaves, strict=True)], grid
+    names = ("values", "positions", "weights")
+    return [(GetAttrKey(name), leaf) for name, leaf in zip(names, leaves, strict=True)], grid
 
 
 register_pytree_node(
@@ -301,5 +309,5 @@ register_pytree_node(
     _flatten,
     _unflatten,
     serialized_type_name="itnet_core.Field",
-    flatten_with_keys_fn=_flatten_with_keys,
+    flatten_with_keys_fn=_flatten_with_keys,  # torch.export of PyTorch 2.7 needs it
 )

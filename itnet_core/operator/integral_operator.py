@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,25 @@ from itnet_core.operator.evaluators import AutoEvaluator, Choice, Evaluator
 from itnet_core.operator.evaluators.auto import Candidate, evaluator_obstacle, step_obstacle, transform_obstacle
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
+from itnet_core.operator.points import Measure
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
 from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
+
+
+class _Integral(NamedTuple):
+    """An integral that an operator computes: its kernel, maps and fields, and a sampler's nodes of the key."""
+
+    kernel: Kernel
+    value: nn.Module
+    output: nn.Module
+    query: Field
+    key: Field
+    nodes: Nodes | None
+
+    def problem(self, arguments: dict[str, Any]) -> Problem:
+        problem = self.kernel.problem(self.query, self.key, self.value(self.key.values), **arguments)
+        return problem if self.nodes is None else problem.at_nodes(self.nodes)
 
 
 class IntegralOperator(nn.Module):
@@ -52,14 +68,16 @@ class IntegralOperator(nn.Module):
     ) -> None:
         super().__init__()
         out_dim = dim if out_dim is None else out_dim
-        head_dim = kernel.value_dim(dim) if head_dim is None else head_dim
-        self.dim = dim
-        self.out_dim = out_dim
+        self.dim, self.out_dim = dim, out_dim
         self.kernel = kernel
         self.sampler = FullSampler(dim) if sampler is None else sampler
         self.evaluator = AutoEvaluator() if evaluator is None else evaluator
-        self.value = kernel.value_map(dim, head_dim)
-        self.output = kernel.output_map(head_dim, out_dim)
+        values, outputs = [], []
+        for summand in kernel.summands:
+            channels = summand.value_dim(dim) if head_dim is None else head_dim
+            values.append(summand.value_map(dim, channels))
+            outputs.append(summand.output_map(channels, out_dim))
+        self.value, self.output = (maps[0] if len(maps) == 1 else nn.ModuleList(maps) for maps in (values, outputs))
         self.pointwise = nn.Linear(dim, out_dim, bias=False) if pointwise else None
 
     def forward(self, query: Field, key: Field | None = None, **arguments: Any) -> Field:
@@ -77,18 +95,11 @@ class IntegralOperator(nn.Module):
             ShapeError: the fields' channels are not `dim`, or their batches or coordinates differ.
         """
         compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-        if compiling and self.kernel.opaque and not arguments:
+        if compiling and any(kernel.opaque for kernel in self.kernel.summands) and not arguments:
             return self._as_one_node(query, key)
-        measured, key, nodes = self._discretize(query, key)
-        if self._transform_obstacle(measured, key, nodes, arguments):
-            problem = self._problem(measured, key, nodes, arguments)
-            if nodes is not None and nodes.loss is not None and collecting():
-                add_loss(nodes.loss(problem))
-            integral = self.evaluator(problem)
-            out = self.output(integral.reshape(*measured.values.shape[:2], *integral.shape[2:]))
-        else:
-            out = self.kernel.transform(measured, key, self.value, self.output)
-        return query.with_values(self._add_pointwise(out, measured))
+        integrals = self._integrals(query, key)
+        first, *others = [self._compute(integral, arguments) for integral in integrals]
+        return query.with_values(self._add_pointwise(sum(others, first), integrals[0].query))
 
     def explain_choice(self, query: Field, key: Field | None = None, **arguments: Any) -> Choice:
         """Explain which fast path or evaluator computes the operator's output for these fields, and why.
@@ -111,16 +122,22 @@ class IntegralOperator(nn.Module):
         """
         devices = [query.device] if query.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):  # so that a sampler draws in training as if it were not asked
-            query, key, nodes = self._discretize(query, key)
-        obstacle = self._transform_obstacle(query, key, nodes, arguments)
-        transform = Candidate("kernel.transform", obstacle)
-        if not obstacle:
-            return Choice((transform,))
-        problem = self._problem(query, key, nodes, arguments)
-        if isinstance(self.evaluator, AutoEvaluator):
-            return Choice((transform, *self.evaluator.explain(problem).candidates))
-        reason = evaluator_obstacle(self.evaluator, problem, transform_of(problem.values))
-        return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
+            integrals = self._integrals(query, key)
+        choices = [(type(each.kernel).__name__, self._choice(each, arguments)) for each in integrals]
+        return choices[0][1] if len(choices) == 1 else Choice(summands=tuple(choices))
+
+    def problems(self, query: Field, key: Field | None = None, **arguments: Any) -> list[Problem]:
+        """Return the problem that the evaluator solves for each summand, where no `transform` applies.
+
+        Args:
+            query: as for `forward`.
+            key: as for `forward`.
+            arguments: as for `forward`.
+
+        Raises:
+            ShapeError: as `forward`.
+        """
+        return [integral.problem(arguments) for integral in self._integrals(query, key)]
 
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
         """Advance a stream of points by one: return the new state, and the result over all points so far.
@@ -143,26 +160,51 @@ class IntegralOperator(nn.Module):
             ConfigError: the kernel does not stream, its support is not causal, or points are sampled.
             ShapeError: the field has other channels than `dim`, or more than one point.
         """
-        measured, _, _ = self._discretize(query, None, sample=False)
+        integrals = self._integrals(query, None, sample=False)
         if query.values.shape[1] != 1:
             raise ShapeError("IntegralOperator.step(query)", found=f"{query.values.shape[1]} points", expected="one")
-        if obstacle := step_obstacle(self.kernel, self.sampler):
-            raise ConfigError(
-                "IntegralOperator.step",
-                found=obstacle,
-                expected="a kernel that streams, a causal support and every point (the sampler 'full')",
-            )
-        state, integral = self.kernel.step(state, measured, self.value(measured.values))
-        return state, query.with_values(self._add_pointwise(self.output(integral), measured))
+        for kernel in self.kernel.summands:
+            if obstacle := step_obstacle(kernel, self.sampler):
+                raise ConfigError(
+                    "IntegralOperator.step",
+                    found=obstacle,
+                    expected="a kernel that streams, a causal support and every point (the sampler 'full')",
+                )
+        one = len(integrals) == 1
+        states = (state,) if one else (state or (None,) * len(integrals))
+        new, outs = [], []
+        for past, (kernel, value, output, measured, *_) in zip(states, integrals, strict=True):
+            after, integral = kernel.step(past, measured, value(measured.values))
+            new.append(after)
+            outs.append(output(integral))
+        out = self._add_pointwise(sum(outs[1:], outs[0]), integrals[0].query)
+        return new[0] if one else tuple(new), query.with_values(out)
 
-    def _discretize(self, query: Field, key: Field | None, *, sample: bool = True) -> tuple[Field, Field, Nodes | None]:
-        """Check the fields, apply the kernel's measure, and sample the key.
+    @property
+    def summands(self) -> tuple[tuple[Kernel, nn.Module, nn.Module], ...]:
+        """The kernel, V and Σ_h O_h of each integral that the operator adds; one, unless its kernel is a sum."""
+        kernels = self.kernel.summands
+        if len(kernels) == 1:
+            return ((kernels[0], self.value, self.output),)
+        values, outputs = cast(nn.ModuleList, self.value), cast(nn.ModuleList, self.output)
+        return tuple(zip(kernels, values, outputs, strict=True))
+
+    def _integrals(self, query: Field, key: Field | None, *, sample: bool = True) -> list[_Integral]:
+        """Check the fields, apply the kernels' measures, and sample the key, once for each measure."""
+        self._check(query, query if key is None else key)
+        measures = dict.fromkeys(kernel.measure for kernel in self.kernel.summands)
+        fields = {measure: self._discretize(query, key, measure, sample=sample) for measure in measures}
+        return [_Integral(kernel, value, output, *fields[kernel.measure]) for kernel, value, output in self.summands]
+
+    def _discretize(
+        self, query: Field, key: Field | None, measure: Measure, *, sample: bool
+    ) -> tuple[Field, Field, Nodes | None]:
+        """Apply a measure, and sample the key.
 
         A self transform keeps one field for both sides, so that a kernel sees that they are the same.
         """
-        self._check(query, query if key is None else key)
-        measured = query.without_padding().with_measure(self.kernel.measure)
-        other = measured if key is None or key is query else key.without_padding().with_measure(self.kernel.measure)
+        measured = query.without_padding().with_measure(measure)
+        other = measured if key is None or key is query else key.without_padding().with_measure(measure)
         sampled = self.sampler(measured, other) if sample else other
         if isinstance(sampled, Nodes):
             return measured, other, sampled
@@ -174,14 +216,33 @@ class IntegralOperator(nn.Module):
         tensors = [t for f in (query, key) if f is not None for t in (f.values, f.positions, f.weights)]
         return query.with_values(apply_eagerly(self, *tensors)[0])
 
-    def _transform_obstacle(self, query: Field, key: Field, nodes: Nodes | None, arguments: dict[str, Any]) -> str:
-        if nodes is not None or arguments:
-            return "not for nodes of a sampler" if nodes else "not with arguments of `project`"
-        return transform_obstacle(self.evaluator, self.kernel, query, key)
+    def _compute(self, integral: _Integral, arguments: dict[str, Any]) -> Tensor:
+        """Compute Σ_h O_h ∫ k_h V_h u dμ, (B, N, out_dim)."""
+        kernel, value, output, query, key, nodes = integral
+        if not self._transform_obstacle(integral, arguments):
+            return kernel.transform(query, key, value, output)
+        problem = integral.problem(arguments)
+        if nodes is not None and nodes.loss is not None and collecting():
+            add_loss(nodes.loss(problem))
+        sums = self.evaluator(problem)
+        out: Tensor = output(sums.reshape(*query.values.shape[:2], *sums.shape[2:]))
+        return out
 
-    def _problem(self, query: Field, key: Field, nodes: Nodes | None, arguments: dict[str, Any]) -> Problem:
-        problem = self.kernel.problem(query, key, self.value(key.values), **arguments)
-        return problem if nodes is None else problem.at_nodes(nodes)
+    def _choice(self, integral: _Integral, arguments: dict[str, Any]) -> Choice:
+        obstacle = self._transform_obstacle(integral, arguments)
+        transform = Candidate("kernel.transform", obstacle)
+        if not obstacle:
+            return Choice((transform,))
+        problem = integral.problem(arguments)
+        if isinstance(self.evaluator, AutoEvaluator):
+            return Choice((transform, *self.evaluator.explain(problem).candidates))
+        reason = evaluator_obstacle(self.evaluator, problem, transform_of(problem.values))
+        return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
+
+    def _transform_obstacle(self, integral: _Integral, arguments: dict[str, Any]) -> str:
+        if integral.nodes is not None or arguments:
+            return "not for nodes of a sampler" if integral.nodes else "not with arguments of `project`"
+        return transform_obstacle(self.evaluator, integral.kernel, integral.query, integral.key)
 
     def _add_pointwise(self, out: Tensor, query: Field) -> Tensor:
         return out if self.pointwise is None else out + self.pointwise(query.values)

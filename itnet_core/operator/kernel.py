@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -13,22 +13,23 @@ from itnet_core.operator.field import Field
 from itnet_core.operator.points import Measure, Points, gather_points, log_weights
 from itnet_core.operator.sampler import Nodes
 from itnet_core.operator.support import Support
-from itnet_core.plugin.config import Configured
+from itnet_core.plugin.config import ComponentConfig, Configured
 from itnet_core.plugin.errors import ShapeError
 
 Normalization = Literal["none", "softmax"]
+FastPath = Literal["transform", "integrate", "step"]
+ValueMaps = Literal["shared", "full"]
 if TYPE_CHECKING:  # defaults of type variables (PEP 696), which Python 3.11 lacks at run time
     from typing_extensions import TypeVar
 
     Terms = TypeVar("Terms", default=Any)
+    """Terms of points: tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
     State = TypeVar("State", default=Any)
+    """State of a stream: tensors, or nested tuples of tensors."""
 else:
     from typing import TypeVar
 
-    Terms = TypeVar("Terms")
-    """Terms of points: tensors, or nested tuples of tensors, whose first two axes are (B, points)."""
-    State = TypeVar("State")
-    """State of a stream: tensors, or nested tuples of tensors."""
+    Terms, State = TypeVar("Terms"), TypeVar("State")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class Problem(Generic[Terms]):
         key: the M points y_j with their weights w_j.
         query_terms: the terms of the query points, from `Kernel.project`.
         key_terms: the terms of the key points.
-        values: v_j, shape (B, M, heads, head_dim).
+        values: v_j, shape (B, M, heads, head_dim), or (B, M, 1, head_dim) where all heads have the same.
     """
 
     kernel: Kernel[Terms, Any]
@@ -60,7 +61,10 @@ class Problem(Generic[Terms]):
         return self.values.shape[0], self.query.positions.shape[1], self.key.positions.shape[1]
 
     def weighted_values(self) -> tuple[Tensor, Tensor | None]:
-        """Return w v without a bias for a plain sum; for `softmax` v and log w, (B, M), to be added to the logits."""
+        """Return w v without a bias for a plain sum; for `softmax` v and log w, (B, M), to be added to the logits.
+
+        Values that all heads share stay (B, M, 1, head_dim).
+        """
         if self.kernel.normalization == "softmax":
             return self.values, log_weights(self.key.weights)
         return (self.values * self.key.weights[..., None, None]).to(self.values.dtype), None
@@ -122,6 +126,10 @@ class FastPaths(Generic[Terms, State]):
         """
         return False
 
+    def offers(self, path: FastPath) -> bool:
+        """Whether the kernel has a fast path: it overrides that method."""
+        return getattr(type(self), path) is not getattr(FastPaths, path)
+
     def can_transform(self, query: Field, key: Field) -> bool:
         """Whether `transform` applies to these fields."""
         return True
@@ -156,12 +164,20 @@ class FastPaths(Generic[Terms, State]):
         Args:
             state: from the previous step, `None` at the first point. It is not changed in place.
             query: the new point, a field of one point that is later than all before it.
-            values: shape (B, 1, heads, head_dim).
+            values: shape (B, 1, heads, head_dim), or (B, 1, 1, head_dim) where all heads have the same.
 
         Returns:
             The new state, and the integral over all points so far, (B, 1, heads, head_dim).
         """
         raise NotImplementedError(f"{type(self).__name__} has no fast path 'step'")
+
+
+class ScalarConfig(ComponentConfig):
+    """Base of the configurations of kernels with the option `values`."""
+
+    values: ValueMaps = "shared"
+    """`shared`: the heads share the channels, dim // heads each, by two linear maps V and O. `full`: each head has all
+    channels and a matrix M_h of its own, K = Σ_h M_h k_h, as a tap of a convolution has."""
 
 
 class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
@@ -186,6 +202,7 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
     Attributes:
         heads: the number of scalar kernels.
         normalization: `none` for Σ_j w_j k v, `softmax` for Σ_j w_j e^k v / Σ_j w_j e^k.
+        values: the maps V and O, `shared` or `full`; see `ScalarConfig`, which a kernel's `Config` may extend.
         support: the pairs that the integral runs over.
         measure: the measure that the operator integrates by; `given` is the key field's own. A sum over neighbours or
             over the past, as in convolution and recurrence, is an integral by the counting measure.
@@ -195,9 +212,10 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
 
     heads: int
     normalization: Normalization = "none"
+    values: ValueMaps = "shared"
     support: Support = Support()
     measure: Measure = "given"
-    scans: ClassVar[bool] = False
+    scans: bool = False
 
     @classmethod
     def reads_positions(cls, config: Any, axes: str) -> bool:
@@ -215,6 +233,14 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
         """
         return True
 
+    @property
+    def summands(self) -> tuple[Kernel, ...]:
+        """The kernels whose integrals the operator adds; the kernel itself, unless it is a sum of integrals.
+
+        Each has its own normalization, support, measure, maps V and O, and evaluation.
+        """
+        return (self,)
+
     @abstractmethod
     def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
         """Compute the terms of the query points and of the key points, from the whole fields if need be."""
@@ -227,6 +253,21 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
         """Call `tile`, so that `torch.func.functional_call` and hooks reach it."""
         return self.tile(query_terms, key_terms)
 
+    def initialize(self, shortest: float, longest: float) -> bool:
+        """Set the lengths of a new kernel for points of these spacings; see `initialize_scales`.
+
+        Override it for a kernel with random lengths. By default nothing changes.
+
+        Args:
+            shortest: the smallest spacing, the median distance of a point to its nearest neighbour, of the fields that
+                the kernel integrates.
+            longest: the largest spacing of them.
+
+        Returns:
+            Whether the operator's integral is to be scaled to unit variance.
+        """
+        return False
+
     @property
     def pair_width(self) -> int:
         """Largest number of values that `tile` holds for a pair of points; evaluators size their tiles by it."""
@@ -238,18 +279,20 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
         Args:
             query: the field at N points.
             key: the field at M points.
-            values: v_j, shape (B, M, heads, head_dim).
+            values: v_j, shape (B, M, heads, head_dim), or (B, M, 1, head_dim) where all heads have the same.
             arguments: further arguments of `project`.
         """
         query_terms, key_terms = self.project(query, key, **arguments)
         return Problem(self, query.points, key.points, query_terms, key_terms, values)
 
     def value_dim(self, dim: int) -> int:
-        """Return the default head_dim for fields of `dim` channels, dim // heads.
+        """Return the default head_dim for fields of `dim` channels: dim // heads, or `dim` where values are `full`.
 
         Raises:
             ShapeError: `dim` is not divisible by the heads.
         """
+        if self.values == "full":
+            return dim
         if dim % self.heads:
             raise ShapeError(
                 "IntegralOperator",
@@ -260,12 +303,25 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
         return dim // self.heads
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
-        """Return V, a module from (B, M, dim) to (B, M, heads, head_dim); one linear map by default."""
+        """Return V, a module from (B, M, dim) to (B, M, heads, head_dim); one linear map by default.
+
+        Where values are `full` it is a view, (B, M, 1, dim), which all heads share.
+
+        Raises:
+            ShapeError: values are `full`, and `head_dim` is not `dim`.
+        """
+        if self.values == "full":
+            if head_dim != dim:
+                raise ShapeError("IntegralOperator(head_dim)", found=f"{head_dim}, with full values", expected=f"{dim}")
+            return nn.Unflatten(-1, (1, dim))
         linear = nn.Linear(dim, self.heads * head_dim, bias=False)
         return nn.Sequential(linear, nn.Unflatten(-1, (self.heads, head_dim)))
 
     def output_map(self, head_dim: int, out_dim: int) -> nn.Module:
-        """Return Σ_h O_h, a module from (B, N, heads, head_dim) to (B, N, out_dim); one linear map by default."""
+        """Return Σ_h O_h, a module from (B, N, heads, head_dim) to (B, N, out_dim); one linear map by default.
+
+        Where values are `full` O_h is M_h.
+        """
         return nn.Sequential(nn.Flatten(-2), nn.Linear(self.heads * head_dim, out_dim))
 
     def check_coordinates(self, field: Field, position_dim: int) -> None:

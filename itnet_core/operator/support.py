@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
-from pydantic import NonNegativeFloat, model_validator
+from pydantic import AfterValidator, NonNegativeFloat, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 
 from itnet_core.operator.field import AXES
 from itnet_core.plugin.config import ComponentConfig
 from itnet_core.plugin.errors import ConfigError
+
+
+def _known(axis: str | int) -> str | int:
+    if not (axis >= 0 if isinstance(axis, int) else len(axis) == 1 and axis in AXES):
+        raise PydanticCustomError("axis", "a letter of {axes}, or a coordinate's number", {"axes": AXES})
+    return axis
+
+
+Axis = Annotated[str | int, AfterValidator(_known)]
+"""An axis in a `Config`: a letter of `AXES` for positions in R^4, or the number of a coordinate."""
 
 
 class Support(ComponentConfig):
@@ -27,7 +40,7 @@ class Support(ComponentConfig):
                 [0, 1, 1]], dtype=torch.int32)
     """
 
-    causal: str | int | None = None
+    causal: Axis | None = None
     """Only y at or before x on this axis: a letter of `AXES` for positions in R^4, or the number of a coordinate."""
     radius: NonNegativeFloat | None = None
     """Only y with ‖x − y‖ ≤ radius."""
@@ -43,6 +56,27 @@ class Support(ComponentConfig):
         if self.edge and self.everywhere:
             raise ValueError(f"edge = {self.edge:g} without causal, radius or window")
         return self
+
+    def __and__(self, other: Support) -> Support:
+        """Return the support of the pairs in both.
+
+        Example:
+            >>> (Support(causal="t", radius=2.0) & Support(radius=1.0)).model_dump(exclude_defaults=True)
+            {'causal': 't', 'radius': 1.0}
+
+        Raises:
+            ConfigError: they are causal on different axes, or have edges of different widths.
+        """
+        axes = {support.causal for support in (self, other)} - {None}
+        edges = {support.edge for support in (self, other) if not support.everywhere} or {0.0}
+        if len(axes) > 1 or len(edges) > 1:
+            found = f"{self!r} and {other!r}"
+            raise ConfigError("Support", found=found, expected="one causal axis and one edge for the pairs in both")
+        radius, window = (
+            min((length for length in lengths if length is not None), default=None)
+            for lengths in ((self.radius, other.radius), (self.window, other.window))
+        )
+        return Support(causal=next(iter(axes), None), radius=radius, window=window, edge=edges.pop())
 
     @property
     def everywhere(self) -> bool:
@@ -109,9 +143,9 @@ class Support(ComponentConfig):
             ConfigError: there is no such coordinate.
         """
         axis = self.causal
-        if isinstance(axis, str) and axis in AXES and len(axis) == 1 and coordinates == len(AXES):
+        if isinstance(axis, str) and coordinates == len(AXES):
             return AXES.index(axis)
-        if isinstance(axis, int) and 0 <= axis < coordinates:
+        if isinstance(axis, int) and axis < coordinates:
             return axis
         raise ConfigError(
             "Support.causal",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from itnet_core.plugin.hookspecs import hookimpl
 from itnet_core.plugin.specs import ComponentSpec, PresetSpec
 
@@ -29,16 +32,46 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
 
 @hookimpl
 def itnet_register_presets(api: int) -> list[PresetSpec]:
-    """Declare the sizes of the paper, and two smaller ones."""
+    """Declare the sizes of the paper, two smaller ones, and pyramids."""
+    small = {"hidden": 16, "rank": 8, "frequencies": 4}
     return [
         _preset("itnet-nano", "for tests and CPUs", width=64, depth=4, heads=4, hidden=16, rank=8, frequencies=4),
         _preset("itnet-tiny", "for small data and small machines", width=192, depth=12, heads=3, hidden=32),
         _preset("itnet-s", "the paper's S, 22M parameters", width=384, depth=12, heads=6, hidden=32),
         _preset("itnet-b", "the paper's B, 86M parameters", width=768, depth=12, heads=12, hidden=64),
         _preset("itnet-l", "the paper's L, 307M parameters", width=1024, depth=24, heads=16, hidden=64),
+        _pyramid("itnet-pyramid-nano", "0.2M parameters, for grids of about 14 × 14", (32, 64), (2, 5), **small),
+        _pyramid("itnet-pyramid-tiny", "5M parameters, for grids of about 56 × 56", (48, 96, 192, 384), (2, 3, 8, 2)),
+        _pyramid("itnet-pyramid-s", "22M parameters, for grids of about 56 × 56", (96, 192, 384, 768), (2, 3, 8, 2)),
+        _pyramid("itnet-pyramid-b", "86M parameters, for grids of about 56 × 56", (192, 384, 768, 1536), (2, 3, 8, 2)),
     ]
 
 
 def _preset(name: str, summary: str, *, width: int, depth: int, **kernel: int) -> PresetSpec:
-    config = {"width": width, "depth": depth, "kernel": {"name": "itnet-core/mlp", **kernel}}
+    config = {"width": width, "kernel": {"name": "itnet-core/mlp", **kernel}, "trunk": [{"repeat": depth}]}
     return PresetSpec(name, f"{depth} blocks of width {width}: {summary}", config)
+
+
+def _pyramid(name: str, summary: str, widths: Sequence[int], blocks: Sequence[int], **kernel: int) -> PresetSpec:
+    """Return a preset of stages, each on a grid of half as many points a side as the one before.
+
+    A window holds 5 × 5 points of its stage, where the last one has 7 × 7 points in [−1, 1]². The first block of a
+    later stage integrates over the finer grid before it.
+    """
+    trunk: list[dict[str, Any]] = []
+    for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        windows = [0.72 / 2 ** (len(widths) - 1 - level) for level in (stage, stage - 1)]
+        alike, coarser = ({"width": width, "kernel": {"support": {"window": window}}} for window in windows)
+        if stage:
+            trunk.append({**coarser, "query": {"stride": 2}})
+        trunk.append({**alike, "repeat": count - (stage > 0)})
+    config = {
+        "width": widths[0],
+        "kernel": {"name": "itnet-core/mlp", "heads": 9, "values": "full", **kernel},
+        "ffn_ratio": 0,
+        "norm": "batch",
+        "norm_first": False,
+        "activation": "relu",
+        "trunk": trunk,
+    }
+    return PresetSpec(name, f"{len(widths)} stages of windows, width {widths[0]} to {widths[-1]}: {summary}", config)

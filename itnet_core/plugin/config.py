@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -50,7 +50,7 @@ class ComponentConfig(BaseModel):
 class ComponentRef(BaseModel):
     """A component and its options, `{"name": "patch", "patch_size": 4}`; it may be written as the name alone."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     name: str
     """Bare (`patch`) or canonical (`itnet-image/patch`) name of the component."""
@@ -70,8 +70,9 @@ class ComponentRef(BaseModel):
 class RefersTo:
     """Mark a field of a `Config` as a reference to another component, which this one builds by its name.
 
-    `image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="patch")`. Building a model
-    completes the reference with every option, and a checkpoint records which plugin the component came from.
+    `image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="patch")`, or for several
+    `kernels: Annotated[tuple[ComponentRef, ...], RefersTo("kernel")]`. Building a model completes the references with
+    every option, and a checkpoint records which plugins the components came from.
 
     Attributes:
         kind: kind of the referenced component.
@@ -90,6 +91,24 @@ def referring(config: type[ComponentConfig]) -> dict[str, RefersTo]:
         for mark in field.metadata
         if isinstance(mark, RefersTo)
     }
+
+
+def inner_references(
+    config: type[ComponentConfig], options: Mapping[str, Any]
+) -> Iterator[tuple[str, RefersTo, ComponentRef]]:
+    """Yield the path, the mark and the reference of each component that the options of a `Config` refer to.
+
+    Args:
+        config: the class of the configuration.
+        options: its complete fields, JSON-native.
+    """
+    for field, refers in referring(config).items():
+        value = options[field]
+        if isinstance(value, list | tuple):
+            for number, reference in enumerate(value):
+                yield f"{field}.{number}", refers, ComponentRef(**reference)
+        else:
+            yield field, refers, ComponentRef(**value)
 
 
 class Configured:
@@ -184,9 +203,18 @@ def _booleans_as_numbers(given: Any, parsed: Any, path: str) -> Iterator[str]:
 def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:
     """Return the fields of the model at a path inside `model`, or `None` if there is no model."""
     for part in path:
-        field = model.model_fields.get(str(part))
-        inner = None if field is None else field.annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if isinstance(part, int):  # an item of the list that the part before led to
+            continue
+        field = model.model_fields.get(part)
+        inner = None if field is None else _model_in(field.annotation)
+        if inner is None:
             return None
         model = inner
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of an annotation such as `Model`, `Model | None` or `list[Model]`, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part))), None)

@@ -6,7 +6,7 @@ Each method of `Registry` is also a function of the package, which calls the reg
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -91,6 +91,30 @@ class Registry(PluginRegistry):
 
         return build_component(self, kind, reference, *channels, place=place)
 
+    def complete_reference(self, kind: Kind, reference: ComponentRef, place: str | None = None) -> ComponentRef:
+        """Return a reference with the component's canonical name and every option.
+
+        A `Config` that refers to other components completes them by it, in its own `completed`.
+
+        >>> from itnet_core import ComponentRef
+        >>> from itnet_registry import complete_reference
+        >>> complete_reference("encoder", ComponentRef(name="field", channels=3))
+        ComponentRef(name='itnet-core/field', channels=3)
+
+        Args:
+            kind: one of `itnet_core.plugin.specs.KINDS`.
+            reference: name and options.
+            place: path of the reference, for errors.
+
+        Raises:
+            UnknownNameError, AmbiguousNameError, RequirementError, ComponentError, ConfigError: as for `create`.
+        """
+        from itnet_registry.config.model_config import PartialRef
+        from itnet_registry.config.references import LoadedRef, complete_part
+
+        part = LoadedRef.of(self, kind, PartialRef(**reference.model_dump()), kind if place is None else place)
+        return complete_part(self, part)[0]
+
     def create_model(self, /, preset: str | None = None, **overrides: Any) -> ITNetModel:
         """Create a model from a preset and the fields of `ModelConfig`; `model.config` is its complete configuration.
 
@@ -100,8 +124,8 @@ class Registry(PluginRegistry):
         >>> from itnet_registry import create_model
         >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
         >>> model = create_model("itnet-nano", depth=2, encoder=encoder, head=head, kernel={"heads": 2})
-        >>> len(model.trunk.blocks), model.config["kernel"]["name"], model.config["kernel"]["heads"]
-        (2, 'itnet-core/mlp', 2)
+        >>> len(model.trunk.blocks), model.config["trunk"][0]["kernel"]["heads"]
+        (2, 2)
 
         Raises:
             ConfigError: a field is missing, unknown, of a wrong value, or does not fit another one; or the sizes exceed
@@ -133,9 +157,8 @@ class Registry(PluginRegistry):
         True
 
         Raises:
-            CheckpointError: the model has no configuration, or differs from it; its weights cannot be stored; or `path`
-                is something other than a checkpoint, or cannot be written.
-            UnknownNameError: a component is no longer installed.
+            CheckpointError: the model has no configuration, or differs from it; a component is no longer installed; its
+                weights cannot be stored; or `path` is something other than a checkpoint, or cannot be written.
         """
         from itnet_registry.checkpoints.checkpoint import save_model
 
@@ -148,8 +171,9 @@ class Registry(PluginRegistry):
         No other file is opened: files that the configuration names are not read.
 
         Raises:
-            CheckpointError: the checkpoint is missing, damaged or of an unknown format; or plugins are missing, too old
-                or incompatible: the error names all of them, with one pip command.
+            CheckpointError: the checkpoint is missing, damaged or of an unknown format; its configuration describes no
+                model, or one of another size than its weights; or plugins are missing, too old or incompatible: the
+                error names all of them, with one pip command.
         """
         from itnet_registry.checkpoints.checkpoint import load_model
 
@@ -165,7 +189,7 @@ class Registry(PluginRegistry):
         >>> from itnet_registry import create_model, use_sampler
         >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
         >>> use_sampler(model, "full")
-        >>> model.config["sampler"]
+        >>> model.config["trunk"][0]["sampler"]
         {'name': 'itnet-core/full'}
 
         Args:
@@ -212,17 +236,19 @@ class Registry(PluginRegistry):
         kernel: str | Mapping[str, Any] | None = None,
         sampler: str | Mapping[str, Any] | None = None,
         evaluator: str | Mapping[str, Any] | None = None,
+        blocks: Collection[int] | None = None,
     ) -> None:
-        """Replace the kernel, sampler or evaluator of all blocks, in place and in the model's configuration.
+        """Replace the kernel, sampler or evaluator of blocks, in place and in the model's configuration.
 
         Options of a component that the model has merge into its own. Parts of an operator whose class and shapes stay
-        the same (the kernel, the sampler, the maps V, O and W_o) keep their weights; the others are new. Another kernel
-        gets the position encoding and the scan order that it needs, as in a new model; an existing encoding stays.
+        the same (the kernel, the sampler, the maps V, O and W_o) keep their weights; the others are new. In a sum, each
+        integral whose kernel the model has keeps its weights. Another kernel gets the position encoding and the scan
+        order that it needs, as in a new model; an existing encoding stays.
 
         >>> from itnet_registry import create_model, replace_operator
         >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
         >>> replace_operator(model, kernel={"support": {"radius": 0.5}})
-        >>> model.config["kernel"]["support"]["radius"]
+        >>> model.config["trunk"][0]["kernel"]["support"]["radius"]
         0.5
 
         Args:
@@ -230,14 +256,15 @@ class Registry(PluginRegistry):
             kernel: a name, or options with or without a name; the present kernel by default.
             sampler: likewise.
             evaluator: likewise.
+            blocks: numbers of the entries of the configuration's `trunk` whose blocks change; all by default.
 
         Raises:
             UnknownNameError, AmbiguousNameError, RequirementError, ComponentError: a component cannot be used.
-            ConfigError: options are invalid, or the model has no configuration.
+            ConfigError: options are invalid, the trunk has no such entries, or the model has no configuration.
         """
         from itnet_registry.build.replacing import replace_operator
 
-        replace_operator(self, model, kernel=kernel, sampler=sampler, evaluator=evaluator)
+        replace_operator(self, model, kernel=kernel, sampler=sampler, evaluator=evaluator, blocks=blocks)
 
     def installed_evaluators(self) -> tuple[Evaluator, ...]:
         """Return the evaluators that `auto` chooses from, in order of preference; the same ones on every call.
@@ -283,6 +310,7 @@ available = _of_default(Registry.available)
 component = _of_default(Registry.component)
 create = _of_default(Registry.create)
 build_component = _of_default(Registry.build_component)
+complete_reference = _of_default(Registry.complete_reference)
 create_model = _of_default(Registry.create_model)
 save_model = _of_default(Registry.save_model)
 load_model = _of_default(Registry.load_model)

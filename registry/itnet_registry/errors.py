@@ -135,6 +135,23 @@ def os_errors_as(kind: type[ITNetError], place: object, hint: str = "") -> Itera
 
 
 @contextmanager
+def checkpoint_errors(hint: str = "") -> Iterator[None]:
+    """Convert every `ITNetError` in the block into a `CheckpointError`.
+
+    Args:
+        hint: instead of the error's own, where that would be for users who write the configuration.
+    """
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except ITNetError as error:
+        raise CheckpointError(
+            error.place, found=error.found, expected=error.expected, hint=hint or error.hint
+        ) from error
+
+
+@contextmanager
 def within(place: str) -> Iterator[None]:
     """Prefix the place of every `ITNetError` raised in the block.
 

@@ -33,6 +33,12 @@ KERNEL = """
         return [ComponentSpec(kind="kernel", name="{name}", target="{target}", summary="a kernel")]
 """
 
+COMMAND = """
+    @hookimpl
+    def itnet_register_commands(api):
+        return [CommandSpec(name="{name}", target="{target}", summary="{summary}")]
+"""
+
 
 class Garden:
     """A folder of installed distributions; discovery sees them and the core alone."""
@@ -77,6 +83,12 @@ class Garden:
     ) -> None:
         """Install a distribution whose plugin declares one kernel."""
         self.plant(name, KERNEL.format(name=kernel, target=target), **more)
+
+    def plant_command(self, name: str, command: str, module: str, summary: str = "") -> None:
+        """Install a distribution whose plugin declares one command: the function `run` of a module of its own."""
+        target = f"{self.package(name)}.parts:run"
+        plugin = COMMAND.format(name=command, target=target, summary=summary)
+        self.plant(name, plugin, modules={"parts": module})
 
     def metadata(
         self, name: str, version: str, requires: tuple[str, ...], entry_points: str, folder: Path | None = None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from itnet_core import DataError
-from itnet_core.plugin.files import open_regular
+from itnet_core import DataError, open_regular
 
 
 def open_data(path: Path, expected: str, hint: str = "") -> BinaryIO:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from itnet_core import DataError
-from itnet_core.plugin.files import open_regular
+from itnet_core import DataError, open_regular
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are decoded. Pillow would pass others (EPS) to external programs that execute the file's content."""

@@ -13,7 +13,7 @@ from itnet_tasks import Labelled, LabelledDataset, SkippedSampleWarning
 
 def load(source: str) -> str:
     if source.startswith("bad"):
-        raise DataError(source, found="nonsense", expected="sense", hint="Mend it.")
+        raise DataError(source, found="nonsense", expected="sense", hint="Repair it.")
     return source.upper()
 
 
@@ -26,9 +26,9 @@ def test_samples_are_loaded_when_they_are_asked_for() -> None:
     assert dataset[2] == ("TWO", 4)
 
 
-def test_refusing_names_the_sample_and_both_mends() -> None:
+def test_refusing_names_the_sample_and_both_hints() -> None:
     dataset = LabelledDataset(LABELLED, load, "refuse")
-    with pytest.raises(DataError, match=r"bad-1: found nonsense.*Mend it\. Or .*on_bad_sample: skip"):
+    with pytest.raises(DataError, match=r"bad-1: found nonsense.*Repair it\. Or .*on_bad_sample: skip"):
         dataset[1]
 
 

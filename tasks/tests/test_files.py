@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from itnet_core import DataError
-from itnet_core.plugin.files import open_regular
+from itnet_core import DataError, open_regular
 from itnet_tasks import check_inside, open_data, read_data
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from textwrap import indent
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from itnet_core.operator.evaluators.evaluator import Evaluator
 from itnet_core.operator.evaluators.installed import installed_evaluators
 from itnet_core.operator.evaluators.tiled import TiledEvaluator
 from itnet_core.operator.field import Field
-from itnet_core.operator.kernel import FastPaths, Kernel, Problem
+from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.sampler import FullSampler, Sampler
 from itnet_core.operator.transforms import EXPORT, transform_of
 from itnet_core.plugin.config import ComponentConfig
@@ -34,16 +35,26 @@ class Choice(NamedTuple):
 
     Attributes:
         candidates: fast paths of the kernel and evaluators, in the order of preference.
+        summands: for a sum of integrals, in place of `candidates`, the kernel and the choice of each.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...] = ()
+    summands: tuple[tuple[str, Choice], ...] = ()
 
     @property
     def chosen(self) -> str | None:
-        """The name of the fast path or evaluator that computes the integral; `None` if the evaluator refuses it."""
+        """The name of the fast path or evaluator that computes the integral; `None` if the evaluator refuses it.
+
+        For a sum of integrals, the names of all, joined by " + ".
+        """
+        if self.summands:
+            names = [choice.chosen for _, choice in self.summands]
+            return None if None in names else " + ".join(map(str, names))
         return next((candidate.name for candidate in self.candidates if not candidate.reason), None)
 
     def __str__(self) -> str:
+        if self.summands:
+            return "\n".join(f"{kernel}\n{indent(str(choice), '  ')}" for kernel, choice in self.summands)
         width = max(len(candidate.name) for candidate in self.candidates)
         return "\n".join(f"{name:{width}}  {reason or 'chosen'}" for name, reason in self.candidates)
 
@@ -124,7 +135,7 @@ def evaluator_obstacle(evaluator: Evaluator, problem: Problem, transform: str) -
 
 def transform_obstacle(evaluator: Evaluator, kernel: Kernel, query: Field, key: Field) -> str:
     """Return why `kernel.transform` does not compute an operator's output, or ""."""
-    if type(kernel).transform is FastPaths.transform:
+    if not kernel.offers("transform"):
         return f"{type(kernel).__name__} has none"
     if not evaluator.takes_fast_paths:
         return f"{type(evaluator).__name__} takes no fast paths"
@@ -135,7 +146,7 @@ def transform_obstacle(evaluator: Evaluator, kernel: Kernel, query: Field, key: 
 def integrate_obstacle(problem: Problem) -> str:
     """Return why `kernel.integrate` does not compute an integral, or ""."""
     kernel = problem.kernel
-    if type(kernel).integrate is FastPaths.integrate:
+    if not kernel.offers("integrate"):
         return f"{type(kernel).__name__} has none"
     obstacle = _transform_obstacle(kernel, transform_of(problem.values))
     return obstacle or ("" if kernel.can_integrate(problem) else "can_integrate is False for these points")
@@ -143,7 +154,7 @@ def integrate_obstacle(problem: Problem) -> str:
 
 def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
     """Return why `kernel.step` does not advance an operator, or ""."""
-    if type(kernel).step is FastPaths.step:
+    if not kernel.offers("step"):
         return f"{type(kernel).__name__}, which has no step"
     if kernel.support.causal is None:
         return f"{kernel.support!r}, which is not causal"

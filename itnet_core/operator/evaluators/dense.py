@@ -40,8 +40,7 @@ class DenseEvaluator(Evaluator):
             values = (values * problem.key.weights[..., None, None]).to(values.dtype)
         # A plain sum is computed in the dtype of k, which may be wider for its range; softmax weights fit into any.
         dtype = values.dtype if kernel.normalization == "softmax" else torch.promote_types(matrix.dtype, values.dtype)
-        sums = matrix.to(dtype) @ values.to(dtype).transpose(1, 2)
-        return sums.to(values.dtype).transpose(1, 2)
+        return sum_values(matrix.to(dtype), values.to(dtype)).to(values.dtype)
 
 
 def pair_matrix(problem: Problem) -> Tensor:
@@ -61,6 +60,17 @@ def pair_matrix(problem: Problem) -> Tensor:
     matrix = (logits - peak).exp()
     total = matrix.sum(-1, keepdim=True)
     return matrix / torch.where(total > 0, total, 1.0)
+
+
+def sum_values(matrix: Tensor, values: Tensor) -> Tensor:
+    """Compute Σ_j matrix_hij v_jh, (B, n, heads, d), for a matrix (B, heads, n, m) and values (B, m, heads or 1, d).
+
+    Values that all heads share are not copied: the heads are rows of one product.
+    """
+    if values.shape[2] == matrix.shape[1]:
+        return (matrix @ values.transpose(1, 2)).transpose(1, 2)
+    rows = matrix.flatten(1, 2) @ values.squeeze(2)
+    return rows.view(*matrix.shape[:3], -1).transpose(1, 2)
 
 
 def weigh_edge(kernel: Kernel, k: Tensor, query: Tensor, key: Tensor) -> Tensor:

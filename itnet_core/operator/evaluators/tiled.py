@@ -133,12 +133,12 @@ class _Plan:
 
 
 class _TiledSum(torch.autograd.Function):
-    """Σ_j k v without a bias, Σ_j e^(k + bias) v / Σ_j e^(k + bias) with one; values are (B, heads, M, head_dim)."""
+    """Σ_j k v without a bias, Σ_j e^(k + bias) v / Σ_j e^(k + bias) with one; values are (B, heads or 1, M, d)."""
 
     @staticmethod
     def forward(ctx: Any, plan: _Plan, values: Tensor, bias: Tensor | None, *tensors: Tensor) -> Tensor:
         query, key, parameters = plan.split(list(tensors))
-        batch, heads, _, head_dim = values.shape
+        batch, heads, head_dim = len(values), plan.kernel.heads, values.shape[-1]
         out = values.new_zeros(batch, heads, plan.query_positions.shape[1], head_dim)
         log_total = out.new_zeros(out.shape[:-1], dtype=_accumulator(out.dtype))
         for b, i, row in plan.tiles():
@@ -147,7 +147,7 @@ class _TiledSum(torch.autograd.Function):
             if bias is None:
                 for j, k in blocks:
                     wide = torch.promote_types(k.dtype, values.dtype)  # of k, for its range
-                    out[b, :, i] += _masked(k, plan.outside(b, i, j), 0.0).to(wide) @ values[b, :, j].to(wide)
+                    out[b, :, i] += _sum(_masked(k, plan.outside(b, i, j), 0.0).to(wide), values[b, :, j].to(wide))
             else:
                 logits = ((j, _logits(k, bias[b, j], plan.outside(b, i, j))) for j, k in blocks)
                 out[b, :, i], log_total[b, :, i] = _softmax_row(logits, values[b], out[b, :, i], log_total[b, :, i])
@@ -173,14 +173,15 @@ class _TiledSum(torch.autograd.Function):
             with torch.enable_grad(), torch.autocast(values.device.type, dtype=dtype, enabled=enabled):
                 k = plan.block(*plan.split(leaves))
             outside, g = plan.outside(b, i, j), grad_out[b, :, i]
-            grad_k = g @ values[b, :, j].transpose(-1, -2)
+            grad_k = _sum(g, values[b, :, j].transpose(-1, -2))
             if bias is None or grad_bias is None:
                 matrix, grad_k = _masked(k.detach(), outside, 0.0), _masked(grad_k, outside, 0.0)
             else:
                 matrix = (_logits(k.detach(), bias[b, j], outside) - log_total[b, :, i].unsqueeze(-1)).exp_()
                 grad_k = matrix * (grad_k - delta[b, :, i].unsqueeze(-1))
                 grad_bias[b, j] += grad_k.sum((1, 2))
-            grad_values[b, :, j] += matrix.to(g.dtype).transpose(-1, -2) @ g
+            matrix = _rows(matrix.to(g.dtype), values)
+            grad_values[b, :, j] += matrix.transpose(-1, -2) @ _rows(g, values)
             if k.requires_grad:
                 _add_gradients(grads, windows, leaves, k, grad_k.to(k.dtype))
         return None, grad_values, grad_bias, *grads
@@ -211,11 +212,21 @@ def _softmax_row(
         decay = (peak - new_peak).exp()
         weight = (block - new_peak.unsqueeze(-1)).exp_()
         total = total * decay + weight.sum(-1)
-        sums = sums * decay.unsqueeze(-1) + weight.to(values.dtype) @ values[:, :, j]
+        sums = sums * decay.unsqueeze(-1) + _sum(weight.to(values.dtype), values[:, :, j])
         peak = new_peak
     empty = total == 0
     total = total.masked_fill(empty, 1.0)
     return (sums / total.unsqueeze(-1)).to(out.dtype), (peak + total.log()).masked_fill(empty, 0.0)
+
+
+def _rows(matrix: Tensor, values: Tensor) -> Tensor:
+    """Return (B, 1, heads·n, m) of a matrix (B, heads, n, m) where all heads share the values, else the matrix."""
+    return matrix if values.shape[1] == matrix.shape[1] else matrix.flatten(1, 2).unsqueeze(1)
+
+
+def _sum(matrix: Tensor, values: Tensor) -> Tensor:
+    """Compute the product of a matrix, (B, heads, n, m), and values, (B, heads or 1, m, d), without copies of these."""
+    return (_rows(matrix, values) @ values).view(*matrix.shape[:3], -1)
 
 
 def _logits(k: Tensor, bias: Tensor, outside: Tensor | None) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from pydantic import PositiveFloat, PositiveInt, field_validator
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core.operator.field import Field
-from itnet_core.operator.kernel import Kernel, Normalization, Problem
+from itnet_core.operator.kernel import Kernel, Normalization, Problem, ScalarConfig
 from itnet_core.operator.mlp.first_layer import pre_activation
 from itnet_core.operator.mlp.pair_inputs import INPUTS, Input, PairInputs
 from itnet_core.operator.precision import exact_dtype, precise
@@ -24,6 +24,10 @@ ACTIVATIONS: dict[str, Activation] = {"relu": F.relu_, "silu": F.silu, "gelu": F
 
 ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
 """The inputs that are a function of x plus one of y."""
+
+
+LENGTHS = 1.05, 3.5
+"""Smallest and largest length of a bump after `initialize`, in units of the spacing of the points."""
 
 
 class PointTerms(NamedTuple):
@@ -46,6 +50,9 @@ class MLPKernel(Kernel[PointTerms, None]):
     that one matrix product gives the hidden layer of a tile, as it gives attention scores, and a second one over p + 1
     numbers per pair adds what depends on x−y and ‖x−y‖².
 
+    With `values: full`, the normalization `none` and as many heads as hidden units, W_2 is the identity and b_2 is 0:
+    K = Σ_c M_c σ_c, where W_2 would only mix the matrices M_c.
+
     x−y is the difference of two positions in float32 at least, under autocast too, and phases are reduced to a turn in
     float64, so neither cancels, wherever points lie.
 
@@ -59,7 +66,7 @@ class MLPKernel(Kernel[PointTerms, None]):
         config: see `Config`; its fields may also be given as keyword arguments.
     """
 
-    class Config(ComponentConfig):
+    class Config(ScalarConfig):
         """Sizes and inputs of the MLP."""
 
         heads: PositiveInt = 4
@@ -100,22 +107,26 @@ class MLPKernel(Kernel[PointTerms, None]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads, self.normalization, self.support = c.heads, c.normalization, c.support
+        self.heads, self.normalization, self.values, self.support = c.heads, c.normalization, c.values, c.support
         self.inputs = PairInputs(c.inputs, c.rank, c.position_dim, c.frequencies)
         self.content = nn.Linear(dim, c.rank, bias=False)
         self.first = nn.Linear(self.inputs.count, c.hidden)
-        self.second = nn.Linear(c.hidden, c.heads)
+        self.folded = c.values == "full" and c.normalization == "none" and c.heads == c.hidden
+        self.second: nn.Linear | _Identity = _Identity(c.hidden) if self.folded else nn.Linear(c.hidden, c.heads)
         self.register_buffer("frequency_matrix", torch.randn(c.frequencies, c.position_dim) * c.frequency_scale)
-        self._initialize_local()
+        self._scales = self._initialize_local()
 
     @torch.no_grad()
-    def _initialize_local(self) -> None:
+    def _initialize_local(self) -> Tensor:
         """Initialise hidden unit c as a bump of radius about ℓ_c around x−y = δ_c, modulated by content and phases.
 
         With ReLU, σ(1 + ⟨2δ/ℓ², x−y⟩ − ‖x−y‖²/ℓ²) is such a bump, so the kernel starts as a random convolution with
         compact filters. ℓ is spread over lengths from a fraction of the domain [−1, 1] to all of it, and W_2 ∝ 1/ℓ
         gives wide and narrow units a like share. From PyTorch's default, where the kernel is nearly constant and the
         integral of a normalised field nearly 0, training is several times slower (docs/initialisation.md).
+
+        Returns:
+            The scale of each hidden unit in W_2, (hidden,); `output_map` gives it to M where W_2 is the identity.
         """
         columns = self.inputs.columns
         length = torch.empty(self.config.hidden, 1).uniform_(math.log(0.25), math.log(1.5)).exp()
@@ -125,9 +136,37 @@ class MLPKernel(Kernel[PointTerms, None]):
             if "displacement" in columns:
                 offset = 0.7 * length * torch.randn(self.config.hidden, self.config.position_dim)
                 self.first.weight[:, columns["displacement"]] = 2 * offset / length**2
-        gain = 3.0 if self.normalization == "none" else 1.0
-        self.second.weight.normal_(std=gain / self.config.hidden**0.5).div_(length.T)
-        self.second.bias.zero_()
+        scales = (3.0 if self.normalization == "none" else 1.0) / length.squeeze(1)
+        if not self.folded:
+            self.second.weight.normal_(std=self.config.hidden**-0.5).mul_(scales)
+            self.second.bias.zero_()
+        return scales
+
+    @torch.no_grad()
+    def initialize(self, shortest: float, longest: float) -> bool:
+        """Spread the lengths of the bumps over `LENGTHS`, in units of the spacing.
+
+        Returns:
+            Whether the kernel is a plain sum.
+        """
+        columns = self.inputs.columns
+        if "distance" in columns:
+            old = (-self.first.weight[:, columns["distance"]]).rsqrt()
+            order = old.argsort(0).argsort(0) / max(1, len(old) - 1)
+            low, high = LENGTHS[0] * shortest, LENGTHS[1] * longest
+            ratio = low * (high / low) ** order / old
+            self.first.weight[:, columns["distance"]] /= ratio**2
+            if "displacement" in columns:
+                self.first.weight[:, columns["displacement"]] /= ratio
+        return self.normalization == "none"
+
+    def output_map(self, head_dim: int, out_dim: int) -> nn.Module:
+        """Return Σ_h O_h, one linear map."""
+        output = super().output_map(head_dim, out_dim)
+        if self.folded:
+            with torch.no_grad():
+                cast(nn.Linear, cast(nn.Sequential, output)[1]).weight.mul_(self._scales.repeat_interleave(head_dim))
+        return output
 
     @property
     def pair_width(self) -> int:
@@ -168,6 +207,8 @@ class MLPKernel(Kernel[PointTerms, None]):
 
     def _second_layer(self, hidden: Tensor) -> Tensor:
         """Return W_2 hidden + b_2, (B, heads, pairs), in the dtype of hidden, (B, hidden, pairs)."""
+        if self.folded:
+            return hidden
         weight, bias = self.second.weight.to(hidden.dtype), self.second.bias.to(hidden.dtype).unsqueeze(1)
         # Batched, because matmul would transpose the large factor instead.
         return torch.baddbmm(bias, weight.expand(hidden.shape[0], -1, -1), hidden)
@@ -218,3 +259,15 @@ class MLPKernel(Kernel[PointTerms, None]):
         with torch.autocast(positions.device.type, enabled=False):
             turns = positions.to(exact) @ self.frequency_matrix.to(exact).T
         return (turns - turns.detach().round()).to(precise(positions).dtype)
+
+
+class _Identity(nn.Module):
+    """A second layer that changes nothing: constants in the place of the weight and the bias of a linear layer."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.eye(dim), persistent=False)
+        self.register_buffer("bias", torch.zeros(dim), persistent=False)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
-from itnet_core import AXES, ComponentConfig, Kernel, Measure, Problem, Support
-from itnet_core.operator.kernel import State, Terms
+from itnet_core import AXES, Axis, ComponentConfig, Kernel, Measure, Problem, State, Support, Terms
 from itnet_kernels.numerics.timeline import in_order
 
 
@@ -23,12 +22,12 @@ class CausalKernel(Kernel[Terms, State]):
     """
 
     measure: Measure = "counting"
-    scans: ClassVar[bool] = True
+    scans: bool = True
 
     class Config(ComponentConfig):
         """The axis of time."""
 
-        axis: str | int = "t"
+        axis: Axis = "t"
         """Axis of time: a letter of t, x, y, z for positions in R^4, or a coordinate's number."""
 
     @classmethod

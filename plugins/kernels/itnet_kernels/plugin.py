@@ -54,6 +54,11 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "Mamba-2: a state space with one decay for each head, SSD",
         ),
         kernel(
+            "product",
+            "itnet_kernels.algebra.product:ProductKernel",
+            "the product of kernels; under softmax, their logits add",
+        ),
+        kernel(
             "retention",
             "itnet_kernels.attention.retention:RetentionKernel",
             "retention: ⟨q, k⟩ over the past, decaying with time",
@@ -63,8 +68,14 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         ),
         kernel("s4d", "itnet_kernels.state_space.s4d:S4DKernel", "S4D: a diagonal state space for each channel"),
         kernel(
+            "scaled",
+            "itnet_kernels.algebra.scaled:ScaledKernel",
+            "a kernel behind a learned gate that starts at 0",
+        ),
+        kernel(
             "skeleton",
             "itnet_kernels.low_rank.skeleton:SkeletonKernel",
             "skeleton (CUR) factorisation of an MLP kernel at a few pivots",
         ),
+        kernel("sum", "itnet_kernels.algebra.sum:SumKernel", "the sum of integrals, each by its own fast path"),
     ]

@@ -8,8 +8,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from itnet_core import Evaluator, Kernel, MLPKernel, Problem, Unsupported
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import Evaluator, Kernel, MLPKernel, PointTerms, Problem, Unsupported
 from itnet_native.library import missing
 from itnet_native.operators import sums
 from itnet_native.sums import ACTIVATIONS, Arguments
@@ -78,6 +77,7 @@ class NativeEvaluator(Evaluator):
 def _sums(problem: Problem[PointTerms]) -> Tensor:
     kernel, query, key = cast(MLPKernel, problem.kernel), problem.query, problem.key
     values, bias = problem.weighted_values()
+    values = values.expand(-1, -1, kernel.heads, -1)
     bias = None if bias is None else bias.to(values.dtype)
     forms: Tensor | None = None
     separate = _separates(kernel)

@@ -26,9 +26,9 @@ from itnet_core import (
     IntegralOperator,
     Kernel,
     MLPKernel,
+    PointTerms,
     hookimpl,
 )
-from itnet_core.operator.mlp import PointTerms
 from itnet_native import library, plugin, sums
 from itnet_native.evaluator import NativeEvaluator
 from itnet_native.library import Library

@@ -28,12 +28,12 @@ class Cloud(NamedTuple):
         return Cloud(self.positions[points], self.features[points])
 
 
-class Points(NamedTuple):
+class PointClouds(NamedTuple):
     """A batch of point clouds of any sizes. Points of weight 0 are padding, and are ignored.
 
-    >>> from itnet_pointcloud.points import Cloud, Points
+    >>> from itnet_pointcloud.points import Cloud, PointClouds
     >>> clouds = [Cloud(torch.rand(n, 3), torch.zeros(n, 0)) for n in (100, 80)]
-    >>> points = Points.of(clouds)
+    >>> points = PointClouds.of(clouds)
     >>> points.positions.shape, points.mask.sum(1)
     (torch.Size([2, 100, 3]), tensor([100,  80]))
 
@@ -48,7 +48,7 @@ class Points(NamedTuple):
     weights: Tensor
 
     @classmethod
-    def of(cls, clouds: Sequence[Cloud]) -> Points:
+    def of(cls, clouds: Sequence[Cloud]) -> PointClouds:
         """Collate clouds, padding the smaller ones; the points of a cloud have equal weights."""
         longest = max(len(cloud.positions) for cloud in clouds)
         weights = [cloud.positions.new_full((n,), 1 / max(1, n)) for cloud in clouds for n in [len(cloud.positions)]]
@@ -66,16 +66,16 @@ def _padded(tensor: Tensor, length: int) -> Tensor:
     return F.pad(tensor, (0, 0) * (tensor.ndim - 1) + (0, length - len(tensor)))
 
 
-def check_points(inputs: Points, features: int, place: str) -> Points:
+def check_points(inputs: PointClouds, features: int, place: str) -> PointClouds:
     """Return a batch with zeros for padding.
 
     Raises:
-        ShapeError: the inputs are not `Points`, a tensor has another shape or dtype, a weight is negative or not
+        ShapeError: the inputs are not `PointClouds`, a tensor has another shape or dtype, a weight is negative or not
             finite, a cloud has no point, or a number of a point is not finite.
     """
-    expected = f"Points(positions (B, N, 3), features (B, N, {features}), weights (B, N)), all floating"
+    expected = f"PointClouds(positions (B, N, 3), features (B, N, {features}), weights (B, N)), all floating"
     if not isinstance(inputs, tuple) or len(inputs) != 3 or not all(isinstance(part, Tensor) for part in inputs):
-        hint = "Points.of([Cloud(positions, features), ...]) collates clouds."
+        hint = "PointClouds.of([Cloud(positions, features), ...]) collates clouds."
         raise ShapeError(place, found=type(inputs).__name__, expected=expected, hint=hint)
     positions, channels, weights = inputs
     found = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
@@ -87,13 +87,13 @@ def check_points(inputs: Points, features: int, place: str) -> Points:
         hint = f"Configure the encoder with features={channels.shape[-1]}, or give the points that many."
         raise ShapeError(place, found=found, expected=expected, hint=hint)
     valid = (weights > 0).unsqueeze(-1)
-    points = Points(positions.masked_fill(~valid, 0.0), channels.masked_fill(~valid, 0.0), weights)
+    points = PointClouds(positions.masked_fill(~valid, 0.0), channels.masked_fill(~valid, 0.0), weights)
     if not torch.compiler.is_compiling():
         _check_numbers(points, place)
     return points
 
 
-def _check_numbers(points: Points, place: str) -> None:
+def _check_numbers(points: PointClouds, place: str) -> None:
     weights = points.weights
     if not (weights.isfinite() & (weights >= 0)).all():
         raise ShapeError(place, found="weights that are negative or not finite", expected="weights >= 0")
@@ -115,6 +115,6 @@ def cloud_field(values: Tensor, positions: Tensor, weights: Tensor) -> Field:
     return Field(values, F.pad(positions, (1, 0)), weights / weights.sum(-1, keepdim=True))
 
 
-def example(features: int) -> Points:
+def example(features: int) -> PointClouds:
     """Return two clouds of random points, one of 40 and one of 30."""
-    return Points.of([Cloud(2 * torch.rand(count, 3) - 1, torch.randn(count, features)) for count in (40, 30)])
+    return PointClouds.of([Cloud(2 * torch.rand(count, 3) - 1, torch.randn(count, features)) for count in (40, 30)])

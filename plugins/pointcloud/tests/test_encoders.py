@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core import Encoder, ShapeError
-from itnet_core.models.head import mean
+from itnet_core import Encoder, ShapeError, mean
 from itnet_pointcloud.encoders.local_group import LocalGroupEncoder
 from itnet_pointcloud.encoders.point import PointEncoder
-from itnet_pointcloud.points import Cloud, Points
+from itnet_pointcloud.points import Cloud, PointClouds
 
 
 @pytest.fixture(params=["point", "share", "mean"])
@@ -24,14 +23,14 @@ def encoder(request: pytest.FixtureRequest) -> Encoder:
 def test_the_order_of_points_does_not_matter(encoder: Encoder, some_clouds: Any) -> None:
     [cloud] = some_clouds(20, features=2, dtype=torch.float64)
     shuffled = cloud.select(torch.randperm(20))
-    torch.testing.assert_close(mean(encoder(Points.of([cloud]))), mean(encoder(Points.of([shuffled]))))
+    torch.testing.assert_close(mean(encoder(PointClouds.of([cloud]))), mean(encoder(PointClouds.of([shuffled]))))
 
 
 @pytest.mark.parametrize("size", [1, 3, 20])
 def test_padding_does_not_matter(encoder: Encoder, size: int, some_clouds: Any) -> None:
     """Also where a cloud has fewer points than there are centres, or neighbours in a group."""
     cloud, larger = some_clouds(size, 25, features=2, dtype=torch.float64)
-    alone, batched = encoder(Points.of([cloud])), encoder(Points.of([cloud, larger]))
+    alone, batched = encoder(PointClouds.of([cloud])), encoder(PointClouds.of([cloud, larger]))
     torch.testing.assert_close(batched.weights.sum(1), torch.ones(2, dtype=torch.float64))
     torch.testing.assert_close(mean(batched)[:1], mean(alone))
     assert (batched.positions[0, ~batched.mask[0]].abs().sum() == 0) or isinstance(encoder, LocalGroupEncoder)
@@ -39,7 +38,7 @@ def test_padding_does_not_matter(encoder: Encoder, size: int, some_clouds: Any) 
 
 def test_every_point_there_is_weighs_and_has_its_place(encoder: Encoder, some_clouds: Any) -> None:
     clouds = some_clouds(7, 12, features=2, dtype=torch.float64)
-    field = encoder(Points.of(clouds))
+    field = encoder(PointClouds.of(clouds))
     assert (field.positions[..., 0] == 0).all()
     for i, cloud in enumerate(clouds):
         places = {tuple(place) for place in field.positions[i, field.mask[i], 1:].tolist()}
@@ -47,7 +46,7 @@ def test_every_point_there_is_weighs_and_has_its_place(encoder: Encoder, some_cl
 
 
 def test_gradients_reach_every_parameter(encoder: Encoder, some_clouds: Any) -> None:
-    encoder(Points.of(some_clouds(30, 30, features=2, dtype=torch.float64))).values.square().sum().backward()
+    encoder(PointClouds.of(some_clouds(30, 30, features=2, dtype=torch.float64))).values.square().sum().backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
@@ -55,7 +54,7 @@ def test_gradients_reach_every_parameter(encoder: Encoder, some_clouds: Any) -> 
 
 def test_other_features_are_refused(encoder: Encoder, some_clouds: Any) -> None:
     with pytest.raises(ShapeError, match=rf"{type(encoder).__name__}\(inputs\): .* features=0"):
-        encoder(Points.of(some_clouds(5)))
+        encoder(PointClouds.of(some_clouds(5)))
 
 
 def test_a_group_is_seen_relative_to_its_centre() -> None:
@@ -65,15 +64,15 @@ def test_a_group_is_seen_relative_to_its_centre() -> None:
         encoder.lift[0].weight[:, -3:] = 0  # type: ignore[operator]  # the part of the centre itself
     cloud = Cloud(torch.randn(20, 3, dtype=torch.float64), torch.empty(20, 0, dtype=torch.float64))
     moved = cloud._replace(positions=cloud.positions + torch.tensor([1.0, -2.0, 3.0]))
-    torch.testing.assert_close(encoder(Points.of([cloud])).values, encoder(Points.of([moved])).values)
+    torch.testing.assert_close(encoder(PointClouds.of([cloud])).values, encoder(PointClouds.of([moved])).values)
 
 
 def test_centres_weigh_as_the_points_nearest_to_them() -> None:
     line = torch.tensor([[-10.0, 0, 0], [-9.9, 0, 0], [-10.1, 0, 0], [10, 0, 0]])
     cloud = [Cloud(line, torch.empty(4, 0))]
-    share = LocalGroupEncoder(8, centres=2, neighbours=2)(Points.of(cloud)).weights
+    share = LocalGroupEncoder(8, centres=2, neighbours=2)(PointClouds.of(cloud)).weights
     assert sorted(share[0].tolist()) == pytest.approx([0.25, 0.75])
-    even = LocalGroupEncoder(8, centres=2, neighbours=2, weights="mean")(Points.of(cloud)).weights
+    even = LocalGroupEncoder(8, centres=2, neighbours=2, weights="mean")(PointClouds.of(cloud)).weights
     assert even.tolist() == [[0.5, 0.5]]
 
 
@@ -82,4 +81,4 @@ def test_a_finer_sample_is_the_same_field() -> None:
     encoder = PointEncoder(8)
     cloud = Cloud(torch.randn(20, 3), torch.empty(20, 0))
     twice = Cloud(cloud.positions.repeat(2, 1), torch.empty(40, 0))
-    torch.testing.assert_close(mean(encoder(Points.of([cloud]))), mean(encoder(Points.of([twice]))))
+    torch.testing.assert_close(mean(encoder(PointClouds.of([cloud]))), mean(encoder(PointClouds.of([twice]))))

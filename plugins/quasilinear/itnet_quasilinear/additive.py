@@ -15,8 +15,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from itnet_core import MLPKernel, Problem, Unsupported
-from itnet_core.operator.mlp import ADDITIVE, PointTerms
+from itnet_core import MLPKernel, PointTerms, Problem, Unsupported
+from itnet_core.operator.mlp import ADDITIVE
 
 
 class Sides(NamedTuple):
@@ -60,11 +60,12 @@ def separate(problem: Problem[PointTerms]) -> Sides:
     a, b = a.to(dtype), b.to(dtype)
     weighted, _ = replace(problem, values=values.to(dtype)).weighted_values()
     second = kernel.second.weight.to(dtype).T.repeat_interleave(values.shape[-1], dim=1)
-    return Sides(a, b, second, weighted.flatten(2))
+    return Sides(a, b, second, weighted.expand(-1, -1, kernel.heads, -1).flatten(2))
 
 
 def with_constant(sums: Tensor, sides: Sides, problem: Problem[PointTerms]) -> Tensor:
     """Add β_h Σ_j w_j v_jh to sums (B, N, heads·head_dim), and return (B, N, heads, head_dim) in the values' dtype."""
-    shape, bias = problem.values.shape[2:], cast(MLPKernel, problem.kernel).second.bias
+    bias = cast(MLPKernel, problem.kernel).second.bias
+    shape = len(bias), problem.values.shape[-1]
     total = sides.weighted.sum(1).view(-1, 1, *shape)
     return (sums.view(*sums.shape[:2], *shape) + total * bias.to(total.dtype).unsqueeze(-1)).to(problem.values.dtype)

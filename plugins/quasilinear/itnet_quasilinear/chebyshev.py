@@ -11,8 +11,8 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveInt
 from torch import Tensor
 
+from itnet_core import ACTIVATIONS as ALL
 from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Unsupported
-from itnet_core.operator.mlp import ACTIVATIONS as ALL
 from itnet_quasilinear.additive import Sides, not_additive, separate, with_constant
 from itnet_quasilinear.errors import ToleranceError
 from itnet_quasilinear.interpolation import LEAST_HALF_WIDTH, STEPS, Activation, Ranges, sup_errors
@@ -32,7 +32,7 @@ ROUNDING = 64
 
 
 @dataclass(frozen=True)
-class Report:
+class ChebyshevReport:
     """Nodes and errors of an evaluation.
 
     Attributes:
@@ -97,7 +97,7 @@ class ChebyshevEvaluator(Evaluator):
         return self.evaluate_with_report(problem)[0]
 
     @torch.compiler.disable
-    def evaluate_with_report(self, problem: Problem) -> tuple[Tensor, Report]:
+    def evaluate_with_report(self, problem: Problem) -> tuple[Tensor, ChebyshevReport]:
         """Compute the integral, and report nodes and errors; raises as `evaluate`."""
         kernel = cast(MLPKernel, problem.kernel)
         with torch.autocast(problem.values.device.type, enabled=False):
@@ -106,7 +106,7 @@ class ChebyshevEvaluator(Evaluator):
             logger.debug("chebyshev: %s for a tolerance of %g", report, self.tolerance)
             return with_constant(sums, sides, problem), report
 
-    def _sums(self, activation: Activation, sides: Sides, present: Tensor) -> tuple[Tensor, Report]:
+    def _sums(self, activation: Activation, sides: Sides, present: Tensor) -> tuple[Tensor, ChebyshevReport]:
         a, b = Ranges.of(sides.a, least=LEAST_HALF_WIDTH), Ranges.of(sides.b, present)
         rows = torch.linspace(0, sides.a.shape[1] - 1, min(self.config.rows, sides.a.shape[1])).long()
         exact, cancelled = direct_sums(activation, sides, rows)
@@ -125,7 +125,7 @@ class ChebyshevEvaluator(Evaluator):
             largest = exact.abs().amax().clamp(min=torch.finfo(exact.dtype).tiny)
             error = float((sums.detach()[:, rows] - exact).abs().amax() / largest)
             if error <= self.tolerance + rounding:
-                return sums, Report(number, error, bound, len(rows))
+                return sums, ChebyshevReport(number, error, bound, len(rows))
             tried = f"an error of {error:.1e} with {number} nodes"
         raise ToleranceError(
             "ChebyshevEvaluator.tolerance",

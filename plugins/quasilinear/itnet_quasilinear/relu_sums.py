@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core.operator.transforms import refuse_second_derivatives
+from itnet_core import refuse_second_derivatives
 
 CHUNK = 32
 """Points per chunk: more cost more operations per point, fewer make products inefficient and carries frequent."""

@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core.operator.transforms import refuse_second_derivatives
+from itnet_core import refuse_second_derivatives
 from itnet_quasilinear.interpolation import Activation, Ranges, coefficients, nodes, polynomials, value_and_slope
 
 CPU_NUMBERS = 1 << 20

@@ -19,10 +19,10 @@ from itnet_core import (
     Field,
     MLPKernel,
     Points,
+    PointTerms,
     Problem,
     TiledEvaluator,
 )
-from itnet_core.operator.mlp import PointTerms
 from itnet_quasilinear import ChebyshevEvaluator, ToleranceError
 from itnet_quasilinear import smooth_sums as module
 

@@ -10,9 +10,8 @@ from pydantic import Field as ConfigField
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from itnet_core import ComponentConfig, Field, Nodes, Sampler, ShapeError
+from itnet_core import ComponentConfig, Field, Nodes, Sampler, ShapeError, distinct
 from itnet_core.models.z_order import along_curve
-from itnet_core.operator.points import distinct
 from itnet_samplers.drawing import Method, draw
 from itnet_samplers.proposal_loss import proposal_loss
 from itnet_samplers.proposals import LearnedDensity, log_proposal

@@ -9,8 +9,7 @@ import torch
 from pydantic import Field as ConfigField
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from itnet_core import ComponentConfig, ConfigError, Field, Nodes, Sampler, gather_points
-from itnet_core.operator.points import distinct
+from itnet_core import ComponentConfig, ConfigError, Field, Nodes, Sampler, distinct, gather_points
 from itnet_samplers.search import most_within, nearest
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itnet_core import Problem
-from itnet_core.operator.evaluators.dense import pair_matrix
+from itnet_core import Problem, pair_matrix
 
 QUERIES = 16
 """Largest number of query points to average the second moment over."""

@@ -8,9 +8,8 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from itnet_core import gather_points, nearest_points
+from itnet_core import gather_points, nearest_points, precise
 from itnet_core.models.neighbours import distance_blocks
-from itnet_core.operator.precision import precise
 
 TREE = 2**22
 """Number of pairs from which a tree is used on a CPU; fewer are faster all at once."""

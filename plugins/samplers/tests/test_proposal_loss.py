@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, MLPKernel, Nodes, Sampler, auxiliary_losses
-from itnet_core.operator.evaluators.dense import pair_matrix
+from itnet_core import Field, IntegralOperator, MLPKernel, Nodes, Sampler, auxiliary_losses, pair_matrix
 from itnet_samplers.proposal_loss import proposal_loss
 from itnet_testing.fields import scattered
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from itnet_core.plugin.lazy import lazy_exports
+from itnet_core import lazy_exports
 
 if TYPE_CHECKING:
     from itnet_testing.conformance.base import Conformance as Conformance

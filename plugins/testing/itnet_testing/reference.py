@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itnet_core import Field, MLPKernel
-from itnet_core.operator.mlp import ACTIVATIONS
+from itnet_core import ACTIVATIONS, Field, MLPKernel
 
 
 def concatenated_mlp(kernel: MLPKernel, query: Field, key: Field) -> Tensor:

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from itnet_core.plugin.files import write_atomically
-from itnet_core.plugin.printable import printable
+from itnet_core import printable, write_atomically
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 

@@ -11,9 +11,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from itnet_core import ConfigError, ShapeError
-from itnet_core.plugin.errors import shown
-from itnet_core.plugin.files import read_regular
+from itnet_core import ConfigError, ShapeError, read_regular, shown
 
 BYTES = 256
 

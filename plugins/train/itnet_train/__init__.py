@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from itnet_core.plugin.lazy import lazy_exports
+from itnet_core import lazy_exports
 
 if TYPE_CHECKING:
     from itnet_train.commands.evaluation import evaluate as evaluate

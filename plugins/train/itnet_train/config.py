@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import Field as ConfigField
 
-from itnet_core.plugin.config import parse
+from itnet_core import parse
 
 Beta = Annotated[float, ConfigField(ge=0, lt=1)]
 
@@ -66,6 +66,8 @@ class TrainConfig(Section):
     """Coefficients of AdamW's running averages."""
     clip: PositiveFloat | None = 1.0
     """Maximum norm of the gradient; `null` for no clipping."""
+    initialize_scales: bool = False
+    """Whether the lengths and scales of the kernels are fitted to the first training samples, before the first step."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the sample order, augmentation and dropout."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

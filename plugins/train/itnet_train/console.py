@@ -15,7 +15,7 @@ from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 
-from itnet_core.plugin.printable import printable
+from itnet_core import printable
 
 
 def is_first_process() -> bool:

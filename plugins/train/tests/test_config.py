@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from itnet_core import ConfigError
-from itnet_core.plugin.config import parse
+from itnet_core import ConfigError, parse
 from itnet_train import TrainConfig
 from itnet_train.config import MUTABLE_ON_RESUME, TaskSection
 

@@ -75,7 +75,7 @@ class TritonEvaluator(Evaluator):
             sizes = f"{kernel.inputs.width} features of points and values of {values.shape[-1]} channels a head"
             return Unsupported(sizes, f"up to {FEATURES} and {HEAD_DIM}")
         points = max(problem.shape[1:])
-        if points * max(values[0, 0].numel(), 2 * FEATURES) >= INT32:
+        if points * max(kernel.heads * values.shape[-1], 2 * FEATURES) >= INT32:
             return Unsupported(f"{points} points", "fewer, as 32 bits number them")
         return None
 
@@ -95,6 +95,7 @@ class TritonEvaluator(Evaluator):
             dtype = torch.get_autocast_dtype(device)
             values = values.to(dtype)
         values, bias = replace(problem, values=values).weighted_values()
+        values = values.expand(-1, -1, kernel.heads, -1)
         times: tuple[Tensor | None, Tensor | None] = None, None
         if kernel.support.causal is not None:
             axis = kernel.support.causal_axis(positions[0].shape[-1])

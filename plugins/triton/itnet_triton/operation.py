@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints
 import torch
 from torch import Tensor
 
-from itnet_core.operator.transforms import refuse_second_derivatives
+from itnet_core import refuse_second_derivatives
 from itnet_triton.accumulate import Gradients
 from itnet_triton.prepared import Inputs, prepare
 from itnet_triton.problem import Upstream

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from itnet_core import MLPKernel, Support
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import MLPKernel, PointTerms, Support
 from itnet_testing import EvaluatorConformance
-from itnet_testing.conformance.evaluators import ADDITIVE, Case
+from itnet_testing.conformance.evaluators import ADDITIVE
+from itnet_testing.conformance.problems import Case
 
 
 class TestTriton(EvaluatorConformance):

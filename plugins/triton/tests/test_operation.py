@@ -9,8 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import DenseEvaluator, DerivativeError, Evaluator, Field, MLPKernel, Points, Problem, Support
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import (
+    DenseEvaluator,
+    DerivativeError,
+    Evaluator,
+    Field,
+    MLPKernel,
+    Points,
+    PointTerms,
+    Problem,
+    Support,
+)
 from itnet_triton import operation, prepared
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.launch import interpreting

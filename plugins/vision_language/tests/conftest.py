@@ -157,6 +157,18 @@ def nlvr2(write_image: WriteImage, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def karpathy(write_image: WriteImage, write_json: WriteJSON, tmp_path: Path) -> Path:
+    """Lay out images with two captions each under Karpathy's splits; return the folder."""
+    images = []
+    for i, split in enumerate(["train"] * 4 + ["restval"] + ["val"] * 2 + ["test"] * 3):
+        write_image(tmp_path / f"{i}.jpg")
+        sentences = [{"raw": f"Image {i}, {word}.", "tokens": []} for word in ("once", "twice")]
+        images.append({"filename": f"{i}.jpg", "split": split, "sentences": sentences, "imgid": i})
+    write_json(tmp_path / "dataset_flickr30k.json", {"images": images, "dataset": "flickr30k"})
+    return tmp_path
+
+
+@pytest.fixture
 def edit() -> Callable[[Path, Callable[[Any], None]], None]:
     """Change what a JSON file holds."""
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from itnet_core import (
+    Block,
+    CoarserGrid,
     ComponentRef,
     ConfigError,
     Configured,
+    EarlierPoints,
     Encoder,
+    FarthestPoints,
     Head,
     IntegralOperator,
     ITNetModel,
+    Latents,
+    QueryPoints,
     ShapeError,
     Trunk,
 )
@@ -26,6 +32,10 @@ from itnet_registry.build.memory import MemoryLimit
 from itnet_registry.config.model_config import CompleteModelConfig
 from itnet_registry.errors import within
 from itnet_registry.plugins.registry import PluginRegistry
+
+_OPTIONS = ("ffn_ratio", "norm", "norm_first", "activation", "dropout", "stochastic_depth")
+Ends = dict[int | Literal["encoder"] | None, tuple[int, int]]
+"""The number and the width of the last block of each entry of a trunk, and of the encoder's field."""
 
 
 def build(
@@ -110,47 +120,73 @@ class Builder:
             modality: self._part("encoder", reference, f"encoders.{modality}", config.width)
             for modality, reference in config.encoders.items()
         }
-        before = memory.used
-        operators = [self.operator()]
-        with within(f"{self.place}.depth"):  # check all blocks before building them, which takes long
-            memory.check_fits(memory.used - before, config.depth - 1)
-        operators += [self.operator() for _ in range(config.depth - 1)]
+        trunk = self.trunk(memory)
         heads = {modality: self.head(modality) for modality in config.heads}
-        return ITNetModel(encoders, self.trunk(operators), heads, config=config.model_dump())
+        return ITNetModel(encoders, trunk, heads, config=config.model_dump())
 
-    def trunk(self, operators: Sequence[IntegralOperator]) -> Trunk:
-        """Build the trunk of these operators."""
-        config = self.config
+    def trunk(self, memory: MemoryLimit) -> Trunk:
+        """Build the trunk."""
+        config, blocks, dim = self.config, list[Block](), self.config.width
+        ends: Ends = {"encoder": (-1, dim)}
+        operators = iter(list(self._operators(memory)))
+        for number, entry in enumerate(config.trunk):
+            for _ in range(entry.repeat):
+                query, query_dim = self._query(number, dim, ends)
+                options = {name: getattr(entry, name) for name in _OPTIONS}
+                with within(f"{self.place}.trunk.{number}"):
+                    blocks.append(Block(next(operators), **options, query=query, query_dim=query_dim))
+                dim = entry.width
+            ends[number] = len(blocks) - 1, dim
         with within(self.place):
-            return Trunk(
-                operators,
-                ffn_ratio=config.ffn_ratio,
-                dropout=config.dropout,
-                position=config.position,
-                scan=config.scan,
-            )
+            return Trunk(blocks, position=config.position, scan=config.scan)
 
-    def operator(self) -> IntegralOperator:
-        """Build the operator of one block."""
-        config = self.config
-        kernel = self._part("kernel", config.kernel, "kernel", config.width)
-        sampler = self._part("sampler", config.sampler, "sampler", config.width)
-        evaluator = self._part("evaluator", config.evaluator, "evaluator")
+    def head(self, modality: str) -> Head:
+        """Build the head of a modality."""
+        width = self.config.trunk[-1].width
+        head: Head = self._part("head", self.config.heads[modality], f"heads.{modality}", width)
+        return head
+
+    def _operators(self, memory: MemoryLimit) -> Iterator[IntegralOperator]:
+        """Build the operators of all blocks, whose memory is checked before they are built, which takes long."""
+        dim = self.config.width
+        for number, entry in enumerate(self.config.trunk):
+            for repetition in range(entry.repeat):
+                before = memory.used
+                yield self._operator(number, dim)
+                with within(f"{self.place}.trunk.{number}.repeat"):
+                    memory.check_fits(memory.used - before, entry.repeat - 1 - repetition)
+                dim = entry.width
+
+    def _operator(self, number: int, dim: int) -> IntegralOperator:
+        """Build an operator of an entry for fields of `dim` channels."""
+        entry, place = self.config.trunk[number], f"trunk.{number}"
+        kernel = self._part("kernel", entry.kernel, f"{place}.kernel", dim)
+        sampler = self._part("sampler", entry.sampler, f"{place}.sampler", dim)
+        evaluator = self._part("evaluator", entry.evaluator, f"{place}.evaluator")
         try:
-            with within(f"{self.place}.width"):
-                return IntegralOperator(config.width, kernel, sampler, evaluator)
+            with within(f"{self.place}.{place}.width"):
+                return IntegralOperator(dim, kernel, sampler, evaluator, out_dim=entry.width)
         except ShapeError as error:
             raise ConfigError(
-                f"{self.place}.kernel",
+                f"{self.place}.{place}.kernel",
                 found=error.found,
                 expected=error.expected,
                 hint="Choose another width, or other heads.",
             ) from error
 
-    def head(self, modality: str) -> Head:
-        """Build the head of a modality."""
-        head: Head = self._part("head", self.config.heads[modality], f"heads.{modality}", self.config.width)
-        return head
+    def _query(self, number: int, dim: int, ends: Ends) -> tuple[QueryPoints | None, int]:
+        """Return the query points of an entry's blocks, and the channels of the field there."""
+        query = self.config.trunk[number].query
+        if query is None:
+            return None, dim
+        if query.stride is not None:
+            return CoarserGrid(query.stride, place=f"model.trunk.{number}.query"), dim
+        if query.farthest is not None:
+            return FarthestPoints(query.farthest), dim
+        if query.latents is not None:
+            return Latents(query.latents, dim), dim
+        block, width = ends[query.block]
+        return EarlierPoints(block), width
 
     def _part(self, kind: Kind, reference: ComponentRef, field: str, *channels: int) -> Any:
         return build_component(self.registry, kind, reference, *channels, place=f"{self.place}.{field}")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar, cast
 
 from torch import nn
 
-from itnet_core import ComponentRef, ConfigError, IntegralOperator, ITNetModel
+from itnet_core import Block, ComponentRef, ConfigError, IntegralOperator, ITNetModel, Trunk
 from itnet_core.plugin.config import parse
 from itnet_core.plugin.specs import Kind
 from itnet_registry.build.builder import Builder, build_component, config_of, load_pretrained
 from itnet_registry.build.memory import MemoryLimit
 from itnet_registry.config.merge import merge_reference
 from itnet_registry.config.model_config import CompleteModelConfig, PartialRef
-from itnet_registry.config.references import Part, complete_part
+from itnet_registry.config.references import LoadedRef, complete_part
 from itnet_registry.config.resolve import resolve
 from itnet_registry.plugins.registry import PluginRegistry
 
@@ -46,29 +46,33 @@ def replace_operator(
     kernel: Options | None = None,
     sampler: Options | None = None,
     evaluator: Options | None = None,
+    blocks: Collection[int] | None = None,
 ) -> None:
-    """Replace the operators of all blocks; see `itnet_registry.Registry.replace_operator`."""
+    """Replace the operators of blocks; see `itnet_registry.Registry.replace_operator`."""
     config = config_of(model)
+    chosen = range(len(config.trunk)) if blocks is None else blocks
+    if not chosen or not {*range(len(config.trunk))}.issuperset(chosen):
+        expected = f"numbers of entries of the trunk, from 0 to {len(config.trunk) - 1}"
+        raise ConfigError("replace_operator(blocks)", found=repr(blocks), expected=expected)
     parts: dict[Kind, Options | None] = {"kernel": kernel, "sampler": sampler, "evaluator": evaluator}
-    changes: dict[str, Any] = {
-        kind: _merged(registry, kind, getattr(config, kind), part).model_dump()
-        for kind, part in parts.items()
-        if part is not None
-    }
-    options = {**_as_options(config), **changes}
+    options = _as_options(config)
+    for number in chosen:
+        options["trunk"][number] |= {
+            kind: _merged(registry, kind, getattr(config.trunk[number], kind), part).model_dump()
+            for kind, part in parts.items()
+            if part is not None
+        }
     new_config = resolve(registry, options)
-    if new_config.kernel.name != config.kernel.name:
+    if [entry.kernel.name for entry in new_config.trunk] != [entry.kernel.name for entry in config.trunk]:
         position = "auto" if config.position == "none" else config.position
         new_config = resolve(registry, {**options, "position": position, "scan": "auto"})
-    blocks: list[Any] = list(model.trunk.blocks)
-    with MemoryLimit.of_the_machine():
-        builder = Builder(registry, new_config)
-        operators = [builder.operator() for _ in blocks]
-        trunk = builder.trunk(operators)
+    with MemoryLimit.of_the_machine() as memory:
+        trunk = Builder(registry, new_config).trunk(memory)
     load_pretrained(trunk, "model.trunk")
-    for block, operator in zip(blocks, operators, strict=True):
-        _keep_weights(operator, block.operator)
-        block.operator = _move_to(model.trunk, operator)
+    for number, block, new in zip(config.blocks(), _blocks(model.trunk), _blocks(trunk), strict=True):
+        if number in chosen:
+            _keep_weights(new.operator, block.operator)
+            block.operator = _move_to(model.trunk, new.operator)
     if model.trunk.position is None and trunk.position is not None:
         model.trunk.position = _move_to(model.trunk, trunk.position)
     model.trunk.scan = trunk.scan
@@ -77,16 +81,21 @@ def replace_operator(
 
 def use_sampler(registry: PluginRegistry, model: ITNetModel, sampler: Options) -> None:
     """Replace the sampler of all operators; see `itnet_registry.Registry.use_sampler`."""
-    present = None if model.config is None else ComponentRef(**model.config["sampler"])
-    part = Part.of(registry, "sampler", _merged(registry, "sampler", present, sampler), "sampler")
-    reference, _ = complete_part(registry, part)
-    for operator in model.modules():
-        if isinstance(operator, IntegralOperator):
-            new = build_component(registry, "sampler", reference, operator.dim)
-            load_pretrained(new, "sampler")
-            _load_if_alike(new, operator.sampler)
-            operator.sampler = _move_to(operator, new)
-    _update_config(model, {"sampler": reference.model_dump()})
+    blocks, config = _blocks(model.trunk), None if model.config is None else config_of(model)
+    numbers = [0] * len(blocks) if config is None else list(config.blocks())
+    present = [None] if config is None else [entry.sampler for entry in config.trunk]
+    merged = [_merged(registry, "sampler", reference, sampler) for reference in present]
+    references = [complete_part(registry, LoadedRef.of(registry, "sampler", each, "sampler"))[0] for each in merged]
+    for number, block in zip(numbers, blocks, strict=True):
+        operator = block.operator
+        new = build_component(registry, "sampler", references[number], operator.dim)
+        load_pretrained(new, "sampler")
+        _load_if_alike(new, operator.sampler)
+        operator.sampler = _move_to(operator, new)
+    if config is not None:
+        entries = zip(config.trunk, references, strict=True)
+        trunk = [{**entry.model_dump(), "sampler": reference.model_dump()} for entry, reference in entries]
+        _update_config(model, {"trunk": trunk})
 
 
 def _as_options(config: CompleteModelConfig) -> dict[str, Any]:
@@ -102,12 +111,28 @@ def _merged(registry: PluginRegistry, kind: Kind, present: ComponentRef | None, 
     return merge_reference(registry, kind, base, override, ())
 
 
+def _blocks(trunk: Trunk) -> list[Block]:
+    return cast(list[Block], list(trunk.blocks))
+
+
 def _keep_weights(new: IntegralOperator, old: IntegralOperator) -> None:
-    """Load the weights of an operator's parts into the parts of a new one of the same class and shapes."""
-    parts = dict(old.named_children())
-    for name, part in new.named_children():
-        if type(part) is type(parts.get(name)):
-            _load_if_alike(part, parts[name])
+    """Load the weights of an operator's modules into those of a new one of the same class and shapes.
+
+    Where a sum gains or loses integrals, those with a kernel of the same configuration keep theirs.
+    """
+    modules = dict(old.named_children())
+    for name, module in new.named_children():
+        if type(module) is type(modules.get(name)):
+            _load_if_alike(module, modules[name])
+    integrals = list(old.summands)
+    if len(new.summands) == len(integrals):
+        return
+    for kernel, *maps in new.summands:
+        same = (i for i in integrals if type(i[0]) is type(kernel) and i[0].config == kernel.config)
+        if integral := next(same, None):
+            integrals.remove(integral)
+            for module, learned in zip((kernel, *maps), integral, strict=True):
+                _load_if_alike(module, learned)
 
 
 def _load_if_alike(new: nn.Module, old: nn.Module) -> None:

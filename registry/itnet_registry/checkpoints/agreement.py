@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import torch
@@ -59,10 +60,11 @@ def _parts(
         yield f"ITNetModel.encoders[{modality!r}]", "encoder", reference, encoders.get(modality)
     for modality, reference in config.heads.items():
         yield f"ITNetModel.heads[{modality!r}]", "head", reference, heads.get(modality)
-    for number, block in enumerate(model.trunk.blocks):
+    for number, (entry, block) in enumerate(zip(config.blocks(), model.trunk.blocks, strict=False)):
         operator: Any = block.operator
-        yield f"ITNetModel.trunk.blocks[{number}].operator.kernel", "kernel", config.kernel, operator.kernel
-        yield f"ITNetModel.trunk.blocks[{number}].operator.sampler", "sampler", config.sampler, operator.sampler
+        place, expected = f"ITNetModel.trunk.blocks[{number}].operator", config.trunk[entry]
+        yield f"{place}.kernel", "kernel", expected.kernel, operator.kernel
+        yield f"{place}.sampler", "sampler", expected.sampler, operator.sampler
 
 
 def _check_part(
@@ -92,17 +94,21 @@ def _check_part(
 def _shapes(registry: PluginRegistry, config: str) -> Mapping[str, Size]:
     """Return the shapes of the tensors of a model built from a configuration in JSON.
 
-    One block is built, since all blocks are alike, and the state of the random generators is kept.
+    Two blocks of each entry are built, since later ones are like the second, and the state of the random generators is
+    kept.
     """
     complete = parse(CompleteModelConfig, json.loads(config), "ITNetModel.config")
     with torch.random.fork_rng(devices=[]):
-        state = build(registry, complete.model_copy(update={"depth": 1})).state_dict()
-    block = "trunk.blocks.0."
-    return {
-        name.replace(block, f"trunk.blocks.{number}.", 1): tensor.shape
-        for name, tensor in state.items()
-        for number in (range(complete.depth) if name.startswith(block) else [0])
-    }
+        built = build(registry, complete.with_repeats(2))
+    shapes = {name: tensor.shape for name, tensor in built.state_dict().items() if not name.startswith("trunk.blocks.")}
+    blocks, numbers = iter(built.trunk.blocks), count()
+    for entry in complete.trunk:
+        first = next(blocks)
+        second = first if entry.repeat == 1 else next(blocks)
+        for block in [first, *[second] * (entry.repeat - 1)]:
+            number = next(numbers)
+            shapes |= {f"trunk.blocks.{number}.{name}": tensor.shape for name, tensor in block.state_dict().items()}
+    return shapes
 
 
 def _describe(shape: Size | None) -> str:

@@ -15,8 +15,8 @@ from safetensors.torch import load_model as load_weights
 from safetensors.torch import save_model as save_weights
 
 import itnet_core
-from itnet_core import ComponentRef, ConfigError, ITNetModel
-from itnet_core.plugin.config import referring
+from itnet_core import ComponentRef, ITNetModel
+from itnet_core.plugin.config import inner_references
 from itnet_core.plugin.files import partial_path, previous_path, sync_file
 from itnet_core.plugin.specs import Kind
 from itnet_registry.build.builder import build, config_of
@@ -26,21 +26,24 @@ from itnet_registry.checkpoints.compatibility import migrated_config
 from itnet_registry.checkpoints.exchange import replace_directory
 from itnet_registry.checkpoints.manifest import FORMAT, MANIFEST, WEIGHTS, Manifest, Record, references
 from itnet_registry.config.model_config import CompleteModelConfig
-from itnet_registry.errors import CheckpointError
+from itnet_registry.errors import CheckpointError, checkpoint_errors
 from itnet_registry.plugins.registry import PluginRegistry
 
 TIMES, SPARE = 8, 2**28
 """A loaded model may take `TIMES` times the bytes of its weights, which may be of a shorter type, and `SPARE` bytes
 more for tensors that are not stored, so that a checkpoint cannot take an arbitrary amount of memory."""
 
+_CHANGED_PLUGIN = f"a plugin changed its modules but not its config_version; install the versions in {MANIFEST}."
+
 
 def save_model(registry: PluginRegistry, model: ITNetModel, path: str | PathLike[str]) -> None:
     """Write a checkpoint; see `itnet_registry.Registry.save_model`."""
     path = Path(path).resolve()
     _check_replaceable(path)
-    config = _config_of(model)
-    check_agreement(registry, model, config)
-    records = records_of(registry, config)
+    with checkpoint_errors():
+        config = config_of(model)
+        check_agreement(registry, model, config)
+        records = records_of(registry, config)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = partial_path(path, uuid.uuid4().hex[:8])
     part.mkdir()
@@ -85,7 +88,8 @@ def load_model(registry: PluginRegistry, path: str | PathLike[str]) -> ITNetMode
             hint="The file is truncated or was changed; take it from a copy.",
         )
     limit = min(machine_bytes(), SPARE + TIMES * weights.stat().st_size)
-    model = build(registry, config, f"{path}: config", MemoryLimit(limit, f"for the size of its {WEIGHTS}"))
+    with checkpoint_errors(hint=f"{MANIFEST} was changed after it was saved, or {_CHANGED_PLUGIN}"):
+        model = build(registry, config, f"{path}: config", MemoryLimit(limit, f"for the size of its {WEIGHTS}"))
     try:
         _take_dtypes(model, weights)
         load_weights(model, weights, strict=True)
@@ -94,7 +98,7 @@ def load_model(registry: PluginRegistry, path: str | PathLike[str]) -> ITNetMode
             str(weights),
             found=str(error),
             expected="the weights of the model that its config describes",
-            hint="A plugin changed its modules but not its config_version; install the versions in itnet.json.",
+            hint=f"Perhaps {_CHANGED_PLUGIN}",
         ) from error
     return model.eval()
 
@@ -121,16 +125,8 @@ def _records(registry: PluginRegistry, path: str, kind: Kind, reference: Compone
             config_version=component.spec.config_version,
         ),
     )
-    for field, refers in referring(component.load().Config).items():
-        inner = ComponentRef(**reference.options[field])
+    for field, refers, inner in inner_references(component.load().Config, reference.options):
         yield from _records(registry, f"{path}.{field}", refers.kind, inner)
-
-
-def _config_of(model: ITNetModel) -> CompleteModelConfig:
-    try:
-        return config_of(model)
-    except ConfigError as error:
-        raise CheckpointError(error.place, found=error.found, expected=error.expected, hint=error.hint) from error
 
 
 def _check_replaceable(path: Path) -> None:

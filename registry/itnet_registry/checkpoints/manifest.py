@@ -12,14 +12,15 @@ from packaging.version import Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, model_validator
 from pydantic import Field as ConfigField
 
-from itnet_core import ComponentRef, ConfigError
+from itnet_core import ComponentRef
 from itnet_core.plugin.config import parse
 from itnet_core.plugin.specs import Kind
-from itnet_registry.config.model_config import CompleteModelConfig
-from itnet_registry.errors import CheckpointError
+from itnet_registry.config.model_config import CompleteModelConfig, with_trunk
+from itnet_registry.errors import CheckpointError, checkpoint_errors
 
-FORMAT = 1
-"""Version of the checkpoint format; raised when an older checkpoint can no longer be read as it stands."""
+FORMAT = 2
+"""Version of the checkpoint format; raised when an older checkpoint can no longer be read as it stands. In format 1, a
+configuration had one kernel, sampler and evaluator, and a depth, in place of a trunk."""
 
 MANIFEST = "itnet.json"
 WEIGHTS = "model.safetensors"
@@ -107,6 +108,9 @@ class Manifest(BaseModel):
                 str(path), found=f"invalid JSON ({error})", expected="a manifest", hint="The file is damaged."
             ) from error
         version = data.get("format") if isinstance(data, dict) else None
+        if version == 1:
+            data = _from_format_1(data)
+            version = FORMAT
         if version != FORMAT:
             newer = isinstance(version, int) and version > FORMAT
             raise CheckpointError(
@@ -115,10 +119,8 @@ class Manifest(BaseModel):
                 expected=f"format {FORMAT}",
                 hint="A newer itnet-registry wrote it: pip install --upgrade itnet-registry." if newer else "",
             )
-        try:
+        with checkpoint_errors():
             manifest = parse(cls, data, str(path))
-        except ConfigError as error:
-            raise CheckpointError(error.place, found=error.found, expected=error.expected, hint=error.hint) from error
         inconsistent = manifest._inconsistent_records()
         if inconsistent:
             raise CheckpointError(
@@ -141,25 +143,42 @@ class Manifest(BaseModel):
 
 
 def reference_at(config: Mapping[str, Any], path: str) -> dict[str, Any] | None:
-    """Return the reference at a path of a configuration, or `None`.
+    """Return the reference at a path of a configuration, or `None`; the key in a list is a number.
 
     >>> reference_at({"encoders": {"image": {"name": "itnet-image/patch", "channels": 1}}}, "encoders.image")
     {'name': 'itnet-image/patch', 'channels': 1}
     """
     value: Any = config
     for key in path.split("."):
+        if isinstance(value, list | tuple):
+            value = dict(zip(map(str, range(len(value))), value, strict=True))
         value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, dict) and "name" in value else None
 
 
 def references(config: CompleteModelConfig) -> Iterator[tuple[str, Kind, ComponentRef]]:
     """Yield the path, the kind and the reference of each component of a configuration."""
-    yield "kernel", "kernel", config.kernel
-    yield "sampler", "sampler", config.sampler
-    yield "evaluator", "evaluator", config.evaluator
+    for number, entry in enumerate(config.trunk):
+        yield f"trunk.{number}.kernel", "kernel", entry.kernel
+        yield f"trunk.{number}.sampler", "sampler", entry.sampler
+        yield f"trunk.{number}.evaluator", "evaluator", entry.evaluator
     for modality, reference in config.encoders.items():
         yield f"encoders.{modality}", "encoder", reference
     for modality, reference in config.heads.items():
         yield f"heads.{modality}", "head", reference
     for modality, reference in config.tasks.items():
         yield f"tasks.{modality}", "task", reference
+
+
+def _from_format_1(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a manifest of format 1 in format 2."""
+    config, components = data.get("config"), data.get("components")
+    if isinstance(config, Mapping):
+        config = with_trunk(config)
+    if isinstance(components, Mapping):
+        moved = ("kernel", "sampler", "evaluator")
+        components = {
+            f"trunk.0.{path}" if path.partition(".")[0] in moved else path: record
+            for path, record in components.items()
+        }
+    return {**data, "format": FORMAT, "config": config, "components": components}

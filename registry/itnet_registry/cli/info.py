@@ -1,4 +1,4 @@
-"""`itnet info`: one component with its options, or one preset."""
+"""`itnet info`: a component with its options, or a preset or configuration file with its trunk."""
 
 from __future__ import annotations
 
@@ -15,32 +15,48 @@ if TYPE_CHECKING:
     from itnet_registry.plugins.declarations import Preset
 
 NAME = Annotated[
-    str, typer.Argument(help="A component or preset, bare or canonical: patch, itnet-image/patch, itnet-s.")
+    str, typer.Argument(help="A component or preset, bare or canonical: patch, itnet-image/patch, itnet-s; or a file.")
 ]
 KIND = Annotated[str | None, typer.Option(help="Kind of the component, if several kinds have one of this name.")]
+TRUNK_COLUMNS = ("block", "repeat", "kernel", "support", "query", "points", "width", "parameters", "FLOPs")
+ANY_ENCODER = {"name": "itnet-core/field", "channels": 1}
+"""Encoder for the trunk of a preset without one."""
 
 
 @machine_readable
 def info(
-    name: NAME, kind: KIND = None, json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False
+    name: NAME,
+    kind: KIND = None,
+    points: Annotated[
+        str, typer.Option(help="Grid of the points that a trunk's table is for, as the encoder gives them.")
+    ] = "14x14",
+    json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Show a component's declaration, options and origin, or a preset's configuration."""
+    """Show a component's declaration, options and origin, or the configuration and the trunk of a preset or file.
+
+    The trunk's table has a row for each entry: the points that it takes and gives, and the parameters and FLOPs of its
+    blocks for one sample.
+    """
     from itnet_registry.api import default_registry
 
     registry = default_registry()
     preset = _preset(registry, name) if kind in (None, "preset") else None
-    if preset is not None:
-        report = _preset_report(preset)
+    if name.endswith((".yaml", ".yml", ".json")):
+        report = _file_report(registry, name, points)
+    elif preset is not None:
+        report = _preset_report(registry, preset, points)
     else:
         report = _component_report(registry, look_up(registry, name, kind))
     if json:
         return print_json(report)
-    tables = ("fields", "candidates")
+    tables = ("fields", "candidates", "trunk", "points")
     rows = [(key, value) for key, value in report.items() if key not in tables and value not in (None, [])]
     print_table(report["id"], ("", ""), rows)
-    candidates = [(c["rank"], c["id"], c["unavailable"] or "yes", c["summary"]) for c in report.get("candidates", ())]
+    candidates = [(c["id"], c["rank"], c["unavailable"] or "yes", c["summary"]) for c in report.get("candidates", ())]
     title = "candidates: the first that supports the problem computes it"
-    print_table(title, ("rank", "id", "usable here", "summary"), candidates)
+    print_table(title, ("id", "rank", "usable here", "summary"), candidates)
+    trunk = [_trunk_row(row) for row in report.get("trunk", ())]
+    print_table(f"trunk, for {points} points", TRUNK_COLUMNS, trunk)
     fields = [_row(field) for field in report.get("fields", ())]
     print_table("options", ("name", "type", "default", "description"), fields)
     return None
@@ -60,7 +76,13 @@ def _preset(registry: Registry, name: str) -> Preset | None:
         return None
 
 
-def _preset_report(preset: Preset) -> dict[str, Any]:
+def _preset_report(registry: Registry, preset: Preset, points: str) -> dict[str, Any]:
+    from itnet_core import ITNetError
+
+    try:
+        trunk = _trunk(registry, {"preset": preset.id, "heads": {}}, points, preset.id)
+    except ITNetError:  # the preset has no encoder
+        trunk = _trunk(registry, {"preset": preset.id, "encoder": ANY_ENCODER, "heads": {}}, points, preset.id)
     return {
         "kind": "preset",
         "id": preset.id,
@@ -68,7 +90,42 @@ def _preset_report(preset: Preset) -> dict[str, Any]:
         "distribution": preset.source.title,
         "location": preset.source.location,
         "config": dict(preset.spec.config),
+        **trunk,
     }
+
+
+def _file_report(registry: Registry, path: str, points: str) -> dict[str, Any]:
+    from itnet_registry.config.files import load_config
+    from itnet_registry.errors import within
+
+    with within(path):
+        model = load_config(path).get("model", {})
+        return {"kind": "configuration", "id": path, **_trunk(registry, model, points, "model")}
+
+
+def _trunk(registry: Registry, model: dict[str, Any], points: str, place: str) -> dict[str, Any]:
+    from itnet_core import ConfigError
+    from itnet_registry.build.trunk_table import GRID_AXES, trunk_table
+    from itnet_registry.config.resolve import resolve
+
+    sizes = points.split("x")
+    if not all(size.isdecimal() and int(size) for size in sizes) or len(sizes) not in GRID_AXES:
+        raise ConfigError("--points", found=repr(points), expected="sizes of a grid, such as 14x14 or 512")
+    grid = [int(size) for size in sizes]
+    rows = trunk_table(registry, resolve(registry, model, place), grid)
+    return {
+        "parameters": sum(row["parameters"] for row in rows),
+        "flops": sum(row["flops"] for row in rows),
+        "points": grid,
+        "trunk": rows,
+    }
+
+
+def _trunk_row(row: dict[str, Any]) -> tuple[object, ...]:
+    points = " → ".join("×".join(map(str, row[side])) for side in ("points_in", "points_out"))
+    support, query = (" ".join(f"{k} {v}" for k, v in (row[name] or {}).items()) for name in ("support", "query"))
+    costs = (f"{row['parameters']:,}", f"{row['flops'] / 1e6:,.1f}M")
+    return row["block"], row["repeat"], row["kernel"], support, query, points, row["width"], *costs
 
 
 def _component_report(registry: Registry, component: Component) -> dict[str, Any]:

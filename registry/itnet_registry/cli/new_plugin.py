@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-NewKind = Literal["encoder", "kernel", "sampler", "head", "task"]
+NewKind = Literal["encoder", "kernel", "sampler", "evaluator", "head", "task"]
 Licence = Literal["Apache-2.0", "MIT"]
 
 TEMPLATES: dict[NewKind, tuple[str, str, str]] = {
     "encoder": ("Encoder", "Signals as points in time", 'create("encoder", "{id}", dim=64)'),
     "kernel": ("Kernel", "A Gaussian kernel with learned lengths", 'create("kernel", "{id}", dim=64)'),
     "sampler": ("Sampler", "Points drawn with equal probability", 'create("sampler", "{id}", dim=64)'),
+    "evaluator": ("Evaluator", "Sums of some rows at a time", 'create("evaluator", "{id}")'),
     "head": ("Head", "Outputs from a hidden layer", 'create("head", "{id}", dim=64, outputs=2)'),
     "task": ("Task", "Classification of slow and fast waves", 'create("task", "{id}")'),
 }
@@ -22,7 +23,7 @@ TEMPLATES: dict[NewKind, tuple[str, str, str]] = {
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Name of the distribution, such as itnet-spectrum.")],
-    kind: Annotated[NewKind, typer.Option(help="Kind of the component: encoder, kernel, sampler, head or task.")],
+    kind: Annotated[NewKind, typer.Option(help="Kind: encoder, kernel, sampler, evaluator, head or task.")],
     path: Annotated[Path, typer.Option(help="The folder to write NAME into.")] = Path(),
     licence: Annotated[Licence, typer.Option(help="Licence of the plugin: Apache-2.0 or MIT.")] = "Apache-2.0",
 ) -> None:

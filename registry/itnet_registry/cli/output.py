@@ -55,7 +55,7 @@ def print_line(text: str, *, err: bool = False) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table, or nothing if it has no rows. The first column is never cut; the others wrap.
+    """Write a table unless it is empty. The first column is never cut; the others wrap.
 
     Written here because importing and running rich would double the time of `itnet list`.
     """

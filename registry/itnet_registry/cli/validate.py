@@ -17,8 +17,8 @@ def validate(
 ) -> None:
     """Check a configuration file: names, options, every section, and that encoder, task and head fit together.
 
-    One block of the model is built, to check that widths and heads fit. The position encoding and the scan order chosen
-    for the kernel are shown, if any.
+    One block of each entry of the trunk is built, to check that widths and heads fit. The position encoding and the
+    scan order chosen for the kernels are shown, if any.
     """
     from itnet_core.plugin.config import parse
     from itnet_registry.api import default_registry
@@ -38,7 +38,7 @@ def validate(
                 parse(section_model(registry, name, name), section, name)
         if "model" in sections:
             model = resolve(registry, sections["model"])
-            build(registry, model.model_copy(update={"depth": 1}))
+            build(registry, model.with_repeats(1))
             tasks = {modality: build_component(registry, "task", task) for modality, task in model.tasks.items()}
             check_heads(tasks, model.model_dump()["heads"])
     if json:
@@ -46,4 +46,5 @@ def validate(
     else:
         print_line(f"{config} is valid: {', '.join(sections)}")
         if model is not None and (model.position, model.scan) != ("none", "none"):
-            print_line(f"for kernel {model.kernel.name}: position {model.position}, scan {model.scan}")
+            kernels = ", ".join(dict.fromkeys(entry.kernel.name for entry in model.trunk))
+            print_line(f"for kernel {kernels}: position {model.position}, scan {model.scan}")

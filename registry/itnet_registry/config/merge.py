@@ -15,7 +15,11 @@ from itnet_registry.plugins.registry import PluginRegistry
 
 DEFAULTS = ModelConfig(
     ffn_ratio=4.5,
+    norm="layer",
+    norm_first=True,
+    activation="gelu",
     dropout=0.0,
+    stochastic_depth=0.0,
     position="auto",
     scan="auto",
     kernel=PartialRef(name="itnet-core/mlp"),
@@ -24,7 +28,7 @@ DEFAULTS = ModelConfig(
 )
 
 _KINDS: dict[str, Kind] = {f"{kind}{plural}": kind for kind in KINDS for plural in ("", "s")}
-_OTHER_FORM = {"encoder": "encoders", "head": "heads", "task": "tasks"}
+_OTHER_FORM = {"encoder": "encoders", "head": "heads", "task": "tasks", "depth": "trunk"}
 _OTHER_FORM |= {plural: singular for singular, plural in _OTHER_FORM.items()}
 
 
@@ -34,7 +38,7 @@ def merge(registry: PluginRegistry, config: Mapping[str, Any], place: str) -> Mo
     - A number replaces a number.
     - A reference to the same component, or without a name, merges its options, mapping by mapping. A reference to
       another component replaces the component with all its options.
-    - `encoder` replaces `encoders`, and vice versa; so do `head` and `task`.
+    - `encoder` replaces `encoders`, and vice versa; so do `head`, `task`, and `depth` for `trunk`.
 
     Raises:
         ConfigError: a field is unknown or of a wrong value; the path begins with `place`.
@@ -42,12 +46,11 @@ def merge(registry: PluginRegistry, config: Mapping[str, Any], place: str) -> Mo
         PluginError: the preset's own configuration is invalid.
     """
     user = parse(ModelConfig, config, place)
-    for singular in ("encoder", "head", "task"):
-        if getattr(user, singular) is not None and getattr(user, _OTHER_FORM[singular]) is not None:
+    for one, several in (("encoder", "encoders"), ("head", "heads"), ("task", "tasks"), ("depth", "trunk")):
+        if getattr(user, one) is not None and getattr(user, several) is not None:
+            alike = "a model of one modality" if one != "depth" else "blocks that are all alike"
             raise ConfigError(
-                f"{place}.{singular}",
-                found=f"both {singular} and {_OTHER_FORM[singular]}",
-                expected=f"{singular} for a model of one modality, {_OTHER_FORM[singular]} for several",
+                f"{place}.{one}", found=f"both {one} and {several}", expected=f"{one} for {alike}, else {several}"
             )
     for pin in user.prefer:
         if not any(component.id == canonical(pin) for component in registry.components()):

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic import Field as ConfigField
 
 from itnet_core import ComponentRef
+from itnet_core.models.norms import BlockActivation, Norm
 from itnet_core.models.position import Position
 from itnet_core.models.scan_order import Scan
 
-Dropout = Annotated[float, ConfigField(ge=0, lt=1)]
-Ratio = Annotated[float, ConfigField(gt=0, allow_inf_nan=False)]
+Probability = Annotated[float, ConfigField(ge=0, lt=1)]
+Ratio = Annotated[float, ConfigField(ge=0, le=1e300)]  # its product with a width is finite
 
 
 class PartialRef(ComponentRef):
@@ -22,7 +32,82 @@ class PartialRef(ComponentRef):
     """Bare or canonical; left out, the options are merged into the component of the preset or the default."""
 
 
-class ModelConfig(BaseModel):
+class QueryConfig(BaseModel):
+    """The points at which a block evaluates its integral, by one of these fields.
+
+    >>> QueryConfig(stride=2).model_dump()
+    {'stride': 2}
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    stride: PositiveInt | list[PositiveInt] | None = None
+    """The cells of a coarser grid, of so many points along each axis: `2`, or a list with a number for each axis."""
+    farthest: PositiveInt | None = None
+    """So many of the points, which cover the field: each is the farthest from those before it."""
+    latents: PositiveInt | None = None
+    """So many points with learned values."""
+    block: NonNegativeInt | Literal["encoder"] | None = None
+    """The points of an earlier entry of the trunk, by its number from 0, or of the `encoder`, as in U-shaped trunks."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if sum(value is not None for _, value in self) != 1:
+            raise ValueError(f"one of {', '.join(type(self).model_fields)}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_the_others(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
+
+
+class BlockOptions(BaseModel):
+    """Options of blocks: of one entry of `trunk`, or, at the top, of all entries that leave them out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    width: PositiveInt | None = None
+    """Channels of a block; at the top, also of the encoders' fields."""
+    kernel: PartialRef | None = None
+    """Kernel of the integral operator; `mlp` by default. Its options include heads and support."""
+    sampler: PartialRef | None = None
+    """Sampler of the integral operator; `full` by default."""
+    evaluator: PartialRef | None = None
+    """Evaluator of the integral operator; `auto` by default."""
+    ffn_ratio: Ratio | None = None
+    """Hidden width of a block's feed-forward part, as a multiple of the width; 4.5 by default, 0 for none."""
+    norm: Norm | None = None
+    """Norms of a block: `layer`, the default, `rms`, or `batch`, over all points of the batch that are not padding."""
+    norm_first: bool | None = None
+    """Whether a block is u + Integral(norm u), the default, or u + activation(norm Integral(u)), as in convolutional
+    networks."""
+    activation: BlockActivation | None = None
+    """Activation of a block; `gelu` by default."""
+    dropout: Probability | None = None
+    """Probability of dropping an element of a residual branch in training; 0 by default."""
+    stochastic_depth: Probability | None = None
+    """Probability of dropping a residual branch of a sample in training; 0 by default."""
+
+
+class BlockConfig(BlockOptions):
+    """An entry of `trunk` as users write it; a name alone is that of the kernel.
+
+    >>> BlockConfig.model_validate("attention").kernel
+    PartialRef(name='attention')
+    """
+
+    repeat: PositiveInt = 1
+    """Blocks of this entry, one after another."""
+    query: QueryConfig | None = None
+    """The points at which the integral is evaluated; by default those of the block's input."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, data: Any) -> Any:
+        return {"kernel": data} if isinstance(data, str) else data
+
+
+class ModelConfig(BlockOptions):
     """A model's configuration as users write it, in YAML, in JSON or as keyword arguments of `create_model`.
 
     A field left out is taken from the preset, then from the task, then from the defaults.
@@ -31,36 +116,25 @@ class ModelConfig(BaseModel):
     PartialRef(name='patch')
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
     preset: str | None = None
     """The preset to start from: `itnet-s`."""
     prefer: tuple[str, ...] = ()
     """Canonical ids that bare names in this configuration stand for."""
-    width: PositiveInt | None = None
-    """Channels of the trunk."""
+    trunk: Annotated[list[BlockConfig], ConfigField(min_length=1)] | None = None
+    """The blocks, in order. What an entry leaves out is taken from the fields of the same name at the top; options of a
+    kernel without a name merge into the kernel at the top."""
     depth: PositiveInt | None = None
-    """Blocks of the trunk."""
-    ffn_ratio: Ratio | None = None
-    """Hidden width of a block's feed-forward part, as a multiple of the width; 4.5 by default."""
-    dropout: Dropout | None = None
-    """Probability of dropping an element of a residual branch in training; 0 by default."""
+    """The number of blocks, if all are alike: short for `trunk: [{repeat: depth}]`."""
     position: Literal["auto", Position] | None = None
     """The position encoding that is added to the encoder's values: `fourier`, sines and cosines of the coordinates
-    through one learned map, or `none`. `auto`, the default, is `fourier` exactly where the kernel does not read the
-    positions of some encoder's points: `attention` without ALiBi or rotary, `mamba` where points differ in more than
-    time."""
+    through one learned map, or `none`. `auto`, the default, is `fourier` exactly where some block's kernel does not
+    read the positions of some encoder's points: `attention` without ALiBi or rotary, `mamba` where points differ in
+    more than time."""
     scan: Literal["auto", Scan] | None = None
-    """The order in which a kernel that scans, such as `mamba` or `lstm`, follows points that time does not order, such
-    as those of an image: `raster`, row by row, `z-order`, along a space-filling curve, or `none`. `auto`, the default,
-    is `z-order` for points in three dimensions, else `raster`, and `none` where time orders the points of every
-    encoder."""
-    kernel: PartialRef | None = None
-    """Kernel of the integral operators; `mlp` by default."""
-    sampler: PartialRef | None = None
-    """Sampler of the integral operators; `full` by default."""
-    evaluator: PartialRef | None = None
-    """Evaluator of the integral operators; `auto` by default."""
+    """The order in which blocks with a kernel that scans, such as `mamba` or `lstm`, follow points that time does not
+    order, such as those of an image: `raster`, row by row, `z-order`, along a space-filling curve, or `none`. `auto`,
+    the default, is `z-order` for points in three dimensions, else `raster`, and `none` where time orders the points of
+    every encoder."""
     encoder: PartialRef | None = None
     """Encoder of a model of one modality."""
     head: PartialRef | None = None
@@ -75,36 +149,81 @@ class ModelConfig(BaseModel):
     """Tasks by modality, instead of `task`."""
 
 
+class CompleteBlock(BaseModel):
+    """An entry of `trunk` in a complete configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    repeat: PositiveInt
+    """Blocks of this entry."""
+    width: PositiveInt
+    """Channels of the block."""
+    kernel: ComponentRef
+    """Kernel of the integral operator."""
+    sampler: ComponentRef
+    """Sampler of the integral operator."""
+    evaluator: ComponentRef
+    """Evaluator of the integral operator."""
+    ffn_ratio: Ratio
+    """Hidden width of the feed-forward part, as a multiple of the width."""
+    norm: Norm
+    """Norms of the block."""
+    norm_first: bool
+    """Whether the norms are applied before the operator and the feed-forward part."""
+    activation: BlockActivation
+    """Activation of the block."""
+    dropout: Probability
+    """Probability of dropping an element of a residual branch in training."""
+    stochastic_depth: Probability
+    """Probability of dropping a residual branch of a sample in training."""
+    query: QueryConfig | None
+    """The points at which the integral is evaluated; `None` for those of the block's input."""
+
+
 class CompleteModelConfig(BaseModel):
     """A model's configuration without presets, defaults and preferences, from which a model is built.
 
-    Its `model_dump()` is JSON-native; `ITNetModel.config` and checkpoints hold it. Configurations older than `position`
-    and `scan` have neither.
+    Its `model_dump()` is JSON-native; `ITNetModel.config` and checkpoints hold it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     width: PositiveInt
-    """Channels of the trunk."""
-    depth: PositiveInt
-    """Blocks of the trunk."""
-    ffn_ratio: Ratio
-    """Hidden width of a block's feed-forward part, as a multiple of the width."""
-    dropout: Dropout
-    """Probability of dropping an element of a residual branch in training."""
+    """Channels of the encoders' fields."""
+    trunk: Annotated[list[CompleteBlock], ConfigField(min_length=1)]
+    """The blocks."""
     position: Position = "none"
     """Position encoding that is added to the encoder's values."""
     scan: Scan = "none"
     """Scan order of points that time does not order."""
-    kernel: ComponentRef
-    """Kernel of the integral operators."""
-    sampler: ComponentRef
-    """Sampler of the integral operators."""
-    evaluator: ComponentRef
-    """Evaluator of the integral operators."""
     encoders: dict[str, ComponentRef]
     """Encoders by modality."""
     heads: dict[str, ComponentRef]
     """Heads by modality; a modality without a head is absent."""
     tasks: dict[str, ComponentRef]
     """Tasks by modality."""
+
+    def blocks(self) -> Iterator[int]:
+        """Yield the number of the entry of each block."""
+        return (number for number, entry in enumerate(self.trunk) for _ in range(entry.repeat))
+
+    def with_repeats(self, most: int) -> CompleteModelConfig:
+        """Return the configuration with each entry repeated at most so often, for checks that need no whole model."""
+        trunk = [entry.model_copy(update={"repeat": min(entry.repeat, most)}) for entry in self.trunk]
+        return self.model_copy(update={"trunk": trunk})
+
+
+def with_trunk(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a complete configuration from before trunks were lists with its `depth` blocks as one entry."""
+    if "trunk" in config or "depth" not in config:
+        return dict(config)
+    parts = {
+        name: config[name] for name in ("kernel", "sampler", "evaluator", "ffn_ratio", "dropout") if name in config
+    }
+    entry = {"repeat": config["depth"], "width": config.get("width"), **parts, **BEFORE_TRUNKS}
+    rest = {name: value for name, value in config.items() if name not in parts and name != "depth"}
+    return {**rest, "trunk": [entry]}
+
+
+BEFORE_TRUNKS = {"norm": "layer", "norm_first": True, "activation": "gelu", "stochastic_depth": 0.0, "query": None}
+"""Options of blocks that all had before trunks were lists."""

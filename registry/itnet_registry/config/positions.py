@@ -1,31 +1,38 @@
-"""Choice of the position encoding and the scan order that a kernel needs for the encoders' points."""
+"""Choice of the position encoding and the scan order that a trunk needs for the encoders' points."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from itnet_core import ComponentConfig, Encoder, Kernel
 from itnet_core.models.position import Position
 from itnet_core.models.scan_order import Scan
 from itnet_registry.config.model_config import ModelConfig
 
 
-def choose_positions(
-    config: ModelConfig,
-    kernel: type[Kernel],
-    kernel_config: ComponentConfig,
-    encoders: Iterable[type[Encoder]],
-) -> tuple[Position, Scan]:
+class Unread(NamedTuple):
+    """The points that a block's kernel does not tell apart by their positions.
+
+    Attributes:
+        scans: whether the kernel, or one that it refers to, scans.
+        axes: for each encoder whose points it does not tell apart, the axes on which they differ.
+    """
+
+    scans: bool
+    axes: Sequence[str]
+
+
+def choose_positions(config: ModelConfig, blocks: Sequence[Unread]) -> tuple[Position, Scan]:
     """Return the position encoding and the scan order of a configuration, with `auto` replaced.
 
-    Raises:
-        ConfigError: the kernel cannot integrate over the points of an encoder.
+    A block that does not read positions needs the encoding even behind one that does: a convolution adds to the values
+    what is near them, not where they are.
     """
-    unread = [encoder.axes for encoder in encoders if not kernel.reads_positions(kernel_config, encoder.axes)]
     position, scan = config.position, config.scan
     if scan is None or scan == "auto":
-        in_space = any({"x", "y", "z"} <= set(axes) for axes in unread)
-        scan = "none" if not (kernel.scans and unread) else "z-order" if in_space else "raster"
+        scanned = [axes for block in blocks if block.scans for axes in block.axes]
+        in_space = any({"x", "y", "z"} <= set(axes) for axes in scanned)
+        scan = "none" if not scanned else "z-order" if in_space else "raster"
     if position is None or position == "auto":
-        position = "fourier" if unread else "none"
+        position = "fourier" if any(block.axes for block in blocks) else "none"
     return position, scan

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from itnet_core import ComponentConfig, ComponentRef, ConfigError, RefersTo
-from itnet_core.plugin.config import parse, referring
+from itnet_core.plugin.config import inner_references, parse, referring
 from itnet_core.plugin.errors import shown
 from itnet_core.plugin.specs import Kind
 from itnet_registry.config.merge import merge_reference
@@ -20,8 +20,8 @@ from itnet_registry.plugins.registry import PluginRegistry
 
 
 @dataclass(frozen=True)
-class Part:
-    """A component where a configuration refers to it."""
+class LoadedRef:
+    """A reference to a component as a user writes it, with the component and its class."""
 
     component: Component
     """The component."""
@@ -35,7 +35,7 @@ class Part:
     @classmethod
     def of(
         cls, registry: PluginRegistry, kind: Kind, reference: PartialRef, place: str, prefer: Sequence[str] = ()
-    ) -> Part:
+    ) -> LoadedRef:
         """Find and load the component that a reference names.
 
         Raises:
@@ -52,7 +52,7 @@ class Part:
 
 
 def complete_part(
-    registry: PluginRegistry, part: Part, prefer: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+    registry: PluginRegistry, part: LoadedRef, prefer: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
 ) -> tuple[ComponentRef, ComponentConfig]:
     """Return the reference with its canonical name and every option, and the same as the component's `Config`.
 
@@ -72,7 +72,16 @@ def complete_part(
     defaults = defaults or {}
     options = {name: value for name, value in defaults.items() if name in schema.model_fields} | part.reference.options
     for field, refers in referring(schema).items():
-        options[field] = _complete_option(registry, part, field, refers, prefer, defaults.get(field))
+        place, written = f"{part.place}.{field}", part.reference.options.get(field, {})
+        if schema.model_fields[field].annotation is ComponentRef:
+            default, fixed = schema.model_fields[field].default, defaults.get(field)
+            base = PartialRef(**default.model_dump()) if isinstance(default, ComponentRef) else None
+            options[field] = _complete_inner(registry, place, refers, written, prefer, base, fixed)
+        elif isinstance(written, list | tuple):
+            options[field] = [
+                _complete_inner(registry, f"{place}.{number}", refers, one, prefer)
+                for number, one in enumerate(written)
+            ]
     config = parse(schema, options, part.place)
     with part.component.running(part.place):
         config = config.completed()
@@ -86,20 +95,28 @@ def complete_part(
     return ComponentRef(name=part.component.id, **options), config
 
 
-def _complete_option(
-    registry: PluginRegistry, part: Part, field: str, refers: RefersTo, prefer: Sequence[str], defaults: Any
+def classes_of(registry: PluginRegistry, kind: Kind, reference: ComponentRef) -> Iterator[type[Any]]:
+    """Yield the class of the component of a complete reference, and of those of its kind that it refers to."""
+    cls = registry.component(kind, reference.name).load()
+    yield cls
+    for _, refers, inner in inner_references(cls.Config, reference.options):
+        if refers.kind == kind:
+            yield from classes_of(registry, kind, inner)
+
+
+def _complete_inner(
+    registry: PluginRegistry,
+    place: str,
+    refers: RefersTo,
+    written: Any,
+    prefer: Sequence[str],
+    base: PartialRef | None = None,
+    defaults: Any = None,
 ) -> dict[str, Any]:
     """Return the complete form of a reference among a component's options, merged into the field's default."""
-    place, written = f"{part.place}.{field}", part.reference.options.get(field, {})
-    default = part.cls.Config.model_fields[field].default
-    reference = merge_reference(
-        registry,
-        refers.kind,
-        PartialRef(**default.model_dump()) if isinstance(default, ComponentRef) else None,
-        parse(PartialRef, {"name": written} if isinstance(written, str) else written, place),
-        prefer,
-    )
-    inner = Part.of(registry, refers.kind, reference, place, prefer)
+    override = parse(PartialRef, {"name": written} if isinstance(written, str) else written, place)
+    reference = merge_reference(registry, refers.kind, base, override, prefer)
+    inner = LoadedRef.of(registry, refers.kind, reference, place, prefer)
     if inner.component.spec.modality != refers.modality:
         raise ConfigError(
             place,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,21 @@ from itnet_core import ComponentConfig, ComponentRef, ConfigError, Task
 from itnet_core.plugin.specs import Kind
 from itnet_registry.config.merge import merge, merge_reference
 from itnet_registry.config.modalities import mismatch, missing_encoder
-from itnet_registry.config.model_config import CompleteModelConfig, ModelConfig, PartialRef
-from itnet_registry.config.positions import choose_positions
-from itnet_registry.config.references import Part, complete_part
+from itnet_registry.config.model_config import (
+    BlockConfig,
+    BlockOptions,
+    CompleteBlock,
+    CompleteModelConfig,
+    ModelConfig,
+    PartialRef,
+)
+from itnet_registry.config.positions import Unread, choose_positions
+from itnet_registry.config.references import LoadedRef, classes_of, complete_part
 from itnet_registry.errors import ComponentError
 from itnet_registry.plugins.names import shortest
 from itnet_registry.plugins.registry import PluginRegistry
+
+_PARTS: tuple[Kind, ...] = ("kernel", "sampler", "evaluator")
 
 
 def resolve(registry: PluginRegistry, config: Mapping[str, Any], place: str = "model") -> CompleteModelConfig:
@@ -35,10 +44,11 @@ def resolve(registry: PluginRegistry, config: Mapping[str, Any], place: str = "m
         UnknownNameError, AmbiguousNameError, RequirementError, ComponentError, PluginError: a component cannot be used.
     """
     merged = merge(registry, config, place)
-    for field in ("width", "depth"):
-        if getattr(merged, field) is None:
+    for field, other in (("width", None), ("depth", merged.trunk)):
+        if getattr(merged, field) is None and other is None:
             presets = ", ".join(shortest(registry.presets()))
-            raise ConfigError(f"{place}.{field}", found="nothing", expected="a number", hint=f"Or a preset: {presets}.")
+            expected = "a number" if field == "width" else "a number, or a trunk"
+            raise ConfigError(f"{place}.{field}", found="nothing", expected=expected, hint=f"Or a preset: {presets}.")
     return _Resolver(registry, merged, place).resolve()
 
 
@@ -67,18 +77,15 @@ class _Resolver:
                 raise mismatch(self.registry, part.place, part.component, [e.component for e in encoders.values()])
         complete_tasks = {modality: self._complete(part) for modality, part in tasks.items()}
         needs = {modality: self._needs(tasks[modality], config) for modality, (_, config) in complete_tasks.items()}
-        kernel = self._part("kernel", merged.kernel, "kernel")
-        kernel_reference, kernel_config = self._complete(kernel)
-        with kernel.component.running(kernel.place):
-            classes = [part.cls for part in encoders.values()]
-            position, scan = choose_positions(merged, kernel.cls, kernel_config, classes)
+        unread: list[Unread] = []
+        trunk = [self._block(number, unread, encoders) for number in range(len(self._entries))]
+        position, scan = choose_positions(merged, unread)
+        assert merged.width is not None  # `resolve` refused it
         return CompleteModelConfig(
-            **{field: getattr(merged, field) for field in ("width", "depth", "ffn_ratio", "dropout")},
+            width=merged.width,
+            trunk=trunk,
             position=position,
             scan=scan,
-            kernel=kernel_reference,
-            sampler=self._complete(self._part("sampler", merged.sampler, "sampler"))[0],
-            evaluator=self._complete(self._part("evaluator", merged.evaluator, "evaluator"))[0],
             encoders={
                 modality: self._complete(part, needs[modality].encoder_options if modality in needs else None)[0]
                 for modality, part in encoders.items()
@@ -87,16 +94,52 @@ class _Resolver:
             tasks={modality: reference for modality, (reference, _) in complete_tasks.items()},
         )
 
-    def _part(self, kind: Kind, reference: PartialRef | None, field: str) -> Part:
-        assert reference is not None  # the defaults name a kernel, a sampler and an evaluator
-        return Part.of(self.registry, kind, reference, f"{self.place}.{field}", self.merged.prefer)
+    @property
+    def _entries(self) -> Sequence[BlockConfig]:
+        merged = self.merged
+        if merged.trunk is not None:
+            return merged.trunk
+        assert merged.depth is not None  # `resolve` refused it
+        return [BlockConfig(repeat=merged.depth)]
 
-    def _complete(self, part: Part, defaults: Mapping[str, Any] | None = None) -> tuple[ComponentRef, ComponentConfig]:
+    def _block(self, number: int, unread: list[Unread], encoders: Mapping[str, LoadedRef]) -> CompleteBlock:
+        """Complete an entry of the trunk, and add the points that its kernel does not tell apart to `unread`."""
+        merged, entry, place = self.merged, self._entries[number], f"trunk.{number}"
+        options = {
+            field: getattr(merged if getattr(entry, field) is None else entry, field)
+            for field in BlockOptions.model_fields
+        }
+        for kind in _PARTS:
+            own, default = getattr(entry, kind), getattr(merged, kind)
+            if own is None:
+                part = self._part(kind, default, kind)
+            else:
+                reference = merge_reference(self.registry, kind, default, own, merged.prefer)
+                part = self._part(kind, reference, f"{place}.{kind}")
+            options[kind], config = self._complete(part)
+            if kind == "kernel":
+                with part.component.running(part.place):
+                    axes = [e.cls.axes for e in encoders.values() if not part.cls.reads_positions(config, e.cls.axes)]
+                    scans = any(cls.scans for cls in classes_of(self.registry, "kernel", options[kind]))
+                unread.append(Unread(scans, axes))
+        query = entry.query
+        if query is not None and isinstance(query.block, int) and query.block >= number:
+            expected = f"an entry before this one, from 0 to {number - 1}, or 'encoder'" if number else "'encoder'"
+            raise ConfigError(f"{self.place}.{place}.query.block", found=str(query.block), expected=expected)
+        return CompleteBlock(**options, repeat=entry.repeat, query=query)
+
+    def _part(self, kind: Kind, reference: PartialRef | None, field: str) -> LoadedRef:
+        assert reference is not None  # the defaults name a kernel, a sampler and an evaluator
+        return LoadedRef.of(self.registry, kind, reference, f"{self.place}.{field}", self.merged.prefer)
+
+    def _complete(
+        self, part: LoadedRef, defaults: Mapping[str, Any] | None = None
+    ) -> tuple[ComponentRef, ComponentConfig]:
         return complete_part(self.registry, part, self.merged.prefer, defaults)
 
     def _by_modality(
         self, kind: Kind, one: PartialRef | None, several: Mapping[str, PartialRef] | None
-    ) -> dict[str, Part]:
+    ) -> dict[str, LoadedRef]:
         if one is not None:
             part = self._part(kind, one, kind)
             return {str(part.component.spec.modality): part}
@@ -112,7 +155,7 @@ class _Resolver:
                 )
         return parts
 
-    def _needs(self, part: Part, config: ComponentConfig) -> _Needs:
+    def _needs(self, part: LoadedRef, config: ComponentConfig) -> _Needs:
         with part.component.running(part.place):
             task: Task = part.cls(config)
             head, options = task.head, task.encoder_options

@@ -41,18 +41,12 @@ def config_schema(registry: PluginRegistry, skipped: Callable[[ITNetError], None
     definitions: dict[str, Any] = {}
     for kind in KINDS:
         definitions[kind] = _any_of(registry, kind, definitions, skipped)
-    model = ModelConfig.model_json_schema()
-    for kind in KINDS:
-        for field in {kind, f"{kind}s"} & model["properties"].keys():
-            reference: dict[str, Any] = {"$ref": f"#/$defs/{kind}"}
-            if field == "heads":
-                reference = {"anyOf": [reference, {"type": "null"}]}
-            described = {"description": model["properties"][field]["description"]}
-            one = field == kind
-            model["properties"][field] = described | (
-                reference if one else {"type": "object", "additionalProperties": reference}
-            )
-    model.pop("$defs", None)
+    model = _moved(ModelConfig, "model", definitions)
+    block = definitions["model.BlockConfig"]
+    for schema in (model, block):
+        _refer(schema["properties"])
+    definitions["model.BlockConfig"] = {"anyOf": [definitions["kernel"]["anyOf"][0], block]}
+    del definitions["model.PartialRef"]
     sections = {"model": model, "task": {"$ref": "#/$defs/task"}}
     for name, section in section_models(registry).items():
         sections[name] = _moved(section, f"section.{name}", definitions)
@@ -64,6 +58,20 @@ def config_schema(registry: PluginRegistry, skipped: Callable[[ITNetError], None
         "additionalProperties": False,
         "$defs": definitions,
     }
+
+
+def _refer(properties: dict[str, Any]) -> None:
+    """Replace the schemas of fields that refer to components by references to the definitions of their kinds."""
+    for kind in KINDS:
+        for field in {kind, f"{kind}s"} & properties.keys():
+            reference: dict[str, Any] = {"$ref": f"#/$defs/{kind}"}
+            if field == "heads":
+                reference = {"anyOf": [reference, {"type": "null"}]}
+            described = {"description": properties[field]["description"]}
+            one = field == kind
+            properties[field] = described | (
+                reference if one else {"type": "object", "additionalProperties": reference}
+            )
 
 
 def _any_of(

@@ -49,7 +49,7 @@ def test_a_model_without_heads_gives_features(registry: Registry) -> None:
 
 
 def test_widths_and_heads_that_do_not_fit_have_their_place(registry: Registry) -> None:
-    with pytest.raises(ConfigError, match=r"^model\.kernel: found dim 64 with 7 heads"):
+    with pytest.raises(ConfigError, match=r"^model\.trunk\.0\.kernel: found dim 64 with 7 heads"):
         registry.create_model("itnet-nano", encoder="pixels", heads={}, kernel={"heads": 7})
 
 
@@ -64,7 +64,7 @@ def test_a_component_that_fails_has_its_place_and_owner(garden: Garden, failure:
     """
     garden.plant_kernel("acme-a", "k", "acme_a.parts:K", modules={"parts": parts})
     with pytest.raises(
-        ComponentError, match=rf"^model\.kernel: kernel acme-a/k of acme-a 1\.0: found {failure}: no luck"
+        ComponentError, match=rf"^model\.trunk\.0\.kernel: kernel acme-a/k of acme-a 1\.0: found {failure}: no luck"
     ):
         garden.registry().create_model("toy", encoder="pixels", heads={}, kernel="k")
 

@@ -82,7 +82,7 @@ def test_auto_takes_the_first_that_supports_the_problem_and_is_efficient(
     assert chosen(model, 5, caplog) == ["Fast"]
     assert chosen(model, 6, caplog) == ["DenseEvaluator"]
     assert chosen(build(registry, normalization="softmax"), 5, caplog) == ["DenseEvaluator"]
-    assert model.config["evaluator"] == {"name": "itnet-core/auto"}
+    assert model.config["trunk"][0]["evaluator"] == {"name": "itnet-core/auto"}
 
 
 def test_an_evaluator_that_is_created_has_the_plugins_too(registry: Registry) -> None:

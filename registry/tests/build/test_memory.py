@@ -56,12 +56,12 @@ def test_every_factory_is_counted(factory: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("override", "place"),
     [
-        ({"width": 2**22}, "model.width"),
+        ({"width": 2**22}, "model.trunk.0.width"),
         ({"width": 10**30}, "model"),
-        ({"depth": 10**9}, "model.depth"),
+        ({"depth": 10**9}, "model.trunk.0.repeat"),
         ({"ffn_ratio": 1e300}, "model"),
-        ({"kernel": {"name": "mlp", "hidden": 10**12}}, "model.kernel"),
-        ({"kernel": {"name": "mlp", "heads": 10**12}}, "model.kernel"),
+        ({"kernel": {"name": "mlp", "hidden": 10**12}}, "model.trunk.0.kernel"),
+        ({"kernel": {"name": "mlp", "heads": 10**12}}, "model.trunk.0.kernel"),
     ],
 )
 def test_a_configuration_of_absurd_size_is_refused(registry: Registry, override: dict[str, Any], place: str) -> None:
@@ -70,16 +70,16 @@ def test_a_configuration_of_absurd_size_is_refused(registry: Registry, override:
     assert str(caught.value).startswith(place)
 
 
-@pytest.mark.parametrize("change", [{"depth": 10**9}, {"depth": 10**5}, {"width": 2**14}, {"ffn_ratio": 1e9}])
+@pytest.mark.parametrize("change", [{"repeat": 10**9}, {"repeat": 10**5}, {"width": 2**14}, {"ffn_ratio": 1e9}])
 def test_a_checkpoint_takes_no_more_memory_than_its_weights_explain(
     registry: Registry, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     model = registry.create_model("toy", encoder="pixels", heads={})
     registry.save_model(model, tmp_path / "c")
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
-    manifest["config"] |= change
+    manifest["config"]["trunk"][0] |= change
     (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match=r"/c: config.*for the size of its model\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"/c: config.*for the size of its model\.safetensors"):
         registry.load_model(tmp_path / "c")
 
 

@@ -50,7 +50,7 @@ def test_another_kernel(model: Any, tmp_path: Path) -> None:
     maps = model.trunk.blocks[0].operator.value.state_dict()
     replace_operator(model, kernel={"name": "mlp", "heads": 4, "hidden": 5})
     assert [block.operator.kernel.heads for block in model.trunk.blocks] == [4, 4]
-    assert model.config["kernel"]["hidden"] == 5
+    assert model.config["trunk"][0]["kernel"]["hidden"] == 5
     again = saved(model, tmp_path / "c")
     assert again.trunk.blocks[0].operator.kernel.config.heads == 4
     assert maps.keys() == model.trunk.blocks[0].operator.value.state_dict().keys()
@@ -60,8 +60,8 @@ def test_what_an_operator_has_learned_stays_where_its_shapes_do(model: Any, tmp_
     before = {name: each.clone() for name, each in model.state_dict().items()}
     replace_operator(model, kernel={"support": {"radius": 0.5}}, evaluator="dense")
     assert model.trunk.blocks[1].operator.kernel.support.radius == 0.5
-    assert model.config["evaluator"] == {"name": "itnet-core/dense"}
-    assert model.config["kernel"]["heads"] == 2
+    assert model.config["trunk"][0]["evaluator"] == {"name": "itnet-core/dense"}
+    assert model.config["trunk"][0]["kernel"]["heads"] == 2
     assert all(torch.equal(each, model.state_dict()[name]) for name, each in before.items())
     saved(model, tmp_path / "c")
 
@@ -74,9 +74,9 @@ def test_what_cannot_be_is_refused_and_changes_nothing(model: Any) -> None:
         replace_head(model, {"classes": 0})
     with pytest.raises(ConfigError, match=r"replace_head\(modality\): found 'image'; expected one of field"):
         replace_head(model, {"classes": 3}, "image")
-    with pytest.raises(ConfigError, match=r"model\.kernel\.heads: found 0"):
+    with pytest.raises(ConfigError, match=r"model\.trunk\.0\.kernel\.heads: found 0"):
         replace_operator(model, kernel={"heads": 0})
-    with pytest.raises(ConfigError, match=r"model\.kernel"):
+    with pytest.raises(ConfigError, match=r"model\.trunk\.0\.kernel"):
         replace_operator(model, kernel={"heads": 3})  # 8 channels are not 3 heads
     by_hand = ITNetModel(dict(model.encoders), model.trunk, dict(model.heads))
     with pytest.raises(ConfigError, match=r"ITNetModel\.config: found None"):

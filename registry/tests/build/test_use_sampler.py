@@ -28,7 +28,7 @@ def test_all_operators_have_it_and_the_checkpoint_says_so(model: Any, tmp_path: 
     save_model(model, tmp_path / "model")
     again = load_model(tmp_path / "model")
     assert again.config is not None
-    assert again.config["sampler"] == {"name": "itnet-core/full"}
+    assert again.config["trunk"][0]["sampler"] == {"name": "itnet-core/full"}
     assert again.state_dict().keys() == model.state_dict().keys()
 
 
@@ -37,7 +37,7 @@ def test_options_are_merged_and_learned_weights_are_kept(model: Any) -> None:
     use_sampler(model, {"name": "monte-carlo", "points": 7})
     sampler = model.trunk.blocks[1].operator.sampler
     assert (sampler.config.points, sampler.learned, sampler.training) == (7, True, False)
-    assert model.config["sampler"]["proposal"] == "learned"
+    assert model.config["trunk"][0]["sampler"]["proposal"] == "learned"
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 

@@ -74,7 +74,7 @@ def a_wrapped_trunk(model: Any) -> None:
 
 
 def another_configuration(model: Any) -> None:
-    model.config = {**model.config, "ffn_ratio": 2.0}
+    model.config = {**model.config, "trunk": [{**model.config["trunk"][0], "ffn_ratio": 2.0}]}
 
 
 CHANGES: dict[Callable[[Any], None], str] = {

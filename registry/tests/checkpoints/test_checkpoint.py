@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from itnet_core import ITNetError, ITNetModel
+from itnet_core import ITNetModel
 from itnet_registry import CheckpointError, Registry
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_tied_weights_stay_tied(garden: Garden, tmp_path: Path) -> None:
 def test_the_manifest_says_where_everything_came_from(registry: Registry, model: Any, tmp_path: Path) -> None:
     registry.save_model(model, tmp_path / "c")
     manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["config"] == model.config
     assert manifest["components"]["encoders.image"] == {
         "kind": "encoder",
@@ -86,9 +86,9 @@ def test_the_manifest_says_where_everything_came_from(registry: Registry, model:
         "config_version": 1,
     }
     assert set(manifest["components"]) == {
-        "kernel",
-        "sampler",
-        "evaluator",
+        "trunk.0.kernel",
+        "trunk.0.sampler",
+        "trunk.0.evaluator",
         "encoders.image",
         "heads.image",
         "tasks.image",
@@ -174,7 +174,7 @@ def test_a_model_without_a_configuration_is_refused(registry: Registry, model: A
     with pytest.raises(CheckpointError, match=r"ITNetModel\.config: found None"):
         registry.save_model(by_hand, tmp_path / "c")
     by_hand.config = {"width": 3}
-    with pytest.raises(CheckpointError, match=r"ITNetModel\.config\.depth: found nothing"):
+    with pytest.raises(CheckpointError, match=r"ITNetModel\.config\.trunk: found nothing"):
         registry.save_model(by_hand, tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
@@ -315,5 +315,55 @@ def test_a_modality_that_cannot_be_a_modules_name_is_refused(
         manifest["config"][part][modality] = manifest["config"][part].pop("image")
         manifest["components"][f"{part}.{modality}"] = manifest["components"].pop(f"{part}.image")
     (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
-    with pytest.raises(ITNetError, match=told):
+    with pytest.raises(CheckpointError, match=told):
         registry.load_model(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("width", 7, "kernel"),  # four heads do not divide it
+        ("width", -1, "width"),
+        ("trunk.0.ffn_ratio", 1e308, "ffn_ratio"),
+        ("trunk.0.repeat", 10**9, "model.safetensors"),
+        ("trunk.0.kernel.heads", None, "heads"),
+        ("trunk.0.kernel.position_dim", 10**12, "model.safetensors"),
+        ("encoders", {}, "records that differ"),
+        ("encoders.image", {"name": "itnet-toy/absent"}, "records that differ"),
+    ],
+)
+def test_a_configuration_that_describes_no_model_is_refused(
+    registry: Registry, model: Any, tmp_path: Path, path: str, value: Any, told: str
+) -> None:
+    registry.save_model(model, tmp_path / "c")
+    manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
+    *outer, last = path.split(".")
+    part = manifest["config"]
+    for name in outer:
+        part = part[int(name) if name.isdecimal() else name]
+    part[last] = value
+    (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match=told):
+        registry.load_model(tmp_path / "c")
+
+
+def test_a_component_that_refuses_its_configuration_gets_a_hint_for_a_checkpoint(
+    registry: Registry, model: Any, tmp_path: Path
+) -> None:
+    registry.save_model(model, tmp_path / "c")
+    manifest = json.loads((tmp_path / "c" / "itnet.json").read_text())
+    manifest["config"]["trunk"][0]["kernel"]["heads"] = 5
+    (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError) as caught:
+        registry.load_model(tmp_path / "c")
+    assert caught.value.place == f"{tmp_path / 'c'}: config.trunk.0.kernel"
+    assert "itnet.json was changed after it was saved" in caught.value.hint
+
+
+def test_saving_under_a_configuration_that_describes_no_model_is_refused(
+    registry: Registry, model: Any, tmp_path: Path
+) -> None:
+    [entry] = model.config["trunk"]
+    model.config = {**model.config, "trunk": [{**entry, "kernel": {**entry["kernel"], "heads": 0}}]}
+    with pytest.raises(CheckpointError, match="heads"):
+        registry.save_model(model, tmp_path / "c")

@@ -84,7 +84,7 @@ def test_an_old_configuration_is_migrated(garden: Garden, checkpoint: Path) -> N
         return {"extent": config["size"] * 2, "heads": config["heads"]}"""
     registry = plant(garden, version=2, field="extent", more=MIGRATE.format(body=body), release="2.0")
     model: Any = registry.load_model(checkpoint)
-    assert model.config["kernel"] == {"name": "acme-a/k", "extent": 10, "heads": 1}
+    assert model.config["trunk"][0]["kernel"] == {"name": "acme-a/k", "extent": 10, "heads": 1}
     assert model.features(torch.randn(1, 4, 4, 3)).values.shape == (1, 16, 8)
 
 
@@ -152,4 +152,4 @@ def test_what_a_component_requires_is_in_the_command(garden: Garden, checkpoint:
 def test_a_preference_does_not_redirect_a_checkpoint(garden: Garden, checkpoint: Path) -> None:
     garden.plant_kernel("acme-b", "k", "itnet_toy.parts:Constant")
     model: Any = garden.registry(prefer=("acme-b/k",)).load_model(checkpoint)
-    assert model.config["kernel"]["name"] == "acme-a/k"
+    assert model.config["trunk"][0]["kernel"]["name"] == "acme-a/k"

@@ -12,14 +12,24 @@ from itnet_registry.checkpoints.manifest import FORMAT, Manifest
 
 CONFIG: dict[str, Any] = {
     "width": 8,
-    "depth": 1,
-    "ffn_ratio": 4.5,
-    "dropout": 0.0,
+    "trunk": [
+        {
+            "repeat": 1,
+            "width": 8,
+            "kernel": {"name": "itnet-core/mlp", "heads": 2},
+            "sampler": {"name": "itnet-core/full"},
+            "evaluator": {"name": "itnet-core/auto"},
+            "ffn_ratio": 4.5,
+            "norm": "layer",
+            "norm_first": True,
+            "activation": "gelu",
+            "dropout": 0.0,
+            "stochastic_depth": 0.0,
+            "query": None,
+        }
+    ],
     "position": "none",
     "scan": "none",
-    "kernel": {"name": "itnet-core/mlp", "heads": 2},
-    "sampler": {"name": "itnet-core/full"},
-    "evaluator": {"name": "itnet-core/auto"},
     "encoders": {"image": {"name": "itnet-toy/pixels"}},
     "heads": {},
     "tasks": {},
@@ -36,9 +46,9 @@ MANIFEST: dict[str, Any] = {
     "api": 1,
     "config": CONFIG,
     "components": {
-        "kernel": record("kernel", "itnet-core/mlp"),
-        "sampler": record("sampler", "itnet-core/full"),
-        "evaluator": record("evaluator", "itnet-core/auto"),
+        "trunk.0.kernel": record("kernel", "itnet-core/mlp"),
+        "trunk.0.sampler": record("sampler", "itnet-core/full"),
+        "trunk.0.evaluator": record("evaluator", "itnet-core/auto"),
         "encoders.image": record("encoder", "itnet-toy/pixels"),
     },
     "sha256": "0" * 64,
@@ -65,9 +75,9 @@ def test_one_from_before_there_were_positions_and_scan_orders_has_none(tmp_path:
 
 def test_a_newer_format_says_what_to_upgrade(tmp_path: Path) -> None:
     with pytest.raises(
-        CheckpointError, match=r"found checkpoint format 2; expected format 1.*--upgrade itnet-registry"
+        CheckpointError, match=r"found checkpoint format 3; expected format 2.*--upgrade itnet-registry"
     ):
-        read(tmp_path, format=2, something="new")
+        read(tmp_path, format=3, something="new")
 
 
 @pytest.mark.parametrize("changes", [{"format": None}, {"format": "1"}, {"format": 0}])
@@ -81,7 +91,7 @@ def test_an_unknown_format(tmp_path: Path, changes: dict[str, Any]) -> None:
     [
         ({"sha256": "zz"}, "sha256"),
         ({"config": {**CONFIG, "width": 0}}, "config.width"),
-        ({"components": {"kernel": {}}}, "components.kernel.kind"),
+        ({"components": {"trunk.0.kernel": {}}}, "components.trunk.0.kernel.kind"),
         ({"extra": 1}, "extra"),
     ],
 )
@@ -94,8 +104,9 @@ def test_what_does_not_fit_has_its_place(tmp_path: Path, changes: dict[str, Any]
 @pytest.mark.parametrize(
     ("components", "where"),
     [
-        ({"kernel": record("kernel", "acme/other")}, "kernel"),
-        ({"kernel": record("sampler", "itnet-core/mlp")}, "kernel"),
+        ({"trunk.0.kernel": record("kernel", "acme/other")}, "trunk.0.kernel"),
+        ({"trunk.0.kernel": record("sampler", "itnet-core/mlp")}, "trunk.0.kernel"),
+        ({"trunk.1.kernel": record("kernel", "itnet-core/mlp")}, "trunk.1.kernel"),
         ({"heads.image": record("head", "itnet-core/classify")}, "heads.image"),
     ],
 )
@@ -111,6 +122,7 @@ def test_not_even_a_mapping(tmp_path: Path) -> None:
 
 
 def test_numbers_that_json_has_not_are_refused(tmp_path: Path) -> None:
-    config = {**CONFIG, "kernel": {"name": "itnet-core/mlp", "scale": math.inf}}
+    kernel = {"name": "itnet-core/mlp", "scale": math.inf}
+    config = {**CONFIG, "trunk": [{**CONFIG["trunk"][0], "kernel": kernel}]}
     with pytest.raises(ValueError, match="not JSON compliant"):
         Manifest(**{**MANIFEST, "config": config}).write(tmp_path / "again.json")

@@ -268,15 +268,7 @@ def test_a_plugins_command(itnet: Itnet) -> None:
 
 
 def test_help_imports_no_commands_function(itnet: Itnet, garden: Garden) -> None:
-    garden.plant(
-        "acme-a",
-        """
-        @hookimpl
-        def itnet_register_commands(api):
-            return [CommandSpec(name="heavy", target="acme_a.parts:run", summary="lift")]
-        """,
-        modules={"parts": "raise RuntimeError('imported')"},
-    )
+    garden.plant_command("acme-a", "heavy", "raise RuntimeError('imported')", "lift")
     result = itnet("--help")
     assert result.exit_code == 0
     assert "lift" in result.stdout
@@ -285,15 +277,7 @@ def test_help_imports_no_commands_function(itnet: Itnet, garden: Garden) -> None
 
 
 def test_commands_of_one_name_are_called_in_full(itnet: Itnet, garden: Garden) -> None:
-    garden.plant(
-        "acme-a",
-        """
-        @hookimpl
-        def itnet_register_commands(api):
-            return [CommandSpec(name="greet", target="acme_a.parts:run", summary="bark")]
-        """,
-        modules={"parts": "def run(): print('woof')"},
-    )
+    garden.plant_command("acme-a", "greet", "def run(): print('woof')", "bark")
     assert "acme-a/greet, itnet-toy/greet" in refused(itnet("greet"))[:400].replace(" (acme-a 1.0, acme_a.plugin)", "")
     assert itnet("acme-a/greet").stdout == "woof\n"
     assert "itnet-toy/greet" in itnet("--help").stdout
@@ -306,18 +290,8 @@ def test_an_unknown_command(itnet: Itnet) -> None:
 
 
 def test_an_error_of_a_command_is_one_message(itnet: Itnet, garden: Garden) -> None:
-    garden.plant(
-        "acme-a",
-        """
-        @hookimpl
-        def itnet_register_commands(api):
-            return [CommandSpec(name="fail", target="acme_a.parts:run", summary="")]
-        """,
-        modules={
-            "parts": "from itnet_core import DataError\n"
-            "def run(): raise DataError('x.png', found='half an image', expected='a whole one')"
-        },
-    )
+    raises = "raise DataError('x.png', found='half an image', expected='a whole one')"
+    garden.plant_command("acme-a", "fail", f"from itnet_core import DataError\ndef run(): {raises}")
     assert refused(itnet("fail"), code=1) == "error: x.png: found half an image; expected a whole one.\n"
 
 
@@ -339,15 +313,7 @@ def test_what_the_operating_system_refuses_is_one_line(
     def refuse(*_: object) -> None:
         raise error
 
-    garden.plant(
-        "acme-a",
-        """
-        @hookimpl
-        def itnet_register_commands(api):
-            return [CommandSpec(name="fail", target="acme_a.parts:run", summary="")]
-        """,
-        modules={"parts": "import os\ndef run(): os.sync()"},
-    )
+    garden.plant_command("acme-a", "fail", "import os\ndef run(): os.sync()")
     monkeypatch.setattr(os, "sync", refuse)
     assert refused(itnet("fail"), code=1) == f"error: {message}\n"
     monkeypatch.setattr("itnet_registry.cli.listing.components_report", refuse)

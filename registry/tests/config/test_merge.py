@@ -34,7 +34,7 @@ def kernel(garden: Garden) -> Callable[..., dict[str, Any]]:
     def completed(said: Any, preset: str = "base", **more: Any) -> dict[str, Any]:
         said = {} if said is None else {"kernel": said}
         config = resolve(registry, {"preset": preset, "encoder": "pixels", "heads": {}, **said, **more})
-        return config.kernel.model_dump()
+        return config.trunk[0].kernel.model_dump()
 
     return completed
 
@@ -67,7 +67,7 @@ def test_a_presets_component_that_is_not_there_can_be_replaced(kernel: Callable[
 def test_numbers_replace_numbers(garden: Garden, kernel: Callable[..., dict[str, Any]]) -> None:
     said = {"preset": "base", "dropout": 0.25, "width": 16}
     config = resolve(garden.registry(), said)
-    assert (config.width, config.depth, config.dropout) == (16, 1, 0.25)
+    assert (config.width, config.trunk[0].width, config.trunk[0].dropout) == (16, 16, 0.25)
 
 
 def test_one_encoder_replaces_several_and_the_other_way_round(

@@ -21,6 +21,7 @@ PLUGIN = """
     def itnet_register_components(api):
         return [
             ComponentSpec(kind="encoder", name="pair", target="acme_a.parts:Pair", summary="", modality="pair"),
+            ComponentSpec(kind="encoder", name="album", target="acme_a.parts:Album", summary="", modality="album"),
             ComponentSpec(kind="task", name="pairs", target="acme_a.parts:Pairs", summary="", modality="pair"),
         ]
 """
@@ -46,6 +47,20 @@ PARTS = """
 
         def forward(self, inputs):
             return union([self.image(inputs[0]), self.words(inputs[1])])
+
+    class Album(Encoder):
+        modality = "album"
+
+        class Config(ComponentConfig):
+            images: Annotated[tuple[ComponentRef, ...], RefersTo("encoder", "image")]
+
+        def __init__(self, dim, config=None, **options):
+            super().__init__(dim, config, **options)
+            for number, reference in enumerate(self.config.images):
+                self.add_module(str(number), create("encoder", reference.name, dim=dim, **reference.options))
+
+        def forward(self, inputs):
+            return union([getattr(self, str(number))(each) for number, each in enumerate(inputs)])
 
     class Pairs(Stripes):
         modality = "pair"
@@ -106,6 +121,39 @@ def test_a_task_fills_the_options_of_what_its_encoder_refers_to(registry: Regist
 def test_a_wrong_reference_is_named_by_its_path(registry: Registry, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ITNetError, match=message):
         pair(registry, **options)
+
+
+def album(registry: Registry, **options: Any) -> Any:
+    return registry.create_model("toy", encoder={"name": "album", **options}, head="regress")
+
+
+def test_a_list_of_references(registry: Registry, tmp_path: Path) -> None:
+    model = album(registry, images=["pixels", {"name": "pixels", "channels": 1, "bias": False}]).eval()
+    first, second = model.config["encoders"]["album"]["images"]
+    assert first["name"] == second["name"] == "itnet-toy/pixels"
+    assert (first["channels"], second["channels"], second["bias"]) == (3, 1, False)
+    registry.save_model(model, tmp_path / "c")
+    records = json.loads((tmp_path / "c/itnet.json").read_text())["components"]
+    assert records["encoders.album.images.1"]["name"] == "itnet-toy/pixels"
+    inputs = torch.ones(2, 4, 4, 3), torch.ones(2, 4, 4, 1)
+    assert torch.equal(registry.load_model(tmp_path / "c")(inputs), model(inputs))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": ["pixels", {"name": "pixels", "chanels": 3}]}, r"model.encoder.images.1.chanels: .*'channels'"),
+        ({"images": ["pixels", "letters"]}, r"model.encoder.images.1: found itnet-toy/letters, which is of text"),
+        ({"images": ["pixels", {}]}, r"model.encoder.images.1.name: found nothing"),
+        ({"images": "pixels"}, r"model.encoder.images: found 'pixels'"),
+        ({}, r"model.encoder.images: found nothing"),
+    ],
+)
+def test_a_wrong_reference_of_a_list_is_named_by_its_path(
+    registry: Registry, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ITNetError, match=message):
+        album(registry, **options)
 
 
 def save(registry: Registry, path: Path) -> Any:

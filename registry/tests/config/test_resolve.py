@@ -23,14 +23,24 @@ def test_the_complete_form_has_everything_and_is_json(registry: Registry) -> Non
     config = completed(registry, preset="toy", task="stripes", encoder="pixels")
     assert config == {
         "width": 8,
-        "depth": 1,
-        "ffn_ratio": 4.5,
-        "dropout": 0.0,
+        "trunk": [
+            {
+                "repeat": 1,
+                "width": 8,
+                "kernel": {"name": "itnet-toy/constant", "heads": 1},
+                "sampler": {"name": "itnet-core/full"},
+                "evaluator": {"name": "itnet-core/auto"},
+                "ffn_ratio": 4.5,
+                "norm": "layer",
+                "norm_first": True,
+                "activation": "gelu",
+                "dropout": 0.0,
+                "stochastic_depth": 0.0,
+                "query": None,
+            }
+        ],
         "position": "none",
         "scan": "none",
-        "kernel": {"name": "itnet-toy/constant", "heads": 1},
-        "sampler": {"name": "itnet-core/full"},
-        "evaluator": {"name": "itnet-core/auto"},
         "encoders": {"image": {"name": "itnet-toy/pixels", "channels": 1, "bias": True}},
         "heads": {"image": {"name": "itnet-core/classify", "classes": 2}},
         "tasks": {"image": {"name": "itnet-toy/stripes", "size": 4, "colours": 1}},
@@ -185,9 +195,9 @@ def test_prefer_in_the_configuration_pins_one(garden: Garden) -> None:
     config = {"preset": "toy", "encoder": "pixels", "heads": {}, "kernel": "mlp"}
     with pytest.raises(AmbiguousNameError, match=r"^model\.kernel: found 'mlp'"):
         completed(garden.registry(), **config)
-    assert completed(garden.registry(), prefer=["acme-a/mlp"], **config)["kernel"]["name"] == "acme-a/mlp"
+    assert completed(garden.registry(), prefer=["acme-a/mlp"], **config)["trunk"][0]["kernel"]["name"] == "acme-a/mlp"
     pinned = completed(garden.registry(prefer=("acme-a/mlp",)), prefer=["itnet-core/mlp"], **config)
-    assert pinned["kernel"]["name"] == "itnet-core/mlp"
+    assert pinned["trunk"][0]["kernel"]["name"] == "itnet-core/mlp"
     assert "prefer" not in pinned
 
 
@@ -267,16 +277,16 @@ def test_a_preset_may_build_on_another(garden: Garden) -> None:
     )
     config = completed(garden.registry(), preset="high", heads={}, dropout=0.5)
     toy = completed(garden.registry(), preset="toy", encoder="pixels", heads={})
-    assert (config["width"], config["depth"], config["dropout"]) == (toy["width"], 3, 0.5)
-    assert config["kernel"] == toy["kernel"]
+    [entry], [expected] = config["trunk"], toy["trunk"]
+    assert entry == {**expected, "repeat": 3, "dropout": 0.5}
     assert config["encoders"]["image"] == {"name": "itnet-toy/pixels", "channels": 2, "bias": True}
 
 
 def test_what_json_has_not_becomes_what_it_has(garden: Garden) -> None:
     garden.toy()
     config = completed(garden.registry(), preset="itnet-nano", encoder="pixels", heads={})
-    assert isinstance(config["kernel"]["inputs"], list)
-    assert config["kernel"]["support"] == {"causal": None, "radius": None, "window": None, "edge": 0.0}
+    assert isinstance(config["trunk"][0]["kernel"]["inputs"], list)
+    assert config["trunk"][0]["kernel"]["support"] == {"causal": None, "radius": None, "window": None, "edge": 0.0}
 
 
 def test_what_json_cannot_hold_is_refused(garden: Garden) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ConfigError, Encoder, Field, IntegralOperator, ITNetModel, MLPKernel, Trunk
+from itnet_core import Block, ConfigError, Encoder, Field, IntegralOperator, ITNetModel, MLPKernel, Trunk
 from itnet_core.models.head import ClassificationHead, PerPointHead, RegressionHead, mean
 from itnet_core.plugin.builtin import itnet_register_presets
 
@@ -27,7 +27,7 @@ class Pointwise(Encoder):
 
 
 def model_of(depth: int = 2) -> ITNetModel:
-    trunk = Trunk(IntegralOperator(8, MLPKernel(8, heads=2)) for _ in range(depth))
+    trunk = Trunk(Block(IntegralOperator(8, MLPKernel(8, heads=2))) for _ in range(depth))
     heads = {"signal": ClassificationHead(8, classes=3), "other": RegressionHead(8)}
     return ITNetModel({"signal": Pointwise(8), "other": Pointwise(8), "bare": Pointwise(8)}, trunk, heads)
 
@@ -101,7 +101,8 @@ def test_presets_have_the_sizes_of_the_paper(name: str, millions: int) -> None:
     width, kernel = preset.config["width"], dict(preset.config["kernel"])
     kernel.pop("name")
     with torch.device("meta"):
-        operators = (IntegralOperator(width, MLPKernel(width, **kernel)) for _ in range(preset.config["depth"]))
-        parts = nn.ModuleList([nn.Conv2d(3, width, 16), Trunk(operators), ClassificationHead(width, classes=1000)])
+        [entry] = preset.config["trunk"]
+        blocks = (Block(IntegralOperator(width, MLPKernel(width, **kernel))) for _ in range(entry["repeat"]))
+        parts = nn.ModuleList([nn.Conv2d(3, width, 16), Trunk(blocks), ClassificationHead(width, classes=1000)])
     count = sum(p.numel() for p in parts.parameters())
     assert abs(count / 1e6 - millions) <= 0.02 * millions

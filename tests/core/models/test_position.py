@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import Field, IntegralOperator, MLPKernel, ShapeError, Trunk
+from itnet_core import Block, Field, IntegralOperator, MLPKernel, ShapeError, Trunk
 from itnet_core.models.position import FourierPositions
 
 
@@ -29,7 +29,7 @@ def test_it_tells_tokens_and_patches_apart() -> None:
 
 
 def test_a_trunk_says_which_positions_it_needs() -> None:
-    trunk = Trunk([IntegralOperator(8, MLPKernel(8, position_dim=2))], position="fourier")
+    trunk = Trunk([Block(IntegralOperator(8, MLPKernel(8, position_dim=2)))], position="fourier")
     with pytest.raises(ShapeError, match=r"Trunk\(field\): found 2 coordinates; expected 4"):
         trunk(Field.on_grid(torch.zeros(1, 3, 3, 8)))
 

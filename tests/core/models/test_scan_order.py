@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from itnet_core import ConfigError, Field, IntegralOperator, MLPKernel, Trunk
+from itnet_core import Block, ConfigError, Field, IntegralOperator, MLPKernel, Trunk
 from itnet_core.models.scan_order import STEP, Scan, ScanOrder
 from itnet_testing.fields import permuted, sample, scattered, with_padding
 
@@ -100,4 +100,4 @@ def test_gradients_reach_positions() -> None:
 
 def test_a_trunk_scans_for_kernels_that_scan() -> None:
     with pytest.raises(ConfigError, match=r"^scan: found 'raster' with MLPKernel, which scan 0 axes; .* 'fourier'"):
-        Trunk([IntegralOperator(8, MLPKernel(8))], scan="raster")
+        Trunk([Block(IntegralOperator(8, MLPKernel(8)))], scan="raster")

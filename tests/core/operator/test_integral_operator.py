@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from itnet_core import (
+    Block,
     ConfigError,
     DenseEvaluator,
     Evaluator,
@@ -224,7 +225,7 @@ def test_a_kernel_may_transform_whole_fields_or_points_of_a_stream_by_its_own_me
 
 def test_a_trunk_goes_one_point_at_a_time_too() -> None:
     torch.manual_seed(0)
-    trunk = Trunk([IntegralOperator(8, Mean()) for _ in range(2)])
+    trunk = Trunk(Block(IntegralOperator(8, Mean())) for _ in range(2))
     field = Field.on_grid(torch.randn(2, 6, 8))
     states, steps = None, []
     for point in range(6):

@@ -73,6 +73,14 @@ def test_a_named_axis_needs_space_time() -> None:
         Support(causal=2).mask(torch.zeros(1, 1, 2), torch.zeros(1, 1, 2))
 
 
+@pytest.mark.parametrize("axis", ["q", "", "tx", -1])
+def test_an_axis_that_no_positions_have_is_refused(axis: str | int) -> None:
+    with pytest.raises(ValueError, match="a letter of txyz, or a coordinate's number"):
+        Support(causal=axis)
+    with pytest.raises(ConfigError, match=r"MLPKernel.support.causal: found .*; expected a letter of txyz"):
+        MLPKernel(8, support={"causal": axis})
+
+
 @given(support=SUPPORTS | EDGES)
 def test_pairs_of_the_support_are_those_with_a_share(support: Support) -> None:
     query, key = torch.randn(2, 6, 2), torch.randn(2, 9, 2)
@@ -128,3 +136,21 @@ class One(Kernel[Tensor, None]):
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Return 1."""
         return query_terms.new_ones(len(query_terms), 1, query_terms.shape[1], key_terms.shape[1])
+
+
+@given(st.lists(st.floats(0.0, 2.0) | st.none(), min_size=4, max_size=4), st.booleans())
+def test_intersection(lengths: list[float | None], causal: bool) -> None:
+    first = Support(radius=lengths[0], window=lengths[1], causal=0 if causal else None)
+    second = Support(radius=lengths[2], window=lengths[3])
+    x, y = (2 * torch.rand(1, 9, 2, generator=torch.Generator().manual_seed(seed)) - 1 for seed in (0, 1))
+    assert torch.equal((first & second).mask(x, y), first.mask(x, y) & second.mask(x, y))
+    assert first & second == second & first
+
+
+@pytest.mark.parametrize(
+    "other", [Support(causal=1), Support(radius=1.0, edge=0.1), Support(causal="t"), Support(window=1.0, edge=0.3)]
+)
+def test_an_intersection_has_one_causal_axis_and_one_edge(other: Support) -> None:
+    with pytest.raises(ConfigError, match="one causal axis and one edge"):
+        Support(causal=0, edge=0.2) & other
+    assert (Support(causal=0, edge=0.2) & Support()).edge == 0.2

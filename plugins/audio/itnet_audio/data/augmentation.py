@@ -15,7 +15,7 @@ from itnet_audio.data.resampling import resample_clip
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class ClipAugmentation:
     """Random changes of speed, position, gain and noise, drawn from torch's generator.
 
     Attributes:

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from itnet_audio.data.resampling import Resampling
 from itnet_audio.data.wav import FORMS, LINEAR, OTHERS, Wav
-from itnet_core import DataError
-from itnet_core.plugin.files import open_regular
+from itnet_core import DataError, open_regular
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 """Suffixes of recordings; the content decides how a file is decoded."""

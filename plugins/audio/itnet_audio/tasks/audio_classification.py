@@ -12,7 +12,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from itnet_audio.clips import Audio
-from itnet_audio.data.augmentation import Augmentation, crop
+from itnet_audio.data.augmentation import ClipAugmentation, crop
 from itnet_audio.data.recordings import read_recording
 from itnet_tasks import Classification
 
@@ -68,7 +68,7 @@ class AudioClassification(Classification):
         augmentation = None
         if training and c.augment:
             backgrounds = self.backgrounds() if c.noise else ()
-            augmentation = Augmentation(
+            augmentation = ClipAugmentation(
                 c.sample_rate, c.speeds, c.shift, c.gain, c.noise, c.signal_to_noise, backgrounds
             )
         return ClipLoader(c.sample_rate, round(c.max_seconds * c.sample_rate), augmentation)
@@ -90,7 +90,7 @@ class ClipLoader:
 
     sample_rate: int
     length: int
-    augmentation: Augmentation | None = None
+    augmentation: ClipAugmentation | None = None
 
     def __call__(self, path: Path) -> Tensor:
         """Load the clip of a file, shape (T,).

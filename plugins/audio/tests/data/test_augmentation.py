@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_audio.data.augmentation import Augmentation, crop, shift_clip
+from itnet_audio.data.augmentation import ClipAugmentation, crop, shift_clip
 
 NOTHING: dict[str, Any] = {
     "sample_rate": 8000,
@@ -20,13 +20,13 @@ NOTHING: dict[str, Any] = {
 
 
 def drawn(clip: Tensor, count: int = 50, **options: Any) -> list[Tensor]:
-    augmentation = Augmentation(**{**NOTHING, **options})
+    augmentation = ClipAugmentation(**{**NOTHING, **options})
     return [augmentation(clip) for _ in range(count)]
 
 
 def test_without_any_change_a_clip_stays_as_it_is() -> None:
     clip = torch.randn(500)
-    augmentation = Augmentation(**NOTHING)
+    augmentation = ClipAugmentation(**NOTHING)
     torch.testing.assert_close(augmentation(augmentation.at_a_speed(clip)), clip)
 
 
@@ -91,7 +91,7 @@ def test_noise_leaves_silence_silent() -> None:
 
 def test_a_speed_changes_length_and_pitch() -> None:
     tone = torch.sin(2 * torch.pi * 400 * torch.arange(8000) / 8000)
-    augmentation = Augmentation(**{**NOTHING, "speeds": (0.8, 1.25)})
+    augmentation = ClipAugmentation(**{**NOTHING, "speeds": (0.8, 1.25)})
     pitches = {}
     for _ in range(20):
         clip = augmentation.at_a_speed(tone)

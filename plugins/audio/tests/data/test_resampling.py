@@ -12,7 +12,7 @@ import torch
 from scipy.io import wavfile
 from torchaudio.functional import resample
 
-from itnet_audio.data.augmentation import Augmentation
+from itnet_audio.data.augmentation import ClipAugmentation
 from itnet_audio.data.recordings import read_recording
 from itnet_audio.data.resampling import Resampling, resample_clip
 from itnet_audio.tasks.audio_classification import ClipLoader
@@ -68,7 +68,7 @@ def test_of_a_long_recording_only_the_clip_is_read(tmp_path: Path) -> None:
     with soundfile.SoundFile(tmp_path / "a.flac", "w", 44100, 1) as file:
         for _ in range(600):
             file.write(np.zeros(88200, np.int16))
-    augmentation = Augmentation(16000, (0.9, 1.1), 0.1, 6.0, 1.0, (10.0, 40.0), [tmp_path / "a.flac"])
+    augmentation = ClipAugmentation(16000, (0.9, 1.1), 0.1, 6.0, 1.0, (10.0, 40.0), [tmp_path / "a.flac"])
     assert (tmp_path / "a.flac").stat().st_size < 2**19
     for loader in (ClipLoader(16000, 16000), ClipLoader(16000, 16000, augmentation)):
         with limit_memory(4):
@@ -78,7 +78,7 @@ def test_of_a_long_recording_only_the_clip_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("speed", [0.5, 0.9, 1.1, 1.00007, 1.7])
 def test_a_clip_of_a_long_recording_has_its_length_at_any_speed(speed: float, tmp_path: Path) -> None:
     wavfile.write(tmp_path / "a.wav", 8000, np.ones(4000, np.int16))
-    augmentation = Augmentation(8000, (speed,), 0.0, 0.0, 0.0, (10.0, 40.0))
+    augmentation = ClipAugmentation(8000, (speed,), 0.0, 0.0, 0.0, (10.0, 40.0))
     assert len(ClipLoader(8000, 1000, augmentation)(tmp_path / "a.wav")) == 1000
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,8 +11,7 @@ from torchaudio.transforms import MelSpectrogram
 
 from itnet_audio.clips import Audio
 from itnet_audio.encoders.mel import MelEncoder
-from itnet_core import ConfigError, IntegralOperator, MLPKernel, Trunk
-from itnet_core.models.head import mean
+from itnet_core import Block, ConfigError, IntegralOperator, MLPKernel, Trunk, mean
 from itnet_registry.build.memory import MemoryLimit
 
 SMALL: dict[str, Any] = {"sample_rate": 8000, "n_mels": 20, "patch_mels": 5, "patch_frames": 4}
@@ -74,28 +74,20 @@ def test_frequency_lies_on_x_by_the_mel_scale(pitch: float) -> None:
     window_ms=st.sampled_from([10.0, 25.0, 31.0]),
 )
 def test_a_clips_field_is_the_same_alone_and_in_a_batch(
-    lengths: list[int], more: int, normalization: str, window_ms: float
+    assert_padding_changes_nothing: Callable[..., None],
+    lengths: list[int],
+    more: int,
+    normalization: str,
+    window_ms: float,
 ) -> None:
-    """At the points of positive weight; those of a batch that a clip does not have weigh 0."""
     torch.manual_seed(0)
     encoder = MelEncoder(4, **SMALL, normalization=normalization, window_ms=window_ms).double()
-    clips = [torch.randn(length, dtype=torch.float64) for length in lengths]
-    waveform, counts = Audio.of([*clips, torch.zeros(max(lengths) + more, dtype=torch.float64)])
-    within = torch.arange(waveform.shape[1]) < counts.unsqueeze(1)
-    batch = encoder(Audio(torch.where(within, waveform, torch.randn_like(waveform)), counts))
-    for i, clip in enumerate(clips):
-        alone = encoder(Audio.of([clip]))
-        points = alone.values.shape[1]
-        assert (alone.weights > 0).all()
-        assert not batch.weights[i, points:].any()
-        torch.testing.assert_close(batch.weights[i, :points], alone.weights[0])
-        torch.testing.assert_close(batch.positions[i, :points], alone.positions[0])
-        torch.testing.assert_close(batch.values[i, :points], alone.values[0], rtol=1e-9, atol=1e-9)
+    assert_padding_changes_nothing(encoder, lengths, more)
 
 
 def test_a_trunks_output_does_not_depend_on_padding() -> None:
     encoder = MelEncoder(8, **SMALL).double()
-    trunk = Trunk([IntegralOperator(8, MLPKernel(8, heads=2, hidden=8))]).double()
+    trunk = Trunk([Block(IntegralOperator(8, MLPKernel(8, heads=2, hidden=8)))]).double()
     short, long = torch.randn(1300, dtype=torch.float64), torch.randn(4000, dtype=torch.float64)
     batch = mean(trunk(encoder(Audio.of([short, long]))))
     for i, clip in enumerate((short, long)):

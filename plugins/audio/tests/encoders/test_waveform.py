@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,23 +23,15 @@ SMALL: dict[str, Any] = {"sample_rate": 8000, "strides": (5, 4, 2)}
     normalization=st.booleans(),
 )
 def test_a_clips_field_is_the_same_alone_and_in_a_batch(
-    lengths: list[int], more: int, strides: tuple[int, ...], normalization: bool
+    assert_padding_changes_nothing: Callable[..., None],
+    lengths: list[int],
+    more: int,
+    strides: tuple[int, ...],
+    normalization: bool,
 ) -> None:
-    """At the points of positive weight; those of a batch that a clip does not have weigh 0."""
     torch.manual_seed(0)
     encoder = WaveformEncoder(8, strides=strides, normalization=normalization).double()
-    clips = [torch.randn(length, dtype=torch.float64) for length in lengths]
-    waveform, counts = Audio.of([*clips, torch.zeros(max(lengths) + more, dtype=torch.float64)])
-    within = torch.arange(waveform.shape[1]) < counts.unsqueeze(1)
-    batch = encoder(Audio(torch.where(within, waveform, torch.randn_like(waveform)), counts))
-    for i, clip in enumerate(clips):
-        alone = encoder(Audio.of([clip]))
-        points = alone.values.shape[1]
-        assert (alone.weights > 0).all()
-        assert not batch.weights[i, points:].any()
-        torch.testing.assert_close(batch.weights[i, :points], alone.weights[0])
-        torch.testing.assert_close(batch.positions[i, :points], alone.positions[0])
-        torch.testing.assert_close(batch.values[i, :points], alone.values[0], rtol=1e-9, atol=1e-9)
+    assert_padding_changes_nothing(encoder, lengths, more)
 
 
 def test_a_point_lies_at_the_centre_of_what_it_sees() -> None:

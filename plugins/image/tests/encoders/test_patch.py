@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import Field, IntegralOperator, MLPKernel, Trunk
-from itnet_core.models.head import mean
+from itnet_core import Block, Field, IntegralOperator, MLPKernel, Trunk, mean
 from itnet_image.encoders.patch import PatchEncoder
 
 
@@ -88,7 +87,7 @@ def test_with_image_size_features_of_a_smooth_image_are_almost_equal(size: int) 
 def test_the_output_changes_little_when_the_image_is_sampled_twice_as_finely() -> None:
     """With one pixel a point, resolution is a matter of quadrature: the error falls at least as 1/N."""
     encoder = PatchEncoder(16, patch_size=1)
-    trunk = Trunk(IntegralOperator(16, MLPKernel(16, heads=2, hidden=8)) for _ in range(2))
+    trunk = Trunk(Block(IntegralOperator(16, MLPKernel(16, heads=2, hidden=8))) for _ in range(2))
 
     def features(size: int) -> Tensor:
         with torch.no_grad():

@@ -9,9 +9,19 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Points, Problem, ShapeError, Support
-from itnet_core.operator.points import distinct, log_weights
-from itnet_core.operator.transforms import differentiated
+from itnet_core import (
+    ComponentConfig,
+    Field,
+    Kernel,
+    Points,
+    Problem,
+    ScalarConfig,
+    ShapeError,
+    Support,
+    differentiated,
+    distinct,
+    log_weights,
+)
 from itnet_kernels.attention.heads import resolve_head_dim
 from itnet_kernels.attention.position_encoding import alibi_slopes, rotate
 from itnet_kernels.attention.stream import step_over_all_points
@@ -51,7 +61,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     normalization = "softmax"
     exportable = True
 
-    class Config(ComponentConfig):
+    class Config(ScalarConfig):
         """Heads, position encoding and support."""
 
         heads: PositiveInt = 4
@@ -85,14 +95,16 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads, self.support = c.heads, c.support
+        self.heads, self.values, self.support = c.heads, c.values, c.support
         self.key_heads = c.key_heads or c.heads
         self.head_dim = resolve_head_dim("AttentionKernel", dim, c.heads, c.head_dim, rotary=c.rotary)
         self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
         self.key = nn.Linear(dim, self.key_heads * self.head_dim, bias=c.bias)
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
-        """Return V: a linear map to the key heads, each repeated for its group."""
+        """Return V: a linear map to the key heads, each repeated for its group; a view where values are `full`."""
+        if self.values == "full":
+            return super().value_map(dim, head_dim)
         group = self.heads // self.key_heads
         linear = nn.Linear(dim, self.key_heads * head_dim, bias=self.config.bias)
         return nn.Sequential(linear, nn.Unflatten(-1, (self.key_heads, head_dim)), _Repeat(group))
@@ -119,7 +131,8 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         if additive is None:
             return (queries, query_positions), (keys, key_positions)
         (batch, points), columns = queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
-        rows = self._expand(additive.to(queries.dtype), (batch, self.heads, points, len(columns))).transpose(1, 2)
+        shape = batch, self.heads, points, len(columns)
+        rows = expand_additive(additive.to(queries.dtype), shape, type(self).__name__).transpose(1, 2)
         return (queries, query_positions, rows), (keys, key_positions, columns.expand(batch, -1))
 
     def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
@@ -127,7 +140,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         (queries, query_positions, *rows), (keys, key_positions, *columns) = query_terms, key_terms
         scores = queries.transpose(1, 2) @ self._for_each_head(keys).permute(0, 2, 3, 1)
         if rows:
-            scores = scores + _select_columns(rows[0], columns[0])
+            scores = scores + select_columns(rows[0], columns[0])
         if not self.config.alibi:
             return scores
         distance = (query_positions.unsqueeze(2) - key_positions.unsqueeze(1)).abs()
@@ -152,7 +165,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     def integrate(self, problem: Problem[Terms]) -> Tensor:
         """Compute the integral by PyTorch's attention."""
         (q, _, *rows), k = problem.query_terms, self._for_each_head(problem.key_terms[0])
-        mask = _select_columns(rows[0], problem.key_terms[2]) if rows else None
+        mask = select_columns(rows[0], problem.key_terms[2]) if rows else None
         nonempty, causal = None, self.support.causal is not None
         if torch.compiler.is_compiling() or not _has_equal_weights(problem.key):
             inside = (problem.key.weights > 0).unsqueeze(1)  # (B, 1, M), or (B, N, M) under a causal support
@@ -164,30 +177,41 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
             bias = torch.where(inside, logs.unsqueeze(1), -torch.inf)
             bias = torch.where(nonempty, bias, 0.0).to(q.dtype).unsqueeze(1)
             mask = bias if mask is None else mask + bias
-        q, k, v = (side.transpose(1, 2) for side in (q, k, problem.values))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0).transpose(1, 2)
+        q, k, v = (side.transpose(1, 2) for side in (q, k, problem.values.expand(-1, -1, self.heads, -1)))
+        channels = v.shape[-1]
+        if short := channels - self.head_dim:  # PyTorch would hold the matrix of scores where the widths differ
+            q, k = (F.pad(side, (0, max(short, 0))) for side in (q, k))
+            v = F.pad(v, (0, max(-short, 0)))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0)
+        out = out[..., :channels].transpose(1, 2)
         return out if nonempty is None else out * nonempty.unsqueeze(-1)
 
     def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[tuple[Any, ...], Tensor]:
         """Advance a stream; the state is all points so far: terms, positions, weights and values."""
         return step_over_all_points(self, state, query, values)
 
-    def _expand(self, additive: Tensor, shape: tuple[int, ...]) -> Tensor:
-        sizes = additive.shape
-        if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes[::-1], shape[::-1], strict=False)):
-            raise ShapeError(
-                f"{type(self).__name__}.project(additive)",
-                found=f"shape {tuple(sizes)}",
-                expected=f"one that expands to (B, heads, queries, keys) = {shape}",
-                hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
-            )
-        return additive.expand(shape)
-
     def _for_each_head(self, keys: Tensor) -> Tensor:
         return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)
 
 
-def _select_columns(rows: Tensor, columns: Tensor) -> Tensor:
+def expand_additive(additive: Tensor, shape: tuple[int, ...], kernel: str) -> Tensor:
+    """Expand the argument `additive` of a call to (B, heads, N, M).
+
+    Raises:
+        ShapeError: it does not expand to this shape.
+    """
+    sizes = additive.shape
+    if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes[::-1], shape[::-1], strict=False)):
+        raise ShapeError(
+            f"{kernel}.project(additive)",
+            found=f"shape {tuple(sizes)}",
+            expected=f"one that expands to (B, heads, queries, keys) = {shape}",
+            hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
+        )
+    return additive.expand(shape)
+
+
+def select_columns(rows: Tensor, columns: Tensor) -> Tensor:
     """Select columns (B, m) of rows (B, n, heads, M), as (B, heads, n, m)."""
     every = torch.arange(rows.shape[-1], device=columns.device)
     if columns.shape[1] == len(every) and not torch.compiler.is_compiling() and bool((columns == every).all()):

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, Problem, Support
+from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, Problem, ScalarConfig, Support, sum_values
 from itnet_kernels.attention.heads import resolve_head_dim
 from itnet_kernels.attention.stream import step_over_all_points
 from itnet_kernels.numerics.decayed_sums import decayed_sums
@@ -39,7 +39,7 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
         ShapeError: a head would have no channels.
     """
 
-    class Config(ComponentConfig):
+    class Config(ScalarConfig):
         """Heads, normalization and support."""
 
         heads: PositiveInt = 4
@@ -61,7 +61,7 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads, self.normalization, self.support = c.heads, c.normalization, c.support
+        self.heads, self.normalization, self.values, self.support = c.heads, c.normalization, c.values, c.support
         self.measure = "given" if c.support.causal is None else "counting"
         self.head_dim = resolve_head_dim("LinearAttentionKernel", dim, c.heads, c.head_dim)
         self.query = nn.Linear(dim, c.heads * self.head_dim, bias=c.bias)
@@ -100,7 +100,7 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
         values = self._extend(problem.values, points)
         if self.support.causal is not None:
             return self._divide(decayed_sums(problem.query_terms, problem.key_terms, values))
-        moments = problem.key_terms.permute(0, 2, 3, 1) @ values.transpose(1, 2)  # (B, heads, head_dim, channels)
+        moments = sum_values(problem.key_terms.permute(0, 2, 3, 1), values).transpose(1, 2)  # (B, heads, head_dim, d)
         return self._divide((problem.query_terms.transpose(1, 2) @ moments).transpose(1, 2))
 
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itnet_core.operator.precision import exact_dtype
+from itnet_core import exact_dtype
 
 
 def rotate(heads: Tensor, positions: Tensor) -> Tensor:

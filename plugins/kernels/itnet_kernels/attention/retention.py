@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Problem
+from itnet_core import ComponentConfig, Field, Problem, ScalarConfig
 from itnet_kernels.attention.heads import resolve_head_dim
 from itnet_kernels.attention.position_encoding import rotate
 from itnet_kernels.causal import CausalKernel
@@ -38,7 +38,7 @@ class RetentionKernel(CausalKernel[Terms, Terms]):
         ShapeError: a head would have no channels, or an odd number of them with rotary.
     """
 
-    class Config(CausalKernel.Config):
+    class Config(CausalKernel.Config, ScalarConfig):
         """Heads and time."""
 
         heads: PositiveInt = 4
@@ -53,7 +53,7 @@ class RetentionKernel(CausalKernel[Terms, Terms]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         c = self.config
-        self.heads = c.heads
+        self.heads, self.values = c.heads, c.values
         self.head_dim = resolve_head_dim("RetentionKernel", dim, c.heads, c.head_dim, rotary=c.rotary)
         self.query = nn.Linear(dim, c.heads * self.head_dim, bias=False)
         self.key = nn.Linear(dim, c.heads * self.head_dim, bias=False)

@@ -7,8 +7,7 @@ from typing import Any, Self
 
 from torch import nn
 
-from itnet_core import FullSampler, IntegralOperator
-from itnet_core.operator.transforms import tracing
+from itnet_core import FullSampler, IntegralOperator, tracing
 
 
 class ConvertedLayer(nn.Module):

@@ -8,9 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from itnet_core import Field, FullSampler, IntegralOperator
+from itnet_core import Field, FullSampler, IntegralOperator, tracing
 from itnet_core.operator.stateless import with_parameters
-from itnet_core.operator.transforms import tracing
 from itnet_kernels.conversion.converted import ConvertedLayer, remove_parameters
 from itnet_kernels.errors import ConversionError
 from itnet_kernels.state_space.mixers import Mamba2Mixer, MambaMixer

@@ -11,9 +11,17 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Problem, Support
-from itnet_core.operator.precision import exact_dtype, precise
-from itnet_core.operator.transforms import differentiated
+from itnet_core import (
+    ComponentConfig,
+    Field,
+    Kernel,
+    Problem,
+    ScalarConfig,
+    Support,
+    differentiated,
+    exact_dtype,
+    precise,
+)
 from itnet_kernels.convolution.lattice import fit_lattice
 from itnet_kernels.numerics.weights import apply_weights
 
@@ -37,7 +45,7 @@ class ContinuousConvolutionKernel(Kernel[Tensor, None]):
 
     transformable = True
 
-    class Config(ComponentConfig):
+    class Config(ScalarConfig):
         """The network φ, and the support."""
 
         heads: PositiveInt = 4
@@ -58,7 +66,7 @@ class ContinuousConvolutionKernel(Kernel[Tensor, None]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads, self.support = c.heads, c.support
+        self.heads, self.values, self.support = c.heads, c.values, c.support
         widths = [c.position_dim, *[c.hidden] * c.layers]
         self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.last = nn.Linear(c.hidden, c.heads)

@@ -12,8 +12,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import AXES, ComponentConfig, ConfigError, Field, Kernel, Measure, Points, ShapeError, Support
-from itnet_core.operator.points import Lattice
+from itnet_core import AXES, ComponentConfig, ConfigError, Field, Kernel, Lattice, Measure, Points, ShapeError, Support
 from itnet_kernels.convolution.lattice import fit_lattice
 from itnet_kernels.convolution.taps import SumOfHeads, TapMaps
 from itnet_kernels.numerics.weights import apply_weights

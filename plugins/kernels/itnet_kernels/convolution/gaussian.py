@@ -4,19 +4,17 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Kernel, Normalization, Support
-from itnet_core.operator.precision import precise
+from itnet_core import ComponentConfig, Field, Kernel, Normalization, ScalarConfig, Support, precise
 
 
 class GaussianKernel(Kernel[Tensor, None]):
     """k_h(x, y) = exp(−‖x − y‖² / 2ℓ_h²), with a learned length ℓ_h for each head, initialised evenly in log ℓ.
 
-    Example:
-        >>> GaussianKernel(16, heads=3, shortest=0.1, longest=10.0).log_length.exp()
-        tensor([ 0.1000,  1.0000, 10.0000], grad_fn=<ExpBackward0>)
+    >>> GaussianKernel(16, heads=3, shortest=0.1, longest=10.0).log_length.exp()
+    tensor([ 0.1000,  1.0000, 10.0000], grad_fn=<ExpBackward0>)
     """
 
-    class Config(ComponentConfig):
+    class Config(ScalarConfig):
         heads: PositiveInt = 4
         """Scalar kernels."""
         shortest: PositiveFloat = 0.1
@@ -31,7 +29,7 @@ class GaussianKernel(Kernel[Tensor, None]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: object) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads, self.normalization, self.support = c.heads, c.normalization, c.support
+        self.heads, self.normalization, self.values, self.support = c.heads, c.normalization, c.values, c.support
         self.log_length = nn.Parameter((c.shortest * (c.longest / c.shortest) ** torch.linspace(0, 1, c.heads)).log())
 
     def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
@@ -40,8 +38,7 @@ class GaussianKernel(Kernel[Tensor, None]):
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
         """Compute k, shape (B, heads, n, m)."""
-        offsets = query_terms.unsqueeze(2) - key_terms.unsqueeze(1)
-        squares = offsets.square().sum(-1).clamp(max=1e28)  # finite
+        squares = (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).square().sum(-1).clamp(max=1e28)  # finite
         factors = -0.5 * (-2 * self.log_length.to(squares.dtype)).exp().view(-1, 1, 1)
         return (squares.unsqueeze(1) * factors).exp().to(self.log_length.dtype)
 

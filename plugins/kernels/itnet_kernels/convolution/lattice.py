@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from itnet_core import Points
-from itnet_core.operator.points import Lattice, distinct
+from itnet_core import Lattice, Points, distinct
 
 
 def fit_lattice(points: Points) -> Lattice | None:

@@ -9,8 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Problem, Support
-from itnet_core.operator.precision import precise
+from itnet_core import ComponentConfig, Field, Kernel, Problem, ScalarConfig, Support, precise
 from itnet_kernels.numerics.weights import apply_weights
 
 
@@ -34,7 +33,7 @@ class LowRankKernel(Kernel[Tensor, None]):
 
     transformable = True
 
-    class Config(ComponentConfig):
+    class Config(ScalarConfig):
         """Rank, networks and support."""
 
         heads: PositiveInt = 4
@@ -51,7 +50,7 @@ class LowRankKernel(Kernel[Tensor, None]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads, self.support = c.heads, c.support
+        self.heads, self.values, self.support = c.heads, c.values, c.support
         self.query_factor, self.key_factor = (
             nn.Sequential(
                 nn.Linear(dim + c.position_dim, c.hidden),
@@ -87,14 +86,15 @@ class LowRankKernel(Kernel[Tensor, None]):
     def integrate(self, problem: Problem[Tensor]) -> Tensor:
         """Compute Σ_r a_r Σ_j w_j b_r(y_j) v_j."""
         weighted = apply_weights(problem.values, problem.key).to(problem.key_terms.dtype)
-        shape = problem.values.shape[2:]
-        hidden = torch.unflatten(problem.key_terms.transpose(1, 2) @ weighted.flatten(2), -1, shape)
+        hidden = problem.key_terms.transpose(1, 2) @ weighted.flatten(2)
+        hidden = torch.unflatten(hidden, -1, weighted.shape[2:])
         (a, a_bias), (b, b_bias) = self._last(self.query_factor), self._last(self.key_factor)
         moments = torch.einsum("hrc,bchd->bhrd", b, hidden) + b_bias.unsqueeze(-1) * weighted.sum(1).unsqueeze(2)
         moments = moments / self.config.rank**0.5
         mixed = torch.einsum("hrc,bhrd->bchd", a, moments).flatten(2)
         constant = (a_bias.unsqueeze(-1) * moments).sum(2).flatten(1).unsqueeze(1)
-        return torch.unflatten(problem.query_terms @ mixed + constant, -1, shape).to(problem.values.dtype)
+        sums = problem.query_terms @ mixed + constant
+        return torch.unflatten(sums, -1, (self.heads, -1)).to(problem.values.dtype)
 
     def _last(self, factor: nn.Sequential) -> tuple[Tensor, Tensor]:
         """Return the weight, (heads, rank, hidden), and the bias, (heads, rank), of a factor's last layer."""

@@ -48,8 +48,8 @@ def factorize_model(
     """Replace the kernels of a model's operators by skeletons of low rank, in place.
 
     The model runs once on `inputs`, and each kernel is factorised on the fields that reach it. The kernels of an
-    `ITNetModel` share one configuration, so all get the largest number of pivots that one of them needs, and none is
-    replaced if one has to be left; its checkpoints hold the new kernels.
+    entry of an `ITNetModel`'s trunk share one configuration, so all get the largest number of pivots that one of them
+    needs, and none is replaced if one has to be left; its checkpoints hold the new kernels.
 
     Example:
         >>> model = nn.Sequential(IntegralOperator(8, MLPKernel(8)), IntegralOperator(8, MLPKernel(8)))
@@ -77,18 +77,19 @@ def factorize_model(
         _run(model, inputs)
     obstacles = {path: _obstacle(operators[path], calls[path]) for path in operators}
     report = FactorizationReport(left={path: obstacle for path, obstacle in obstacles.items() if obstacle})
-    shared = isinstance(model, ITNetModel)
-    if shared and report.left:
-        others = [path for path in operators if path not in report.left]
-        report.left |= dict.fromkeys(others, "a model has one kernel in its configuration, and others are left")
-    paths = [path for path in operators if path not in report.left]
+    entries = model.operator_paths() if isinstance(model, ITNetModel) else [[path] for path in operators]
     run = partial(_factorize, operators, calls, tolerance=tolerance, points=points, seed=seed)
-    report.factorized = {path: run(path, rank=rank) for path in paths}
-    if shared:
-        most = max((factorization.kernel.config.pivots for factorization in report.factorized.values()), default=0)
-        for path, factorization in report.factorized.items():
-            if factorization.kernel.config.pivots < most:
-                report.factorized[path] = run(path, rank=most, min_pivots=most)
+    for paths in entries:
+        if not report.left.keys().isdisjoint(paths):
+            others = [path for path in paths if path not in report.left]
+            report.left |= dict.fromkeys(others, "its blocks have one kernel in the configuration, and others are left")
+            continue
+        factorized = {path: run(path, rank=rank) for path in paths}
+        most = max(factorization.kernel.config.pivots for factorization in factorized.values())
+        report.factorized |= {
+            path: run(path, rank=most, min_pivots=most) if factorization.kernel.config.pivots < most else factorization
+            for path, factorization in factorized.items()
+        }
     _replace(model, operators, report.factorized)
     return report
 

@@ -8,8 +8,18 @@ import torch
 from pydantic import PositiveInt, field_validator
 from torch import Tensor, nn
 
-from itnet_core import AutoEvaluator, ComponentConfig, Evaluator, Field, Kernel, MLPKernel, Points, Problem, ShapeError
-from itnet_core.operator.mlp import PointTerms
+from itnet_core import (
+    AutoEvaluator,
+    ComponentConfig,
+    Evaluator,
+    Field,
+    Kernel,
+    MLPKernel,
+    Points,
+    PointTerms,
+    Problem,
+    ShapeError,
+)
 
 
 class SkeletonKernel(Kernel[PointTerms, None]):
@@ -62,7 +72,7 @@ class SkeletonKernel(Kernel[PointTerms, None]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = c = self.configure(config, options)
-        self.heads = c.mlp.heads
+        self.heads, self.values = c.mlp.heads, c.mlp.values
         self.exact = MLPKernel(dim, c.mlp)
         self.core = nn.Parameter(torch.randn(self.heads, c.pivots, c.pivots) / c.pivots)
         # At x_p, then at y_q.

@@ -31,13 +31,16 @@ def decayed_sums(queries: Tensor, keys: Tensor, values: Tensor, potentials: Tens
     Args:
         queries: q, (B, T, groups, state).
         keys: k, (B, T, groups, state).
-        values: v, (B, T, heads, head_dim); each group's q and k serve heads / groups consecutive heads.
+        values: v, (B, T, heads, head_dim); each group's q and k serve heads / groups consecutive heads. With one head
+            of values each group has the same.
         potentials: L, decreasing, (B, T, heads), in float64 as from `timeline.potentials`; without decay by default.
 
     Returns:
         Shape (B, T, heads, head_dim).
     """
-    (batch, steps, groups, _), (heads, head_dim) = queries.shape, values.shape[2:]
+    batch, steps, groups, _ = queries.shape
+    values = values.expand(-1, -1, max(groups, values.shape[2]), -1)
+    heads, head_dim = values.shape[2:]
     if potentials is None:
         potentials = values.new_zeros(batch, 1, heads, dtype=torch.float64).expand(-1, steps, -1)
     size, separable = _chunk_size(potentials, values.dtype)

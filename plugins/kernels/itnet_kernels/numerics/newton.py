@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core.operator.transforms import refuse_second_derivatives, refuse_transform
+from itnet_core import refuse_second_derivatives, refuse_transform
 
 SLACK = 1e-3
 """Distance beyond the reachable states that still counts as rounding."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core.operator.transforms import refuse_transform
+from itnet_core import refuse_transform
 
 CPU_WIDTH = 1 << 17
 """Size of a vector operation on a CPU above which computing takes longer than launching."""

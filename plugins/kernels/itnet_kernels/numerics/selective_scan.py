@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core.operator.transforms import refuse_second_derivatives, refuse_transform
+from itnet_core import refuse_second_derivatives, refuse_transform
 from itnet_kernels.numerics.scan import scan_in_place
 
 BLOCK = 1 << 20

@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from itnet_core import Points
-from itnet_core.operator.points import distinct
-from itnet_core.operator.transforms import differentiated
+from itnet_core import Points, differentiated, distinct
 
 
 def apply_weights(values: Tensor, points: Points) -> Tensor:

@@ -7,9 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Points
-from itnet_core.operator.points import distinct
-from itnet_core.operator.transforms import differentiated
+from itnet_core import ComponentConfig, Field, Points, differentiated, distinct
 from itnet_kernels.recurrent.cells import GRUCell
 from itnet_kernels.recurrent.recurrent import RecurrentKernel
 

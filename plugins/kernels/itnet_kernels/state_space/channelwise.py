@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from itnet_core import ComponentConfig, ShapeError
-from itnet_core.operator.kernel import State, Terms
+from itnet_core import ComponentConfig, ShapeError, State, Terms
 from itnet_kernels.causal import CausalKernel
 
 

@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Problem
+from itnet_core import ComponentConfig, Field, Problem, ScalarConfig
 from itnet_kernels.causal import CausalKernel
 from itnet_kernels.numerics.decayed_sums import decayed_sums
 from itnet_kernels.numerics.timeline import potentials
@@ -40,7 +40,7 @@ class Mamba2Kernel(CausalKernel[Terms, Tensor]):
         config: an instance of `Config`; its fields may also be given as keyword arguments.
     """
 
-    class Config(SteppedConfig):
+    class Config(SteppedConfig, ScalarConfig):
         """Heads, states and steps."""
 
         heads: PositiveInt = 4
@@ -63,7 +63,7 @@ class Mamba2Kernel(CausalKernel[Terms, Tensor]):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         c = self.config
-        self.heads = c.heads
+        self.heads, self.values = c.heads, c.values
         self.to_step: nn.Module = nn.Linear(dim, c.heads, bias=False)
         self.to_state: nn.Module = nn.Linear(dim, c.groups * c.state, bias=False)  # B
         self.from_state: nn.Module = nn.Linear(dim, c.groups * c.state, bias=False)  # C

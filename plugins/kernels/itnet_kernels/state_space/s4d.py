@@ -10,8 +10,7 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from itnet_core import ComponentConfig, Field, Problem
-from itnet_core.operator.transforms import differentiated
+from itnet_core import ComponentConfig, Field, Problem, differentiated
 from itnet_kernels.numerics.exponential_sums import exponential_sums
 from itnet_kernels.numerics.scan import scan
 from itnet_kernels.numerics.timeline import is_equidistant

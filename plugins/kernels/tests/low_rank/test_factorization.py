@@ -221,10 +221,24 @@ def test_a_models_kernels_are_replaced_and_saved(tmp_path: Path) -> None:
 def test_a_model_replaces_the_kernels_of_all_its_operators_or_none() -> None:
     model = classifier()
     kernels = {f"trunk.blocks.{n}.operator": SkeletonKernel(DIM, pivots=3 + n) for n in range(2)}
-    for some in ({}, dict(list(kernels.items())[:1]), kernels):
-        with pytest.raises(ConfigError, match="replace_kernels: found .*; expected one for each of"):
+    for some in ({"trunk.norm": SkeletonKernel(DIM)}, dict(list(kernels.items())[:1]), kernels):
+        with pytest.raises(ConfigError, match="replace_kernels: found .*; expected kernels of one configuration"):
             model.replace_kernels("itnet-kernels/skeleton", some)
-    assert model.config["kernel"]["name"] == "itnet-core/mlp"
+    assert model.config["trunk"][0]["kernel"]["name"] == "itnet-core/mlp"
+
+
+def test_each_entry_of_a_trunk_is_factorized_for_itself() -> None:
+    mlp = {"name": "mlp", "heads": 2}
+    trunk = [{"kernel": mlp}, {"kernel": {**mlp, "normalization": "softmax"}}, {"kernel": {**mlp, "hidden": 4}}]
+    encoder = {"name": "field", "channels": 3}
+    model: Any = create_model(width=DIM, trunk=trunk, encoder=encoder, heads={}).eval()
+    report = factorize_model(model, scattered(8, 50, 3), rank=8)
+    assert (list(report.factorized), list(report.left)) == (
+        ["trunk.blocks.0.operator", "trunk.blocks.2.operator"],
+        ["trunk.blocks.1.operator"],
+    )
+    names = [entry["kernel"]["name"] for entry in model.config["trunk"]]
+    assert names == ["itnet-kernels/skeleton", "itnet-core/mlp", "itnet-kernels/skeleton"]
 
 
 def test_a_models_operators_have_as_many_pivots_as_one_needs() -> None:

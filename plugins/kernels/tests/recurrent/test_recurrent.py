@@ -242,3 +242,8 @@ def test_gradients_reach_all_weights_in_a_model(name: str) -> None:
     weights = dict(model.trunk.blocks[0].operator.kernel.named_parameters())
     assert set(weights) == {f"recurrence.{each}_l0" for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights.values())
+
+
+def test_an_axis_that_no_positions_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"LSTMKernel\.axis: found 'q'; expected a letter of txyz"):
+        LSTMKernel(5, axis="q")

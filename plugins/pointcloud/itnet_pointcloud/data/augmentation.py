@@ -48,7 +48,7 @@ class AugmentationConfig(ComponentConfig):
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class CloudAugmentation:
     """Random changes of a cloud, drawn from torch's generator.
 
     Attributes:

@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Encoder, Field, farthest_points, gather_points, nearest_points
-from itnet_pointcloud.points import Points, check_points, cloud_field, example
+from itnet_pointcloud.points import PointClouds, check_points, cloud_field, example
 
 
 class LocalGroupEncoder(Encoder):
@@ -19,9 +19,9 @@ class LocalGroupEncoder(Encoder):
     first layer of PointNet++ (Qi et al., arXiv 1706.02413). The field lies at the centres, and has fewer points than
     the cloud.
 
-    >>> from itnet_pointcloud.points import Cloud, Points
+    >>> from itnet_pointcloud.points import Cloud, PointClouds
     >>> encoder = LocalGroupEncoder(64, centres=32, neighbours=16)
-    >>> encoder(Points.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
+    >>> encoder(PointClouds.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
     torch.Size([1, 32, 64])
     """
 
@@ -48,11 +48,11 @@ class LocalGroupEncoder(Encoder):
         # Neighbours lie closer than 1; without this the first layer would hardly see how they differ.
         self.log_scale = nn.Parameter(torch.tensor(1.5))
 
-    def forward(self, inputs: Points) -> Field:
+    def forward(self, inputs: PointClouds) -> Field:
         """Encode clouds as the field of their groups.
 
         Raises:
-            ShapeError: the inputs are not `Points` with the configured features, or not finite.
+            ShapeError: the inputs are not `PointClouds` with the configured features, or not finite.
         """
         points = check_points(inputs, self.config.features, "LocalGroupEncoder(inputs)")
         count = min(self.config.neighbours, points.weights.shape[1])
@@ -65,11 +65,11 @@ class LocalGroupEncoder(Encoder):
         values = self.lift(torch.cat([groups, centres.to(dtype)], dim=-1))
         return cloud_field(values, centres, self._weights(points, centres))
 
-    def example(self) -> Points:
+    def example(self) -> PointClouds:
         """Return two clouds of random points."""
         return example(self.config.features)
 
-    def _weights(self, points: Points, centres: Tensor) -> Tensor:
+    def _weights(self, points: PointClouds, centres: Tensor) -> Tensor:
         """Return the centres' weights; a centre that occurs twice, because a cloud has too few points, counts once."""
         owner, _ = nearest_points(points.positions, centres, torch.ones_like(centres[..., 0], dtype=torch.bool), 1)
         share = torch.zeros_like(centres[..., 0]).scatter_add(1, owner.squeeze(-1), points.weights)

@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt
 from torch import nn
 
 from itnet_core import ComponentConfig, Encoder, Field
-from itnet_pointcloud.points import Points, check_points, cloud_field, example
+from itnet_pointcloud.points import PointClouds, check_points, cloud_field, example
 
 
 class PointEncoder(Encoder):
@@ -18,9 +18,9 @@ class PointEncoder(Encoder):
     Kernels see only differences of positions, so it is the value that contains the absolute position, such as the
     height above the ground. More points of a surface are a finer sample of the same field.
 
-    >>> from itnet_pointcloud.points import Cloud, Points
+    >>> from itnet_pointcloud.points import Cloud, PointClouds
     >>> encoder = PointEncoder(64)
-    >>> encoder(Points.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
+    >>> encoder(PointClouds.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
     torch.Size([1, 500, 64])
     """
 
@@ -35,16 +35,16 @@ class PointEncoder(Encoder):
         super().__init__(dim, config, **options)
         self.lift = nn.Sequential(nn.Linear(3 + self.config.features, dim), nn.GELU(), nn.Linear(dim, dim))
 
-    def forward(self, inputs: Points) -> Field:
+    def forward(self, inputs: PointClouds) -> Field:
         """Encode clouds as the field of their points.
 
         Raises:
-            ShapeError: the inputs are not `Points` with the configured features, or not finite.
+            ShapeError: the inputs are not `PointClouds` with the configured features, or not finite.
         """
         points = check_points(inputs, self.config.features, "PointEncoder(inputs)")
         known = torch.cat([points.positions, points.features], dim=-1).to(next(self.parameters()).dtype)
         return cloud_field(self.lift(known), points.positions, points.weights)
 
-    def example(self) -> Points:
+    def example(self) -> PointClouds:
         """Return two clouds of random points."""
         return example(self.config.features)

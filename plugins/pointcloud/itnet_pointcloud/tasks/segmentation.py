@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from itnet_core import Batch, DataError, Metric, ShapeError
-from itnet_pointcloud.data.augmentation import Augmentation, AugmentationConfig, Axis, Factor, Rotation
+from itnet_pointcloud.data.augmentation import AugmentationConfig, Axis, CloudAugmentation, Factor, Rotation
 from itnet_pointcloud.data.shapenet import CATEGORIES, IDENTIFIERS, category_of, read_shape, shapes
 from itnet_pointcloud.data.surface import to_unit_sphere
-from itnet_pointcloud.points import Cloud, Points
+from itnet_pointcloud.points import Cloud, PointClouds
 from itnet_pointcloud.tasks.part_metrics import (
     OF_CATEGORY,
     PADDING,
@@ -99,7 +99,7 @@ class PartSegmentation(LabelledTask):
     def loader(self, *, training: bool) -> PartLoader:
         """Return a function from a file to a cloud with parts."""
         c = self.config
-        augmentation = Augmentation(c, normals=c.normals) if training and c.augment else None
+        augmentation = CloudAugmentation(c, normals=c.normals) if training and c.augment else None
         return PartLoader(c.normals, c.category, c.points if training else None, augmentation)
 
     def collate(self, samples: Sequence[Sample | None]) -> Batch:
@@ -116,9 +116,9 @@ class PartSegmentation(LabelledTask):
         cloud, _ = replace(self.loader(training=False), labelled=False)(Path(path))
         return Sample(Parted(cloud, None), None)
 
-    def collate_inputs(self, inputs: Sequence[Cloud]) -> Points:
+    def collate_inputs(self, inputs: Sequence[Cloud]) -> PointClouds:
         """Collate clouds."""
-        return Points.of(inputs)
+        return PointClouds.of(inputs)
 
     def collate_targets(self, labels: Sequence[Tensor]) -> Tensor:
         """Collate the points' parts, shape (B, N)."""
@@ -167,7 +167,7 @@ class PartLoader:
     normals: bool
     category: bool
     points: int | None = None
-    augmentation: Augmentation | None = None
+    augmentation: CloudAugmentation | None = None
     labelled: bool = True
 
     def __call__(self, file: Path) -> Parted:

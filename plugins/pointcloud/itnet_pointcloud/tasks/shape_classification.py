@@ -11,9 +11,9 @@ from pydantic import PositiveInt, model_validator
 from torchmetrics.classification import MulticlassAccuracy
 
 from itnet_core import Metric
-from itnet_pointcloud.data.augmentation import Augmentation, AugmentationConfig
+from itnet_pointcloud.data.augmentation import AugmentationConfig, CloudAugmentation
 from itnet_pointcloud.data.surface import sample_surface, to_unit_sphere
-from itnet_pointcloud.points import Cloud, Points
+from itnet_pointcloud.points import Cloud, PointClouds
 from itnet_tasks import Classification
 
 
@@ -54,12 +54,12 @@ class ShapeClassification(Classification):
     def loader(self, *, training: bool) -> Callable[[Path], Cloud]:
         """Return a function from a mesh file to a cloud."""
         c = self.config
-        augmentation = Augmentation(c, normals=c.normals) if training and c.augment else None
+        augmentation = CloudAugmentation(c, normals=c.normals) if training and c.augment else None
         return MeshLoader(c, augmentation, at_random=training)
 
-    def collate_inputs(self, inputs: Sequence[Cloud]) -> Points:
+    def collate_inputs(self, inputs: Sequence[Cloud]) -> PointClouds:
         """Collate clouds."""
-        return Points.of(inputs)
+        return PointClouds.of(inputs)
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return overall accuracy, and the mean of the classes' accuracies."""
@@ -76,7 +76,7 @@ class MeshLoader:
     """
 
     def __init__(
-        self, config: ShapeClassification.Config, augmentation: Augmentation | None, *, at_random: bool
+        self, config: ShapeClassification.Config, augmentation: CloudAugmentation | None, *, at_random: bool
     ) -> None:
         self.config, self.augmentation, self.at_random = config, augmentation, at_random
         self._pools: dict[Path, Cloud] = {}

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_pointcloud.data.augmentation import Augmentation, AugmentationConfig, random_rotation, rotation_about
+from itnet_pointcloud.data.augmentation import AugmentationConfig, CloudAugmentation, random_rotation, rotation_about
 from itnet_pointcloud.points import Cloud
 
 
 def augmented(cloud: Cloud, *, normals: bool = False, **options: Any) -> Cloud:
-    return Augmentation(AugmentationConfig(**{"rotation": "none", **options}), normals)(cloud)
+    return CloudAugmentation(AugmentationConfig(**{"rotation": "none", **options}), normals)(cloud)
 
 
 @pytest.fixture

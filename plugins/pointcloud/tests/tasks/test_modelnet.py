@@ -88,7 +88,7 @@ def test_it_is_downloaded_where_that_is_asked_for(tmp_path: Path, monkeypatch: p
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["raw"]
 
 
-def test_a_failed_download_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ModelNet.urls, "10", (tmp_path / "nowhere.zip").as_uri())
     with pytest.raises(DataError, match="a download that failed"):
         ModelNet10(root=str(tmp_path / "data"), download=True).dataset("test")

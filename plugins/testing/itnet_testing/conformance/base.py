@@ -18,8 +18,7 @@ import jsonschema
 import pytest
 import torch
 
-from itnet_core import ComponentConfig, ConfigError
-from itnet_core.plugin.specs import Kind
+from itnet_core import ComponentConfig, ConfigError, Kind
 from itnet_registry import Registry, default_registry
 from itnet_registry.plugins.components import Component
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from itnet_core import ConfigError, ITNetError
-from itnet_core.plugin.specs import Kind
+from itnet_core import ConfigError, ITNetError, Kind
 from itnet_registry import default_registry
 from itnet_registry.plugins.components import Component
 from itnet_registry.plugins.names import canonical

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from itnet_core import AXES, Encoder, Field
-from itnet_core.plugin.specs import Kind
+from itnet_core import AXES, Encoder, Field, Kind
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import call, same
@@ -115,6 +114,6 @@ def _part(inputs: Any, number: int) -> Any:
         return sample(inputs, number)
     if isinstance(inputs, list):
         return [inputs[number]]
-    if isinstance(inputs, tuple) and hasattr(inputs, "_fields"):
+    if isinstance(inputs, tuple) and type(inputs) is not tuple:  # a named tuple
         return type(inputs)(*(_part(item, number) for item in inputs))
     raise NotImplementedError(f"split: found {type(inputs).__name__}; override split() for such batches")

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import cycle, islice
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from itnet_core import (
-    ComponentConfig,
+    ACTIVATIONS,
     DenseEvaluator,
     Evaluator,
     Field,
     IntegralOperator,
     ITNetError,
     Kernel,
+    Kind,
     MLPKernel,
-    Normalization,
-    Problem,
-    Support,
 )
-from itnet_core.operator.mlp import ACTIVATIONS, PointTerms
-from itnet_core.plugin.specs import Kind
 from itnet_testing.conformance.base import Conformance, skip_unless
 from itnet_testing.conformance.kernels import SUPPORTS
+from itnet_testing.conformance.problems import (
+    Case,
+    Distance,
+    Doubled,
+    derivatives,
+    linear,
+    second_derivative,
+    with_tensor,
+)
 from itnet_testing.conformance.tensors import call, same
 from itnet_testing.derivatives import transforms
 from itnet_testing.fields import scattered
@@ -40,90 +45,6 @@ SIZES = ((2, 7, 11), (1, 1, 1), (3, 1, 5), (1, 37, 70), (2, 20, 3))
 """Batch size, query points and key points of the cases."""
 
 HEAD_DIMS = (3, 8, 1)
-
-
-def unchanged(tensor: Tensor) -> Tensor:
-    """Return the tensor itself."""
-    return tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A problem for an evaluator.
-
-    Attributes:
-        title: name of the case in failures.
-        kernel: the kernel.
-        query: the field at the query points.
-        key: the field that is integrated.
-        values: values at the key points, (B, M, heads, head_dim).
-        layout: changes the strides of the terms and values, not their numbers.
-    """
-
-    title: str
-    kernel: Kernel
-    query: Field
-    key: Field
-    values: Tensor
-    layout: Callable[[Tensor], Tensor] = unchanged
-
-    @property
-    def problem(self) -> Problem:
-        """The integral to compute."""
-        problem = self.kernel.problem(self.query, self.key, self.layout(self.values))
-        query_terms, key_terms = tree_map(self.layout, (problem.query_terms, problem.key_terms))
-        return replace(problem, query_terms=query_terms, key_terms=key_terms)
-
-    def to(self, dtype: torch.dtype, device: str) -> Case:
-        """Return the case in another dtype and on another device. The kernel is moved in place."""
-        return replace(
-            self,
-            kernel=self.kernel.to(device, dtype),
-            query=self.query.to(device, dtype),
-            key=self.key.to(device, dtype),
-            values=self.values.to(device, dtype),
-        )
-
-
-Terms = tuple[Tensor, Tensor]
-
-
-class Distance(Kernel[Terms, None]):
-    """k_h = sin(s_h + ‖x − y‖² + c(x) c(y)), a kernel that no evaluator knows, with pairs of tensors as terms."""
-
-    class Config(ComponentConfig):
-        """Options of the kernel."""
-
-        normalization: Normalization = "none"
-        """As in `Kernel`."""
-        support: Support = Support()
-        """As in `Kernel`."""
-
-    heads = 2
-
-    def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
-        super().__init__()
-        c = self.configure(config, options)
-        self.normalization, self.support = c.normalization, c.support
-        self.scale = nn.Parameter(torch.linspace(0.5, 1.5, self.heads))
-
-    def project(self, query: Field, key: Field) -> tuple[Terms, Terms]:
-        """Return the positions and the first channel."""
-        return (query.positions, query.values[..., :1]), (key.positions, key.values[..., :1])
-
-    def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
-        """Return k of shape (B, heads, n, m)."""
-        (x, u), (y, v) = query_terms, key_terms
-        pairs = (x.unsqueeze(2) - y.unsqueeze(1)).square().sum(-1) + u * v.transpose(1, 2)
-        return (self.scale.view(1, -1, 1, 1) + pairs.unsqueeze(1)).sin()
-
-
-class Doubled(MLPKernel):
-    """An MLP kernel with its own `tile`, which evaluators for MLP kernels must not treat as an MLP kernel."""
-
-    def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
-        """Return twice the MLP."""
-        return 2 * super().tile(query_terms, key_terms)
 
 
 class EvaluatorConformance(Conformance):
@@ -237,6 +158,16 @@ class EvaluatorConformance(Conformance):
             actual = derivatives(case.to(self.dtype, self.device), self.evaluator)
             self.compare(actual, expected, f"{case.title}: the gradients and those of dense")
 
+    def check_shared_values(self) -> None:
+        """Values that all heads share, (B, M, 1, head_dim), give the same results and gradients as in `dense`."""
+        for case in self.some():
+            shared = replace(case, values=case.values[:, :, :1])
+            moved = shared.to(self.dtype, self.device)
+            actual = [self.evaluator(moved.problem).detach(), *derivatives(moved, self.evaluator)]
+            shared = shared.to(torch.float64, "cpu")
+            expected = [DenseEvaluator()(shared.problem).detach(), *derivatives(shared, DenseEvaluator())]
+            self.compare(actual, expected, f"{case.title}: the sums of values that all heads share and those of dense")
+
     def check_partial_gradients(self) -> None:
         """A gradient is the same if no other tensor requires one."""
         case = next(self.evaluated())
@@ -323,10 +254,12 @@ class EvaluatorConformance(Conformance):
         for case in islice(self.evaluated(), 2):
             for name in ("values", "positions", "sums"):
                 point = case.values if name == "sums" else getattr(case.key, name)
-                exact = transforms(partial(_replaced, case, DenseEvaluator(), name), point)
+                exact = transforms(partial(with_tensor, case, DenseEvaluator(), name), point)
                 expected = [(title, right()) for title, _, right in exact]
                 moved = case.to(self.dtype, self.device)
-                actual = transforms(partial(_replaced, moved, self.evaluator, name), point.to(self.device, self.dtype))
+                actual = transforms(
+                    partial(with_tensor, moved, self.evaluator, name), point.to(self.device, self.dtype)
+                )
                 for (title, right), (_, transformed, _) in zip(expected, actual, strict=True):
                     try:
                         result = transformed()
@@ -358,62 +291,3 @@ class EvaluatorConformance(Conformance):
         expected = call(operator, field)
         torch.compiler.reset()
         same(call(torch.compile(operator, backend="aot_eager"), field), expected, "results when compiled")
-
-
-def with_gradients(case: Case) -> tuple[Case, list[Tensor]]:
-    """Return the case over tensors that require gradients, and these tensors.
-
-    They are the values and positions of the query and key points, the values that are summed, the weights of the key
-    points, and the kernel's parameters.
-    """
-    parts = (case.query.values, case.query.positions, case.key.values, case.key.positions, case.values)
-    inputs = [tensor.detach().clone().requires_grad_() for tensor in (*parts, case.key.weights)]
-    query = Field(inputs[0], inputs[1], case.query.weights)
-    key = Field(inputs[2], inputs[3], inputs[5])
-    return replace(case, query=query, key=key, values=inputs[4]), [*inputs, *case.kernel.parameters()]
-
-
-def _replaced(case: Case, evaluator: Evaluator, name: str, tensor: Tensor) -> Tensor:
-    """Return the evaluator's result with one tensor replaced: the values to sum, or one of the key field."""
-    if name == "sums":
-        return evaluator(replace(case, values=tensor).problem)
-    other: Any = {name: tensor}
-    return evaluator(replace(case, key=case.key.replace(**other)).problem)
-
-
-def linear(result: Tensor) -> Tensor:
-    """Return a fixed linear function of a result."""
-    weights = torch.linspace(-1, 1.5, result.numel(), dtype=torch.float64).to(result)
-    return result.flatten() @ weights
-
-
-def derivatives(case: Case, evaluator: Callable[..., Tensor], number: int | None = None) -> list[Tensor]:
-    """Return the gradients of a linear function of the result to the tensors of `with_gradients`.
-
-    Args:
-        case: the problem.
-        evaluator: computes the result.
-        number: return the gradient to this tensor alone, while no other one requires a gradient.
-    """
-    case, inputs = with_gradients(case)
-    wanted = inputs if number is None else [inputs[number]]
-    for tensor in inputs:
-        tensor.requires_grad_(any(tensor is other for other in wanted))
-    try:
-        result = evaluator(case.problem)
-        if not result.requires_grad:
-            return [torch.zeros_like(tensor) for tensor in wanted]
-        gradients = torch.autograd.grad(linear(result), wanted, allow_unused=True)
-    finally:
-        for parameter in case.kernel.parameters():
-            parameter.requires_grad_()
-    return [torch.zeros_like(x) if g is None else g.detach() for x, g in zip(wanted, gradients, strict=True)]
-
-
-def second_derivative(case: Case, evaluator: Callable[..., Tensor]) -> Tensor:
-    """Return the gradient to the values of the squared gradient to the weights."""
-    case, inputs = with_gradients(case)
-    values, weights = inputs[4], inputs[5]
-    [first] = torch.autograd.grad(linear(evaluator(case.problem)), weights, create_graph=True)
-    [second] = torch.autograd.grad(first.square().sum(), values, allow_unused=True)
-    return torch.zeros_like(values) if second is None else second

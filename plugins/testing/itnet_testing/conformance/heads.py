@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from itnet_core import Field, Head
-from itnet_core.plugin.specs import Kind
+from itnet_core import Field, Head, Kind
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import call, same
 from itnet_testing.fields import sample, scattered, with_padding

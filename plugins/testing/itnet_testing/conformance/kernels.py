@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +15,19 @@ from itnet_core import (
     ConfigError,
     DenseEvaluator,
     Evaluator,
+    FastPath,
     Field,
     IntegralOperator,
     ITNetError,
     Kernel,
+    Kind,
     Points,
     Problem,
+    ScalarConfig,
+    Support,
     TiledEvaluator,
+    pair_matrix,
 )
-from itnet_core.operator.kernel import FastPaths
-from itnet_core.plugin.specs import Kind
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import same
@@ -81,14 +84,14 @@ class KernelConformance(ModuleConformance):
         """Return `field()`."""
         return self.field()
 
-    def variants(self) -> Iterator[tuple[str, Kernel]]:
-        """Yield the kernel with every combination of normalisation and support that it accepts."""
+    def variants(self, **others: Any) -> Iterator[tuple[str, Kernel]]:
+        """Yield the kernel with other options, and every combination of normalisation and support that it accepts."""
         fields = self.cls.Config.model_fields
         normalizations = get_args(fields["normalization"].annotation) if "normalization" in fields else (None,)
         for normalization in normalizations:
             for support in SUPPORTS if "support" in fields else (None,):
                 chosen = {"normalization": normalization, "support": support}
-                options = {name: value for name, value in chosen.items() if value is not None}
+                options = others | {name: value for name, value in chosen.items() if value is not None}
                 try:
                     torch.manual_seed(0)
                     kernel = self.kernel(**options)
@@ -96,13 +99,19 @@ class KernelConformance(ModuleConformance):
                     continue
                 yield f"with {options}", kernel.double().eval()
 
+    def plain_variants(self) -> Iterator[tuple[str, Kernel]]:
+        """Yield `variants()`, and for a sum of integrals the kernel of each, which evaluators get."""
+        for title, kernel in self.variants():
+            for part in kernel.summands:
+                yield title if part is kernel else f"{type(part).__name__} {title}", part
+
     def check_supported_variants(self) -> None:
         """The kernel accepts some combination of its normalisations and supports."""
         assert list(self.variants()), "every combination of normalisation and support is refused"
 
     def check_tile_consistency(self) -> None:
         """`tile` on some points is a block of `tile` on all points, of shape (B, heads, n, m)."""
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             problem = self.problem(kernel)
             whole = kernel.tile(problem.query_terms, problem.key_terms)
             batch, n, m = problem.shape
@@ -116,7 +125,7 @@ class KernelConformance(ModuleConformance):
     def check_tiled_sum(self) -> None:
         """The sum tile by tile equals the sum over all pairs at once, with its gradients."""
         tiled = TiledEvaluator(query_tile=3, key_tile=4)
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             same(
                 self.sum(kernel, tiled),
                 self.sum(kernel, DenseEvaluator()),
@@ -124,13 +133,26 @@ class KernelConformance(ModuleConformance):
                 **EXACT,
             )
 
+    @skip_unless(lambda case: issubclass(case.cls.Config, ScalarConfig), "the kernel has no option `values`")
+    def check_full_values(self) -> None:
+        """With `values: full` every evaluator and fast path computes Σ_h ∫ k_h M_h u dμ, with its gradients."""
+        ways = DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4), AutoEvaluator()
+        for title, kernel in self.variants(values="full"):
+            for make in self.fields(kernel):
+                field = make(0).to(torch.float64)
+                expected = matrix_valued(self.operator(kernel, DenseEvaluator()), field)
+                for evaluator in ways:
+                    found = transformed(self.operator(kernel, evaluator), field)
+                    names = f"{title}: {type(evaluator).__name__} and the sum of matrices times scalar kernels"
+                    same(found, expected, names, **EXACT)
+
     @skip_unless(lambda case: case.has("integrate"), "the kernel has no integrate()")
     def check_integrate_exactness(self) -> None:
         """`integrate` equals the sum over all pairs, with its gradients, wherever it applies."""
         applied = 0
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             for make in self.fields(kernel):
-                if not kernel.can_integrate(self.problem(kernel, make)):
+                if not (kernel.offers("integrate") and kernel.can_integrate(self.problem(kernel, make))):
                     continue
                 applied += 1
                 short = self.sum(kernel, kernel.integrate, make)
@@ -143,7 +165,7 @@ class KernelConformance(ModuleConformance):
     )
     def check_weight_gradients(self) -> None:
         """Gradients to the weights through fast paths equal those through the sum over all pairs."""
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             for make in self.fields(kernel):
                 for name, change in WEIGHTS.items():
                     key = make(1).to(torch.float64)
@@ -154,9 +176,9 @@ class KernelConformance(ModuleConformance):
                     problem = kernel.problem(query, key, operator.value(key.values).detach())
                     pairs = DenseEvaluator()(problem)
                     ways: dict[str, Tensor] = {}
-                    if self.has("transform") and kernel.can_transform(query, key):
+                    if kernel.offers("transform") and kernel.can_transform(query, key):
                         ways["transform"] = kernel.transform(query, key, operator.value, operator.output)
-                    if self.has("integrate") and kernel.can_integrate(problem):
+                    if kernel.offers("integrate") and kernel.can_integrate(problem):
                         ways["integrate"] = kernel.integrate(problem)
                     for way, result in ways.items():
                         actual = gradients(result, [weights])
@@ -213,13 +235,13 @@ class KernelConformance(ModuleConformance):
 
     def check_empty_neighbourhood(self) -> None:
         """The integral is 0, not NaN, where all weights are 0."""
-        for title, kernel in self.variants():
+        for title, kernel in self.plain_variants():
             problem = self.problem(kernel)
             empty = Points(problem.key.positions, torch.zeros_like(problem.key.weights), problem.key.grid)
             problem = replace(problem, key=empty)
             actual = DenseEvaluator()(problem)
             same(actual, torch.zeros_like(actual), f"{title}: the integral over nothing, and 0,", exact=True)
-            if self.has("integrate") and kernel.can_integrate(problem):
+            if kernel.offers("integrate") and kernel.can_integrate(problem):
                 actual = kernel.integrate(problem)
                 same(actual, torch.zeros_like(actual), f"{title}: integrate over nothing, and 0,", exact=True)
 
@@ -248,17 +270,19 @@ class KernelConformance(ModuleConformance):
         assert applied, f"{self.cls.__name__}.can_transform is False for all fields of the checks"
 
     @skip_unless(
-        lambda case: case.has("step") and any(kernel.support.causal is not None for _, kernel in case.variants()),
+        lambda case: any(causal_axes(kernel) for _, kernel in case.variants()) and case.has("step"),
         "the kernel has no step(), or no causal variant",
     )
     def check_step_exactness(self) -> None:
         """`step`, one point at a time in the order of time, equals the causal operator on the whole field."""
-        for title, kernel in self.variants():
-            if kernel.support.causal is None:
+        full = self.variants(values="full") if issubclass(self.cls.Config, ScalarConfig) else ()
+        for title, kernel in (*self.variants(), *full):
+            axes = causal_axes(kernel)
+            if len(axes) != 1:
                 continue
             operator = self.operator(kernel, DenseEvaluator())
             field = self.field().to(torch.float64)
-            axis = kernel.support.causal_axis(field.positions.shape[-1])
+            axis = Support(causal=axes.pop()).causal_axis(field.positions.shape[-1])
             for number in range(len(field.values)):
                 one = sample(field, number)
                 one = permuted(one, one.positions[0, :, axis].argsort())
@@ -290,9 +314,10 @@ class KernelConformance(ModuleConformance):
                 continue
             yield make
 
-    def has(self, path: str) -> bool:
-        """Whether the kernel has a fast path: it overrides that method."""
-        return getattr(self.cls, path) is not getattr(FastPaths, path)
+    def has(self, path: FastPath) -> bool:
+        """Whether the kernel, or a kernel in it, has a fast path."""
+        _, kernel = next(self.variants())
+        return any(part.offers(path) for part in kernel.summands)
 
     def problem(self, kernel: Kernel, make: Callable[[int], Field] | None = None) -> Problem:
         """Return the integral of random values, (B, M, heads, 3), for two fields of the same points."""
@@ -314,6 +339,12 @@ class KernelConformance(ModuleConformance):
         return [result.detach(), *gradients(result, [problem.values, *kernel.parameters()])]
 
 
+def causal_axes(kernel: Kernel) -> set[str | int]:
+    """Return the causal axes of the kernel's integrals if all of them stream, else none."""
+    axes = {part.support.causal if part.offers("step") else None for part in kernel.summands}
+    return set() if None in axes else {axis for axis in axes if axis is not None}
+
+
 def _values(operator: IntegralOperator, field: Field, values: Tensor) -> Tensor:
     return operator(field.with_values(values)).values
 
@@ -322,6 +353,21 @@ def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:
     """Return the operator's result for a field, and the gradients of a function of it to values and parameters."""
     values = field.values.clone().requires_grad_()
     result = operator(field.with_values(values)).values
+    return [result.detach(), *gradients(result, [values, *operator.parameters()])]
+
+
+def matrix_valued(operator: IntegralOperator, field: Field) -> list[Tensor]:
+    """Return Σ_h ∫ k_h M_h u dμ + W_o u, term by term, and its gradients as `transformed` does."""
+    values, kernel = field.values.clone().requires_grad_(), operator.kernel
+    side = field.with_values(values).with_measure(kernel.measure)
+    matrix = pair_matrix(kernel.problem(side, side, values.unsqueeze(2)))
+    if kernel.normalization == "none":
+        matrix = matrix * side.weights[:, None, None, :]
+    output, pointwise = cast(nn.Linear, cast(nn.Sequential, operator.output)[-1]), operator.pointwise
+    matrices = output.weight.view(len(output.weight), kernel.heads, -1)
+    result = torch.einsum("bhnm,ohd,bmd->bno", matrix, matrices, values)
+    result = result if output.bias is None else result + output.bias
+    result = result if pointwise is None else result + pointwise(values)
     return [result.detach(), *gradients(result, [values, *operator.parameters()])]
 
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from itnet_core import DenseEvaluator, Field, IntegralOperator, MLPKernel, Nodes, Sampler, auxiliary_losses
-from itnet_core.plugin.specs import Kind
+from itnet_core import DenseEvaluator, Field, IntegralOperator, Kind, MLPKernel, Nodes, Sampler, auxiliary_losses
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import same

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from itnet_core import Batch, Split, Task
-from itnet_core.plugin.specs import Kind
+from itnet_core import Batch, Kind, Split, Task
 from itnet_testing.conformance.base import Conformance, skip_unless
 from itnet_testing.conformance.tensors import same
 from itnet_testing.fields import scattered

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from itnet_core import DataError
-from itnet_core.plugin.files import open_regular
+from itnet_core import DataError, open_regular
 from itnet_tasks import Labelled
 from itnet_text.texts import text_fault
 

@@ -13,8 +13,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from itnet_core import ComponentConfig, ConfigError, Encoder, Field
-from itnet_core.plugin.files import read_regular
+from itnet_core import ComponentConfig, ConfigError, Encoder, Field, read_regular
 from itnet_text.texts import EXAMPLE, Text, TokenBatch, check_texts, text_field
 from itnet_text.tokenizer import MOST, TokenizerOption, completed_tokenizer, load_tokenizer, tokenize, tokenizer_content
 

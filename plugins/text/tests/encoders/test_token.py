@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, ShapeError
-from itnet_registry import create_model, load_model, save_model
+from itnet_registry import CheckpointError, create_model, load_model, save_model
 from itnet_text.encoders.token import TokenEncoder
 
 
@@ -165,5 +165,5 @@ def test_a_checkpoint_cannot_have_a_file_read(tokenizer: dict[str, Any], write: 
     content = json.loads(manifest.read_text())
     content["config"]["encoders"]["text"]["tokenizer"] = str(path)
     manifest.write_text(json.dumps(content))
-    with pytest.raises(ConfigError, match=r"encoders\.text: TokenEncoder\.tokenizer: found .*other\.json'"):
+    with pytest.raises(CheckpointError, match=r"encoders\.text: TokenEncoder\.tokenizer: found .*other\.json'"):
         load_model(path.parent / "c")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
 
-from itnet_core.plugin.files import write_atomically
+from itnet_core import write_atomically
 from itnet_train.engine.module import TaskModule
 from itnet_train.storage.formats import to_csv
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from itnet_core import ConfigError
-from itnet_core.plugin.errors import shown
+from itnet_core import ConfigError, shown
 from itnet_registry.config.yaml_text import DEPTH, read_yaml
 
 

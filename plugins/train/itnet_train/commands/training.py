@@ -13,7 +13,7 @@ from typing import Any
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from itnet_core.plugin.files import write_atomically
+from itnet_core import write_atomically
 from itnet_registry import load_model
 from itnet_registry.errors import os_errors_as
 from itnet_train.callbacks.epoch_lines import EpochLines
@@ -83,6 +83,8 @@ def _read_final_metrics(directory: RunDirectory) -> dict[str, Any] | None:
 
 
 def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:
+    if state is None and run.config.initialize_scales:
+        run.initialize_scales()
     history = History(directory.history, *monitored_score(run.tasks))
     stopping = Stopping(history, run.config)
     saving = Saving(directory, history, run.config.save_every_steps)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itnet_core.plugin.files import partial_path, partial_paths, previous_path, write_atomically
+from itnet_core import write_atomically
+from itnet_core.plugin.files import partial_path, partial_paths, previous_path
 from itnet_registry import load_config
-from itnet_registry.config.model_config import CompleteModelConfig
+from itnet_registry.config.model_config import CompleteModelConfig, with_trunk
 from itnet_registry.config.yaml_text import to_yaml
 from itnet_train.config import MUTABLE_ON_RESUME
 from itnet_train.errors import RunError
@@ -119,7 +120,9 @@ class RunDirectory:
         # Fields that were added to the model's configuration after the run was started have their default.
         fields = CompleteModelConfig.model_fields.items()
         defaults = {f"model.{name}": field.default for name, field in fields if not field.is_required()}
-        before, now = defaults | _flatten(load_config(self.config)), _flatten(config)
+        started = load_config(self.config)
+        started["model"] = with_trunk(started["model"])
+        before, now = defaults | _flatten(started), _flatten(config)
         mutable = {f"train.{name}" for name in MUTABLE_ON_RESUME}
         changed = sorted(k for k in before.keys() | now.keys() if k not in mutable and before.get(k) != now.get(k))
         if changed:
@@ -157,7 +160,9 @@ class RunDirectory:
 
 
 def _flatten(value: Any, path: str = "") -> dict[str, Any]:
-    """Return the leaves of nested mappings by their dotted paths."""
+    """Return the leaves of nested mappings and lists of mappings by their dotted paths."""
+    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        value = {str(number): item for number, item in enumerate(value)}
     if isinstance(value, Mapping) and value:
         return {k: v for name, item in value.items() for k, v in _flatten(item, f"{path}.{name}".lstrip(".")).items()}
     return {path: value}

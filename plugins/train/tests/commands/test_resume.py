@@ -118,7 +118,7 @@ def test_a_run_that_has_ended_is_left_alone(sections: dict[str, Any], tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
-def test_patience_that_ran_out_before_the_end_does_not_start_anew(sections: dict[str, Any], tmp_path: Path) -> None:
+def test_patience_that_ran_out_before_the_end_does_not_start_again(sections: dict[str, Any], tmp_path: Path) -> None:
     """The run was killed while it computed the test metrics."""
     run = tmp_path / "run"
     sections["train"] |= {"epochs": 9, "learning_rate": 1e-30, "patience": 2}
@@ -139,7 +139,7 @@ def test_another_configuration_is_refused_with_what_differs(sections: dict[str, 
     sections["model"]["kernel"]["hidden"] = 4
     with pytest.raises(RunError) as caught:
         train(sections, run, resume=True)
-    found = "model.kernel.hidden = 4, which was 8; train.epochs = 4, which was 3"
+    found = "model.trunk.0.kernel.hidden = 4, which was 8; train.epochs = 4, which was 3"
     assert caught.value.found == found
 
 

@@ -54,7 +54,7 @@ def test_a_run_from_before_positions_and_scan_orders_is_resumed(sections: dict[s
     assert train(sections, run, resume=True) == metrics
 
 
-def test_a_killed_save_is_mended_when_the_run_goes_on(
+def test_a_killed_save_is_repaired_when_the_run_goes_on(
     sections: dict[str, Any], tmp_path: Path, assert_same_weights: Same
 ) -> None:
     """The process died between putting the old checkpoint aside and giving the new one its name."""
@@ -79,7 +79,7 @@ def test_a_second_run_in_one_directory_is_refused_and_takes_nothing_away(
     assert {path: path.stat().st_mtime_ns for path in learned.rglob("*")} == before
 
 
-def test_a_file_system_without_locks_is_trained_on_and_told(
+def test_a_file_system_without_locks_is_trained_on_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(*_: Any) -> None:

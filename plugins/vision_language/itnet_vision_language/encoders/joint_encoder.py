@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, ComponentRef, Encoder, Field, RefersTo, UnionMeasure
-from itnet_core.plugin.config import parse
-from itnet_registry import build_component, component
+from itnet_registry import build_component, complete_reference
 
 
 class JointEncoder(Encoder):
@@ -35,7 +34,8 @@ class JointEncoder(Encoder):
 
         def completed(self) -> Self:
             """Complete the configurations of both encoders."""
-            return self.model_copy(update={"image": _completed(self.image), "text": _completed(self.text)})
+            image, text = (complete_reference("encoder", part) for part in (self.image, self.text))
+            return self.model_copy(update={"image": image, "text": text})
 
     parts: ClassVar[int]
 
@@ -53,10 +53,3 @@ class JointEncoder(Encoder):
             return values + self.part_embedding[number].to(values.dtype)
 
         return field.map(add)
-
-
-def _completed(reference: ComponentRef) -> ComponentRef:
-    """Complete the options of the encoder that a reference names, and write its name in full."""
-    encoder = component("encoder", reference.name)
-    config: ComponentConfig = parse(encoder.load().Config, reference.options, encoder.id).completed()
-    return ComponentRef(name=encoder.id, **config.model_dump(mode="json"))

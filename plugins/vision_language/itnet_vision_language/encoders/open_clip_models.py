@@ -14,8 +14,7 @@ from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_p
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from itnet_core import ConfigError, DataError
-from itnet_core.plugin.errors import shown
+from itnet_core import ConfigError, DataError, shown
 
 SUFFIX = ".safetensors"
 

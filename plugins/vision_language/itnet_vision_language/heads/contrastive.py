@@ -10,8 +10,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Head
-from itnet_core.models.head import mean
+from itnet_core import ComponentConfig, Field, Head, mean
 
 COLDEST = 0.01
 """Lowest temperature, as in CLIP: a lower one makes training unstable."""

@@ -60,10 +60,10 @@ class MeanRecall(TorchMetric):
     def with_parts(self) -> Mapping[str, Metric]:
         """Return this metric as `mean_recall`, and its parts by their names."""
         names = [f"{way}_r{k}" for way in ("image_to_text", "text_to_image") for k in FIRST]
-        return {"mean_recall": self, **{name: Part(self, name) for name in names}}
+        return {"mean_recall": self, **{name: SingleRecall(self, name) for name in names}}
 
 
-class Part:
+class SingleRecall:
     """One recall of a `MeanRecall`, which collects the embeddings for it.
 
     Args:

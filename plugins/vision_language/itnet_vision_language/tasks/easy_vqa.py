@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from itnet_core import DataError
 from itnet_tasks import Classification, Labelled
 from itnet_vision_language.data.json_files import check_text, read_json, read_text
-from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
+from itnet_vision_language.tasks.image_text_task import ImageTextFiles, ImageTextTask
 
 QUESTIONS = '[["what color is the shape?", "blue", 0], …]: question, answer, number of the image'
 ANSWERS = "an answer a line, as the package easy-vqa stores it next to train and test"
@@ -70,7 +70,7 @@ class EasyVQA(ImageTextTask, Classification):
 
     def _samples(
         self, records: list[tuple[str, str, int]], path: Path
-    ) -> Iterator[tuple[Source, int, str] | DataError]:
+    ) -> Iterator[tuple[ImageTextFiles, int, str] | DataError]:
         """Yield each record's source, the number of its answer, and its image's name as the group."""
         numbers = {answer: number for number, answer in enumerate(self.classes)}
         for index, (question, answer, image) in enumerate(records):
@@ -81,7 +81,7 @@ class EasyVQA(ImageTextTask, Classification):
             except DataError as error:
                 yield error
             else:
-                yield Source((path.parent / "images" / f"{image}.png",), question), numbers[answer], str(image)
+                yield ImageTextFiles((path.parent / "images" / f"{image}.png",), question), numbers[answer], str(image)
 
 
 def _answers(root: Path) -> tuple[str, ...]:

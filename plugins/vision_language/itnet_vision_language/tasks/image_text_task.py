@@ -22,7 +22,7 @@ from itnet_vision_language.inputs import ImageText
 T = TypeVar("T")
 
 
-class Source(NamedTuple):
+class ImageTextFiles(NamedTuple):
     """Files of a sample's images, and its text."""
 
     images: tuple[Path, ...]
@@ -70,7 +70,7 @@ class ImageTextTask(LabelledTask):
         image = {"channels": 3, "image_size": self.config.image_size}
         return {"image": image, "mean": list(mean), "std": list(std)}
 
-    def loader(self, *, training: bool) -> Callable[[Source | Path], tuple[Tensor, str]]:
+    def loader(self, *, training: bool) -> Callable[[ImageTextFiles | Path], tuple[Tensor, str]]:
         """Return a function from a source, or a user's JSON file, to normalised images and a text."""
         side = self.config.image_size
         mean, std = self.normalization
@@ -105,7 +105,7 @@ class ImageTextTask(LabelledTask):
         return good
 
 
-def load(source: Source | Path, *, transform: v2.Transform, count: int) -> tuple[Tensor, str]:
+def load(source: ImageTextFiles | Path, *, transform: v2.Transform, count: int) -> tuple[Tensor, str]:
     """Load a sample's images, (C, H, W) or (count, C, H, W) for more than one, and its text.
 
     Raises:
@@ -117,7 +117,7 @@ def load(source: Source | Path, *, transform: v2.Transform, count: int) -> tuple
     return (images[0] if count == 1 else torch.stack(images)), source.text
 
 
-def read_sample(path: Path, count: int) -> Source:
+def read_sample(path: Path, count: int) -> ImageTextFiles:
     """Read the sample that a user's file describes.
 
     Raises:
@@ -129,4 +129,4 @@ def read_sample(path: Path, count: int) -> Source:
     if len(names) != count:
         raise DataError(f"{path}.image", found=f"{len(names)} images", expected=f"{count}, as in {expected}")
     check_text(content["text"], f"{path}.text")
-    return Source(tuple(path.parent / name for name in names), content["text"])
+    return ImageTextFiles(tuple(path.parent / name for name in names), content["text"])

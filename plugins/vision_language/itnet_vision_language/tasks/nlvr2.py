@@ -15,7 +15,7 @@ from itnet_core import DataError, Metric
 from itnet_tasks import Classification, Labelled
 from itnet_vision_language.data.json_files import check_text, read_json_lines
 from itnet_vision_language.metrics.consistency import Accuracy, Consistency
-from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
+from itnet_vision_language.tasks.image_text_task import ImageTextFiles, ImageTextTask
 
 LINES = '{"identifier": "train-10171-0-0", "sentence": "…", "label": "True", …} a line, as NLVR2 is published'
 IDENTIFIER = re.compile(r"(\w+-\d+)-(\d+)-(\d+)")
@@ -74,7 +74,9 @@ class NLVR2(ImageTextTask, Classification):
         labels = [(truth, sentences[name]) for _, truth, name in samples]
         return Labelled([source for source, _, _ in samples], torch.tensor(labels), [name for _, _, name in samples])
 
-    def _samples(self, lines: list[tuple[str, Example]], split: str) -> Iterator[tuple[Source, int, str] | DataError]:
+    def _samples(
+        self, lines: list[tuple[str, Example]], split: str
+    ) -> Iterator[tuple[ImageTextFiles, int, str] | DataError]:
         """Yield each line's source, its truth, and its sentence's name."""
         for place, example in lines:
             try:
@@ -93,5 +95,5 @@ class NLVR2(ImageTextTask, Classification):
                 folder = self.root / "images" / split / str(example["directory"] if split == "train" else "")
                 set_of_pairs, pair, sentence = identifier.groups()
                 left, right = (folder / f"{set_of_pairs}-{pair}-img{side}.png" for side in (0, 1))
-                source = Source((left, right), example["sentence"])
+                source = ImageTextFiles((left, right), example["sentence"])
                 yield source, self.classes.index(example["label"]), f"{set_of_pairs}-{sentence}"

@@ -16,7 +16,7 @@ from itnet_core import DataError, Metric, ShapeError
 from itnet_tasks import HeldOut, Labelled, hold_out
 from itnet_vision_language.data.captions import Caption, read_captions
 from itnet_vision_language.metrics.recall import MeanRecall
-from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
+from itnet_vision_language.tasks.image_text_task import ImageTextFiles, ImageTextTask
 
 
 class ImageTextRetrieval(ImageTextTask):
@@ -128,6 +128,6 @@ class ImageTextRetrieval(ImageTextTask):
 
     def _labelled(self, captions: list[Caption]) -> Labelled:
         folder = Path(self.config.images).expanduser() if self.config.images else self.root
-        sources = [Source((folder / caption.image,), caption.text) for caption in captions]
+        sources = [ImageTextFiles((folder / caption.image,), caption.text) for caption in captions]
         numbers = torch.tensor([self._numbers[caption.image] for caption in captions])
         return Labelled(sources, numbers, [caption.image for caption in captions])

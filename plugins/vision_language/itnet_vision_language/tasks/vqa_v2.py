@@ -17,7 +17,7 @@ from itnet_core import DataError, Metric
 from itnet_tasks import Labelled
 from itnet_vision_language.data.json_files import check_text, read_json
 from itnet_vision_language.metrics.vqa_accuracy import VQAAccuracy, VQATargets, normalise
-from itnet_vision_language.tasks.image_text_task import ImageTextTask, Source
+from itnet_vision_language.tasks.image_text_task import ImageTextFiles, ImageTextTask
 
 ANNOTATIONS = '{"annotations": […]}, as VQA v2 is published'
 
@@ -160,7 +160,7 @@ class VQAv2(ImageTextTask):
 
     def _samples(
         self, annotations: list[Annotation], part: str, path: Path
-    ) -> Iterator[tuple[Source, tuple[str, ...], str] | DataError]:
+    ) -> Iterator[tuple[ImageTextFiles, tuple[str, ...], str] | DataError]:
         """Yield each annotated question's source, the annotators' answers, and its image as the group."""
         file = self.root / f"v2_OpenEnded_mscoco_{part}2014_questions.json"
         published = read_json(file, Questions, '{"questions": […]}')["questions"]
@@ -176,7 +176,7 @@ class VQAv2(ImageTextTask):
             else:
                 image = folder / f"COCO_{part}2014_{annotation['image_id']:012}.jpg"
                 answers = tuple(answer["answer"] for answer in annotation["answers"])
-                yield Source((image,), text), answers, str(annotation["image_id"])
+                yield ImageTextFiles((image,), text), answers, str(annotation["image_id"])
         for number in questions:
             found = f"question {number}, which no annotation answers"
             yield DataError(str(file), found=found, expected=f"one in {path.name} for each question")

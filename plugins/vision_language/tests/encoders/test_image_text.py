@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, ShapeError, union
-from itnet_registry import UnknownNameError, create_model, load_model, save_model
+from itnet_registry import CheckpointError, UnknownNameError, create_model, load_model, save_model
 from itnet_text.tokenizer import train_tokenizer
 from itnet_vision_language.encoders.image_pair_text import ImagePairTextEncoder
 from itnet_vision_language.encoders.image_text import ImageTextEncoder
@@ -157,7 +157,7 @@ def test_a_checkpoint_that_hides_a_part_cannot_have_a_file_read_for_it(tmp_path:
     manifest["config"]["encoders"]["image-text"]["text"]["tokenizer"] = str(tokenizer)
     del manifest["components"]["encoders.image-text.text"]
     (tmp_path / "c" / "itnet.json").write_text(json.dumps(manifest))
-    with pytest.raises(ConfigError, match=r"tokenizer: found .*tokenizer\.json'"):
+    with pytest.raises(CheckpointError, match=r"tokenizer: found .*tokenizer\.json'"):
         load_model(tmp_path / "c")
 
 

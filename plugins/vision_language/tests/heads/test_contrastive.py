@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from itnet_core import Field
-from itnet_core.models.head import mean
+from itnet_core import Field, mean
 from itnet_vision_language.heads.contrastive import ContrastiveHead
 
 

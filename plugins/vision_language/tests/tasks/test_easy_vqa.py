@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 
 from itnet_core import DataError
 from itnet_tasks import SkippedSampleWarning
-from itnet_testing import TaskConformance
 from itnet_vision_language.tasks.easy_vqa import EasyVQA
 
 
@@ -84,21 +82,3 @@ def test_broken_and_missing_files_are_named(easy_vqa: Path) -> None:
     (easy_vqa / "train/questions.json").unlink()
     with pytest.raises(DataError, match="train/questions.json: found no such file"):
         EasyVQA(root=str(easy_vqa)).dataset("train")
-
-
-class TestConformance(TaskConformance):
-    component = "itnet-vision-language/easy-vqa"
-    encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
-
-    @pytest.fixture(autouse=True)
-    def _files(self, easy_vqa: Path, write_json: Any, write_image: Any) -> None:
-        self.written: Mapping[str, Any] = {"root": str(easy_vqa), "image_size": 16}
-        self.write_json, self.write_image = write_json, write_image
-
-    def prepare(self, folder: Path) -> Mapping[str, Any]:
-        return self.written
-
-    def user_file(self, folder: Path) -> Path:
-        self.write_image(folder / "mine.png")
-        path: Path = self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})
-        return path

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +9,6 @@ from torch.nn import functional as F
 
 from itnet_core import DataError
 from itnet_tasks import SkippedSampleWarning
-from itnet_testing import TaskConformance
 from itnet_vision_language.tasks.nlvr2 import NLVR2
 
 
@@ -80,21 +78,3 @@ def test_a_missing_image_is_named(nlvr2: Path) -> None:
     (nlvr2 / "images/test1/test1-0-0-img1.png").unlink()
     with pytest.raises(DataError, match="test1-0-0-img1.png: found no such file"):
         NLVR2(root=str(nlvr2)).dataset("test")[0]
-
-
-class TestConformance(TaskConformance):
-    component = "itnet-vision-language/nlvr2"
-    encoder: ClassVar = {"name": "itnet-vision-language/image-pair-text", "image": {"name": "patch", "patch_size": 8}}
-
-    @pytest.fixture(autouse=True)
-    def _files(self, nlvr2: Path, write_json: Any, write_image: Any) -> None:
-        self.written: Mapping[str, Any] = {"root": str(nlvr2), "image_size": 16}
-        self.write_json, self.write_image = write_json, write_image
-
-    def prepare(self, folder: Path) -> Mapping[str, Any]:
-        return self.written
-
-    def user_file(self, folder: Path) -> Path:
-        self.write_image(folder / "mine.png")
-        path: Path = self.write_json(folder / "mine.json", {"image": ["mine.png", "mine.png"], "text": "is it red?"})
-        return path

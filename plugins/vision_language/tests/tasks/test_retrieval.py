@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -12,20 +11,7 @@ from torch.nn import functional as F
 
 from itnet_core import DataError, ShapeError
 from itnet_tasks import SkippedSampleWarning
-from itnet_testing import TaskConformance
 from itnet_vision_language.tasks.retrieval import ImageTextRetrieval
-
-
-@pytest.fixture
-def karpathy(write_image: Any, write_json: Any, tmp_path: Path) -> Path:
-    """Lay out images with two captions each under Karpathy's splits; return the folder."""
-    images = []
-    for i, split in enumerate(["train"] * 4 + ["restval"] + ["val"] * 2 + ["test"] * 3):
-        write_image(tmp_path / f"{i}.jpg")
-        sentences = [{"raw": f"Image {i}, {word}.", "tokens": []} for word in ("once", "twice")]
-        images.append({"filename": f"{i}.jpg", "split": split, "sentences": sentences, "imgid": i})
-    write_json(tmp_path / "dataset_flickr30k.json", {"images": images, "dataset": "flickr30k"})
-    return tmp_path
 
 
 @pytest.fixture
@@ -119,21 +105,3 @@ def test_a_split_for_some_captions_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("filename,caption,split\na.png,red,train\nb.png,blue,\n")
     with pytest.raises(DataError, match="found no split for b.png, and one for others"):
         ImageTextRetrieval(root=str(tmp_path), captions="a.csv").dataset("train")
-
-
-class TestConformance(TaskConformance):
-    component = "itnet-vision-language/image-text-retrieval"
-    encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
-
-    @pytest.fixture(autouse=True)
-    def _files(self, karpathy: Path, write_json: Any, write_image: Any) -> None:
-        self.written: Mapping[str, Any] = {"root": str(karpathy), "image_size": 16}
-        self.write_json, self.write_image = write_json, write_image
-
-    def prepare(self, folder: Path) -> Mapping[str, Any]:
-        return self.written
-
-    def user_file(self, folder: Path) -> Path:
-        self.write_image(folder / "mine.png")
-        path: Path = self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})
-        return path

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ from torch.nn import functional as F
 
 from itnet_core import ConfigError, DataError
 from itnet_tasks import SkippedSampleWarning
-from itnet_testing import TaskConformance
 from itnet_vision_language.metrics.vqa_accuracy import VQATargets
 from itnet_vision_language.tasks.vqa_v2 import VQAv2
 
@@ -158,21 +156,3 @@ def test_a_missing_image_is_named(vqa: Path) -> None:
 def test_a_root_is_asked_for() -> None:
     with pytest.raises(ConfigError, match="VQAv2.root: found nothing"):
         VQAv2()
-
-
-class TestConformance(TaskConformance):
-    component = "itnet-vision-language/vqa-v2"
-    encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
-
-    @pytest.fixture(autouse=True)
-    def _files(self, vqa: Path, write_json: Any, write_image: Any) -> None:
-        self.written: Mapping[str, Any] = {"root": str(vqa), "image_size": 16}
-        self.write_json, self.write_image = write_json, write_image
-
-    def prepare(self, folder: Path) -> Mapping[str, Any]:
-        return self.written
-
-    def user_file(self, folder: Path) -> Path:
-        self.write_image(folder / "mine.png")
-        path: Path = self.write_json(folder / "mine.json", {"image": "mine.png", "text": "is it red?"})
-        return path

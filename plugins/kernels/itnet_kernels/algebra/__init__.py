@@ -1,0 +1,1 @@
+"""Kernels made of other kernels: sums, products, and kernels behind a learned gate."""

@@ -1,0 +1,59 @@
+"""The conformance kit's checks of the tasks, each on the data set that a fixture of its name lays out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from itnet_testing import TaskConformance
+
+
+class ImageTextConformance(TaskConformance):
+    """What the tasks share.
+
+    Attributes:
+        files: name of the fixture that lays out the data set and returns its folder.
+        image: the image, or the pair of images, that a user's file names.
+    """
+
+    encoder: ClassVar = {"name": "itnet-vision-language/image-text", "image": {"name": "patch", "patch_size": 8}}
+    files: ClassVar[str]
+    image: ClassVar[str | list[str]] = "mine.png"
+
+    @pytest.fixture(autouse=True)
+    def _files(self, request: pytest.FixtureRequest, write_json: Any, write_image: Any) -> None:
+        self.root: Path = request.getfixturevalue(self.files)
+        self.write_json, self.write_image = write_json, write_image
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return {"root": str(self.root), "image_size": 16}
+
+    def user_file(self, folder: Path) -> Path:
+        self.write_image(folder / "mine.png")
+        path: Path = self.write_json(folder / "mine.json", {"image": self.image, "text": "is it red?"})
+        return path
+
+
+class TestEasyVQA(ImageTextConformance):
+    component = "itnet-vision-language/easy-vqa"
+    files = "easy_vqa"
+
+
+class TestNLVR2(ImageTextConformance):
+    component = "itnet-vision-language/nlvr2"
+    encoder: ClassVar = {"name": "itnet-vision-language/image-pair-text", "image": {"name": "patch", "patch_size": 8}}
+    files = "nlvr2"
+    image: ClassVar = ["mine.png", "mine.png"]
+
+
+class TestImageTextRetrieval(ImageTextConformance):
+    component = "itnet-vision-language/image-text-retrieval"
+    files = "karpathy"
+
+
+class TestVQAv2(ImageTextConformance):
+    component = "itnet-vision-language/vqa-v2"
+    files = "vqa"

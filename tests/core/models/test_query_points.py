@@ -1,0 +1,105 @@
+"""Query points of blocks: they keep the mass, and padding never reaches them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from itnet_core import CoarserGrid, ConfigError, FarthestPoints, Field, Latents, QueryPoints
+from itnet_core.models.query_points import EarlierPoints
+
+
+def on_grid(*grid: int, weights: Tensor | None = None) -> Field:
+    return Field.on_grid(torch.randn(2, *grid, 3, dtype=torch.float64), weights=weights)
+
+
+def scattered(points: int = 9) -> Field:
+    weights = torch.rand(2, points).double()
+    weights[1, -3:] = 0.0
+    return Field(torch.randn(2, points, 3).double(), torch.rand(2, points, 2).double(), weights)
+
+
+QUERIES = [CoarserGrid(2), CoarserGrid([3, 1]), FarthestPoints(4), Latents(5, 3).double()]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+@pytest.mark.parametrize("grid", [(4, 6), (5, 7)])
+def test_the_mass_is_kept(query: QueryPoints, grid: tuple[int, int]) -> None:
+    weights = torch.rand(2, grid[0] * grid[1]).double()
+    weights[0, :3] = 0
+    field = on_grid(*grid, weights=weights)
+    found = query(field, {})
+    torch.testing.assert_close(found.weights.sum(-1), field.weights.sum(-1), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+def test_padding_changes_nothing(query: QueryPoints) -> None:
+    weights = torch.rand(2, 24).double()
+    weights[:, ::5] = 0
+    field = on_grid(4, 6, weights=weights)
+    changed = field.values.masked_fill(~field.mask.unsqueeze(-1), torch.nan)
+    found, expected = query(field.with_values(changed), {}), query(field, {})
+    assert torch.equal(found.values, expected.values)
+    assert torch.equal(found.weights, expected.weights)
+
+
+@pytest.mark.parametrize("query", [FarthestPoints(4), Latents(5, 3).double()], ids=str)
+def test_scattered_padding_has_no_position(query: QueryPoints) -> None:
+    field = scattered()
+    positions = torch.where(field.mask.unsqueeze(-1), field.positions, 1e6)
+    found, expected = query(field.replace(positions=positions), {}), query(field, {})
+    assert torch.equal(found.positions, expected.positions)
+    assert torch.equal(found.weights, expected.weights)
+
+
+def test_cells_hold_means_by_weight_in_the_middle() -> None:
+    weights = torch.tensor([[1.0, 3.0, 2.0, 0.0, 5.0]], dtype=torch.float64)
+    values = torch.tensor([[[1.0], [2.0], [4.0], [9.0], [7.0]]], dtype=torch.float64)
+    positions = torch.arange(5, dtype=torch.float64).view(1, 5, 1)
+    found = CoarserGrid(2)(Field(values, positions, weights, grid=(5,)), {})
+    torch.testing.assert_close(found.values.flatten(), torch.tensor([1.75, 4.0, 7.0]).double())
+    assert found.weights.flatten().tolist() == [4.0, 2.0, 5.0]
+    assert found.positions.flatten().tolist() == [0.5, 2.5, 4.5]  # the last as in a whole cell
+    assert found.grid == (3,)
+
+
+def test_a_grid_halved_is_the_grid_of_half_the_resolution() -> None:
+    fine, coarse = on_grid(8, 6), on_grid(4, 3)
+    found = CoarserGrid(2)(fine, {})
+    torch.testing.assert_close(found.positions, coarse.positions)
+    torch.testing.assert_close(found.weights, coarse.weights)
+
+
+def test_farthest_points_keep_their_values_and_take_the_mass_of_the_nearest() -> None:
+    line = torch.tensor([[[0.0], [1.0], [2.0], [9.0]]])
+    field = Field(line, line, torch.full((1, 4), 0.25))
+    found = FarthestPoints(2)(field, {})
+    assert sorted(zip(found.values.flatten().tolist(), found.weights.flatten().tolist(), strict=True)) == [
+        (0.0, 0.75),
+        (9.0, 0.25),
+    ]
+    assert FarthestPoints(4)(field, {}) is field
+
+
+def test_latents_lie_in_the_box_of_the_points() -> None:
+    field = scattered()
+    found = Latents(20, 3).double()(field, {})
+    for sample in range(2):
+        there = field.positions[sample][field.mask[sample]]
+        assert (found.positions[sample] >= there.amin(0)).all()
+        assert (found.positions[sample] <= there.amax(0)).all()
+    assert len(found.positions[0].unique(dim=0)) == 20
+
+
+def test_earlier_points_are_the_earlier_field() -> None:
+    field, earlier = scattered(), scattered()
+    assert EarlierPoints(3)(field, {3: earlier}) is earlier
+
+
+def test_a_grid_that_is_missing_is_named() -> None:
+    query = CoarserGrid(2, place="model.trunk.2.query")
+    with pytest.raises(ConfigError, match=r"^model\.trunk\.2\.query: found points without a grid; .*farthest: 64"):
+        query(scattered(), {})
+    with pytest.raises(ConfigError, match="found a grid of 2 dimensions; expected a grid, for stride "):
+        CoarserGrid([2, 2, 2])(on_grid(4, 4), {})
