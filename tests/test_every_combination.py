@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from itnet_core import Field, IntegralOperator, ITNetError, Kernel, Nodes, Sampler
 from itnet_registry import Registry, create
@@ -41,6 +41,16 @@ SUPPORTS: tuple[dict[str, Any], ...] = (
     {"window": 0.8},
     {"causal": "t", "radius": 1.5},
 )
+MLP = {"name": "mlp", "heads": 2, "hidden": 5, "support": {"radius": 1.5}}
+BIAS = {"name": "scaled", "scales": "kernel", "start": 0.5, "kernel": {**MLP, "normalization": "softmax"}}
+SUMS: tuple[list[Any], ...] = (
+    ["attention", MLP, {"name": "scaled", "kernel": "low-rank", "start": 0.5}],
+    [
+        {"name": "attention", "support": {"causal": "t"}},
+        {"name": "product", "kernels": [MLP, {"name": "gaussian", "heads": 1}]},
+    ],
+)
+PRODUCTS: tuple[list[Any], ...] = ([MLP, {"name": "gaussian", "heads": 1}], [{"name": "attention", "heads": 2}, BIAS])
 DIM = 8
 SOME = 25
 """Combinations of a kernel that every run tries; `make test-all` tries all."""
@@ -92,6 +102,10 @@ def combinations(kernel: str) -> Iterator[Combination]:
         more += [{"inputs": ("query", "key", "displacement"), "activation": each} for each in ("relu", "silu")]
     if kernel == "itnet-kernels/attention":
         more += [{"rotary": True}, {"alibi": True}, {"key_heads": 1}]
+    if kernel == "itnet-kernels/sum":  # integrals by one measure, which one sampler serves
+        more += [{"kernels": each} for each in SUMS]
+    if kernel == "itnet-kernels/product":
+        more += [{"kernels": each} for each in PRODUCTS]
     for options in ({**a, **b, **c} for a in norms for b in supports for c in more):
         for sampler in SAMPLERS:
             for evaluator in EVALUATORS:
@@ -101,14 +115,22 @@ def combinations(kernel: str) -> Iterator[Combination]:
 
 def independent_sum(operator: IntegralOperator, query: Field, key: Field, sampled: Field | Nodes | None) -> Tensor:
     """Return the operator's result from k of all pairs, with everything else written down again."""
-    kernel = operator.kernel
+    integrals = [independent_integral(*summand, query, key, sampled) for summand in operator.summands]
+    out = torch.stack(integrals).sum(0)
+    return out if operator.pointwise is None else out + operator.pointwise(query.without_padding().values)
+
+
+def independent_integral(
+    kernel: Kernel, value: nn.Module, output: nn.Module, query: Field, key: Field, sampled: Field | Nodes | None
+) -> Tensor:
+    """Return one of the integrals that an operator adds."""
     query, key = (f.without_padding().with_measure(kernel.measure) for f in (query, key))
     if isinstance(sampled, Field):
         key = sampled.standing_for(key)
     k = kernel.tile(*kernel.project(query, key))
     batch, heads, n, m = k.shape
     inside = inside_of(kernel, query.positions, key.positions)
-    values, weights = operator.value(key.values), key.weights
+    values, weights = value(key.values), key.weights
     if isinstance(sampled, Nodes):
         indices = sampled.indices if sampled.indices.ndim == 3 else sampled.indices.unsqueeze(1).expand(-1, n, -1)
         weights = (
@@ -129,8 +151,8 @@ def independent_sum(operator: IntegralOperator, query: Field, key: Field, sample
         matrix = mass / torch.where(total > 0, total, 1.0)
     else:
         matrix = k * (weights * inside).unsqueeze(1)
-    out = operator.output(torch.einsum("bhnm,bnmhd->bnhd", matrix, values))
-    return out if operator.pointwise is None else out + operator.pointwise(query.values)
+    out: Tensor = output(torch.einsum("bhnm,bnmhd->bnhd", matrix, values))
+    return out
 
 
 def inside_of(kernel: Kernel, query: Tensor, key: Tensor) -> Tensor:
@@ -172,7 +194,7 @@ def outcome(given: Combination) -> str:
         kernel = cls(DIM, **{**cls.example_options, **dict(given.options)})
         evaluator = create("evaluator", given.evaluator, **EVALUATORS[given.evaluator])
         operator = IntegralOperator(DIM, kernel, evaluator=evaluator).double().eval()
-        measured = [f.without_padding().with_measure(kernel.measure) for f in (query, key)]
+        measured = [f.without_padding().with_measure(operator.summands[0][0].measure) for f in (query, key)]
         options = SAMPLERS[given.sampler]
         if options is not None:
             sampler = create("sampler", name, dim=DIM, **options).double().eval()

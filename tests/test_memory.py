@@ -37,6 +37,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "low-rank": ({"name": "low-rank", "heads": HEADS, "rank": 4, "hidden": 8}, {"name": "auto"}),
     "skeleton": ({"name": "skeleton", "pivots": 16, "mlp": SIZES}, {"name": "auto"}),
     "attention": ({"name": "attention", "heads": HEADS}, {"name": "auto"}),
+    "attention of full values": ({"name": "attention", "heads": HEADS, "values": "full"}, {"name": "auto"}),
     "linear attention": ({"name": "linear-attention", "heads": HEADS}, {"name": "auto"}),
 }
 """Kernel and evaluator by the name of the case."""

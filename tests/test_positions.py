@@ -69,7 +69,8 @@ def logits(model: ITNetModel, field: Field) -> Tensor:
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_model_is_no_bag_of_points(kernel: str, encoder: str) -> None:
     """Other places for the values change the logits; another order of the points, with their values, does not."""
-    options = CONVOLUTIONS[encoder] if kernel.endswith("/convolution") else {}
+    example = Registry().component("kernel", kernel).load().example_options
+    options = CONVOLUTIONS[encoder] if kernel.endswith("/convolution") else example
     model = small(encoder, {"name": kernel, **options})
     field = encoded(model)
     order = torch.randperm(field.values.shape[1])

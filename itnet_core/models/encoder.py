@@ -40,6 +40,13 @@ class Encoder(Configured, nn.Module, ABC):
     def forward(self, inputs: Any) -> Field:
         """Encode a batch; the field's values have shape (B, N, dim)."""
 
+    def tensors(self, inputs: Any) -> Any:
+        """Return a batch as tensors, which `forward` takes too, and with which an exported graph begins.
+
+        Override it for inputs of Python objects, such as texts.
+        """
+        return inputs
+
     def example(self) -> Any:
         """Return a small batch of at least two samples, of different lengths if the modality has lengths.
 

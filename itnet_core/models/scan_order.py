@@ -10,6 +10,7 @@ from torch import Tensor
 
 from itnet_core.models.z_order import along_curve
 from itnet_core.operator.field import AXES, Field
+from itnet_core.operator.field_checks import readable
 from itnet_core.operator.points import gather_points
 from itnet_core.operator.precision import precise
 
@@ -49,11 +50,11 @@ class ScanOrder:
         shift = torch.zeros_like(positions)
         shift[..., self.axis] = self._shift(field, order).to(shift.dtype)
         parts = (field.values, positions + shift, field.weights)
-        if torch.equal(order, torch.arange(order.shape[1], device=order.device).expand_as(order)):
+        if readable() and torch.equal(order, torch.arange(order.shape[1], device=order.device).expand_as(order)):
             return field.with_values(function(Field(*parts, field.grid)).values)
         values, positions, weights = (gather_points(part, order) for part in parts)
         scanned = Field(values, positions, weights)
-        return field.with_values(gather_points(function(scanned).values, order.argsort(-1)))
+        return field.with_values(gather_points(function(scanned).values, _inverse(order)))
 
     @torch.no_grad()
     def _order(self, field: Field) -> Tensor:
@@ -76,7 +77,11 @@ class ScanOrder:
         present, own = field.mask.gather(1, order), field.positions[..., self.axis].double().gather(1, order)
         time = own.masked_fill(~present, torch.inf)
         index, count = torch.arange(order.shape[1], device=order.device), present.sum(-1, keepdim=True)
-        start, end = torch.searchsorted(time, time), torch.searchsorted(time, time, right=True)
+        if torch.compiler.is_exporting():  # ONNX has no search
+            start = (time.unsqueeze(1) < time.unsqueeze(2)).sum(-1)
+            end = (time.unsqueeze(1) <= time.unsqueeze(2)).sum(-1)
+        else:
+            start, end = torch.searchsorted(time, time), torch.searchsorted(time, time, right=True)
         times = ((start == index) & present).sum(-1, keepdim=True)
         first, last = time[:, :1], time.gather(1, count - 1)
         usual = ((last - first) / (times - 1)).where(times > 1, STEP * count)  # from one time to the next
@@ -84,8 +89,22 @@ class ScanOrder:
         gap = (following - time).where(following.isfinite(), usual)
         spread = (index - start) / (end - start) * gap
         behind = last + usual + STEP * (index - count + 1)
-        return torch.where(present, spread, behind - own).gather(1, order.argsort(-1))
+        return torch.where(present, spread, behind - own).gather(1, _inverse(order))
 
 
 def _sorted(order: Tensor, key: Tensor) -> Tensor:
-    return order.gather(1, key.gather(1, order).argsort(dim=-1, stable=True))
+    return order.gather(1, _stable_argsort(key.gather(1, order)))
+
+
+def _stable_argsort(key: Tensor) -> Tensor:
+    if not torch.compiler.is_exporting():
+        return key.argsort(dim=-1, stable=True)
+    # ONNX has no stable sort. The rank of a point is the number of points before it.
+    index = torch.arange(key.shape[1], device=key.device)
+    own, other = key.unsqueeze(2), key.unsqueeze(1)
+    return _inverse(((other < own) | ((other == own) & (index < index.unsqueeze(1)))).sum(-1))
+
+
+def _inverse(order: Tensor) -> Tensor:
+    index = torch.arange(order.shape[1], device=order.device).expand_as(order)
+    return torch.zeros_like(order).scatter(1, order, index)

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import register_pytree_node
+from torch.utils._pytree import GetAttrKey, KeyEntry, register_pytree_node
 
 from itnet_core.operator.field_checks import check_numbers, check_shapes, readable
-from itnet_core.operator.points import Measure, Points
+from itnet_core.operator.points import Lattice, Measure, Points
 from itnet_core.plugin.errors import FieldError
 
 AXES = "txyz"
@@ -61,7 +61,7 @@ class Field:
             weights = positions.new_full(values.shape[:2], 1.0 / values.shape[1])
         if readable():
             check_numbers(positions, weights)
-        vars(self).update(values=values, points=Points(positions, weights, grid), sampled_from=None)
+        _fill(self, values, Points(positions, weights, grid))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Field is immutable: use with_values or replace({name}=...)")
@@ -114,11 +114,14 @@ class Field:
             )
         dtype = torch.promote_types(values.dtype, torch.float32)  # half precision would blur neighbouring points
         positions = _cell_centres(grid, bounds, dtype=dtype, device=values.device)
+        coordinates = range(len(grid)) if axes is None else [AXES.index(axis) for axis in axes]
         if axes is not None:
             space_time = positions.new_zeros(positions.shape[0], len(AXES))
-            space_time[:, [AXES.index(axis) for axis in axes]] = positions
+            space_time[:, coordinates] = positions
             positions = space_time
         field = cls(values.reshape(batch, prod(grid), dim), positions.expand(batch, -1, -1), weights, tuple(grid))
+        lattice = _lattice(grid, bounds, coordinates, positions.shape[-1])
+        field = _field(field.values, Points(field.positions, field.weights, field.grid, lattice))
         return field if weights is not None else field.with_measure(measure)
 
     @property
@@ -211,7 +214,8 @@ class Field:
         values, positions, weights = (t.to(*args, **kwargs) for t in (self.values, self.positions, self.weights))
         if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and readable():
             check_numbers(positions, weights)
-        return _field(values, Points(positions, weights, self.grid))
+        lattice = self.points.lattice if positions.dtype == self.positions.dtype else None  # another dtype rounds
+        return _field(values, Points(positions, weights, self.grid, lattice))
 
 
 def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
@@ -259,11 +263,30 @@ def _cell_centres(
     return torch.stack(torch.meshgrid(*centres, indexing="ij"), dim=-1).flatten(0, -2)
 
 
+def _lattice(
+    grid: Sequence[int], bounds: Sequence[tuple[float, float]], coordinates: Sequence[int], dim: int
+) -> Lattice:
+    """Return the lattice of the cell centres, in R^dim, where dimension d of the grid runs along coordinates[d]."""
+    origin, steps = [0.0] * dim, [[0.0] * dim for _ in grid]
+    for step, size, (low, high), axis in zip(steps, grid, bounds, coordinates, strict=True):
+        cell = (high - low) / size
+        origin[axis] = low + cell / 2
+        step[axis] = cell if size > 1 else 0.0
+    return Lattice(tuple(grid), tuple(origin), tuple(map(tuple, steps)))
+
+
 def _field(values: Tensor, points: Points, sampled_from: Field | None = None) -> Field:
     """Build a field from parts that are known to fit."""
     field = object.__new__(Field)
-    vars(field).update(values=values, points=points, sampled_from=sampled_from)
+    _fill(field, values, points, sampled_from)
     return field
+
+
+def _fill(field: Field, values: Tensor, points: Points, sampled_from: Field | None = None) -> None:
+    """Set a new field's attributes, in the one way that `torch.compile` of every version traces."""
+    object.__setattr__(field, "values", values)
+    object.__setattr__(field, "points", points)
+    object.__setattr__(field, "sampled_from", sampled_from)
 
 
 def _flatten(field: Field) -> tuple[list[Tensor], Any]:
@@ -275,4 +298,16 @@ def _unflatten(leaves: Any, grid: Any) -> Field:
     return _field(values, Points(positions, weights, grid))
 
 
-register_pytree_node(Field, _flatten, _unflatten, serialized_type_name="itnet_core.Field")
+def _flatten_with_keys(field: Field) -> tuple[list[tuple[KeyEntry, Tensor]], Any]:
+    leaves, grid = _flatten(field)
+    names = ("values", "positions", "weights")
+    return [(GetAttrKey(name), leaf) for name, leaf in zip(names, leaves, strict=True)], grid
+
+
+register_pytree_node(
+    Field,
+    _flatten,
+    _unflatten,
+    serialized_type_name="itnet_core.Field",
+    flatten_with_keys_fn=_flatten_with_keys,  # torch.export of PyTorch 2.7 needs it
+)

@@ -94,6 +94,9 @@ class IntegralOperator(nn.Module):
         Raises:
             ShapeError: the fields' channels are not `dim`, or their batches or coordinates differ.
         """
+        compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        if compiling and any(kernel.opaque for kernel in self.kernel.summands) and not arguments:
+            return self._as_one_node(query, key)
         integrals = self._integrals(query, key)
         first, *others = [self._compute(integral, arguments) for integral in integrals]
         return query.with_values(self._add_pointwise(sum(others, first), integrals[0].query))
@@ -207,6 +210,12 @@ class IntegralOperator(nn.Module):
             return measured, other, sampled
         return measured, other if sampled is other else sampled.standing_for(other), None
 
+    def _as_one_node(self, query: Field, key: Field | None) -> Field:
+        from itnet_core.operator.leaf import apply_eagerly  # imports the compiler, which is at work here
+
+        tensors = [t for f in (query, key) if f is not None for t in (f.values, f.positions, f.weights)]
+        return query.with_values(apply_eagerly(self, *tensors)[0])
+
     def _compute(self, integral: _Integral, arguments: dict[str, Any]) -> Tensor:
         """Compute Σ_h O_h ∫ k_h V_h u dμ, (B, N, out_dim)."""
         kernel, value, output, query, key, nodes = integral
@@ -244,8 +253,8 @@ class IntegralOperator(nn.Module):
                 raise ShapeError(
                     f"IntegralOperator({name})", found=f"{field.dim} channels", expected=f"dim = {self.dim} channels"
                 )
-        batches, coordinates = zip(*((len(f.values), f.positions.shape[-1]) for f in (query, key)), strict=True)
-        if len({*batches}) > 1 or len({*coordinates}) > 1:
+        batches, coordinates = zip(*((f.values.shape[0], f.positions.shape[-1]) for f in (query, key)), strict=True)
+        if batches[0] != batches[1] or coordinates[0] != coordinates[1]:
             raise ShapeError(
                 "IntegralOperator(key)",
                 found=f"batch {batches[1]} and {coordinates[1]} coordinates",

@@ -58,7 +58,7 @@ class Problem(Generic[Terms]):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(B, N, M)."""
-        return len(self.values), self.query.positions.shape[1], self.key.positions.shape[1]
+        return self.values.shape[0], self.query.positions.shape[1], self.key.positions.shape[1]
 
     def weighted_values(self) -> tuple[Tensor, Tensor | None]:
         """Return w v without a bias for a plain sum; for `softmax` v and log w, (B, M), to be added to the logits.
@@ -112,9 +112,19 @@ class FastPaths(Generic[Terms, State]):
     Attributes:
         transformable: whether `integrate` and `transform` consist of PyTorch's own operations, so that `torch.func`,
             forward-mode derivatives and DTensors support them.
+        exportable: whether `torch.export` supports `integrate` nevertheless; it supports whatever is transformable.
     """
 
     transformable: bool = False
+    exportable: bool = False
+
+    @property
+    def opaque(self) -> bool:
+        """Whether `torch.compile` calls the operator as it is, as one node of the graph.
+
+        Override it where the fast paths read numbers, such as the order of points, or hold loops over time.
+        """
+        return False
 
     def offers(self, path: FastPath) -> bool:
         """Whether the kernel has a fast path: it overrides that method."""

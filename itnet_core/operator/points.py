@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +18,25 @@ Measure = Literal["mean", "counting", "given"]
 _MISSING: Any = object()
 
 
+class Lattice(NamedTuple):
+    """A regular grid in R^p: the point of index i lies at origin + Σ_a i_a steps_a.
+
+    Attributes:
+        sizes: points along each dimension.
+        origin: the first point, p numbers.
+        steps: from a point to the next along each dimension, p numbers each; 0 along a dimension of size 1.
+        deviation: the largest distance of a point from the lattice, in any coordinate and sample. `Field.grid` is a
+            claim: Chebyshev points may be called a grid, too. Kernels decide how much they allow.
+        even: whether the deviation is rounding: a few units in the last place of the lengths between points.
+    """
+
+    sizes: tuple[int, ...]
+    origin: tuple[float, ...]
+    steps: tuple[tuple[float, ...], ...]
+    deviation: float = 0.0
+    even: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class Points:
     """Points x_i with weights w_i, which discretise a measure: ∫ g dμ ≈ Σ_i w_i g(x_i).
@@ -28,11 +47,13 @@ class Points:
         positions: x_i, shape (B, N, p).
         weights: w_i ≥ 0, shape (B, N); 0 for padding.
         grid: the sizes of a row-major grid of N points; `None` for scattered points.
+        lattice: the lattice that the points were made of, for graphs, which cannot read positions to fit one.
     """
 
     positions: Tensor
     weights: Tensor
     grid: tuple[int, ...] | None = None
+    lattice: Lattice | None = None
     _cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def cached(self, function: Callable[Concatenate[Points, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -65,7 +86,7 @@ class Points:
 
     def __reduce__(self) -> tuple[type[Points], tuple[Any, ...]]:
         """Copy and pickle without the cache: the versions of a copy's tensors start at 0 again."""
-        return Points, (self.positions, self.weights, self.grid)
+        return Points, (self.positions, self.weights, self.grid, self.lattice)
 
     @property
     def has_padding(self) -> bool:
@@ -86,7 +107,7 @@ class Points:
 
     def expand(self, batch: int) -> Points:
         """Return the points of one sample for each of a batch, as views."""
-        return Points(self.positions.expand(batch, -1, -1), self.weights.expand(batch, -1), self.grid)
+        return Points(self.positions.expand(batch, -1, -1), self.weights.expand(batch, -1), self.grid, self.lattice)
 
     def narrow(self, points: slice, batch: slice = slice(None)) -> Points:
         """Return some of the points, of some samples, as views."""
@@ -101,7 +122,7 @@ def gather_points(values: Tensor, indices: Tensor) -> Tensor:
         tensor([[30, 10],
                 [50, 50]])
     """
-    batch = torch.arange(len(indices), device=values.device).view(-1, *[1] * (indices.ndim - 1))
+    batch = torch.arange(indices.shape[0], device=values.device).view(-1, *[1] * (indices.ndim - 1))
     return values[batch, indices]
 
 
@@ -125,4 +146,4 @@ def _with_measure(points: Points, measure: Measure) -> Points:
     weights = (distinct(points.weights) > 0).to(points.weights.dtype)
     if measure == "mean":
         weights = weights / weights.sum(-1, keepdim=True)
-    return Points(points.positions, weights.expand_as(points.weights), points.grid)
+    return Points(points.positions, weights.expand_as(points.weights), points.grid, points.lattice)

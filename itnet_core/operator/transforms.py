@@ -10,6 +10,7 @@ from torch.autograd import forward_ad
 
 from itnet_core.plugin.errors import ConfigError, DerivativeError
 
+EXPORT = "torch.export"
 HINT = "Use the evaluator 'dense', or 'auto', which chooses it for transforms."
 
 
@@ -37,7 +38,7 @@ def transform_of(tensor: Tensor) -> str:
     if forward_ad._current_level >= 0:
         return "a forward-mode derivative"
     if torch.compiler.is_compiling():
-        return ""
+        return EXPORT if torch.compiler.is_exporting() else ""
     if torch._C._functorch.is_legacy_batchedtensor(tensor):  # by autograd.grad(is_grads_batched=True)
         return "a batch of gradients"
     distributed = sys.modules.get("torch.distributed.tensor")

@@ -17,7 +17,7 @@ from itnet_core.operator.evaluators.tiled import TiledEvaluator
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.sampler import FullSampler, Sampler
-from itnet_core.operator.transforms import transform_of
+from itnet_core.operator.transforms import EXPORT, transform_of
 from itnet_core.plugin.config import ComponentConfig
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class AutoEvaluator(Evaluator):
         transform, fallback = transform_of(problem.values), None
         for evaluator in self.evaluators:
             if not evaluator_obstacle(evaluator, problem, transform):
-                if evaluator.is_efficient(problem):
+                if transform == EXPORT or evaluator.is_efficient(problem):  # an exported graph is of any size
                     return evaluator
                 fallback = evaluator
         assert fallback is not None, "dense supports every problem"
@@ -162,4 +162,6 @@ def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
 
 
 def _transform_obstacle(part: Kernel | Evaluator, transform: str) -> str:
-    return f"not transformable, under {transform}" if transform and not part.transformable else ""
+    if not transform or part.transformable or (transform == EXPORT and isinstance(part, Kernel) and part.exportable):
+        return ""
+    return f"not transformable, under {transform}"

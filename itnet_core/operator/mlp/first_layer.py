@@ -26,8 +26,8 @@ def pre_activation(linear: Tensor, key: Tensor, weight: Tensor, pairs: Tensor) -
         linear, key = linear.to(dtype), key.to(dtype)
     with torch.autocast(linear.device.type, enabled=False):
         if transform_of(linear):
-            first = torch.bmm(linear, key.transpose(1, 2)).view(len(key), len(weight), -1)
-            both = torch.baddbmm(first.to(pairs.dtype), weight.expand(len(key), -1, -1), pairs)
+            first = torch.bmm(linear, key.transpose(1, 2)).view(key.shape[0], len(weight), -1)
+            both = torch.baddbmm(first.to(pairs.dtype), weight.expand(key.shape[0], -1, -1), pairs)
             return both.view(*linear.shape[:2], -1)
         out: Tensor = _PreActivation.apply(linear, key, weight, pairs)
     return out

@@ -186,7 +186,7 @@ class MLPKernel(Kernel[PointTerms, None]):
     def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
         """Compute k, shape (B, heads, n, m)."""
         (query, query_positions), (key, key_positions) = query_terms, key_terms
-        batch, n, m = len(query), query.shape[1], key.shape[1]
+        (batch, n), m = query.shape[:2], key.shape[1]
         forms = self.inputs(self.first.weight, self.first.bias)
         linear = (query @ forms[..., : self.inputs.width].flatten(1)).view(batch, n, -1, self.inputs.width)
         # Hidden units first: (B, hidden·n, m) makes both layers plain matrix products, and k comes out in its order.
@@ -211,7 +211,7 @@ class MLPKernel(Kernel[PointTerms, None]):
             return hidden
         weight, bias = self.second.weight.to(hidden.dtype), self.second.bias.to(hidden.dtype).unsqueeze(1)
         # Batched, because matmul would transpose the large factor instead.
-        return torch.baddbmm(bias, weight.expand(len(hidden), -1, -1), hidden)
+        return torch.baddbmm(bias, weight.expand(hidden.shape[0], -1, -1), hidden)
 
     @property
     def additive(self) -> bool:

@@ -99,7 +99,7 @@ class PairInputs(nn.Module):
         x, y = query.transpose(1, 2).unsqueeze(3), key.transpose(1, 2).unsqueeze(2)
         if not self._distance:
             return x - y
-        if differentiated(query) or differentiated(key):
+        if torch.compiler.is_compiling() or differentiated(query) or differentiated(key):
             difference = x - y
             square = difference.square().sum(1, keepdim=True).clamp(max=SQUARE_LIMIT)
             return torch.cat([difference, square], dim=1) if self._displacement else square

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from itnet_kernels.algebra.product import ProductKernel as ProductKernel
     from itnet_kernels.algebra.scaled import ScaledKernel as ScaledKernel
     from itnet_kernels.algebra.sum import SumKernel as SumKernel
+    from itnet_kernels.algebra.unlock import unlock as unlock
     from itnet_kernels.attention.attention import AttentionKernel as AttentionKernel
     from itnet_kernels.attention.linear_attention import LinearAttentionKernel as LinearAttentionKernel
     from itnet_kernels.attention.retention import RetentionKernel as RetentionKernel
@@ -53,6 +54,7 @@ __all__, __getattr__ = lazy_exports(
         "itnet_kernels.algebra.product": "ProductKernel",
         "itnet_kernels.algebra.scaled": "ScaledKernel",
         "itnet_kernels.algebra.sum": "SumKernel",
+        "itnet_kernels.algebra.unlock": "unlock",
         "itnet_kernels.attention.attention": "AttentionKernel",
         "itnet_kernels.attention.linear_attention": "LinearAttentionKernel",
         "itnet_kernels.attention.retention": "RetentionKernel",

@@ -40,6 +40,11 @@ class CausalKernel(Kernel[Terms, State]):
         self.config = self.configure(config, options)
         self.support = Support(causal=self.config.axis)
 
+    @property
+    def opaque(self) -> bool:
+        """Return `True`: the fast paths read the order of the points."""
+        return True
+
     def can_integrate(self, problem: Problem[Terms]) -> bool:
         """Whether the points are in the order of time, the same on both sides."""
         return in_order(problem.query, problem.key, self.support)

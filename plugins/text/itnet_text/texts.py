@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,24 +47,40 @@ def text_fault(text: str) -> str:
     return "half of a surrogate pair" if any("\ud800" <= character <= "\udfff" for character in text) else ""
 
 
-def pad_rows(rows: list[list[int]], device: torch.device) -> Tensor:
-    """Stack rows of numbers as a tensor (B, longest), padded with 0."""
-    longest = max(map(len, rows))
-    return torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=device)
+class TokenBatch(NamedTuple):
+    """Tokenized texts as tensors, shape (B, longest) each: what the encoders' graphs begin with.
+
+    Attributes:
+        ids: token numbers, int64.
+        segments: 0 for tokens of the first text, 1 for the second, int64.
+        mask: which tokens are not padding, bool; padding comes last.
+    """
+
+    ids: Tensor
+    segments: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of(cls, tokens: list[Tokens], device: torch.device) -> TokenBatch:
+        """Collate the tokens of texts, padding the shorter ones."""
+        longest = max(len(text.ids) for text in tokens)
+        sides = [(text.ids, text.segments, [True] * len(text.ids)) for text in tokens]
+        padded = (
+            [[*row, *[type(row[0])()] * (longest - len(row))] for row in rows] for rows in zip(*sides, strict=True)
+        )
+        return cls(*(torch.tensor(rows, device=device) for rows in padded))
 
 
-def text_field(values: Tensor, tokens: list[Tokens], tokens_per_unit: float) -> Field:
+def text_field(values: Tensor, mask: Tensor, tokens_per_unit: float) -> Field:
     """Return the field of tokens, the i-th at t = (i + 1/2) / tokens_per_unit, with equal weights in each text.
 
     Args:
         values: shape (B, N, d); values after the end of a text are ignored.
-        tokens: of each text.
+        mask: which tokens are not padding, shape (B, N).
         tokens_per_unit: number of tokens in one unit of time, so that a distance means the same in texts of any length.
     """
-    lengths = torch.tensor([len(text.ids) for text in tokens], device=values.device)
-    steps = torch.arange(values.shape[1], device=values.device)
+    steps = torch.arange(values.shape[1], dtype=torch.float32, device=values.device)
     positions = torch.zeros(*values.shape[:2], len(AXES), device=values.device)
     positions[..., AXES.index("t")] = (steps + 0.5) / tokens_per_unit
-    inside = steps < lengths.unsqueeze(1)
-    weights = inside / lengths.unsqueeze(1)
-    return Field(values.masked_fill(~inside.unsqueeze(-1), 0.0), positions, weights)
+    weights = mask / mask.sum(1, keepdim=True)
+    return Field(values.masked_fill(~mask.unsqueeze(-1), 0.0), positions, weights)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from itnet_core import ShapeError
-from itnet_text.texts import check_texts, text_field
+from itnet_text.texts import TokenBatch, check_texts, text_field
 from itnet_text.tokenizer import Tokens
 
 
@@ -36,7 +36,8 @@ def test_what_is_no_text_is_refused_by_its_place(inputs: Any, message: str) -> N
 
 
 def test_tokens_lie_in_the_middle_of_equal_parts_of_time() -> None:
-    field = text_field(torch.randn(2, 3, 5), [Tokens([1, 2, 3], [0] * 3), Tokens([1], [0])], tokens_per_unit=4)
+    batch = TokenBatch.of([Tokens([1, 2, 3], [0] * 3), Tokens([1], [0])], torch.device("cpu"))
+    field = text_field(torch.randn(2, 3, 5), batch.mask, tokens_per_unit=4)
     assert field.positions[0, :, 0].tolist() == [0.125, 0.375, 0.625]
     assert not field.positions[..., 1:].any()
     assert field.weights.tolist() == [pytest.approx([1 / 3] * 3), [1, 0, 0]]

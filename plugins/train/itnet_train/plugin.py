@@ -1,4 +1,4 @@
-"""Declarations of `itnet-train`: the commands `itnet train`, `evaluate` and `predict`. Imports no torch."""
+"""Declarations of `itnet-train`: the commands `itnet train`, `evaluate`, `predict` and `export`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itnet_core import CommandSpec, hookimpl
 
 @hookimpl
 def itnet_register_commands(api: int) -> list[CommandSpec]:
-    """Declare `itnet train`, `itnet evaluate` and `itnet predict`."""
+    """Declare the commands."""
     return [
         CommandSpec(
             "train",
@@ -21,4 +21,5 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
             "Compute a checkpoint's metrics on a split of its task.",
         ),
         CommandSpec("predict", "itnet_train.commands.cli:predict", "Predict files with a checkpoint."),
+        CommandSpec("export", "itnet_train.commands.cli:export", "Export a checkpoint as a graph: ONNX, or PyTorch's."),
     ]

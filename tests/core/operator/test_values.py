@@ -23,8 +23,8 @@ from itnet_core import (
 from itnet_registry import Registry, create
 from itnet_testing.fields import on_a_line, scattered
 
-OWN_MAPS = ("convolution", "gru", "lstm", "mamba", "s4", "s4d", "skeleton")
-"""Kernels that bring their own V and O, and the skeleton, whose MLP kernel has the option."""
+OWN_MAPS = ("convolution", "gru", "lstm", "mamba", "product", "s4", "s4d", "scaled", "skeleton", "sum")
+"""Kernels that bring their own V and O, and those made of other kernels, which have the option."""
 
 
 FULL = {"values": "full", "heads": 3}

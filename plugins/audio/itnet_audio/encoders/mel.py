@@ -10,7 +10,7 @@ from pydantic import Field as ConfigField
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchaudio.functional import melscale_fbanks, spectrogram
+from torchaudio.functional import melscale_fbanks
 
 from itnet_audio.clips import Audio, check_audio, clip_field, example, standardize, to_multiple
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
@@ -22,7 +22,7 @@ FLOOR = 1e-8
 class MelEncoder(Encoder):
     """Patches of a log-mel spectrogram over time and frequency as points; the value is a linear map of a patch.
 
-    The spectrogram is torchaudio's: Hann windows, power, the HTK mel scale. A frame stands for the hop of samples at
+    The spectrogram is as torchaudio's: Hann windows, power, the HTK mel scale. A frame stands for the hop of samples at
     the centre of its window, so that the first and last samples of a clip count like the others. Windows are padded
     with zeros before and after a clip, and patches with zeros of the standardised spectrogram.
 
@@ -162,18 +162,12 @@ class MelEncoder(Encoder):
         precise = torch.promote_types(self.projection.weight.dtype, torch.float32)
         with torch.autocast(waveform.device.type, enabled=False):
             padded = F.pad(waveform.to(precise), (around // 2, around - around // 2))
+            window = self.window.to(precise)
+            # torchaudio's spectrogram, which cannot be compiled, is this too.
+            spectrum = torch.stft(padded, self.transform, c.hop, c.window, window, center=False, return_complex=True)
+            power = torch.view_as_real(spectrum).square().sum(-1)
             # Normalized by the window, so that levels depend on neither its length nor the sample rate.
-            power = spectrogram(
-                padded,
-                0,
-                self.window.to(precise),
-                self.transform,
-                c.hop,
-                c.window,
-                power=2.0,
-                normalized="window",
-                center=False,
-            )
+            power = power / window.square().sum()
             levels = (power.transpose(1, 2) @ self.bands.to(precise) + FLOOR).log()
             frames = torch.arange(levels.shape[1], device=levels.device)
             valid = (frames * c.hop < lengths.unsqueeze(1)).unsqueeze(-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -40,7 +42,7 @@ def image_field(values: Tensor, size: tuple[int, int], cell: float, *, point: fl
         point: distance of a cell's point from the cell's upper left corner on both axes, in pixels; by default the
             centre.
     """
-    longer = max(size)
+    longer: Any = torch.sym_max(*size)  # of exported graphs' sizes too
     shift = 0.0 if point is None else point - cell / 2
     grid = values.shape[1:3]
     bounds = [
@@ -48,9 +50,9 @@ def image_field(values: Tensor, size: tuple[int, int], cell: float, *, point: fl
         for side, count in zip(size, grid, strict=True)
     ]
     rows, columns = (
-        (side / cell - torch.arange(count, device=values.device)).clamp(0, 1)
+        (side / cell - torch.arange(count, dtype=torch.float32, device=values.device)).clamp(0, 1)
         for side, count in zip(size, grid, strict=True)
     )
     share = torch.outer(rows, columns).flatten()
-    weights = (share / share.sum()).expand(len(values), -1)
+    weights = (share / share.sum()).expand(values.shape[0], -1)
     return Field.on_grid(values, axes="yx", bounds=bounds, weights=weights)

@@ -61,17 +61,21 @@ class PatchEncoder(Encoder):
         check_images(inputs, self.config.channels, "PatchEncoder(inputs)")
         patch = self.config.patch_size
         height, width = inputs.shape[-2:]
-        longer = max(height, width)
-        resolution = self.config.image_size or longer
-        # In whole numbers: a quotient of floats may lie just above one, and would add a row that covers nothing.
-        rows, columns = (-(-side * resolution // (patch * longer)) for side in (height, width))
+        longer: Any = torch.sym_max(height, width)  # of exported graphs' sizes too
+        resolution: int = self.config.image_size or longer
         images = inputs.to(self.projection.weight.dtype)
-        if resolution == longer:
+        if self.config.image_size is None or resolution == longer:
+            cell: float = patch
+            rows, columns = ((side + patch - 1) // patch for side in (height, width))
             images = F.pad(images, (0, columns * patch - width, 0, rows * patch - height))
         else:
+            cell = patch * longer / resolution
+            # In whole numbers: a quotient of floats may lie just above one, and would add a row that covers nothing.
+            whole = patch * longer
+            rows, columns = ((side * resolution + whole - 1) // whole for side in (height, width))
             images = resample(images, (rows * patch, columns * patch), longer / resolution)
         values = self.projection(images).permute(0, 2, 3, 1)
-        return image_field(values, (height, width), patch * longer / resolution)
+        return image_field(values, (height, width), cell)
 
     def example(self) -> Tensor:
         """Return two images."""

@@ -25,6 +25,7 @@ class ScaledKernel(Kernel[Any, Any]):
     that attention times it starts as attention.
 
     Example:
+        >>> from itnet_kernels import SumKernel
         >>> scaled = {"name": "scaled", "kernel": {"name": "mlp", "position_dim": 2}}
         >>> operator = IntegralOperator(8, SumKernel(8, kernels=["attention", scaled]))
         >>> operator.output[1].gate

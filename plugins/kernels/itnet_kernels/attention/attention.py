@@ -59,6 +59,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     """
 
     normalization = "softmax"
+    exportable = True
 
     class Config(ScalarConfig):
         """Heads, position encoding and support."""
@@ -130,7 +131,8 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         if additive is None:
             return (queries, query_positions), (keys, key_positions)
         (batch, points), columns = queries.shape[:2], torch.arange(keys.shape[1], device=keys.device)
-        rows = self._expand(additive.to(queries.dtype), (batch, self.heads, points, len(columns))).transpose(1, 2)
+        shape = batch, self.heads, points, len(columns)
+        rows = expand_additive(additive.to(queries.dtype), shape, type(self).__name__).transpose(1, 2)
         return (queries, query_positions, rows), (keys, key_positions, columns.expand(batch, -1))
 
     def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
@@ -138,7 +140,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         (queries, query_positions, *rows), (keys, key_positions, *columns) = query_terms, key_terms
         scores = queries.transpose(1, 2) @ self._for_each_head(keys).permute(0, 2, 3, 1)
         if rows:
-            scores = scores + _select_columns(rows[0], columns[0])
+            scores = scores + select_columns(rows[0], columns[0])
         if not self.config.alibi:
             return scores
         distance = (query_positions.unsqueeze(2) - key_positions.unsqueeze(1)).abs()
@@ -149,12 +151,13 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         """Whether PyTorch's attention computes the integral without a matrix of masks or biases.
 
         It does not with ALiBi, a radius, a window or an edge. Under a causal support it does without `additive`, where
-        both sides have the same points in the order of time, with equal weights that need no gradient.
+        both sides have the same points in the order of time, with equal weights that need no gradient. A graph cannot
+        tell, and holds a mask.
         """
         causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
         if self.config.alibi or bounded or self.support.edge:
             return False
-        if not causal:
+        if not causal or torch.compiler.is_compiling():
             return True
         plain = len(problem.query_terms) == 2 and _has_equal_weights(problem.key)
         return plain and in_order(problem.query, problem.key, self.support)
@@ -162,38 +165,53 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     def integrate(self, problem: Problem[Terms]) -> Tensor:
         """Compute the integral by PyTorch's attention."""
         (q, _, *rows), k = problem.query_terms, self._for_each_head(problem.key_terms[0])
-        nonempty, mask = None, _select_columns(rows[0], problem.key_terms[2]) if rows else None
-        if not _has_equal_weights(problem.key):
-            nonempty = (problem.key.weights > 0).any(-1)  # a sample without mass would give 0 / 0
+        mask = select_columns(rows[0], problem.key_terms[2]) if rows else None
+        nonempty, causal = None, self.support.causal is not None
+        if torch.compiler.is_compiling() or not _has_equal_weights(problem.key):
+            inside = (problem.key.weights > 0).unsqueeze(1)  # (B, 1, M), or (B, N, M) under a causal support
+            if causal:
+                inside, causal = inside & self.support.mask(problem.query.positions, problem.key.positions), False
+            nonempty = inside.any(-1, keepdim=True)  # a query without mass would give 0 / 0
             logs = log_weights(problem.key.weights)
             logs = logs - logs.detach().amax(-1, keepdim=True)  # half precision rounds small numbers less
-            bias = logs.where(nonempty.unsqueeze(-1), 0.0).to(q.dtype)[:, None, None]
+            bias = torch.where(inside, logs.unsqueeze(1), -torch.inf)
+            bias = torch.where(nonempty, bias, 0.0).to(q.dtype).unsqueeze(1)
             mask = bias if mask is None else mask + bias
         q, k, v = (side.transpose(1, 2) for side in (q, k, problem.values.expand(-1, -1, self.heads, -1)))
-        causal = self.support.causal is not None
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0).transpose(1, 2)
-        return out if nonempty is None else out * nonempty[:, None, None, None]
+        channels = v.shape[-1]
+        if short := channels - self.head_dim:  # PyTorch would hold the matrix of scores where the widths differ
+            q, k = (F.pad(side, (0, max(short, 0))) for side in (q, k))
+            v = F.pad(v, (0, max(-short, 0)))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0)
+        out = out[..., :channels].transpose(1, 2)
+        return out if nonempty is None else out * nonempty.unsqueeze(-1)
 
     def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[tuple[Any, ...], Tensor]:
         """Advance a stream; the state is all points so far: terms, positions, weights and values."""
         return step_over_all_points(self, state, query, values)
 
-    def _expand(self, additive: Tensor, shape: tuple[int, ...]) -> Tensor:
-        sizes = additive.shape
-        if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes[::-1], shape[::-1], strict=False)):
-            raise ShapeError(
-                f"{type(self).__name__}.project(additive)",
-                found=f"shape {tuple(sizes)}",
-                expected=f"one that expands to (B, heads, queries, keys) = {shape}",
-                hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
-            )
-        return additive.expand(shape)
-
     def _for_each_head(self, keys: Tensor) -> Tensor:
         return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)
 
 
-def _select_columns(rows: Tensor, columns: Tensor) -> Tensor:
+def expand_additive(additive: Tensor, shape: tuple[int, ...], kernel: str) -> Tensor:
+    """Expand the argument `additive` of a call to (B, heads, N, M).
+
+    Raises:
+        ShapeError: it does not expand to this shape.
+    """
+    sizes = additive.shape
+    if len(sizes) > 4 or any(n not in (1, m) for n, m in zip(sizes[::-1], shape[::-1], strict=False)):
+        raise ShapeError(
+            f"{kernel}.project(additive)",
+            found=f"shape {tuple(sizes)}",
+            expected=f"one that expands to (B, heads, queries, keys) = {shape}",
+            hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
+        )
+    return additive.expand(shape)
+
+
+def select_columns(rows: Tensor, columns: Tensor) -> Tensor:
     """Select columns (B, m) of rows (B, n, heads, M), as (B, heads, n, m)."""
     every = torch.arange(rows.shape[-1], device=columns.device)
     if columns.shape[1] == len(every) and not torch.compiler.is_compiling() and bool((columns == every).all()):

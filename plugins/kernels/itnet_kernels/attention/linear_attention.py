@@ -83,6 +83,11 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
         """The inner product, and under softmax its logarithm."""
         return self.heads if self.normalization == "none" else 2 * self.heads
 
+    @property
+    def opaque(self) -> bool:
+        """Whether the fast path reads the order of the points."""
+        return self.support.causal is not None and not self._bounded
+
     def can_integrate(self, problem: Problem[Tensor]) -> bool:
         """Whether the pairs separate: all of them, or the past of points in order."""
         if self._bounded:

@@ -152,7 +152,7 @@ class FieldBertAttention(ConvertedLayer):
         keys = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         unknown = bool(arguments) or past_key_values is not None or bool(options.get("output_attentions"))
         dropout = self.training and self.dropout.p > 0
-        if unknown or _runs_original(self.operator, hidden_states, keys, dropout=dropout):
+        if _runs_original(self.operator, hidden_states, keys, dropout=dropout, unknown=unknown):
             options |= {"attention_mask": attention_mask, "past_key_values": past_key_values} if not arguments else {}
             options |= {} if encoder_hidden_states is None else {"encoder_hidden_states": encoder_hidden_states}
             return cast(tuple[Any, ...], super().forward(hidden_states, *arguments, **options))
@@ -201,14 +201,24 @@ def _do_nothing(module: nn.Module, arguments: Any) -> None:
     """Change nothing: a hook that keeps PyTorch from bypassing a layer."""
 
 
-def _runs_original(operator: IntegralOperator, query: Tensor, key: Tensor, *, dropout: bool) -> bool:
-    """Whether the original's `forward` runs: in traces, with dropout, and for empty tensors.
+def _runs_original(
+    operator: IntegralOperator, query: Tensor, key: Tensor, *, dropout: bool, unknown: bool = False
+) -> bool:
+    """Whether the original's `forward` runs: in traces, with dropout or unknown arguments, and for empty tensors.
 
     Raises:
-        ConversionError: dropout comes with a sampler.
+        ConversionError: dropout comes with a sampler, or dropout or unknown arguments with an unlocked layer.
     """
     full = isinstance(operator.sampler, FullSampler)
-    if dropout and not full:
+    unlocked = not isinstance(operator.kernel, AttentionKernel)
+    if unlocked and (dropout or unknown):
+        raise ConversionError(
+            "attention",
+            found="dropout of attention weights, a cache or output_attentions, in an unlocked layer",
+            expected="attention alone, which the original layer computes",
+            hint="Set the layer's dropout to 0, and use_cache and output_attentions to False.",
+        )
+    if dropout and not unknown and not full:
         raise ConversionError(
             "attention.dropout",
             found=f"attention weights dropped in training, and the sampler {type(operator.sampler).__name__}",
@@ -216,7 +226,7 @@ def _runs_original(operator: IntegralOperator, query: Tensor, key: Tensor, *, dr
             hint="Call .eval(), convert a layer with dropout 0, or take the sampler 'full'.",
         )
     empty = query.is_nested or 0 in query.shape or 0 in key.shape
-    return dropout or empty or (full and tracing())
+    return dropout or unknown or empty or (full and not unlocked and tracing())
 
 
 def _attend(
@@ -247,7 +257,7 @@ def _attend(
     out = out if empty is None else out.masked_fill(empty.unsqueeze(-1), 0.0)
     if not need_weights:
         return out, None
-    kernel = cast(AttentionKernel, operator.kernel)
+    kernel = cast(AttentionKernel, operator.kernel.summands[0])
     k = kernel.tile(*kernel.project(*fields, additive=scores))
     return out, (k if weights is None else k + weights.log()[:, None, None]).softmax(-1)
 

@@ -12,8 +12,8 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import AXES, ComponentConfig, ConfigError, Field, Kernel, Measure, Points, ShapeError, Support
-from itnet_kernels.convolution.lattice import Lattice, fit_lattice
+from itnet_core import AXES, ComponentConfig, ConfigError, Field, Kernel, Lattice, Measure, Points, ShapeError, Support
+from itnet_kernels.convolution.lattice import fit_lattice
 from itnet_kernels.convolution.taps import SumOfHeads, TapMaps
 from itnet_kernels.numerics.weights import apply_weights
 
@@ -243,6 +243,10 @@ class ConvolutionKernel(Kernel[Tensor, tuple[Tensor, ...]]):
     def _geometry(self, query: Field, key: Field) -> tuple[list[int], list[int], list[int]] | None:
         """Return, along each axis, the first query point's index in the key's grid, the stride and the query points."""
         coordinates = self._coordinates(key.positions.shape[-1])
+        if torch.compiler.is_compiling() and query.points is key.points and self.config.spacing is None:
+            sizes = _aligned(query.points.lattice, coordinates)  # without numbers: those of exported graphs are unknown
+            if sizes is not None:
+                return [0] * len(sizes), [1] * len(sizes), sizes
         query_grid, key_grid = _fit_regular(query, len(coordinates)), _fit_regular(key, len(coordinates))
         if query_grid is None or key_grid is None:
             return None
@@ -263,6 +267,16 @@ def _offsets_and_strides(
     if any(round(n) for a, n in enumerate(first) if a not in coordinates):
         return None
     return [round(first[a]) for a in coordinates], [max(stride, 1) for stride in strides], list(query_grid.sizes)
+
+
+def _aligned(lattice: Lattice | None, coordinates: Sequence[int]) -> list[int] | None:
+    """Return the sizes of a lattice whose dimensions run along these coordinates, or `None`."""
+    if lattice is None or len(lattice.sizes) != len(coordinates):
+        return None
+    for step, coordinate in zip(lattice.steps, coordinates, strict=True):
+        if any(x != 0 for axis, x in enumerate(step) if axis != coordinate):
+            return None
+    return list(lattice.sizes)
 
 
 def _fit_regular(field: Field, dimensions: int) -> Lattice | None:

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 
-from itnet_core import Points, distinct
-
-Vector = tuple[float, ...]
-
-
-class Lattice(NamedTuple):
-    """A regular grid in R^p: the point of index i lies at origin + Σ_a i_a steps_a.
-
-    Attributes:
-        sizes: points along each dimension.
-        origin: the first point, p numbers.
-        steps: from a point to the next along each dimension, p numbers each; 0 along a dimension of size 1.
-        deviation: the largest distance of a point from the lattice, in any coordinate and sample. `Field.grid` is a
-            claim: Chebyshev points may be called a grid, too. Kernels decide how much they allow.
-        even: whether the deviation is rounding: a few units in the last place of the lengths between points.
-    """
-
-    sizes: tuple[int, ...]
-    origin: Vector
-    steps: tuple[Vector, ...]
-    deviation: float
-    even: bool
+from itnet_core import Lattice, Points, distinct
 
 
 def fit_lattice(points: Points) -> Lattice | None:
     """Fit a lattice to the points of a grid; `None` for scattered points. It reads all points, once.
 
+    A graph cannot read points: there it is the lattice that they were made of, if any.
+
     Example:
         >>> fit_lattice(Field.on_grid(torch.zeros(1, 4, 1)).points).steps
         ((0.5,),)
     """
+    if torch.compiler.is_compiling():
+        return points.lattice
     return None if points.grid is None else points.cached(_fit, points.grid)
 
 

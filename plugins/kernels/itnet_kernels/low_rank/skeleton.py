@@ -97,7 +97,7 @@ class SkeletonKernel(Kernel[PointTerms, None]):
 
     def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
         """Compute k̃, shape (B, heads, n, m)."""
-        (_, rows), (_, columns) = self._sides(len(query_terms.features))
+        (_, rows), (_, columns) = self._sides(query_terms.features.shape[0])
         return self.exact(query_terms, columns) @ self.core @ self.exact(rows, key_terms)
 
     @property
@@ -107,7 +107,7 @@ class SkeletonKernel(Kernel[PointTerms, None]):
 
     def integrate(self, problem: Problem[PointTerms]) -> Tensor:
         """Compute Σ_q k(x, y_q) Σ_p U_qp ∫ k(x_p, y) v(y) dμ(y), as two integrals by the exact kernel."""
-        (rows, row_terms), (columns, column_terms) = self._sides(len(problem.values))
+        (rows, row_terms), (columns, column_terms) = self._sides(problem.values.shape[0])
         first = Problem(self.exact, rows, problem.key, row_terms, problem.key_terms, problem.values)
         moments = self.evaluator(first)
         mixed = torch.einsum("hqp,bphd->bqhd", self.core.to(moments.dtype), moments)

@@ -47,6 +47,11 @@ def potentials(increments: Tensor, query: Tensor, key: Tensor, weights: Tensor) 
     mask = (weights > 0).view(*weights.shape, *[1] * (increments.ndim - 2))
     increments = increments.double().masked_fill(~mask, 0.0)
     increments = increments * weights.view(mask.shape)
+    if torch.compiler.is_exporting():  # by matrices of pairs, without reading numbers
+        query_sums, key_sums = (
+            (key.unsqueeze(1) <= time.unsqueeze(2)).to(increments.dtype) @ increments for time in (query, key)
+        )
+        return query_sums, key_sums
     if query.shape == key.shape and torch.equal(query, key):
         if bool((key.diff(dim=-1) > 0).all()):
             sums = increments.cumsum(1)

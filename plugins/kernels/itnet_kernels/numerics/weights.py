@@ -23,14 +23,14 @@ def normalize_weights(points: Points) -> Points:
     """
     weights = points.weights
     if differentiated(weights):
-        return Points(points.positions, weights.relu() / _total(weights.detach()), points.grid)
+        return Points(points.positions, weights.relu() / _total(weights.detach()), points.grid, points.lattice)
     return points.cached(_normalized)
 
 
 def _normalized(points: Points) -> Points:
     weights = distinct(points.weights)
     weights = torch.where((weights == 1).all(), weights, weights / _total(weights))
-    return Points(points.positions, weights.expand_as(points.weights), points.grid)
+    return Points(points.positions, weights.expand_as(points.weights), points.grid, points.lattice)
 
 
 def _total(weights: Tensor) -> Tensor:

@@ -100,6 +100,11 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         """Two exponents in float64 and the result, for each head."""
         return 5 * self.heads
 
+    @property
+    def opaque(self) -> bool:
+        """Whether `torch.compile` takes PyTorch's recurrent layers; otherwise they break the graph."""
+        return torch._dynamo.config.allow_rnn
+
     def project(self, query: Field, key: Field, start: PathState | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Compute L, (B, N, hidden), and L and b, (B, M, hidden) each; the potentials are in float64.
 
@@ -233,7 +238,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
 
     def initial_state(self, values: Tensor) -> PathState:
         """Return the state 0 for inputs (B, ...)."""
-        return (values.new_zeros(len(values), self.heads),) * self.parts
+        return (values.new_zeros(values.shape[0], self.heads),) * self.parts
 
     def order(self, times: Tensor, weights: Tensor) -> Tensor | None:
         """Return the indices of the points in the order of time, padding last; `None` if they are in it.
@@ -242,6 +247,8 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
             FieldError: two points that are not padding have the same time.
         """
         present = weights > 0
+        if torch.compiler.is_exporting():  # without reading numbers
+            return times.masked_fill(~present, torch.inf).sort(dim=-1)[1]
         if bool(present.all()) and bool((times.diff(dim=-1) > 0).all()):
             return None
         ordered, order = times.masked_fill(~present, torch.inf).sort(dim=-1)

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field, read_regular
-from itnet_text.texts import EXAMPLE, Text, check_texts, pad_rows, text_field
+from itnet_text.texts import EXAMPLE, Text, TokenBatch, check_texts, text_field
 from itnet_text.tokenizer import MOST, TokenizerOption, completed_tokenizer, load_tokenizer, tokenize, tokenizer_content
 
 
@@ -145,11 +145,18 @@ class PretrainedEncoder(Encoder):
             self.body.eval()
         return self
 
-    def forward(self, inputs: Sequence[Text]) -> Field:
+    def tensors(self, inputs: Sequence[Text] | TokenBatch) -> TokenBatch:
+        """Tokenize texts."""
+        if isinstance(inputs, TokenBatch):
+            return inputs
+        texts = check_texts(inputs, "PretrainedEncoder(inputs)")
+        return TokenBatch.of(tokenize(self.tokenizer, texts, self.config.max_length), self.projection.weight.device)
+
+    def forward(self, inputs: Sequence[Text] | TokenBatch) -> Field:
         """Encode texts as the field of their tokens, including the special tokens of the tokenizer.
 
         Args:
-            inputs: B texts, or pairs of texts.
+            inputs: B texts, or pairs of texts; or their tokens.
 
         Returns:
             A field of values (B, longest, dim).
@@ -157,19 +164,14 @@ class PretrainedEncoder(Encoder):
         Raises:
             ShapeError: the inputs are not texts, or one is empty.
         """
-        texts = check_texts(inputs, "PretrainedEncoder(inputs)")
-        tokens = tokenize(self.tokenizer, texts, self.config.max_length)
-        device = self.projection.weight.device
-        ids = pad_rows([text.ids for text in tokens], device)
-        mask = pad_rows([[1] * len(text.ids) for text in tokens], device)
-        segments = pad_rows([text.segments for text in tokens], device)
+        ids, segments, mask = self.tensors(inputs)
         with torch.no_grad() if self.config.frozen else nullcontext():
             if self.config.embeddings == "input":
                 values = self.body.get_input_embeddings()(ids)
             else:
                 known = {"token_type_ids": segments} if getattr(self.body.config, "type_vocab_size", 0) > 1 else {}
-                values = self.body(input_ids=ids, attention_mask=mask, **known).last_hidden_state
-        return text_field(self.projection(values), tokens, self.config.tokens_per_unit)
+                values = self.body(input_ids=ids, attention_mask=mask.long(), **known).last_hidden_state
+        return text_field(self.projection(values), mask, self.config.tokens_per_unit)
 
     def example(self) -> list[Text]:
         """Return a text, and a pair of texts."""

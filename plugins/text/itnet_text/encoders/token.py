@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt, field_validator
 from torch import nn
 
 from itnet_core import ComponentConfig, Encoder, Field
-from itnet_text.texts import EXAMPLE, Text, check_texts, pad_rows, text_field
+from itnet_text.texts import EXAMPLE, Text, TokenBatch, check_texts, text_field
 from itnet_text.tokenizer import (
     TokenizerOption,
     completed_tokenizer,
@@ -78,11 +78,18 @@ class TokenEncoder(Encoder):
         window = self.config.window
         self.convolution = nn.Conv1d(dim, dim, window, padding=window // 2) if window > 1 else None
 
-    def forward(self, inputs: Sequence[Text]) -> Field:
+    def tensors(self, inputs: Sequence[Text] | TokenBatch) -> TokenBatch:
+        """Tokenize texts."""
+        if isinstance(inputs, TokenBatch):
+            return inputs
+        texts = check_texts(inputs, "TokenEncoder(inputs)")
+        return TokenBatch.of(tokenize(self.tokenizer, texts, self.config.max_length), self.embedding.weight.device)
+
+    def forward(self, inputs: Sequence[Text] | TokenBatch) -> Field:
         """Encode texts as the field of their tokens.
 
         Args:
-            inputs: B texts, or pairs of texts.
+            inputs: B texts, or pairs of texts; or their tokens.
 
         Returns:
             A field of values (B, longest, dim).
@@ -90,18 +97,15 @@ class TokenEncoder(Encoder):
         Raises:
             ShapeError: the inputs are not texts, or one is empty.
         """
-        texts = check_texts(inputs, "TokenEncoder(inputs)")
-        tokens = tokenize(self.tokenizer, texts, self.config.max_length)
-        device = self.embedding.weight.device
-        values = self.embedding(pad_rows([text.ids for text in tokens], device))
-        segments = pad_rows([text.segments for text in tokens], device)
+        ids, segments, mask = self.tensors(inputs)
+        values = self.embedding(ids)
         values = values + segments.unsqueeze(-1) * self.second
         if self.training and self.config.token_dropout:
             values = values * (torch.rand_like(values[..., :1]) >= self.config.token_dropout)
         if self.convolution is not None:
-            inside = text_field(torch.ones_like(values), tokens, 1.0).values  # none of it from behind a text's end
+            inside = mask.unsqueeze(-1)  # none of it from behind a text's end
             values = self.convolution((values * inside).transpose(1, 2)).transpose(1, 2)
-        return text_field(values, tokens, self.config.tokens_per_unit)
+        return text_field(values, mask, self.config.tokens_per_unit)
 
     def example(self) -> list[Text]:
         """Return a text, and a pair of texts."""

@@ -1,4 +1,4 @@
-"""The commands `itnet train`, `itnet evaluate` and `itnet predict`. Torch and Lightning are imported when they run."""
+"""The commands `itnet train`, `evaluate`, `predict` and `export`. Torch and Lightning are imported when they run."""
 
 from __future__ import annotations
 
@@ -104,6 +104,25 @@ def predict(
             print_line(f"{p.file}: {_format(p.record)}")
     if any(p.record is None for p in predictions):
         raise typer.Exit(1)
+
+
+@machine_readable
+def export(
+    checkpoint: Checkpoint,
+    file_format: Annotated[
+        Literal["onnx", "pt2"], typer.Option("--format", help="ONNX, or the format of torch.export.")
+    ] = "onnx",
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write; by default the checkpoint's name with the format's suffix.")
+    ] = None,
+    modality: Modality = None,
+    json: AsJSON = False,
+) -> None:
+    """Export a checkpoint as a graph, of any batch and sizes, for ONNX Runtime or PyTorch without ITNet."""
+    from itnet_train.commands import export as exporting
+
+    file = checkpoint.with_suffix(f".{file_format}") if output is None else output
+    _print_result(exporting.export(checkpoint, file_format, file, modality=modality), json)
 
 
 def _print_result(result: dict[str, Any], json: bool) -> None:

@@ -1,0 +1,115 @@
+"""Export a checkpoint as a graph, for ONNX Runtime or for PyTorch without ITNet."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.utils._pytree import TreeSpec, keystr, tree_flatten_with_path, tree_unflatten
+
+from itnet_core import ConfigError, Encoder, ITNetError, ITNetModel
+from itnet_registry import load_model
+from itnet_registry.errors import one_line
+
+Format = Literal["onnx", "pt2"]
+
+
+def export(
+    checkpoint: str | PathLike[str], file_format: Format, output: str | PathLike[str], *, modality: str | None = None
+) -> dict[str, Any]:
+    """Write a checkpoint's model of one modality as a graph, with a dynamic batch and dynamic sizes of its samples.
+
+    Example:
+        ```python
+        export("runs/digits/best", "onnx", "digits.onnx")["prediction"]  # {"dtype": "float32", "shape": ["s77", 10]}
+        ```
+
+    Args:
+        checkpoint: a checkpoint directory, such as `best` in a run directory.
+        file_format: `onnx`, or `pt2`, which `torch.export.load` reads.
+        output: the file to write; an existing one is replaced.
+        modality: the encoder and head of a model of several modalities.
+
+    Returns:
+        The file, and dtype and shape of each input and of the prediction; dynamic sizes are names.
+
+    Raises:
+        ITNetError: the checkpoint cannot be used, the model cannot be exported, or a library is missing.
+    """
+    if file_format == "onnx":
+        _require_onnx()
+    program = export_program(load_model(checkpoint), modality)
+    output = Path(output)
+    if file_format == "pt2":
+        torch.export.save(program, output)
+    else:
+        onnx = torch.onnx.export(program, dynamo=True, verbose=False)
+        assert onnx is not None
+        onnx.save(output, external_data=False)
+    inputs = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    names = program.graph_signature.user_inputs
+    [prediction] = [node for node in program.graph.nodes if node.name in program.graph_signature.user_outputs]
+    described = {name: _describe(inputs[name]) for name in names if isinstance(name, str)}
+    return {"output": str(output), "inputs": described, "prediction": _describe(prediction.meta["val"])}
+
+
+def export_program(model: ITNetModel, modality: str | None = None) -> ExportedProgram:
+    """Export a model of one modality: from the tensors of its encoder (`Encoder.tensors`) to its prediction.
+
+    Every size that the model does not fix is dynamic.
+
+    Raises:
+        ConfigError: the encoder's inputs are no tensors, or `torch.export` does not support the model.
+    """
+    names = list(model.encoders) if modality is None else [modality]
+    if len(names) != 1 or names[0] not in model.encoders:
+        raise ConfigError("--modality", found=repr(modality), expected=f"one of {', '.join(model.encoders)}")
+    [name] = names
+    encoder = cast(Encoder, model.encoders[name])
+    batch = encoder.tensors(encoder.example())
+    leaves, spec = tree_flatten_with_path(batch)
+    tensors = {keystr(path).strip(".") or "inputs": leaf for path, leaf in leaves}
+    place = f"model.encoders.{name}"
+    if not all(isinstance(leaf, Tensor) for leaf in tensors.values()):
+        found = f"{type(batch).__name__} with inputs that are no tensors"
+        raise ConfigError(place, found=found, expected="an encoder whose `tensors` returns tensors alone")
+    shapes = tuple(dict.fromkeys(range(tensor.ndim), Dim.AUTO) for tensor in tensors.values())
+    try:
+        with torch.no_grad():
+            module = _FromTensors(model.eval(), name, spec)
+            return torch.export.export(module, (*tensors.values(),), dynamic_shapes={"tensors": shapes}, strict=False)
+    except ITNetError:
+        raise
+    except Exception as error:  # of PyTorch, of many types
+        found = f"{type(error).__name__}: {one_line(error):.300}"
+        expected = "a model that torch.export supports"
+        raise ConfigError(place, found=found, expected=expected, hint="See docs/guides/export.md.") from error
+
+
+class _FromTensors(nn.Module):
+    """The model as a function of tensors."""
+
+    def __init__(self, model: ITNetModel, modality: str, spec: TreeSpec) -> None:
+        super().__init__()
+        self.model, self.modality, self.spec = model, modality, spec
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        prediction: Tensor = self.model(tree_unflatten(tensors, self.spec), self.modality)
+        return prediction
+
+
+def _describe(tensor: Tensor) -> dict[str, Any]:
+    shape = [size if isinstance(size, int) else str(size) for size in tensor.shape]
+    return {"dtype": str(tensor.dtype).removeprefix("torch."), "shape": shape}
+
+
+def _require_onnx() -> None:
+    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
+    if missing:
+        hint = "Install them: python -m pip install 'itnet-train[onnx]'"
+        raise ConfigError("--format onnx", found=f"no {' and no '.join(missing)}", expected="both", hint=hint)
