@@ -20,8 +20,7 @@ from measuring import Ratio, Report, goal, in_environment, interleaved, peak_mem
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import Evaluator, Field, IntegralOperator, LocalEvaluator, MLPKernel
-from itnet_core.operator.neighbourhoods import neighbourhoods
+from itnet_core import Evaluator, Field, IntegralOperator, LocalEvaluator, MLPKernel, neighbourhoods
 from itnet_native import evaluator as native
 from itnet_native.evaluator import NativeEvaluator
 
@@ -135,6 +134,7 @@ def message_passing(setup: Setup) -> Tensor:
     operator, field = setup.operator, setup.field
     kernel = operator.kernel
     assert isinstance(kernel, MLPKernel)
+    second = kernel.second
 
     class Sums(MessagePassing):
         """Sums of k v."""
@@ -148,7 +148,7 @@ def message_passing(setup: Setup) -> Tensor:
             gap = x_i - x_j
             psi = torch.cat([b_j, gap, gap.square().sum(1, keepdim=True)], 1)
             first = (a_i.view(-1, HIDDEN, psi.shape[1]) @ psi.unsqueeze(2)).squeeze(2)
-            k = kernel.second(first.relu())
+            k = second(first.relu())
             return (k.unsqueeze(2) * values_j.view(len(k), HEADS, -1)).flatten(1)
 
     problem = kernel.problem(field, field, operator.value(field.values))

@@ -133,6 +133,6 @@ class _Nodes(Plan):
         """Yield some queries, and their nodes."""
         batch, queries, count = self.indices.shape
         indices = self.indices.flatten(0, 1)
-        for numbers in torch.arange(batch * queries, device=indices.device).split(max(1, self.pairs // count)):
+        for numbers in torch.split(torch.arange(batch * queries, device=indices.device), max(1, self.pairs // count)):
             sample = numbers // queries * self.keys
             yield Listed(numbers.unsqueeze(1)), [Listed(indices[numbers] + sample.unsqueeze(1))]
