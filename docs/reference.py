@@ -76,6 +76,7 @@ def pages() -> dict[str, str]:
     written = {
         "kinds.md": kinds(),
         "configuration.md": configuration(),
+        "presets.md": presets(),
         "conformance.md": conformance(),
         "commands.md": commands(),
         "errors.md": errors(),
@@ -124,6 +125,28 @@ def kinds() -> Iterator[str]:
             yield from table(["id", "description"], [[_linked(c), c.spec.summary] for c in components])
 
 
+def presets() -> Iterator[str]:
+    """Yield the page of the core's presets, with the points, parameters and FLOPs of their trunks."""
+    yield "# Presets\n"
+    yield "Trunks of the presets for one sample, without encoder and head, as `itnet info PRESET --points GRID` counts"
+    yield "them: 14 × 14 points are an image of 224 × 224 pixels in patches of 16, 56 × 56 the same behind a stem of"
+    yield "stride 4. FLOPs are two for each multiply-add. A stage is the blocks at the same points.\n"
+    rows = []
+    for preset in Registry().presets():
+        if preset.source.distribution != "itnet-core":
+            continue
+        grid = 56 if "pyramid" in preset.name and not preset.name.endswith("nano") else 14
+        report = _printed("info", preset.id, "--points", f"{grid}x{grid}", "--json")
+        stages: dict[tuple[str, int], int] = {}
+        for row in report["trunk"]:
+            stage = "×".join(map(str, row["points_out"])), row["width"]
+            stages[stage] = stages.get(stage, 0) + row["repeat"]
+        shown = "; ".join(f"{count} of width {width} at {points}" for (points, width), count in stages.items())
+        millions, billions = report["parameters"] / 1e6, report["flops"] / 1e9
+        rows.append([f"`{preset.name}`", shown, f"{millions:.2f}M", f"{billions:.2f}G"])
+    yield from table(["preset", "blocks of each stage", "parameters", "FLOPs"], rows)
+
+
 def _linked(component: Component) -> str:
     return f"[`{component.id}`][{component.spec.target.replace(':', '.')}]"
 
@@ -136,9 +159,12 @@ def configuration() -> Iterator[str]:
     yield "`encoder: {name: patch, patch_size: 4}`. `itnet validate` checks a file; `itnet schema` writes its JSON"
     yield "Schema.\n"
     schema = _printed("schema")
-    for section in ("model", "train"):
-        yield f"## Section {section}\n"
-        fields = schema["properties"][section]["properties"]
+    tables = {f"## Section {section}": schema["properties"][section] for section in ("model", "train")}
+    _, block = schema["$defs"]["model.BlockConfig"]["anyOf"]
+    tables |= {"## Entries of trunk": block, "### Query points of an entry": schema["$defs"]["model.QueryConfig"]}
+    for title, part in tables.items():
+        yield f"{title}\n"
+        fields = part["properties"]
         rows = [
             [f"`{name}`", _value(field.get("default")), field.get("description", "")] for name, field in fields.items()
         ]

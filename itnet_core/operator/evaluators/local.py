@@ -133,6 +133,8 @@ class _Nodes(Plan):
         """Yield some queries, and their nodes."""
         batch, queries, count = self.indices.shape
         indices = self.indices.flatten(0, 1)
-        for numbers in torch.split(torch.arange(batch * queries, device=indices.device), max(1, self.pairs // count)):
+        points, size = torch.arange(batch * queries, device=indices.device), max(1, self.pairs // count)
+        for start in range(0, len(points), size):
+            numbers = points[start : start + size]
             sample = numbers // queries * self.keys
             yield Listed(numbers.unsqueeze(1)), [Listed(indices[numbers] + sample.unsqueeze(1))]

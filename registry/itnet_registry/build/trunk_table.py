@@ -31,26 +31,29 @@ def trunk_table(registry: PluginRegistry, config: CompleteModelConfig, grid: Seq
         config: the model's configuration.
         grid: sizes of the grid of points that the encoder gives.
     """
+    alike = [entry.query is None for entry in config.trunk]  # later blocks cost as much as the second
+    built = [min(2, entry.repeat) if same else entry.repeat for entry, same in zip(config.trunk, alike, strict=True)]
+    entries = [entry.model_copy(update={"repeat": n}) for entry, n in zip(config.trunk, built, strict=True)]
     with torch.random.fork_rng(devices=[]), MemoryLimit.of_the_machine() as memory:
-        trunk = Builder(registry, config.with_repeats(2)).trunk(memory).eval().requires_grad_(False)
-    blocks = enumerate(cast(list[Block], list(trunk.blocks)))
+        trunk = Builder(registry, config.model_copy(update={"trunk": entries})).trunk(memory)
+    blocks = enumerate(cast(list[Block], list(trunk.eval().requires_grad_(False).blocks)))
     field = Field.on_grid(torch.zeros(1, *grid, config.width), axes=GRID_AXES[len(grid)])
     earlier, rows = {-1: field}, []
     for number, entry in enumerate(config.trunk):
-        incoming, costs = field, list[tuple[int, int]]()
-        for _ in range(min(2, entry.repeat)):
+        incoming, parameters, flops = field, list[int](), list[int]()
+        for _ in range(built[number]):
             position, block = next(blocks)
 
-            def count(field: Field, block: Block = block) -> Field:
-                flops, field = _block_flops(block, field, earlier)  # called before the next entry
-                costs.append((sum(parameter.numel() for parameter in block.parameters()), flops))  # noqa: B023
+            def count(field: Field, block: Block = block, flops: list[int] = flops) -> Field:
+                cost, field = _block_flops(block, field, earlier)
+                flops.append(cost)
                 return field
 
             scans = trunk.scan is not None and any(kernel.scans for kernel in block.operator.kernel.summands)
             field = cast(Any, trunk.scan)(field, count) if scans else count(field)
             earlier[position] = field
-        first, later = costs[0], costs[-1]
-        parameters, flops = (one + (entry.repeat - 1) * other for one, other in zip(first, later, strict=True))
+            parameters.append(sum(parameter.numel() for parameter in block.parameters()))
+        others = entry.repeat - built[number]
         rows.append(
             {
                 "block": number,
@@ -61,8 +64,8 @@ def trunk_table(registry: PluginRegistry, config: CompleteModelConfig, grid: Seq
                 "points_in": _points(incoming),
                 "points_out": _points(field),
                 "width": entry.width,
-                "parameters": parameters,
-                "flops": flops,
+                "parameters": sum(parameters) + others * parameters[-1],
+                "flops": sum(flops) + others * flops[-1],
             }
         )
     return rows
@@ -110,8 +113,9 @@ def _pair_flops(problem: Problem) -> int:
     pair = four - row - column + one
     pairs = queries * keys
     if not kernel.support.everywhere:
-        blocks = problem.query.positions.split(256, dim=1)
-        pairs = sum(int(kernel.support.mask(block, problem.key.positions).sum()) for block in blocks)
+        query, key = problem.query.positions, problem.key.positions
+        blocks = (query[:, start : start + 256] for start in range(0, queries, 256))
+        pairs = sum(int(kernel.support.mask(block, key).sum()) for block in blocks)
     points = (column - one - pair) * queries + (row - one - pair) * keys
     return pairs * (pair + channels) + points
 

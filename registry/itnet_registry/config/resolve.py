@@ -80,6 +80,7 @@ class _Resolver:
         unread: list[Unread] = []
         trunk = [self._block(number, unread, encoders) for number in range(len(self._entries))]
         position, scan = choose_positions(merged, unread)
+        assert merged.width is not None  # `resolve` refused it
         return CompleteModelConfig(
             width=merged.width,
             trunk=trunk,
@@ -96,7 +97,10 @@ class _Resolver:
     @property
     def _entries(self) -> Sequence[BlockConfig]:
         merged = self.merged
-        return [BlockConfig(repeat=merged.depth)] if merged.trunk is None else merged.trunk
+        if merged.trunk is not None:
+            return merged.trunk
+        assert merged.depth is not None  # `resolve` refused it
+        return [BlockConfig(repeat=merged.depth)]
 
     def _block(self, number: int, unread: list[Unread], encoders: Mapping[str, LoadedRef]) -> CompleteBlock:
         """Complete an entry of the trunk, and add the points that its kernel does not tell apart to `unread`."""

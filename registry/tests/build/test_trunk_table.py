@@ -65,6 +65,15 @@ def test_points_and_widths_of_each_entry() -> None:
     ]
 
 
+def test_an_entry_may_halve_its_points_again_and_again() -> None:
+    [whole] = rows((16, 16), trunk=[{"query": {"stride": 2}, "repeat": 4}])
+    single = rows((16, 16), trunk=[{"query": {"stride": 2}}] * 4)
+    assert whole["points_out"] == [1, 1]
+    assert (whole["parameters"], whole["flops"]) == tuple(
+        sum(row[name] for row in single) for name in ("parameters", "flops")
+    )
+
+
 def test_a_support_saves_its_pairs() -> None:
     [everywhere] = rows(trunk=[{}])
     [window] = rows(trunk=[{"kernel": {"support": {"window": 0.4}}}])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from itnet_core import (
     AutoEvaluator,
+    Block,
     ConfigError,
     DenseEvaluator,
     Field,
@@ -146,6 +147,6 @@ def test_summands_that_scan_determine_the_axis() -> None:
         scans = True
         support = Support(causal="t")
 
-    trunk = Trunk([IntegralOperator(8, Both(Scanning(), MLPKernel(8)))], scan="raster")
+    trunk = Trunk([Block(IntegralOperator(8, Both(Scanning(), MLPKernel(8))))], scan="raster")
     assert trunk.scan is not None
     assert trunk.scan.axis == 0

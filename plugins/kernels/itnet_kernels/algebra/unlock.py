@@ -62,10 +62,12 @@ def unlock(model: nn.Module, kernel: str | Mapping[str, Any] = "itnet-core/mlp")
             expected="a model with integral operators, or with converted attention",
         )
     if isinstance(model, ITNetModel) and model.config is not None:
-        present = model.config["kernel"]
-        kernels = present["kernels"] if present["name"] == "itnet-kernels/sum" else [present]
         scaled = {"name": "itnet-kernels/scaled", "kernel": options}
-        replace_operator(model, kernel={"name": "itnet-kernels/sum", "kernels": [*kernels, scaled]})
+        for number, entry in enumerate(model.config["trunk"]):
+            present = entry["kernel"]
+            kernels = present["kernels"] if present["name"] == "itnet-kernels/sum" else [present]
+            total = {"name": "itnet-kernels/sum", "kernels": [*kernels, scaled]}
+            replace_operator(model, kernel=total, blocks=[number])
         return list(operators)
     for path, operator in operators.items():
         _add(operator, options, model, converted=path in attention)

@@ -121,7 +121,7 @@ def test_each_summand_keeps_its_fast_path() -> None:
 def test_nested_names_are_completed_and_positions_follow() -> None:
     kernels = ["attention", {"name": "scaled", "kernel": {"name": "mamba2", "state": 2}}]
     model: Any = create_model(width=8, depth=1, encoder=ENCODER, kernel={"name": "sum", "kernels": kernels}, heads={})
-    first, second = model.config["kernel"]["kernels"]
+    first, second = model.config["trunk"][0]["kernel"]["kernels"]
     assert first["name"] == "itnet-kernels/attention"
     assert (second["name"], second["kernel"]["name"]) == ("itnet-kernels/scaled", "itnet-kernels/mamba2")
     assert second["kernel"]["axis"] == "t"
@@ -137,7 +137,7 @@ def test_nested_names_are_completed_and_positions_follow() -> None:
         ({"name": "scaled"}, r"model.kernel.kernel.name: found nothing"),
         (
             {"name": "product", "kernels": ["attention", MLP]},
-            r"model.kernel: ProductKernel.kernels: .* none and softmax",
+            r"model.trunk.0.kernel: ProductKernel.kernels: .* none and softmax",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def test_a_model_keeps_its_output_and_learns(tmp_path: Path) -> None:
     assert torch.equal(model(field), before)
     model(field).sum().backward()
     assert all(gate.grad is not None and gate.grad.abs().max() > 0 for gate in gates(model))
-    assert model.config["kernel"]["kernels"][1]["kernel"]["hidden"] == 5
+    assert model.config["trunk"][0]["kernel"]["kernels"][1]["kernel"]["hidden"] == 5
     for gate in gates(model):
         nn.init.constant_(gate, 0.1)
     save_model(model, tmp_path / "c")
@@ -40,7 +40,7 @@ def test_a_model_keeps_its_output_and_learns(tmp_path: Path) -> None:
     assert torch.equal(again(field), model(field))
     assert not torch.allclose(again(field), before)
     unlock(model, "gaussian")
-    assert [each["name"] for each in model.config["kernel"]["kernels"]][1:] == ["itnet-kernels/scaled"] * 2
+    assert [each["name"] for each in model.config["trunk"][0]["kernel"]["kernels"]][1:] == ["itnet-kernels/scaled"] * 2
     assert torch.equal(model(field), again(field))
 
 
