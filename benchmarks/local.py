@@ -20,8 +20,7 @@ from measuring import Ratio, Report, goal, in_environment, interleaved, peak_mem
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import Evaluator, Field, IntegralOperator, LocalEvaluator, MLPKernel
-from itnet_core.operator.neighbourhoods import neighbourhoods
+from itnet_core import Evaluator, Field, IntegralOperator, LocalEvaluator, MLPKernel, neighbourhoods
 from itnet_native import evaluator as native
 from itnet_native.evaluator import NativeEvaluator
 

@@ -18,7 +18,7 @@ from itnet_core.operator.stateless import with_parameters
 from itnet_core.operator.transforms import refuse_second_derivatives
 
 
-class Consecutive(NamedTuple):
+class Span(NamedTuple):
     """Consecutive points of some samples, in tensors (B, N, ...)."""
 
     samples: slice
@@ -64,7 +64,7 @@ class Listed(NamedTuple):
         return self.numbers < 0
 
 
-Part = Consecutive | Listed
+Part = Span | Listed
 
 
 @dataclass(frozen=True, eq=False)

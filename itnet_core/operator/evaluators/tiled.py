@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from itnet_core.operator.evaluators.evaluator import Evaluator
-from itnet_core.operator.evaluators.tile_sum import Consecutive, Plan, sum_tiles
+from itnet_core.operator.evaluators.tile_sum import Plan, Span, sum_tiles
 from itnet_core.operator.kernel import Problem
 from itnet_core.plugin.config import ComponentConfig
 
@@ -76,7 +76,7 @@ class _Blocks(Plan):
     evaluator: ClassVar[str] = "TiledEvaluator"
     shape: tuple[int, int, int]
 
-    def tiles(self) -> Iterator[tuple[Consecutive, list[Consecutive]]]:
+    def tiles(self) -> Iterator[tuple[Span, list[Span]]]:
         """Yield queries, and the tiles of keys within the support of these queries."""
         batch, queries, keys = (
             _slices(length, size)
@@ -89,7 +89,7 @@ class _Blocks(Plan):
         for b in batch:
             reached = self._reached(b, queries, keys)
             for i, row in zip(queries, reached, strict=True):
-                yield Consecutive(b, i), [Consecutive(b, j) for j, reach in zip(keys, row, strict=True) if reach]
+                yield Span(b, i), [Span(b, j) for j, reach in zip(keys, row, strict=True) if reach]
 
     def _reached(self, batch: slice, queries: list[slice], keys: list[slice]) -> list[list[bool]]:
         support = self.kernel.support

@@ -8,8 +8,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from itnet_core import Evaluator, Kernel, MLPKernel, PointTerms, Problem, Unsupported, tracing
-from itnet_core.operator.neighbourhoods import neighbourhoods
+from itnet_core import Evaluator, Kernel, MLPKernel, PointTerms, Problem, Unsupported, neighbourhoods, tracing
 from itnet_native.library import missing
 from itnet_native.local import LocalCase, LocalSums
 from itnet_native.operators import sums

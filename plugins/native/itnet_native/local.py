@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from itnet_core import Support, refuse_second_derivatives
-from itnet_core.operator.neighbourhoods import Neighbourhoods
+from itnet_core import Neighbourhoods, Support, refuse_second_derivatives
 from itnet_native.layout import padded
 from itnet_native.library import ROW, Library, NativeProblem
 from itnet_native.sums import ACTIVATIONS
