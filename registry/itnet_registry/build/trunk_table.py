@@ -113,7 +113,7 @@ def _pair_flops(problem: Problem) -> int:
     pair = four - row - column + one
     pairs = queries * keys
     if not kernel.support.everywhere:
-        blocks = problem.query.positions.split(256, dim=1)
+        blocks = torch.split(problem.query.positions, 256, dim=1)
         pairs = sum(int(kernel.support.mask(block, problem.key.positions).sum()) for block in blocks)
     points = (column - one - pair) * queries + (row - one - pair) * keys
     return pairs * (pair + channels) + points

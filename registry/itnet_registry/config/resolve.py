@@ -77,6 +77,7 @@ class _Resolver:
                 raise mismatch(self.registry, part.place, part.component, [e.component for e in encoders.values()])
         complete_tasks = {modality: self._complete(part) for modality, part in tasks.items()}
         needs = {modality: self._needs(tasks[modality], config) for modality, (_, config) in complete_tasks.items()}
+        assert merged.width is not None  # checked by `resolve`
         unread: list[Unread] = []
         trunk = [self._block(number, unread, encoders) for number in range(len(self._entries))]
         position, scan = choose_positions(merged, unread)
@@ -95,8 +96,11 @@ class _Resolver:
 
     @property
     def _entries(self) -> Sequence[BlockConfig]:
-        merged = self.merged
-        return [BlockConfig(repeat=merged.depth)] if merged.trunk is None else merged.trunk
+        depth, trunk = self.merged.depth, self.merged.trunk
+        if trunk is not None:
+            return trunk
+        assert depth is not None  # checked by `resolve`
+        return [BlockConfig(repeat=depth)]
 
     def _block(self, number: int, unread: list[Unread], encoders: Mapping[str, LoadedRef]) -> CompleteBlock:
         """Complete an entry of the trunk, and add the points that its kernel does not tell apart to `unread`."""
