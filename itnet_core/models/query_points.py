@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from itnet_core.models.neighbours import farthest_points, nearest_points
 from itnet_core.operator.field import Field
 from itnet_core.operator.points import Points, gather_points
 from itnet_core.operator.precision import precise
@@ -160,3 +161,29 @@ def _cell_sums(tensor: Tensor, grid: tuple[int, ...], strides: tuple[int, ...]) 
     for axis, stride in enumerate(strides, start=1):
         tensor = torch.unflatten(tensor, axis, (-1, stride)).sum(axis + 1)
     return tensor.flatten(1, -2)
+
+
+def _farthest(points: Points, count: int) -> tuple[Tensor, Field]:
+    """Return the indices of farthest points, (B, count), and their field, without channels."""
+    positions, present = points.positions.detach(), points.weights > 0
+    chosen = farthest_points(positions, present, count)
+    owner, _ = nearest_points(positions, gather_points(positions, chosen), torch.ones_like(chosen, dtype=torch.bool), 1)
+    weights = torch.zeros_like(points.weights[:, :count]).scatter_add(1, owner.squeeze(-1), points.weights)
+    positions = gather_points(points.positions, chosen)
+    return chosen, Field(positions[..., :0], positions, weights)
+
+
+def _spread(points: Points, count: int) -> Field:
+    """Return a field of points spread over the bounding box of each sample, without channels."""
+    positions = points.positions
+    padding = (points.weights == 0).unsqueeze(-1)
+    low = positions.masked_fill(padding, torch.inf).amin(1, keepdim=True)
+    high = positions.masked_fill(padding, -torch.inf).amax(1, keepdim=True)
+    ratio, coordinates = 2.0, positions.shape[-1]
+    for _ in range(64):  # the generalised golden ratio, φ^(p+1) = φ + 1 (M. Roberts, 2018)
+        ratio = (1 + ratio) ** (1 / (coordinates + 1))
+    steps = torch.tensor([ratio**-axis for axis in range(1, coordinates + 1)], dtype=torch.float64)
+    unit = (0.5 + torch.arange(count, dtype=torch.float64).unsqueeze(1) * steps) % 1
+    spread = low + (high - low) * unit.to(positions)
+    weights = (points.weights.sum(-1, keepdim=True) / count).expand(-1, count)
+    return Field(spread[..., :0], spread, weights)

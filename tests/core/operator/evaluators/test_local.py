@@ -38,17 +38,18 @@ SUPPORTS: list[dict[str, Any]] = [
 
 
 def operator_of(support: dict[str, Any], normalization: str = "none") -> IntegralOperator:
-    sizes = {"heads": 2, "hidden": 6, "rank": 3, "frequencies": 2}
+    sizes: dict[str, Any] = {"heads": 2, "hidden": 6, "rank": 3, "frequencies": 2}
     return IntegralOperator(8, MLPKernel(8, position_dim=2, normalization=normalization, support=support, **sizes))
 
 
 def results(evaluator: Evaluator, operator: IntegralOperator, query: Field | None, key: Field) -> tuple[Tensor, ...]:
     leaves = [leaf.detach().clone().requires_grad_() for leaf in (key.values, key.positions, key.weights)]
     operator.evaluator = evaluator
-    key = Field(*leaves, grid=key.grid)
+    values, positions, weights = leaves
+    key = Field(values, positions, weights, key.grid)
     out = operator(key if query is None else query, key).values
-    weights = torch.linspace(-1, 1, out.numel()).view_as(out)
-    return out, *torch.autograd.grad((out * weights).sum(), [*leaves, *operator.parameters()])
+    factors = torch.linspace(-1, 1, out.numel()).view_as(out)
+    return out, *torch.autograd.grad((out * factors).sum(), [*leaves, *operator.parameters()])
 
 
 def assert_equal_dense(operator: IntegralOperator, query: Field | None, key: Field) -> None:
