@@ -18,7 +18,7 @@ from itnet_registry import create
 
 PAGE = Path(__file__).parent.parent / "docs/initialisation.md"
 START, END = "<!-- scales -->", "<!-- end of scales -->"
-DIM, BATCH, SEEDS = 48, 4, 3
+DIM, BATCH, SEEDS = 32, 2, 1
 SIDES = {1: (16, 49, 196, 784), 2: (4, 7, 14, 28), 3: (3, 4, 6, 9)}
 """Points along an axis, so that grids in 1, 2 and 3 dimensions have about as many points."""
 KERNELS: dict[str, dict[str, Any]] = {
@@ -68,7 +68,7 @@ def main() -> None:
     columns = [f"{axes}-D, {side**axes}" for axes, sides in SIDES.items() for side in sides]
     lines = [provenance() + ".", "", f"| kernel | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
     for name, options in KERNELS.items():
-        starts = [False, True] if name.startswith("mlp") else [False]
+        starts = [False, True] if name.startswith(("mlp", "low-rank")) else [False]
         for initialized in starts:
             numbers = []
             for axes, sides in SIDES.items():

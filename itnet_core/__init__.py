@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.evaluators import Choice as Choice
     from itnet_core.operator.evaluators import DenseEvaluator as DenseEvaluator
     from itnet_core.operator.evaluators import Evaluator as Evaluator
+    from itnet_core.operator.evaluators import LocalEvaluator as LocalEvaluator
     from itnet_core.operator.evaluators import TiledEvaluator as TiledEvaluator
     from itnet_core.operator.evaluators import Unsupported as Unsupported
     from itnet_core.operator.evaluators.dense import pair_matrix as pair_matrix
@@ -115,7 +116,9 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.models.task": "Batch Metric Split Task",
         "itnet_core.models.trunk": "Trunk",
         "itnet_core.operator.auxiliary": "auxiliary_losses",
-        "itnet_core.operator.evaluators": "AutoEvaluator Choice DenseEvaluator Evaluator TiledEvaluator Unsupported",
+        "itnet_core.operator.evaluators": (
+            "AutoEvaluator Choice DenseEvaluator Evaluator LocalEvaluator TiledEvaluator Unsupported"
+        ),
         "itnet_core.operator.evaluators.dense": "pair_matrix sum_values",
         "itnet_core.operator.field": "AXES Field UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",

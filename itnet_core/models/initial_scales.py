@@ -76,7 +76,8 @@ def _divide_by_deviation(
             integrals = [operator.evaluator(problem)[problem.query.weights > 0] for problem in of_calls]
             deviation = torch.stack([integral.var(0).mean(-1) for integral in integrals]).mean(0).sqrt()
             *_, linear = output.modules()
-            if isinstance(linear, nn.Linear) and bool((deviation > 0).all()):
+            fits = bool(((deviation > 0) & deviation.isfinite()).all())
+            if isinstance(linear, nn.Linear) and fits:
                 linear.weight.div_(deviation.repeat_interleave(linear.in_features // len(deviation)))
 
 

@@ -142,12 +142,12 @@ def _coarser(points: Points, strides: tuple[int, ...]) -> Field:
     grid, positions = points.grid, points.positions
     assert grid is not None
     weights = _cell_sums(points.weights.unsqueeze(-1), grid, strides).squeeze(-1)
-    positions = precise(positions).reshape(len(positions), *grid, -1)
+    positions = torch.unflatten(precise(positions), 1, grid)
     for axis, (size, stride) in enumerate(zip(grid, strides, strict=True), start=1):
         # Cells that are cut off at the end lie where whole ones would, so that the grid stays regular.
         step = positions.narrow(axis, size - 1, 1) - positions.narrow(axis, max(0, size - 2), 1)
         beyond = [positions.narrow(axis, size - 1, 1) + step * number for number in range(1, -size % stride + 1)]
-        positions = _split(torch.cat([positions, *beyond], dim=axis), axis, stride).mean(axis + 1)
+        positions = torch.unflatten(torch.cat([positions, *beyond], dim=axis), axis, (-1, stride)).mean(axis + 1)
     sizes = positions.shape[1:-1]
     positions = positions.flatten(1, -2).to(points.positions.dtype)
     return Field(positions[..., :0], positions, weights, tuple(sizes))
@@ -155,18 +155,12 @@ def _coarser(points: Points, strides: tuple[int, ...]) -> Field:
 
 def _cell_sums(tensor: Tensor, grid: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
     """Sum a tensor (B, N, d) over the cells of a grid, (B, cells, d)."""
-    tensor = tensor.reshape(len(tensor), *grid, -1)
+    tensor = torch.unflatten(tensor, 1, grid)
     beyond = [extra for size, stride in zip(grid, strides, strict=True) for extra in (-size % stride, 0)]
     tensor = F.pad(tensor, [0, 0, *reversed(beyond)])
     for axis, stride in enumerate(strides, start=1):
-        tensor = _split(tensor, axis, stride).sum(axis + 1)
+        tensor = torch.unflatten(tensor, axis, (-1, stride)).sum(axis + 1)
     return tensor.flatten(1, -2)
-
-
-def _split(tensor: Tensor, axis: int, stride: int) -> Tensor:
-    """Split an axis into cells and the points of a cell."""
-    shape = tensor.shape
-    return tensor.reshape(*shape[:axis], shape[axis] // stride, stride, *shape[axis + 1 :])
 
 
 def _farthest(points: Points, count: int) -> tuple[Tensor, Field]:

@@ -55,6 +55,10 @@ class TestTiled(EvaluatorConformance):
     options: ClassVar = {"query_tile": 8, "key_tile": 16}
 
 
+class TestLocal(EvaluatorConformance):
+    component = "itnet-core/local"
+
+
 class TestAuto(EvaluatorConformance):
     component = "itnet-core/auto"
 

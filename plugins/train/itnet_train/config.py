@@ -66,6 +66,8 @@ class TrainConfig(Section):
     """Coefficients of AdamW's running averages."""
     clip: PositiveFloat | None = 1.0
     """Maximum norm of the gradient; `null` for no clipping."""
+    initialize_scales: bool = False
+    """Whether the lengths and scales of the kernels are fitted to the first training samples, before the first step."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the sample order, augmentation and dropout."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

@@ -96,11 +96,11 @@ class _Resolver:
 
     @property
     def _entries(self) -> Sequence[BlockConfig]:
-        depth, trunk = self.merged.depth, self.merged.trunk
-        if trunk is not None:
-            return trunk
-        assert depth is not None  # checked by `resolve`
-        return [BlockConfig(repeat=depth)]
+        merged = self.merged
+        if merged.trunk is not None:
+            return merged.trunk
+        assert merged.depth is not None  # `resolve` refused it
+        return [BlockConfig(repeat=merged.depth)]
 
     def _block(self, number: int, unread: list[Unread], encoders: Mapping[str, LoadedRef]) -> CompleteBlock:
         """Complete an entry of the trunk, and add the points that its kernel does not tell apart to `unread`."""

@@ -74,6 +74,16 @@ class CombinedKernel(Kernel[tuple[Any, ...], Any]):
         """
 
     @property
+    def opaque(self) -> bool:
+        """Whether one of the kernels is."""
+        return any(kernel.opaque for kernel in self._kernels)
+
+    def initialize(self, shortest: float, longest: float) -> bool:
+        """Set the lengths of all kernels."""
+        changed = [kernel.initialize(shortest, longest) for kernel in self._kernels]
+        return any(changed)
+
+    @property
     def pair_width(self) -> int:
         """The sum over the kernels."""
         return sum(kernel.pair_width for kernel in self._kernels)

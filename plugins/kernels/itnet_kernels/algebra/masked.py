@@ -24,6 +24,15 @@ class MaskedKernel(Kernel[Any, None]):
         self.heads, self.normalization, self.values = kernel.heads, kernel.normalization, kernel.values
         self.support, self.measure = kernel.support, kernel.measure
 
+    @property
+    def opaque(self) -> bool:
+        """As of the kernel."""
+        return self.kernel.opaque
+
+    def initialize(self, shortest: float, longest: float) -> bool:
+        """Set the kernel's lengths."""
+        return self.kernel.initialize(shortest, longest)
+
     def problem(
         self, query: Field, key: Field, values: Tensor, additive: Tensor | None = None, **arguments: Any
     ) -> Problem:

@@ -93,6 +93,15 @@ class ScaledKernel(Kernel[Any, Any]):
         """Whether the kernel has a fast path, and the gate is outside of it."""
         return self.scales == "integral" and path != "integrate" and self.kernel.offers(path)
 
+    @property
+    def opaque(self) -> bool:
+        """As of the kernel."""
+        return self.kernel.opaque
+
+    def initialize(self, shortest: float, longest: float) -> bool:
+        """Set the kernel's lengths."""
+        return self.kernel.initialize(shortest, longest)
+
     def problem(self, query: Field, key: Field, values: Tensor, **arguments: Any) -> Problem:
         """Return the problem of the kernel itself, unless the gate is a factor of k."""
         if self.scales == "kernel":

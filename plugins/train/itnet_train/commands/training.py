@@ -83,6 +83,8 @@ def _read_final_metrics(directory: RunDirectory) -> dict[str, Any] | None:
 
 
 def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:
+    if state is None and run.config.initialize_scales:
+        run.initialize_scales()
     history = History(directory.history, *monitored_score(run.tasks))
     stopping = Stopping(history, run.config)
     saving = Saving(directory, history, run.config.save_every_steps)

@@ -11,18 +11,22 @@ from typing import Any, get_args
 
 import torch
 
-from itnet_core import ConfigError, ITNetError, ITNetModel, Split, Task
+from itnet_core import ConfigError, ITNetError, ITNetModel, Split, Task, initialize_scales
 from itnet_registry import create_model
 from itnet_registry.config.heads import check_heads
 from itnet_registry.errors import ComponentError, one_line
 from itnet_train.config import TrainConfig
 from itnet_train.console import quiet_lightning
+from itnet_train.data.batches import collate
 from itnet_train.data.datamodule import TaskData
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.scores import check_monitor
 from itnet_train.engine.tasks import create_tasks
 from itnet_train.engine.trainer import create_trainer
+
+SCALE_SAMPLES = 16
+"""Training samples of each task that the kernels' scales are fitted to."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,18 @@ class Run:
                 module.dry_run(modality, self.data.first_samples(modality, split, 2))
         self.model.train()
         return sizes
+
+    def initialize_scales(self) -> None:
+        """Fit the scales of the new model's kernels to the first training samples of each task.
+
+        The same on every device, since samples and augmentation follow from the seed.
+        """
+        seed_everything(derive_seed(self.config.seed, "scales"))
+        batches = []
+        for modality, task in self.tasks.items():
+            samples = self.data.first_samples(modality, "train", SCALE_SAMPLES)
+            batches.append((collate(task, samples).batch.inputs, modality))
+        initialize_scales(self.model, *batches)
 
 
 @contextmanager

@@ -189,3 +189,31 @@ def test_a_failing_test_split_is_found_before_training(
     with pytest.raises(DataError, match=r"Tones\.dataset\('test'\): found no samples"):
         train(sections, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_scales_are_initialised_from_the_data_at_the_start_alone(
+    sections: dict[str, Any],
+    tmp_path: Path,
+    weights: Weights,
+    assert_same_weights: Same,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started: list[Run] = []
+    initialize = Run.initialize_scales
+
+    def initialize_and_count(run: Run) -> None:
+        started.append(run)
+        initialize(run)
+
+    monkeypatch.setattr(Run, "initialize_scales", initialize_and_count)
+    plain = {**sections, "train": {**sections["train"], "epochs": 1}}
+    fitted = {**plain, "train": {**plain["train"], "initialize_scales": True}}
+    for name, chosen in (("plain", plain), ("one", fitted), ("two", fitted)):
+        train(chosen, tmp_path / name)
+    assert len(started) == 2
+    (tmp_path / "two/metrics.json").unlink()
+    train(fitted, tmp_path / "two", resume=True)
+    assert len(started) == 2
+    assert_same_weights(tmp_path / "one/last", tmp_path / "two/last")
+    one, other = weights(tmp_path / "one/last"), weights(tmp_path / "plain/last")
+    assert any(not torch.equal(one[name], other[name]) for name in one)
