@@ -113,8 +113,9 @@ def _pair_flops(problem: Problem) -> int:
     pair = four - row - column + one
     pairs = queries * keys
     if not kernel.support.everywhere:
-        blocks = torch.split(problem.query.positions, 256, dim=1)
-        pairs = sum(int(kernel.support.mask(block, problem.key.positions).sum()) for block in blocks)
+        query, key = problem.query.positions, problem.key.positions
+        blocks = (query[:, start : start + 256] for start in range(0, queries, 256))
+        pairs = sum(int(kernel.support.mask(block, key).sum()) for block in blocks)
     points = (column - one - pair) * queries + (row - one - pair) * keys
     return pairs * (pair + channels) + points
 

@@ -81,7 +81,6 @@ class _Resolver:
         unread: list[Unread] = []
         trunk = [self._block(number, unread, encoders) for number in range(len(self._entries))]
         position, scan = choose_positions(merged, unread)
-        assert merged.width is not None  # `resolve` refused it
         return CompleteModelConfig(
             width=merged.width,
             trunk=trunk,
