@@ -11,6 +11,7 @@ from itnet_core import lazy_exports
 
 if TYPE_CHECKING:
     from itnet_train.commands.evaluation import evaluate as evaluate
+    from itnet_train.commands.export import export as export
     from itnet_train.commands.prediction import Prediction as Prediction
     from itnet_train.commands.prediction import predict as predict
     from itnet_train.commands.training import train as train
@@ -24,6 +25,7 @@ __all__, __getattr__ = lazy_exports(
     __name__,
     {
         "itnet_train.commands.evaluation": "evaluate",
+        "itnet_train.commands.export": "export",
         "itnet_train.commands.prediction": "Prediction predict",
         "itnet_train.commands.training": "train",
         "itnet_train.config": "TrainConfig",

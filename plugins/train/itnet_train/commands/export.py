@@ -43,25 +43,25 @@ def export(
     """
     if file_format == "onnx":
         _require_onnx()
-    program = export_program(load_model(checkpoint), modality)
+    program, names = export_program(load_model(checkpoint), modality)
     output = Path(output)
     if file_format == "pt2":
         torch.export.save(program, output)
     else:
-        onnx = torch.onnx.export(program, dynamo=True, verbose=False)
+        onnx = torch.onnx.export(program, dynamo=True, verbose=False, input_names=names, output_names=["prediction"])
         assert onnx is not None
         onnx.save(output, external_data=False)
-    inputs = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
-    names = program.graph_signature.user_inputs
-    [prediction] = [node for node in program.graph.nodes if node.name in program.graph_signature.user_outputs]
-    described = {name: _describe(inputs[name]) for name in names if isinstance(name, str)}
-    return {"output": str(output), "inputs": described, "prediction": _describe(prediction.meta["val"])}
+    nodes = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    sides = program.graph_signature.user_inputs, program.graph_signature.user_outputs
+    inputs, outputs = ([nodes[str(name)] for name in side] for side in sides)
+    described = {name: _describe(tensor) for name, tensor in zip(names, inputs, strict=True)}
+    return {"output": str(output), "inputs": described, "prediction": _describe(outputs[0])}
 
 
-def export_program(model: ITNetModel, modality: str | None = None) -> ExportedProgram:
+def export_program(model: ITNetModel, modality: str | None = None) -> tuple[ExportedProgram, list[str]]:
     """Export a model of one modality: from the tensors of its encoder (`Encoder.tensors`) to its prediction.
 
-    Every size that the model does not fix is dynamic.
+    Every size that the model does not fix is dynamic. Returns the graph and the names of its inputs, in their order.
 
     Raises:
         ConfigError: the encoder's inputs are no tensors, or `torch.export` does not support the model.
@@ -71,9 +71,12 @@ def export_program(model: ITNetModel, modality: str | None = None) -> ExportedPr
         raise ConfigError("--modality", found=repr(modality), expected=f"one of {', '.join(model.encoders)}")
     [name] = names
     encoder = cast(Encoder, model.encoders[name])
-    batch = encoder.tensors(encoder.example())
+    try:
+        batch = encoder.tensors(encoder.example())
+    except NotImplementedError as error:
+        raise ConfigError(f"model.encoders.{name}", found=str(error), expected="an encoder with an example") from error
     leaves, spec = tree_flatten_with_path(batch)
-    tensors = {keystr(path).strip(".") or "inputs": leaf for path, leaf in leaves}
+    tensors = {keystr(path).strip("[].'") or "inputs": leaf for path, leaf in leaves}
     place = f"model.encoders.{name}"
     if not all(isinstance(leaf, Tensor) for leaf in tensors.values()):
         found = f"{type(batch).__name__} with inputs that are no tensors"
@@ -82,13 +85,16 @@ def export_program(model: ITNetModel, modality: str | None = None) -> ExportedPr
     try:
         with torch.no_grad():
             module = _FromTensors(model.eval(), name, spec)
-            return torch.export.export(module, (*tensors.values(),), dynamic_shapes={"tensors": shapes}, strict=False)
+            program = torch.export.export(
+                module, (*tensors.values(),), dynamic_shapes={"tensors": shapes}, strict=False
+            )
     except ITNetError:
         raise
     except Exception as error:  # of PyTorch, of many types
         found = f"{type(error).__name__}: {one_line(error):.300}"
         expected = "a model that torch.export supports"
         raise ConfigError(place, found=found, expected=expected, hint="See docs/guides/export.md.") from error
+    return program, list(tensors)
 
 
 class _FromTensors(nn.Module):

@@ -35,6 +35,9 @@ class SignalEncoder(Encoder):
     def forward(self, inputs: Mapping[str, Tensor]) -> Field:
         return Field.on_grid(self.linear(inputs["samples"].unsqueeze(-1)), axes="t")
 
+    def example(self) -> dict[str, Tensor]:
+        return {"samples": torch.randn(2, LENGTH)}
+
 
 class Signals(Dataset[dict[str, Any]]):
     """Sines of random phase; in training with fresh noise from all three generators.

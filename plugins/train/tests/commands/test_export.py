@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from itnet_registry import create_model, load_model, save_model
+from itnet_train.commands import export as exporting
+
+Itnet = Callable[..., Any]
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    model = create_model(width=8, depth=1, encoder="signal", kernel={"name": "mlp", "hidden": 4}, task="tones")
+    save_model(model, tmp_path / "best")
+    return tmp_path / "best"
+
+
+def test_pt2_is_the_model_for_any_batch(itnet: Itnet, checkpoint: Path) -> None:
+    result = itnet("export", checkpoint, "--format", "pt2", "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["output"] == str(checkpoint.with_suffix(".pt2"))
+    assert list(report["inputs"]) == ["samples"]
+    assert report["prediction"]["dtype"] == "float32"
+    exported, model = torch.export.load(report["output"]).module(), load_model(checkpoint)
+    encoder: Any = model.encoders["signal"]
+    samples = encoder.example()["samples"]
+    for inputs in (samples, torch.randn(5, 2 * samples.shape[1])):
+        torch.testing.assert_close(exported(inputs), model({"samples": inputs}))
+
+
+def test_onnx_without_its_libraries_names_the_line_that_installs_them(
+    itnet: Itnet, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "find_spec", lambda name: None if name == "onnxscript" else name)
+    result = itnet("export", checkpoint, "--output", "model.onnx")
+    assert result.exit_code != 0
+    assert "pip install 'itnet-train[onnx]'" in result.stderr
+    assert not Path("model.onnx").exists()
+
+
+def test_an_unknown_modality_is_refused(itnet: Itnet, checkpoint: Path) -> None:
+    refused = itnet("export", checkpoint, "--format", "pt2", "--modality", "smell")
+    assert refused.exit_code == 2
+    assert "expected one of signal" in refused.stderr
