@@ -14,7 +14,7 @@ from itnet_native.local import LocalCase, LocalSums
 from itnet_native.operators import sums
 from itnet_native.sums import ACTIVATIONS, Arguments
 
-LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 16}
+LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 14}
 """Fewest pairs for which it is faster than `dense`, forward plus backward (`python benchmarks/evaluators.py`)."""
 
 NEAR = 0.5
@@ -90,7 +90,7 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
         separate = not _cancels(kernel, key_terms, key.weights)
     geometry = False
     if not separate:
-        forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
+        forms = kernel.inputs.entries(kernel.first.weight, kernel.first.bias).T
         query_terms, key_terms = problem.query_terms.features, problem.key_terms.features
         geometry = kernel.inputs.geometry > 0
     positions: tuple[Tensor | None, Tensor | None] = None, None
@@ -109,6 +109,8 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
         bias=bias,
         query_positions=positions[0],
         key_positions=positions[1],
+        rows=kernel.inputs.row,
+        columns=kernel.inputs.column,
         activation=kernel.config.activation,
         causal=-1 if support.causal is None else support.causal_axis(query.positions.shape[-1]),
         radius=-1.0 if support.radius is None else support.radius,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from itnet_core import DerivativeError
-from itnet_native.sums import TENSORS, Arguments, Gradients
+from itnet_native.sums import SAVED, TENSORS, Arguments, Gradients
 
 _TYPES = {"Tensor": "Tensor", "Tensor | None": "Tensor?", "str": "str", "int": "int", "float": "float", "bool": "bool"}
 _SCHEMA = ", ".join(f"{_TYPES[type_]} {name}" for name, type_ in Arguments.types().items())
@@ -54,15 +54,15 @@ def _(grad_out: Tensor, out: Tensor, log_total: Tensor, *arguments: Any) -> tupl
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*output, *inputs[:TENSORS])
-    ctx.choices = inputs[TENSORS:]
+    ctx.save_for_backward(*output, *inputs[:SAVED])
+    ctx.choices = inputs[SAVED:]
 
 
 def _backward(ctx: Any, grad_out: Tensor, grad_log_total: Tensor) -> tuple[Any, ...]:
     out, log_total, *tensors = ctx.saved_tensors
     grads = gradients(grad_out, out, log_total, *tensors, *ctx.choices)
     needed = zip(grads, ctx.needs_input_grad, strict=False)
-    return (*(grad if need else None for grad, need in needed), *[None] * len(ctx.choices))
+    return (*(grad if need else None for grad, need in needed), *[None] * (len(tensors) - TENSORS + len(ctx.choices)))
 
 
 def _refuse(ctx: Any, *grads: Any) -> Any:
