@@ -81,7 +81,9 @@ class Arguments(NamedTuple):
         grads = {f"grad_{name}": torch.zeros_like(arrays[name]) for name in names}
         delta = None if self.bias is None else (grad_out * out).sum(-1)
         grad_out = padded(grad_out)
-        self._call("backward", {**arrays, **grads, "grad_out": grad_out, "delta": delta, "log_total": log_total}, grad_out)
+        self._call(
+            "backward", {**arrays, **grads, "grad_out": grad_out, "delta": delta, "log_total": log_total}, grad_out
+        )
         result = (self._grad(name, grads.get(f"grad_{name}")) for name in self._fields[:TENSORS])
         return cast(Gradients, tuple(result))
 
