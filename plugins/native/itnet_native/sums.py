@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import torch
@@ -81,9 +82,8 @@ class Arguments(NamedTuple):
         grads = {f"grad_{name}": torch.zeros_like(arrays[name]) for name in names}
         delta = None if self.bias is None else (grad_out * out).sum(-1)
         grad_out = padded(grad_out)
-        self._call(
-            "backward", {**arrays, **grads, "grad_out": grad_out, "delta": delta, "log_total": log_total}, grad_out
-        )
+        own = {"grad_out": grad_out, "delta": delta, "log_total": log_total}
+        self._call("backward", {**arrays, **grads, **own}, grad_out)
         result = (self._grad(name, grads.get(f"grad_{name}")) for name in self._fields[:TENSORS])
         return cast(Gradients, tuple(result))
 
@@ -101,11 +101,11 @@ class Arguments(NamedTuple):
         tensors = zip(self._fields[:TENSORS], self[:TENSORS], strict=True)
         return {name: padded(tensor, multiples.get(name, 1)) for name, tensor in tensors if isinstance(tensor, Tensor)}
 
-    def _call(self, name: str, arrays: dict[str, Tensor | None], out: Tensor) -> None:
+    def _call(self, name: str, given: Mapping[str, Tensor | None], out: Tensor) -> None:
         library = Library.load()
         if library is None:
             raise RuntimeError("itnet_native: the library is missing")
-        arrays = {name: array for name, array in arrays.items() if array is not None}
+        arrays = {name: array for name, array in given.items() if array is not None}
         wrong = {name: array.dtype for name, array in arrays.items() if array.dtype != self.query.dtype}
         if wrong:
             raise RuntimeError(f"itnet_native: expected {self.query.dtype}, found {wrong}")
