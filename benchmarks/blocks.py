@@ -6,18 +6,20 @@ Run `python benchmarks/blocks.py` (4 minutes); it writes docs/benchmarks/blocks.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import torch
 from measuring import Ratio, Report, goal, in_environment, interleaved
 from torch import Tensor, nn
 
-from itnet_core import Field
+from itnet_core import Block, Field, TiledEvaluator
 from itnet_registry import create_model
 
 SIZES = ((64, 16, 64), (64, 64, 64), (64, 64, 128), (32, 128, 192), (32, 196, 192), (32, 64, 384))
@@ -33,11 +35,11 @@ HEADS = {64: 4, 128: 4, 192: 3, 384: 6}
 BUSY = (64, 64, 64)
 
 
-def block(width: int, kernel: Mapping[str, Any]) -> nn.Module:
+def block(width: int, kernel: Mapping[str, Any]) -> Block:
     """Return a block of the preset of a width, with other options of the kernel."""
     encoder = {"name": "field", "channels": width}
     model = create_model(PRESETS[width], encoder=encoder, heads={}, width=width, depth=1, kernel=kernel)
-    return model.trunk.blocks[0]
+    return cast(Block, model.trunk.blocks[0])
 
 
 def field(batch: int, points: int, width: int) -> Field:
@@ -65,7 +67,7 @@ def ways(batch: int, points: int, width: int) -> dict[str, Callable[[], None]]:
     theirs = nn.TransformerEncoderLayer(
         width, HEADS[width], 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     )
-    steps = {"transformer": partial(step, theirs, arguments.values)}
+    steps: dict[str, Callable[[], None]] = {"transformer": partial(step, theirs, arguments.values)}
     for name, module in blocks.items():
         steps[name] = partial(step, module, arguments)
     return steps
@@ -87,6 +89,32 @@ def busy() -> Iterator[None]:
 def _spin() -> None:
     while True:
         pass
+
+
+def in_process(environment: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Return `on_two_threads` of a process that starts with other environment variables."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(on_two_threads).result()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def on_two_threads() -> dict[str, tuple[float, float]]:
+    """Return the milliseconds of a step on two threads, while the machine is idle and beside a busy process."""
+    torch.set_num_threads(2)
+    steps, arguments = ways(*BUSY), field(*BUSY)
+    tiled = block(BUSY[-1], {})
+    tiled.operator.evaluator = TiledEvaluator()
+    arguments.values.requires_grad_()
+    steps["mlp by tiled"] = partial(step, tiled, arguments)
+    idle = interleaved(steps, 5.0)
+    with busy():
+        beside = interleaved(steps, 5.0)
+    return {name: (1000 * median(idle[name]), 1000 * median(beside[name])) for name in steps}
 
 
 def main() -> None:
@@ -111,19 +139,20 @@ def main() -> None:
         rows.append(row)
     columns = {name: ".1f" if name.endswith("ms") else "" for name in rows[0]}
     report.table("cost", columns, rows)
-    torch.set_num_threads(2)
     report.add_text(
         f"## Beside a busy process\n\nA step of {' × '.join(map(str, BUSY))} on two threads, in milliseconds, while the"
-        " machine is idle and while another process occupies one core."
+        " machine is idle and while another process occupies one core; with OpenMP as it is, and with"
+        " `OMP_WAIT_POLICY=PASSIVE`, which the command `itnet` sets."
     )
-    steps = ways(*BUSY)
-    idle = interleaved(steps, 10.0)
-    with busy():
-        beside = interleaved(steps, 10.0)
+    policies: dict[str, dict[str, str]] = {"": {}, ", passive": {"OMP_WAIT_POLICY": "PASSIVE"}}
+    table: dict[str, dict[str, Any]] = {}
+    for label, environment in policies.items():
+        for name, (idle, beside) in in_process(environment).items():
+            table.setdefault(name, {"": name}).update({f"idle{label}": idle, f"busy{label}": beside})
     report.table(
         "busy",
-        {"": "", "idle": ".1f", "busy": ".1f"},
-        [{"": name, "idle": 1000 * median(idle[name]), "busy": 1000 * median(beside[name])} for name in idle],
+        {"": ""} | {f"{load}{label}": ".1f" for label in policies for load in ("idle", "busy")},
+        list(table.values()),
     )
     report.write()
 

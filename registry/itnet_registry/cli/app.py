@@ -156,6 +156,8 @@ def itnet(
 
 def main() -> None:
     """Run the command `itnet`; characters that the terminal cannot show are escaped in all its output."""
+    # OpenMP reads it when torch is imported. Threads that spin would take the cores from those that work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # the process was started without it

@@ -27,12 +27,33 @@ except SystemExit as end:
     sys.exit(end.code)
 """
 
+POLICY = """
+import os, sys
+from itnet_registry.cli.app import main
+sys.argv[1:] = ["--version"]
+try:
+    main()
+except SystemExit:
+    print("torch" in sys.modules, os.environ["OMP_WAIT_POLICY"])
+"""
+
 
 def imported(garden: Garden, *arguments: str, names: list[str]) -> list[str]:
     """Run the command and return which modules of `names` were imported."""
     done = garden.run("-c", IMPORTED.format(arguments=list(arguments), names=names))
     assert done.returncode == 0, done.stderr
     return done.stderr.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize(("before", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_do_not_spin_unless_the_environment_says_so(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, policy: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if before is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", before)
+    done = subprocess.run([sys.executable, "-c", POLICY], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"False {policy}"
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["doctor"], ["doctor", "--json"], ["list", "--metadata-only"]])
