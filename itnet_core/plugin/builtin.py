@@ -39,7 +39,16 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
     small = {"hidden": 16, "rank": 8, "frequencies": 4}
     return [
         _preset("itnet-nano", "for tests and CPUs", width=64, depth=4, heads=4, hidden=16, rank=8, frequencies=4),
-        _preset("itnet-tiny", "for small data and small machines", width=192, depth=12, heads=3, hidden=32),
+        _preset(
+            "itnet-tiny",
+            "for small data and small machines",
+            width=192,
+            depth=12,
+            heads=3,
+            hidden=24,
+            rank=12,
+            frequencies=4,
+        ),
         _preset("itnet-s", "the paper's S, 22M parameters", width=384, depth=12, heads=6, hidden=32),
         _preset("itnet-b", "the paper's B, 86M parameters", width=768, depth=12, heads=12, hidden=64),
         _preset("itnet-l", "the paper's L, 307M parameters", width=1024, depth=24, heads=16, hidden=64),

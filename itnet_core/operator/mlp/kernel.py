@@ -17,6 +17,7 @@ from itnet_core.operator.kernel import Kernel, Normalization, Problem, ScalarCon
 from itnet_core.operator.mlp.first_layer import pre_activation
 from itnet_core.operator.mlp.grid_sum import convolve, taps_of
 from itnet_core.operator.mlp.pair_inputs import INPUTS, Input, PairInputs
+from itnet_core.operator.points import Points
 from itnet_core.operator.precision import exact_dtype, precise
 from itnet_core.operator.support import Support
 from itnet_core.operator.transforms import tracing
@@ -251,20 +252,19 @@ class MLPKernel(Kernel[PointTerms, None]):
         that the error of a + b is relative to the extent of the points, not to their distance from 0.
         """
         query, key = problem.query_terms, problem.key_terms
-        forms = self.inputs(self.first.weight, self.first.bias)
-        dtype = torch.promote_types(forms.dtype, torch.float32)
-        forms, width = forms.to(dtype), self.inputs.width
-        a = query.features.to(dtype) @ forms[:, :, 0]
-        b = key.features[..., 1:].to(dtype) @ forms[0, :, 1:width].T
+        weight, bias, columns = self.first.weight, self.first.bias, self.inputs.columns
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        unread = weight.new_zeros(len(weight), self.inputs.width - 1)
+        of_query, of_key = (weight[:, columns[name]] if name in columns else unread for name in ("query", "key"))
+        moved = weight[:, columns.get("displacement", slice(0))]
+        query_positions, key_positions = query.positions[..., : moved.shape[1]], key.positions[..., : moved.shape[1]]
         if self.inputs.geometry:
-            padding = (problem.key.weights == 0).unsqueeze(-1)
-            low = key.positions.masked_fill(padding, torch.inf).amin(1, keepdim=True)
-            high = key.positions.masked_fill(padding, -torch.inf).amax(1, keepdim=True)
-            middle = (low / 2 + high / 2).detach().nan_to_num()  # NaN where all keys are padding
-            weight = forms[0, :, width:].T
-            a = a + (query.positions - middle).to(dtype) @ weight
-            b = b - (key.positions - middle).to(dtype) @ weight
-        return a, b
+            middle = problem.key.cached(_middle)
+            query_positions, key_positions = query_positions - middle, key_positions - middle
+        x = torch.cat([query.features[..., 1:].to(dtype), query_positions.to(dtype)], -1)
+        y = x if query is key else torch.cat([key.features[..., 1:].to(dtype), key_positions.to(dtype)], -1)
+        a = F.linear(x, torch.cat([of_query, moved], 1).to(dtype), bias.to(dtype))
+        return a, F.linear(y, torch.cat([of_key, -moved], 1).to(dtype))
 
     def _terms(self, field: Field) -> PointTerms:
         positions, dtype = field.positions, self.first.weight.dtype
@@ -285,6 +285,15 @@ class MLPKernel(Kernel[PointTerms, None]):
         with torch.autocast(positions.device.type, enabled=False):
             turns = positions.to(exact) @ self.frequency_matrix.to(exact).T
         return (turns - turns.detach().round()).to(precise(positions).dtype)
+
+
+def _middle(points: Points) -> Tensor:
+    """Return the middle of the points that are not padding, (B, 1, p); 0 where all are."""
+    padding = (points.weights == 0).unsqueeze(-1)
+    positions = precise(points.positions.detach())
+    low = positions.masked_fill(padding, torch.inf).amin(1, keepdim=True)
+    high = positions.masked_fill(padding, -torch.inf).amax(1, keepdim=True)
+    return (low / 2 + high / 2).nan_to_num()
 
 
 class _Identity(nn.Module):

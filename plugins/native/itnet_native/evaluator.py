@@ -11,11 +11,11 @@ from torch import Tensor
 from itnet_core import Evaluator, Kernel, MLPKernel, PointTerms, Problem, Unsupported, neighbourhoods, tracing
 from itnet_native.library import missing
 from itnet_native.local import LocalCase, LocalSums
-from itnet_native.operators import sums
+from itnet_native.operators import EagerSums, sums
 from itnet_native.sums import ACTIVATIONS, Arguments
 
-LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 16}
-"""Fewest pairs for which it is faster than `dense`, forward plus backward (`python benchmarks/evaluators.py`)."""
+LEAST_PAIRS = 1 << 12
+"""Fewest pairs for which it is preferred to `dense`, which can be differentiated twice and takes little longer then."""
 
 NEAR = 0.5
 """Largest share of all pairs that makes it worth gathering keys for groups of near queries."""
@@ -69,8 +69,8 @@ class NativeEvaluator(Evaluator):
         return None
 
     def is_efficient(self, problem: Problem) -> bool:
-        """Whether there are at least 16384 pairs of an additive kernel, or 65536 of another; `dense` takes fewer."""
-        return prod(problem.shape) >= LEAST_PAIRS["additive" if _separates(problem.kernel) else "bilinear"]
+        """Whether there are at least 4096 pairs; `dense` takes fewer."""
+        return prod(problem.shape) >= LEAST_PAIRS
 
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
@@ -90,7 +90,7 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
         separate = not _cancels(kernel, key_terms, key.weights)
     geometry = False
     if not separate:
-        forms = kernel.inputs(kernel.first.weight, kernel.first.bias)
+        forms = kernel.inputs.entries(kernel.first.weight, kernel.first.bias).T
         query_terms, key_terms = problem.query_terms.features, problem.key_terms.features
         geometry = kernel.inputs.geometry > 0
     positions: tuple[Tensor | None, Tensor | None] = None, None
@@ -109,6 +109,8 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
         bias=bias,
         query_positions=positions[0],
         key_positions=positions[1],
+        rows=kernel.inputs.row,
+        columns=kernel.inputs.column,
         activation=kernel.config.activation,
         causal=-1 if support.causal is None else support.causal_axis(query.positions.shape[-1]),
         radius=-1.0 if support.radius is None else support.radius,
@@ -117,7 +119,7 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
         distance=geometry and "distance" in inputs,
         moves=any(side is not None and side.requires_grad for side in positions),
     )
-    out: Tensor = sums(*arguments)[0]
+    out: Tensor = (sums if tracing() else EagerSums.apply)(*arguments)[0]
     return out
 
 

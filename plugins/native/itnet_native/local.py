@@ -9,7 +9,7 @@ from torch import Tensor
 
 from itnet_core import Neighbourhoods, Support, refuse_second_derivatives
 from itnet_native.layout import padded
-from itnet_native.library import ROW, Library, NativeProblem
+from itnet_native.library import Library, NativeProblem
 from itnet_native.sums import ACTIVATIONS
 
 TENSORS = ("query", "key", "forms", "second", "second_bias", "values", "bias", "query_positions", "key_positions")
@@ -79,7 +79,7 @@ class LocalSums(torch.autograd.Function):
         if not case.moves:
             grads = {name: grad for name, grad in grads.items() if "positions" not in name}
         delta = (grad_out * out).sum(-1) if arrays.get("bias") is not None else None
-        own = {"grad_out": padded(grad_out).contiguous(), "delta": delta, "log_total": log_total}
+        own = {"grad_out": padded(grad_out), "delta": delta, "log_total": log_total}
         _call("backward", case, {**arrays, **grads, **own}, own["grad_out"].shape[2])
         result: list[Tensor | None] = []
         for name, tensor in given.items():
@@ -95,7 +95,7 @@ def _arrays(case: LocalCase, given: dict[str, Tensor | None]) -> dict[str, Tenso
     """Return contiguous arrays, with hidden units, channels of heads and keys padded to whole vectors."""
     sizes = {"forms": 0, "second": 0, "values": 0, "key": case.depth}
     return {
-        name: (padded(tensor, ROW, size=sizes[name]) if name in sizes else tensor).contiguous()
+        name: padded(tensor, size=sizes[name]) if name in sizes else tensor.contiguous()
         for name, tensor in given.items()
         if tensor is not None
     }

@@ -1,4 +1,4 @@
-"""The sums as operators of PyTorch, `itnet_native::sums` and its gradients, for autograd and `torch.compile`."""
+"""The sums for autograd: as operators of PyTorch, for `torch.compile`, and as a function."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core import DerivativeError
-from itnet_native.sums import TENSORS, Arguments, Gradients
+from itnet_core import DerivativeError, tracing
+from itnet_native.sums import SAVED, TENSORS, Arguments, Gradients
 
 _TYPES = {"Tensor": "Tensor", "Tensor | None": "Tensor?", "str": "str", "int": "int", "float": "float", "bool": "bool"}
 _SCHEMA = ", ".join(f"{_TYPES[type_]} {name}" for name, type_ in Arguments.types().items())
@@ -54,15 +54,18 @@ def _(grad_out: Tensor, out: Tensor, log_total: Tensor, *arguments: Any) -> tupl
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*output, *inputs[:TENSORS])
-    ctx.choices = inputs[TENSORS:]
+    ctx.save_for_backward(*output, *inputs[:SAVED])
+    ctx.choices = inputs[SAVED:]
 
 
-def _backward(ctx: Any, grad_out: Tensor, grad_log_total: Tensor) -> tuple[Any, ...]:
+def _backward(ctx: Any, grad_out: Tensor, grad_log_total: Tensor) -> tuple[Tensor | None, ...]:
     out, log_total, *tensors = ctx.saved_tensors
-    grads = gradients(grad_out, out, log_total, *tensors, *ctx.choices)
+    return _needed(ctx, gradients(grad_out, out, log_total, *tensors, *ctx.choices))
+
+
+def _needed(ctx: Any, grads: Gradients) -> tuple[Tensor | None, ...]:
     needed = zip(grads, ctx.needs_input_grad, strict=False)
-    return (*(grad if need else None for grad, need in needed), *[None] * len(ctx.choices))
+    return (*(grad if need else None for grad, need in needed), *[None] * (SAVED - TENSORS + len(ctx.choices)))
 
 
 def _refuse(ctx: Any, *grads: Any) -> Any:
@@ -76,3 +79,23 @@ def _refuse(ctx: Any, *grads: Any) -> Any:
 
 sums.register_autograd(_backward, setup_context=_save)
 gradients.register_autograd(_refuse)
+
+
+class EagerSums(torch.autograd.Function):
+    """`sums` without PyTorch's dispatch of custom operators, which takes longer than small sums themselves."""
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
+        """Compute the sums and the logarithms of the total weights, for `Arguments`."""
+        output = Arguments(*arguments).forward()
+        _save(ctx, arguments, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, grad_out: Tensor, grad_log_total: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute the gradients; by the operator where they may be differentiated or traced."""
+        if torch.is_grad_enabled() or tracing():
+            return _backward(ctx, grad_out, grad_log_total)
+        out, log_total, *tensors = ctx.saved_tensors
+        with torch.autocast("cpu", enabled=False):
+            return _needed(ctx, Arguments(*tensors, *ctx.choices).backward(grad_out, out, log_total))

@@ -24,13 +24,15 @@ template <class T> int run_backward(const Problem &p) {
             case GELU: return backward_local<GELU, T>(p);
             default: return backward_local<TANH, T>(p);
         }
+    const Packed<T> packed(p, true);
+    if (!packed.there()) return 1;
     int64_t *bounds = static_cast<int64_t *>(std::malloc(size_t(p.threads + 1) * sizeof(int64_t)));
-    int failed = !bounds || balance<T>(p, bounds);
+    int failed = !bounds || balance<T>(p, packed, bounds);
     if (!failed) switch (p.activation) {
-            case RELU: failed = backward<RELU, T>(p, bounds); break;
-            case SILU: failed = backward<SILU, T>(p, bounds); break;
-            case GELU: failed = backward<GELU, T>(p, bounds); break;
-            default: failed = backward<TANH, T>(p, bounds);
+            case RELU: failed = backward<RELU, T>(p, packed, bounds); break;
+            case SILU: failed = backward<SILU, T>(p, packed, bounds); break;
+            case GELU: failed = backward<GELU, T>(p, packed, bounds); break;
+            default: failed = backward<TANH, T>(p, packed, bounds);
         }
     std::free(bounds);
     return failed;

@@ -91,7 +91,7 @@ inline void additive_relu_back(const Problem &p, const T *query, const T *key, i
 
 // Arguments of the hidden layer, (hidden, KEYS).
 template <class T> inline void arguments(const Problem &p, const T *query, const T *key, int64_t size, T *hidden) {
-    if (p.rank) return multiply<true>(Product<T>{hidden, KEYS, query, p.depth(), 1, key, KEYS, p.depth()}, p.hidden, size);
+    if (p.rank) return multiply<true>(Product<T>{hidden, KEYS, query, 1, p.units(), key, KEYS, p.depth()}, p.hidden, size);
     for (int64_t c = 0; c < p.hidden; ++c)
         for (int64_t j = 0; j < size; j += WIDTH<T>) store(hidden + c * KEYS + j, all(query[c]) + load(key + c * KEYS + j));
 }

@@ -1,11 +1,7 @@
 // Sums over near keys: groups of near queries, each with a list of keys. The keys of a group are gathered into a block,
 // which its queries share; of these, a query meets those in its support alone. Vectors run along the hidden units, so
-// that any number of keys will do. The queries' factor χ(x)ᵀ T is computed here, from the entries of T that are not 0:
-// for few keys a dense product would take longer than all pairs.
+// that any number of keys will do.
 #pragma once
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
 #include "backward.h"
 
 namespace ITNET_ISA {
@@ -22,24 +18,6 @@ template <class T> struct Layout {
 
 template <class T> INLINE void copy(T *to, const T *from, int64_t count) {
     for (int64_t n = 0; n < count; n += WIDTH<T>) store(to + n, load(from + n));
-}
-
-// Write a matrix (rows × columns) as (columns × rows), by blocks of 4 × 4.
-template <class T> inline void transpose(T *to, int64_t to_row, const T *from, int64_t from_row, int64_t rows, int64_t columns) {
-    int64_t row = 0;
-#if defined(__SSE__)
-    if constexpr (sizeof(T) == 4)
-        for (; row + 4 <= rows; row += 4)
-            for (int64_t column = 0; column < columns; column += 4) {
-                const T *at = from + row * from_row + column;
-                __m128 a = _mm_loadu_ps(at), b = _mm_loadu_ps(at + from_row), c = _mm_loadu_ps(at + 2 * from_row), d = _mm_loadu_ps(at + 3 * from_row);
-                _MM_TRANSPOSE4_PS(a, b, c, d);
-                T *into = to + column * to_row + row;
-                _mm_storeu_ps(into, a), _mm_storeu_ps(into + to_row, b), _mm_storeu_ps(into + 2 * to_row, c), _mm_storeu_ps(into + 3 * to_row, d);
-            }
-#endif
-    for (; row < rows; ++row)
-        for (int64_t column = 0; column < columns; ++column) to[column * to_row + row] = from[row * from_row + column];
 }
 
 // A thread's arrays, cut from one allocation: measured first, with no memory, and then taken.
@@ -113,13 +91,8 @@ template <int64_t A, class T> class Group {
 
     // Compute a query's factor of the first layer, (depth, hidden), and collect its keys. Returns their number.
     int64_t meet(int64_t q) {
-        const T *forms = static_cast<const T *>(p.forms), *features = query(q), *x = position(q);
-        std::memset(w.linear, 0, size_t(l.depth * p.hidden) * sizeof(T));
-        for (int64_t e = 0; e < p.entries; ++e) {
-            const Vec<T> feature = all(features[of_row(e)]);
-            T *to = w.linear + of_column(e) * p.hidden;
-            for (int64_t c = 0; c < p.hidden; c += W) store(to + c, load(to + c) + feature * load(forms + e * p.hidden + c));
-        }
+        const T *x = position(q);
+        linear_of(p, query(q), w.linear);
         for (int64_t j = 0; j < size; ++j) w.flags[j] = T(1);
         Support<T>{p, x, w.positions}.exclude(w.flags, 1, size, T(0));
         if (p.geometry()) differences(p, x, w.positions, size, w.geometry);
@@ -178,8 +151,6 @@ template <int64_t A, class T> class Group {
 
     const T *query(int64_t q) const { return static_cast<const T *>(p.query) + queries[q] * p.rank; }
     const T *position(int64_t q) const { return static_cast<const T *>(p.query_positions) + queries[q] * p.coordinates; }
-    int64_t of_row(int64_t e) const { return static_cast<const int64_t *>(p.entry_rows)[e]; }
-    int64_t of_column(int64_t e) const { return static_cast<const int64_t *>(p.entry_columns)[e]; }
 
     const Problem &p;
     const LocalWork<T> &w;
@@ -235,29 +206,6 @@ template <class T> struct Range {
     T *key, *values, *bias, *positions;
 };
 
-// From the gradient of a query's factor, (depth, hidden), to those of its features and of the forms.
-template <int64_t A, class T> inline void back_to_forms(const Group<A, T> &at, int64_t q) {
-    const Problem &p = at.p;
-    const LocalWork<T> &w = at.w;
-    const T *features = at.query(q), *forms = static_cast<const T *>(p.forms);
-    std::memset(w.grad_query, 0, size_t(p.rank * WIDTH<T>) * sizeof(T));
-    for (int64_t e = 0; e < p.entries; ++e) {
-        const T *from = w.grad_linear + at.of_column(e) * p.hidden;
-        const Vec<T> feature = all(features[at.of_row(e)]);
-        T *to = w.grad_query + at.of_row(e) * WIDTH<T>;
-        Vec<T> sums = load(to);
-        for (int64_t c = 0; c < p.hidden; c += WIDTH<T>) {
-            const Vec<T> g = load(from + c);
-            T *of_forms = w.grad_forms + e * p.hidden + c;
-            store(of_forms, load(of_forms) + feature * g);
-            sums += g * load(forms + e * p.hidden + c);
-        }
-        store(to, sums);
-    }
-    T *grad_query = static_cast<T *>(p.grad_query) + at.queries[q] * p.rank;
-    for (int64_t r = 1; r < p.rank; ++r) grad_query[r] += sum<T>(load(w.grad_query + r * WIDTH<T>));  // feature 0 is the constant 1
-}
-
 // The gradients of a query and its keys, from the gradient of k that `w.grad_k` has for the group.
 template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_t q) {
     constexpr int64_t W = WIDTH<T>;
@@ -305,7 +253,7 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
     multiply<true>(Product<T>{w.hidden, p.hidden, w.own_grad_k, l.heads, 1, static_cast<const T *>(p.second), p.hidden, p.heads}, met, p.hidden);
     for (int64_t n = 0; n < met * p.hidden; n += W) store(w.slope + n, load(w.slope + n) * load(w.hidden + n));
     multiply<true>(Product<T>{w.grad_linear, p.hidden, w.own, 1, l.keys, w.slope, p.hidden, met}, l.depth, p.hidden);
-    back_to_forms(at, q);
+    back_to_forms(p, at.query(q), w.grad_linear, w.grad_forms, w.grad_query, static_cast<T *>(p.grad_query) + at.queries[q] * p.rank);
     if (!l.columns) return;
     const int64_t columns = l.features + (p.grad_key_positions ? p.geometry() : 0);
     transpose(w.across, l.columns, w.linear + p.hidden, p.hidden, columns, p.hidden);

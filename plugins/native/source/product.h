@@ -2,9 +2,6 @@
 //
 // `multiply`: C (rows × columns) += A (rows × depth) B (depth × columns). A block of C stays in registers while A's entries
 // are broadcast against rows of B.
-//
-// `multiply_along`: C (rows × columns) += A (rows × depth) Bᵀ (columns × depth) with vectors along the depth: each entry
-// of C is a vector of partial sums. It needs no broadcasts, and is for short rows of C.
 #pragma once
 #include "vector.h"
 
@@ -56,39 +53,6 @@ template <bool FRESH, class T> inline void multiply(const Product<T> &p, int64_t
     for (; column + 3 * W <= columns; column += 3 * W) product_columns<3, FRESH>(p, rows, column);
     if (column + 2 * W <= columns) product_columns<2, FRESH>(p, rows, column), column += 2 * W;
     if (column < columns) product_columns<1, FRESH>(p, rows, column);
-}
-
-template <int R, int K, class T>
-INLINE void along_block(T *c, int64_t c_row, const T *a, int64_t a_row, const T *b, int64_t b_row, int64_t depth) {
-    constexpr int64_t W = WIDTH<T>;
-    Vec<T> sums[R][K];
-    for (int r = 0; r < R; ++r)
-        for (int k = 0; k < K; ++k) sums[r][k] = load(c + (r * c_row + k) * W);
-    for (int64_t j = 0; j < depth; j += W) {
-        Vec<T> entries[K];
-        for (int k = 0; k < K; ++k) entries[k] = load(b + k * b_row + j);
-        for (int r = 0; r < R; ++r) {
-            const Vec<T> factor = load(a + r * a_row + j);
-            for (int k = 0; k < K; ++k) sums[r][k] += factor * entries[k];
-        }
-    }
-    for (int r = 0; r < R; ++r)
-        for (int k = 0; k < K; ++k) store(c + (r * c_row + k) * W, sums[r][k]);
-}
-
-// C's entries are c[row * c_row + column], each W numbers; `columns` is a multiple of 4.
-template <class T>
-inline void multiply_along(T *c, int64_t c_row, const T *a, int64_t a_row, const T *b, int64_t b_row, int64_t depth,
-                           int64_t rows, int64_t columns) {
-    constexpr int R = REGISTERS == 32 ? 4 : 2;
-    constexpr int64_t W = WIDTH<T>;
-    for (int64_t column = 0; column < columns; column += 4) {
-        const T *from = b + column * b_row;
-        T *to = c + column * W;
-        int64_t row = 0;
-        for (; row + R <= rows; row += R) along_block<R, 4>(to + row * c_row * W, c_row, a + row * a_row, a_row, from, b_row, depth);
-        for (; row < rows; ++row) along_block<1, 4>(to + row * c_row * W, c_row, a + row * a_row, a_row, from, b_row, depth);
-    }
 }
 
 }  // namespace ITNET_ISA

@@ -1,0 +1,132 @@
+"""One block of a trunk against a transformer layer of equal parameters, forward and backward, on one thread.
+
+Run `python benchmarks/blocks.py` (4 minutes); it writes docs/benchmarks/blocks.md.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from measuring import Ratio, Report, goal, in_environment, interleaved
+from torch import Tensor, nn
+
+from itnet_core import Field
+from itnet_registry import create_model
+
+SIZES = ((64, 16, 64), (64, 64, 64), (64, 64, 128), (32, 128, 192), (32, 196, 192), (32, 64, 384))
+"""Samples, points and width of a batch."""
+GOALS = {"mlp": 1.3, "additive": 1.0}
+PRESETS = {64: "itnet-nano", 128: "itnet-nano", 192: "itnet-tiny", 384: "itnet-s"}
+KERNELS: Mapping[str, Any] = {
+    "mlp": {},
+    "additive": {"inputs": ["query", "key", "displacement"]},
+    "attention": {"name": "attention"},
+}
+HEADS = {64: 4, 128: 4, 192: 3, 384: 6}
+BUSY = (64, 64, 64)
+
+
+def block(width: int, kernel: Mapping[str, Any]) -> nn.Module:
+    """Return a block of the preset of a width, with other options of the kernel."""
+    encoder = {"name": "field", "channels": width}
+    model = create_model(PRESETS[width], encoder=encoder, heads={}, width=width, depth=1, kernel=kernel)
+    return model.trunk.blocks[0]
+
+
+def field(batch: int, points: int, width: int) -> Field:
+    """Return a field of an image's points, or of a sequence's where their number is no square."""
+    side = round(points**0.5)
+    shape, axes = ((side, side), "xy") if side * side == points else ((points,), "t")
+    return Field.on_grid(torch.randn(batch, *shape, width), axes=axes)
+
+
+def step(module: nn.Module, argument: Field | Tensor) -> None:
+    """Run a module forward and backward."""
+    values = argument.values if isinstance(argument, Field) else argument
+    values.grad = None
+    module.zero_grad(set_to_none=True)
+    out = module(argument)
+    (out.values if isinstance(out, Field) else out).sum().backward()
+
+
+def ways(batch: int, points: int, width: int) -> dict[str, Callable[[], None]]:
+    """Return a step of the transformer layer and of a block with each kernel."""
+    torch.manual_seed(0)
+    arguments = field(batch, points, width)
+    arguments.values.requires_grad_()
+    blocks = {name: block(width, kernel) for name, kernel in KERNELS.items()}
+    theirs = nn.TransformerEncoderLayer(
+        width, HEADS[width], 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    steps = {"transformer": partial(step, theirs, arguments.values)}
+    for name, module in blocks.items():
+        steps[name] = partial(step, module, arguments)
+    return steps
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """Keep a core busy by another process."""
+    process = multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
+    process.start()
+    time.sleep(1.0)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    torch.set_num_threads(1)
+    report = Report(
+        "blocks",
+        "A block of a trunk",
+        "Cost of one block, its time over that of `nn.TransformerEncoderLayer` of equal width and parameters, forward"
+        " and backward, float32. The kernels have the sizes of the preset of that width; `additive` is the MLP kernel"
+        " with the inputs query, key and displacement. Medians (and quartiles) of the ratios of interleaved rounds.",
+    )
+    rows: list[dict[str, Any]] = []
+    for size in SIZES:
+        times = interleaved(ways(*size), 25.0)
+        row: dict[str, Any] = {"batch × points × width": " × ".join(map(str, size))}
+        row["transformer, ms"] = 1000 * median(times["transformer"])
+        for name in KERNELS:
+            row[name] = ratio = Ratio.of(times[name], times["transformer"])
+            if name in GOALS:
+                row[f"goal of {name}"] = goal(ratio.median, most=GOALS[name])
+        rows.append(row)
+    columns = {name: ".1f" if name.endswith("ms") else "" for name in rows[0]}
+    report.table("cost", columns, rows)
+    torch.set_num_threads(2)
+    report.add_text(
+        f"## Beside a busy process\n\nA step of {' × '.join(map(str, BUSY))} on two threads, in milliseconds, while the"
+        " machine is idle and while another process occupies one core."
+    )
+    steps = ways(*BUSY)
+    idle = interleaved(steps, 10.0)
+    with busy():
+        beside = interleaved(steps, 10.0)
+    report.table(
+        "busy",
+        {"": "", "idle": ".1f", "busy": ".1f"},
+        [{"": name, "idle": 1000 * median(idle[name]), "busy": 1000 * median(beside[name])} for name in idle],
+    )
+    report.write()
+
+
+if __name__ == "__main__":
+    in_environment(main)
