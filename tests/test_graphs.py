@@ -27,6 +27,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
 }
 NOT_IN_ONNX = {
     "gru": "a loop over time fixes the number of points",
+    "local-group": "distances by torch.cdist",
     "lstm": "as gru",
     "mel": "a short-time Fourier transform of dynamic length",
     "s4": "its table ends at the largest lag, a number",
