@@ -68,7 +68,7 @@ def main() -> None:
     columns = [f"{axes}-D, {side**axes}" for axes, sides in SIDES.items() for side in sides]
     lines = [provenance() + ".", "", f"| kernel | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
     for name, options in KERNELS.items():
-        starts = [False, True] if name.startswith("mlp") else [False]
+        starts = [False, True] if name.startswith(("mlp", "low-rank")) else [False]
         for initialized in starts:
             numbers = []
             for axes, sides in SIDES.items():

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.evaluators import Choice as Choice
     from itnet_core.operator.evaluators import DenseEvaluator as DenseEvaluator
     from itnet_core.operator.evaluators import Evaluator as Evaluator
+    from itnet_core.operator.evaluators import LocalEvaluator as LocalEvaluator
     from itnet_core.operator.evaluators import TiledEvaluator as TiledEvaluator
     from itnet_core.operator.evaluators import Unsupported as Unsupported
     from itnet_core.operator.evaluators.dense import pair_matrix as pair_matrix
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from itnet_core.operator.mlp import ACTIVATIONS as ACTIVATIONS
     from itnet_core.operator.mlp import MLPKernel as MLPKernel
     from itnet_core.operator.mlp import PointTerms as PointTerms
+    from itnet_core.operator.neighbourhoods import Neighbourhoods as Neighbourhoods
+    from itnet_core.operator.neighbourhoods import neighbourhoods as neighbourhoods
     from itnet_core.operator.points import Lattice as Lattice
     from itnet_core.operator.points import Measure as Measure
     from itnet_core.operator.points import Points as Points
@@ -115,12 +118,15 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.models.task": "Batch Metric Split Task",
         "itnet_core.models.trunk": "Trunk",
         "itnet_core.operator.auxiliary": "auxiliary_losses",
-        "itnet_core.operator.evaluators": "AutoEvaluator Choice DenseEvaluator Evaluator TiledEvaluator Unsupported",
+        "itnet_core.operator.evaluators": (
+            "AutoEvaluator Choice DenseEvaluator Evaluator LocalEvaluator TiledEvaluator Unsupported"
+        ),
         "itnet_core.operator.evaluators.dense": "pair_matrix sum_values",
         "itnet_core.operator.field": "AXES Field UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",
         "itnet_core.operator.kernel": "FastPath FastPaths Kernel Normalization Problem ScalarConfig State Terms",
         "itnet_core.operator.mlp": "ACTIVATIONS MLPKernel PointTerms",
+        "itnet_core.operator.neighbourhoods": "Neighbourhoods neighbourhoods",
         "itnet_core.operator.points": "Lattice Measure Points distinct gather_points log_weights",
         "itnet_core.operator.precision": "exact_dtype precise",
         "itnet_core.operator.sampler": "FullSampler Nodes Sampler",

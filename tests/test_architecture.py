@@ -36,8 +36,6 @@ THIRD_PARTIES_OF_THE_CORE = {
 INNER_BUT_IMPORTED = {
     "models.neighbours.distance_blocks",
     "models.z_order.along_curve",
-    "operator.evaluators.dense.pair_matrix",
-    "operator.evaluators.dense.sum_values",
     "operator.mlp.ADDITIVE",
     "operator.stateless.with_parameters",
     "operator.transforms.transform_of",

@@ -21,6 +21,7 @@ EVALUATORS: dict[str, dict[str, Any]] = {
     "auto": {},
     "dense": {},
     "tiled": {"query_tile": 3, "key_tile": 4},
+    "local": {},
     "native": {},
     "sorted": {},
     "chebyshev": {"tolerance": 1e-10},

@@ -22,12 +22,8 @@ class BatchNorm(nn.BatchNorm1d):
     """Batch normalisation over all points of a batch that are not padding.
 
     Example:
-        >>> BatchNorm(3)(Field(torch.randn(2, 5, 3), torch.rand(2, 5, 4)).values).shape
+        >>> BatchNorm(3)(torch.randn(2, 5, 3)).shape
         torch.Size([2, 5, 3])
-
-    Args of `forward`:
-        values: shape (B, N, d).
-        mask: the points that are not padding, (B, N); all by default.
     """
 
     running_mean: Tensor
@@ -35,7 +31,12 @@ class BatchNorm(nn.BatchNorm1d):
     num_batches_tracked: Tensor
 
     def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the normalised values; those of padding reach neither the others nor the running statistics."""
+        """Return the normalised values; those of padding reach neither the others nor the running statistics.
+
+        Args:
+            values: shape (B, N, d).
+            mask: the points that are not padding, (B, N); all by default.
+        """
         if mask is None or not self.training:
             return super().forward(values.flatten(0, 1)).view_as(values)
         present, points = mask.unsqueeze(-1), precise(values)

@@ -119,6 +119,11 @@ class Latents(QueryPoints):
 class EarlierPoints(QueryPoints):
     """The output of an earlier block, as for U-shaped trunks from fields to fields.
 
+    Example:
+        >>> earlier = Field(torch.randn(1, 9, 3), torch.rand(1, 9, 2))
+        >>> EarlierPoints(0)(Field(torch.randn(1, 4, 3), torch.rand(1, 4, 2)), {0: earlier}) is earlier
+        True
+
     Args:
         block: number of the block in the trunk; −1 for the trunk's input.
     """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from itnet_core.operator.auxiliary import add_loss, collecting
 from itnet_core.operator.evaluators import AutoEvaluator, Choice, Evaluator
@@ -16,6 +18,9 @@ from itnet_core.operator.points import Measure
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
 from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
+
+NODES_BYTES = 64 << 20
+"""Most bytes of terms and values that are gathered at once for nodes of each query."""
 
 
 class _Integral(NamedTuple):
@@ -28,9 +33,14 @@ class _Integral(NamedTuple):
     key: Field
     nodes: Nodes | None
 
-    def problem(self, arguments: dict[str, Any]) -> Problem:
-        problem = self.kernel.problem(self.query, self.key, self.value(self.key.values), **arguments)
-        return problem if self.nodes is None else problem.at_nodes(self.nodes)
+    def problem(self, arguments: dict[str, Any], evaluator: Evaluator) -> Problem:
+        problem, nodes = self.kernel.problem(self.query, self.key, self.value(self.key.values), **arguments), self.nodes
+        if nodes is None:
+            return problem
+        gathered = nodes.indices.ndim == 2 or nodes.loss is not None or not evaluator.takes_nodes
+        if gathered or transform_of(problem.values) or gathered_bytes(problem, nodes) <= NODES_BYTES:
+            return problem.at_nodes(nodes)
+        return replace(problem, nodes=nodes)
 
 
 class IntegralOperator(nn.Module):
@@ -108,7 +118,8 @@ class IntegralOperator(nn.Module):
             >>> operator = IntegralOperator(8, MLPKernel(8, position_dim=2), evaluator=AutoEvaluator(evaluators=[]))
             >>> print(operator.explain_choice(Field.on_grid(torch.randn(1, 6, 6, 8))))
             kernel.transform  MLPKernel has none
-            kernel.integrate  MLPKernel has none
+            kernel.integrate  can_integrate is False for these points
+            LocalEvaluator    found neither; expected a radius or a window
             DenseEvaluator    chosen
             TiledEvaluator    ranked after the chosen one
 
@@ -137,7 +148,7 @@ class IntegralOperator(nn.Module):
         Raises:
             ShapeError: as `forward`.
         """
-        return [integral.problem(arguments) for integral in self._integrals(query, key)]
+        return [integral.problem(arguments, self.evaluator) for integral in self._integrals(query, key)]
 
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
         """Advance a stream of points by one: return the new state, and the result over all points so far.
@@ -221,7 +232,7 @@ class IntegralOperator(nn.Module):
         kernel, value, output, query, key, nodes = integral
         if not self._transform_obstacle(integral, arguments):
             return kernel.transform(query, key, value, output)
-        problem = integral.problem(arguments)
+        problem = integral.problem(arguments, self.evaluator)
         if nodes is not None and nodes.loss is not None and collecting():
             add_loss(nodes.loss(problem))
         sums = self.evaluator(problem)
@@ -233,7 +244,7 @@ class IntegralOperator(nn.Module):
         transform = Candidate("kernel.transform", obstacle)
         if not obstacle:
             return Choice((transform,))
-        problem = integral.problem(arguments)
+        problem = integral.problem(arguments, self.evaluator)
         if isinstance(self.evaluator, AutoEvaluator):
             return Choice((transform, *self.evaluator.explain(problem).candidates))
         reason = evaluator_obstacle(self.evaluator, problem, transform_of(problem.values))
@@ -260,3 +271,9 @@ class IntegralOperator(nn.Module):
                 found=f"batch {batches[1]} and {coordinates[1]} coordinates",
                 expected=f"the query's batch {batches[0]} and {coordinates[0]} coordinates",
             )
+
+
+def gathered_bytes(problem: Problem, nodes: Nodes) -> int:
+    """Return the bytes of the terms and values at a sampler's nodes."""
+    leaves = [*tree_leaves(problem.key_terms), problem.values]
+    return nodes.indices.numel() * sum(leaf[0, 0].numel() * leaf.element_size() for leaf in leaves)

@@ -46,6 +46,8 @@ class Problem(Generic[Terms]):
         query_terms: the terms of the query points, from `Kernel.project`.
         key_terms: the terms of the key points.
         values: v_j, shape (B, M, heads, head_dim), or (B, M, 1, head_dim) where all heads have the same.
+        nodes: the key points that each query meets, with their weights, (B, N, nodes), for evaluators that take them;
+            `None` for all key points. Otherwise, `at_nodes` gathers them.
     """
 
     kernel: Kernel[Terms, Any]
@@ -54,6 +56,7 @@ class Problem(Generic[Terms]):
     query_terms: Terms
     key_terms: Terms
     values: Tensor
+    nodes: Nodes | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -23,6 +23,9 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         ComponentSpec("sampler", "full", "itnet_core.operator.sampler:FullSampler", "every point of the field"),
         ComponentSpec("evaluator", "auto", f"{evaluators}:AutoEvaluator", "a fast path, or an efficient evaluator"),
         ComponentSpec("evaluator", "dense", f"{evaluators}:DenseEvaluator", "all pairs at once: the reference"),
+        ComponentSpec(
+            "evaluator", "local", f"{evaluators}:LocalEvaluator", "exact, near pairs only, for local supports"
+        ),
         ComponentSpec("evaluator", "tiled", f"{evaluators}:TiledEvaluator", "exact, tile by tile, in O(N) memory"),
         ComponentSpec("head", "classify", f"{heads}:ClassificationHead", "logits from the field's mean"),
         ComponentSpec("head", "regress", f"{heads}:RegressionHead", "numbers from the field's mean"),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
+from itnet_core import FastPath
 from itnet_registry import Registry
 from itnet_testing import (
     EncoderConformance,
@@ -41,6 +42,10 @@ class TestField(EncoderConformance):
 class TestMLP(KernelConformance):
     component = "itnet-core/mlp"
 
+    def has(self, path: FastPath) -> bool:
+        """Leave `integrate`, which needs a local support, to tests/core/operator/test_grid_sum.py."""
+        return path != "integrate" and super().has(path)
+
 
 class TestFull(SamplerConformance):
     component = "itnet-core/full"
@@ -53,6 +58,10 @@ class TestDense(EvaluatorConformance):
 class TestTiled(EvaluatorConformance):
     component = "itnet-core/tiled"
     options: ClassVar = {"query_tile": 8, "key_tile": 16}
+
+
+class TestLocal(EvaluatorConformance):
+    component = "itnet-core/local"
 
 
 class TestAuto(EvaluatorConformance):

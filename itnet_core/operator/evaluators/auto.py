@@ -13,6 +13,7 @@ from torch import Tensor
 from itnet_core.operator.evaluators.dense import DenseEvaluator
 from itnet_core.operator.evaluators.evaluator import Evaluator
 from itnet_core.operator.evaluators.installed import installed_evaluators
+from itnet_core.operator.evaluators.local import LocalEvaluator
 from itnet_core.operator.evaluators.tiled import TiledEvaluator
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
@@ -62,18 +63,19 @@ class Choice(NamedTuple):
 class AutoEvaluator(Evaluator):
     """The kernel's fast path where one applies, else the first evaluator by rank that is efficient for the problem.
 
-    The candidates are the core's `dense`, up to a pair tensor of 64 MiB, and `tiled`, and the evaluators of installed
-    plugins that have a rank; `itnet info auto` shows them in their order. Under `torch.func`, forward-mode derivatives
-    and with DTensors only those that are `transformable` are chosen. `IntegralOperator.explain_choice` says which is
-    chosen for some fields and why; a debug message names the one used.
+    The candidates are the core's `local`, for a radius or a window, `dense`, up to a pair tensor of 64 MiB, and
+    `tiled`, and the evaluators of installed plugins that have a rank; `itnet info auto` shows them in their order.
+    Under `torch.func`, forward-mode derivatives and with DTensors only those that are `transformable` are chosen.
+    `IntegralOperator.explain_choice` says which is chosen for some fields and why; a debug message names the one used.
 
     Args:
         config: no fields.
-        evaluators: the candidates besides `dense` and `tiled`, or in their place; those of the installed plugins by
-            default.
+        evaluators: the candidates besides `local`, `dense` and `tiled`, or in their place; those of the installed
+            plugins by default.
     """
 
     takes_fast_paths: ClassVar[bool] = True
+    takes_nodes: ClassVar[bool] = True
     transformable: ClassVar[bool] = True
 
     def __init__(
@@ -86,7 +88,7 @@ class AutoEvaluator(Evaluator):
         super().__init__(config, **options)
         others = installed_evaluators() if evaluators is None else evaluators
         own = {type(evaluator) for evaluator in others}
-        core = [evaluator() for evaluator in (DenseEvaluator, TiledEvaluator) if evaluator not in own]
+        core = [evaluator() for evaluator in (LocalEvaluator, DenseEvaluator, TiledEvaluator) if evaluator not in own]
         ranked = [(evaluator.rank, evaluator) for evaluator in [*core, *others] if evaluator.rank is not None]
         self.evaluators = tuple(evaluator for _, evaluator in sorted(ranked, key=lambda pair: pair[0]))
 
@@ -130,6 +132,8 @@ class AutoEvaluator(Evaluator):
 
 def evaluator_obstacle(evaluator: Evaluator, problem: Problem, transform: str) -> str:
     """Return why an evaluator refuses a problem under a transform, named by `transform_of`, or ""."""
+    if problem.nodes is not None and not evaluator.takes_nodes:
+        return "not for the nodes of each query, which would be gathered"
     return _transform_obstacle(evaluator, transform) or str(evaluator.unsupported(problem) or "")
 
 
@@ -148,6 +152,8 @@ def integrate_obstacle(problem: Problem) -> str:
     kernel = problem.kernel
     if not kernel.offers("integrate"):
         return f"{type(kernel).__name__} has none"
+    if problem.nodes is not None:
+        return "not for the nodes of each query, which would be gathered"
     obstacle = _transform_obstacle(kernel, transform_of(problem.values))
     return obstacle or ("" if kernel.can_integrate(problem) else "can_integrate is False for these points")
 

@@ -31,6 +31,7 @@ class Evaluator(Configured, ABC):
 
     Attributes:
         takes_fast_paths: whether the kernel's own `integrate` and `transform` are used where they apply.
+        takes_nodes: whether it supports problems whose nodes of each query are not gathered, `Problem.nodes`.
         rank: the position in the order of `auto`, the lowest first; `None` for one that is chosen by name only. The
             core's `dense` has 900 and `tiled`, which supports everything, 1000.
         transformable: whether it consists of PyTorch's own operations, so that `torch.func`, forward-mode derivatives
@@ -40,6 +41,7 @@ class Evaluator(Configured, ABC):
     """
 
     takes_fast_paths: ClassVar[bool] = False
+    takes_nodes: ClassVar[bool] = False
     rank: ClassVar[int | None] = None
     transformable: ClassVar[bool] = False
     tolerance: float = 0.0

@@ -11,12 +11,15 @@ from pydantic import PositiveFloat, PositiveInt, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from itnet_core.operator.evaluators.dense import weigh_edge
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Normalization, Problem, ScalarConfig
 from itnet_core.operator.mlp.first_layer import pre_activation
+from itnet_core.operator.mlp.grid_sum import convolve, taps_of
 from itnet_core.operator.mlp.pair_inputs import INPUTS, Input, PairInputs
 from itnet_core.operator.precision import exact_dtype, precise
 from itnet_core.operator.support import Support
+from itnet_core.operator.transforms import tracing
 from itnet_core.plugin.config import ComponentConfig
 
 Activation = Callable[[Tensor], Tensor]
@@ -217,6 +220,29 @@ class MLPKernel(Kernel[PointTerms, None]):
     def additive(self) -> bool:
         """Whether the hidden layer is σ(a(x) + b(y)): no inputs but those in `ADDITIVE` (docs/operator.md, §2)."""
         return ADDITIVE.issuperset(self.config.inputs)
+
+    def can_integrate(self, problem: Problem[PointTerms]) -> bool:
+        """Whether k is a function of x−y alone, summed plainly over a radius or a window on a regular grid."""
+        local = self.support.radius is not None or self.support.window is not None
+        plain = self.normalization == "none" and type(self).tile is MLPKernel.tile
+        if not (local and plain and problem.query is problem.key) or tracing():
+            return False
+        content = {"query", "key", "product"}.isdisjoint(self.config.inputs)
+        points = problem.key
+        return content and not points.positions.requires_grad and points.cached(taps_of, self.support) is not None
+
+    def integrate(self, problem: Problem[PointTerms]) -> Tensor:
+        """Compute the integral as a depthwise convolution, with k of each displacement as its weights."""
+        taps = problem.key.cached(taps_of, self.support)
+        assert taps is not None, "can_integrate"
+        offsets = taps.offsets.unsqueeze(0)
+        here, there = (Field(x.new_zeros(*x.shape[:2], 1), x) for x in (torch.zeros_like(offsets[:, :1]), offsets))
+        k = self(self._terms(here), self._terms(there))
+        k = weigh_edge(self, k, here.positions, there.positions)
+        k = torch.where(self.support.mask(here.positions, there.positions).unsqueeze(1), k, 0.0)[0, :, 0]
+        values, _ = problem.weighted_values()
+        dtype = torch.promote_types(k.dtype, values.dtype)
+        return convolve(taps, k.to(dtype), values.expand(-1, -1, self.heads, -1).to(dtype)).to(values.dtype)
 
     def separate(self, problem: Problem[PointTerms]) -> tuple[Tensor, Tensor]:
         """Return the sides of an additive kernel's hidden layer, a (B, N, hidden) and b (B, M, hidden).

@@ -88,11 +88,15 @@ class PairInputs(nn.Module):
             weight: W, shape (hidden, count).
             bias: b, shape (hidden,).
         """
-        columns = torch.cat([weight, bias.unsqueeze(1)], dim=1)[:, self.unit] * self.coefficient.to(weight.dtype)
+        columns = self.entries(weight, bias)
         across = self.width + self.geometry
         flat = weight.new_zeros(len(weight), self.width * across)
         forms = flat.index_add(1, self.row * across + self.column, columns)
         return forms.view(-1, self.width, across).transpose(0, 1)
+
+    def entries(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the entries of T that are not 0, (hidden, entries): each is T[row, :, column], and they add up."""
+        return torch.cat([weight, bias.unsqueeze(1)], dim=1)[:, self.unit] * self.coefficient.to(weight.dtype)
 
     def pairs(self, query: Tensor, key: Tensor) -> Tensor:
         """Return the last G entries of ψ for all pairs, (B, G, n, m), for positions (B, n, p) and (B, m, p)."""

@@ -8,13 +8,17 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from itnet_core import Evaluator, Kernel, MLPKernel, PointTerms, Problem, Unsupported
+from itnet_core import Evaluator, Kernel, MLPKernel, PointTerms, Problem, Unsupported, neighbourhoods, tracing
 from itnet_native.library import missing
+from itnet_native.local import LocalCase, LocalSums
 from itnet_native.operators import sums
 from itnet_native.sums import ACTIVATIONS, Arguments
 
 LEAST_PAIRS = {"additive": 1 << 14, "bilinear": 1 << 16}
 """Fewest pairs for which it is faster than `dense`, forward plus backward (`python benchmarks/evaluators.py`)."""
+
+NEAR = 0.5
+"""Largest share of all pairs that makes it worth gathering keys for groups of near queries."""
 
 ROUNDING = 2.0**-16
 """Largest rounding error of b for which an additive kernel is summed by a + b: that of 128 in float32."""
@@ -71,7 +75,7 @@ class NativeEvaluator(Evaluator):
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
         with torch.autocast("cpu", enabled=False):  # keep the dtypes that `unsupported` checked
-            return _sums(problem)
+            return _local_sums(problem) if _is_local(problem) else _sums(problem)
 
 
 def _sums(problem: Problem[PointTerms]) -> Tensor:
@@ -115,6 +119,47 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
     )
     out: Tensor = sums(*arguments)[0]
     return out
+
+
+def _is_local(problem: Problem[PointTerms]) -> bool:
+    """Whether to sum over groups of near queries: a part of the pairs is near, and PyTorch traces no graph."""
+    support = problem.kernel.support
+    if tracing() or (support.radius is None and support.window is None):
+        return False
+    return neighbourhoods(problem).pairs <= NEAR * prod(problem.shape)
+
+
+def _local_sums(problem: Problem[PointTerms]) -> Tensor:
+    kernel, query, key = cast(MLPKernel, problem.kernel), problem.query_terms, problem.key_terms
+    values, bias = problem.weighted_values()
+    values = values.expand(-1, -1, kernel.heads, -1)
+    inputs, names = kernel.inputs, kernel.config.inputs
+    positions = query.positions, key.positions
+    if not inputs.geometry:
+        positions = query.positions.detach(), key.positions.detach()
+    case = LocalCase(
+        near=neighbourhoods(problem),
+        rows=inputs.row,
+        columns=inputs.column,
+        activation=kernel.config.activation,
+        support=kernel.support,
+        displacement="displacement" in names,
+        distance="distance" in names,
+        moves=any(side.requires_grad for side in positions),
+        depth=inputs.width + inputs.geometry,
+    )
+    tensors = (
+        query.features.flatten(0, 1),
+        key.features.flatten(0, 1),
+        inputs.entries(kernel.first.weight, kernel.first.bias).T,
+        kernel.second.weight,
+        kernel.second.bias,
+        values.flatten(0, 1),
+        None if bias is None else bias.to(values.dtype).flatten(),
+        *(side.flatten(0, 1) for side in positions),
+    )
+    out: Tensor = LocalSums.apply(case, *tensors)
+    return out.view(*problem.shape[:2], *out.shape[1:])
 
 
 def _separates(kernel: Kernel) -> bool:

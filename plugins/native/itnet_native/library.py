@@ -15,13 +15,17 @@ VARIABLE = "ITNET_NATIVE_ISA"
 KEYS, ROW, HIDDEN = 96, 16, 8
 """Keys per block, and the multiples that rows and hidden units are padded to; as in source/problem.h."""
 
-SIZES = ("batch", "queries", "keys", "blocks", "hidden", "rank", "row_rank", "heads", "head_dim", "coordinates")
+SIZES = (
+    *("batch", "queries", "keys", "blocks", "hidden", "rank", "row_rank", "heads", "head_dim", "coordinates"),
+    *("groups", "entries"),
+)
 CHOICES = ("activation", "softmax", "causal", "displacement", "distance", "threads")
 ARRAYS = (
     *("query", "key", "key_rows", "second", "second_bias", "values", "bias"),
     *("query_positions", "key_positions", "out", "log_total", "grad_out", "delta"),
     *("grad_query", "grad_key", "grad_values", "grad_bias", "grad_second", "grad_second_bias"),
     *("grad_query_positions", "grad_key_positions"),
+    *("group_queries", "key_order", "key_ranks", "key_starts", "forms", "entry_rows", "entry_columns", "grad_forms"),
 )
 
 

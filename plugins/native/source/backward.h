@@ -50,13 +50,9 @@ template <class T> struct Work {
 
 // In place: turn k into the weights of the values, and grad_k, the gradient of these weights, into the gradient of k.
 template <class T>
-inline void through_softmax(const Blocks<T> &at, int64_t number, int64_t q, int64_t size, T *k, T *grad_k, T *grad_bias) {
-    const Problem &p = at.p;
-    const T *bias = static_cast<const T *>(p.bias) + at.block(number, KEYS);
+inline void through_softmax(const Problem &p, const T *bias, const T *log_totals, const T *deltas, int64_t size, T *k, T *grad_k, T *grad_bias) {
     for (int64_t h = 0; h < p.heads; ++h) {
-        const int64_t n = (at.sample * p.queries + at.first + q) * p.heads + h;
-        const Vec<T> log_total = all(static_cast<const T *>(p.log_total)[n]);
-        const Vec<T> delta = all(static_cast<const T *>(p.delta)[n]);
+        const Vec<T> log_total = all(log_totals[h]), delta = all(deltas[h]);
         for (int64_t j = 0; j < size; j += WIDTH<T>) {
             const Vec<T> weight = exponential((load(k + h * KEYS + j) + load(bias + j)) - log_total);
             const Vec<T> grad = weight * (load(grad_k + h * KEYS + j) - delta);
@@ -140,7 +136,11 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
                 at.exclude(number, q, k, p.softmax ? -__builtin_inf() : 0);
                 at.exclude(number, q, grad_k, 0);
             }
-            if (p.softmax) through_softmax(at, number, q, size, k, grad_k, grad_bias);
+            if (p.softmax) {
+                const T *bias = static_cast<const T *>(p.bias) + at.block(number, KEYS);
+                const int64_t n = (first + q) * p.heads;
+                through_softmax(p, bias, static_cast<const T *>(p.log_total) + n, static_cast<const T *>(p.delta) + n, size, k, grad_k, grad_bias);
+            }
             for (int64_t h = 0; h < p.heads; ++h) {
                 Vec<T> sums = load(work.second_bias + h * W);
                 for (int64_t j = 0; j < size; j += W) sums += load(grad_k + h * KEYS + j);
@@ -168,7 +168,7 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
             static_cast<T *>(p.grad_query)[first * p.hidden + n] = sum<T>(load(work.query + n * W));
 }
 
-template <class T> inline void add(T *to, const T *from, int64_t count) {
+template <class T> inline void add(T *__restrict to, const T *__restrict from, int64_t count) {
     for (int64_t n = 0; n < count; ++n) to[n] += from[n];
 }
 

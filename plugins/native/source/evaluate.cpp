@@ -1,5 +1,5 @@
 // Entry points of one instruction set. Compiled once for each, with ITNET_ISA as its name.
-#include "backward.h"
+#include "local.h"
 
 #define JOIN_(a, b, c) a##b##_##c
 #define JOIN(a, b, c) JOIN_(a, b, c)
@@ -7,16 +7,23 @@
 
 namespace ITNET_ISA {
 
+template <int64_t A, class T> int forward_of(const Problem &p) { return p.groups ? forward_local<A, T>(p) : forward<A, T>(p); }
 template <class T> int run_forward(const Problem &p) {
     switch (p.activation) {
-        case RELU: return forward<RELU, T>(p);
-        case SILU: return forward<SILU, T>(p);
-        case GELU: return forward<GELU, T>(p);
-        default: return forward<TANH, T>(p);
+        case RELU: return forward_of<RELU, T>(p);
+        case SILU: return forward_of<SILU, T>(p);
+        case GELU: return forward_of<GELU, T>(p);
+        default: return forward_of<TANH, T>(p);
     }
 }
 
 template <class T> int run_backward(const Problem &p) {
+    if (p.groups) switch (p.activation) {
+            case RELU: return backward_local<RELU, T>(p);
+            case SILU: return backward_local<SILU, T>(p);
+            case GELU: return backward_local<GELU, T>(p);
+            default: return backward_local<TANH, T>(p);
+        }
     int64_t *bounds = static_cast<int64_t *>(std::malloc(size_t(p.threads + 1) * sizeof(int64_t)));
     int failed = !bounds || balance<T>(p, bounds);
     if (!failed) switch (p.activation) {

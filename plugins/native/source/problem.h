@@ -16,7 +16,7 @@ enum Activation : int64_t { RELU, SILU, GELU, TANH };
 // Σ_r query[c, r] ψ[r], where ψ has the key's `rank` features, then x − y if `displacement` and ‖x − y‖² if `distance`.
 // `hidden` is a multiple of 8, `row_rank` and `head_dim` of ROW; padding is 0.
 struct Problem {
-    int64_t batch, queries, keys, blocks, hidden, rank, row_rank, heads, head_dim, coordinates;
+    int64_t batch, queries, keys, blocks, hidden, rank, row_rank, heads, head_dim, coordinates, groups, entries;
     int64_t activation, softmax, causal, displacement, distance, threads;  // causal: the axis, or -1
     double radius_squared, window;  // negative for none
     const void *query;            // (batch, queries, hidden[, depth])
@@ -40,6 +40,17 @@ struct Problem {
     void *grad_second_bias;       // (heads)
     void *grad_query_positions;   // as query_positions; null if not needed
     void *grad_key_positions;     // as key_positions; likewise
+    // For groups of near queries (local.h). Points of all samples are numbered together, and `query`, `key`, `values`,
+    // `bias`, `out`, positions and their gradients have a row for each; `hidden` is a multiple of ROW, and a row of `key`
+    // has `row_rank` numbers.
+    const void *group_queries;    // (groups, QUERIES), int64; negative after the last of a group
+    const void *key_order;        // (keys), int64: the number of the key at each place
+    const void *key_ranks;        // places of the groups' keys, one group after another, int32
+    const void *key_starts;       // (groups + 1), int64: where a group's keys start
+    const void *forms;            // (entries, hidden): the entries of T that are not 0
+    const void *entry_rows;       // (entries), int64
+    const void *entry_columns;    // (entries), int64
+    void *grad_forms;             // as forms
 
     int64_t geometry() const { return displacement * coordinates + distance; }
     int64_t depth() const { return rank + geometry(); }

@@ -38,26 +38,26 @@ template <class T> struct Support {
         return inside ? EVERY : SOME;
     }
 
-    // Write `value` to the pairs outside of the support. Sums are rounded as in PyTorch, without fused multiply-add.
-#if defined(__GNUC__) && !defined(__clang__)
-    __attribute__((optimize("fp-contract=off")))
-#endif
-    void
-    exclude(T *numbers, int64_t rows, int64_t size, T value) const {
-        for (int64_t j = 0; j < size; ++j) {
-            bool inside = true;
-            T square = 0;
+    // Write `value` to the pairs outside of the support. Squares are rounded before they are added, as in PyTorch: the
+    // pass through memory keeps the compiler from fusing both.
+    void exclude(T *numbers, int64_t rows, int64_t size, T value) const {
+        for (int64_t j = 0; j < size; j += WIDTH<T>) {
+            Bits<T> inside = ~Bits<T>{};
+            Vec<T> square{};
             for (int64_t axis = 0; axis < p.coordinates; ++axis) {
-                const T x = query[axis], y = key[axis * KEYS + j];
-                const T gap = y > x ? y - x : x - y;
-                const T part = gap * gap;
-                square += part;
+                const Vec<T> x = all(query[axis]), y = load(key + axis * KEYS + j), gap = y > x ? y - x : x - y;
                 if (axis == p.causal) inside &= y <= x;
-                if (p.window >= 0) inside &= gap <= T(p.window);
+                if (p.window >= 0) inside &= gap <= all(T(p.window));
+                if (p.radius_squared < 0) continue;
+                Vec<T> part = gap * gap;
+                asm volatile("" : "+m"(part));
+                square += part;
             }
-            if (p.radius_squared >= 0) inside &= square <= T(p.radius_squared);
-            if (!inside)
-                for (int64_t row = 0; row < rows; ++row) numbers[row * KEYS + j] = value;
+            if (p.radius_squared >= 0) inside &= square <= all(T(p.radius_squared));
+            for (int64_t row = 0; row < rows; ++row) {
+                T *at = numbers + row * KEYS + j;
+                store(at, inside ? load(at) : all(value));
+            }
         }
     }
 };

@@ -51,6 +51,8 @@ template <class T> INLINE Vec<T> larger(Vec<T> than, Vec<T> x) { return than > x
 template <class T> INLINE Vec<T> smaller(Vec<T> than, Vec<T> x) { return than < x ? than : x; }
 template <class T> INLINE Vec<T> kept(Vec<T> s, Vec<T> g) { return s <= Vec<T>{} ? Vec<T>{} : g; }
 #if defined(__AVX512F__)
+template <> INLINE float sum<float>(Vec<float> v) { return _mm512_reduce_add_ps(v); }
+template <> INLINE double sum<double>(Vec<double> v) { return _mm512_reduce_add_pd(v); }
 template <> INLINE Vec<float> larger<float>(Vec<float> a, Vec<float> x) { return _mm512_max_ps(a, x); }
 template <> INLINE Vec<double> larger<double>(Vec<double> a, Vec<double> x) { return _mm512_max_pd(a, x); }
 template <> INLINE Vec<float> smaller<float>(Vec<float> a, Vec<float> x) { return _mm512_min_ps(a, x); }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -79,10 +80,11 @@ def _preset(registry: Registry, name: str) -> Preset | None:
 def _preset_report(registry: Registry, preset: Preset, points: str) -> dict[str, Any]:
     from itnet_core import ITNetError
 
-    try:
-        trunk = _trunk(registry, {"preset": preset.id, "heads": {}}, points, preset.id)
-    except ITNetError:  # the preset has no encoder
-        trunk = _trunk(registry, {"preset": preset.id, "encoder": ANY_ENCODER, "heads": {}}, points, preset.id)
+    grid, trunk = _grid(points), dict[str, Any]()
+    for encoder in ({}, {"encoder": ANY_ENCODER}):  # a preset may have no encoder, or name what is not installed
+        with suppress(ITNetError):
+            trunk = _trunk(registry, {"preset": preset.id, "heads": {}, **encoder}, grid, preset.id)
+            break
     return {
         "kind": "preset",
         "id": preset.id,
@@ -100,18 +102,22 @@ def _file_report(registry: Registry, path: str, points: str) -> dict[str, Any]:
 
     with within(path):
         model = load_config(path).get("model", {})
-        return {"kind": "configuration", "id": path, **_trunk(registry, model, points, "model")}
+        return {"kind": "configuration", "id": path, **_trunk(registry, model, _grid(points), "model")}
 
 
-def _trunk(registry: Registry, model: dict[str, Any], points: str, place: str) -> dict[str, Any]:
-    from itnet_core import ConfigError
-    from itnet_registry.build.trunk_table import GRID_AXES, trunk_table
-    from itnet_registry.config.resolve import resolve
+def _grid(points: str) -> list[int]:
+    from itnet_core import AXES, ConfigError
 
     sizes = points.split("x")
-    if not all(size.isdecimal() and int(size) for size in sizes) or len(sizes) not in GRID_AXES:
+    if not all(size.isdecimal() and int(size) for size in sizes) or len(sizes) > len(AXES):
         raise ConfigError("--points", found=repr(points), expected="sizes of a grid, such as 14x14 or 512")
-    grid = [int(size) for size in sizes]
+    return [int(size) for size in sizes]
+
+
+def _trunk(registry: Registry, model: dict[str, Any], grid: list[int], place: str) -> dict[str, Any]:
+    from itnet_registry.build.trunk_table import trunk_table
+    from itnet_registry.config.resolve import resolve
+
     rows = trunk_table(registry, resolve(registry, model, place), grid)
     return {
         "parameters": sum(row["parameters"] for row in rows),

@@ -77,10 +77,10 @@ class _Resolver:
                 raise mismatch(self.registry, part.place, part.component, [e.component for e in encoders.values()])
         complete_tasks = {modality: self._complete(part) for modality, part in tasks.items()}
         needs = {modality: self._needs(tasks[modality], config) for modality, (_, config) in complete_tasks.items()}
+        assert merged.width is not None  # checked by `resolve`
         unread: list[Unread] = []
         trunk = [self._block(number, unread, encoders) for number in range(len(self._entries))]
         position, scan = choose_positions(merged, unread)
-        assert merged.width is not None  # `resolve` refused it
         return CompleteModelConfig(
             width=merged.width,
             trunk=trunk,

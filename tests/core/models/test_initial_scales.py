@@ -112,6 +112,15 @@ def test_only_parameters_change_and_no_number_is_drawn() -> None:
     torch.testing.assert_close(dict(model.named_parameters()), dict(twin.named_parameters()), rtol=0, atol=0)
 
 
+def test_a_kernel_of_low_rank_gets_unit_variance() -> None:
+    operator, field = IntegralOperator(8, create("kernel", "low-rank", dim=8)), grid(5)
+    before = copy.deepcopy(operator)
+    initialize_scales(operator, (field,))
+    integral = operator.evaluator(*operator.problems(field)).flatten(0, 1)
+    variance = (integral * factors(operator, before).unsqueeze(1)).var(0).mean(-1)
+    torch.testing.assert_close(variance, torch.ones(4))
+
+
 def test_other_kernels_stay() -> None:
     operator = IntegralOperator(8, create("kernel", "attention", dim=8))
     before = copy.deepcopy(operator.state_dict())

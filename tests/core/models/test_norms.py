@@ -35,8 +35,8 @@ def test_gradients_through_batch_norm_are_torchs_and_none_for_padding() -> None:
     field, present = padded()
     values, present = field.values.requires_grad_(), present.requires_grad_()
     weight = torch.randn(len(present), 4).double()
-    (normalized(BatchNorm(4).double(), field).values[field.mask] * weight).sum().backward()
-    (nn.BatchNorm1d(4).double()(present) * weight).sum().backward()
+    torch.autograd.backward((normalized(BatchNorm(4).double(), field).values[field.mask] * weight).sum())
+    torch.autograd.backward((nn.BatchNorm1d(4).double()(present) * weight).sum())
     assert values.grad is not None
     assert present.grad is not None
     torch.testing.assert_close(values.grad[field.mask], present.grad, rtol=1e-9, atol=1e-9)

@@ -167,7 +167,8 @@ def test_a_scan_order_is_for_blocks_that_scan() -> None:
         return IntegralOperator(4, Scanning(4, heads=2, hidden=4, support=Support(causal="t")))
 
     trunk = Trunk([block(), Block(scanning()), Block(scanning()), block()], scan="raster").double()
-    for part in trunk.blocks:
+    blocks: list[Any] = list(trunk.blocks)
+    for part in blocks:
         part.operator.register_forward_pre_hook(keep)
     field = image(3, 3)
     assert trunk(field).points is field.points

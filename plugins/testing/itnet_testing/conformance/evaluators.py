@@ -172,9 +172,9 @@ class EvaluatorConformance(Conformance):
         """A gradient is the same if no other tensor requires one."""
         case = next(self.evaluated())
         expected = derivatives(case, DenseEvaluator())
-        for number in range(len(expected)):
-            actual = derivatives(case.to(self.dtype, self.device), self.evaluator, number)
-            self.compare(actual, [expected[number]], f"{case.title}: gradient {number}, computed alone, and dense's")
+        moved, numbers = case.to(self.dtype, self.device), range(len(expected))
+        actual = [derivatives(moved, self.evaluator, number)[0] for number in numbers]
+        self.compare(actual, expected, f"{case.title}: the gradients, each computed alone, and those of dense")
 
     def check_padding_invariance(self) -> None:
         """Key points of weight 0 change neither results nor gradients, whatever their terms and values."""

@@ -20,6 +20,7 @@ from itnet_core import (
     Field,
     IntegralOperator,
     Kernel,
+    LocalEvaluator,
     MLPKernel,
     Nodes,
     Problem,
@@ -31,6 +32,7 @@ from itnet_core import (
 from itnet_core.operator.evaluators import installed
 
 DIM = 4
+LOCAL = "found neither; expected a radius or a window"
 
 
 class Gaussian(Kernel[Tensor, None]):
@@ -116,9 +118,10 @@ def mlp() -> MLPKernel:
 
 def test_candidates_are_in_the_order_of_their_ranks() -> None:
     auto = AutoEvaluator(evaluators=[Many(), Named(), Early(), DenseEvaluator()])
-    assert [type(evaluator) for evaluator in auto.evaluators] == [Early, Many, DenseEvaluator, TiledEvaluator]
+    found = [type(evaluator) for evaluator in auto.evaluators]
+    assert found == [Early, Many, LocalEvaluator, DenseEvaluator, TiledEvaluator]
     tiled = TiledEvaluator(key_tile=5)
-    assert AutoEvaluator(evaluators=[tiled]).evaluators[1:] == (tiled,)
+    assert AutoEvaluator(evaluators=[tiled]).evaluators[2:] == (tiled,)
 
 
 def test_the_first_efficient_one_is_chosen_and_the_reasons_of_the_others_are_given() -> None:
@@ -128,12 +131,13 @@ def test_the_first_efficient_one_is_chosen_and_the_reasons_of_the_others_are_giv
         "kernel.integrate  Gaussian has none",
         "Early             found a Gaussian; expected another kernel",
         "Many              not efficient for this size",
+        f"LocalEvaluator    {LOCAL}",
         "DenseEvaluator    chosen",
         "TiledEvaluator    ranked after the chosen one",
     ]
     choice = operator.explain_choice(scattered(), scattered(100))
     assert choice.chosen == "Many"
-    assert choice.candidates[4].reason == "ranked after the chosen one"
+    assert choice.candidates[5].reason == "ranked after the chosen one"
     assert operator_of(mlp(), Early(), Many()).explain_choice(scattered()).chosen == "Early"
 
 
@@ -142,7 +146,8 @@ def test_without_an_efficient_one_the_last_that_supports_a_problem_is_chosen(mon
     monkeypatch.setattr("itnet_core.operator.evaluators.dense.DENSE_BYTES", 0)
     choice = operator_of(Gaussian(), Many()).explain_choice(scattered())
     assert choice.chosen == "TiledEvaluator"
-    assert [candidate.reason for candidate in choice.candidates[2:-1]] == ["not efficient for this size"] * 2
+    reasons = [candidate.reason for candidate in choice.candidates[2:-1]]
+    assert reasons == ["not efficient for this size", LOCAL, "not efficient for this size"]
 
 
 def test_fast_paths_come_first() -> None:
@@ -152,7 +157,7 @@ def test_fast_paths_come_first() -> None:
     choice = operator.explain_choice(field, on_grid())
     assert choice.chosen == "kernel.integrate"
     assert choice.candidates[0] == ("kernel.transform", "can_transform is False for these fields")
-    assert [candidate.reason for candidate in choice.candidates[3:]] == ["ranked after the chosen one"] * 2
+    assert [candidate.reason for candidate in choice.candidates[3:]] == [LOCAL, *["ranked after the chosen one"] * 2]
     choice = operator.explain_choice(scattered())
     assert choice.chosen == "DenseEvaluator"
     assert choice.candidates[1] == ("kernel.integrate", "can_integrate is False for these points")
@@ -229,6 +234,7 @@ def test_under_a_transform_only_what_is_transformable_is_chosen() -> None:
             "kernel.transform": "not transformable, under a transform of torch.func",
             "kernel.integrate": "not transformable, under a transform of torch.func",
             "Many": "not transformable, under a transform of torch.func",
+            "LocalEvaluator": "not transformable, under a transform of torch.func",
             "DenseEvaluator": "",
             "TiledEvaluator": "not transformable, under a transform of torch.func",
         }
@@ -290,7 +296,12 @@ def provider() -> tuple[Evaluator, ...]:
 
 @pytest.mark.usefixtures("provided")
 def test_an_operator_built_by_hand_chooses_among_the_installed_evaluators() -> None:
-    assert [type(evaluator) for evaluator in AutoEvaluator().evaluators] == [Early, DenseEvaluator, TiledEvaluator]
+    assert [type(evaluator) for evaluator in AutoEvaluator().evaluators] == [
+        Early,
+        LocalEvaluator,
+        DenseEvaluator,
+        TiledEvaluator,
+    ]
     operator = IntegralOperator(DIM, mlp())
     assert operator.explain_choice(scattered()).chosen == "Early"
     assert operator_of(mlp()).explain_choice(scattered()).chosen == "DenseEvaluator"
@@ -300,6 +311,7 @@ def test_without_a_provider_the_core_is_enough(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(installed, "entry_points", lambda group: [])
     installed.installed_evaluators.cache_clear()
     try:
-        assert [type(evaluator) for evaluator in AutoEvaluator().evaluators] == [DenseEvaluator, TiledEvaluator]
+        found = [type(evaluator) for evaluator in AutoEvaluator().evaluators]
+        assert found == [LocalEvaluator, DenseEvaluator, TiledEvaluator]
     finally:
         installed.installed_evaluators.cache_clear()

@@ -1,0 +1,140 @@
+"""Exact evaluation of local supports in time proportional to the pairs within reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from itnet_core.operator.evaluators.evaluator import Evaluator, Unsupported
+from itnet_core.operator.evaluators.tile_sum import Listed, Plan, sum_tiles
+from itnet_core.operator.evaluators.tiled import CPU_TILE_BYTES, GPU_TILE_BYTES
+from itnet_core.operator.kernel import Problem
+from itnet_core.operator.neighbourhoods import Neighbourhoods, neighbourhoods
+from itnet_core.operator.transforms import tracing
+
+KEY_TILE = 1024
+"""Most keys of a tile."""
+LEAST_PAIRS = 1 << 16
+"""Fewest pairs, of all points, for which `auto` looks for the near ones."""
+SHARE = 0.25
+"""Largest share of all pairs that makes it worth gathering keys."""
+
+
+class LocalEvaluator(Evaluator):
+    """Exact sums over a radius or a window, for any kernel, in time proportional to the pairs within reach.
+
+    Near query points form groups of up to eight, and each group meets the key points within reach of its bounding box
+    (`neighbourhoods`): 2 to 4 times the pairs of the support, whatever the number and density of points. A tile is
+    some groups with their keys, gathered: eight queries share them, so the terms and values of the pairs never exist at
+    once. Nodes that a sampler gives each query, such as its nearest points, are met query by query, some queries at a
+    time. As with `tiled`, the backward pass computes tiles again, and second derivatives are refused.
+
+    Example:
+        >>> kernel = MLPKernel(8, position_dim=2, support={"window": 0.1})
+        >>> operator = IntegralOperator(8, kernel, evaluator=LocalEvaluator())
+        >>> operator(Field.on_grid(torch.randn(1, 50, 50, 8))).values.shape
+        torch.Size([1, 2500, 8])
+    """
+
+    rank: ClassVar[int | None] = 800
+    takes_nodes: ClassVar[bool] = True
+
+    def unsupported(self, problem: Problem) -> Unsupported | None:
+        """Return the reason unless the support has a radius or a window, or each query has its own nodes."""
+        if problem.nodes is not None:
+            return None
+        support = problem.kernel.support
+        local = support.radius is not None or support.window is not None
+        return None if local else Unsupported("neither", "a radius or a window")
+
+    def is_efficient(self, problem: Problem) -> bool:
+        """Whether at most a quarter of at least 65536 pairs is within reach; not while PyTorch traces a graph."""
+        batch, queries, keys = problem.shape
+        pairs = batch * queries * keys
+        if problem.nodes is not None:
+            return True
+        return pairs >= LEAST_PAIRS and not tracing() and neighbourhoods(problem).pairs <= SHARE * pairs
+
+    @torch.compiler.disable  # as in `tiled`
+    def evaluate(self, problem: Problem) -> Tensor:
+        """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
+        kernel, nodes = problem.kernel, problem.nodes
+        values, bias = problem.weighted_values() if nodes is None else (problem.values, None)
+        if nodes is not None and kernel.normalization == "softmax":
+            bias = problem.key.weights.new_zeros(problem.key.weights.shape)  # the nodes have weights of their own
+        parts = problem.query_terms, problem.key_terms, problem.query.positions, problem.key.positions, values, bias
+        query_terms, key_terms, query, key, values, bias = tree_map(
+            lambda part: None if part is None else part.flatten(0, 1), parts
+        )
+        budget = CPU_TILE_BYTES if values.device.type == "cpu" else GPU_TILE_BYTES
+        x, y, pairs = query.detach(), key.detach(), max(1, budget // (kernel.pair_width * values.element_size()))
+        if nodes is None:
+            plan: Plan = _Groups(kernel, x, y, neighbourhoods(problem), pairs)
+            sums = sum_tiles(plan, query_terms, key_terms, query, key, values, bias)
+        else:
+            plan = _Nodes(kernel, x, y, nodes.indices, problem.shape[2], pairs)
+            weights = nodes.weights.flatten(0, 1)
+            sums = sum_tiles(plan, query_terms, key_terms, query, key, values, bias, weights)
+        return sums.view(*problem.shape[:2], *sums.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups(Plan):
+    """Tiles of groups of queries with their keys.
+
+    Attributes:
+        near: the groups and their keys.
+        pairs: most pairs of a tile, unless one group has more.
+    """
+
+    evaluator: ClassVar[str] = "LocalEvaluator"
+    near: Neighbourhoods
+    pairs: int
+
+    def tiles(self) -> Iterator[tuple[Listed, list[Listed]]]:
+        """Yield some groups with about as many keys each, and their keys."""
+        near = self.near
+        lengths, order = near.starts.diff().sort(descending=True)
+        size, sizes, start = near.queries.shape[1], lengths.tolist(), 0
+        while start < len(sizes) and sizes[start]:
+            longest = sizes[start]
+            stop = start + max(1, self.pairs // (size * min(longest, KEY_TILE)))
+            groups, length = order[start:stop], lengths[start:stop, None]
+            start = stop
+            row = []
+            for first in range(0, longest, KEY_TILE):
+                place = torch.arange(first, min(longest, first + KEY_TILE), device=length.device)
+                rank = near.ranks[(near.starts[groups].unsqueeze(1) + place).clamp(max=len(near.ranks) - 1)]
+                row.append(Listed(near.order[rank.long()].where(place < length, -1)))
+            yield Listed(near.queries[groups]), row
+
+
+@dataclass(frozen=True, eq=False)
+class _Nodes(Plan):
+    """Tiles of single queries with their nodes.
+
+    Attributes:
+        indices: of each query's nodes in its sample, (B, N, nodes).
+        keys: number of key points of a sample.
+        pairs: most pairs of a tile, unless one query has more.
+    """
+
+    evaluator: ClassVar[str] = "LocalEvaluator"
+    indices: Tensor
+    keys: int
+    pairs: int
+
+    def tiles(self) -> Iterator[tuple[Listed, list[Listed]]]:
+        """Yield some queries, and their nodes."""
+        batch, queries, count = self.indices.shape
+        indices = self.indices.flatten(0, 1)
+        points, size = torch.arange(batch * queries, device=indices.device), max(1, self.pairs // count)
+        for start in range(0, len(points), size):
+            numbers = points[start : start + size]
+            sample = numbers // queries * self.keys
+            yield Listed(numbers.unsqueeze(1)), [Listed(indices[numbers] + sample.unsqueeze(1))]

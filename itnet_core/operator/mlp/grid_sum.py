@@ -1,0 +1,88 @@
+"""The MLP kernel of the displacement alone, over a window or a radius on a grid: a depthwise convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from itnet_core.operator.points import Points, distinct
+from itnet_core.operator.precision import exact_dtype
+from itnet_core.operator.support import Support
+
+CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
+
+class Taps(NamedTuple):
+    """The displacements within a support on a grid.
+
+    Attributes:
+        grid: sizes of the grid, without axes of one point.
+        reach: steps from a query to its farthest key along each axis.
+        offsets: y − x of the taps, (taps, p), row-major over 2 · reach + 1 steps along each axis.
+    """
+
+    grid: tuple[int, ...]
+    reach: tuple[int, ...]
+    offsets: Tensor
+
+
+def taps_of(points: Points, support: Support) -> Taps | None:
+    """Return the taps of a support with a radius or a window; `None` unless the points form a regular grid.
+
+    It is aligned with the coordinates, has one to three axes, and is the same for all samples. `None` also if rounding
+    decides whether a tap is in the support, because it would do so differently from query to query.
+    """
+    positions = distinct(points.positions.detach())
+    if points.grid is None or len(positions) > 1:
+        return None
+    sizes = tuple(size for size in points.grid if size > 1)
+    grid = positions[0].view(*sizes, -1)
+    if len(sizes) not in CONVOLUTIONS:
+        return None
+    exact, precision = grid.to(exact_dtype(grid.device)), torch.finfo(grid.dtype).eps
+    tolerance = 64 * precision * float(exact.abs().amax())
+    steps: list[Tensor] = []
+    for axis, size in enumerate(sizes):
+        lines = exact.movedim(axis, 0).reshape(size, -1, exact.shape[-1])  # (size, lines, p)
+        step = lines[1, 0] - lines[0, 0]
+        moving = int(step.abs().argmax())
+        along = lines[..., moving]
+        even = along[0, 0] + step[moving] * torch.arange(size, device=step.device)
+        aligned = step.count_nonzero() == 1 and not any(other[moving] for other in steps)
+        if not aligned or (along != along[:, :1]).any() or (along[:, 0] - even).abs().amax() > tolerance:
+            return None
+        steps.append(step)
+    reaches = [length for length in (support.radius, support.window) if length is not None]
+    farthest = min(reaches) + support.edge / 2 + tolerance
+    lengths = [float(step.abs().amax()) for step in steps]
+    reach = tuple(min(size - 1, int(farthest / length)) for size, length in zip(sizes, lengths, strict=True))
+    places = torch.tensor(list(product(*(range(-r, r + 1) for r in reach))), dtype=exact.dtype, device=grid.device)
+    offsets = places @ torch.stack(steps)
+    if not support.edge:
+        distances = offsets.square().sum(-1).sqrt(), offsets.abs().amax(-1)
+        for distance, bound in zip(distances, (support.radius, support.window), strict=True):
+            if bound is not None and ((distance - bound).abs() <= 4 * tolerance).any():
+                return None
+    return Taps(sizes, reach, offsets.to(grid.dtype))
+
+
+def convolve(taps: Taps, k: Tensor, values: Tensor) -> Tensor:
+    """Compute Σ_taps k v on a grid, (B, N, heads, head_dim).
+
+    Args:
+        taps: their displacements.
+        k: at the taps, (heads, taps); 0 outside of the support.
+        values: times the weights, (B, N, heads, head_dim).
+    """
+    batch, points, heads, head_dim = values.shape
+    channels = heads * head_dim
+    window = [2 * reach + 1 for reach in taps.reach]
+    weight = k.repeat_interleave(head_dim, 0).view(channels, 1, *window)
+    image = values.flatten(2).transpose(1, 2).reshape(batch, channels, *taps.grid)
+    out = CONVOLUTIONS[len(taps.grid)](image, weight, padding=taps.reach, groups=channels)
+    return out.flatten(2).transpose(1, 2).view(batch, points, heads, head_dim)
