@@ -65,7 +65,7 @@ def ways(batch: int, points: int, width: int) -> dict[str, Callable[[], None]]:
     theirs = nn.TransformerEncoderLayer(
         width, HEADS[width], 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     )
-    steps = {"transformer": partial(step, theirs, arguments.values)}
+    steps: dict[str, Callable[[], None]] = {"transformer": partial(step, theirs, arguments.values)}
     for name, module in blocks.items():
         steps[name] = partial(step, module, arguments)
     return steps
