@@ -55,7 +55,7 @@ def test_every_exception_is_in_the_catalogue(reference: ModuleType) -> None:
     texts = [
         path.read_text() for folder in [*folders, *ROOT.glob("plugins/*/itnet_*")] for path in folder.rglob("*.py")
     ]
-    declared = {name for text in texts for name in re.findall(r"^class (\w+Error)\(", text, re.MULTILINE)}
+    declared = {name for text in texts for name in re.findall(r"^class ([A-Z]\w+Error)\(", text, re.MULTILINE)}
     assert {cls.__name__ for cls in reference.EXAMPLES} == declared - {"ITNetError"}
     assert {"ConfigError", "PluginError", "RunError"} <= declared
 

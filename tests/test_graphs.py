@@ -26,11 +26,12 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "field": {"channels": 3},
 }
 NOT_IN_ONNX = {
-    "gru": "a loop over time fixes the number of points",
-    "lstm": "as gru",
-    "mel": "a short-time Fourier transform of dynamic length",
+    "gru": "not tried",
+    "local-group": "distances by torch.cdist",
+    "lstm": "not tried",
+    "mel": "not tried",
     "s4": "its table ends at the largest lag, a number",
-    "s4d": "complex numbers",
+    "s4d": "it fails",
 }
 
 
