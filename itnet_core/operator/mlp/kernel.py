@@ -17,7 +17,7 @@ from itnet_core.operator.kernel import Kernel, Normalization, Problem, ScalarCon
 from itnet_core.operator.mlp.first_layer import pre_activation
 from itnet_core.operator.mlp.grid_sum import convolve, taps_of
 from itnet_core.operator.mlp.pair_inputs import INPUTS, Input, PairInputs
-from itnet_core.operator.points import Points
+from itnet_core.operator.points import Points, distinct
 from itnet_core.operator.precision import exact_dtype, precise
 from itnet_core.operator.support import Support
 from itnet_core.operator.transforms import tracing
@@ -271,11 +271,12 @@ class MLPKernel(Kernel[PointTerms, None]):
         features: dict[str, Callable[[], Tensor]] = {
             "one": lambda: torch.ones_like(positions[..., :1]),
             "content": lambda: self.content(field.values),
-            "cos": lambda: phase.cos(),
-            "sin": lambda: phase.sin(),
+            "cos": lambda: phase.cos().expand(*positions.shape[:2], -1),
+            "sin": lambda: phase.sin().expand(*positions.shape[:2], -1),
         }
         if "cos" in self.inputs.features:
-            phase = 2 * torch.pi * self._turns(positions)
+            whole = positions.requires_grad or tracing()
+            phase = 2 * torch.pi * self._turns(positions if whole else distinct(positions))
         chi = torch.cat([features[name]().to(dtype) for name in self.inputs.features], dim=-1)
         return PointTerms(chi, precise(positions))
 

@@ -34,6 +34,7 @@ template <class T> struct Work {
     }
     void take(const Problem &p, Scratch &scratch) {
         each(p, [&](T *&array, int64_t count) { array = scratch.take<T>(count); });
+        if (p.rank) std::memset(rows, 0, size_t(p.row_rank * KEYS) * sizeof(T));  // padding
         total = scratch.take<double>(Sizes<T>(p).weights);
         for (int64_t n = 0; n < Sizes<T>(p).weights; ++n) total[n] = 0;
     }
@@ -120,10 +121,8 @@ template <int64_t A, class T> void backward_block(const Blocks<T> &at, const Wor
                 Product<T>{work.grad_k + h * KEYS, k_row, grad_out + h * p.head_dim, row, 1, values + h * across, KEYS, p.head_dim},
                 at.count, size);
         const KeySide<T> keys(p, at.key(number), work.pairs);
-        for (int64_t j = 0; p.rank && j < keys_there; ++j) {
-            const T *features = at.rows(p.key, number, p.rank) + j * p.rank;
-            for (int64_t r = 0; r < p.row_rank; ++r) work.rows[j * p.row_rank + r] = r < p.rank ? features[r] : T(0);
-        }
+        for (int64_t j = 0; p.rank && j < keys_there; ++j)
+            std::memcpy(work.rows + j * p.row_rank, at.rows(p.key, number, p.rank) + j * p.rank, size_t(p.rank) * sizeof(T));
         for (int64_t q = 0; q < at.count; ++q) {
             T *k = work.k + q * k_row, *grad_k = work.grad_k + q * k_row;
             const T *key = keys.at(at.query_positions(q), at.key_positions(number), size);
