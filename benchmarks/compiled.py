@@ -94,8 +94,8 @@ def main() -> None:
     report = Report(
         "compiled",
         "Compiled models",
-        "`torch.compile(model, fullgraph=True)` of `itnet-nano` compared with the same model in eager mode: CPU times of "
-        "16 samples on one thread, interleaved, after compilation; medians and quartiles of the ratio.",
+        "`torch.compile(model, fullgraph=True)` of `itnet-nano` compared with the same model in eager mode: CPU times "
+        "of 16 samples on one thread, interleaved, after compilation; medians and quartiles of the ratio.",
     )
     rows = [row for modality in ENCODERS for evaluator in EVALUATORS for row in measure(modality, evaluator)]
     columns = {"modality": "", "points": "d", "evaluator": "", "direction": "", "eager, ms": ".1f"}
