@@ -78,4 +78,7 @@ def distance_blocks(query: Tensor, key: Tensor) -> Iterator[Tensor]:
     query, key = precise(query), precise(key)
     for block in torch.split(query, max(1, BLOCK // (key.shape[0] * key.shape[1])), dim=1):
         # From differences: the expanded square, cdist's default for many points, cancels for near ones.
-        yield torch.cdist(block, key, compute_mode="donot_use_mm_for_euclid_dist")
+        if torch.compiler.is_exporting():  # ONNX has no cdist
+            yield torch.linalg.vector_norm(block.unsqueeze(2) - key.unsqueeze(1), dim=-1)
+        else:
+            yield torch.cdist(block, key, compute_mode="donot_use_mm_for_euclid_dist")

@@ -146,8 +146,11 @@ def _coarser(points: Points, strides: tuple[int, ...]) -> Field:
     for axis, (size, stride) in enumerate(zip(grid, strides, strict=True), start=1):
         # Cells that are cut off at the end lie where whole ones would, so that the grid stays regular.
         step = positions.narrow(axis, size - 1, 1) - positions.narrow(axis, max(0, size - 2), 1)
-        beyond = [positions.narrow(axis, size - 1, 1) + step * number for number in range(1, -size % stride + 1)]
-        positions = torch.unflatten(torch.cat([positions, *beyond], dim=axis), axis, (-1, stride)).mean(axis + 1)
+        number = torch.arange(size + -size % stride, device=positions.device)
+        inside = number.clamp(max=size - 1)
+        beyond = (number - inside).to(positions.dtype).view(-1, *[1] * (positions.ndim - axis - 1))
+        positions = positions.index_select(axis, inside) + step * beyond
+        positions = torch.unflatten(positions, axis, (-1, stride)).mean(axis + 1)
     sizes = positions.shape[1:-1]
     positions = positions.flatten(1, -2).to(points.positions.dtype)
     return Field(positions[..., :0], positions, weights, tuple(sizes))

@@ -104,10 +104,12 @@ class IntegralOperator(nn.Module):
         Raises:
             ShapeError: the fields' channels are not `dim`, or their batches or coordinates differ.
         """
-        compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-        if compiling and any(kernel.opaque for kernel in self.kernel.summands) and not arguments:
+        compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting() and not arguments
+        if compiling and any(kernel.opaque for kernel in self.kernel.summands):
             return self._as_one_node(query, key)
         integrals = self._integrals(query, key)
+        if compiling and any(self._is_opaque(integral) for integral in integrals):
+            return self._as_one_node(query, key)
         first, *others = [self._compute(integral, arguments) for integral in integrals]
         return query.with_values(self._add_pointwise(sum(others, first), integrals[0].query))
 
@@ -222,10 +224,15 @@ class IntegralOperator(nn.Module):
         return measured, other if sampled is other else sampled.standing_for(other), None
 
     def _as_one_node(self, query: Field, key: Field | None) -> Field:
-        from itnet_core.operator.leaf import apply_eagerly  # imports the compiler, which is at work here
+        from itnet_core.operator.leaf import apply_eagerly, field_tensors  # imports the compiler, which is at work here
 
-        tensors = [t for f in (query, key) if f is not None for t in (f.values, f.positions, f.weights)]
+        tensors = [tensor for field in (query, key) if field is not None for tensor in field_tensors(field)]
         return query.with_values(apply_eagerly(self, *tensors)[0])
+
+    def _is_opaque(self, integral: _Integral) -> bool:
+        if not self._transform_obstacle(integral, {}):
+            return False
+        return self.evaluator.is_opaque(integral.problem({}, self.evaluator))
 
     def _compute(self, integral: _Integral, arguments: dict[str, Any]) -> Tensor:
         """Compute Σ_h O_h ∫ k_h V_h u dμ, (B, N, out_dim)."""

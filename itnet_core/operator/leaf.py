@@ -9,15 +9,27 @@ from torch import Tensor, nn
 from torch._dynamo import decorators  # imports the compiler: `IntegralOperator` imports this file late
 
 from itnet_core.operator.field import Field
+from itnet_core.operator.points import distinct
+
+
+def field_tensors(field: Field) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values, positions and weights, without copies for samples that share them, as `apply_eagerly` takes them.
+
+    The weights of a grid have its shape, (B, 1, *grid).
+    """
+    weights = distinct(field.weights)
+    weights = weights if field.grid is None else weights.view(-1, 1, *field.grid)
+    return field.values, distinct(field.positions), weights
+
+
+def _field(values: Tensor, positions: Tensor, weights: Tensor) -> Field:
+    batch, grid = values.shape[0], tuple(weights.shape[2:]) or None
+    return Field(values, positions.expand(batch, -1, -1), weights.flatten(1).expand(batch, -1), grid)
 
 
 def _apply(operator: nn.Module, *tensors: Tensor) -> tuple[Tensor]:
-    parts = zip(tensors[::3], tensors[1::3], tensors[2::3], strict=True)
-    return (
-        operator(*(Field(values, positions, weights) for values, positions, weights in parts)).values.to(
-            tensors[0].dtype
-        ),
-    )
+    fields = [_field(*parts) for parts in zip(tensors[::3], tensors[1::3], tensors[2::3], strict=True)]
+    return (operator(*fields).values.to(tensors[0].dtype),)
 
 
 def _fake(operator: Any, *tensors: Tensor) -> tuple[Tensor]:
@@ -26,7 +38,7 @@ def _fake(operator: Any, *tensors: Tensor) -> tuple[Tensor]:
 
 if hasattr(decorators, "leaf_function"):
     apply_eagerly: Any = decorators.leaf_function(_apply)
-    """Apply an operator to values, positions and weights of the query, and of the key if any; values in a tuple."""
+    """Apply an operator to the `field_tensors` of the query, and of the key if any; the result's values in a tuple."""
     apply_eagerly.register_fake(_fake)
 else:  # older versions of PyTorch break the graph
     apply_eagerly = torch.compiler.disable(_apply)  # type: ignore[no-untyped-call]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch._C import DispatchKey
 from torch.autograd import forward_ad
 
 from itnet_core.plugin.errors import ConfigError, DerivativeError
@@ -50,6 +53,20 @@ def transform_of(tensor: Tensor) -> str:
 def differentiated(tensor: Tensor) -> bool:
     """Whether a derivative with respect to this tensor may be taken, so that a fast path around it would lose it."""
     return tensor.requires_grad or bool(transform_of(tensor))
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Record operations for `torch.autograd.grad` within a backward pass.
+
+    A node of a compiled graph runs its backward pass with the dispatch to autograd excluded, where `enable_grad` alone
+    records nothing.
+    """
+    include, exclude = torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
+    for key in (DispatchKey.AutogradOther, DispatchKey.AutogradCPU, DispatchKey.AutogradCUDA):
+        exclude = exclude.remove(key)
+    with torch._C._ForceDispatchKeyGuard(include, exclude), torch.enable_grad():
+        yield
 
 
 def refuse_transform(place: str, tensor: Tensor, hint: str = HINT) -> None:

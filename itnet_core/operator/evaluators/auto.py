@@ -104,6 +104,10 @@ class AutoEvaluator(Evaluator):
             logger.debug("%s for %s (%s) of %s", name, type(kernel).__name__, kernel.normalization, size)
         return evaluator.evaluate(problem)
 
+    def is_opaque(self, problem: Problem) -> bool:
+        """Whether the evaluator chosen for the problem is."""
+        return bool(integrate_obstacle(problem)) and self.choose(problem).is_opaque(problem)
+
     def choose(self, problem: Problem) -> Evaluator:
         """Return the evaluator for a problem that no fast path applies to."""
         transform, fallback = transform_of(problem.values), None

@@ -69,6 +69,13 @@ class Evaluator(Configured, ABC):
         """Whether `auto` should choose this evaluator for a problem that it supports, before those of a higher rank."""
         return True
 
+    def is_opaque(self, problem: Problem) -> bool:
+        """Whether `torch.compile` calls the operator as it is, as one node of the graph.
+
+        Override it where `evaluate` reads numbers, such as which points are near, or differentiates by itself.
+        """
+        return False
+
     @final
     def __call__(self, problem: Problem) -> Tensor:
         """Compute the integral, shape (B, N, heads, head_dim).

@@ -53,14 +53,19 @@ class LocalEvaluator(Evaluator):
         return None if local else Unsupported("neither", "a radius or a window")
 
     def is_efficient(self, problem: Problem) -> bool:
-        """Whether at most a quarter of at least 65536 pairs is within reach; not while PyTorch traces a graph."""
+        """Whether at most a quarter of at least 65536 pairs is within reach; `torch.compile` decides at the call."""
         batch, queries, keys = problem.shape
         pairs = batch * queries * keys
         if problem.nodes is not None:
             return True
-        return pairs >= LEAST_PAIRS and not tracing() and neighbourhoods(problem).pairs <= SHARE * pairs
+        if pairs < LEAST_PAIRS or tracing():
+            return pairs >= LEAST_PAIRS and torch.compiler.is_compiling()
+        return neighbourhoods(problem).pairs <= SHARE * pairs
 
-    @torch.compiler.disable  # as in `tiled`
+    def is_opaque(self, problem: Problem) -> bool:
+        """Return `True`, as `tiled`."""
+        return True
+
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
         kernel, nodes = problem.kernel, problem.nodes

@@ -15,7 +15,7 @@ from itnet_core.operator.evaluators.dense import weigh_edge
 from itnet_core.operator.kernel import Kernel
 from itnet_core.operator.points import log_weights
 from itnet_core.operator.stateless import with_parameters
-from itnet_core.operator.transforms import refuse_second_derivatives
+from itnet_core.operator.transforms import recording, refuse_second_derivatives
 
 
 class Span(NamedTuple):
@@ -207,7 +207,7 @@ class _TileSum(torch.autograd.Function):
         for i, j in ((i, j) for i, row in plan.tiles() for j in row):
             taken = zip(arguments.take(tensors, i, j), needed, strict=True)
             leaves = [part.detach().requires_grad_(need) for part, need in taken]
-            with torch.enable_grad(), torch.autocast(values.device.type, dtype=dtype, enabled=enabled):
+            with recording(), torch.autocast(values.device.type, dtype=dtype, enabled=enabled):
                 k = arguments.block(leaves)
             outside, g, v = plan.outside(i, j), _by_head(i, grad_out), _by_head(j, values)
             grad_k = _sum(g, v.transpose(-1, -2))

@@ -46,7 +46,10 @@ class TiledEvaluator(Evaluator):
         key_tile: PositiveInt | None = None
         """Key points of a tile; by `tile_shape` by default."""
 
-    @torch.compiler.disable  # the backward pass differentiates tiles, which graphs cannot hold
+    def is_opaque(self, problem: Problem) -> bool:
+        """Return `True`: the backward pass differentiates tiles, which graphs cannot hold."""
+        return True
+
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
         kernel, query, key = problem.kernel, problem.query.positions, problem.key.positions

@@ -58,7 +58,7 @@ class NativeEvaluator(Evaluator):
         if kernel.config.activation not in ACTIVATIONS:
             return Unsupported(f"the activation {kernel.config.activation}", f"one of {', '.join(ACTIVATIONS)}")
         if kernel.support.edge:
-            return Unsupported(f"{kernel.support!r}", "a support without an edge")
+            return Unsupported("an edge", "a support without an edge")
         query, key = problem.query_terms, problem.key_terms
         tensors = [query.features, key.features, problem.values, kernel.first.weight, kernel.second.weight]
         dtypes = {tensor.dtype for tensor in [*tensors, query.positions, key.positions]}
@@ -71,6 +71,11 @@ class NativeEvaluator(Evaluator):
     def is_efficient(self, problem: Problem) -> bool:
         """Whether there are at least 4096 pairs; `dense` takes fewer."""
         return prod(problem.shape) >= LEAST_PAIRS
+
+    def is_opaque(self, problem: Problem) -> bool:
+        """Whether the support has a radius or a window: which points are near is read."""
+        support = problem.kernel.support
+        return support.radius is not None or support.window is not None
 
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""

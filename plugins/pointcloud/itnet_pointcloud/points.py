@@ -78,14 +78,13 @@ def check_points(inputs: PointClouds, features: int, place: str) -> PointClouds:
         hint = "PointClouds.of([Cloud(positions, features), ...]) collates clouds."
         raise ShapeError(place, found=type(inputs).__name__, expected=expected, hint=hint)
     positions, channels, weights = inputs
-    found = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
     shape = weights.shape
     fit = len(shape) == 2 and positions.shape == (*shape, 3) and channels.shape[:-1] == shape
-    if not fit or 0 in shape or not all(tensor.is_floating_point() for tensor in inputs):
-        raise ShapeError(place, found=found, expected=expected)
-    if channels.shape[-1] != features:
+    fit = fit and 0 not in shape and all(tensor.is_floating_point() for tensor in inputs)
+    if not fit or channels.shape[-1] != features:
+        found = ", ".join(f"{tensor.dtype} of shape {tuple(tensor.shape)}" for tensor in inputs)
         hint = f"Configure the encoder with features={channels.shape[-1]}, or give the points that many."
-        raise ShapeError(place, found=found, expected=expected, hint=hint)
+        raise ShapeError(place, found=found, expected=expected, hint=hint if fit else "")
     valid = (weights > 0).unsqueeze(-1)
     points = PointClouds(positions.masked_fill(~valid, 0.0), channels.masked_fill(~valid, 0.0), weights)
     if not torch.compiler.is_compiling():

@@ -88,6 +88,10 @@ class ChebyshevEvaluator(Evaluator):
         """Return the reason unless the kernel is additive and smooth; the tolerance is checked by `evaluate`."""
         return not_additive(problem, ACTIVATIONS)
 
+    def is_opaque(self, problem: Problem) -> bool:
+        """Return `True`: ranges and errors are read."""
+        return True
+
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters.
 
@@ -96,7 +100,6 @@ class ChebyshevEvaluator(Evaluator):
         """
         return self.evaluate_with_report(problem)[0]
 
-    @torch.compiler.disable
     def evaluate_with_report(self, problem: Problem) -> tuple[Tensor, ChebyshevReport]:
         """Compute the integral, and report nodes and errors; raises as `evaluate`."""
         kernel = cast(MLPKernel, problem.kernel)

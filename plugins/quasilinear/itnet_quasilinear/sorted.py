@@ -40,7 +40,10 @@ class SortedEvaluator(Evaluator):
         _, n, m = problem.shape
         return n * m >= LEAST_POINTS * (n + m)
 
-    @torch.compiler.disable
+    def is_opaque(self, problem: Problem) -> bool:
+        """Return `True`: the order of the points is read."""
+        return True
+
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
         with torch.autocast(problem.values.device.type, enabled=False):

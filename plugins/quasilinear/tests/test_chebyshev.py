@@ -17,6 +17,7 @@ from itnet_core import (
     DerivativeError,
     Evaluator,
     Field,
+    LocalEvaluator,
     MLPKernel,
     Points,
     PointTerms,
@@ -243,7 +244,7 @@ def test_second_derivatives_are_refused() -> None:
 
 def test_auto_never_takes_it() -> None:
     auto = AutoEvaluator(evaluators=[ChebyshevEvaluator(tolerance=1e-3)])
-    assert [type(evaluator) for evaluator in auto.evaluators] == [DenseEvaluator, TiledEvaluator]
+    assert [type(evaluator) for evaluator in auto.evaluators] == [LocalEvaluator, DenseEvaluator, TiledEvaluator]
 
 
 def test_it_runs_in_inference_mode() -> None:

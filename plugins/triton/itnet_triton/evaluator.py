@@ -57,7 +57,7 @@ class TritonEvaluator(Evaluator):
         if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
             return Unsupported(f"the kernel {type(kernel).__name__}", "MLPKernel, with its own tile")
         if (kernel.support.radius, kernel.support.window) != (None, None) or kernel.support.edge:
-            return Unsupported(f"{kernel.support!r}", "a support of every pair, or a causal one")
+            return Unsupported("a support with a radius, a window or an edge", "every pair, or a causal support")
         if device.type != "cuda" and not (device.type == "cpu" and self._interprets):
             return Unsupported(f"tensors on {device}", "an NVIDIA GPU")
         if self._missing is not None:

@@ -120,7 +120,9 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
         return (self.support.radius, self.support.window) != (None, None) or self.support.edge > 0
 
     def _features(self, linear: nn.Module, field: Field) -> Tensor:
-        return torch.unflatten(F.elu(linear(field.values)) + 1, -1, (self.heads, self.head_dim))
+        x = linear(field.values)
+        # elu(x) + 1; graphs declare other strides for the gradient of PyTorch's elu than it has.
+        return torch.unflatten(x.clamp(max=0).exp() + x.relu(), -1, (self.heads, self.head_dim))
 
     def _extend(self, values: Tensor, points: Points) -> Tensor:
         """Multiply values by the weights, and under softmax append the weights as one more channel."""

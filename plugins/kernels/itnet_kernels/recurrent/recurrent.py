@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, Field, FieldError, Problem, ShapeError, gather_points
-from itnet_core.operator.transforms import transform_of
+from itnet_core.operator.transforms import EXPORT, transform_of
 from itnet_kernels.causal import CausalKernel
 from itnet_kernels.numerics.newton import SolverReport, previous_states, solve
 from itnet_kernels.numerics.scan import scan
@@ -192,7 +192,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
 
     def path(self, values: Tensor, start: PathState) -> tuple[Tensor, PathState]:
         """Compute h_1 … h_T, (B, T, hidden), and the state at T, for inputs (B, T, dim) in the order of time."""
-        if transform_of(values):
+        if transform_of(values) not in ("", EXPORT):
             return self._path_by_cell(values, start)
         if self.config.solver == "newton":
             states, report = self.solve(values, start)

@@ -66,15 +66,16 @@ class S4DKernel(ChannelwiseKernel[Tensor, tuple[Tensor, Tensor]]):
         rates, residues = self._modes()
         lags = (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).clamp(min=0).unsqueeze(1)
         k = lags.new_zeros(1)
-        for rate, residue in zip(rates.T, residues.T, strict=True):
-            rate, residue = rate.view(-1, 1, 1), residue.view(-1, 1, 1)
-            k = k + (residue * (rate * lags).exp()).real
+        parts = [part.T.unsqueeze(-1).unsqueeze(-1) for part in (rates.real, rates.imag, residues.real, residues.imag)]
+        for decay, frequency, real, imaginary in zip(*parts, strict=True):  # in real numbers, for ONNX
+            phase = frequency * lags
+            k = k + (decay * lags).exp() * (real * phase.cos() - imaginary * phase.sin())
         return k.to(self.log_step.dtype)
 
     @property
     def pair_width(self) -> int:
-        """A complex exponential in double precision for each mode, to be differentiated."""
-        return self.heads * (2 * self.config.state + 8)
+        """Five numbers in double precision for each mode, to be differentiated."""
+        return self.heads * (5 * self.config.state + 8)
 
     def integrate(self, problem: Problem[Tensor]) -> Tensor:
         """Compute the convolution with k chunk by chunk, or by a scan where the steps of time differ."""
@@ -107,4 +108,12 @@ class S4DKernel(ChannelwiseKernel[Tensor, tuple[Tensor, Tensor]]):
         real, imaginary = -self.log_decay.double().exp(), self.frequency.double()
         rates = torch.complex(real, imaginary)
         steps = rates * self.log_step.double().exp().unsqueeze(-1)
-        return steps, 2 * torch.view_as_complex(self.output_weight.double()) * (steps.exp() - 1) / rates
+        return steps, 2 * torch.view_as_complex(self.output_weight.double()) * (_exp(steps) - 1) / rates
+
+
+def _exp(z: Tensor) -> Tensor:
+    """Compute e^z; while exporting by real functions, because ONNX has no complex exponential."""
+    if not torch.compiler.is_exporting():
+        return z.exp()
+    size = z.real.exp()
+    return torch.complex(size * z.imag.cos(), size * z.imag.sin())

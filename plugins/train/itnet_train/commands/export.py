@@ -48,9 +48,7 @@ def export(
     if file_format == "pt2":
         torch.export.save(program, output)
     else:
-        onnx = torch.onnx.export(program, dynamo=True, verbose=False, input_names=names, output_names=["prediction"])
-        assert onnx is not None
-        onnx.save(output, external_data=False)
+        onnx_program(program, names).save(output, external_data=False)
     nodes = {node.name: node.meta.get("val") for node in program.graph.nodes}
     sides = program.graph_signature.user_inputs, program.graph_signature.user_outputs
     inputs, outputs = ([nodes[str(name)] for name in side] for side in sides)
@@ -95,6 +93,16 @@ def export_program(model: ITNetModel, modality: str | None = None) -> tuple[Expo
         expected = "a model that torch.export supports"
         raise ConfigError(place, found=found, expected=expected, hint="See docs/guides/export.md.") from error
     return program, list(tensors)
+
+
+def onnx_program(program: ExportedProgram, names: list[str]) -> torch.onnx.ONNXProgram:
+    """Convert a graph and the names of its inputs, from `export_program`, to ONNX."""
+    # Unoptimized: onnxscript takes an addend of 1e-8, as in log(x + 1e-8), for 0. Runtimes optimize by themselves.
+    onnx = torch.onnx.export(
+        program, dynamo=True, optimize=False, verbose=False, input_names=names, output_names=["prediction"]
+    )
+    assert onnx is not None
+    return onnx
 
 
 class _FromTensors(nn.Module):

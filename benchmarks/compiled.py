@@ -1,0 +1,107 @@
+"""Compiled models compared with eager ones: the CPU time of a forward pass and of a training step, on one thread.
+
+Run `python benchmarks/compiled.py` (3 minutes); it writes its page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from measuring import Ratio, Report, goal, in_environment
+
+from itnet_core import Encoder, ITNetModel
+from itnet_registry import create_model
+
+ENCODERS: dict[str, dict[str, Any]] = {
+    "image": {"name": "patch", "patch_size": 4},
+    "text": {"name": "token"},
+    "point cloud": {"name": "point"},
+}
+EVALUATORS = ("auto", "dense")
+SECONDS = 4.0
+LEAST = 1.05
+
+
+def batch_of(encoder: Encoder, modality: str) -> Any:
+    """Return a batch of 16 samples."""
+    if modality == "image":
+        return torch.randn(16, 3, 32, 32)
+    if modality == "text":
+        return encoder.tensors(["a fine film with a poor end, and a poor film with a fine one " * 2] * 16)
+    batch = encoder.tensors(encoder.example())
+    return type(batch)(*(torch.cat([part[:1]] * 16) for part in batch))
+
+
+def train_step(function: Callable[[Any], torch.Tensor], model: ITNetModel, batch: Any) -> None:
+    """Compute the gradients of a loss."""
+    model.zero_grad()
+    torch.autograd.backward(function(batch).square().mean())
+
+
+def forward(function: Callable[[Any], torch.Tensor], model: ITNetModel, batch: Any) -> None:
+    """Compute a prediction, without gradients."""
+    with torch.no_grad():
+        function(batch)
+
+
+def cpu_times(ways: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Return each way's CPU times, in seconds, in rounds that alternate their order."""
+    for run in [*ways.values()] * 2:
+        run()
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    start, rounds = time.process_time(), 0
+    while rounds < 5 or time.process_time() < start + SECONDS:
+        for name in list(ways) if rounds % 2 else reversed(ways):
+            before = time.process_time()
+            ways[name]()
+            times[name].append(time.process_time() - before)
+        rounds += 1
+    return times
+
+
+def measure(modality: str, evaluator: str) -> list[dict[str, Any]]:
+    """Compile a nano model, and return the rows of its two directions."""
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    head = {"name": "classify", "classes": 10}
+    model = create_model("itnet-nano", encoder=ENCODERS[modality], evaluator=evaluator, head=head)
+    [encoder] = model.encoders.values()
+    assert isinstance(encoder, Encoder)
+    batch, compiled = batch_of(encoder, modality), torch.compile(model, fullgraph=True)
+    points = encoder(batch).values.shape[1]
+    rows = []
+    for direction, run in (("forward", forward), ("training step", train_step)):
+        times = cpu_times(
+            {"eager": partial(run, model, model, batch), "compiled": partial(run, compiled, model, batch)}
+        )
+        ratio = Ratio.of(times["compiled"], times["eager"])
+        eager = 1e3 * sorted(times["eager"])[len(times["eager"]) // 2]
+        names = {"modality": modality, "points": points, "evaluator": evaluator, "direction": direction}
+        rows.append(
+            {**names, "eager, ms": eager, "compiled / eager": str(ratio), "goal": goal(ratio.median, most=LEAST)}
+        )
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    """Measure all models, and write the page."""
+    torch.set_num_threads(1)
+    report = Report(
+        "compiled",
+        "Compiled models",
+        "`torch.compile(model, fullgraph=True)` of `itnet-nano` compared with the same model in eager mode: CPU times "
+        "of 16 samples on one thread, interleaved, after compilation; medians and quartiles of the ratio.",
+    )
+    rows = [row for modality in ENCODERS for evaluator in EVALUATORS for row in measure(modality, evaluator)]
+    columns = {"modality": "", "points": "d", "evaluator": "", "direction": "", "eager, ms": ".1f"}
+    report.table("models", {**columns, "compiled / eager": "", "goal": ""}, rows)
+    report.write()
+
+
+if __name__ == "__main__":
+    in_environment(main)
