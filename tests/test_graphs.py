@@ -131,6 +131,7 @@ def test_a_pyramid_compiles_as_one_graph() -> None:
     check_compiled(*pyramid())
 
 
+@pytest.mark.slow
 def test_an_exported_model_takes_other_sizes(tmp_path: Path) -> None:
     model, part = model_of("patch", "mlp")
     torch.export.save(export_program(model)[0], tmp_path / "model.pt2")
