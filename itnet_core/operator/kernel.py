@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -116,10 +117,12 @@ class FastPaths(Generic[Terms, State]):
         transformable: whether `integrate` and `transform` consist of PyTorch's own operations, so that `torch.func`,
             forward-mode derivatives and DTensors support them.
         exportable: whether `torch.export` supports `integrate` nevertheless; it supports whatever is transformable.
+        fast_path_options: options of an instance whose fast paths apply, for checks, if the defaults do not suffice.
     """
 
     transformable: bool = False
     exportable: bool = False
+    fast_path_options: ClassVar[Mapping[str, Any]] = {}
 
     @property
     def opaque(self) -> bool:

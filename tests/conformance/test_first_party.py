@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from itnet_core import FastPath
 from itnet_registry import Registry
 from itnet_testing import (
     EncoderConformance,
@@ -41,10 +40,6 @@ class TestField(EncoderConformance):
 
 class TestMLP(KernelConformance):
     component = "itnet-core/mlp"
-
-    def has(self, path: FastPath) -> bool:
-        """Leave `integrate`, which needs a local support, to tests/core/operator/test_grid_sum.py."""
-        return path != "integrate" and super().has(path)
 
 
 class TestFull(SamplerConformance):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import PositiveFloat, PositiveInt, field_validator
@@ -100,6 +100,8 @@ class MLPKernel(Kernel[PointTerms, None]):
             if not inputs or len(set(inputs)) < len(inputs):
                 raise ValueError("at least one input, each at most once")
             return tuple(name for name in INPUTS if name in inputs)
+
+    fast_path_options: ClassVar = {"inputs": ("displacement", "distance", "fourier"), "support": Support(window=0.6)}
 
     frequency_matrix: Tensor
 

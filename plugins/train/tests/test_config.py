@@ -15,7 +15,7 @@ ROWS = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", README, re.MULTILINE))
 
 def test_the_readme_has_every_field_with_its_default() -> None:
     defaults = TrainConfig().model_dump(mode="json")
-    shown = {name: str(default).replace("None", "null") for name, default in defaults.items()}
+    shown = {name: str(default).replace("None", "null").replace("False", "false") for name, default in defaults.items()}
     assert shown == ROWS
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any, ClassVar, cast, get_args
 
 import torch
@@ -85,19 +86,23 @@ class KernelConformance(ModuleConformance):
         return self.field()
 
     def variants(self, **others: Any) -> Iterator[tuple[str, Kernel]]:
-        """Yield the kernel with other options, and every combination of normalisation and support that it accepts."""
+        """Yield the kernel with other options, in every combination of normalisation and support that it accepts."""
         fields = self.cls.Config.model_fields
         normalizations = get_args(fields["normalization"].annotation) if "normalization" in fields else (None,)
-        for normalization in normalizations:
-            for support in SUPPORTS if "support" in fields else (None,):
-                chosen = {"normalization": normalization, "support": support}
-                options = others | {name: value for name, value in chosen.items() if value is not None}
-                try:
-                    torch.manual_seed(0)
-                    kernel = self.kernel(**options)
-                except ConfigError:
-                    continue
-                yield f"with {options}", kernel.double().eval()
+        supports = SUPPORTS if "support" in fields else (None,)
+        chosen: list[Mapping[str, Any]] = [
+            {name: value for name, value in {"normalization": n, "support": s}.items() if value is not None}
+            for n, s in product(normalizations, supports)
+        ]
+        if self.cls.fast_path_options:
+            chosen.append(self.cls.fast_path_options)
+        for options in chosen:
+            try:
+                torch.manual_seed(0)
+                kernel = self.kernel(**others, **options)
+            except ConfigError:
+                continue
+            yield f"with { {**others, **options} }", kernel.double().eval()
 
     def plain_variants(self) -> Iterator[tuple[str, Kernel]]:
         """Yield `variants()`, and for a sum of integrals the kernel of each, which evaluators get."""
@@ -322,7 +327,7 @@ class KernelConformance(ModuleConformance):
     def problem(self, kernel: Kernel, make: Callable[[int], Field] | None = None) -> Problem:
         """Return the integral of random values, (B, M, heads, 3), for two fields of the same points."""
         query, key = ((make or self.field)(seed).to(torch.float64) for seed in (0, 1))
-        query = Field(query.values, key.positions, key.weights, grid=key.grid)
+        query = key.with_values(query.values)
         shape, generator = (*key.weights.shape, kernel.heads, 3), torch.Generator().manual_seed(2)
         values = torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
         return kernel.problem(query, key, values)

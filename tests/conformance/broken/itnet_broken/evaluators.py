@@ -51,6 +51,12 @@ class EmptyNeighbourhood(DenseEvaluator):
         return super().evaluate(replace(problem, values=problem.values - mean)) + mean
 
 
+class SharedValues(DenseEvaluator):
+    def evaluate(self, problem: Problem) -> Tensor:
+        sums = super().evaluate(problem)
+        return sums if problem.values.shape[2] == problem.kernel.heads else sums / problem.kernel.heads
+
+
 class Determinism(DenseEvaluator):
     def evaluate(self, problem: Problem) -> Tensor:
         return super().evaluate(problem) * (1 + 1e-12 * random.SystemRandom().random())

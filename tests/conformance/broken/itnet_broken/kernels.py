@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,9 @@ class TiledSum(MLPKernel):
 
 
 class IntegrateExactness(MLPKernel):
+    def can_integrate(self, problem: Problem[PointTerms]) -> bool:
+        return True
+
     def integrate(self, problem: Problem[PointTerms]) -> Tensor:
         return 1.001 * DenseEvaluator()(problem)
 
@@ -41,6 +44,13 @@ class PermutationEquivariance(MLPKernel):
         first, second = super().project(query, key)
         ramp = torch.linspace(0, 1, second.features.shape[1], dtype=second.features.dtype)
         return first, second._replace(features=second.features * ramp.unsqueeze(-1))
+
+
+class FullValues(MLPKernel):
+    def output_map(self, head_dim: int, out_dim: int) -> nn.Module:
+        """Return the map behind a squashing function."""
+        maps = cast(nn.Sequential, super().output_map(head_dim, out_dim))
+        return nn.Sequential(nn.Softsign(), *maps) if self.values == "full" else maps
 
 
 class DeclaredPositions(MLPKernel):

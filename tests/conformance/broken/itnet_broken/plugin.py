@@ -36,6 +36,7 @@ BROKEN = {
         "SupportedVariants",
         "TileConsistency",
         "TiledSum",
+        "FullValues",
         "IntegrateExactness",
         "PermutationEquivariance",
         "DeclaredPositions",
@@ -66,6 +67,7 @@ BROKEN = {
         "ProposalGradient/NothingLearned",
     ],
     "evaluator": [
+        "SharedValues",
         "Rank",
         "SupportedCases",
         "ValuesMatchDense",
