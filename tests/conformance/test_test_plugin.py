@@ -96,7 +96,7 @@ def test_a_distribution_that_is_well(tmp_path: Path) -> None:
     done = itnet("itnet-core")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kernel itnet-core/mlp: 23 of 23 checks passed, 3 skipped" in done.stdout
-    assert "evaluator itnet-core/tiled: 19 of 19 checks passed" in done.stdout
+    assert "evaluator itnet-core/tiled: 20 of 20 checks passed" in done.stdout
     done = itnet("itnet-core", "--options", str(options))
     assert done.returncode == 2
     assert "options: found 'patch'; expected names of its components: field, mlp" in done.stderr
