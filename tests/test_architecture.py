@@ -38,6 +38,7 @@ INNER_BUT_IMPORTED = {
     "models.z_order.along_curve",
     "operator.mlp.ADDITIVE",
     "operator.stateless.with_parameters",
+    "operator.transforms.EXPORT",
     "operator.transforms.transform_of",
     "plugin.files.atomic_path",
     "plugin.files.partial_path",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from itnet_core import DerivativeError, tracing
+from itnet_core.operator.transforms import transform_of
 from itnet_native.sums import SAVED, TENSORS, Arguments, Gradients
 
 _TYPES = {"Tensor": "Tensor", "Tensor | None": "Tensor?", "str": "str", "int": "int", "float": "float", "bool": "bool"}
@@ -93,8 +94,8 @@ class EagerSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor, grad_log_total: Tensor) -> tuple[Tensor | None, ...]:
-        """Compute the gradients; by the operator where they may be differentiated or traced."""
-        if torch.is_grad_enabled() or tracing():
+        """Compute the gradients; by the operator where they may be differentiated, traced or batched."""
+        if torch.is_grad_enabled() or tracing() or transform_of(grad_out):
             return _backward(ctx, grad_out, grad_log_total)
         out, log_total, *tensors = ctx.saved_tensors
         with torch.autocast("cpu", enabled=False):
