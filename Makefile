@@ -58,7 +58,7 @@ coverage: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
-	for name in evaluators local quasilinear samplers low_rank special_cases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in blocks evaluators local quasilinear samplers low_rank special_cases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/reference.py
