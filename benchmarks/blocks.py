@@ -75,15 +75,18 @@ def ways(batch: int, points: int, width: int) -> dict[str, Callable[[], None]]:
 
 @contextmanager
 def busy() -> Iterator[None]:
-    """Keep a core busy by another process."""
-    process = multiprocessing.get_context("spawn").Process(target=_spin, daemon=True)
-    process.start()
+    """Keep two cores busy by other processes."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_spin, daemon=True) for _ in range(2)]
+    for process in processes:
+        process.start()
     time.sleep(1.0)
     try:
         yield
     finally:
-        process.kill()
-        process.join()
+        for process in processes:
+            process.kill()
+            process.join()
 
 
 def _spin() -> None:
@@ -104,7 +107,7 @@ def in_process(environment: Mapping[str, str]) -> dict[str, tuple[float, float]]
 
 
 def on_two_threads() -> dict[str, tuple[float, float]]:
-    """Return the milliseconds of a step on two threads, while the machine is idle and beside a busy process."""
+    """Return the milliseconds of a step on two threads, while the machine is idle and beside two busy processes."""
     torch.set_num_threads(2)
     steps, arguments = ways(*BUSY), field(*BUSY)
     tiled = block(BUSY[-1], {})
@@ -140,8 +143,8 @@ def main() -> None:
     columns = {name: ".1f" if name.endswith("ms") else "" for name in rows[0]}
     report.table("cost", columns, rows)
     report.add_text(
-        f"## Beside a busy process\n\nA step of {' × '.join(map(str, BUSY))} on two threads, in milliseconds, while the"
-        " machine is idle and while another process occupies one core; with OpenMP as it is, and with"
+        f"## Beside busy processes\n\nA step of {' × '.join(map(str, BUSY))} on two threads, in milliseconds, while the"
+        " machine is idle and beside two busy processes; with OpenMP as it is, and with"
         " `OMP_WAIT_POLICY=PASSIVE`, which the command `itnet` sets."
     )
     policies: dict[str, dict[str, str]] = {"": {}, ", passive": {"OMP_WAIT_POLICY": "PASSIVE"}}
