@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from itnet_core.models.head import mean as mean
     from itnet_core.models.initial_scales import initialize_scales as initialize_scales
     from itnet_core.models.model import ITNetModel as ITNetModel
+    from itnet_core.models.modes import evaluation_mode as evaluation_mode
     from itnet_core.models.neighbours import farthest_points as farthest_points
     from itnet_core.models.neighbours import nearest_points as nearest_points
     from itnet_core.models.query_points import CoarserGrid as CoarserGrid
@@ -113,6 +114,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.models.head": "ClassificationHead Head PerPointHead RegressionHead mean",
         "itnet_core.models.initial_scales": "initialize_scales",
         "itnet_core.models.model": "ITNetModel",
+        "itnet_core.models.modes": "evaluation_mode",
         "itnet_core.models.neighbours": "farthest_points nearest_points",
         "itnet_core.models.query_points": "CoarserGrid EarlierPoints FarthestPoints Latents QueryPoints",
         "itnet_core.models.task": "Batch Metric Split Task",

@@ -10,14 +10,13 @@ import torch
 from torch import nn
 
 from itnet_core.models.model import ITNetModel
+from itnet_core.models.modes import evaluation_mode
 from itnet_core.operator.field import Field
 from itnet_core.operator.integral_operator import IntegralOperator
 from itnet_core.operator.points import Points
 
 SAMPLES, POINTS = 16, 256
 """Samples of a batch, and points of a sample, whose nearest neighbours are measured, at most."""
-
-BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 @torch.no_grad()
@@ -108,16 +107,13 @@ def _first_call(model: nn.Module, operator: IntegralOperator, batch: Sequence[An
 @contextmanager
 def _probing(model: nn.Module) -> Iterator[None]:
     """Evaluate a model without dropout, with batch statistics in batch norms, and leave modes and buffers unchanged."""
-    modes = {module: module.training for module in model.modules()}
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    model.eval()
-    for module in modes:
-        if isinstance(module, BATCH_NORMS):
-            module.train()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
+    with evaluation_mode(model):
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.train()
+        try:
+            yield
+        finally:
+            for name, buffer in model.named_buffers():
+                buffer.copy_(buffers[name])

@@ -49,10 +49,11 @@ class Trunk(nn.Module):
         """
         field = self._positioned(field)
         earlier = {-1: field}
-        for run in self._runs():
+        queried = self._queried()
+        for run in self._runs(queried):
             function = partial(self._through, run, earlier)
             field = self.scan(field, function) if self._scans(run[0]) and self.scan is not None else function(field)
-            if run[-1] in self._queried():
+            if run[-1] in queried:
                 earlier[run[-1]] = field
         return field.map(self.norm)
 
@@ -85,13 +86,13 @@ class Trunk(nn.Module):
             raise ShapeError("Trunk(field)", found=f"{coordinates} coordinates", expected=f"{len(AXES)}, {AXES!r}")
         return field if self.position is None else self.position(field)
 
-    def _runs(self) -> Iterator[Sequence[int]]:
+    def _runs(self, queried: set[int]) -> Iterator[Sequence[int]]:
         """Yield the numbers of the blocks that are applied together: those that scan share one scan order."""
         run: list[int] = []
         for number in range(len(self.blocks)):
             run.append(number)
             joined = self._scans(number) and number + 1 < len(self.blocks) and self._scans(number + 1)
-            if not joined or number in self._queried():
+            if not joined or number in queried:
                 yield run
                 run = []
 

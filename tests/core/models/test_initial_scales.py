@@ -26,6 +26,15 @@ def factors(new: IntegralOperator, old: IntegralOperator) -> Tensor:
     return ratio[0, :, 0]
 
 
+def assert_unit_variance(operator: IntegralOperator, field: Field) -> None:
+    """Initialise the scales, and compare the variance of what the output map gets to 1."""
+    before = copy.deepcopy(operator)
+    initialize_scales(operator, (field,))
+    integral = operator.evaluator(*operator.problems(field)).flatten(0, 1)
+    variance = (integral * factors(operator, before).unsqueeze(1)).var(0).mean(-1)
+    torch.testing.assert_close(variance, torch.ones(4))
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"values": "full"}, {"values": "full", "hidden": 4}, {"support": {"radius": 0.6}}]
 )
@@ -33,11 +42,7 @@ def factors(new: IntegralOperator, old: IntegralOperator) -> Tensor:
 def test_the_output_map_receives_unit_variance(options: dict[str, Any], side: int, axes: int, measure: str) -> None:
     torch.manual_seed(0)
     operator, field = IntegralOperator(8, MLPKernel(8, **options)), grid(side, axes, measure=measure)
-    before = copy.deepcopy(operator)
-    initialize_scales(operator, (field,))
-    integral = operator.evaluator(*operator.problems(field)).flatten(0, 1)
-    variance = (integral * factors(operator, before).unsqueeze(1)).var(0).mean(-1)
-    torch.testing.assert_close(variance, torch.ones(4))
+    assert_unit_variance(operator, field)
 
 
 def test_lengths_follow_the_spacing() -> None:
@@ -114,11 +119,7 @@ def test_only_parameters_change_and_no_number_is_drawn() -> None:
 
 def test_a_kernel_of_low_rank_gets_unit_variance() -> None:
     operator, field = IntegralOperator(8, create("kernel", "low-rank", dim=8)), grid(5)
-    before = copy.deepcopy(operator)
-    initialize_scales(operator, (field,))
-    integral = operator.evaluator(*operator.problems(field)).flatten(0, 1)
-    variance = (integral * factors(operator, before).unsqueeze(1)).var(0).mean(-1)
-    torch.testing.assert_close(variance, torch.ones(4))
+    assert_unit_variance(operator, field)
 
 
 def test_other_kernels_stay() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+
+from itnet_core import evaluation_mode
 
 NAMES = re.compile(
     r"attention|attn|conv|pool|fft|stft|lstm|gru|rnn|interpolate|upsample|grid_sample|fold|cumsum|cumprod|roll"
@@ -38,7 +40,7 @@ def count_mixing(model: nn.Module, example: Any) -> dict[str, Counter[str]]:
     """
     census = _Census({_storage(weight) for weight in (*model.parameters(), *model.buffers())})
     with ExitStack() as stack:
-        stack.enter_context(_in_evaluation(model))
+        stack.enter_context(evaluation_mode(model))
         for path, module in model.named_modules():
             stack.callback(module.register_forward_pre_hook(census.enter(path), prepend=True).remove)
             stack.callback(module.register_forward_hook(census.leave, always_call=True).remove)
@@ -84,15 +86,3 @@ class _Census(TorchFunctionMode):
 def _storage(tensor: Tensor) -> int:
     """Identify the storage that views of a tensor share."""
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
-
-
-@contextmanager
-def _in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Switch a model to evaluation mode, so that a run changes nothing in it."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from itnet_core import Field, IntegralOperator, ITNetModel
+from itnet_core import Field, IntegralOperator, ITNetModel, evaluation_mode
 from itnet_kernels.errors import FactorizationError
 from itnet_kernels.low_rank.factorization import Factorization, factorization_obstacle, factorize
 
@@ -152,10 +152,5 @@ def _recording(operators: Mapping[str, IntegralOperator]) -> Iterator[Calls]:
 
 @torch.no_grad()
 def _run(model: nn.Module, inputs: tuple[Any, ...]) -> None:
-    training = {module: module.training for module in model.modules()}
-    try:
-        run = model.eval().features if isinstance(model, ITNetModel) else model.eval()
-        run(*inputs)
-    finally:
-        for module, mode in training.items():
-            module.training = mode
+    with evaluation_mode(model):
+        (model.features if isinstance(model, ITNetModel) else model)(*inputs)
