@@ -128,6 +128,15 @@ def furniture(folder: Path, work: Path) -> None:
     furniture_classes.write(root / "usr/share/sweethome3d/furniture", folder)
 
 
+def darcy(folder: Path, work: Path) -> None:
+    """Take flows through porous ground from the wheel."""
+    sha256 = "483b358f2d9823c2ccb5dd0c1af8d21f879fd103806ad42959ebb975260e6ec4"
+    with zipfile.ZipFile(pypi(work, "neuraloperator==0.3.0", sha256, "--only-binary")) as wheel:
+        wheel.extractall(work)
+    for file in (work / "neuralop/datasets/data").glob("darcy_*.pt"):
+        shutil.copy(file, folder)
+
+
 def languages(folder: Path, work: Path) -> None:
     """Take the prompts that Asterisk has in all five languages."""
     root = debian(work, *(f"asterisk-core-sounds-{language}-wav" for language in ("en", "es", "fr", "it", "ru")))
@@ -145,6 +154,7 @@ DATA_SETS = {
     "silero-vad": DataSet("a voice detector, 0.3M weights", "MIT", silero_vad, "*.safetensors", 1),
     "furniture": DataSet("252 meshes of 12 kinds of furniture", "CC-BY-3.0 and CC0", furniture, "*/*.obj", 252),
     "easy-vqa": DataSet("48,248 questions about images of shapes", "MIT", easy_vqa, "*/images/*.png", 5000),
+    "darcy": DataSet("1,050 flows through porous ground on 16 x 16 points, 50 on 32 x 32", "MIT", darcy, "*.pt", 3),
     "languages": DataSet("495 prompts in 5 languages", "CC-BY-SA-3.0 and CC-BY-3.0", languages, "**/*.wav", 2475),
 }
 

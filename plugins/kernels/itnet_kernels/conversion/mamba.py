@@ -40,7 +40,8 @@ class FieldMamba(ConvertedLayer):
             )
         super().__init__(module)
         with torch.device("meta"):  # the weights are the module's
-            self.template = _mamba2(module) if hasattr(module, "n_groups") else _mamba(module)
+            mamba2 = type(module).__name__ == "Mamba2Mixer"
+            self.template = _mamba2(module) if mamba2 else _mamba(module)
         remove_parameters(self.template)
 
     @property

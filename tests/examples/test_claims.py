@@ -12,7 +12,7 @@ import pytest
 
 def load() -> Any:
     """Import examples/claims.py, which is a script and no package."""
-    file = Path(__file__).parent.parent / "examples/claims.py"
+    file = Path(__file__).parents[2] / "examples/claims.py"
     spec = spec_from_file_location("claims", file)
     assert spec is not None
     assert spec.loader is not None

@@ -15,7 +15,7 @@ from itnet_registry.plugins.components import Component
 from itnet_registry.plugins.declarations import Preset
 from itnet_registry.plugins.first_party import provider
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 OURS = {f"itnet-{path.parent.name.replace('_', '-')}": path for path in sorted(ROOT.glob("plugins/*/README.md"))}
 REGISTRY = Registry()
 COMPONENTS = [c for c in REGISTRY.components() if c.source.distribution in OURS]

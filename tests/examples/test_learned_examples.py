@@ -17,7 +17,7 @@ from itnet_registry import create_model
 
 def load(name: str) -> Any:
     """Import a script of examples/, which is no package."""
-    spec = spec_from_file_location(name, Path(__file__).parent.parent / f"examples/{name}.py")
+    spec = spec_from_file_location(name, Path(__file__).parents[2] / f"examples/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[name] = module_from_spec(spec)

@@ -16,7 +16,7 @@ import pytest
 from itnet_registry import Registry
 from itnet_registry.plugins.loading import HOOKS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "itnet_core": ROOT / "itnet_core",
     "itnet_registry": ROOT / "registry/itnet_registry",

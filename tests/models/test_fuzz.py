@@ -27,7 +27,7 @@ from itnet_registry.config.files import load_config
 from itnet_registry.config.resolve import resolve
 from itnet_registry.config.sections import section_model
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
 scalars = (
     st.none()

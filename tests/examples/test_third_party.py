@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "third_party"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "third_party"
 
 USE = """
 import sys, torch

@@ -12,7 +12,7 @@ import torch
 
 import itnet_core
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGES = [
     ROOT / "itnet_core",
     *(package for room in ("registry", "tasks", "plugins/*") for package in ROOT.glob(f"{room}/itnet_*")),
