@@ -75,9 +75,12 @@ class PairInputs(nn.Module):
             self.count = self.columns[name].stop
         entries = [entry for name, columns in self.columns.items() for entry in _entries(name, columns, start)]
         entries.append((torch.tensor([self.count]), 0, 0, 1.0))
-        for n, buffer in enumerate(("unit", "row", "column", "coefficient")):
-            parts = [torch.as_tensor(entry[n]).expand(len(entry[0])) for entry in entries]
-            self.register_buffer(buffer, torch.cat(parts), persistent=False)
+        unit, row, column, coefficient = (
+            torch.cat([torch.as_tensor(entry[n]).expand(len(entry[0])) for entry in entries]) for n in range(4)
+        )
+        order = column.argsort(stable=True)  # so that a sum over a column's entries can stay in registers
+        for name, part in (("unit", unit), ("row", row), ("column", column), ("coefficient", coefficient)):
+            self.register_buffer(name, part[order], persistent=False)
 
     def forward(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Return T of a first layer, indexed by entry of χ(x), hidden unit and entry of ψ(x, y): (R, hidden, R + G).
@@ -95,7 +98,7 @@ class PairInputs(nn.Module):
         return forms.view(-1, self.width, across).transpose(0, 1)
 
     def entries(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the entries of T that are not 0, (hidden, entries): each is T[row, :, column], and they add up."""
+        """Return the entries of T that are not 0, (hidden, entries), by column: each is T[row, :, column], and they add up."""
         return torch.cat([weight, bias.unsqueeze(1)], dim=1)[:, self.unit] * self.coefficient.to(weight.dtype)
 
     def pairs(self, query: Tensor, key: Tensor) -> Tensor:

@@ -6,37 +6,46 @@
 
 namespace ITNET_ISA {
 
-// Compute a query's factor, (depth, units), from its features, (rank).
-template <class T> inline void linear_of(const Problem &p, const T *features, T *linear) {
-    const T *forms = static_cast<const T *>(p.forms);
+// Compute a query's factor, (depth, units), from its features, (rank). The entries are sorted by their columns.
+template <int V, class T> INLINE void linear_strip(const Problem &p, const T *features, int64_t c, T *linear) {
+    const T *forms = static_cast<const T *>(p.forms) + c;
     const int64_t *rows = static_cast<const int64_t *>(p.entry_rows), *columns = static_cast<const int64_t *>(p.entry_columns);
-    std::memset(linear, 0, size_t(p.depth() * p.units()) * sizeof(T));
-    for (int64_t e = 0; e < p.entries; ++e) {
-        const Vec<T> feature = all(features[rows[e]]);
-        T *to = linear + columns[e] * p.units();
-        for (int64_t c = 0; c < p.units(); c += WIDTH<T>) store(to + c, load(to + c) + feature * load(forms + e * p.units() + c));
+    for (int64_t column = 0, e = 0; column < p.depth(); ++column) {
+        Vec<T> sums[V] = {};
+        for (; e < p.entries && columns[e] == column; ++e)
+            for (int v = 0; v < V; ++v) sums[v] += all(features[rows[e]]) * load(forms + e * p.units() + v * WIDTH<T>);
+        for (int v = 0; v < V; ++v) store(linear + column * p.units() + c + v * WIDTH<T>, sums[v]);
     }
+}
+
+template <class T> inline void linear_of(const Problem &p, const T *features, T *linear) {
+    constexpr int64_t W = WIDTH<T>;
+    int64_t c = 0;
+    for (; c + 4 * W <= p.units(); c += 4 * W) linear_strip<4>(p, features, c, linear);
+    if (c + 2 * W <= p.units()) linear_strip<2>(p, features, c, linear), c += 2 * W;
+    if (c < p.units()) linear_strip<1>(p, features, c, linear);
 }
 
 // From the gradient of a query's factor, add those of its features and of the forms. `sums` is scratch, (rank, W).
 template <class T>
 inline void back_to_forms(const Problem &p, const T *features, const T *grad_linear, T *grad_forms, T *sums, T *grad_features) {
+    constexpr int64_t W = WIDTH<T>;
     const T *forms = static_cast<const T *>(p.forms);
     const int64_t *rows = static_cast<const int64_t *>(p.entry_rows), *columns = static_cast<const int64_t *>(p.entry_columns);
-    std::memset(sums, 0, size_t(p.rank * WIDTH<T>) * sizeof(T));
+    std::memset(sums, 0, size_t(p.rank * W) * sizeof(T));
     for (int64_t e = 0; e < p.entries; ++e) {
         const T *from = grad_linear + columns[e] * p.units();
         const Vec<T> feature = all(features[rows[e]]);
-        Vec<T> of_row = load(sums + rows[e] * WIDTH<T>);
-        for (int64_t c = 0; c < p.units(); c += WIDTH<T>) {
+        Vec<T> of_row = load(sums + rows[e] * W);
+        for (int64_t c = 0; c < p.units(); c += W) {
             const Vec<T> g = load(from + c);
             T *of_forms = grad_forms + e * p.units() + c;
             store(of_forms, load(of_forms) + feature * g);
             of_row += g * load(forms + e * p.units() + c);
         }
-        store(sums + rows[e] * WIDTH<T>, of_row);
+        store(sums + rows[e] * W, of_row);
     }
-    for (int64_t r = 1; r < p.rank; ++r) grad_features[r] += sum<T>(load(sums + r * WIDTH<T>));
+    for (int64_t r = 1; r < p.rank; ++r) grad_features[r] += sum<T>(load(sums + r * W));
 }
 
 }  // namespace ITNET_ISA

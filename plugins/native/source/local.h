@@ -8,11 +8,22 @@ namespace ITNET_ISA {
 
 // Sizes of the arrays, in numbers. Rows are padded to whole vectors.
 template <class T> struct Layout {
-    int64_t row, depth, keys, heads, features, columns;
+    int64_t row, depth, keys, heads, features, columns, places;
 
     explicit Layout(const Problem &p)
         : row(p.heads * p.head_dim), depth(p.depth()), keys(up(p.depth())), heads(up(p.heads)), features(p.rank - 1),
-          columns(up(p.rank - 1 + (p.grad_key_positions ? p.geometry() : 0))) {}
+          columns(up(p.rank - 1 + (p.grad_key_positions ? p.geometry() : 0))), places(0) {
+        each_entry(p, [&](int64_t, int64_t, int64_t place) { places = place < places ? places : place + 1; });
+    }
+    // Call f(e, column, place) for the entries of T but those of the first column of ψ, whose gradient nobody needs: `place`
+    // numbers the entries of a column.
+    template <class F> void each_entry(const Problem &p, F f) const {
+        const int64_t *of = static_cast<const int64_t *>(p.entry_columns);
+        for (int64_t e = 0, place = 0; e < p.entries; ++e) {
+            place = e && of[e] == of[e - 1] ? place + 1 : 0;
+            if (of[e] && of[e] <= columns) f(e, of[e] - 1, place);
+        }
+    }
     static int64_t up(int64_t count) { return (count + WIDTH<T> - 1) / WIDTH<T> * WIDTH<T>; }
 };
 
@@ -24,7 +35,8 @@ template <class T> INLINE void copy(T *to, const T *from, int64_t count) {
 template <class T> struct LocalWork {
     T *linear, *keys, *values, *positions, *geometry, *bias, *flags;                  // of a group: its queries' factors, its keys
     T *own, *hidden, *k, *second, *second_bias, *sums, *peak, *total;      // of a query; `second` is (hidden, heads)
-    T *values_across, *grad_out, *grad_k, *own_grad_k, *slope, *grad_linear, *across, *grad_own;
+    T *values_across, *grad_out, *grad_k, *own_grad_k, *slope, *grad_linear, *grad_own;
+    T *turned, *factors, *across;                                          // see `turn`
     T *grad_keys, *grad_values, *grad_bias, *grad_positions;               // of the group's keys
     T *grad_second, *grad_second_bias, *grad_forms, *grad_query;
 
@@ -40,6 +52,24 @@ template <class T> struct LocalWork {
         for (int64_t c = 0; c < p.hidden; ++c)
             for (int64_t h = 0; h < l.heads; ++h) second[c * l.heads + h] = h < p.heads ? static_cast<const T *>(p.second)[h * p.hidden + c] : T(0);
         for (int64_t h = 0; h < l.heads; ++h) second_bias[h] = h < p.heads ? static_cast<const T *>(p.second_bias)[h] : T(0);
+        if (!backward) return;
+        std::memset(turned, 0, size_t(l.places * p.hidden * l.columns) * sizeof(T));
+        std::memset(factors, 0, size_t(l.places * l.columns) * sizeof(T));
+        l.each_entry(p, [&](int64_t e, int64_t column, int64_t place) {
+            for (int64_t c = 0; c < p.hidden; ++c) turned[(place * p.hidden + c) * l.columns + column] = static_cast<const T *>(p.forms)[e * p.hidden + c];
+        });
+    }
+
+    // Compute a query's factor of the first layer with its axes exchanged, `across`, (hidden, columns), but for its first
+    // column: a sum over places of entries of T, `turned`, times features of the query, `factors`.
+    void turn(const Problem &p, const Layout<T> &l, const T *features) const {
+        l.each_entry(p, [&](int64_t e, int64_t column, int64_t place) { factors[place * l.columns + column] = features[static_cast<const int64_t *>(p.entry_rows)[e]]; });
+        for (int64_t r = 0; r < l.columns; r += WIDTH<T>)
+            for (int64_t c = 0; c < p.hidden; ++c) {
+                Vec<T> sums{};
+                for (int64_t place = 0; place < l.places; ++place) sums += load(factors + place * l.columns + r) * load(turned + (place * p.hidden + c) * l.columns + r);
+                store(across + c * l.columns + r, sums);
+            }
     }
 
   private:
@@ -51,7 +81,8 @@ template <class T> struct LocalWork {
         f(sums, QUERIES * l.row), f(peak, QUERIES * l.heads), f(total, QUERIES * l.heads);
         if (!backward) return;
         f(values_across, KEYS * l.row), f(grad_out, QUERIES * l.row), f(grad_k, QUERIES * p.heads * KEYS), f(own_grad_k, of_k), f(slope, block);
-        f(grad_linear, l.depth * p.hidden), f(across, p.hidden * l.columns), f(grad_own, KEYS * l.columns);
+        f(grad_linear, l.depth * p.hidden), f(grad_own, KEYS * l.columns);
+        f(turned, l.places * p.hidden * l.columns), f(factors, l.places * l.columns), f(across, p.hidden * l.columns);
         f(grad_keys, KEYS * l.columns), f(grad_values, KEYS * l.row), f(grad_bias, KEYS), f(grad_positions, KEYS * p.coordinates);
         f(grad_second, p.heads * p.hidden), f(grad_second_bias, l.heads), f(grad_forms, p.entries * p.hidden), f(grad_query, p.rank * WIDTH<T>);
     }
@@ -131,13 +162,9 @@ template <int64_t A, class T> class Group {
                 for (int64_t n = 0; n < met * p.hidden; n += W) store(w.hidden + n, activate<A, T>(load(w.hidden + n)));
                 second_layer();
                 if (p.softmax) exponentiate(q);
-                for (int64_t h = 0; h < p.heads; ++h)
-                    for (int64_t d = 0; d < p.head_dim; d += W) {
-                        T *to = w.sums + q * l.row + h * p.head_dim + d;
-                        Vec<T> sums = load(to);
-                        for (int64_t i = 0; i < met; ++i) sums += all(w.k[i * l.heads + h]) * load(w.values + index[i] * l.row + h * p.head_dim + d);
-                        store(to, sums);
-                    }
+                int64_t d = 0;
+                for (; d + 4 * W <= l.row; d += 4 * W) add_values<4>(q, d);
+                for (; d < l.row; d += W) add_values<1>(q, d);
             }
         }
         for (int64_t q = 0; q < count; ++q)
@@ -161,6 +188,19 @@ template <int64_t A, class T> class Group {
     int64_t rows;  // `met`, rounded up: a product of a single row would wait for its additions
 
   private:
+    // Add Σ k v to V vectors of a query's sums, from channel d of a row of values; each is of one head.
+    template <int V> INLINE void add_values(int64_t q, int64_t d) {
+        T *to = w.sums + q * l.row + d;
+        const T *k[V];
+        Vec<T> sums[V];
+        for (int v = 0; v < V; ++v) k[v] = w.k + (d + v * W) / p.head_dim, sums[v] = load(to + v * W);
+        for (int64_t i = 0; i < met; ++i) {
+            const T *value = w.values + index[i] * l.row + d;
+            for (int v = 0; v < V; ++v) sums[v] += all(k[v][i * l.heads]) * load(value + v * W);
+        }
+        for (int v = 0; v < V; ++v) store(to + v * W, sums[v]);
+    }
+
     // Replace logits by e^(logit − peak), and update the running peaks and totals of a query; all heads at once.
     void exponentiate(int64_t q) {
         for (int64_t h = 0; h < l.heads; h += W) {
@@ -255,10 +295,7 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
     multiply<true>(Product<T>{w.grad_linear, p.hidden, w.own, 1, l.keys, w.slope, p.hidden, met}, l.depth, p.hidden);
     back_to_forms(p, at.query(q), w.grad_linear, w.grad_forms, w.grad_query, static_cast<T *>(p.grad_query) + at.queries[q] * p.rank);
     if (!l.columns) return;
-    const int64_t columns = l.features + (p.grad_key_positions ? p.geometry() : 0);
-    transpose(w.across, l.columns, w.linear + p.hidden, p.hidden, columns, p.hidden);
-    for (int64_t c = 0; columns < l.columns && c < p.hidden; ++c)
-        for (int64_t r = columns; r < l.columns; ++r) w.across[c * l.columns + r] = 0;
+    w.turn(p, l, at.query(q));
     multiply<true>(Product<T>{w.grad_own, l.columns, w.slope, p.hidden, 1, w.across, l.columns, p.hidden}, at.rows, l.columns);
     for (int64_t i = 0; i < met; ++i) {
         T *to = w.grad_keys + at.index[i] * l.columns;

@@ -13,7 +13,7 @@ constexpr int64_t ROW = 16;
 enum Activation : int64_t { RELU, SILU, GELU, TANH };
 
 // The argument of the hidden layer is query + key, (…, hidden) each, for `rank` 0 (an additive kernel), and otherwise
-// Σ_e forms[e, c] χ(x)[row of e] ψ[column of e], over the entries e of T that are not 0, where ψ has the key's `rank`
+// Σ_e forms[e, c] χ(x)[row of e] ψ[column of e], over the entries e of T that are not 0, sorted by column, where ψ has the key's `rank`
 // features, then x − y if `displacement` and ‖x − y‖² if `distance`. `hidden` is a multiple of 8, `row_rank` (at least the
 // length of ψ) and `head_dim` of ROW; padding is 0. Feature 0 is the constant 1, and has no gradient.
 struct Problem {
