@@ -128,11 +128,11 @@ def kinds() -> Iterator[str]:
 def presets() -> Iterator[str]:
     """Yield the page of the core's presets, with the points, parameters and FLOPs of their trunks."""
     yield "# Presets\n"
-    yield "The table lists the trunk of each preset of the core for one sample, without encoder and head, as `itnet"
-    yield "info PRESET --points GRID` counts it. An image of 224 × 224 pixels has 14 × 14 points in patches of 16"
-    yield "pixels, and 56 × 56 points behind a stem of stride 4. A multiply-add counts as two FLOPs. A stage consists"
-    yield "of the blocks at the same points. Plugins add presets with an encoder, such as `image-nano`; their READMEs"
-    yield "list them.\n"
+    yield "The table lists the trunk of each preset of the core for one sample, without encoder and head."
+    yield "`itnet info PRESET --points GRID` prints these counts for any grid. An image of 224 × 224 pixels has 14 × 14"
+    yield "points in patches of 16 pixels, and 56 × 56 points behind a stem of stride 4. A multiply-add counts as two"
+    yield "FLOPs. A stage consists of the blocks at the same points. Plugins add presets with an encoder, such as"
+    yield "`image-nano`; their READMEs list them.\n"
     rows = []
     for preset in Registry().presets():
         if preset.source.distribution != "itnet-core":
