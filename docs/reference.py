@@ -106,7 +106,7 @@ def own_components(kind: Kind) -> list[Component]:
 def kinds() -> Iterator[str]:
     """Yield the page of components."""
     yield "# Components\n"
-    yield "A component is a class that derives from its kind's base class and implements the methods in the third"
+    yield "A component is a class that derives from the base class of its kind and implements the methods in the third"
     yield "column.\n"
     rows = []
     for kind in KINDS:
@@ -128,9 +128,11 @@ def kinds() -> Iterator[str]:
 def presets() -> Iterator[str]:
     """Yield the page of the core's presets, with the points, parameters and FLOPs of their trunks."""
     yield "# Presets\n"
-    yield "Trunks of the presets for one sample, without encoder and head, as `itnet info PRESET --points GRID` counts"
-    yield "them: 14 × 14 points are an image of 224 × 224 pixels in patches of 16, 56 × 56 the same behind a stem of"
-    yield "stride 4. FLOPs are two for each multiply-add. A stage is the blocks at the same points.\n"
+    yield "The table lists the trunk of each preset of the core for one sample, without encoder and head."
+    yield "`itnet info PRESET --points GRID` prints these counts for any grid. An image of 224 × 224 pixels has 14 × 14"
+    yield "points in patches of 16 pixels, and 56 × 56 points behind a stem of stride 4. A multiply-add counts as two"
+    yield "FLOPs. A stage consists of the blocks at the same points. Plugins add presets with an encoder, such as"
+    yield "`image-nano`; their READMEs list them.\n"
     rows = []
     for preset in Registry().presets():
         if preset.source.distribution != "itnet-core":
@@ -264,7 +266,7 @@ def errors() -> Iterator[str]:
     yield "# Errors\n"
     yield "Every error that ITNet raises on purpose is an `ITNetError`. Its message states the place, what was found,"
     yield "what was expected and, if there is one, a hint. The attributes `place`, `found`, `expected` and `hint` hold"
-    yield "these parts. Each example below is a message that the code writes.\n"
+    yield "these parts. Each example below is a message that the code raises.\n"
     for cls, cause in EXAMPLES.items():
         bases = [
             base.__name__ for base in cls.__mro__ if base not in (cls, ITNetError, Exception, BaseException, object)
@@ -276,7 +278,7 @@ def errors() -> Iterator[str]:
     yield "A plugin that fails is quarantined: `itnet list` shows its stage and its error, and everything else works."
     yield "`ITNET_STRICT=1` raises the first failure instead.\n"
     yield "Stages in their order: " + ", ".join(f"`{stage}`" for stage in get_args(Stage)) + "."
-    yield "The [README of itnet-registry](../../registry/README.md#quarantine) states what fails at each.\n"
+    yield "The [README of itnet-registry](../../registry/README.md#quarantine) lists the reasons for each.\n"
 
 
 def raised(cls: type[ITNetError], cause: Callable[[], object]) -> str:
