@@ -54,9 +54,12 @@ class Sampler(Configured, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, query: Field, key: Field) -> Field | Nodes:
-        """Return a field to integrate over instead of the key, before `project`, or nodes of it, gathered after.
+        """Choose the nodes for the integral over `key` at the points of `query`.
 
-        The kernel sees the field as `Field.sampled_from` the key, so that lengths that it takes from points stay.
+        Returns:
+            A field to integrate over in place of `key`, which the kernel projects; or nodes of `key`, which are
+            gathered after projection. The operator sets the `sampled_from` of a new field to `key`, so that a kernel
+            can take lengths, such as a grid's spacing, from the original points.
         """
 
 
