@@ -175,7 +175,7 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
             ) from None
         if first["type"] == "missing":
             raise ConfigError(path, found="nothing", expected="a value") from None
-        expected = first["msg"].removeprefix("Input should be ")
+        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise ConfigError(path, found=shown(first["input"]), expected=expected) from None
     except Exception as error:  # a validator's own, such as the overflow of a number with too many digits
         found = f"{type(error).__name__}: {error}, when they were checked"

@@ -67,9 +67,9 @@ class MonteCarloSampler(Sampler):
         @model_validator(mode="after")
         def _fits(self) -> MonteCarloSampler.Config:
             if self.method == "priority" and self.per_query:
-                raise ValueError("another method than priority with per_query: it draws a number for every pair")
+                raise ValueError("another method than priority with per_query, since it draws a number for every pair")
             if self.proposal == "channel" and self.defensive == 0:
-                raise ValueError("defensive > 0 with a channel: points where it is 0 would never be drawn")
+                raise ValueError("defensive > 0 with a channel, since points where it is 0 would never be drawn")
             return self
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:

@@ -47,7 +47,7 @@ class NeighboursSampler(Sampler):
         @model_validator(mode="after")
         def _one_way(self) -> NeighboursSampler.Config:
             if self.window is not None and (self.count is not None or self.radius is not None):
-                raise ValueError("a window alone, or a count, a radius or both")
+                raise ValueError("a window alone; or a count, a radius, or both")
             return self
 
     def forward(self, query: Field, key: Field) -> Nodes:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from packaging.utils import is_normalized_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, model_validator
 from pydantic import Field as ConfigField
 
@@ -30,7 +30,10 @@ MAX_BYTES = 2**26
 
 
 def _version(text: str) -> str:
-    Version(text)
+    try:
+        Version(text)
+    except InvalidVersion:
+        raise ValueError("a version that follows PEP 440") from None
     return text
 
 
@@ -56,9 +59,7 @@ class Record(BaseModel):
     @model_validator(mode="after")
     def _is_of_its_distribution(self) -> Record:
         if not is_normalized_name(self.distribution) or self.name.partition("/")[0] != self.distribution:
-            raise ValueError(
-                f"{self.name!r} of {self.distribution!r} is not the id of a component of a normalised distribution"
-            )
+            raise ValueError("a component's id, and its distribution's normalised name, with which the id begins")
         return self
 
 

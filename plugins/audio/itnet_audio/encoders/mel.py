@@ -75,13 +75,12 @@ class MelEncoder(Encoder):
         @model_validator(mode="after")
         def _fits(self) -> MelEncoder.Config:
             if self.n_mels % self.patch_mels:
-                raise ValueError(f"patch_mels {self.patch_mels} does not divide n_mels {self.n_mels}")
+                raise ValueError(f"patch_mels = {self.patch_mels} to divide n_mels = {self.n_mels}")
             if self.hop > self.window or self.hop < 1:
-                raise ValueError(f"hop_ms {self.hop_ms} is longer than window_ms {self.window_ms}, or under one sample")
+                raise ValueError(f"hop_ms of one sample or more, and at most window_ms = {self.window_ms}")
             if not self.f_min < self.highest <= self.sample_rate / 2:
                 raise ValueError(
-                    f"f_min {self.f_min} < f_max {self.highest} <= half the sample rate, {self.sample_rate / 2}, "
-                    "does not hold"
+                    f"f_min = {self.f_min} < f_max = {self.highest} <= half the sample rate, {self.sample_rate / 2}"
                 )
             return self
 

@@ -84,7 +84,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         @model_validator(mode="after")
         def _groups_are_even(self) -> AttentionKernel.Config:
             if self.heads % (self.key_heads or self.heads):
-                raise ValueError(f"heads = {self.heads} is not a multiple of key_heads = {self.key_heads}")
+                raise ValueError(f"heads = {self.heads} to be a multiple of key_heads = {self.key_heads}")
             return self
 
     @classmethod

@@ -78,11 +78,11 @@ class ConvolutionKernel(Kernel[Tensor, tuple[Tensor, ...]]):
         def _dimensions_fit(self) -> ConvolutionKernel.Config:
             dimensions = len(self.kernel_size)
             if not len(self.axes) == len(set(self.axes)) == dimensions or not set(self.axes) <= set(AXES):
-                raise ValueError(f"axes = {self.axes!r} are not {dimensions} different letters of {AXES}")
+                raise ValueError(f"axes = {self.axes!r} to be {dimensions} different letters of {AXES}")
             if self.dilation is not None and len(self.dilation) != dimensions:
-                raise ValueError(f"dilation has {len(self.dilation)} numbers for {dimensions} axes")
+                raise ValueError(f"{dimensions} numbers in dilation, one for each axis")
             if self.causal and dimensions > 1:
-                raise ValueError(f"causal along {dimensions} axes: only one axis has an order")
+                raise ValueError(f"one axis with causal, not {dimensions}")
             return self
 
     @classmethod

@@ -58,7 +58,7 @@ class SkeletonKernel(Kernel[PointTerms, None]):
         @classmethod
         def _separable(cls, mlp: MLPKernel.Config) -> MLPKernel.Config:
             if not mlp.support.everywhere or mlp.normalization != "none":
-                raise ValueError("every pair in the support and normalization 'none', or pairs cannot be separated")
+                raise ValueError("every pair in the support and normalization 'none', so that pairs separate")
             return mlp
 
     pivot_positions: Tensor

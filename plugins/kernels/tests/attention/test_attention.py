@@ -167,7 +167,7 @@ def test_it_is_causal(timeline: Callable[..., Field]) -> None:
 
 
 def test_invalid_options_are_refused() -> None:
-    with pytest.raises(ConfigError, match="heads = 4 is not a multiple of key_heads = 3"):
+    with pytest.raises(ConfigError, match="expected heads = 4 to be a multiple of key_heads = 3"):
         AttentionKernel(8, heads=4, key_heads=3)
     with pytest.raises(ShapeError, match="head_dim 0, of dim 2 and 4 heads"):
         AttentionKernel(2, heads=4)

@@ -137,7 +137,7 @@ class TextTable(Table, Classification):
         @model_validator(mode="after")
         def _check_threshold(self) -> Self:
             if self.threshold is not None and self.classes is not None and len(self.classes) != 2:
-                raise ValueError("a threshold makes two classes")
+                raise ValueError("two classes with a threshold")
             return self
 
         def completed(self) -> Self:
