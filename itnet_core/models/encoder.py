@@ -41,7 +41,7 @@ class Encoder(Configured, nn.Module, ABC):
         """Encode a batch; the field's values have shape (B, N, dim)."""
 
     def tensors(self, inputs: Any) -> Any:
-        """Return a batch as tensors, which `forward` takes too, and with which an exported graph begins.
+        """Return a batch as tensors, which `forward` also takes and which are the inputs of an exported graph.
 
         Override it for inputs of Python objects, such as texts.
         """
@@ -50,7 +50,7 @@ class Encoder(Configured, nn.Module, ABC):
     def example(self) -> Any:
         """Return a small batch of at least two samples, of different lengths if the modality has lengths.
 
-        Used by checks, tracing and documentation.
+        The conformance checks, `torch.export` and the documentation use it.
         """
         raise NotImplementedError(f"{type(self).__name__} has no example batch")
 

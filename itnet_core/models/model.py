@@ -94,7 +94,7 @@ class ITNetModel(nn.Module):
                 of an entry of the configuration's `trunk`, of one configuration, or for none of them.
 
         Raises:
-            ConfigError: a path is no block's operator, or an entry's kernels are incomplete or differ.
+            ConfigError: a path is not that of a block's operator, or an entry's kernels are incomplete or differ.
         """
         entries = self.operator_paths()
         configs = [[kernels[path].config if path in kernels else None for path in paths] for paths in entries]
@@ -115,9 +115,9 @@ class ITNetModel(nn.Module):
             self.config = {**self.config, "trunk": trunk}
 
     def operator_paths(self) -> list[list[str]]:
-        """Return the paths of the operators of each entry of the configuration's `trunk`, whose kernels are alike.
+        """Return, for each entry of the configuration's `trunk`, the paths of its operators, whose kernels are alike.
 
-        Without a configuration, every block is an entry.
+        Without a configuration, every block counts as an entry.
         """
         paths = [f"trunk.blocks.{number}.operator" for number in range(len(self.trunk.blocks))]
         repeats = [1] * len(paths) if self.config is None else [entry["repeat"] for entry in self.config["trunk"]]

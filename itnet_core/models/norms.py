@@ -31,7 +31,7 @@ class BatchNorm(nn.BatchNorm1d):
     num_batches_tracked: Tensor
 
     def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the normalised values; those of padding reach neither the others nor the running statistics.
+        """Return the normalised values; padding affects neither the other values nor the running statistics.
 
         Args:
             values: shape (B, N, d).

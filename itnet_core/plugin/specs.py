@@ -36,7 +36,7 @@ class ComponentSpec:
 
     Attributes:
         kind: one of `KINDS`.
-        name: lower-case words joined by `-` (or `/`, for a family of names such as `glue/sst-2`).
+        name: lower-case words joined by `-` (or by `/` for a family of names, such as `glue/sst-2`).
         target: the import path of the class, `"package.module:Class"`.
         summary: one line for `itnet list`.
         config_version: raised by one whenever an old `Config` can no longer be read as it stands; see

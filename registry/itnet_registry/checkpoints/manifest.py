@@ -26,7 +26,7 @@ MANIFEST = "itnet.json"
 WEIGHTS = "model.safetensors"
 
 MAX_BYTES = 2**26
-"""Maximal size of a manifest; the largest vocabularies in use take a quarter of it."""
+"""Largest size of a manifest in bytes; the largest vocabularies in use take a quarter of it."""
 
 
 def _version(text: str) -> str:
@@ -144,7 +144,7 @@ class Manifest(BaseModel):
 
 
 def reference_at(config: Mapping[str, Any], path: str) -> dict[str, Any] | None:
-    """Return the reference at a path of a configuration, or `None`; the key in a list is a number.
+    """Return the reference at a path of a configuration, or `None`; the keys of a list are numbers.
 
     >>> reference_at({"encoders": {"image": {"name": "itnet-image/patch", "channels": 1}}}, "encoders.image")
     {'name': 'itnet-image/patch', 'channels': 1}

@@ -40,7 +40,7 @@ def new_plugin(
 
 
 def check_name(name: str, distribution: str) -> None:
-    """Check that a distribution and its package can have a name.
+    """Check that a name is valid for a distribution and its package, and not taken.
 
     Raises:
         ConfigError: the name does not follow PEP 508, is not valid for a package, or is taken by an installed one.
@@ -63,7 +63,7 @@ def check_name(name: str, distribution: str) -> None:
     if not unmet([distribution]) or package in packages_distributions() or find_spec(package) is not None:
         raise ConfigError(
             "new-plugin NAME",
-            found=f"{name!r}, which is installed already, or a package {package!r} is",
+            found=f"{name!r}: this distribution, or a package {package!r}, is already installed",
             expected="an unused name",
         )
 
@@ -87,7 +87,7 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
                 "new-plugin --path",
                 found=f"{folder}, which exists",
                 expected="a new folder",
-                hint="Move it.",
+                hint="Move or remove it, or choose another --path.",
             )
         for name, text in files(distribution, kind, licence).items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
