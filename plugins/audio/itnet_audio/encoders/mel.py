@@ -65,9 +65,9 @@ class MelEncoder(Encoder):
         """Number of bands of a patch; a divisor of `n_mels`."""
 
         normalization: Literal["clip", "band", "fixed"] = "clip"
-        """Normalisation of the logarithms. `clip`: mean 0 and variance 1 over a clip, independent of loudness; `band`:
-        the same in each band, independent of the spectrum of a voice or a microphone too; `fixed`: the same shift and
-        scale for all."""
+        """Normalisation of the logarithms. `clip`: mean 0 and variance 1 over a clip, so that loudness has no effect;
+        `band`: the same in each band, so that the spectrum of a voice or a microphone has no effect either; `fixed`:
+        the same shift and scale for all clips."""
 
         unit_seconds: Annotated[float, ConfigField(gt=0)] = 1.0
         """Seconds in one unit of t. With half the length of a clip, the clip spans 2 units, as [-1, 1] does."""

@@ -31,7 +31,7 @@ class AudioClassification(Classification):
         """Sample rate that recordings are resampled to, in Hz."""
 
         max_seconds: PositiveFloat = 4.0
-        """Length of the longest clip. Longer recordings are cropped: to their middle, and at random for training."""
+        """Length of the longest clip. Longer recordings are cropped: to a random part for training, else the middle."""
 
         augment: bool = True
         """Augment training clips."""
@@ -80,7 +80,7 @@ class AudioClassification(Classification):
 
 @dataclass(frozen=True)
 class ClipLoader:
-    """Load a recording as a clip.
+    """A function that loads a recording as a clip.
 
     Attributes:
         sample_rate: of the clip, in Hz.

@@ -23,7 +23,7 @@ def train(
         Path | None, typer.Option(help="The run directory; by default runs/ and the name of CONFIG.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in the directory, if there is one.")
+        bool, typer.Option("--resume", help="Continue the run in the directory, if it holds one.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove the run in the directory first.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything; train and write nothing.")] = False,

@@ -22,7 +22,7 @@ SPLITS = {"train": "train", "restval": "train", "val": "validation", "validation
 
 
 class Caption(NamedTuple):
-    """An image's file name, one of its captions, and the caption's split if there are splits."""
+    """An image's file name, one of its captions, and the caption's split, or `None` for a file without splits."""
 
     image: str
     text: str
