@@ -50,7 +50,7 @@ class MonteCarloSampler(Sampler):
         method: Method = "systematic"
         """`systematic` or `priority` without replacement; `independent` or `stratified` with replacement."""
         per_query: bool = False
-        """Whether each query has its own nodes; M terms per query are then held at once."""
+        """Whether each query has its own nodes; M terms per query are then in memory at once."""
         channel: NonNegativeInt = 0
         """The channel c of the proposal `channel`."""
         hidden: PositiveInt = 16

@@ -240,7 +240,7 @@ def test_a_bias_of_pairs_follows_the_nodes(
 def test_a_bias_of_pairs_that_are_merged_is_refused(timeline: Callable[..., Field]) -> None:
     operator = IntegralOperator(8, AttentionKernel(8, heads=4), Merged(8))
     field = timeline(torch.randn(2, 8, 8))
-    message = r"additive\): found shape \(8, 8\); expected .* \(2, 4, 8, 4\)\. .* a sampler that selects some of them"
+    message = r"additive\): found shape \(8, 8\); expected .* \(2, 4, 8, 4\)\. .* a sampler that selects points of the"
     with pytest.raises(ShapeError, match=message):
         operator(field, additive=torch.zeros(8, 8))
     assert operator(field, additive=torch.zeros(8, 1)).values.isfinite().all()

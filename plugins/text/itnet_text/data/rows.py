@@ -68,9 +68,7 @@ def read_file(path: Path, encoding: str = "utf-8") -> str:
             hint="Set encoding to the file's (latin-1, utf-16, …), or convert it.",
         ) from None
     except LookupError:
-        raise DataError(
-            str(path), found=f"the encoding {encoding!r}", expected="an encoding that Python knows"
-        ) from None
+        raise DataError(str(path), found=f"the encoding {encoding!r}", expected="one of Python's encodings") from None
 
 
 def read_tsv(path: Path, header: Sequence[str] | None = None) -> Iterator[tuple[str, Columns]]:
