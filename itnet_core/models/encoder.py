@@ -21,6 +21,17 @@ class Encoder(Configured, nn.Module, ABC):
     Nothing after the encoder depends on the modality: positions lie in the shared space-time R^4 (`itnet_core.AXES`),
     so that fields of different modalities can be united.
 
+    Example:
+        >>> class SampleEncoder(Encoder):
+        ...     modality, axes = "signal", "t"
+        ...     def __init__(self, dim, config=None, **options):
+        ...         super().__init__(dim, config, **options)
+        ...         self.linear = nn.Linear(1, dim)
+        ...     def forward(self, inputs):
+        ...         return Field.on_grid(self.linear(inputs.unsqueeze(-1)), axes="t")
+        >>> SampleEncoder(8)(torch.randn(2, 100))
+        Field(B=2, N=100, d=8, p=4, grid=(100,))
+
     Attributes:
         modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.
         axes: the axes of space-time along which its points differ; the other coordinates are 0.

@@ -41,7 +41,9 @@ class Metric(Protocol):
 
 
 class Task(Configured, ABC):
-    """Base class of tasks: `Task(config)`.
+    """Base class of tasks: `Task(config)` provides the data, the loss and the metrics.
+
+    Most tasks derive from a base in `itnet_tasks`, such as `Classification`; see docs/guides/write_a_task.md.
 
     Attributes:
         modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.

@@ -154,6 +154,15 @@ class Configured:
 def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
     """Validate `data` as a pydantic model.
 
+    Example:
+        >>> parse(Support, {"radius": 0.5}, "kernel.support").radius
+        0.5
+
+    Args:
+        model: the class of the model.
+        data: its fields.
+        place: the path of `data`, with which the places of errors begin.
+
     Raises:
         ConfigError: the first error of pydantic, with its path below `place`, or the failure of a validator. An unknown
             field is reported before a missing one, since it may be that field misspelt.

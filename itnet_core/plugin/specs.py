@@ -78,7 +78,9 @@ class ComponentSpec:
 
 @dataclass(frozen=True)
 class PresetSpec:
-    """A named starting point for a model's configuration: `itnet-s`.
+    """A named starting point for a model's configuration.
+
+    `PresetSpec("image-nano", "small images", {"preset": "itnet-core/itnet-nano", "encoder": "itnet-image/patch"})`
 
     Attributes:
         name: the argument of `create_model`.
@@ -100,6 +102,8 @@ class PresetSpec:
 @dataclass(frozen=True)
 class CommandSpec:
     """A command that a plugin adds to `itnet`.
+
+    `CommandSpec("train", "itnet_train.commands.cli:train", "Train a model from a configuration file.")`
 
     Attributes:
         name: the word after `itnet`.
@@ -127,9 +131,9 @@ class Check:
     """One line of `itnet doctor`: the result of a check.
 
     Attributes:
-        name: the thing checked.
+        name: what was checked.
         ok: whether the check passed.
-        detail: the state found, and a hint if the check failed.
+        detail: the result in words, with a hint if the check failed.
     """
 
     name: str

@@ -29,6 +29,15 @@ class Evaluator(Configured, ABC):
     `unsupported` reports the kernels, dtypes and devices that an evaluator does not support. With a `rank` it takes
     part in `auto`, which chooses the first in the order of ranks that supports a problem and is efficient for it.
 
+    Example:
+        >>> class RowByRow(Evaluator):
+        ...     def evaluate(self, problem):
+        ...         rows = [problem.narrow(slice(i, i + 1)) for i in range(problem.shape[1])]
+        ...         return torch.cat([DenseEvaluator()(row) for row in rows], dim=1)
+        >>> operator = IntegralOperator(8, MLPKernel(8), evaluator=RowByRow())
+        >>> operator(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))).values.shape
+        torch.Size([1, 5, 8])
+
     Attributes:
         takes_fast_paths: whether the kernel's own `integrate` and `transform` are used where they apply.
         takes_nodes: whether it supports problems whose nodes of each query are not gathered, `Problem.nodes`.
