@@ -141,7 +141,7 @@ class Field:
 
     @property
     def mask(self) -> Tensor:
-        """Which points are not padding, shape (B, N)."""
+        """Mask of the points that are not padding, bool, (B, N)."""
         return self.weights > 0
 
     @property

@@ -20,7 +20,7 @@ from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
 
 NODES_BYTES = 64 << 20
-"""Most bytes of terms and values that are gathered at once for nodes of each query."""
+"""Largest size in bytes of the terms and values that are gathered at once for nodes of each query."""
 
 
 class _Integral(NamedTuple):

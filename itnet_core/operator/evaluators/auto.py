@@ -70,8 +70,8 @@ class AutoEvaluator(Evaluator):
 
     Args:
         config: no fields.
-        evaluators: the candidates besides `local`, `dense` and `tiled`, or in their place; those of the installed
-            plugins by default.
+        evaluators: further candidates, by default those of the installed plugins. A `LocalEvaluator`, `DenseEvaluator`
+            or `TiledEvaluator` among them replaces the core's own.
     """
 
     takes_fast_paths: ClassVar[bool] = True

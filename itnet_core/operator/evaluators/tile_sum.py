@@ -121,7 +121,7 @@ def sum_tiles(
         key: positions of the key points.
         values: (..., heads or 1, head_dim).
         bias: what is added to k for each key point, such as log w; `None` for a plain sum.
-        pair_weights: weights of the keys that each query meets, (points, keys), where they are not those of the points.
+        pair_weights: weights of the keys of each query, (points, keys), in place of the points' own weights.
 
     Returns:
         The sums at the query points, (..., heads, head_dim).
@@ -137,7 +137,7 @@ def sum_tiles(
 
 @dataclass(frozen=True, eq=False)
 class _Arguments:
-    """How the kernel's arguments are packed."""
+    """Layout of the kernel's arguments in a flat list: query leaves, key leaves, parameters."""
 
     kernel: Kernel
     query_spec: TreeSpec

@@ -12,7 +12,7 @@ PADDING = -1
 """Part of padding points."""
 
 OF_CATEGORY = torch.tensor([[part in parts for part in range(50)] for parts in PARTS])
-"""Which parts each category has, shape (16, 50)."""
+"""Mask of the parts of each category, shape (16, 50)."""
 
 
 def chosen_parts(prediction: Tensor, categories: Tensor) -> Tensor:

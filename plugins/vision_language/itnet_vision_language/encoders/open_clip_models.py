@@ -129,7 +129,7 @@ def load_weights(model: nn.Module, architecture: str, weights: str, *, download:
         raise DataError(str(path), found=f"a damaged file ({error})", expected="a whole safetensors file") from error
     except (RuntimeError, KeyError, AttributeError) as error:
         found = f"weights of another model ({str(error)[:300]})"
-        raise DataError(str(path), found=found, expected=f"those of {architecture}") from error
+        raise DataError(str(path), found=found, expected=f"the weights of {architecture}") from error
     return None
 
 

@@ -123,7 +123,7 @@ class ImageTextRetrieval(ImageTextTask):
         chosen = [caption for caption in self._captions if caption.split == split]
         if not chosen:
             path = self.root / self.config.captions
-            raise DataError(str(path), found=f"no caption of split {split}", expected="some")
+            raise DataError(str(path), found=f"no caption of split {split}", expected="at least one")
         return self._labelled(chosen)
 
     def _labelled(self, captions: list[Caption]) -> Labelled:
