@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-NewKind = Literal["encoder", "kernel", "sampler", "evaluator", "head", "task"]
+from itnet_core.plugin.specs import Kind
+
 Licence = Literal["Apache-2.0", "MIT"]
 
-TEMPLATES: dict[NewKind, tuple[str, str, str]] = {
+TEMPLATES: dict[Kind, tuple[str, str, str]] = {
     "encoder": ("Encoder", "Signals as points in time", 'create("encoder", "{id}", dim=64)'),
     "kernel": ("Kernel", "A Gaussian kernel with learned lengths", 'create("kernel", "{id}", dim=64)'),
     "sampler": ("Sampler", "Points drawn with equal probability", 'create("sampler", "{id}", dim=64)'),
@@ -23,7 +24,7 @@ TEMPLATES: dict[NewKind, tuple[str, str, str]] = {
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Name of the distribution, such as itnet-spectrum.")],
-    kind: Annotated[NewKind, typer.Option(help="Kind: encoder, kernel, sampler, evaluator, head or task.")],
+    kind: Annotated[Kind, typer.Option(help="Kind: encoder, kernel, sampler, evaluator, head or task.")],
     path: Annotated[Path, typer.Option(help="The folder to write NAME into.")] = Path(),
     licence: Annotated[Licence, typer.Option(help="Licence of the plugin: Apache-2.0 or MIT.")] = "Apache-2.0",
 ) -> None:
@@ -68,7 +69,7 @@ def check_name(name: str, distribution: str) -> None:
         )
 
 
-def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> None:
+def write(folder: Path, distribution: str, kind: Kind, licence: Licence) -> None:
     """Write a plugin into a new folder, completely or not at all.
 
     Raises:
@@ -97,7 +98,7 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
         shutil.rmtree(part, ignore_errors=True)
 
 
-def files(distribution: str, kind: NewKind, licence: Licence) -> dict[str, str]:
+def files(distribution: str, kind: Kind, licence: Licence) -> dict[str, str]:
     """Return the texts of a new plugin's files by their paths in its folder."""
     import datetime
     from string import Template
