@@ -258,8 +258,10 @@ class IntegralOperator(nn.Module):
         return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
 
     def _transform_obstacle(self, integral: _Integral, arguments: dict[str, Any]) -> str:
-        if integral.nodes is not None or arguments:
-            return "the sampler returns nodes" if integral.nodes else "the call has arguments of `project`"
+        if integral.nodes is not None:
+            return "the sampler returns nodes"
+        if arguments:
+            return "the call has arguments of `project`"
         return transform_obstacle(self.evaluator, integral.kernel, integral.query, integral.key)
 
     def _add_pointwise(self, out: Tensor, query: Field) -> Tensor:
