@@ -86,7 +86,7 @@ class Trunk(nn.Module):
         coordinates = field.positions.shape[-1]
         if coordinates != len(AXES) and (self.position is not None or self.scan is not None):
             raise ShapeError(
-                "Trunk(field)", found=f"{coordinates} coordinates", expected=f"{len(AXES)}, {', '.join(AXES)}"
+                "Trunk(field)", found=f"{coordinates} coordinates", expected=f"{len(AXES)}: {', '.join(AXES)}"
             )
         return field if self.position is None else self.position(field)
 
@@ -120,7 +120,7 @@ class Trunk(nn.Module):
             names = ", ".join(sorted({type(kernel).__name__ for kernel in kernels}))
             found = f"{scan!r} with {names}, which scan {len(axes)} axes"
             expected = "'none', or kernels that scan one axis, as recurrences and state spaces do"
-            hint = "A kernel that does not scan gets positions by position = 'fourier'."
+            hint = "For a kernel that does not scan, set position = 'fourier'."
             raise ConfigError("scan", found=found, expected=expected, hint=hint)
         for number, block in enumerate(self._parts):
             if block.query is not None and any(kernel.scans for kernel in block.operator.kernel.summands):

@@ -53,7 +53,7 @@ class LocalEvaluator(Evaluator):
         return None if local else Unsupported("no radius or window", "a support with one")
 
     def is_efficient(self, problem: Problem) -> bool:
-        """Whether of at least 65536 pairs at most a quarter is within reach; compiled operators decide at run time."""
+        """Whether at least 65536 pairs exist and at most a quarter is near; `torch.compile` leaves this to run time."""
         batch, queries, keys = problem.shape
         pairs = batch * queries * keys
         if problem.nodes is not None:

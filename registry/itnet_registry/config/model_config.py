@@ -204,7 +204,7 @@ class CompleteModelConfig(BaseModel):
     """Tasks by modality."""
 
     def blocks(self) -> Iterator[int]:
-        """Yield the number of the entry of each block."""
+        """Yield, for each block, the number of its entry."""
         return (number for number, entry in enumerate(self.trunk) for _ in range(entry.repeat))
 
     def with_repeats(self, most: int) -> CompleteModelConfig:

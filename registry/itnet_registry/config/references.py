@@ -43,9 +43,7 @@ class LoadedRef:
             UnknownNameError, AmbiguousNameError, RequirementError, ComponentError: the component cannot be loaded.
         """
         if reference.name is None:
-            raise ConfigError(
-                f"{place}.name", found="nothing", expected=f"the name of the {kind} that these options are of"
-            )
+            raise ConfigError(f"{place}.name", found="nothing", expected=f"the name of the {kind} with these options")
         component = registry.component(kind, reference.name, place=place, prefer=prefer)
         with within(place):
             return cls(component, component.load(), reference, place)

@@ -59,7 +59,7 @@ class AudioClassification(Classification):
         return {"sample_rate": self.config.sample_rate, "unit_seconds": self.config.max_seconds / 2}
 
     def backgrounds(self) -> Sequence[Path]:
-        """Return recordings of noise for augmentation; none by default, which adds white noise."""
+        """Return recordings of noise for augmentation; by default none, and white noise is added."""
         return ()
 
     def loader(self, *, training: bool) -> Callable[[Path], Tensor]:

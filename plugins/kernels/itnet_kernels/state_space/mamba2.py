@@ -44,7 +44,7 @@ class Mamba2Kernel(CausalKernel[Terms, Tensor]):
         """Heads, states and steps."""
 
         heads: PositiveInt = 4
-        """Scalar kernels, each with its decay."""
+        """Number of scalar kernels, each with its decay."""
         state: PositiveInt = 64
         """States of a head's channel, N."""
         groups: PositiveInt = 1
