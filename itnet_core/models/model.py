@@ -89,9 +89,9 @@ class ITNetModel(nn.Module):
         """Replace the kernels of the model's operators, in the configuration too, so that checkpoints hold them.
 
         Args:
-            name: of the new kernels, with their distribution: `"itnet-kernels/skeleton"`.
-            kernels: new kernels by the path of their operator in the model (`trunk.blocks.0.operator`): for all blocks
-                of an entry of the configuration's `trunk`, of one configuration, or for none of them.
+            name: canonical id of the new kernels, such as `"itnet-kernels/skeleton"`.
+            kernels: new kernels by the path of their operator in the model (`trunk.blocks.0.operator`). All blocks of
+                an entry of the configuration's `trunk` get kernels of one configuration, or none of them does.
 
         Raises:
             ConfigError: a path is not that of a block's operator, or an entry's kernels are incomplete or differ.
@@ -103,7 +103,7 @@ class ITNetModel(nn.Module):
             raise ConfigError(
                 "ITNetModel.replace_kernels",
                 found=f"kernels for {sorted(kernels)}",
-                expected=f"kernels of one configuration for all operators of an entry, or none, of {entries}",
+                expected=f"kernels of one configuration for all operators of an entry, or for none: {entries}",
             )
         for path, kernel in kernels.items():
             cast(IntegralOperator, self.get_submodule(path)).kernel = kernel

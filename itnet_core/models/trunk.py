@@ -32,7 +32,7 @@ class Trunk(nn.Module):
         scan: the order of points that are not ordered in time, for blocks whose kernels scan; see `ScanOrder`.
 
     Raises:
-        ConfigError: a scan order is set, and no kernel scans, the kernels scan different axes, or a block that scans
+        ConfigError: a scan order is set, but no kernel scans, the kernels scan different axes, or a block that scans
             has query points of its own.
     """
 
