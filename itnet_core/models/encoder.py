@@ -21,6 +21,17 @@ class Encoder(Configured, nn.Module, ABC):
     Nothing after the encoder depends on the modality: positions lie in the shared space-time R^4 (`itnet_core.AXES`),
     so that fields of different modalities can be united.
 
+    Example:
+        >>> class SampleEncoder(Encoder):
+        ...     modality, axes = "signal", "t"
+        ...     def __init__(self, dim, config=None, **options):
+        ...         super().__init__(dim, config, **options)
+        ...         self.linear = nn.Linear(1, dim)
+        ...     def forward(self, inputs):
+        ...         return Field.on_grid(self.linear(inputs.unsqueeze(-1)), axes="t")
+        >>> SampleEncoder(8)(torch.randn(2, 100))
+        Field(B=2, N=100, d=8, p=4, grid=(100,))
+
     Attributes:
         modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.
         axes: the axes of space-time along which its points differ; the other coordinates are 0.
@@ -41,7 +52,7 @@ class Encoder(Configured, nn.Module, ABC):
         """Encode a batch; the field's values have shape (B, N, dim)."""
 
     def tensors(self, inputs: Any) -> Any:
-        """Return a batch as tensors, which `forward` takes too, and with which an exported graph begins.
+        """Return a batch as tensors, which `forward` also takes and which are the inputs of an exported graph.
 
         Override it for inputs of Python objects, such as texts.
         """
@@ -50,7 +61,7 @@ class Encoder(Configured, nn.Module, ABC):
     def example(self) -> Any:
         """Return a small batch of at least two samples, of different lengths if the modality has lengths.
 
-        Used by checks, tracing and documentation.
+        The conformance checks, `torch.export` and the documentation use it.
         """
         raise NotImplementedError(f"{type(self).__name__} has no example batch")
 

@@ -14,7 +14,15 @@ from itnet_core.plugin.config import ComponentConfig, Configured
 
 
 class Head(Configured, nn.Module, ABC):
-    """Base class of heads: `Head(dim, config)` maps a field of `dim` channels to a prediction."""
+    """Base class of heads: `Head(dim, config)` maps a field of `dim` channels to a prediction.
+
+    Example:
+        >>> class MeanHead(Head):
+        ...     def forward(self, field):
+        ...         return mean(field)
+        >>> MeanHead(8)(Field.on_grid(torch.randn(2, 6, 6, 8))).shape
+        torch.Size([2, 8])
+    """
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
@@ -101,7 +109,12 @@ class PerPointHead(Head):
 
 
 def mean(field: Field) -> Tensor:
-    """Return the mean of a field under its measure, ∫ u dμ / ∫ dμ, shape (B, d)."""
+    """Return the mean of a field under its measure, ∫ u dμ / ∫ dμ, shape (B, d).
+
+    Example:
+        >>> mean(Field(torch.tensor([[[1.0], [3.0]]]), torch.zeros(1, 2, 1)))
+        tensor([[2.]])
+    """
     weights = field.weights.to(field.values.dtype)
     values = field.values.masked_fill(~field.mask.unsqueeze(-1), 0.0)
     return (weights.unsqueeze(1) @ values).squeeze(1) / weights.sum(-1, keepdim=True)

@@ -16,7 +16,7 @@ from itnet_core.operator.integral_operator import IntegralOperator
 from itnet_core.operator.points import Points
 
 SAMPLES, POINTS = 16, 256
-"""Samples of a batch, and points of a sample, whose nearest neighbours are measured, at most."""
+"""Largest numbers of samples of a batch, and of points of a sample, whose nearest neighbours are measured."""
 
 
 @torch.no_grad()

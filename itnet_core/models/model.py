@@ -89,12 +89,12 @@ class ITNetModel(nn.Module):
         """Replace the kernels of the model's operators, in the configuration too, so that checkpoints hold them.
 
         Args:
-            name: of the new kernels, with their distribution: `"itnet-kernels/skeleton"`.
-            kernels: new kernels by the path of their operator in the model (`trunk.blocks.0.operator`): for all blocks
-                of an entry of the configuration's `trunk`, of one configuration, or for none of them.
+            name: canonical id of the new kernels, such as `"itnet-kernels/skeleton"`.
+            kernels: new kernels by the path of their operator in the model (`trunk.blocks.0.operator`). All blocks of
+                an entry of the configuration's `trunk` get kernels of one configuration, or none of them does.
 
         Raises:
-            ConfigError: a path is no block's operator, or an entry's kernels are incomplete or differ.
+            ConfigError: a path is not that of a block's operator, or an entry's kernels are incomplete or differ.
         """
         entries = self.operator_paths()
         configs = [[kernels[path].config if path in kernels else None for path in paths] for paths in entries]
@@ -103,7 +103,7 @@ class ITNetModel(nn.Module):
             raise ConfigError(
                 "ITNetModel.replace_kernels",
                 found=f"kernels for {sorted(kernels)}",
-                expected=f"kernels of one configuration for all operators of an entry, or none, of {entries}",
+                expected=f"kernels of one configuration for all operators of an entry, or for none: {entries}",
             )
         for path, kernel in kernels.items():
             cast(IntegralOperator, self.get_submodule(path)).kernel = kernel
@@ -115,9 +115,9 @@ class ITNetModel(nn.Module):
             self.config = {**self.config, "trunk": trunk}
 
     def operator_paths(self) -> list[list[str]]:
-        """Return the paths of the operators of each entry of the configuration's `trunk`, whose kernels are alike.
+        """Return, for each entry of the configuration's `trunk`, the paths of its operators, whose kernels are alike.
 
-        Without a configuration, every block is an entry.
+        Without a configuration, every block counts as an entry.
         """
         paths = [f"trunk.blocks.{number}.operator" for number in range(len(self.trunk.blocks))]
         repeats = [1] * len(paths) if self.config is None else [entry["repeat"] for entry in self.config["trunk"]]

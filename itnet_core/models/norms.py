@@ -31,7 +31,7 @@ class BatchNorm(nn.BatchNorm1d):
     num_batches_tracked: Tensor
 
     def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the normalised values; those of padding reach neither the others nor the running statistics.
+        """Return the normalised values; padding affects neither the other values nor the running statistics.
 
         Args:
             values: shape (B, N, d).
@@ -57,7 +57,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {"layer": nn.LayerNorm, "batch": 
 
 def normalized(norm: nn.Module, field: Field) -> Field:
     """Apply a norm of `NORMS` to a field's values."""
-    if isinstance(norm, BatchNorm) and not (readable() and not field.points.has_padding):
+    if isinstance(norm, BatchNorm) and (not readable() or field.points.has_padding):
         return field.with_values(norm(field.values, field.mask))
     return field.map(norm)
 

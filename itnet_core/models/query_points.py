@@ -1,4 +1,4 @@
-"""Query points of a block: the points at which its integral is evaluated, with the residual's values there."""
+"""Query points of a block: the points at which it evaluates its integral, with the values that it adds this to."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class CoarserGrid(QueryPoints):
                 self.place,
                 found="points without a grid" if grid is None else f"a grid of {len(grid)} dimensions",
                 expected=f"a grid, for stride {stride}",
-                hint="Scattered points get fewer by farthest points: query: {farthest: 64}.",
+                hint="For scattered points, choose farthest points: query: {farthest: 64}.",
             )
         strides = (stride,) * len(grid) if isinstance(stride, int) else tuple(stride)
         weights, values = precise(field.weights), precise(field.without_padding().values)
@@ -77,7 +77,7 @@ class FarthestPoints(QueryPoints):
         Field(B=1, N=4, d=3, p=2)
 
     Args:
-        count: number of points; a field with no more of them keeps its own.
+        count: number of points; a field of at most this many points stays unchanged.
     """
 
     def __init__(self, count: int) -> None:

@@ -41,7 +41,9 @@ class Metric(Protocol):
 
 
 class Task(Configured, ABC):
-    """Base class of tasks: `Task(config)`.
+    """Base class of tasks: `Task(config)` provides the data, the loss and the metrics.
+
+    Most tasks derive from a base in `itnet_tasks`, such as `Classification`; see docs/guides/write_a_task.md.
 
     Attributes:
         modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.
@@ -70,7 +72,7 @@ class Task(Configured, ABC):
     def dataset(self, split: Split) -> Dataset[Any]:
         """Return the samples of a split, by index. Only the training split is augmented.
 
-        A sample that is `None` is skipped, and so is a batch without any other.
+        A sample that is `None` is skipped, and so is a batch of such samples alone.
 
         Raises:
             DataError: the data is missing, or not in its published layout.

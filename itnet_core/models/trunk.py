@@ -17,7 +17,9 @@ from itnet_core.plugin.errors import ConfigError, ShapeError
 
 
 class Trunk(nn.Module):
-    """A position encoding, blocks one after another, those that scan in a scan order, and a last norm.
+    """Blocks one after another, between an optional position encoding and a last norm.
+
+    Blocks whose kernels scan see the points in a scan order.
 
     Example:
         >>> trunk = Trunk(Block(IntegralOperator(8, MLPKernel(8))) for _ in range(2))
@@ -30,7 +32,7 @@ class Trunk(nn.Module):
         scan: the order of points that are not ordered in time, for blocks whose kernels scan; see `ScanOrder`.
 
     Raises:
-        ConfigError: a scan order is set, and no kernel scans, the kernels scan different axes, or a block that scans
+        ConfigError: a scan order is set, but no kernel scans, the kernels scan different axes, or a block that scans
             has query points of its own.
     """
 
@@ -58,7 +60,7 @@ class Trunk(nn.Module):
         return field.map(self.norm)
 
     def step(self, states: Sequence[Any] | None, field: Field) -> tuple[Sequence[Any], Field]:
-        """Return the states and the field after all blocks at one more point of a stream.
+        """Advance a stream by one point: return the blocks' new states, and the output field at that point.
 
         Args:
             states: as the step before returned them, one for each block; `None` at the first point.
@@ -83,7 +85,9 @@ class Trunk(nn.Module):
     def _positioned(self, field: Field) -> Field:
         coordinates = field.positions.shape[-1]
         if coordinates != len(AXES) and (self.position is not None or self.scan is not None):
-            raise ShapeError("Trunk(field)", found=f"{coordinates} coordinates", expected=f"{len(AXES)}, {AXES!r}")
+            raise ShapeError(
+                "Trunk(field)", found=f"{coordinates} coordinates", expected=f"{len(AXES)}: {', '.join(AXES)}"
+            )
         return field if self.position is None else self.position(field)
 
     def _runs(self, queried: set[int]) -> Iterator[Sequence[int]]:
@@ -116,7 +120,7 @@ class Trunk(nn.Module):
             names = ", ".join(sorted({type(kernel).__name__ for kernel in kernels}))
             found = f"{scan!r} with {names}, which scan {len(axes)} axes"
             expected = "'none', or kernels that scan one axis, as recurrences and state spaces do"
-            hint = "A kernel that does not scan gets positions by position = 'fourier'."
+            hint = "For a kernel that does not scan, set position = 'fourier'."
             raise ConfigError("scan", found=found, expected=expected, hint=hint)
         for number, block in enumerate(self._parts):
             if block.query is not None and any(kernel.scans for kernel in block.operator.kernel.summands):

@@ -6,16 +6,19 @@ import torch
 from torch import Tensor
 
 BITS = 10
-"""Bits of each coordinate: 1024 intervals, of which a draw of 128 points in the plane needs a hundredth."""
+"""Bits of each coordinate: 1024 intervals, about a hundred times as many as 128 points in the plane need."""
 
 
 @torch.no_grad()
 def along_curve(positions: Tensor) -> Tensor:
     """Return the order of points along a Z-order curve (Morton, 1966), indices of shape (B, N).
 
-    The bits of the coordinates, each scaled to its range in the sample, are interleaved to one number. A grid in
-    row-major order would not do for systematic draws: each N / M steps of 128 × 128 points are a whole row, and all
-    draws fall in one column.
+    The bits of the coordinates, each scaled to its range in the sample, are interleaved to one number. Row-major order
+    would fail for systematic draws from a grid: 128 draws from 128 × 128 points are one row apart, all in one column.
+
+    Example:
+        >>> along_curve(torch.tensor([[[0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]]))
+        tensor([[0, 2, 3, 1]])
     """
     low, high = positions.amin(1, keepdim=True), positions.amax(1, keepdim=True)
     bits = min(BITS, 62 // positions.shape[-1])

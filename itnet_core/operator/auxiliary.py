@@ -39,7 +39,7 @@ def collecting() -> bool:
 
 
 def add_loss(loss: Tensor) -> None:
-    """Emit an auxiliary loss, a scalar; ignored where none are collected."""
+    """Emit a scalar auxiliary loss; it is ignored outside of `auxiliary_losses`."""
     losses = _collected.get()
     if losses is not None:
         losses.append(loss)

@@ -33,7 +33,7 @@ class Field:
 
     Args:
         values: u_i, shape (B, N, d), floating.
-        positions: x_i, shape (B, N, p), floating, of finite squares. Encoders of models use p = 4, the axes of `AXES`.
+        positions: x_i, shape (B, N, p), floating, with finite squares. Encoders of models use p = 4, see `AXES`.
         weights: w_i ≥ 0, shape (B, N), with some mass in every sample; the mean measure, 1/N each, by default.
         grid: the sizes of a row-major grid of N points, if the points form one. Kernels with a faster algorithm for
             regular grids check once that the points are evenly spaced.
@@ -81,7 +81,7 @@ class Field:
         measure: Measure = "mean",
         weights: Tensor | None = None,
     ) -> Field:
-        """Return the field of a regular grid's cell centres.
+        """Return a field at the cell centres of a regular grid.
 
         Example:
             >>> image = torch.rand(2, 4, 6, 3)
@@ -141,7 +141,7 @@ class Field:
 
     @property
     def mask(self) -> Tensor:
-        """Which points are not padding, shape (B, N)."""
+        """Mask of the points that are not padding, bool, (B, N)."""
         return self.weights > 0
 
     @property
@@ -188,13 +188,13 @@ class Field:
         return self.with_values(function(self.values))
 
     def without_padding(self) -> Field:
-        """Return the field with 0 for the values of padding, whatever they are, NaN included."""
+        """Return the field with the values of padding set to 0, even where they are NaN."""
         if readable() and not self.points.has_padding:  # spare the copy
             return self
         return self.map(lambda values: values.masked_fill(~self.mask.unsqueeze(-1), 0.0))
 
     def standing_for(self, field: Field) -> Field:
-        """Return the field, marked as a sample of another one; see `sampled_from`."""
+        """Return this field as a sample of `field`, which becomes its `sampled_from`."""
         return _field(self.values, self.points, field)
 
     def with_measure(self, measure: Measure) -> Field:
@@ -209,7 +209,7 @@ class Field:
         """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`.
 
         Raises:
-            FieldError: its positions or its mass are beyond the range of that dtype.
+            FieldError: its positions or its mass exceed the range of that dtype.
         """
         values, positions, weights = (t.to(*args, **kwargs) for t in (self.values, self.positions, self.weights))
         if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and readable():

@@ -13,7 +13,7 @@ from itnet_core.plugin.errors import FieldError
 
 
 def readable() -> bool:
-    """Whether numbers may be read: it would break a compiled graph, and `vmap` hides them."""
+    """Whether Python may read tensor values: it breaks a compiled graph, and `vmap` hides them."""
     return not (torch.compiler.is_compiling() or under_functorch())
 
 
@@ -39,20 +39,23 @@ def check_shapes(values: Tensor, positions: Tensor, weights: Tensor | None, grid
             expected=f"(B, N, p) with the (B, N) of values, {shape}",
         )
     if grid is not None and prod(grid) != shape[1]:
-        raise FieldError("Field.grid", found=f"{grid}, which is {prod(grid)} points", expected=f"{shape[1]}")
+        raise FieldError(
+            "Field.grid", found=f"{grid}, which is {prod(grid)} points", expected=f"a grid of {shape[1]} points"
+        )
     if weights is None:
         return
     if not isinstance(weights, Tensor) or not weights.is_floating_point() or weights.shape != shape:
-        raise FieldError("Field.weights", found=_described(weights), expected=f"floating, of shape {shape}")
+        raise FieldError("Field.weights", found=_described(weights), expected=f"a floating tensor of shape {shape}")
 
 
 def check_numbers(positions: Tensor, weights: Tensor) -> None:
     """Check that squared distances are finite, weights ≥ 0, and that every sample has mass.
 
-    All numbers are read at once, and again only to locate an error.
+    All values are read at once, and read again only to locate an error.
 
     Raises:
-        FieldError: one of these does not hold.
+        FieldError: a position is not finite or its square is not, a weight is negative or not finite, or a sample has
+            no mass.
     """
     distinct_positions, distinct_weights = distinct(positions), distinct(weights)
     mass = distinct_weights.sum(-1)
@@ -89,7 +92,7 @@ def check_numbers(positions: Tensor, weights: Tensor) -> None:
             "Field.weights",
             found=f"no mass in sample {_first(bad)[0]}",
             expected="some weight > 0 in every sample",
-            hint="Drop empty samples before they are batched.",
+            hint="Drop empty samples before batching.",
         )
 
 

@@ -20,7 +20,7 @@ from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
 
 NODES_BYTES = 64 << 20
-"""Most bytes of terms and values that are gathered at once for nodes of each query."""
+"""Largest size in bytes of the terms and values that are gathered at once for nodes of each query."""
 
 
 class _Integral(NamedTuple):
@@ -54,7 +54,7 @@ class IntegralOperator(nn.Module):
 
     Args:
         dim: channels of the fields, d.
-        kernel: k; it also brings V, O, the normalization, the support and the measure.
+        kernel: k, with its maps V and O, normalization, support and measure.
         sampler: the nodes of the quadrature; every point by default.
         evaluator: how the sum is computed; `AutoEvaluator` by default, which chooses the fastest exact way.
         out_dim: channels of the result; `dim` by default.
@@ -62,7 +62,7 @@ class IntegralOperator(nn.Module):
         pointwise: whether to add W_o u(x).
 
     Raises:
-        ShapeError: `head_dim` is not given, and the kernel has none for `dim`.
+        ShapeError: `head_dim` is `None`, and the kernel has no default for `dim`.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class IntegralOperator(nn.Module):
             >>> print(operator.explain_choice(Field.on_grid(torch.randn(1, 6, 6, 8))))
             kernel.transform  MLPKernel has none
             kernel.integrate  can_integrate is False for these points
-            LocalEvaluator    found neither; expected a radius or a window
+            LocalEvaluator    found no radius or window; expected a support with one
             DenseEvaluator    chosen
             TiledEvaluator    ranked after the chosen one
 
@@ -134,9 +134,9 @@ class IntegralOperator(nn.Module):
             ShapeError: as `forward`.
         """
         devices = [query.device] if query.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):  # so that a sampler draws in training as if it were not asked
+        with torch.random.fork_rng(devices=devices):  # explaining a choice must not change later draws
             integrals = self._integrals(query, key)
-        choices = [(type(each.kernel).__name__, self._choice(each, arguments)) for each in integrals]
+        choices = [(type(integral.kernel).__name__, self._choice(integral, arguments)) for integral in integrals]
         return choices[0][1] if len(choices) == 1 else Choice(summands=tuple(choices))
 
     def problems(self, query: Field, key: Field | None = None, **arguments: Any) -> list[Problem]:
@@ -153,7 +153,7 @@ class IntegralOperator(nn.Module):
         return [integral.problem(arguments, self.evaluator) for integral in self._integrals(query, key)]
 
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
-        """Advance a stream of points by one: return the new state, and the result over all points so far.
+        """Advance a stream by one point: return the new state, and the result over all points so far.
 
         Example:
             ```python
@@ -183,15 +183,15 @@ class IntegralOperator(nn.Module):
                     found=obstacle,
                     expected="a kernel that streams, a causal support and every point (the sampler 'full')",
                 )
-        one = len(integrals) == 1
-        states = (state,) if one else (state or (None,) * len(integrals))
+        single = len(integrals) == 1
+        states = (state,) if single else (state or (None,) * len(integrals))
         new, outs = [], []
         for past, (kernel, value, output, measured, *_) in zip(states, integrals, strict=True):
             after, integral = kernel.step(past, measured, value(measured.values))
             new.append(after)
             outs.append(output(integral))
         out = self._add_pointwise(sum(outs[1:], outs[0]), integrals[0].query)
-        return new[0] if one else tuple(new), query.with_values(out)
+        return new[0] if single else tuple(new), query.with_values(out)
 
     @property
     def summands(self) -> tuple[tuple[Kernel, nn.Module, nn.Module], ...]:
@@ -258,8 +258,10 @@ class IntegralOperator(nn.Module):
         return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
 
     def _transform_obstacle(self, integral: _Integral, arguments: dict[str, Any]) -> str:
-        if integral.nodes is not None or arguments:
-            return "not for nodes of a sampler" if integral.nodes else "not with arguments of `project`"
+        if integral.nodes is not None:
+            return "the sampler returns nodes"
+        if arguments:
+            return "the call has arguments of `project`"
         return transform_obstacle(self.evaluator, integral.kernel, integral.query, integral.key)
 
     def _add_pointwise(self, out: Tensor, query: Field) -> Tensor:

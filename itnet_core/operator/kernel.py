@@ -47,8 +47,8 @@ class Problem(Generic[Terms]):
         query_terms: the terms of the query points, from `Kernel.project`.
         key_terms: the terms of the key points.
         values: v_j, shape (B, M, heads, head_dim), or (B, M, 1, head_dim) where all heads have the same.
-        nodes: the key points that each query meets, with their weights, (B, N, nodes), for evaluators that take them;
-            `None` for all key points. Otherwise, `at_nodes` gathers them.
+        nodes: the key points that each query meets, with their weights, (B, N, nodes), for evaluators with
+            `takes_nodes`; for the others `at_nodes` gathers them. `None` for all key points.
     """
 
     kernel: Kernel[Terms, Any]
@@ -65,7 +65,7 @@ class Problem(Generic[Terms]):
         return self.values.shape[0], self.query.positions.shape[1], self.key.positions.shape[1]
 
     def weighted_values(self) -> tuple[Tensor, Tensor | None]:
-        """Return w v without a bias for a plain sum; for `softmax` v and log w, (B, M), to be added to the logits.
+        """Return w v and no bias for a plain sum; for `softmax` v and the bias log w, (B, M), to add to the logits.
 
         Values that all heads share stay (B, M, 1, head_dim).
         """
@@ -74,7 +74,7 @@ class Problem(Generic[Terms]):
         return (self.values * self.key.weights[..., None, None]).to(self.values.dtype), None
 
     def narrow(self, queries: slice = slice(None), keys: slice = slice(None)) -> Problem[Terms]:
-        """Return the problem of some query points and some key points, as views."""
+        """Return the problem restricted to slices of the query points and key points, as views."""
         query_terms = tree_map(lambda tensor: tensor[:, queries], self.query_terms)
         key_terms = tree_map(lambda tensor: tensor[:, keys], self.key_terms)
         query, key = self.query.narrow(queries), self.key.narrow(keys)
@@ -99,25 +99,26 @@ class Problem(Generic[Terms]):
             key_terms, positions, values, weights = tree_map(
                 lambda tensor: tensor.flatten(0, 1), (key_terms, positions, values, nodes.weights)
             )
-            query_terms, *one = tree_map(
+            query_terms, *points = tree_map(
                 lambda tensor: tensor.flatten(0, 1).unsqueeze(1), (query_terms, query.positions, query.weights)
             )
-            key, query = Points(positions, weights), Points(*one)
+            key, query = Points(positions, weights), Points(*points)
         return Problem(self.kernel, query, key, query_terms, key_terms, values)
 
 
 class FastPaths(Generic[Terms, State]):
     """Optional methods of a kernel: faster algorithms for the same integral.
 
-    A kernel has the fast paths whose methods it overrides: `transform`, `integrate` and `step`. Each has a condition,
-    `can_…`, which may read shapes, dtypes, devices and positions. `auto` tries them in this order; `dense`, `tiled` and
-    the other evaluators do without.
+    A kernel has the fast paths whose methods it overrides: `transform`, `integrate`, and `step` for streams. The first
+    two have conditions, `can_transform` and `can_integrate`, which may read shapes, dtypes, devices and positions.
+    `auto` tries them in this order; `dense`, `tiled` and the other evaluators never call them.
 
     Attributes:
         transformable: whether `integrate` and `transform` consist of PyTorch's own operations, so that `torch.func`,
             forward-mode derivatives and DTensors support them.
-        exportable: whether `torch.export` supports `integrate` nevertheless; it supports whatever is transformable.
-        fast_path_options: options of an instance whose fast paths apply, for checks, if the defaults do not suffice.
+        exportable: whether `torch.export` supports `integrate` although it is not transformable.
+        fast_path_options: options with which the fast paths apply, for the conformance checks, where they do not apply
+            by default.
     """
 
     transformable: bool = False
@@ -126,9 +127,9 @@ class FastPaths(Generic[Terms, State]):
 
     @property
     def opaque(self) -> bool:
-        """Whether `torch.compile` calls the operator as it is, as one node of the graph.
+        """Whether `torch.compile` leaves the operator uncompiled, as one node of the graph.
 
-        Override it where the fast paths read numbers, such as the order of points, or hold loops over time.
+        Override it where the fast paths read tensor values, such as the order of points, or loop over time.
         """
         return False
 
@@ -227,15 +228,15 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
     def reads_positions(cls, config: Any, axes: str) -> bool:
         """Whether k, apart from its support, depends on positions that differ on these axes alone.
 
-        Override it for a kernel that reads content alone, or some axes only. Where it is false, a model adds an
-        encoding of positions to the values (`position: auto`), or its output would not depend on where a value is.
+        Override it for a kernel that reads content alone, or some axes only. Where it is false, a model adds a position
+        encoding to the values (`position: auto`), since its output would not depend on positions otherwise.
 
         Args:
             config: the kernel's configuration, an instance of its `Config`.
             axes: letters of `AXES`, those of an encoder's points.
 
         Raises:
-            ConfigError: the kernel cannot integrate over such points.
+            ConfigError: the kernel cannot integrate over points that differ on these axes alone.
         """
         return True
 
@@ -270,7 +271,7 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
             longest: the largest spacing of them.
 
         Returns:
-            Whether the operator's integral is to be scaled to unit variance.
+            Whether `initialize_scales` should scale the operator's integral to unit variance.
         """
         return False
 

@@ -1,4 +1,4 @@
-"""An integral operator as one node of a compiled graph, for algorithms that read numbers."""
+"""An integral operator as one node of a compiled graph, for algorithms that read tensor values."""
 
 from __future__ import annotations
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from itnet_core.operator.kernel import Problem
 
 GROUP = 8
-"""Most query points of a group. More share their keys with queries that are farther away; fewer gather keys more often.
-"""
+"""Largest number of query points in a group. A larger group shares its keys with queries that lie farther apart; with
+smaller groups keys are gathered more often."""
 CANDIDATES = 1 << 21
-"""Pairs of a group and a key that are tried at a time."""
+"""Number of (group, key) pairs that are tested at a time."""
 FINE_BITS = 3
-"""Bits per coordinate of the order of points within a cell."""
+"""Bits per coordinate of the Z-order of points within a cell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +35,9 @@ class Neighbourhoods:
 
     Attributes:
         queries: numbers of each group's query points, (groups, GROUP); −1 after the last one.
-        order: numbers of all key points, near ones one after another, (B · M,).
-        ranks: the keys of one group after another, as places in `order`, int32.
-        starts: where each group's keys start in `ranks`, and the end of the last, (groups + 1,).
+        order: numbers of all key points, sorted so that near points follow each other, (B · M,).
+        ranks: indices into `order` of the first group's keys, then of the second's, and so on, int32.
+        starts: index in `ranks` of each group's first key, and the length of `ranks`, (groups + 1,).
     """
 
     queries: Tensor
@@ -47,16 +47,22 @@ class Neighbourhoods:
 
     @cached_property
     def pairs(self) -> int:
-        """Number of pairs to compute; as Python's integer, which waits for a GPU."""
+        """Number of (query, key) pairs in all groups; reading it waits for a GPU."""
         return int(((self.queries >= 0).sum(1) * self.starts.diff()).sum())
 
 
 def neighbourhoods(problem: Problem) -> Neighbourhoods:
     """Return the neighbourhoods of a problem whose support has a radius or a window.
 
-    Every pair of the support is a pair of some group. They depend on positions and support alone, and are kept with the
-    points in a self transform, so that the blocks of a trunk share them. The time is linear in points and pairs, but
-    for sorting.
+    Every pair of the support is a pair of some group. Neighbourhoods depend on positions and support alone; in a self
+    transform they are cached with the points, so that the blocks of a trunk share them. Apart from sorting, the time is
+    linear in points and pairs.
+
+    Example:
+        >>> kernel = MLPKernel(8, position_dim=2, support={"window": 0.1})
+        >>> image = Field.on_grid(torch.randn(1, 16, 16, 8))
+        >>> neighbourhoods(kernel.problem(image, image, torch.randn(1, 256, 4, 2))).queries.shape
+        torch.Size([32, 8])
     """
     support = problem.kernel.support
     if problem.query is problem.key:
@@ -99,7 +105,7 @@ def _of_points(key: Points, query: Points | None, support: Support) -> Neighbour
 
 
 def _repeat(numbers: Tensor, points: int, batch: int, valid: Tensor | None = None) -> Tensor:
-    """Return the numbers for each sample of a batch, which are larger by so many points from sample to sample."""
+    """Repeat point numbers for each sample of a batch, shifted by `points` from one to the next where `valid`."""
     by_sample = numbers + points * torch.arange(batch, device=numbers.device).view(-1, *[1] * numbers.ndim)
     if valid is not None:
         by_sample = torch.where(valid, by_sample, numbers)
@@ -144,7 +150,7 @@ class _Cells:
         return ((positions.to(self.size.dtype) - self.origin) / self.size).floor().long()
 
     def numbers(self, positions: Tensor) -> Tensor:
-        """Return the number of each point's box, (S, N); those of one sample after another."""
+        """Return the number of each point's box, (S, N); boxes are numbered through all samples."""
         sample = torch.arange(len(positions), device=positions.device).unsqueeze(1)
         return self._number(sample, self.indices(positions))
 
@@ -161,21 +167,21 @@ class _Cells:
     def runs(
         self, sample: Tensor, low: Tensor, high: Tensor, support: Support, numbers: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return where the runs of keys start that may be within reach of boxes of points, and their lengths.
+        """Return the starts and the lengths of the runs of sorted keys that may be within reach of boxes of queries.
 
         Args:
-            sample: of each box, (groups,).
-            low: lower corners, (groups, p).
-            high: upper corners.
-            support: has a radius or a window.
-            numbers: the cells' numbers of the sorted keys.
+            sample: the sample of each box, (groups,).
+            low: lower corners of the boxes, (groups, p).
+            high: upper corners, (groups, p).
+            support: a support with a radius or a window.
+            numbers: the number of each key's cell, sorted.
 
         Returns:
             Two tensors (groups, runs).
         """
-        given = [length for length in (support.radius, support.window) if length is not None]
+        lengths = [length for length in (support.radius, support.window) if length is not None]
         largest = torch.maximum(low.abs().amax(), high.abs().amax()).to(self.size.dtype)
-        reach = (min(given) + support.edge / 2) * (1 + 1e-6) + 16 * torch.finfo(low.dtype).eps * largest
+        reach = (min(lengths) + support.edge / 2) * (1 + 1e-6) + 16 * torch.finfo(low.dtype).eps * largest
         sizes = torch.tensor(self.counts, device=low.device)
         above = reach.expand(low.shape[-1]).clone()
         if support.causal is not None:
@@ -222,10 +228,10 @@ def _order(numbers: Tensor, fine: Tensor) -> Tensor:
 
 def _groups(cells: Tensor, order: Tensor) -> Tensor:
     """Cut sorted points into groups of up to `GROUP` of one cell, (groups, GROUP), −1 after the last."""
-    place = torch.arange(len(cells), device=cells.device)
+    index = torch.arange(len(cells), device=cells.device)
     new = torch.ones_like(cells, dtype=torch.bool)
     new[1:] = cells[1:] != cells[:-1]
-    within = place - torch.where(new, place, 0).cummax(0).values
+    within = index - torch.where(new, index, 0).cummax(0).values
     group = ((within % GROUP) == 0).cumsum(0) - 1
     queries = order.new_full((int(group[-1]) + 1, GROUP), -1)
     queries[group, within % GROUP] = order
@@ -243,11 +249,11 @@ def _chunks(candidates: Tensor) -> Iterator[slice]:
 
 
 def _expand(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the row and the places of runs, (groups, runs): start, start + 1, … for each."""
+    """Expand runs, (groups, runs), to the group and the index of each element: start, start + 1, …"""
     row = torch.arange(len(starts), device=starts.device).unsqueeze(1).expand_as(starts)
     starts, lengths, row = (t.reshape(-1) for t in (starts, lengths, row))
     before = lengths.cumsum(0) - lengths
     total = int(lengths.sum())
-    place = torch.arange(total, device=starts.device)
+    index = torch.arange(total, device=starts.device)
     shift = (starts - before).repeat_interleave(lengths, output_size=total)
-    return row.repeat_interleave(lengths, output_size=total), place + shift
+    return row.repeat_interleave(lengths, output_size=total), index + shift

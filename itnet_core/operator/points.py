@@ -47,7 +47,8 @@ class Points:
         positions: x_i, shape (B, N, p).
         weights: w_i ≥ 0, shape (B, N); 0 for padding.
         grid: the sizes of a row-major grid of N points; `None` for scattered points.
-        lattice: the lattice that the points were made of, for graphs, which cannot read positions to fit one.
+        lattice: the lattice that the points were built from, if any; a compiled graph, which cannot read positions to
+            fit one, takes it instead.
     """
 
     positions: Tensor
@@ -59,7 +60,7 @@ class Points:
     def cached(self, function: Callable[Concatenate[Points, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return `function(self, ...)`, computed once for as long as positions and weights are not written to.
 
-        Reading numbers takes as long as a small kernel, and on a GPU waits for it. Writes that bypass PyTorch, to a
+        Reading tensor values takes as long as a small kernel, and waits for a GPU. Writes that bypass PyTorch, to a
         NumPy array or to `tensor.data`, go unnoticed. Nothing is cached while PyTorch traces or transforms a function,
         nor in inference mode: the result would be a tensor of that trace.
 
@@ -69,7 +70,9 @@ class Points:
             3.0
 
         Args:
-            function: its further arguments are hashable.
+            function: a function of the points; its further arguments are hashable.
+            args: further arguments of `function`.
+            kwargs: further arguments of `function`.
         """
         positions, weights, cache = self.positions, self.weights, self._cache
         if tracing() or torch.is_inference_mode_enabled() or positions.is_inference() or weights.is_inference():
@@ -106,7 +109,7 @@ class Points:
         return self.cached(_with_measure, measure)
 
     def expand(self, batch: int) -> Points:
-        """Return the points of one sample for each of a batch, as views."""
+        """Return the points of a single sample repeated for each sample of a batch, as views."""
         return Points(self.positions.expand(batch, -1, -1), self.weights.expand(batch, -1), self.grid, self.lattice)
 
     def narrow(self, points: slice, batch: slice = slice(None)) -> Points:
@@ -127,12 +130,17 @@ def gather_points(values: Tensor, indices: Tensor) -> Tensor:
 
 
 def distinct(tensor: Tensor) -> Tensor:
-    """Return (1, ...) of a tensor (B, ...) whose samples share their memory, as after `expand`; else the tensor."""
+    """Return the first sample, (1, ...), of a tensor (B, ...) whose samples share memory; otherwise the tensor itself.
+
+    Example:
+        >>> distinct(torch.zeros(1, 3).expand(5, 3)).shape, distinct(torch.zeros(5, 3)).shape
+        (torch.Size([1, 3]), torch.Size([5, 3]))
+    """
     return tensor[:1] if tensor.stride(0) == 0 else tensor
 
 
 def log_weights(weights: Tensor) -> Tensor:
-    """Return log w in float32 at least, to be added to the logits of a softmax; −∞ without gradient for padding."""
+    """Return log w in float32 at least, to add to the logits of a softmax; −∞, without a gradient, for padding."""
     positive = weights > 0
     precise = weights.to(torch.promote_types(weights.dtype, torch.float32))
     return torch.where(positive, torch.where(positive, precise, 1.0).log(), -torch.inf)

@@ -33,7 +33,17 @@ class Sampler(Configured, nn.Module, ABC):
     """Base class of samplers: `Sampler(dim, config)` chooses the nodes of the quadrature for fields of `dim` channels.
 
     In training, a sampler that draws at random does so from torch's global generator. In evaluation it makes one fixed
-    choice, the same for a sample in any batch, unless its configuration says otherwise.
+    choice, the same for a sample in any batch, unless it is configured to draw new nodes each time.
+
+    Example:
+        >>> class EverySecond(Sampler):
+        ...     unbiased = False
+        ...     def forward(self, query, key):
+        ...         indices = torch.arange(0, key.weights.shape[1], 2).expand(len(key.weights), -1)
+        ...         return Nodes(indices, 2 * key.weights.gather(1, indices))
+        >>> field = Field(torch.randn(1, 6, 8), torch.rand(1, 6, 4))
+        >>> EverySecond(8)(field, field).weights
+        tensor([[0.3333, 0.3333, 0.3333]])
 
     Attributes:
         unbiased: whether the expected sum over its nodes is the sum over the field, and the expected gradient the
@@ -54,9 +64,12 @@ class Sampler(Configured, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, query: Field, key: Field) -> Field | Nodes:
-        """Return a field to integrate over instead of the key, before `project`, or nodes of it, gathered after.
+        """Choose the nodes for the integral over `key` at the points of `query`.
 
-        The kernel sees the field as `Field.sampled_from` the key, so that lengths that it takes from points stay.
+        Returns:
+            A field to integrate over in place of `key`, which the kernel projects; or nodes of `key`, which are
+            gathered after projection. The operator sets the `sampled_from` of a new field to `key`, so that a kernel
+            can take lengths, such as a grid's spacing, from the original points.
         """
 
 

@@ -25,12 +25,12 @@ Axis = Annotated[str | int, AfterValidator(_known)]
 
 
 class Support(ComponentConfig):
-    """Domain of integration around a query point x. Conditions combine; every pair by default.
+    """Domain of integration: the pairs (x, y) that meet all conditions, by default every pair.
 
     With a sharp boundary a point has all of its weight or none, which costs an order of convergence: the boundary cuts
     cells. With an edge of about the distance between neighbours, a cell counts with its share inside, and the sum
-    converges with the second order of the midpoint rule again (docs/supports.md). Only `dense` and `tiled`, which call
-    a kernel's `tile`, support edges.
+    converges with the second order of the midpoint rule again (docs/supports.md). The evaluators `dense`, `tiled` and
+    `local`, which call a kernel's `tile`, support edges; most faster algorithms do not.
 
     Example:
         >>> times = torch.tensor([[[0.0], [1.0], [2.0]]])
@@ -47,14 +47,14 @@ class Support(ComponentConfig):
     window: NonNegativeFloat | None = None
     """Only y with |x − y| ≤ window in every coordinate."""
     edge: NonNegativeFloat = 0.0
-    """Width of a soft boundary; 0 for a sharp one. A point's weight falls linearly from all of it at half the width
-    inside the boundary to none at half the width outside. A causal edge is inside only: y at x counts half, y after x
-    not at all."""
+    """Width of a soft boundary; 0 for a sharp one. A point's weight falls linearly from its full value, half the width
+    inside the boundary, to 0, half the width outside. A causal edge lies inside only: y at x counts half, y after x not
+    at all."""
 
     @model_validator(mode="after")
-    def _edge_of_something(self) -> Support:
+    def _check_edge(self) -> Support:
         if self.edge and self.everywhere:
-            raise ValueError(f"edge = {self.edge:g} without causal, radius or window")
+            raise ValueError(f"causal, radius or window with edge = {self.edge:g}")
         return self
 
     def __and__(self, other: Support) -> Support:
@@ -90,7 +90,7 @@ class Support(ComponentConfig):
         return self._within(query.unsqueeze(2), query.unsqueeze(2), key.unsqueeze(1), key.unsqueeze(1))
 
     def share(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return the share of its weight that each pair has, from 0 to 1, (B, n, m); arguments as for `mask`."""
+        """Return the fraction of its weight that each pair keeps, from 0 to 1, (B, n, m); arguments as for `mask`."""
         dtype = torch.promote_types(query.dtype, torch.float32)
         if not self.edge:
             return self.mask(query, key).to(dtype)
@@ -106,7 +106,7 @@ class Support(ComponentConfig):
         return share
 
     def _ramp(self, depth: Tensor) -> Tensor:
-        """Return the share at a depth inside a boundary; negative outside."""
+        """Return the share of a point at a depth inside a boundary; the depth is negative outside."""
         return (depth / self.edge + 0.5).clamp(0, 1)
 
     def reaches(self, query_low: Tensor, query_high: Tensor, key_low: Tensor, key_high: Tensor) -> Tensor:
@@ -137,10 +137,10 @@ class Support(ComponentConfig):
         return inside
 
     def causal_axis(self, coordinates: int) -> int:
-        """Return the number of the causal coordinate, of positions with so many coordinates.
+        """Return the number of the causal coordinate, for positions with this number of coordinates.
 
         Raises:
-            ConfigError: there is no such coordinate.
+            ConfigError: the positions have no such coordinate.
         """
         axis = self.causal
         if isinstance(axis, str) and coordinates == len(AXES):

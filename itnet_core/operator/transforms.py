@@ -26,7 +26,7 @@ def tracing() -> bool:
 
 
 def under_functorch() -> bool:
-    """Whether a transform of `torch.func` is active, under which numbers may be hidden (`vmap`)."""
+    """Whether a transform of `torch.func` is active, under which tensor values may be hidden (`vmap`)."""
     return torch._C._are_functorch_transforms_active()
 
 

@@ -1,4 +1,4 @@
-"""Configuration of components: nested in the class that it configures, frozen, strict, JSON-native."""
+"""Configuration of components: pydantic models, nested in the classes that they configure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ComponentConfig(BaseModel):
         """Return the configuration with the fields that follow from files or downloads.
 
         Called for a configuration that a user writes, never for one from a checkpoint. A complete configuration is
-        returned as it is, without any input or output.
+        returned unchanged, and no file is read for it.
 
         Raises:
             ITNetError: a file that the configuration names cannot be read.
@@ -96,7 +96,7 @@ def referring(config: type[ComponentConfig]) -> dict[str, RefersTo]:
 def inner_references(
     config: type[ComponentConfig], options: Mapping[str, Any]
 ) -> Iterator[tuple[str, RefersTo, ComponentRef]]:
-    """Yield the path, the mark and the reference of each component that the options of a `Config` refer to.
+    """Yield path, mark and reference of each component that the options of a `Config` refer to.
 
     Args:
         config: the class of the configuration.
@@ -154,6 +154,15 @@ class Configured:
 def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
     """Validate `data` as a pydantic model.
 
+    Example:
+        >>> parse(Support, {"radius": 0.5}, "kernel.support").radius
+        0.5
+
+    Args:
+        model: the class of the model.
+        data: its fields.
+        place: the path of `data`, with which the places of errors begin.
+
     Raises:
         ConfigError: the first error of pydantic, with its path below `place`, or the failure of a validator. An unknown
             field is reported before a missing one, since it may be that field misspelt.
@@ -175,7 +184,7 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
             ) from None
         if first["type"] == "missing":
             raise ConfigError(path, found="nothing", expected="a value") from None
-        expected = first["msg"].removeprefix("Input should be ")
+        expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise ConfigError(path, found=shown(first["input"]), expected=expected) from None
     except Exception as error:  # a validator's own, such as the overflow of a number with too many digits
         found = f"{type(error).__name__}: {error}, when they were checked"
@@ -201,7 +210,7 @@ def _booleans_as_numbers(given: Any, parsed: Any, path: str) -> Iterator[str]:
 
 
 def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:
-    """Return the fields of the model at a path inside `model`, or `None` if there is no model."""
+    """Return the fields of the model at a path inside `model`, or `None` if no model is at that path."""
     for part in path:
         if isinstance(part, int):  # an item of the list that the part before led to
             continue
@@ -214,7 +223,7 @@ def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | No
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model of an annotation such as `Model`, `Model | None` or `list[Model]`, if there is one."""
+    """Return the model of an annotation such as `Model`, `Model | None` or `list[Model]`, or `None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for part in get_args(annotation) if (model := _model_in(part))), None)

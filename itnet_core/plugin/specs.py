@@ -36,7 +36,7 @@ class ComponentSpec:
 
     Attributes:
         kind: one of `KINDS`.
-        name: lower-case words joined by `-` (or `/`, for a family of names such as `glue/sst-2`).
+        name: lower-case words joined by `-` (or by `/` for a family of names, such as `glue/sst-2`).
         target: the import path of the class, `"package.module:Class"`.
         summary: one line for `itnet list`.
         config_version: raised by one whenever an old `Config` can no longer be read as it stands; see
@@ -78,7 +78,9 @@ class ComponentSpec:
 
 @dataclass(frozen=True)
 class PresetSpec:
-    """A named starting point for a model's configuration: `itnet-s`.
+    """A named starting point for a model's configuration.
+
+    `PresetSpec("image-nano", "small images", {"preset": "itnet-core/itnet-nano", "encoder": "itnet-image/patch"})`
 
     Attributes:
         name: the argument of `create_model`.
@@ -100,6 +102,8 @@ class PresetSpec:
 @dataclass(frozen=True)
 class CommandSpec:
     """A command that a plugin adds to `itnet`.
+
+    `CommandSpec("train", "itnet_train.commands.cli:train", "Train a model from a configuration file.")`
 
     Attributes:
         name: the word after `itnet`.
@@ -127,9 +131,9 @@ class Check:
     """One line of `itnet doctor`: the result of a check.
 
     Attributes:
-        name: the thing checked.
+        name: what was checked.
         ok: whether the check passed.
-        detail: the state found, and a hint if the check failed.
+        detail: the result in words, with a hint if the check failed.
     """
 
     name: str

@@ -183,8 +183,8 @@ class Registry(PluginRegistry):
     def use_sampler(self, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
         """Replace the sampler of all operators of a model, in place and in its configuration.
 
-        A model trained over some of the points may be evaluated over all of them, or over fewer. Options of the sampler
-        that the model has merge into its own, and its learned weights are kept.
+        A model trained over some of the points may be evaluated over all of them, or over fewer. If the model has this
+        sampler already, options merge into its present ones, and its learned weights are kept.
 
         >>> from itnet_registry import create_model, use_sampler
         >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
@@ -207,7 +207,7 @@ class Registry(PluginRegistry):
     def replace_head(self, model: ITNetModel, head: str | Mapping[str, Any], modality: str | None = None) -> None:
         """Replace a head of a model by one with new weights, in place and in its configuration.
 
-        Options of the head that the model has merge into its own.
+        If the model has this head already, options merge into its present ones.
 
         >>> from itnet_registry import create_model, replace_head
         >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
@@ -240,10 +240,10 @@ class Registry(PluginRegistry):
     ) -> None:
         """Replace the kernel, sampler or evaluator of blocks, in place and in the model's configuration.
 
-        Options of a component that the model has merge into its own. Parts of an operator whose class and shapes stay
-        the same (the kernel, the sampler, the maps V, O and W_o) keep their weights; the others are new. In a sum, each
-        integral whose kernel the model has keeps its weights. Another kernel gets the position encoding and the scan
-        order that it needs, as in a new model; an existing encoding stays.
+        Options of a component that the model has already merge into its present ones. Parts of an operator whose class
+        and shapes stay the same (the kernel, the sampler, the maps V, O and W_o) keep their weights; the others are
+        new. In a sum, each integral whose kernel the model has already keeps its weights. Another kernel gets the
+        position encoding and the scan order that it needs, as in a new model; an existing encoding stays.
 
         >>> from itnet_registry import create_model, replace_operator
         >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})

@@ -123,7 +123,7 @@ class _Within(NamedTuple):
 
 
 def _scan(folder: str) -> _Within:
-    """Read a folder.
+    """Read the entries of a folder.
 
     Raises:
         DataError: the folder cannot be read.

@@ -1,4 +1,4 @@
-"""Labelled samples as a torch dataset, and the treatment of unreadable samples."""
+"""Labelled samples as a torch dataset, which refuses or skips unreadable samples."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class FolderClassification(Classification):
         return self.config.classes or _classes(self.config.root)
 
     def training(self) -> Labelled:
-        """Return the training samples, without those held out for the test split if there is no folder `test`."""
+        """Return the training samples; without a folder `test`, a fold of them is held out for the test split."""
         return self._train_and_test[0]
 
     def validation(self) -> Labelled | None:
@@ -65,7 +65,7 @@ class FolderClassification(Classification):
         return self._train_and_test[1]
 
     def groups(self, files: Sequence[Path]) -> Sequence[str] | None:
-        """Return one name per file, equal for files that no split may separate; `None`, the default, for no groups."""
+        """Return one name per file, equal for files that no split may separate; by default `None`, for no groups."""
         return None
 
     @cached_property

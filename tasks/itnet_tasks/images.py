@@ -24,7 +24,7 @@ def open_image(path: Path, channels: int) -> Image.Image:
         DataError: the file is missing, empty, truncated, in none of `FORMATS`, suspiciously large, or contains numbers
             that are not grey levels.
     """
-    expected = f"a whole image, one of {', '.join(FORMATS)}"
+    expected = f"a complete image, one of {', '.join(FORMATS)}"
     try:
         with open_regular(path) as file, Image.open(file, formats=FORMATS) as opened:
             pixels, most = opened.width * opened.height, Image.MAX_IMAGE_PIXELS

@@ -51,8 +51,7 @@ class LabelledTask(Task):
     def loader(self, *, training: bool) -> Callable[[Any], Any]:
         """Return a function that turns a sample's source into an encoder's input, with augmentation for training.
 
-        The function takes the sources of the data set and the path of a user's file. It raises DataError for a bad
-        source.
+        The function takes a source of the data set or the path of a user's file, and raises `DataError` for a bad one.
         """
 
     def dataset(self, split: Split) -> LabelledDataset:
@@ -82,7 +81,7 @@ class LabelledTask(Task):
             raise DataError(
                 f"{type(self).__name__}.collate",
                 found=f"a batch of {len(samples)} samples that cannot be read",
-                expected="at least one that can",
+                expected="at least one readable sample",
                 hint="The warnings name them; fix the data, or use larger batches.",
             )
         labels = [sample.label for sample in kept]

@@ -23,7 +23,7 @@ class HeldOut(ComponentConfig):
     """Number of folds that the samples are dealt into; the assignment is fixed."""
 
     test_fold: NonNegativeInt = 0
-    """Fold that is the test split, from 0; taking each in turn is a cross-validation."""
+    """Number of the fold that is the test split, from 0; each in turn gives a cross-validation."""
 
 
 def hold_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:

@@ -59,8 +59,8 @@ def test_what_is_written_is_typed(tmp_path: Path) -> None:
         ("itnet spectrum", "found 'itnet spectrum'; expected letters"),
         ("2d", "whose package would be '2d'"),
         ("class", "whose package would be 'class'"),
-        ("itnet-core", "'itnet-core', which is installed already"),
-        ("json", "or a package 'json' is"),
+        ("itnet-core", "'itnet-core': this distribution, or a package 'itnet_core', is already installed"),
+        ("json", "or a package 'json', is"),
     ],
 )
 def test_names_that_cannot_be_are_refused(name: str, told: str, tmp_path: Path) -> None:

@@ -66,12 +66,12 @@ class AutoEvaluator(Evaluator):
     The candidates are the core's `local`, for a radius or a window, `dense`, up to a pair tensor of 64 MiB, and
     `tiled`, and the evaluators of installed plugins that have a rank; `itnet info auto` shows them in their order.
     Under `torch.func`, forward-mode derivatives and with DTensors only those that are `transformable` are chosen.
-    `IntegralOperator.explain_choice` says which is chosen for some fields and why; a debug message names the one used.
+    `IntegralOperator.explain_choice` shows which one is chosen for some fields and why; a debug message names it.
 
     Args:
         config: no fields.
-        evaluators: the candidates besides `local`, `dense` and `tiled`, or in their place; those of the installed
-            plugins by default.
+        evaluators: further candidates, by default those of the installed plugins. A `LocalEvaluator`, `DenseEvaluator`
+            or `TiledEvaluator` among them replaces the core's own.
     """
 
     takes_fast_paths: ClassVar[bool] = True
@@ -105,7 +105,7 @@ class AutoEvaluator(Evaluator):
         return evaluator.evaluate(problem)
 
     def is_opaque(self, problem: Problem) -> bool:
-        """Whether the evaluator chosen for the problem is."""
+        """Whether the evaluator chosen for the problem is opaque."""
         return bool(integrate_obstacle(problem)) and self.choose(problem).is_opaque(problem)
 
     def choose(self, problem: Problem) -> Evaluator:
@@ -137,7 +137,7 @@ class AutoEvaluator(Evaluator):
 def evaluator_obstacle(evaluator: Evaluator, problem: Problem, transform: str) -> str:
     """Return why an evaluator refuses a problem under a transform, named by `transform_of`, or ""."""
     if problem.nodes is not None and not evaluator.takes_nodes:
-        return "not for the nodes of each query, which would be gathered"
+        return "would have to gather the nodes of each query"
     return _transform_obstacle(evaluator, transform) or str(evaluator.unsupported(problem) or "")
 
 
@@ -157,7 +157,7 @@ def integrate_obstacle(problem: Problem) -> str:
     if not kernel.offers("integrate"):
         return f"{type(kernel).__name__} has none"
     if problem.nodes is not None:
-        return "not for the nodes of each query, which would be gathered"
+        return "would have to gather the nodes of each query"
     obstacle = _transform_obstacle(kernel, transform_of(problem.values))
     return obstacle or ("" if kernel.can_integrate(problem) else "can_integrate is False for these points")
 

@@ -44,9 +44,9 @@ class DenseEvaluator(Evaluator):
 
 
 def pair_matrix(problem: Problem) -> Tensor:
-    """Return the factor of the values, shape (B, heads, n, m), 0 outside of the support.
+    """Return the matrix that multiplies the values, shape (B, heads, n, m); it is 0 outside of the support.
 
-    That is k, without the weights w_j, or w_j e^k / Σ_j w_j e^k for `softmax`.
+    It is k without the weights w_j for a plain sum, and w_j e^k / Σ_j w_j e^k for `softmax`.
     """
     kernel, query, key = problem.kernel, problem.query.positions, problem.key.positions
     k = weigh_edge(kernel, kernel(problem.query_terms, problem.key_terms), query, key)

@@ -29,13 +29,22 @@ class Evaluator(Configured, ABC):
     `unsupported` reports the kernels, dtypes and devices that an evaluator does not support. With a `rank` it takes
     part in `auto`, which chooses the first in the order of ranks that supports a problem and is efficient for it.
 
+    Example:
+        >>> class RowByRow(Evaluator):
+        ...     def evaluate(self, problem):
+        ...         rows = [problem.narrow(slice(i, i + 1)) for i in range(problem.shape[1])]
+        ...         return torch.cat([DenseEvaluator()(row) for row in rows], dim=1)
+        >>> operator = IntegralOperator(8, MLPKernel(8), evaluator=RowByRow())
+        >>> operator(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))).values.shape
+        torch.Size([1, 5, 8])
+
     Attributes:
         takes_fast_paths: whether the kernel's own `integrate` and `transform` are used where they apply.
         takes_nodes: whether it supports problems whose nodes of each query are not gathered, `Problem.nodes`.
-        rank: the position in the order of `auto`, the lowest first; `None` for one that is chosen by name only. The
-            core's `dense` has 900 and `tiled`, which supports everything, 1000.
+        rank: the position in the order of `auto`, the lowest first; `None` for an evaluator that is chosen by name
+            only. The core's `dense` has 900 and `tiled`, which supports everything, 1000.
         transformable: whether it consists of PyTorch's own operations, so that `torch.func`, forward-mode derivatives
-            and DTensors support it; otherwise they are refused.
+            and DTensors support it; otherwise a call under one of these raises an error.
         tolerance: the largest error, relative to the largest number of a result or a gradient; 0 for an exact
             evaluator. `auto` is exact, so one with a tolerance has no rank.
     """
@@ -56,7 +65,7 @@ class Evaluator(Configured, ABC):
     def unsupported(self, problem: Problem) -> Unsupported | None:
         """Return why this evaluator does not support a problem, or `None` if it does.
 
-        It may read types, shapes, dtypes, devices and configurations, not numbers.
+        It may read types, shapes, dtypes, devices and configurations, but no tensor values.
         """
         return None
 
@@ -66,13 +75,13 @@ class Evaluator(Configured, ABC):
         return self.unsupported(problem) is None
 
     def is_efficient(self, problem: Problem) -> bool:
-        """Whether `auto` should choose this evaluator for a problem that it supports, before those of a higher rank."""
+        """Whether `auto` should choose this evaluator for a supported problem, before evaluators of higher rank."""
         return True
 
     def is_opaque(self, problem: Problem) -> bool:
-        """Whether `torch.compile` calls the operator as it is, as one node of the graph.
+        """Whether `torch.compile` leaves the operator uncompiled, as one node of the graph.
 
-        Override it where `evaluate` reads numbers, such as which points are near, or differentiates by itself.
+        Override it where `evaluate` reads tensor values, such as positions to find near points, or calls autograd.
         """
         return False
 

@@ -21,6 +21,6 @@ def installed_evaluators() -> tuple[Evaluator, ...]:
     for entry_point in entry_points(group=ENTRY_POINT_GROUP):
         try:
             evaluators += entry_point.load()()
-        except Exception as error:  # a broken installation must not break operators that do without
-            logger.warning("auto goes without %s: %s: %s", entry_point.value, type(error).__name__, error)
+        except Exception as error:  # a broken installation must not break operators that do not use it
+            logger.warning("auto leaves out %s: %s: %s", entry_point.value, type(error).__name__, error)
     return tuple(evaluators)

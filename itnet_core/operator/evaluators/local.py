@@ -20,9 +20,9 @@ from itnet_core.operator.transforms import tracing
 KEY_TILE = 1024
 """Most keys of a tile."""
 LEAST_PAIRS = 1 << 16
-"""Fewest pairs, of all points, for which `auto` looks for the near ones."""
+"""Smallest number of pairs of all points for which `auto` searches for near ones."""
 SHARE = 0.25
-"""Largest share of all pairs that makes it worth gathering keys."""
+"""Largest share of near pairs for which gathering keys is faster than computing all pairs."""
 
 
 class LocalEvaluator(Evaluator):
@@ -45,15 +45,15 @@ class LocalEvaluator(Evaluator):
     takes_nodes: ClassVar[bool] = True
 
     def unsupported(self, problem: Problem) -> Unsupported | None:
-        """Return the reason unless the support has a radius or a window, or each query has its own nodes."""
+        """Return the reason, unless the support has a radius or a window, or each query has its own nodes."""
         if problem.nodes is not None:
             return None
         support = problem.kernel.support
         local = support.radius is not None or support.window is not None
-        return None if local else Unsupported("neither", "a radius or a window")
+        return None if local else Unsupported("no radius or window", "a support with one")
 
     def is_efficient(self, problem: Problem) -> bool:
-        """Whether at most a quarter of at least 65536 pairs is within reach; `torch.compile` decides at the call."""
+        """Whether at least 65536 pairs exist and at most a quarter is near; `torch.compile` leaves this to run time."""
         batch, queries, keys = problem.shape
         pairs = batch * queries * keys
         if problem.nodes is not None:
@@ -63,7 +63,7 @@ class LocalEvaluator(Evaluator):
         return neighbourhoods(problem).pairs <= SHARE * pairs
 
     def is_opaque(self, problem: Problem) -> bool:
-        """Return `True`, as `tiled`."""
+        """Return `True`: the backward pass differentiates tiles, which graphs cannot hold."""
         return True
 
     def evaluate(self, problem: Problem) -> Tensor:
@@ -113,9 +113,9 @@ class _Groups(Plan):
             start = stop
             row = []
             for first in range(0, longest, KEY_TILE):
-                place = torch.arange(first, min(longest, first + KEY_TILE), device=length.device)
-                rank = near.ranks[(near.starts[groups].unsqueeze(1) + place).clamp(max=len(near.ranks) - 1)]
-                row.append(Listed(near.order[rank.long()].where(place < length, -1)))
+                index = torch.arange(first, min(longest, first + KEY_TILE), device=length.device)
+                rank = near.ranks[(near.starts[groups].unsqueeze(1) + index).clamp(max=len(near.ranks) - 1)]
+                row.append(Listed(near.order[rank.long()].where(index < length, -1)))
             yield Listed(near.queries[groups]), row
 
 

@@ -37,7 +37,7 @@ class Span(NamedTuple):
         tensor[self.samples, self.points] += part
 
     def missing(self) -> Tensor | None:
-        """Return which points stand for none, (b, n), or `None` if none do."""
+        """Return a mask of the entries without a point, (b, n), or `None` if all have one."""
         return None
 
 
@@ -60,7 +60,7 @@ class Listed(NamedTuple):
         tensor.index_add_(0, self.numbers.flatten().clamp(min=0), part.flatten(0, 1).to(tensor.dtype))
 
     def missing(self) -> Tensor | None:
-        """Return which points stand for none, (b, n)."""
+        """Return a mask of the entries without a point, (b, n)."""
         return self.numbers < 0
 
 
@@ -69,7 +69,7 @@ Part = Span | Listed
 
 @dataclass(frozen=True, eq=False)
 class Plan(ABC):
-    """The kernel, positions, and how the pairs are cut into tiles.
+    """The kernel, the positions, and the tiles that the pairs are cut into.
 
     Attributes:
         evaluator: name of the class that makes these plans, for errors.
@@ -85,7 +85,7 @@ class Plan(ABC):
 
     @abstractmethod
     def tiles(self) -> Iterator[tuple[Part, Sequence[Part]]]:
-        """Yield queries, and the tiles of keys that they meet."""
+        """Yield each tile of queries with the tiles of keys that it meets."""
 
     def outside(self, i: Part, j: Part) -> Tensor | None:
         """Return the pairs of a tile outside of the support, (b, 1, n, m), or `None` if there are none."""
@@ -108,7 +108,7 @@ def sum_tiles(
     bias: Tensor | None,
     pair_weights: Tensor | None = None,
 ) -> Tensor:
-    """Compute Σ_j k v without a bias, Σ_j e^(k + bias) v / Σ_j e^(k + bias) with one.
+    """Compute Σ_j k v, or Σ_j e^(k + bias) v / Σ_j e^(k + bias) with a bias.
 
     Gradients reach terms, positions, values, bias and the kernel's own parameters. The points' axes of all tensors are
     (B, N), or one axis, as `Part` indexes them.
@@ -120,8 +120,8 @@ def sum_tiles(
         query: positions of the query points, for the share of pairs at an edge.
         key: positions of the key points.
         values: (..., heads or 1, head_dim).
-        bias: of the key points.
-        pair_weights: weights of the keys that each query meets, (points, keys), where they are not those of the points.
+        bias: what is added to k for each key point, such as log w; `None` for a plain sum.
+        pair_weights: weights of the keys of each query, (points, keys), in place of the points' own weights.
 
     Returns:
         The sums at the query points, (..., heads, head_dim).
@@ -137,7 +137,7 @@ def sum_tiles(
 
 @dataclass(frozen=True, eq=False)
 class _Arguments:
-    """How the kernel's arguments are packed."""
+    """Layout of the kernel's arguments in a flat list: query leaves, key leaves, parameters."""
 
     kernel: Kernel
     query_spec: TreeSpec
@@ -229,9 +229,9 @@ def _add_gradients(
     grads: list[Tensor | None], parts: list[Part | None], leaves: list[Tensor], k: Tensor, grad_k: Tensor
 ) -> None:
     """Add the gradients of a tile to the tensors that it was cut from."""
-    wanted = [(grad, part, leaf) for grad, part, leaf in zip(grads, parts, leaves, strict=True) if grad is not None]
-    of_tile = torch.autograd.grad(k, [leaf for *_, leaf in wanted], grad_k, allow_unused=True)
-    for (grad, part, _), more in zip(wanted, of_tile, strict=True):
+    needed = [(grad, part, leaf) for grad, part, leaf in zip(grads, parts, leaves, strict=True) if grad is not None]
+    of_tile = torch.autograd.grad(k, [leaf for *_, leaf in needed], grad_k, allow_unused=True)
+    for (grad, part, _), more in zip(needed, of_tile, strict=True):
         if more is not None:
             grad.add_(more) if part is None else part.add(grad, more)
 

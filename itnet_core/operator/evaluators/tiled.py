@@ -42,9 +42,9 @@ class TiledEvaluator(Evaluator):
         """Size of the tiles."""
 
         query_tile: PositiveInt | None = None
-        """Query points of a tile; by `tile_shape` by default."""
+        """Query points of a tile; by default as `tile_shape` chooses."""
         key_tile: PositiveInt | None = None
-        """Key points of a tile; by `tile_shape` by default."""
+        """Key points of a tile; by default as `tile_shape` chooses."""
 
     def is_opaque(self, problem: Problem) -> bool:
         """Return `True`: the backward pass differentiates tiles, which graphs cannot hold."""
@@ -80,7 +80,7 @@ class _Blocks(Plan):
     shape: tuple[int, int, int]
 
     def tiles(self) -> Iterator[tuple[Span, list[Span]]]:
-        """Yield queries, and the tiles of keys within the support of these queries."""
+        """Yield each tile of queries with the tiles of keys within their support."""
         batch, queries, keys = (
             _slices(length, size)
             for length, size in zip(

@@ -1,4 +1,4 @@
-"""The MLP kernel of the displacement alone, over a window or a radius on a grid: a depthwise convolution."""
+"""The sum of an MLP kernel of x−y alone over a window or a radius on a grid, as a depthwise convolution."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Taps(NamedTuple):
 
 
 def taps_of(points: Points, support: Support) -> Taps | None:
-    """Return the taps of a support with a radius or a window; `None` unless the points form a regular grid.
+    """Return the taps of a support with a radius or a window on a regular grid, or `None` if the points are not one.
 
-    It is aligned with the coordinates, has one to three axes, and is the same for all samples. `None` also if rounding
-    decides whether a tap is in the support, because it would do so differently from query to query.
+    The grid has to be aligned with the coordinates, have one to three axes, and be the same for all samples. The result
+    is also `None` if rounding decides whether a tap is in the support, since that may differ from query to query.
     """
     positions = distinct(points.positions.detach())
     if points.grid is None or len(positions) > 1:
@@ -61,8 +61,8 @@ def taps_of(points: Points, support: Support) -> Taps | None:
     farthest = min(reaches) + support.edge / 2 + tolerance
     lengths = [float(step.abs().amax()) for step in steps]
     reach = tuple(min(size - 1, int(farthest / length)) for size, length in zip(sizes, lengths, strict=True))
-    places = torch.tensor(list(product(*(range(-r, r + 1) for r in reach))), dtype=exact.dtype, device=grid.device)
-    offsets = places @ torch.stack(steps)
+    indices = torch.tensor(list(product(*(range(-r, r + 1) for r in reach))), dtype=exact.dtype, device=grid.device)
+    offsets = indices @ torch.stack(steps)
     if not support.edge:
         distances = offsets.square().sum(-1).sqrt(), offsets.abs().amax(-1)
         for distance, bound in zip(distances, (support.radius, support.window), strict=True):
@@ -75,9 +75,9 @@ def convolve(taps: Taps, k: Tensor, values: Tensor) -> Tensor:
     """Compute Σ_taps k v on a grid, (B, N, heads, head_dim).
 
     Args:
-        taps: their displacements.
-        k: at the taps, (heads, taps); 0 outside of the support.
-        values: times the weights, (B, N, heads, head_dim).
+        taps: the displacements within the support.
+        k: the kernel at the taps, (heads, taps); 0 outside of the support.
+        values: values times weights, (B, N, heads, head_dim).
     """
     batch, points, heads, head_dim = values.shape
     channels = heads * head_dim

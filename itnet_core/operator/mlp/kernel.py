@@ -29,7 +29,6 @@ ACTIVATIONS: dict[str, Activation] = {"relu": F.relu_, "silu": F.silu, "gelu": F
 ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
 """The inputs that are a function of x plus one of y."""
 
-
 LENGTHS = 1.05, 3.5
 """Smallest and largest length of a bump after `initialize`, in units of the spacing of the points."""
 
@@ -49,10 +48,10 @@ class PointTerms(NamedTuple):
 class MLPKernel(Kernel[PointTerms, None]):
     """The paper's kernel, an MLP over pairs: k = W_2 σ(W_1 z + b_1) + b_2 (docs/operator.md, §2).
 
-    z = [ũ(x), ũ(y), ũ(x)⊙ũ(y), x−y, ‖x−y‖², cos 2πB(x−y), sin 2πB(x−y)], where ũ = P u has `rank` channels. This vector
-    never exists: its contents and phases are bilinear in the features of single points (`PairInputs`), so
-    that one matrix product gives the hidden layer of a tile, as it gives attention scores, and a second one over p + 1
-    numbers per pair adds what depends on x−y and ‖x−y‖².
+    z = [ũ(x), ũ(y), ũ(x)⊙ũ(y), x−y, ‖x−y‖², cos 2πB(x−y), sin 2πB(x−y)], where ũ = P u has `rank` channels. z is never
+    built: contents and phases are bilinear in the features of single points (`PairInputs`), so one matrix product gives
+    the hidden layer of a tile, as it gives attention scores, and a second one over p + 1 numbers per pair adds the
+    terms of x−y and ‖x−y‖².
 
     With `values: full`, the normalization `none` and as many heads as hidden units, W_2 is the identity and b_2 is 0:
     K = Σ_c M_c σ_c, where W_2 would only mix the matrices M_c.
@@ -74,7 +73,7 @@ class MLPKernel(Kernel[PointTerms, None]):
         """Sizes and inputs of the MLP."""
 
         heads: PositiveInt = 4
-        """Scalar kernels."""
+        """Number of scalar kernels."""
         hidden: PositiveInt = 32
         """Hidden units of the MLP."""
         rank: PositiveInt = 16
@@ -128,7 +127,7 @@ class MLPKernel(Kernel[PointTerms, None]):
 
         With ReLU, σ(1 + ⟨2δ/ℓ², x−y⟩ − ‖x−y‖²/ℓ²) is such a bump, so the kernel starts as a random convolution with
         compact filters. ℓ is spread over lengths from a fraction of the domain [−1, 1] to all of it, and W_2 ∝ 1/ℓ
-        gives wide and narrow units a like share. From PyTorch's default, where the kernel is nearly constant and the
+        gives wide and narrow units an equal share. From PyTorch's default, where the kernel is nearly constant and the
         integral of a normalised field nearly 0, training is several times slower (docs/initialisation.md).
 
         Returns:
@@ -239,10 +238,10 @@ class MLPKernel(Kernel[PointTerms, None]):
         taps = problem.key.cached(taps_of, self.support)
         assert taps is not None, "can_integrate"
         offsets = taps.offsets.unsqueeze(0)
-        here, there = (Field(x.new_zeros(*x.shape[:2], 1), x) for x in (torch.zeros_like(offsets[:, :1]), offsets))
-        k = self(self._terms(here), self._terms(there))
-        k = weigh_edge(self, k, here.positions, there.positions)
-        k = torch.where(self.support.mask(here.positions, there.positions).unsqueeze(1), k, 0.0)[0, :, 0]
+        query, key = (Field(x.new_zeros(*x.shape[:2], 1), x) for x in (torch.zeros_like(offsets[:, :1]), offsets))
+        k = self(self._terms(query), self._terms(key))
+        k = weigh_edge(self, k, query.positions, key.positions)
+        k = torch.where(self.support.mask(query.positions, key.positions).unsqueeze(1), k, 0.0)[0, :, 0]
         values, _ = problem.weighted_values()
         dtype = torch.promote_types(k.dtype, values.dtype)
         return convolve(taps, k.to(dtype), values.expand(-1, -1, self.heads, -1).to(dtype)).to(values.dtype)
@@ -277,8 +276,8 @@ class MLPKernel(Kernel[PointTerms, None]):
             "sin": lambda: phase.sin().expand(*positions.shape[:2], -1),
         }
         if "cos" in self.inputs.features:
-            whole = positions.requires_grad or tracing()
-            phase = 2 * torch.pi * self._turns(positions if whole else distinct(positions))
+            by_sample = positions.requires_grad or tracing()
+            phase = 2 * torch.pi * self._turns(positions if by_sample else distinct(positions))
         chi = torch.cat([features[name]().to(dtype) for name in self.inputs.features], dim=-1)
         return PointTerms(chi, precise(positions))
 
@@ -300,7 +299,7 @@ def _middle(points: Points) -> Tensor:
 
 
 class _Identity(nn.Module):
-    """A second layer that changes nothing: constants in the place of the weight and the bias of a linear layer."""
+    """The identity in place of the second linear layer, with constants as its weight and bias."""
 
     weight: Tensor
     bias: Tensor

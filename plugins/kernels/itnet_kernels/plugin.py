@@ -70,7 +70,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         kernel(
             "scaled",
             "itnet_kernels.algebra.scaled:ScaledKernel",
-            "a kernel behind a learned gate that starts at 0",
+            "a kernel times a learned gate that starts at 0",
         ),
         kernel(
             "skeleton",

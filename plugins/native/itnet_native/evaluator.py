@@ -15,10 +15,11 @@ from itnet_native.operators import EagerSums, sums
 from itnet_native.sums import ACTIVATIONS, Arguments
 
 LEAST_PAIRS = 1 << 12
-"""Fewest pairs for which it is preferred to `dense`, which can be differentiated twice and takes little longer then."""
+"""Smallest number of pairs for which `auto` prefers `native`; for fewer, `dense` is about as fast, and twice
+differentiable."""
 
 NEAR = 0.5
-"""Largest share of all pairs that makes it worth gathering keys for groups of near queries."""
+"""Largest share of near pairs for which gathering keys for groups of near queries is faster than all pairs."""
 
 ROUNDING = 2.0**-16
 """Largest rounding error of b for which an additive kernel is summed by a + b: that of 128 in float32."""
@@ -69,11 +70,11 @@ class NativeEvaluator(Evaluator):
         return None
 
     def is_efficient(self, problem: Problem) -> bool:
-        """Whether there are at least 4096 pairs; `dense` takes fewer."""
+        """Whether the problem has at least 4096 pairs; `dense` computes smaller ones."""
         return prod(problem.shape) >= LEAST_PAIRS
 
     def is_opaque(self, problem: Problem) -> bool:
-        """Whether the support has a radius or a window: which points are near is read."""
+        """Whether the support has a radius or a window: positions are read to find near points."""
         support = problem.kernel.support
         return support.radius is not None or support.window is not None
 
@@ -180,10 +181,10 @@ def _separates(kernel: Kernel) -> bool:
 
 
 def _cancels(kernel: MLPKernel, b: Tensor, weights: Tensor) -> bool:
-    """Whether k of near pairs would be lost in the rounding of a + b, for b of shape (B, M, hidden).
+    """Whether rounding a + b may lose the k of near pairs, for b of shape (B, M, hidden).
 
-    Without softmax the unbounded activations let far pairs outweigh that error. A compiled graph reads no numbers, and
-    assumes the worst.
+    Without softmax the unbounded activations let far pairs outweigh that error. A compiled graph cannot read
+    tensor values, and assumes the worst.
     """
     if not kernel.inputs.geometry or (kernel.normalization == "none" and kernel.config.activation != "tanh"):
         return False
@@ -195,5 +196,5 @@ def _cancels(kernel: MLPKernel, b: Tensor, weights: Tensor) -> bool:
 
 @torch.compiler.assume_constant_result
 def _missing() -> str:
-    """Call `missing`, as a constant of a compiled graph, which does not look for files."""
+    """Call `missing`; a compiled graph takes the result as a constant, since it cannot look for files."""
     return missing()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PATH = Path(__file__).parent / "libitnet_native.so"
 VARIABLE = "ITNET_NATIVE_ISA"
-"""Environment variable that chooses an instruction set; the best one by default."""
+"""Environment variable that selects an instruction set; by default the best one."""
 
 ROW, HIDDEN = 16, 8
 """The multiples that rows and hidden units are padded to; as in source/problem.h."""

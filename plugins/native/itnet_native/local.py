@@ -52,11 +52,11 @@ class LocalSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, case: LocalCase, *tensors: Tensor | None) -> Tensor:
         """Compute the sums."""
-        given = dict(zip(TENSORS, tensors, strict=True))
-        query, values, bias = given["query"], given["values"], given["bias"]
+        by_name = dict(zip(TENSORS, tensors, strict=True))
+        query, values, bias = by_name["query"], by_name["values"], by_name["bias"]
         assert query is not None
         assert values is not None
-        arrays = _arrays(case, given)
+        arrays = _arrays(case, by_name)
         out = query.new_empty(len(query), values.shape[1], arrays["values"].shape[2])
         log_total = query.new_empty(out.shape[:2] if bias is not None else (0,))
         _call("forward", case, {**arrays, "out": out, "log_total": log_total}, out.shape[2])
@@ -72,8 +72,8 @@ class LocalSums(torch.autograd.Function):
         refuse_second_derivatives("NativeEvaluator", grad_out, hint)
         case: LocalCase = ctx.case
         out, log_total, *tensors = ctx.saved_tensors
-        given = dict(zip(TENSORS, tensors, strict=True))
-        arrays = _arrays(case, given)
+        by_name = dict(zip(TENSORS, tensors, strict=True))
+        arrays = _arrays(case, by_name)
         grads = {f"grad_{name}": torch.zeros_like(array) for name, array in arrays.items()}
         grads["grad_key"] = torch.zeros_like(tensors[TENSORS.index("key")], memory_format=torch.contiguous_format)
         if not case.moves:
@@ -82,7 +82,7 @@ class LocalSums(torch.autograd.Function):
         own = {"grad_out": padded(grad_out), "delta": delta, "log_total": log_total}
         _call("backward", case, {**arrays, **grads, **own}, own["grad_out"].shape[2])
         result: list[Tensor | None] = []
-        for name, tensor in given.items():
+        for name, tensor in by_name.items():
             grad = grads.get(f"grad_{name}")
             if grad is None or tensor is None:
                 result.append(None)
@@ -91,12 +91,12 @@ class LocalSums(torch.autograd.Function):
         return None, *result
 
 
-def _arrays(case: LocalCase, given: dict[str, Tensor | None]) -> dict[str, Tensor]:
+def _arrays(case: LocalCase, by_name: dict[str, Tensor | None]) -> dict[str, Tensor]:
     """Return contiguous arrays, with hidden units, channels of heads and keys padded to whole vectors."""
     sizes = {"forms": 0, "second": 0, "values": 0, "key": case.depth}
     return {
         name: padded(tensor, size=sizes[name]) if name in sizes else tensor.contiguous()
-        for name, tensor in given.items()
+        for name, tensor in by_name.items()
         if tensor is not None
     }
 

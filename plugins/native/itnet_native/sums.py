@@ -101,11 +101,11 @@ class Arguments(NamedTuple):
         tensors = zip(self._fields[:TENSORS], self[:TENSORS], strict=True)
         return {name: padded(tensor, multiples.get(name, 1)) for name, tensor in tensors if isinstance(tensor, Tensor)}
 
-    def _call(self, name: str, given: Mapping[str, Tensor | None], out: Tensor) -> None:
+    def _call(self, name: str, tensors: Mapping[str, Tensor | None], out: Tensor) -> None:
         library = Library.load()
         if library is None:
             raise RuntimeError("itnet_native: the library is missing")
-        arrays = {name: array for name, array in given.items() if array is not None}
+        arrays = {name: array for name, array in tensors.items() if array is not None}
         wrong = {name: array.dtype for name, array in arrays.items() if array.dtype != self.query.dtype}
         if wrong:
             raise RuntimeError(f"itnet_native: expected {self.query.dtype}, found {wrong}")

@@ -57,7 +57,7 @@ class PointClouds(NamedTuple):
 
     @property
     def mask(self) -> Tensor:
-        """Which points are not padding, bool of shape (B, N)."""
+        """Mask of the points that are not padding, bool, (B, N)."""
         return self.weights > 0
 
 

@@ -82,13 +82,13 @@ class _Sorted:
         return table.flatten(0, 1).index_select(0, index.flatten()).view(*index.shape, -1)
 
     def places(self, points: slice, slots: int) -> Tensor:
-        """Return the places of some points among those of all samples, B·G·(T + slots), as (units, B·points)."""
+        """Return the indices of some points among the places of all samples, B·G·(T + slots), as (units, B·points)."""
         rank = torch.empty_like(self.order)
         numbers = torch.arange(self.length, device=rank.device).expand_as(rank)
         rank = rank.scatter_(-1, self.order, numbers)[..., points]
-        place = rank + slots * (rank // self.chunk)
-        samples = torch.arange(place.shape[1], device=place.device).unsqueeze(-1)
-        return (place + samples * (self.s.shape[2] * (self.chunk + slots))).flatten(1)
+        index = rank + slots * (rank // self.chunk)
+        samples = torch.arange(index.shape[1], device=index.device).unsqueeze(-1)
+        return (index + samples * (self.s.shape[2] * (self.chunk + slots))).flatten(1)
 
 
 class _ReluSums(torch.autograd.Function):

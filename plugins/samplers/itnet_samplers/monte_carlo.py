@@ -50,7 +50,7 @@ class MonteCarloSampler(Sampler):
         method: Method = "systematic"
         """`systematic` or `priority` without replacement; `independent` or `stratified` with replacement."""
         per_query: bool = False
-        """Whether each query has its own nodes; M terms per query are then held at once."""
+        """Whether each query has its own nodes; M terms per query are then in memory at once."""
         channel: NonNegativeInt = 0
         """The channel c of the proposal `channel`."""
         hidden: PositiveInt = 16
@@ -67,9 +67,9 @@ class MonteCarloSampler(Sampler):
         @model_validator(mode="after")
         def _fits(self) -> MonteCarloSampler.Config:
             if self.method == "priority" and self.per_query:
-                raise ValueError("another method than priority with per_query: it draws a number for every pair")
+                raise ValueError("another method than priority with per_query, since it draws a number for every pair")
             if self.proposal == "channel" and self.defensive == 0:
-                raise ValueError("defensive > 0 with a channel: points where it is 0 would never be drawn")
+                raise ValueError("defensive > 0 with a channel, since points where it is 0 would never be drawn")
             return self
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:

@@ -41,13 +41,13 @@ class NeighboursSampler(Sampler):
         radius: PositiveFloat | None = None
         """Largest distance of a neighbour."""
         window: tuple[NonNegativeInt, ...] | None = ConfigField(default=None, min_length=1)
-        """Steps along each axis of the key's grid, for all points of a box. Queries lie on points of that grid, all of
-        them or some, such as every second one."""
+        """Half the width of a box of neighbours, in steps along each axis of the key's grid. Queries lie on points of
+        that grid, all of them or some, such as every second one."""
 
         @model_validator(mode="after")
         def _one_way(self) -> NeighboursSampler.Config:
             if self.window is not None and (self.count is not None or self.radius is not None):
-                raise ValueError("a window alone, or a count, a radius or both")
+                raise ValueError("a window alone; or a count, a radius, or both")
             return self
 
     def forward(self, query: Field, key: Field) -> Nodes:

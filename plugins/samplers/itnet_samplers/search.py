@@ -12,10 +12,10 @@ from itnet_core import gather_points, nearest_points, precise
 from itnet_core.models.neighbours import distance_blocks
 
 TREE = 2**22
-"""Number of pairs from which a tree is used on a CPU; fewer are faster all at once."""
+"""Smallest number of pairs for which a tree is used on a CPU; for fewer, blocks of distances are faster."""
 
 SLACK = 1 + 1e-5
-"""Searches go a little beyond the radius, and `_within` decides about the points on it."""
+"""Factor by which a search exceeds the radius, so that `_within` decides about points on it."""
 
 
 @torch.no_grad()
@@ -32,7 +32,7 @@ def nearest(query: Tensor, key: Tensor, mask: Tensor, count: int, radius: float 
         radius: largest distance of a neighbour.
 
     Returns:
-        Indices of shape (B, N, count), and which of them are valid: there may be fewer neighbours.
+        Indices of shape (B, N, count), and which of them are valid: a query may have fewer neighbours.
     """
     query, key = precise(query), precise(key)
     many = query.shape[1] * key.shape[1] > TREE

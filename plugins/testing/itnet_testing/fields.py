@@ -48,5 +48,5 @@ def with_padding(field: Field, points: int = 3) -> Field:
 
 def sample(field: Field, number: int) -> Field:
     """Return one sample of a field as a batch of one."""
-    one = slice(number, number + 1)
-    return field.replace(values=field.values[one], positions=field.positions[one], weights=field.weights[one])
+    part = slice(number, number + 1)
+    return field.replace(values=field.values[part], positions=field.positions[part], weights=field.weights[part])

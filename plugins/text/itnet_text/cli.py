@@ -14,11 +14,13 @@ AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout
 
 
 def train(
-    files: Annotated[list[Path], typer.Argument(help="Texts: .txt with one per line, or tables (.csv, .tsv, .jsonl).")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Files: .txt with one text per line, or tables (.csv, .tsv, .jsonl).")
+    ],
     output: Annotated[Path, typer.Option(help="The tokenizer.json to write.")],
     vocabulary: Annotated[int, typer.Option(min=257, help="Largest number of tokens, including the 256 bytes.")] = 8000,
     column: Annotated[
-        str | None, typer.Option(help="Column of the texts in tables; a number from 0 without a header.")
+        str | None, typer.Option(help="Column of the texts in tables: its name, or its number from 0 without a header.")
     ] = None,
     case: Annotated[bool, typer.Option("--case", help="Distinguish upper and lower case.")] = False,
     encoding: Annotated[str, typer.Option(help="Encoding of the files.")] = "utf-8",

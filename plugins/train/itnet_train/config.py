@@ -73,9 +73,9 @@ class TrainConfig(Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Number format: `32-true`, or mixed precision with `bf16-mixed` or `16-mixed`."""
     accumulate: PositiveInt = 1
-    """Batches whose gradients are accumulated into one optimizer step."""
+    """Number of batches whose gradients are accumulated into one optimizer step."""
     workers: NonNegativeInt = 0
-    """Data-loading processes; 0 loads in the training process."""
+    """Number of data-loading processes; 0 loads in the training process."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Device type; `auto` uses a GPU if one is available."""
     devices: PositiveInt = 1
@@ -83,13 +83,13 @@ class TrainConfig(Section):
     log_every: PositiveInt = 50
     """Steps between two entries of the training loss in the log."""
     patience: PositiveInt | None = None
-    """Stop after this many epochs without improvement; `null` never. An epoch improves on another if the metric that
-    the task monitors is better on the validation split, or equal with a lower loss; with several tasks, the mean of
-    these metrics counts."""
+    """Stop after this many epochs without improvement; `null` for no limit. An epoch improves on another if the metric
+    that the task monitors is better on the validation split, or equal with a lower loss; with several tasks, the mean
+    of these metrics counts."""
     max_minutes: PositiveFloat | None = None
-    """Stop this call of `itnet train` after this many minutes; `null` never."""
+    """Stop this call of `itnet train` after this many minutes; `null` for no limit."""
     save_every_steps: PositiveInt | None = None
-    """Save the training state every so many steps, in addition to the end of each epoch; `null` for the end alone."""
+    """Steps between saves of the training state within an epoch; `null` to save it at the end of each epoch alone."""
 
     @classmethod
     def from_sections(cls, sections: Mapping[str, Any]) -> TrainConfig:

@@ -76,11 +76,11 @@ class TritonEvaluator(Evaluator):
             return Unsupported(sizes, f"up to {FEATURES} and {HEAD_DIM}")
         points = max(problem.shape[1:])
         if points * max(kernel.heads * values.shape[-1], 2 * FEATURES) >= INT32:
-            return Unsupported(f"{points} points", "fewer, as 32 bits number them")
+            return Unsupported(f"{points} points", "fewer, since 32-bit integers number them")
         return None
 
     def is_efficient(self, problem: Problem) -> bool:
-        """Whether there are at least half a block of queries and of keys; nodes of each query fill no block."""
+        """Whether queries and keys fill half a block each; separate nodes of each query do not."""
         return min(problem.shape[1:]) >= 32
 
     def evaluate(self, problem: Problem) -> Tensor:

@@ -1,7 +1,7 @@
 """The kernels of the gradients: of the queries' side, and of the keys' side; `kernels` describes their tiles.
 
-Each takes the slopes dL/dk of a tile from the values and the gradient of the result, (softmax) from k and the saved
-logarithms of the totals as well, and from them in one go the gradients of all hidden units, which are in the tile. For
+Each computes the slopes dL/dk of a tile from the values and the gradient of the result (for softmax from k and the
+saved logarithms of the totals too), and from the slopes the gradients of all hidden units, which are in the tile. For
 each pair and hidden unit the two take 464 operations on the tensor cores, and about 14 + 3 p off them; nothing but
 results goes to memory.
 """

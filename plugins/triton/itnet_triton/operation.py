@@ -100,8 +100,8 @@ def _(grad_out: Tensor, out: Tensor, log_total: Tensor, moves: bool, *arguments:
     moves = moves and inputs.displacement | inputs.distance
     positions = [t if moves else t.new_empty(0) for t in (inputs.query_positions, inputs.key_positions)]
     shift = out.new_empty(0) if inputs.bias is None else inputs.bias
-    given = *inputs[:3], *positions, *inputs[5:8], shift
-    return tuple(torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in given)
+    tensors = *inputs[:3], *positions, *inputs[5:8], shift
+    return tuple(torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in tensors)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -19,11 +19,11 @@ from itnet_triton.launch import UNITS, interpreting, launch
 from itnet_triton.problem import Kind, Pairs
 
 CHUNK_NUMBERS = 1 << 25
-"""Numbers that φ of a chunk of queries may hold, over all samples."""
+"""Largest number of entries of φ for a chunk of queries, over all samples."""
 GROUP = 4
-"""Heads of a program, at most."""
+"""Largest number of heads of a program."""
 GROUP_WIDTH = {2: 256, 4: 128, 8: 128}
-"""Channels of a program's heads, at most, unless one head has more; by the bytes of a factor."""
+"""Largest number of channels of a program's heads, unless one head has more, by the bytes of a factor."""
 
 
 class Inputs(NamedTuple):

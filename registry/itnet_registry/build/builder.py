@@ -147,7 +147,7 @@ class Builder:
         return head
 
     def _operators(self, memory: MemoryLimit) -> Iterator[IntegralOperator]:
-        """Build the operators of all blocks, whose memory is checked before they are built, which takes long."""
+        """Build the operators of all blocks; before an entry's later blocks, check that they fit into memory."""
         dim = self.config.width
         for number, entry in enumerate(self.config.trunk):
             for repetition in range(entry.repeat):
@@ -175,7 +175,7 @@ class Builder:
             ) from error
 
     def _query(self, number: int, dim: int, ends: Ends) -> tuple[QueryPoints | None, int]:
-        """Return the query points of an entry's blocks, and the channels of the field there."""
+        """Return the query points of an entry's blocks, and the channels of the field at them."""
         query = self.config.trunk[number].query
         if query is None:
             return None, dim

@@ -46,7 +46,7 @@ def _ranked(registry: PluginRegistry) -> tuple[tuple[Component, Evaluator], ...]
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too, as where plugins are loaded
-            logger.warning("auto goes without %s: %s", component.id, one_line(error))
+            logger.warning("auto leaves out %s: %s", component.id, one_line(error))
     return tuple((component, evaluator) for _, component, evaluator in sorted(ranked, key=lambda entry: entry[0]))
 
 

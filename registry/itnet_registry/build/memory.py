@@ -42,7 +42,7 @@ def machine_bytes() -> float:
 
 
 class MemoryLimit(TorchFunctionMode):
-    """Count the bytes of tensors created in the block, and refuse the one that exceeds the limit before it is created.
+    """Count the bytes of tensors created in the block, and refuse a tensor that exceeds the limit before it is created.
 
     Freed tensors stay counted: modules under construction keep nearly all their tensors.
 

@@ -85,7 +85,8 @@ def use_sampler(registry: PluginRegistry, model: ITNetModel, sampler: Options) -
     numbers = [0] * len(blocks) if config is None else list(config.blocks())
     present = [None] if config is None else [entry.sampler for entry in config.trunk]
     merged = [_merged(registry, "sampler", reference, sampler) for reference in present]
-    references = [complete_part(registry, LoadedRef.of(registry, "sampler", each, "sampler"))[0] for each in merged]
+    parts = [LoadedRef.of(registry, "sampler", reference, "sampler") for reference in merged]
+    references = [complete_part(registry, part)[0] for part in parts]
     for number, block in zip(numbers, blocks, strict=True):
         operator = block.operator
         new = build_component(registry, "sampler", references[number], operator.dim)

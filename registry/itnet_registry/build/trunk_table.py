@@ -15,7 +15,7 @@ from itnet_registry.config.model_config import CompleteModelConfig
 from itnet_registry.plugins.registry import PluginRegistry
 
 GRID_AXES = {1: "t", 2: "yx", 3: "zyx", 4: "tzyx"}
-"""Axes of a grid of so many dimensions, as encoders lay them."""
+"""Axes of a grid by its number of dimensions, in the order in which encoders use them."""
 
 
 @torch.no_grad()

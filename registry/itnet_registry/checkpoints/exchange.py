@@ -37,7 +37,7 @@ def replace_directory(new: Path, path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names at once; return False where the system or the file system cannot."""
+    """Exchange two names at once; return `False` if the system or the file system does not support it."""
     call = _exchanger()
     if call is None:
         return False

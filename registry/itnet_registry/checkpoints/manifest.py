@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from packaging.utils import is_normalized_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, model_validator
 from pydantic import Field as ConfigField
 
@@ -26,11 +26,14 @@ MANIFEST = "itnet.json"
 WEIGHTS = "model.safetensors"
 
 MAX_BYTES = 2**26
-"""Maximal size of a manifest; the largest vocabularies in use take a quarter of it."""
+"""Largest size of a manifest in bytes; the largest vocabularies in use take a quarter of it."""
 
 
 def _version(text: str) -> str:
-    Version(text)
+    try:
+        Version(text)
+    except InvalidVersion:
+        raise ValueError("a version that follows PEP 440") from None
     return text
 
 
@@ -56,9 +59,7 @@ class Record(BaseModel):
     @model_validator(mode="after")
     def _is_of_its_distribution(self) -> Record:
         if not is_normalized_name(self.distribution) or self.name.partition("/")[0] != self.distribution:
-            raise ValueError(
-                f"{self.name!r} of {self.distribution!r} is not the id of a component of a normalised distribution"
-            )
+            raise ValueError("a component's id, and its distribution's normalised name, with which the id begins")
         return self
 
 
@@ -143,7 +144,7 @@ class Manifest(BaseModel):
 
 
 def reference_at(config: Mapping[str, Any], path: str) -> dict[str, Any] | None:
-    """Return the reference at a path of a configuration, or `None`; the key in a list is a number.
+    """Return the reference at a path of a configuration, or `None`; the keys of a list are numbers.
 
     >>> reference_at({"encoders": {"image": {"name": "itnet-image/patch", "channels": 1}}}, "encoders.image")
     {'name': 'itnet-image/patch', 'channels': 1}

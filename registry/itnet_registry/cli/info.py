@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NAME = Annotated[
     str, typer.Argument(help="A component or preset, bare or canonical: patch, itnet-image/patch, itnet-s; or a file.")
 ]
-KIND = Annotated[str | None, typer.Option(help="Kind of the component, if several kinds have one of this name.")]
+KIND = Annotated[str | None, typer.Option(help="Kind of the component, if components of several kinds have this name.")]
 TRUNK_COLUMNS = ("block", "repeat", "kernel", "support", "query", "points", "width", "parameters", "FLOPs")
 ANY_ENCODER = {"name": "itnet-core/field", "channels": 1}
 """Encoder for the trunk of a preset without one."""
@@ -29,7 +29,7 @@ def info(
     name: NAME,
     kind: KIND = None,
     points: Annotated[
-        str, typer.Option(help="Grid of the points that a trunk's table is for, as the encoder gives them.")
+        str, typer.Option(help="Grid of points from the encoder, such as 14x14 or 512, for the trunk's table.")
     ] = "14x14",
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-NewKind = Literal["encoder", "kernel", "sampler", "evaluator", "head", "task"]
+from itnet_core.plugin.specs import Kind
+
 Licence = Literal["Apache-2.0", "MIT"]
 
-TEMPLATES: dict[NewKind, tuple[str, str, str]] = {
+TEMPLATES: dict[Kind, tuple[str, str, str]] = {
     "encoder": ("Encoder", "Signals as points in time", 'create("encoder", "{id}", dim=64)'),
     "kernel": ("Kernel", "A Gaussian kernel with learned lengths", 'create("kernel", "{id}", dim=64)'),
     "sampler": ("Sampler", "Points drawn with equal probability", 'create("sampler", "{id}", dim=64)'),
@@ -23,7 +24,7 @@ TEMPLATES: dict[NewKind, tuple[str, str, str]] = {
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Name of the distribution, such as itnet-spectrum.")],
-    kind: Annotated[NewKind, typer.Option(help="Kind: encoder, kernel, sampler, evaluator, head or task.")],
+    kind: Annotated[Kind, typer.Option(help="Kind: encoder, kernel, sampler, evaluator, head or task.")],
     path: Annotated[Path, typer.Option(help="The folder to write NAME into.")] = Path(),
     licence: Annotated[Licence, typer.Option(help="Licence of the plugin: Apache-2.0 or MIT.")] = "Apache-2.0",
 ) -> None:
@@ -40,7 +41,7 @@ def new_plugin(
 
 
 def check_name(name: str, distribution: str) -> None:
-    """Check that a distribution and its package can have a name.
+    """Check that a name is valid for a distribution and its package, and not taken.
 
     Raises:
         ConfigError: the name does not follow PEP 508, is not valid for a package, or is taken by an installed one.
@@ -63,12 +64,12 @@ def check_name(name: str, distribution: str) -> None:
     if not unmet([distribution]) or package in packages_distributions() or find_spec(package) is not None:
         raise ConfigError(
             "new-plugin NAME",
-            found=f"{name!r}, which is installed already, or a package {package!r} is",
+            found=f"{name!r}: this distribution, or a package {package!r}, is already installed",
             expected="an unused name",
         )
 
 
-def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> None:
+def write(folder: Path, distribution: str, kind: Kind, licence: Licence) -> None:
     """Write a plugin into a new folder, completely or not at all.
 
     Raises:
@@ -87,7 +88,7 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
                 "new-plugin --path",
                 found=f"{folder}, which exists",
                 expected="a new folder",
-                hint="Move it.",
+                hint="Move or remove it, or choose another --path.",
             )
         for name, text in files(distribution, kind, licence).items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ def write(folder: Path, distribution: str, kind: NewKind, licence: Licence) -> N
         shutil.rmtree(part, ignore_errors=True)
 
 
-def files(distribution: str, kind: NewKind, licence: Licence) -> dict[str, str]:
+def files(distribution: str, kind: Kind, licence: Licence) -> dict[str, str]:
     """Return the texts of a new plugin's files by their paths in its folder."""
     import datetime
     from string import Template

@@ -23,10 +23,10 @@ _document: ContextVar[TextIO | None] = ContextVar("document", default=None)
 
 
 def machine_readable(command: Callable[P, T]) -> Callable[P, T]:
-    """Reserve stdout for `print_json` and `print_document` while a command runs that writes JSON.
+    """Reserve stdout for `print_json` and `print_document` while a command that writes JSON runs.
 
-    These are commands called with `json=True`, and commands without such an option. Prints of components go to stderr,
-    and so does output that bypasses Python: of subprocesses, of C libraries, of functions called at exit.
+    A command writes JSON if it is called with `json=True` or has no such option. Whatever else components print goes to
+    stderr, including output that bypasses Python: of subprocesses, of C libraries, of functions called at exit.
     """
 
     always = "json" not in inspect.signature(command).parameters
@@ -50,7 +50,7 @@ def print_document(text: str) -> None:
 
 
 def print_line(text: str, *, err: bool = False) -> None:
-    """Write one line to stdout or stderr, with escapes for characters that a terminal would obey."""
+    """Write one line to stdout or stderr, with control characters escaped."""
     print(printable(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
@@ -106,7 +106,7 @@ def _reserved_stdout() -> Iterator[None]:
 
 
 def _taken(stdout: TextIO) -> TextIO:
-    """Return the process's stdout as another file; from now on, writes to the old one go to stderr."""
+    """Return the process's stdout as a new file; from now on, writes to the old one go to stderr."""
     stdout.flush()
     document = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with suppress(OSError):  # the process has no stderr

@@ -12,9 +12,9 @@ from itnet_registry.cli.output import machine_readable, print_json, print_line
 
 @machine_readable
 def schema(
-    name: Annotated[str | None, typer.Argument(help="A component; without it, a whole configuration file.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A component; by default a whole configuration file.")] = None,
     kind: KIND = None,
-    every: Annotated[bool, typer.Option("--all", help="The schemas of all components, by kind and id.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Write the schemas of all components, by kind and id.")] = False,
 ) -> None:
     """Write the JSON Schema of a configuration file, or of a component's options."""
     from itnet_core import ConfigError, ITNetError

@@ -28,8 +28,8 @@ DEFAULTS = ModelConfig(
 )
 
 _KINDS: dict[str, Kind] = {f"{kind}{plural}": kind for kind in KINDS for plural in ("", "s")}
-_OTHER_FORM = {"encoder": "encoders", "head": "heads", "task": "tasks", "depth": "trunk"}
-_OTHER_FORM |= {plural: singular for singular, plural in _OTHER_FORM.items()}
+_PLURALS = {"encoder": "encoders", "head": "heads", "task": "tasks", "depth": "trunk"}
+_OTHER_FORM = _PLURALS | {plural: singular for singular, plural in _PLURALS.items()}
 
 
 def merge(registry: PluginRegistry, config: Mapping[str, Any], place: str) -> ModelConfig:
@@ -46,7 +46,7 @@ def merge(registry: PluginRegistry, config: Mapping[str, Any], place: str) -> Mo
         PluginError: the preset's own configuration is invalid.
     """
     user = parse(ModelConfig, config, place)
-    for one, several in (("encoder", "encoders"), ("head", "heads"), ("task", "tasks"), ("depth", "trunk")):
+    for one, several in _PLURALS.items():
         if getattr(user, one) is not None and getattr(user, several) is not None:
             alike = "a model of one modality" if one != "depth" else "blocks that are all alike"
             raise ConfigError(

@@ -42,11 +42,11 @@ class QueryConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     stride: PositiveInt | list[PositiveInt] | None = None
-    """The cells of a coarser grid, of so many points along each axis: `2`, or a list with a number for each axis."""
+    """Cells of a coarser grid: the points of a cell along each axis, `2`, or a list with a number for each axis."""
     farthest: PositiveInt | None = None
-    """So many of the points, which cover the field: each is the farthest from those before it."""
+    """Number of points that are chosen to cover the field: each is the farthest from those before it."""
     latents: PositiveInt | None = None
-    """So many points with learned values."""
+    """Number of points with learned values."""
     block: NonNegativeInt | Literal["encoder"] | None = None
     """The points of an earlier entry of the trunk, by its number from 0, or of the `encoder`, as in U-shaped trunks."""
 
@@ -97,7 +97,7 @@ class BlockConfig(BlockOptions):
     """
 
     repeat: PositiveInt = 1
-    """Blocks of this entry, one after another."""
+    """Number of blocks of this entry, one after another."""
     query: QueryConfig | None = None
     """The points at which the integral is evaluated; by default those of the block's input."""
 
@@ -155,7 +155,7 @@ class CompleteBlock(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     repeat: PositiveInt
-    """Blocks of this entry."""
+    """Number of blocks of this entry."""
     width: PositiveInt
     """Channels of the block."""
     kernel: ComponentRef
@@ -204,17 +204,21 @@ class CompleteModelConfig(BaseModel):
     """Tasks by modality."""
 
     def blocks(self) -> Iterator[int]:
-        """Yield the number of the entry of each block."""
+        """Yield, for each block, the number of its entry."""
         return (number for number, entry in enumerate(self.trunk) for _ in range(entry.repeat))
 
     def with_repeats(self, most: int) -> CompleteModelConfig:
-        """Return the configuration with each entry repeated at most so often, for checks that need no whole model."""
+        """Return the configuration with each entry repeated at most `most` times, for checks of a part of the model."""
         trunk = [entry.model_copy(update={"repeat": min(entry.repeat, most)}) for entry in self.trunk]
         return self.model_copy(update={"trunk": trunk})
 
 
+BEFORE_TRUNKS = {"norm": "layer", "norm_first": True, "activation": "gelu", "stochastic_depth": 0.0, "query": None}
+"""Options that all blocks had in checkpoint format 1, which did not store them."""
+
+
 def with_trunk(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a complete configuration from before trunks were lists with its `depth` blocks as one entry."""
+    """Convert a complete configuration of checkpoint format 1, with a `depth`, to one with a `trunk` of one entry."""
     if "trunk" in config or "depth" not in config:
         return dict(config)
     parts = {
@@ -223,7 +227,3 @@ def with_trunk(config: Mapping[str, Any]) -> dict[str, Any]:
     entry = {"repeat": config["depth"], "width": config.get("width"), **parts, **BEFORE_TRUNKS}
     rest = {name: value for name, value in config.items() if name not in parts and name != "depth"}
     return {**rest, "trunk": [entry]}
-
-
-BEFORE_TRUNKS = {"norm": "layer", "norm_first": True, "activation": "gelu", "stochastic_depth": 0.0, "query": None}
-"""Options of blocks that all had before trunks were lists."""

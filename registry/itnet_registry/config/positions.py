@@ -11,7 +11,7 @@ from itnet_registry.config.model_config import ModelConfig
 
 
 class Unread(NamedTuple):
-    """The points that a block's kernel does not tell apart by their positions.
+    """A block's kernel, and the encoders whose points it does not tell apart by position.
 
     Attributes:
         scans: whether the kernel, or one that it refers to, scans.
@@ -25,8 +25,8 @@ class Unread(NamedTuple):
 def choose_positions(config: ModelConfig, blocks: Sequence[Unread]) -> tuple[Position, Scan]:
     """Return the position encoding and the scan order of a configuration, with `auto` replaced.
 
-    A block that does not read positions needs the encoding even behind one that does: a convolution adds to the values
-    what is near them, not where they are.
+    A block that does not read positions needs the encoding even after one that does: a convolution adds neighbouring
+    values, not positions.
     """
     position, scan = config.position, config.scan
     if scan is None or scan == "auto":

@@ -43,9 +43,7 @@ class LoadedRef:
             UnknownNameError, AmbiguousNameError, RequirementError, ComponentError: the component cannot be loaded.
         """
         if reference.name is None:
-            raise ConfigError(
-                f"{place}.name", found="nothing", expected=f"the name of the {kind} that these options are of"
-            )
+            raise ConfigError(f"{place}.name", found="nothing", expected=f"the name of the {kind} with these options")
         component = registry.component(kind, reference.name, place=place, prefer=prefer)
         with within(place):
             return cls(component, component.load(), reference, place)
@@ -54,7 +52,7 @@ class LoadedRef:
 def complete_part(
     registry: PluginRegistry, part: LoadedRef, prefer: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
 ) -> tuple[ComponentRef, ComponentConfig]:
-    """Return the reference with its canonical name and every option, and the same as the component's `Config`.
+    """Return a reference with canonical name and every option, and its options as the component's `Config`.
 
     Fields that follow from files are filled in (`ComponentConfig.completed`), and the references among the options are
     completed too.
@@ -79,8 +77,8 @@ def complete_part(
             options[field] = _complete_inner(registry, place, refers, written, prefer, base, fixed)
         elif isinstance(written, list | tuple):
             options[field] = [
-                _complete_inner(registry, f"{place}.{number}", refers, one, prefer)
-                for number, one in enumerate(written)
+                _complete_inner(registry, f"{place}.{number}", refers, item, prefer)
+                for number, item in enumerate(written)
             ]
     config = parse(schema, options, part.place)
     with part.component.running(part.place):

@@ -44,10 +44,10 @@ def resolve(registry: PluginRegistry, config: Mapping[str, Any], place: str = "m
         UnknownNameError, AmbiguousNameError, RequirementError, ComponentError, PluginError: a component cannot be used.
     """
     merged = merge(registry, config, place)
-    for field, other in (("width", None), ("depth", merged.trunk)):
-        if getattr(merged, field) is None and other is None:
+    needed = {"width": (merged.width, "a number"), "depth": (merged.depth or merged.trunk, "a number, or a trunk")}
+    for field, (value, expected) in needed.items():
+        if value is None:
             presets = ", ".join(shortest(registry.presets()))
-            expected = "a number" if field == "width" else "a number, or a trunk"
             raise ConfigError(f"{place}.{field}", found="nothing", expected=expected, hint=f"Or a preset: {presets}.")
     return _Resolver(registry, merged, place).resolve()
 

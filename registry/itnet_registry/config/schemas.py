@@ -68,10 +68,8 @@ def _refer(properties: dict[str, Any]) -> None:
             if field == "heads":
                 reference = {"anyOf": [reference, {"type": "null"}]}
             described = {"description": properties[field]["description"]}
-            one = field == kind
-            properties[field] = described | (
-                reference if one else {"type": "object", "additionalProperties": reference}
-            )
+            by_modality = {"type": "object", "additionalProperties": reference}
+            properties[field] = described | (reference if field == kind else by_modality)
 
 
 def _any_of(
@@ -98,7 +96,7 @@ def _any_of(
 
 
 def _moved(model: type[BaseModel], key: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return a model's schema, with its definitions moved to `definitions` under names that begin with `key`."""
+    """Return a model's schema, and move its definitions to `definitions` under names that begin with `key`."""
     schema = model.model_json_schema(ref_template=f"#/$defs/{key}.{{model}}")
     definitions.update({f"{key}.{name}": definition for name, definition in schema.pop("$defs", {}).items()})
     return schema

@@ -83,7 +83,7 @@ class Component(Declared[ComponentSpec]):
 
     @contextmanager
     def running(self, place: str) -> Iterator[None]:
-        """Run the component's code in the block: its exceptions get the place of its configuration and its owner."""
+        """Run the component's code in the block; add the place of its configuration and its owner to exceptions."""
         try:
             with within(place):
                 yield

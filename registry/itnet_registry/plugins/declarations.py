@@ -48,7 +48,7 @@ class Declared(Generic[S]):
 
     @property
     def identity(self) -> object:
-        """The value by which two declarations of one name are compared; equal ones are the same thing twice."""
+        """The value that two declarations of one name are compared by; equal ones count as one declaration."""
         return self.spec
 
     def import_target(self, target: str) -> Any:

@@ -40,7 +40,7 @@ class Plugin:
     source: Source
     """The plugin's distribution and module."""
     hook: pluggy.HookRelay
-    """Caller of this plugin's hooks, and of no other's."""
+    """Calls the hooks of this plugin alone."""
     components: tuple[Component, ...]
     """Declared components."""
     presets: tuple[Preset, ...]

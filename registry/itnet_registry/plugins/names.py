@@ -58,7 +58,7 @@ def choose(place: str, name: str, declarations: Iterable[D], preferences: Sequen
 
 
 def shortest(declarations: Iterable[D]) -> list[str]:
-    """Return a unique name for each declaration: the bare name where it is unique, else the canonical id."""
+    """Return a unique name for each declaration, sorted: the bare name where it is unique, else the canonical id."""
     declarations = list(declarations)
     count = Counter(declared.name for declared in declarations)
     return sorted({declared.name if count[declared.name] == 1 else declared.id for declared in declarations})

@@ -167,7 +167,7 @@ class PluginRegistry:
         return component
 
     def component_of_any_kind(self, name: str) -> Component:
-        """Return the component that a name stands for, where one kind has a component of this name.
+        """Return the component that a name stands for, if components of one kind alone have it.
 
         Raises:
             UnknownNameError: no kind has one.

@@ -87,30 +87,35 @@ def test_auto_takes_the_first_that_supports_the_problem_and_is_efficient(
 
 def test_an_evaluator_that_is_created_has_the_plugins_too(registry: Registry) -> None:
     names = [type(each).__name__ for each in registry.create("evaluator", "auto").evaluators]
-    assert names == ["Fast", "DenseEvaluator", "TiledEvaluator"]
+    assert names == ["Fast", "LocalEvaluator", "DenseEvaluator", "TiledEvaluator"]
 
 
 def test_one_that_fails_is_left_out_and_logged(registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
     build(registry)
     said = [record.getMessage() for record in caplog.records if record.name == "itnet_registry.build.evaluators"]
     assert len(said) == 2
-    assert "auto goes without acme-sums/absent" in said[0]
+    assert "auto leaves out acme-sums/absent" in said[0]
     assert "no-such-distribution" in said[0]
-    assert "auto goes without acme-sums/lost" in said[1]
+    assert "auto leaves out acme-sums/lost" in said[1]
 
 
 def test_info_shows_the_order(registry: Registry) -> None:
     done = CliRunner().invoke(app, ["info", "auto", "--json"])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)["candidates"]
-    assert [each["id"] for each in found] == ["acme-sums/fast", "itnet-core/dense", "itnet-core/tiled"]
+    assert [each["id"] for each in found] == [
+        "acme-sums/fast",
+        "itnet-core/local",
+        "itnet-core/dense",
+        "itnet-core/tiled",
+    ]
     assert [each["rank"] for each in found] == sorted(each["rank"] for each in found)
     assert "acme-sums/fast" in CliRunner().invoke(app, ["info", "auto"]).stdout
 
 
 def test_the_installed_evaluators_are_built_once_without_options(registry: Registry) -> None:
     names = [type(evaluator).__name__ for evaluator in registry.installed_evaluators()]
-    assert names == ["Fast", "DenseEvaluator", "TiledEvaluator"]
+    assert names == ["Fast", "LocalEvaluator", "DenseEvaluator", "TiledEvaluator"]
     first, second = registry.installed_evaluators(), registry.installed_evaluators()
     assert all(one is other for one, other in zip(first, second, strict=True))
     assert itnet_registry.installed_evaluators() != first  # of the registry of the process
@@ -118,6 +123,6 @@ def test_the_installed_evaluators_are_built_once_without_options(registry: Regis
 
 def test_a_broken_plugin_raises_only_in_a_strict_registry(garden: Garden) -> None:
     garden.plant("acme-bad", "raise RuntimeError('no luck')")
-    assert len(garden.registry().installed_evaluators()) == 2
+    assert len(garden.registry().installed_evaluators()) == 3
     with pytest.raises(PluginError, match="no luck"):
         garden.registry(strict=True).installed_evaluators()

@@ -141,7 +141,7 @@ WRONG = {
     ),
     "a head of nothing": ({"heads": {"text": "regress"}}, "model.heads.text: found a head of text", "of image"),
     "no encoder": ({"encoder": None}, "model.encoder: found nothing", "image: encoders pixels; tasks stripes"),
-    "no name": ({"encoder": {"channels": 3}}, "model.encoder.name: found nothing", "the encoder that"),
+    "no name": ({"encoder": {"channels": 3}}, "model.encoder.name: found nothing", "the encoder with these"),
     "both forms": ({"encoders": {"text": "letters"}}, "model.encoder: found both encoder and encoders", ""),
     "a task of another modality": (
         {"task": "vowels"},

@@ -96,7 +96,7 @@ def test_shares_fall_over_the_width_of_the_edge() -> None:
         torch.testing.assert_close(share, torch.tensor([0, 0.25, 0.5, 0.75, 1, 1, 1, 0.25]))
     share = Support(causal=0, edge=0.4).share(x, y)[0, 0]  # a point in the future never counts
     torch.testing.assert_close(share, torch.tensor([1, 1, 1, 1, 1, 0.5, 0, 0]))
-    with pytest.raises(ConfigError, match=r"edge = 0.4 without causal, radius or window"):
+    with pytest.raises(ConfigError, match=r"expected causal, radius or window with edge = 0\.4"):
         MLPKernel(8, support={"edge": 0.4})
 
 

@@ -53,7 +53,7 @@ class ClipAugmentation:
         clip = clip * 10 ** (_uniform(-self.gain, self.gain) / 20)
         if self.noise and _uniform(0, 1) < self.noise:
             noise = self._noise(len(clip))
-            if noise.any() and clip.any():  # no level is a certain number of decibels below silence
+            if noise.any() and clip.any():  # a signal-to-noise ratio needs a signal
                 clip = add_noise(clip, noise, torch.tensor(_uniform(*self.signal_to_noise)))
         return clip
 

@@ -47,9 +47,9 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
     Args:
         path: the file.
         sample_rate: in Hz.
-        length: largest number of samples; only the samples that they depend on are read. By default the whole
+        length: largest number of samples to return; no more of the file is read than they need. By default the whole
             recording.
-        at_random: take the samples from a random part of a longer recording, not from its middle.
+        at_random: take the samples from a random part of a longer recording instead of its middle.
 
     Raises:
         DataError: the file is missing, empty, truncated, or of another format, or contains no samples, or samples that
@@ -128,7 +128,7 @@ def _by_soundfile(file: BinaryIO, path: Path, what: str) -> Sound:
     file.seek(0)
     opened: Any = soundfile.SoundFile(file)
     if opened.frames > 2**62:  # FLAC written to a pipe, in which soundfile cannot seek
-        raise ValueError("it does not say how many samples it has: encode it again, to a file")
+        raise ValueError("its header has no number of samples: encode it again, to a file")
 
     def read(start: int, stop: int) -> NDArray[np.float32]:
         if opened.seekable():

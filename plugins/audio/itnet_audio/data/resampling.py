@@ -81,7 +81,7 @@ class Resampling:
 
 
 def resample_clip(samples: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
-    """Resample a whole recording (T,)."""
+    """Resample a whole recording of shape (T,)."""
     resampling = Resampling(rate, sample_rate)
     stop = resampling.length(len(samples))
     first, last = resampling.needed(0, stop)

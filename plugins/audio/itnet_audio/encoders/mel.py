@@ -65,9 +65,9 @@ class MelEncoder(Encoder):
         """Number of bands of a patch; a divisor of `n_mels`."""
 
         normalization: Literal["clip", "band", "fixed"] = "clip"
-        """Normalisation of the logarithms. `clip`: mean 0 and variance 1 over a clip, independent of loudness; `band`:
-        the same in each band, independent of the spectrum of a voice or a microphone too; `fixed`: the same shift and
-        scale for all."""
+        """Normalisation of the logarithms. `clip`: mean 0 and variance 1 over a clip, so that loudness has no effect;
+        `band`: the same in each band, so that the spectrum of a voice or a microphone has no effect either; `fixed`:
+        the same shift and scale for all clips."""
 
         unit_seconds: Annotated[float, ConfigField(gt=0)] = 1.0
         """Seconds in one unit of t. With half the length of a clip, the clip spans 2 units, as [-1, 1] does."""
@@ -75,13 +75,12 @@ class MelEncoder(Encoder):
         @model_validator(mode="after")
         def _fits(self) -> MelEncoder.Config:
             if self.n_mels % self.patch_mels:
-                raise ValueError(f"patch_mels {self.patch_mels} does not divide n_mels {self.n_mels}")
+                raise ValueError(f"patch_mels = {self.patch_mels} to divide n_mels = {self.n_mels}")
             if self.hop > self.window or self.hop < 1:
-                raise ValueError(f"hop_ms {self.hop_ms} is longer than window_ms {self.window_ms}, or under one sample")
+                raise ValueError(f"hop_ms of one sample or more, and at most window_ms = {self.window_ms}")
             if not self.f_min < self.highest <= self.sample_rate / 2:
                 raise ValueError(
-                    f"f_min {self.f_min} < f_max {self.highest} <= half the sample rate, {self.sample_rate / 2}, "
-                    "does not hold"
+                    f"f_min = {self.f_min} < f_max = {self.highest} <= half the sample rate, {self.sample_rate / 2}"
                 )
             return self
 

@@ -31,7 +31,7 @@ class AudioClassification(Classification):
         """Sample rate that recordings are resampled to, in Hz."""
 
         max_seconds: PositiveFloat = 4.0
-        """Length of the longest clip. Longer recordings are cropped: to their middle, and at random for training."""
+        """Length of the longest clip. Longer recordings are cropped: to a random part for training, else the middle."""
 
         augment: bool = True
         """Augment training clips."""
@@ -59,7 +59,7 @@ class AudioClassification(Classification):
         return {"sample_rate": self.config.sample_rate, "unit_seconds": self.config.max_seconds / 2}
 
     def backgrounds(self) -> Sequence[Path]:
-        """Return recordings of noise for augmentation; none by default, which adds white noise."""
+        """Return recordings of noise for augmentation; by default none, and white noise is added."""
         return ()
 
     def loader(self, *, training: bool) -> Callable[[Path], Tensor]:
@@ -80,7 +80,7 @@ class AudioClassification(Classification):
 
 @dataclass(frozen=True)
 class ClipLoader:
-    """Load a recording as a clip.
+    """A function that loads a recording as a clip.
 
     Attributes:
         sample_rate: of the clip, in Hz.

@@ -15,8 +15,8 @@ from itnet_tasks.folder import training_folder
 class AudioFolder(FolderClassification, AudioClassification):
     """Recordings of any length in one folder per class; see `FolderClassification` for the layouts.
 
-    Files without a recording's suffix are skipped with a warning; files with one that are not recordings are
-    bad samples.
+    Files with other suffixes than a recording's are skipped with a warning. A file with such a suffix that is not a
+    recording is a bad sample.
     """
 
     class Config(FolderClassification.Config, AudioClassification.Config):

@@ -122,5 +122,5 @@ def test_a_flac_of_unknown_length_is_refused_with_what_to_do(tmp_path: Path) -> 
     data[21] &= 0xF0
     data[22:26] = bytes(4)
     (tmp_path / "a.flac").write_bytes(data)
-    with pytest.raises(DataError, match="does not say how many samples it has: encode it again, to a file"):
+    with pytest.raises(DataError, match="its header has no number of samples: encode it again, to a file"):
         read_recording(tmp_path / "a.flac", RATE)

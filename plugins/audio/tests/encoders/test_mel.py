@@ -145,11 +145,11 @@ def test_a_checkpoint_holds_what_is_learned_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"patch_mels": 7}, "patch_mels 7 does not divide n_mels 20"),
-        ({"hop_ms": 30}, "hop_ms 30.0 is longer than window_ms 25.0"),
-        ({"hop_ms": 0.01}, "under one sample"),
+        ({"patch_mels": 7}, "expected patch_mels = 7 to divide n_mels = 20"),
+        ({"hop_ms": 30}, "hop_ms of .* at most window_ms = 25.0"),
+        ({"hop_ms": 0.01}, "hop_ms of one sample or more"),
         ({"f_max": 5000}, "half the sample rate, 4000.0"),
-        ({"f_min": 4000}, "f_min 4000.0 < f_max 4000.0"),
+        ({"f_min": 4000}, "expected f_min = 4000.0 < f_max = 4000.0"),
         ({"n_mels": 200, "patch_mels": 10}, r"n_mels: found 200 bands, \d+ or more of which lie between.*fewer bands"),
         ({"mels": 3}, "found a field that does not exist"),
     ],

@@ -14,7 +14,7 @@ def check_images(images: Tensor, channels: int, place: str) -> None:
     """Check that a batch is floating images of shape (B, channels, H, W).
 
     Raises:
-        ShapeError: the rank, the dtype or the number of channels differs, there is no pixel, or a pixel is not finite.
+        ShapeError: the rank, the dtype or the number of channels differs, an image is empty, or a pixel is not finite.
     """
     expected = f"a finite floating tensor of shape (B, {channels}, H, W)"
     if not isinstance(images, Tensor):

@@ -41,9 +41,9 @@ class PatchEncoder(Encoder):
         """Channels of the images: 1 for grey, 3 for colour."""
 
         image_size: PositiveInt | None = None
-        """Longer side of the images that `patch_size` is meant for. An image of another resolution is cut into patches
-        of the same share of the image, with the linear map resampled. Without it, a patch always has `patch_size`
-        pixels, and finer images have more points."""
+        """Longer side of the images that `patch_size` refers to. An image of another resolution is cut into as many
+        patches, and the linear map is resampled. By default a patch always has `patch_size` pixels, and finer images
+        have more points."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

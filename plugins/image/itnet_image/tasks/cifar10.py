@@ -56,7 +56,7 @@ class CIFAR10(SmallImages):
         root = Path(self.config.root).expanduser()
         folders = [folder for folder in (root, root / FOLDER) if (folder / names[0]).is_file()]
         archive = root / ARCHIVE
-        if not folders and self.config.download:  # a whole archive is not downloaded again
+        if not folders and self.config.download:  # a complete archive is not downloaded again
             _download(root)
         if not folders and not archive.is_file():
             raise DataError(

@@ -34,7 +34,7 @@ class Digits(SmallImages):
     classes = tuple("0123456789")
 
     def augmentation(self) -> list[v2.Transform]:
-        """Return small rotations, scalings and shifts of less than a pixel, which cut no stroke off."""
+        """Return small rotations, scalings and shifts of less than a pixel, which keep every stroke in the image."""
         affine = v2.RandomAffine(
             8, translate=(0.05, 0.05), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
         )

@@ -58,7 +58,7 @@ class FashionMNIST(SmallImages):
     def _file(self, name: str) -> Path:
         root = Path(self.config.root).expanduser()
         path = _plain_or_zipped(root / name)
-        if path is None and self.config.download:  # whole files are not downloaded again
+        if path is None and self.config.download:  # complete files are not downloaded again
             _download(root)
         path = path or _plain_or_zipped(root / "FashionMNIST/raw" / name)
         if path is None:

@@ -12,8 +12,8 @@ from itnet_tasks import FolderClassification
 class ImageFolder(FolderClassification, Photographs):
     """Images of any size in one folder per class; see `FolderClassification` for the layouts.
 
-    Files without an image's suffix are skipped with a warning; files with one that are not images are bad
-    samples.
+    Files with other suffixes than an image's are skipped with a warning. A file with such a suffix that is not an image
+    is a bad sample.
 
     >>> from PIL import Image
     >>> from tempfile import TemporaryDirectory

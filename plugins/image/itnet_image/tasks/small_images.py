@@ -38,8 +38,8 @@ class SmallImages(ImageClassification):
             place: the file, for errors.
 
         Raises:
-            DataError: there are not as many labels as images, or no image, or a label is not a class and
-                `on_bad_sample` is `refuse`.
+            DataError: the numbers of labels and images differ or are 0, or a label is not a class and `on_bad_sample`
+                is `refuse`.
         """
         pixels = torch.as_tensor(pixels, dtype=torch.uint8)
         numbers: Tensor = torch.as_tensor(labels, dtype=torch.int64)

@@ -1,1 +1,1 @@
-"""Kernels made of other kernels: sums, products, and kernels behind a learned gate."""
+"""Kernels made of other kernels: sums, products, and kernels times a learned gate."""

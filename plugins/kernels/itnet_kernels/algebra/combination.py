@@ -37,7 +37,7 @@ class CombinedKernel(Kernel[tuple[Any, ...], Any]):
 
     @classmethod
     def reads_positions(cls, config: Config, axes: str) -> bool:
-        """Whether one of the kernels reads them."""
+        """Whether one of the kernels reads positions."""
         return read_positions(config.kernels, axes)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
@@ -75,7 +75,7 @@ class CombinedKernel(Kernel[tuple[Any, ...], Any]):
 
     @property
     def opaque(self) -> bool:
-        """Whether one of the kernels is."""
+        """Whether one of the kernels is opaque."""
         return any(kernel.opaque for kernel in self._kernels)
 
     def initialize(self, shortest: float, longest: float) -> bool:
@@ -85,7 +85,7 @@ class CombinedKernel(Kernel[tuple[Any, ...], Any]):
 
     @property
     def pair_width(self) -> int:
-        """The sum over the kernels."""
+        """Sum of the kernels' pair widths."""
         return sum(kernel.pair_width for kernel in self._kernels)
 
     @property
@@ -94,7 +94,7 @@ class CombinedKernel(Kernel[tuple[Any, ...], Any]):
 
 
 def read_positions(references: Iterable[ComponentRef], axes: str) -> bool:
-    """Whether one of some kernels reads positions that differ on these axes alone.
+    """Whether one of the kernels reads positions that differ on these axes alone.
 
     Raises:
         ConfigError: one of them cannot integrate over such points.

@@ -12,7 +12,7 @@ from itnet_kernels.attention.attention import expand_additive, select_columns
 
 
 class MaskedKernel(Kernel[Any, None]):
-    """A kernel with attention's argument `additive`, a: k e^a, or with `softmax` k + a, so that masks hold for it too.
+    """A kernel with attention's argument `additive`, a: k e^a, or k + a with `softmax`, so that masks apply to it too.
 
     Args:
         kernel: the kernel k.
@@ -26,7 +26,7 @@ class MaskedKernel(Kernel[Any, None]):
 
     @property
     def opaque(self) -> bool:
-        """As of the kernel."""
+        """Whether the kernel is opaque."""
         return self.kernel.opaque
 
     def initialize(self, shortest: float, longest: float) -> bool:
@@ -59,5 +59,5 @@ class MaskedKernel(Kernel[Any, None]):
 
     @property
     def pair_width(self) -> int:
-        """As of the kernel, with `additive`."""
+        """The kernel's pair width, and one number for each head of `additive`."""
         return self.kernel.pair_width + self.heads

@@ -17,9 +17,9 @@ from itnet_kernels.algebra.scaled import ScaledKernel
 class ProductKernel(CombinedKernel):
     """Product of kernels: k = Π_i k_i with the normalization `none`; with `softmax` e^k = Π_i e^{k_i}, so logits add.
 
-    Kernels have as many heads as the first one, or one, which is for all of its heads. The product runs over the pairs
-    in all supports, and takes V and O of the first kernel. It integrates by the measure that a kernel names. Arguments
-    of a call, such as attention's `additive`, are for the first kernel.
+    Each kernel has as many heads as the first one, or a single head for all of them. The product runs over the pairs in
+    all supports, and uses V and O of the first kernel. It integrates by the measure that a kernel sets, if any.
+    Arguments of a call, such as attention's `additive`, go to the first kernel.
 
     With `softmax`, attention times an MLP is attention with a learned bias of its scores. With `none`, a Gaussian times
     an MLP is an MLP with a learned range.
@@ -32,7 +32,7 @@ class ProductKernel(CombinedKernel):
 
     Raises:
         ConfigError: the kernels differ in normalization, measure or heads; or one of them is a sum, or scales its
-            integral, and not its k.
+            integral instead of its k.
     """
 
     def _check(self, kernels: Sequence[Kernel]) -> None:
@@ -43,7 +43,7 @@ class ProductKernel(CombinedKernel):
             if len(kernel.summands) > 1:
                 raise self._refused("a sum", "kernels with one k", "Write the sum of the products.")
             if isinstance(kernel, ScaledKernel) and kernel.scales == "integral":
-                hint = "Give it scales: kernel, or scale the product."
+                hint = "Set its option scales to kernel, or scale the product."
                 raise self._refused("a scaled integral", "factors of k", hint)
         if len(normalizations) > 1:
             hint = "A sum adds the integrals of both; MLPs and Gaussians have the option normalization."
@@ -52,7 +52,7 @@ class ProductKernel(CombinedKernel):
             raise self._refused(f"the measures {' and '.join(sorted(measures))}", "one")
         if any(kernel.heads not in (1, first.heads) for kernel in others):
             heads = ", ".join(str(kernel.heads) for kernel in kernels)
-            raise self._refused(f"{heads} heads", f"{first.heads}, as of the first kernel, or 1")
+            raise self._refused(f"{heads} heads", f"{first.heads}, as in the first kernel, or 1")
         self.heads, self.normalization, self.values = first.heads, first.normalization, first.values
         self.measure = next(iter(measures), "given")
         self.support = reduce(and_, (kernel.support for kernel in kernels))
@@ -70,7 +70,7 @@ class ProductKernel(CombinedKernel):
         return reduce(add if self.normalization == "softmax" else mul, tiles)
 
     def value_dim(self, dim: int) -> int:
-        """Return the head_dim of the first kernel."""
+        """Return the first kernel's default head_dim."""
         return self._kernels[0].value_dim(dim)
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Kernels behind a learned gate."""
+"""Kernels times a learned gate."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Scales = Literal["integral", "kernel"]
 
 
 class ScaledKernel(Kernel[Any, Any]):
-    """A kernel whose integral has a learned gate g that starts at 0: g ⊙ Σ_h O_h ∫ k_h V_h u dμ, one g a channel.
+    """A kernel whose integral has a learned gate g that starts at 0: g ⊙ Σ_h O_h ∫ k_h V_h u dμ, one g per channel.
 
-    In a sum, the integral adds nothing at the start and learns from there, as by LayerScale (Touvron et al., arXiv
-    2103.17239) and ReZero (Bachlechner et al., arXiv 2003.04887). The gate follows O, so k, its evaluators and its fast
-    paths stay those of the kernel.
+    In a sum, the integral contributes nothing at first, as in LayerScale (Touvron et al., arXiv 2103.17239) and ReZero
+    (Bachlechner et al., arXiv 2003.04887). The gate follows O, so k, its evaluators and its fast paths stay those of
+    the kernel.
 
-    With `scales="kernel"`, the gate is a factor of k, one a head, for products: with `softmax` e^{g k} starts as 1, so
-    that attention times it starts as attention.
+    With `scales="kernel"`, the gate is a factor of k, one per head, for products: with `softmax`, e^{g k} starts as 1,
+    so the product of attention and a scaled kernel starts as attention.
 
     Example:
         >>> from itnet_kernels import SumKernel
@@ -48,9 +48,9 @@ class ScaledKernel(Kernel[Any, Any]):
         kernel: Annotated[ComponentRef, RefersTo("kernel")]
         """The kernel: a name, or a name with options."""
         start: float = 0.0
-        """Gate at the start."""
+        """Initial value of the gate."""
         scales: Scales = "integral"
-        """Whether the gate is a factor of the integral, or of k."""
+        """Factor that the gate multiplies: the `integral`, or k (`kernel`)."""
 
         def completed(self) -> Self:
             """Complete the configuration of the kernel."""
@@ -58,7 +58,7 @@ class ScaledKernel(Kernel[Any, Any]):
 
     @classmethod
     def reads_positions(cls, config: Config, axes: str) -> bool:
-        """Whether the kernel reads them."""
+        """Whether the kernel reads positions."""
         return read_positions([config.kernel], axes)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
@@ -95,7 +95,7 @@ class ScaledKernel(Kernel[Any, Any]):
 
     @property
     def opaque(self) -> bool:
-        """As of the kernel."""
+        """Whether the kernel is opaque."""
         return self.kernel.opaque
 
     def initialize(self, shortest: float, longest: float) -> bool:
@@ -119,11 +119,11 @@ class ScaledKernel(Kernel[Any, Any]):
 
     @property
     def pair_width(self) -> int:
-        """As of the kernel."""
+        """The kernel's pair width."""
         return self.kernel.pair_width
 
     def value_dim(self, dim: int) -> int:
-        """As of the kernel."""
+        """Return the kernel's default head_dim."""
         return self.kernel.value_dim(dim)
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
@@ -136,11 +136,11 @@ class ScaledKernel(Kernel[Any, Any]):
         return output if self.scales == "kernel" else GatedMap(output, out_dim, self.start)
 
     def can_transform(self, query: Field, key: Field) -> bool:
-        """As of the kernel."""
+        """Whether the kernel's `transform` applies."""
         return self.kernel.can_transform(query, key)
 
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
-        """Compute the kernel's fast path, times the gate."""
+        """Compute the kernel's `transform`, times the gate."""
         gated = cast(GatedMap, output_map)
         return gated.gate * self.kernel.transform(query, key, value_map, gated.output)
 

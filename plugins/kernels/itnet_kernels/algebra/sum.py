@@ -15,9 +15,9 @@ from itnet_kernels.algebra.combination import CombinedKernel
 class SumKernel(CombinedKernel):
     """Sum of integrals, Σ_i Σ_h O_ih ∫ k_ih V_ih u dμ_i; each kernel k_i has its own maps, normalization and support.
 
-    The operator computes each integral by its own fast path, or by the evaluator that suits it, and adds them. So
-    softmax attention plus a plain sum is attention by `scaled_dot_product_attention`, plus the other integral. Kernels
-    with `none` and the same maps give the integral of k_1 + k_2.
+    The operator computes each integral by its own fast path or evaluator, and adds the results. So attention plus an
+    MLP kernel is computed as `scaled_dot_product_attention` plus the MLP kernel's integral. Kernels with the
+    normalization `none` and the same maps give the integral of k_1 + k_2.
 
     Example:
         >>> kernel = SumKernel(8, kernels=["attention", {"name": "mlp", "heads": 2, "position_dim": 2}])
@@ -33,7 +33,7 @@ class SumKernel(CombinedKernel):
 
     @property
     def summands(self) -> tuple[Kernel, ...]:
-        """The kernels, those of sums in the sum included."""
+        """The kernels, including those of nested sums."""
         return tuple(summand for kernel in self._kernels for summand in kernel.summands)
 
     def project(self, query: Field, key: Field) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

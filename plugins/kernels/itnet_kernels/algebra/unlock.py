@@ -1,4 +1,4 @@
-"""Unlocking of trained operators: another integral, behind a gate at 0."""
+"""Unlocking of trained operators: add an integral whose gate starts at 0."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from itnet_registry import component, create, replace_operator
 
 
 def unlock(model: nn.Module, kernel: str | Mapping[str, Any] = "itnet-core/mlp") -> list[str]:
-    """Add an integral behind a gate that starts at 0 to the operators of a model, in place.
+    """Add an integral, with a gate that starts at 0, to the operators of a model, in place.
 
     The model's outputs stay the same at the start, and its parameters keep their values. In training, the gate opens,
     and the new kernel learns what the old one cannot express: attention + 0 · MLP. Points of converted layers lie at 0,
-    1, 2, … on a line, so an MLP there has `position_dim` 1, and as many heads as the attention, by default.
+    1, 2, … on a line, so an MLP added to them has `position_dim` 1, and by default as many heads as the attention.
 
     Example:
         >>> from itnet_kernels import convert

@@ -67,13 +67,13 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         heads: PositiveInt = 4
         """Heads of the queries."""
         key_heads: PositiveInt | None = None
-        """Heads of keys and values, each shared by a group of query heads; `heads` by default."""
+        """Heads of keys and values, each shared by a group of query heads; as many as `heads` by default."""
         head_dim: PositiveInt | None = None
         """Channels of a query's and a key's head, d; dim // heads by default."""
         bias: bool = False
         """Whether the four linear maps have a bias."""
         alibi: bool = False
-        """Whether scores fall linearly with the distance in time."""
+        """Whether scores decrease linearly with the distance in time (ALiBi)."""
         rotary: bool = False
         """Whether queries and keys are rotated by their positions."""
         unit: PositiveFloat = 1.0
@@ -84,7 +84,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         @model_validator(mode="after")
         def _groups_are_even(self) -> AttentionKernel.Config:
             if self.heads % (self.key_heads or self.heads):
-                raise ValueError(f"heads = {self.heads} is not a multiple of key_heads = {self.key_heads}")
+                raise ValueError(f"heads = {self.heads} to be a multiple of key_heads = {self.key_heads}")
             return self
 
     @classmethod
@@ -150,9 +150,9 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     def can_integrate(self, problem: Problem[Terms]) -> bool:
         """Whether PyTorch's attention computes the integral without a matrix of masks or biases.
 
-        It does not with ALiBi, a radius, a window or an edge. Under a causal support it does without `additive`, where
-        both sides have the same points in the order of time, with equal weights that need no gradient. A graph cannot
-        tell, and holds a mask.
+        It does not with ALiBi, a radius, a window or an edge. Under a causal support it does without `additive` if both
+        sides are the same points in the order of time, with equal weights that need no gradient. A compiled graph
+        cannot check this, and uses a mask.
         """
         causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
         if self.config.alibi or bounded or self.support.edge:
@@ -206,7 +206,7 @@ def expand_additive(additive: Tensor, shape: tuple[int, ...], kernel: str) -> Te
             f"{kernel}.project(additive)",
             found=f"shape {tuple(sizes)}",
             expected=f"one that expands to (B, heads, queries, keys) = {shape}",
-            hint="It belongs to the key's own points: take a sampler that selects some of them, and merges none.",
+            hint="Use a sampler that selects points of the key; one that merges points changes their number.",
         )
     return additive.expand(shape)
 
@@ -220,7 +220,7 @@ def select_columns(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _has_equal_weights(points: Points) -> bool:
-    """Whether softmax needs no weights: all points have the same positive weight, which needs no gradient."""
+    """Whether softmax can ignore the weights: they are equal, positive, and need no gradient."""
     return not differentiated(points.weights) and points.cached(_are_equal)
 
 

@@ -43,7 +43,7 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
         """Heads, normalization and support."""
 
         heads: PositiveInt = 4
-        """Scalar kernels."""
+        """Number of scalar kernels."""
         head_dim: PositiveInt | None = None
         """Channels of a query's and a key's head; dim // heads by default."""
         bias: bool = False

@@ -42,7 +42,7 @@ class RetentionKernel(CausalKernel[Terms, Terms]):
         """Heads and time."""
 
         heads: PositiveInt = 4
-        """Scalar kernels, each with its decay."""
+        """Number of scalar kernels, each with its decay."""
         head_dim: PositiveInt | None = None
         """Channels of a query's and a key's head, d; dim // heads by default."""
         rotary: bool = True

@@ -16,7 +16,7 @@ def step_over_all_points(
 ) -> tuple[tuple[Any, ...], Tensor]:
     """Advance a stream whose state is all points so far: their terms, positions, weights and values.
 
-    It implements `Kernel.step` for any kernel whose `project` reads each point by itself.
+    It implements `Kernel.step` for kernels whose `project` treats each point separately.
 
     Args:
         kernel: the kernel.

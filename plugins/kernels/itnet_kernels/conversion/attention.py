@@ -83,7 +83,7 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
         return out if self.batch_first else out.transpose(0, 1), matrix
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute q, padded by other channels, and k and v, concatenated; both (B, points, 2 · embed_dim)."""
+        """Compute q followed by channels that are not read, and k followed by v; both (B, points, 2 · embed_dim)."""
         bias, dim = self.in_proj_bias, self.embed_dim
         if query is key and key is value and self.in_proj_weight is not None:
             joined = F.linear(query, self.in_proj_weight, bias)

@@ -21,7 +21,7 @@ NAMES = re.compile(
 """Names of functions that mix the points of a tensor of floating numbers."""
 
 PRODUCTS = {"matmul", "bmm", "baddbmm", "einsum", "__matmul__", "__rmatmul__"}
-"""Names of functions that mix points if both factors are data, such as the scores of attention."""
+"""Names of products that mix points if neither factor is a weight, such as the scores of attention."""
 
 
 def count_mixing(model: nn.Module, example: Any) -> dict[str, Counter[str]]:

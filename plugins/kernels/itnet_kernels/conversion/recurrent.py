@@ -41,7 +41,9 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
     def __init__(self, module: nn.LSTM | nn.GRU, evaluator: Evaluator | None = None, **options: Any) -> None:
         if module.proj_size:
             raise ConversionError(
-                f"{type(module).__name__}.proj_size", found=f"{module.proj_size}", expected="0, states as they are"
+                f"{type(module).__name__}.proj_size",
+                found=f"{module.proj_size}",
+                expected="0, no projection",
             )
         super().__init__(module)
         self.steps = options.get("solver", "step") == "step"

@@ -49,7 +49,7 @@ class ContinuousConvolutionKernel(Kernel[Tensor, None]):
         """The network φ, and the support."""
 
         heads: PositiveInt = 4
-        """Scalar kernels."""
+        """Number of scalar kernels."""
         network: Literal["mlp", "siren"] = "siren"
         """`mlp`, with GELU, or `siren`, with sines."""
         hidden: PositiveInt = 32

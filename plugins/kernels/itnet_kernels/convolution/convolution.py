@@ -20,8 +20,8 @@ from itnet_kernels.numerics.weights import apply_weights
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 HALF = 0.5 + 2.0**-10
-"""A cell reaches from half a spacing before its centre to half a spacing behind it, the lower end included. Points on
-the border, such as pooled landmarks, lie in one cell, however their positions are rounded."""
+"""A cell extends half a spacing to each side of its centre, and includes its lower end. Points on a border, such as
+pooled landmarks, lie in one cell, however their positions are rounded."""
 
 TOLERANCE = 1e-2
 """Largest distance, in spacings, of a point from its grid: the rounding of positions in float32."""
@@ -65,24 +65,24 @@ class ConvolutionKernel(Kernel[Tensor, tuple[Tensor, ...]]):
         """The axis of each dimension: letters of t, x, y, z where positions lie in R^4. Positions with one coordinate
         per dimension are taken in their order. In the other coordinates points must agree to half a spacing."""
         spacing: PositiveFloat | None = None
-        """Length between taps that are 1 apart; by default the spacing of the key's grid, before a sampler makes it
-        coarser."""
+        """Distance between neighbouring taps of dilation 1; by default the spacing of the key's grid, before a sampler
+        makes it coarser."""
         groups: PositiveInt = 1
         """Parts of the channels that do not mix; as many as channels for a depthwise convolution."""
         bias: bool = True
         """Whether to add a bias."""
         causal: bool = False
-        """Whether the last tap lies at x instead of the middle one; for one axis."""
+        """Whether the last tap lies at x, instead of the middle one; for a single axis."""
 
         @model_validator(mode="after")
         def _dimensions_fit(self) -> ConvolutionKernel.Config:
             dimensions = len(self.kernel_size)
             if not len(self.axes) == len(set(self.axes)) == dimensions or not set(self.axes) <= set(AXES):
-                raise ValueError(f"axes = {self.axes!r} are not {dimensions} different letters of {AXES}")
+                raise ValueError(f"axes = {self.axes!r} to be {dimensions} different letters of {AXES}")
             if self.dilation is not None and len(self.dilation) != dimensions:
-                raise ValueError(f"dilation has {len(self.dilation)} numbers for {dimensions} axes")
+                raise ValueError(f"{dimensions} numbers in dilation, one for each axis")
             if self.causal and dimensions > 1:
-                raise ValueError(f"causal along {dimensions} axes: only one axis has an order")
+                raise ValueError(f"one axis with causal, not {dimensions}")
             return self
 
     @classmethod
@@ -230,7 +230,7 @@ class ConvolutionKernel(Kernel[Tensor, tuple[Tensor, ...]]):
                 "ConvolutionKernel.spacing",
                 found=f"none, and a key field on the grid {key.grid}{irregular}",
                 expected=f"a grid of {len(coordinates)} dimensions, or a spacing",
-                hint="Give the kernel a spacing, the length between two taps.",
+                hint="Set the kernel's option spacing, the distance between two taps.",
             )
         query_grid = query_grid or key_grid
         # Along a dimension of one point the query's grid gives the step, if any.

@@ -16,7 +16,7 @@ class GaussianKernel(Kernel[Tensor, None]):
 
     class Config(ScalarConfig):
         heads: PositiveInt = 4
-        """Scalar kernels."""
+        """Number of scalar kernels."""
         shortest: PositiveFloat = 0.1
         """Initial length of the first head."""
         longest: PositiveFloat = 1.0

@@ -8,9 +8,9 @@ from itnet_core import Lattice, Points, distinct
 
 
 def fit_lattice(points: Points) -> Lattice | None:
-    """Fit a lattice to the points of a grid; `None` for scattered points. It reads all points, once.
+    """Fit a lattice to the points of a grid; `None` for scattered points. All points are read once.
 
-    A graph cannot read points: there it is the lattice that they were made of, if any.
+    A compiled graph cannot read points; it gets the lattice that they were built from, if any.
 
     Example:
         >>> fit_lattice(Field.on_grid(torch.zeros(1, 4, 1)).points).steps

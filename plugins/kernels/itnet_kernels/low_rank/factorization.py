@@ -58,7 +58,7 @@ def factorize(
     points: int = 1024,
     seed: int = 0,
 ) -> Factorization:
-    """Approximate a trained MLP kernel by a skeleton (CUR) factorisation, on fields like the given ones.
+    """Approximate a trained MLP kernel by a skeleton (CUR) factorisation, on fields like `query` and `key`.
 
     Adaptive cross approximation chooses the pivots over random pairs of points of all samples, and least squares over
     the same pairs gives the core. It takes as many pivots as the tolerance needs, at most `rank`. A quarter of the

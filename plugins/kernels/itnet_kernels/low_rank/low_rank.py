@@ -37,7 +37,7 @@ class LowRankKernel(Kernel[Tensor, None]):
         """Rank, networks and support."""
 
         heads: PositiveInt = 4
-        """Scalar kernels."""
+        """Number of scalar kernels."""
         rank: PositiveInt = 64
         """Terms of the sum, for each head; more than hidden + 1 add nothing."""
         hidden: PositiveInt = 64

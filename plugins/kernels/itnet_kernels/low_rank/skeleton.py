@@ -58,7 +58,7 @@ class SkeletonKernel(Kernel[PointTerms, None]):
         @classmethod
         def _separable(cls, mlp: MLPKernel.Config) -> MLPKernel.Config:
             if not mlp.support.everywhere or mlp.normalization != "none":
-                raise ValueError("every pair in the support and normalization 'none', or pairs cannot be separated")
+                raise ValueError("every pair in the support and normalization 'none', so that pairs separate")
             return mlp
 
     pivot_positions: Tensor
@@ -66,7 +66,7 @@ class SkeletonKernel(Kernel[PointTerms, None]):
 
     @classmethod
     def reads_positions(cls, config: Config, axes: str) -> bool:
-        """Whether the exact kernel reads them."""
+        """Whether the exact kernel reads positions."""
         return MLPKernel.reads_positions(config.mlp, axes)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
@@ -102,7 +102,7 @@ class SkeletonKernel(Kernel[PointTerms, None]):
 
     @property
     def pair_width(self) -> int:
-        """As of the exact kernel: its hidden layer for the points of a tile and the pivots."""
+        """The exact kernel's pair width: its hidden layer, for the points of a tile and the pivots."""
         return self.exact.pair_width
 
     def integrate(self, problem: Problem[PointTerms]) -> Tensor:

@@ -9,7 +9,7 @@ from itnet_core import Points, differentiated, distinct
 
 
 def apply_weights(values: Tensor, points: Points) -> Tensor:
-    """Multiply values (B, M, ...) by the weights of their points; free of cost where every weight is 1."""
+    """Multiply values (B, M, ...) by the weights of their points; without a copy where every weight is 1."""
     weights = points.weights
     if not torch.compiler.is_compiling() and not differentiated(weights) and points.cached(_are_one):
         return values

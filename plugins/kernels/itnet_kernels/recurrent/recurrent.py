@@ -102,7 +102,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
 
     @property
     def opaque(self) -> bool:
-        """Whether `torch.compile` takes PyTorch's recurrent layers; otherwise they break the graph."""
+        """Whether `torch.compile` traces PyTorch's recurrent layers, step by step; otherwise they break the graph."""
         return torch._dynamo.config.allow_rnn
 
     def project(self, query: Field, key: Field, start: PathState | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -237,7 +237,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         return torch.cat(steps, dim=1), state[:, 0].chunk(self.parts, dim=-1)
 
     def initial_state(self, values: Tensor) -> PathState:
-        """Return the state 0 for inputs (B, ...)."""
+        """Return a state of zeros for inputs (B, ...)."""
         return (values.new_zeros(values.shape[0], self.heads),) * self.parts
 
     def order(self, times: Tensor, weights: Tensor) -> Tensor | None:
@@ -275,7 +275,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
 
 
 def reorder(tensor: Tensor, order: Tensor | None) -> Tensor:
-    """Gather points of a tensor (B, M, ...) by their indices (B, n); return it as it is for `None`."""
+    """Gather points of a tensor (B, M, ...) by their indices (B, n); return the tensor itself for `None`."""
     return tensor if order is None else gather_points(tensor, order)
 
 

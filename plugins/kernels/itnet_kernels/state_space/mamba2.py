@@ -44,7 +44,7 @@ class Mamba2Kernel(CausalKernel[Terms, Tensor]):
         """Heads, states and steps."""
 
         heads: PositiveInt = 4
-        """Scalar kernels, each with its decay."""
+        """Number of scalar kernels, each with its decay."""
         state: PositiveInt = 64
         """States of a head's channel, N."""
         groups: PositiveInt = 1
@@ -57,7 +57,7 @@ class Mamba2Kernel(CausalKernel[Terms, Tensor]):
         @model_validator(mode="after")
         def _groups_are_even(self) -> Mamba2Kernel.Config:
             if self.heads % self.groups:
-                raise ValueError(f"heads = {self.heads} is not a multiple of groups = {self.groups}")
+                raise ValueError(f"heads = {self.heads} to be a multiple of groups = {self.groups}")
             return self
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:

@@ -114,9 +114,9 @@ class S4Kernel(ChannelwiseKernel[Tensor, tuple[Any, ...]]):
         low_rank, half = self._complex(self.low_rank), self.log_step.double().exp().view(-1, 1, 1) / 2
         eigenvalues = torch.complex(-self.log_decay.double().exp(), self.frequency.double())
         matrix = half * (torch.diag_embed(eigenvalues) - low_rank.unsqueeze(-1) * low_rank.conj().unsqueeze(-2))
-        one = torch.eye(self.config.state, dtype=matrix.dtype, device=matrix.device)
+        identity = torch.eye(self.config.state, dtype=matrix.dtype, device=matrix.device)
         driving = 2 * half * self._complex(self.input_weight).unsqueeze(-1)
-        solved = torch.linalg.solve(one - matrix, torch.cat([one + matrix, driving], dim=-1))
+        solved = torch.linalg.solve(identity - matrix, torch.cat([identity + matrix, driving], dim=-1))
         return solved[..., :-1], solved[..., -1]
 
     def _table(self, lags: int) -> Tensor:

@@ -200,11 +200,11 @@ def test_one_point_off_the_grid_is_detected() -> None:
 
 
 def test_invalid_options_are_refused() -> None:
-    with pytest.raises(ConfigError, match="axes = 'yx' are not 1 different letters"):
+    with pytest.raises(ConfigError, match="expected axes = 'yx' to be 1 different letters"):
         ConvolutionKernel(8, kernel_size=[3])
-    with pytest.raises(ConfigError, match="causal along 2 axes"):
+    with pytest.raises(ConfigError, match="expected one axis with causal, not 2"):
         ConvolutionKernel(8, causal=True)
-    with pytest.raises(ConfigError, match="dilation has 1 numbers for 2 axes"):
+    with pytest.raises(ConfigError, match="expected 2 numbers in dilation"):
         ConvolutionKernel(8, dilation=[2])
     with pytest.raises(ConfigError, match=r"groups: found 3; expected a divisor of dim = 8"):
         ConvolutionKernel(8, groups=3)

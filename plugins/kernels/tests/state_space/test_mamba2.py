@@ -84,5 +84,5 @@ def test_sixteen_thousand_steps_in_float32(
 
 
 def test_uneven_groups_are_refused() -> None:
-    with pytest.raises(ConfigError, match="heads = 4 is not a multiple of groups = 3"):
+    with pytest.raises(ConfigError, match="expected heads = 4 to be a multiple of groups = 3"):
         Mamba2Kernel(8, groups=3)

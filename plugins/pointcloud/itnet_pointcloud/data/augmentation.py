@@ -41,7 +41,7 @@ class AugmentationConfig(ComponentConfig):
     """Largest factor by which a cloud is enlarged or shrunk; 1 for none."""
 
     stretch: Factor = 1.0
-    """The same for each axis separately."""
+    """Largest factor by which a cloud is enlarged or shrunk along each axis separately; 1 for none."""
 
     jitter: NonNegativeFloat = 0.0
     """Standard deviation of the noise on each coordinate, truncated at twice as much."""

@@ -13,8 +13,8 @@ from itnet_tasks import FolderClassification
 class MeshFolder(FolderClassification, ShapeClassification):
     """Meshes in OFF, OBJ, PLY or STL in one folder per class; see `FolderClassification` for the layouts.
 
-    Files without a mesh's suffix are skipped with a warning; files with one that are not meshes are bad
-    samples.
+    Files with other suffixes than a mesh's are skipped with a warning. A file with such a suffix that is not a mesh is
+    a bad sample.
     """
 
     class Config(FolderClassification.Config, ShapeClassification.Config):

@@ -103,5 +103,5 @@ def _download(root: Path, number: str) -> None:
         Path(archive).unlink()
         (root / f"ModelNet{number}").rename(root / "raw")
     except Exception as error:
-        folder = f"a download that failed ({error})"
-        raise DataError(str(root), found=folder, expected=f"ModelNet{number}.zip") from error
+        found = f"a download that failed ({error})"
+        raise DataError(str(root), found=found, expected=f"ModelNet{number}.zip") from error

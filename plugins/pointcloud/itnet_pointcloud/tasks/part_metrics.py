@@ -12,7 +12,7 @@ PADDING = -1
 """Part of padding points."""
 
 OF_CATEGORY = torch.tensor([[part in parts for part in range(50)] for parts in PARTS])
-"""Which parts each category has, shape (16, 50)."""
+"""Mask of the parts of each category, shape (16, 50)."""
 
 
 def chosen_parts(prediction: Tensor, categories: Tensor) -> Tensor:
@@ -81,15 +81,15 @@ class ClassIoU(PartMetric):
     """Mean over the categories of the mean intersection over union of their shapes; absent categories are left out."""
 
     def compute(self) -> Tensor:
-        """Return the mean of means."""
+        """Return the mean of the categories' means."""
         present = self.count > 0
         return (self.total[present] / self.count[present]).mean()
 
 
 class PointAccuracy(PartMetric):
-    """Share of the points whose part is right."""
+    """Share of the points whose part is predicted correctly."""
 
     def measure(self, chosen: Tensor, parts: Tensor, categories: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each shape's right points and all its points."""
+        """Return the numbers of each shape's correct points and of all its points, (B,) each."""
         valid = parts != PADDING
         return ((chosen == parts) & valid).sum(1), valid.sum(1)

@@ -154,7 +154,7 @@ class PartSegmentation(LabelledTask):
 
 @dataclass(frozen=True)
 class PartLoader:
-    """Load a shape's file as a cloud with parts.
+    """A function that loads a shape's file as a cloud with parts.
 
     Attributes:
         normals: use normals as features.

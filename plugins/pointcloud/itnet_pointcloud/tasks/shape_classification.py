@@ -40,8 +40,9 @@ class ShapeClassification(Classification):
 
         @model_validator(mode="after")
         def _pool_is_large_enough(self) -> ShapeClassification.Config:
-            if self.pool < max(self.points, self.evaluation_points or 0):
-                raise ValueError(f"a pool of {self.pool} points is smaller than a cloud; make it larger")
+            largest = max(self.points, self.evaluation_points or 0)
+            if self.pool < largest:
+                raise ValueError(f"pool = {self.pool} to be at least {largest}, the points of a cloud")
             return self
 
     modality = "point-cloud"

@@ -82,8 +82,8 @@ class EncoderConformance(ModuleConformance):
         """A sample has the same points alone as in a batch, where others give it padding of weight 0."""
         inputs = self.inputs()
         batch = self.encode(inputs)
-        for number, one in enumerate(self.split(inputs)):
-            alone = self.encode(one)
+        for number, part_of_batch in enumerate(self.split(inputs)):
+            alone = self.encode(part_of_batch)
             for part in ("values", "positions", "weights"):
                 actual = getattr(batch, part)[number][batch.mask[number]]
                 expected = getattr(alone, part)[0][alone.mask[0]]

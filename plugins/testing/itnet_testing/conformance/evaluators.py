@@ -130,7 +130,7 @@ class EvaluatorConformance(Conformance):
         for number, (one, other) in enumerate(zip(actual, expected, strict=True)):
             assert one.shape == other.shape, f"{names}, tensor {number}: shape {tuple(one.shape)}, not {other.shape}"
             error = (one.to(other) - other).abs().max()
-            allowed = bound * other.abs().max().clamp(min=0.01 * largest)  # what is 0 but for rounding has no size
+            allowed = bound * other.abs().max().clamp(min=0.01 * largest)  # rounding errors have no scale
             assert error <= allowed, f"{names}, tensor {number}: off by {error:.3g}; allowed are {allowed:.3g}"
 
     def check_rank(self) -> None:

@@ -78,8 +78,8 @@ class KernelConformance(ModuleConformance):
 
     def kernel(self, **options: Any) -> Kernel:
         """Return a new kernel."""
-        found: Kernel = self.cls(self.dim, **{**self.settings, **options})
-        return found
+        kernel: Kernel = self.cls(self.dim, **{**self.settings, **options})
+        return kernel
 
     def inputs(self) -> Field:
         """Return `field()`."""
@@ -125,7 +125,7 @@ class KernelConformance(ModuleConformance):
             for rows, columns in ((slice(0, 1), slice(0, m)), (slice(n // 2, n), slice(1, 2)), (slice(1, n), slice(2))):
                 part = problem.narrow(rows, columns)
                 block = kernel.tile(part.query_terms, part.key_terms)
-                same(block, whole[:, :, rows, columns], f"{title}: the block {rows}, {columns} and tile there", **EXACT)
+                same(block, whole[:, :, rows, columns], f"{title}: the block {rows}, {columns} and its tile", **EXACT)
 
     def check_tiled_sum(self) -> None:
         """The sum tile by tile equals the sum over all pairs at once, with its gradients."""
@@ -147,9 +147,9 @@ class KernelConformance(ModuleConformance):
                 field = make(0).to(torch.float64)
                 expected = matrix_valued(self.operator(kernel, DenseEvaluator()), field)
                 for evaluator in ways:
-                    found = transformed(self.operator(kernel, evaluator), field)
+                    actual = transformed(self.operator(kernel, evaluator), field)
                     names = f"{title}: {type(evaluator).__name__} and the sum of matrices times scalar kernels"
-                    same(found, expected, names, **EXACT)
+                    same(actual, expected, names, **EXACT)
 
     @skip_unless(lambda case: case.has("integrate"), "the kernel has no integrate()")
     def check_integrate_exactness(self) -> None:
@@ -270,8 +270,8 @@ class KernelConformance(ModuleConformance):
                 if not kernel.can_transform(field, field):
                     continue
                 applied += 1
-                found, expected = transformed(fast, field), transformed(slow, field)
-                same(found, expected, f"{title}: transform and the sum over all pairs", **EXACT)
+                actual, expected = transformed(fast, field), transformed(slow, field)
+                same(actual, expected, f"{title}: transform and the sum over all pairs", **EXACT)
         assert applied, f"{self.cls.__name__}.can_transform is False for all fields of the checks"
 
     @skip_unless(
@@ -289,13 +289,13 @@ class KernelConformance(ModuleConformance):
             field = self.field().to(torch.float64)
             axis = Support(causal=axes.pop()).causal_axis(field.positions.shape[-1])
             for number in range(len(field.values)):
-                one = sample(field, number)
-                one = permuted(one, one.positions[0, :, axis].argsort())
+                stream = sample(field, number)
+                stream = permuted(stream, stream.positions[0, :, axis].argsort())
                 state, steps = None, []
-                for point in range(one.values.shape[1]):
-                    state, out = operator.step(state, permuted(one, torch.tensor([point])))
+                for point in range(stream.values.shape[1]):
+                    state, out = operator.step(state, permuted(stream, torch.tensor([point])))
                     steps.append(out.values)
-                same(torch.cat(steps, dim=1), operator(one).values, f"{title}: steps and the whole", **EXACT)
+                same(torch.cat(steps, dim=1), operator(stream).values, f"{title}: steps and one call", **EXACT)
 
     def operators(self) -> Iterator[tuple[str, IntegralOperator]]:
         """Yield for each variant an operator that sums over all pairs, and one that uses the fast paths, if any."""

@@ -125,18 +125,18 @@ def derivatives(case: Case, evaluator: Callable[..., Tensor], number: int | None
         number: return the gradient to this tensor alone, while no other one requires a gradient.
     """
     case, inputs = with_gradients(case)
-    wanted = inputs if number is None else [inputs[number]]
+    chosen = inputs if number is None else [inputs[number]]
     for tensor in inputs:
-        tensor.requires_grad_(any(tensor is other for other in wanted))
+        tensor.requires_grad_(any(tensor is other for other in chosen))
     try:
         result = evaluator(case.problem)
         if not result.requires_grad:
-            return [torch.zeros_like(tensor) for tensor in wanted]
-        gradients = torch.autograd.grad(linear(result), wanted, allow_unused=True)
+            return [torch.zeros_like(tensor) for tensor in chosen]
+        gradients = torch.autograd.grad(linear(result), chosen, allow_unused=True)
     finally:
         for parameter in case.kernel.parameters():
             parameter.requires_grad_()
-    return [torch.zeros_like(x) if g is None else g.detach() for x, g in zip(wanted, gradients, strict=True)]
+    return [torch.zeros_like(x) if g is None else g.detach() for x, g in zip(chosen, gradients, strict=True)]
 
 
 def second_derivative(case: Case, evaluator: Callable[..., Tensor]) -> Tensor:

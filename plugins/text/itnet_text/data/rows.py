@@ -68,7 +68,7 @@ def read_file(path: Path, encoding: str = "utf-8") -> str:
             hint="Set encoding to the file's (latin-1, utf-16, …), or convert it.",
         ) from None
     except LookupError:
-        raise DataError(str(path), found=f"the encoding {encoding!r}", expected="one that Python knows") from None
+        raise DataError(str(path), found=f"the encoding {encoding!r}", expected="one of Python's encodings") from None
 
 
 def read_tsv(path: Path, header: Sequence[str] | None = None) -> Iterator[tuple[str, Columns]]:
@@ -93,7 +93,7 @@ def read_table(path: Path, *, header: bool = True, encoding: str = "utf-8") -> I
 
     Args:
         path: the file.
-        header: the first line names the columns; otherwise they are named "0", "1", ….
+        header: whether the first line names the columns; otherwise they are named "0", "1", ….
         encoding: of the file.
 
     Raises:
@@ -150,7 +150,7 @@ def label_rows(rows: Sequence[Row], labels: Any, place: str) -> Labelled:
     """Pair rows with their labels.
 
     Raises:
-        DataError: there are no rows.
+        DataError: the rows are empty.
     """
     if not rows:
         raise DataError(place, found="no rows", expected="at least one")

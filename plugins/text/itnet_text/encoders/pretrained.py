@@ -128,7 +128,7 @@ class PretrainedEncoder(Encoder):
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Raise whatever transformers and safetensors raise, of many kinds, as a ConfigError."""
+        """Raise whatever exceptions transformers and safetensors raise as a ConfigError."""
         try:
             yield
         except Exception as error:

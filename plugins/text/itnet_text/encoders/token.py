@@ -103,7 +103,7 @@ class TokenEncoder(Encoder):
         if self.training and self.config.token_dropout:
             values = values * (torch.rand_like(values[..., :1]) >= self.config.token_dropout)
         if self.convolution is not None:
-            inside = mask.unsqueeze(-1)  # none of it from behind a text's end
+            inside = mask.unsqueeze(-1)  # the convolution must not see values after the end of a text
             values = self.convolution((values * inside).transpose(1, 2)).transpose(1, 2)
         return text_field(values, mask, self.config.tokens_per_unit)
 

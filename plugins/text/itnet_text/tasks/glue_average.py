@@ -45,16 +45,16 @@ def glue_average(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     ]
     if missing:
         raise DataError("GLUE's average", found=f"no {', '.join(missing)}", expected="scores of all nine tasks")
-    found = {task: 100 * mean(scores[task][name] for name in names) for task, names in METRICS.items()}
-    found["mnli"] = mean((found["mnli"], found.pop("mnli-mismatched")))
-    return {**found, "average": mean(found.values())}
+    averages = {task: 100 * mean(scores[task][name] for name in names) for task, names in METRICS.items()}
+    averages["mnli"] = mean((averages["mnli"], averages.pop("mnli-mismatched")))
+    return {**averages, "average": mean(averages.values())}
 
 
 def scores_of_runs(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
     """Read the test metrics of runs of `itnet train`, by GLUE's task.
 
     Raises:
-        DataError: a directory is not that of a finished run, its task is none of GLUE's, or two runs have the same
+        DataError: a directory does not hold a finished run, its task is not one of GLUE's, or two runs have the same
             task.
     """
     scores: dict[str, dict[str, float]] = {}

@@ -41,7 +41,7 @@ class Table(LabelledTask):
         """Column of the label."""
 
         header: bool = True
-        """The first line names the columns."""
+        """Whether the first line names the columns."""
 
         encoding: str = "utf-8"
         """Encoding of the files."""
@@ -49,11 +49,11 @@ class Table(LabelledTask):
     modality = "text"
 
     def training(self) -> Labelled:
-        """Return the training rows, without those held out if there is no test file."""
+        """Return the training rows; without a test file, a fold of them is held out for the test split."""
         return self._train_and_test[0]
 
     def validation(self) -> Labelled | None:
-        """Return the rows of the validation file, if there is one."""
+        """Return the rows of the validation file, or `None` without one."""
         return None if self.config.validation_file is None else self._rows(self.config.validation_file)
 
     def test(self) -> Labelled:
@@ -137,7 +137,7 @@ class TextTable(Table, Classification):
         @model_validator(mode="after")
         def _check_threshold(self) -> Self:
             if self.threshold is not None and self.classes is not None and len(self.classes) != 2:
-                raise ValueError("a threshold makes two classes")
+                raise ValueError("two classes with a threshold")
             return self
 
         def completed(self) -> Self:

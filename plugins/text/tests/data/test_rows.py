@@ -79,7 +79,7 @@ def test_what_is_no_such_table_is_named(name: str, content: Any, message: str, w
 def test_encodings(write: Write) -> None:
     for encoding in ("latin-1", "utf-16", "utf-8-sig"):
         assert read_file(write("a.txt", "äh".encode(encoding)), encoding) == "äh"
-    with pytest.raises(DataError, match="a.txt: found the encoding 'morse'; expected one that Python knows"):
+    with pytest.raises(DataError, match="a.txt: found the encoding 'morse'; expected one of Python's encodings"):
         read_file(write("a.txt", "äh"), "morse")
 
 

@@ -99,7 +99,7 @@ def test_a_threshold_makes_two_classes(table: str) -> None:
     assert task.classes == ("low", "high")
     assert [label for _, label in samples(task, "test")] == [0] * 11 + [1] * 19
     assert TextTable(train=table, threshold=0, classes=["negative", "positive"]).classes == ("negative", "positive")
-    with pytest.raises(ConfigError, match="a threshold makes two classes"):
+    with pytest.raises(ConfigError, match="expected two classes with a threshold"):
         TextTable(train=table, threshold=0, classes=["a", "b", "c"])
 
 

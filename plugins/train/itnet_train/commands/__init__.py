@@ -1,1 +1,1 @@
-"""The commands `itnet train`, `evaluate` and `predict`, and the functions behind them."""
+"""The commands `itnet train`, `evaluate`, `predict` and `export`, and the functions that they call."""

@@ -23,7 +23,7 @@ def train(
         Path | None, typer.Option(help="The run directory; by default runs/ and the name of CONFIG.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in the directory, if there is one.")
+        bool, typer.Option("--resume", help="Continue the run in the directory, if it holds one.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove the run in the directory first.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything; train and write nothing.")] = False,
@@ -64,7 +64,7 @@ def evaluate(
         typer.Option(help="The sampler to use: full, or '{name: monte-carlo, points: 64}'.", show_default=False),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")] = 64,
-    workers: Annotated[int, typer.Option(min=0, help="Data-loading processes.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Number of data-loading processes.")] = 0,
     json: AsJSON = False,
 ) -> None:
     """Compute a checkpoint's loss and metrics on a split of its tasks.

@@ -62,7 +62,7 @@ def export_program(model: ITNetModel, modality: str | None = None) -> tuple[Expo
     Every size that the model does not fix is dynamic. Returns the graph and the names of its inputs, in their order.
 
     Raises:
-        ConfigError: the encoder's inputs are no tensors, or `torch.export` does not support the model.
+        ConfigError: the encoder's inputs are not tensors, or `torch.export` does not support the model.
     """
     names = list(model.encoders) if modality is None else [modality]
     if len(names) != 1 or names[0] not in model.encoders:
@@ -77,7 +77,7 @@ def export_program(model: ITNetModel, modality: str | None = None) -> tuple[Expo
     tensors = {keystr(path).strip("[].'") or "inputs": leaf for path, leaf in leaves}
     place = f"model.encoders.{name}"
     if not all(isinstance(leaf, Tensor) for leaf in tensors.values()):
-        found = f"{type(batch).__name__} with inputs that are no tensors"
+        found = f"{type(batch).__name__} with inputs that are not tensors"
         raise ConfigError(place, found=found, expected="an encoder whose `tensors` returns tensors alone")
     shapes = tuple(dict.fromkeys(range(tensor.ndim), Dim.AUTO) for tensor in tensors.values())
     try:

@@ -19,7 +19,7 @@ from itnet_train.engine.tasks import create_task
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one file, or the reason why there is none."""
+    """The prediction for one file, or the error that prevented it."""
 
     file: Path
     """The file."""

@@ -45,7 +45,7 @@ def train(
     Args:
         sections: the sections of a configuration, `model` and `train`, as `itnet_registry.load_config` returns them.
         output: the run directory.
-        resume: continue the run in the directory, or start it if there is none.
+        resume: continue the run in the directory, or start one if the directory holds none.
         overwrite: remove the run in the directory first.
 
     Raises:

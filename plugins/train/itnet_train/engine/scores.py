@@ -31,7 +31,7 @@ class TaskScores(nn.Module):
         return {name: float(metric.compute()) for name, metric in {"loss": self.loss, **self.metrics}.items()}
 
     def reset(self) -> None:
-        """Start again without batches."""
+        """Remove all batches."""
         for metric in (self.loss, *self.metrics.values()):
             metric.reset()
 

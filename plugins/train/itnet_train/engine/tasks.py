@@ -18,8 +18,8 @@ def create_tasks(model: ITNetModel, modality: str | None = None, **options: Any)
         options: fields of the one task that override the configuration.
 
     Raises:
-        ConfigError: the model has no task, or none of this modality; an option is unknown; or options are given and
-            several tasks could take them.
+        ConfigError: the model has no task, or none of this modality; an option is unknown; or `options` could belong
+            to several tasks.
     """
     tasks: dict[str, dict[str, Any]] = dict((model.config or {}).get("tasks", {}))
     if not tasks:

@@ -22,7 +22,7 @@ SPLITS = {"train": "train", "restval": "train", "val": "validation", "validation
 
 
 class Caption(NamedTuple):
-    """An image's file name, one of its captions, and the caption's split if there are splits."""
+    """An image's file name, one of its captions, and the caption's split, or `None` for a file without splits."""
 
     image: str
     text: str
@@ -94,7 +94,7 @@ def _rows(path: Path) -> list[tuple[str, Line]]:
             place = f"{path}:{table.line_num}"
             if None in row or None in row.values():
                 hint = "Quote captions that hold the separator."
-                raise DataError(place, found="another number of cells", expected="those of the header", hint=hint)
+                raise DataError(place, found="another number of cells", expected="as many as in the header", hint=hint)
             split = row.get("split") or None
             rows.append((place, Line(filename=row["filename"], caption=row["caption"], split=split)))
     except csv.Error as error:

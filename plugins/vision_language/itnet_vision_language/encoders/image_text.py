@@ -27,8 +27,8 @@ class ImageTextEncoder(JointEncoder):
 
     class Config(JointEncoder.Config):
         union: bool = True
-        """Unite the two fields (B samples), or stack them along the batch (2B samples), where `measure` has no
-        effect."""
+        """Whether to unite the two fields (B samples). Otherwise they are stacked along the batch (2B samples), and
+        `measure` has no effect."""
 
     def forward(self, inputs: ImageText) -> Field:
         """Encode images with texts as B samples, or as 2B without the union.

@@ -76,7 +76,7 @@ class OpenCLIPEncoder(Encoder):
         """Number of tokens of a text in one unit of time."""
 
         union: bool = True
-        """Unite the two fields (B samples), or stack them along the batch (2B samples)."""
+        """Whether to unite the two fields (B samples), or else to stack them along the batch (2B samples)."""
 
         measure: UnionMeasure = "balanced"
         """Measure of the union."""
@@ -145,8 +145,7 @@ class OpenCLIPEncoder(Encoder):
 
         Args:
             inputs: images (B, 3, H, W), normalised by `mean` and `std`, and B texts. Texts longer than the tower's
-                context are
-                cut off.
+                context are cut off.
 
         Raises:
             ShapeError: the inputs have another form.
@@ -203,7 +202,7 @@ class OpenCLIPEncoder(Encoder):
 
     @torch.no_grad()
     def _probe(self) -> tuple[Tensor, Tensor]:
-        """Return the last tokens of a sample, to learn the towers' widths."""
+        """Return the last tokens of a small sample, whose shapes give the towers' widths."""
         training = self.model.training
         ids = self.tokenizer(["a"])
         tokens = last_tokens(self.model.eval(), torch.zeros(1, 3, *self.image_size), ids)

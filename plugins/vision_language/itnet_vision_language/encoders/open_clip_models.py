@@ -101,7 +101,7 @@ def tokenizer_of(definition: Mapping[str, Any]) -> Callable[[list[str]], Tensor]
 
 
 def load_weights(model: nn.Module, architecture: str, weights: str, *, download: bool) -> DataError | None:
-    """Load weights into a model. Return an error, and do not raise it, if they are missing: a checkpoint's may follow.
+    """Load weights into a model. Missing weights are returned as an error, not raised: a checkpoint's may follow.
 
     Raises:
         ConfigError: `weights` is neither a safetensors file nor, with `download`, the name of published weights.
@@ -129,7 +129,7 @@ def load_weights(model: nn.Module, architecture: str, weights: str, *, download:
         raise DataError(str(path), found=f"a damaged file ({error})", expected="a whole safetensors file") from error
     except (RuntimeError, KeyError, AttributeError) as error:
         found = f"weights of another model ({str(error)[:300]})"
-        raise DataError(str(path), found=found, expected=f"those of {architecture}") from error
+        raise DataError(str(path), found=found, expected=f"the weights of {architecture}") from error
     return None
 
 
@@ -154,7 +154,7 @@ def last_tokens(model: nn.Module, images: Tensor, ids: Tensor) -> tuple[Tensor, 
     """Return the last tokens of the image tower, on their grid (B, rows, columns, d), and of the text tower.
 
     Args:
-        model: of open_clip.
+        model: an open_clip model.
         images: shape (B, 3, H, W).
         ids: token numbers of the texts, shape (B, L).
     """

@@ -9,7 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 
 class Accuracy(TorchMetric):
-    """Share of the examples that are right."""
+    """Share of the examples that are predicted correctly."""
 
     full_state_update = False
     right: Tensor
@@ -31,7 +31,7 @@ class Accuracy(TorchMetric):
 
 
 class Consistency(TorchMetric):
-    """Share of the sentences whose examples are all right."""
+    """Share of the sentences whose examples are all predicted correctly."""
 
     full_state_update = False
     right: list[Tensor]

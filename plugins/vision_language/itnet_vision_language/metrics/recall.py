@@ -67,8 +67,8 @@ class SingleRecall:
     """One recall of a `MeanRecall`, which collects the embeddings for it.
 
     Args:
-        whole: the mean.
-        name: of the part.
+        whole: the metric that collects the embeddings.
+        name: name of the recall.
     """
 
     def __init__(self, whole: MeanRecall, name: str) -> None:

@@ -86,7 +86,7 @@ class ImageTextTask(LabelledTask):
         """Return the samples without the errors, which are refused or skipped as `on_bad_sample` configures.
 
         Raises:
-            DataError: there is an error and `on_bad_sample` is `refuse`, or no sample is left.
+            DataError: a sample is an error and `on_bad_sample` is `refuse`, or no sample is left.
         """
         good: list[T] = []
         errors: list[DataError] = []

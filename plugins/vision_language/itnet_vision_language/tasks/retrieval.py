@@ -50,7 +50,7 @@ class ImageTextRetrieval(ImageTextTask):
         return {**super().encoder_options, "union": False}
 
     def training(self) -> Labelled:
-        """Return the training captions, without those held out for the test split if the file has no splits."""
+        """Return the training captions; if the file has no splits, a fold is held out for the test split."""
         return self._train_and_test[0]
 
     def validation(self) -> Labelled | None:
@@ -72,7 +72,7 @@ class ImageTextRetrieval(ImageTextTask):
             targets: the images' numbers, shape (B,).
 
         Raises:
-            ShapeError: there are not two embeddings for each target.
+            ShapeError: the number of embeddings is not twice that of targets.
         """
         if len(prediction) != 2 * len(targets):
             raise ShapeError(
@@ -123,7 +123,7 @@ class ImageTextRetrieval(ImageTextTask):
         chosen = [caption for caption in self._captions if caption.split == split]
         if not chosen:
             path = self.root / self.config.captions
-            raise DataError(str(path), found=f"no caption of split {split}", expected="some")
+            raise DataError(str(path), found=f"no caption of split {split}", expected="at least one")
         return self._labelled(chosen)
 
     def _labelled(self, captions: list[Caption]) -> Labelled:

@@ -63,7 +63,7 @@ class Common(TypedDict):
 
 
 class CommonAnswers(TypedDict):
-    """A file of annotations, of which only the most common answers are wanted."""
+    """A file of annotations, of which only the most common answers are read."""
 
     annotations: list[Common]
 

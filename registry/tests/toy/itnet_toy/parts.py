@@ -119,7 +119,7 @@ class Constant(Kernel):
         """Options."""
 
         heads: PositiveInt = 1
-        """Scalar kernels."""
+        """Number of scalar kernels."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()

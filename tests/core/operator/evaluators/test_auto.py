@@ -32,7 +32,7 @@ from itnet_core import (
 from itnet_core.operator.evaluators import installed
 
 DIM = 4
-LOCAL = "found neither; expected a radius or a window"
+LOCAL = "found no radius or window; expected a support with one"
 
 
 class Gaussian(Kernel[Tensor, None]):
@@ -212,12 +212,12 @@ class First(Sampler):
 def test_a_transform_is_not_for_nodes_or_arguments_of_project() -> None:
     operator = operator_of(Transforming(), sampler=First(nodes=True))
     transform, integrate, *_ = operator.explain_choice(on_grid()).candidates
-    assert transform.reason == "not for nodes of a sampler"
+    assert transform.reason == "the sampler returns nodes"
     assert integrate.reason == "can_integrate is False for these points"  # nodes are no grid
     transform, *_ = operator_of(Transforming(), sampler=First(nodes=False)).explain_choice(on_grid()).candidates
     assert transform.reason == "can_transform is False for these fields"
     transform, *_ = operator_of(Scaled()).explain_choice(on_grid(), scale=2.0).candidates
-    assert transform.reason == "not with arguments of `project`"
+    assert transform.reason == "the call has arguments of `project`"
 
 
 def test_under_a_transform_only_what_is_transformable_is_chosen() -> None:
