@@ -8,13 +8,11 @@ namespace ITNET_ISA {
 
 // Sizes of the arrays, in numbers. Rows are padded to whole vectors.
 template <class T> struct Layout {
-    int64_t row, depth, keys, heads, features, columns, places;
+    int64_t row, depth, keys, heads, features, columns;
 
     explicit Layout(const Problem &p)
         : row(p.heads * p.head_dim), depth(p.depth()), keys(up(p.depth())), heads(up(p.heads)), features(p.rank - 1),
-          columns(up(p.rank - 1 + (p.grad_key_positions ? p.geometry() : 0))), places(0) {
-        each_entry(p, [&](int64_t, int64_t, int64_t place) { places = place < places ? places : place + 1; });
-    }
+          columns(up(p.rank - 1 + (p.grad_key_positions ? p.geometry() : 0))) {}
     // Call f(e, column, place) for the entries of T but those of the first column of ψ, whose gradient nobody needs: `place`
     // numbers the entries of a column.
     template <class F> void each_entry(const Problem &p, F f) const {
@@ -26,6 +24,10 @@ template <class T> struct Layout {
     }
     static int64_t up(int64_t count) { return (count + WIDTH<T> - 1) / WIDTH<T> * WIDTH<T>; }
 };
+
+// The entries of T in a column but the first are at most two: a content or a phase of the key meets one of the query, and
+// the constant or the other phase.
+constexpr int64_t PLACES = 2;
 
 template <class T> INLINE void copy(T *to, const T *from, int64_t count) {
     for (int64_t n = 0; n < count; n += WIDTH<T>) store(to + n, load(from + n));
@@ -53,23 +55,25 @@ template <class T> struct LocalWork {
             for (int64_t h = 0; h < l.heads; ++h) second[c * l.heads + h] = h < p.heads ? static_cast<const T *>(p.second)[h * p.hidden + c] : T(0);
         for (int64_t h = 0; h < l.heads; ++h) second_bias[h] = h < p.heads ? static_cast<const T *>(p.second_bias)[h] : T(0);
         if (!backward) return;
-        std::memset(turned, 0, size_t(l.places * p.hidden * l.columns) * sizeof(T));
-        std::memset(factors, 0, size_t(l.places * l.columns) * sizeof(T));
+        std::memset(turned, 0, size_t(PLACES * p.hidden * l.columns) * sizeof(T));
+        std::memset(factors, 0, size_t(PLACES * l.columns) * sizeof(T));
         l.each_entry(p, [&](int64_t e, int64_t column, int64_t place) {
             for (int64_t c = 0; c < p.hidden; ++c) turned[(place * p.hidden + c) * l.columns + column] = static_cast<const T *>(p.forms)[e * p.hidden + c];
         });
     }
 
     // Compute a query's factor of the first layer with its axes exchanged, `across`, (hidden, columns), but for its first
-    // column: a sum over places of entries of T, `turned`, times features of the query, `factors`.
+    // column: the sum of two entries of T, `turned`, each times a feature of the query, `factors`.
     void turn(const Problem &p, const Layout<T> &l, const T *features) const {
-        l.each_entry(p, [&](int64_t e, int64_t column, int64_t place) { factors[place * l.columns + column] = features[static_cast<const int64_t *>(p.entry_rows)[e]]; });
-        for (int64_t r = 0; r < l.columns; r += WIDTH<T>)
-            for (int64_t c = 0; c < p.hidden; ++c) {
-                Vec<T> sums{};
-                for (int64_t place = 0; place < l.places; ++place) sums += load(factors + place * l.columns + r) * load(turned + (place * p.hidden + c) * l.columns + r);
-                store(across + c * l.columns + r, sums);
+        const int64_t hidden = p.hidden, columns = l.columns, *rows = static_cast<const int64_t *>(p.entry_rows);
+        l.each_entry(p, [&](int64_t e, int64_t column, int64_t place) { factors[place * columns + column] = features[rows[e]]; });
+        for (int64_t r = 0; r < columns; r += WIDTH<T>) {
+            const Vec<T> first = load(factors + r), second = load(factors + columns + r);
+            for (int64_t c = 0; c < hidden; ++c) {
+                const T *of = turned + c * columns + r;
+                store(across + c * columns + r, first * load(of) + second * load(of + hidden * columns));
             }
+        }
     }
 
   private:
@@ -82,7 +86,7 @@ template <class T> struct LocalWork {
         if (!backward) return;
         f(values_across, KEYS * l.row), f(grad_out, QUERIES * l.row), f(grad_k, QUERIES * p.heads * KEYS), f(own_grad_k, of_k), f(slope, block);
         f(grad_linear, l.depth * p.hidden), f(grad_own, KEYS * l.columns);
-        f(turned, l.places * p.hidden * l.columns), f(factors, l.places * l.columns), f(across, p.hidden * l.columns);
+        f(turned, PLACES * p.hidden * l.columns), f(factors, PLACES * l.columns), f(across, p.hidden * l.columns);
         f(grad_keys, KEYS * l.columns), f(grad_values, KEYS * l.row), f(grad_bias, KEYS), f(grad_positions, KEYS * p.coordinates);
         f(grad_second, p.heads * p.hidden), f(grad_second_bias, l.heads), f(grad_forms, p.entries * p.hidden), f(grad_query, p.rank * WIDTH<T>);
     }
@@ -259,9 +263,13 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
         store(w.hidden + n, x);
     }
     at.second_layer();
-    std::memset(w.own_grad_k, 0, size_t(met * l.heads) * sizeof(T));
-    for (int64_t h = 0; h < p.heads; ++h)
-        for (int64_t i = 0; i < met; ++i) w.own_grad_k[i * l.heads + h] = w.grad_k[(q * p.heads + h) * KEYS + at.index[i]];
+    const int64_t heads = p.heads, padded = l.heads, row = l.row;
+    T *k = w.k, *own_grad_k = w.own_grad_k, *grad_values = w.grad_values;
+    std::memset(own_grad_k, 0, size_t(met * padded) * sizeof(T));
+    for (int64_t h = 0; h < heads; ++h) {
+        const T *grad_k = w.grad_k + (q * heads + h) * KEYS;
+        for (int64_t i = 0; i < met; ++i) own_grad_k[i * padded + h] = grad_k[at.index[i]];
+    }
     for (int64_t h = 0; h < l.heads; h += W) {
         T log_total[W] = {}, delta[W] = {};
         for (int64_t n = 0; p.softmax && n < W && h + n < p.heads; ++n) {
@@ -281,12 +289,12 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
         store(w.grad_second_bias + h, sums);
     }
     const T *grad_out = w.grad_out + q * l.row;
-    for (int64_t i = 0; i < met; ++i)
-        for (int64_t h = 0; h < p.heads; ++h) {
-            const Vec<T> k = all(w.k[i * l.heads + h]);
-            for (int64_t d = h * p.head_dim; d < (h + 1) * p.head_dim; d += W) {
-                T *to = w.grad_values + at.index[i] * l.row + d;
-                store(to, load(to) + k * load(grad_out + d));
+    for (int64_t h = 0, d = 0; h < heads; ++h)
+        for (const int64_t end = d + p.head_dim; d < end; d += W) {
+            const Vec<T> grad = load(grad_out + d);
+            for (int64_t i = 0; i < met; ++i) {
+                T *to = grad_values + at.index[i] * row + d;
+                store(to, load(to) + all(k[i * padded + h]) * grad);
             }
         }
     multiply<false>(Product<T>{w.grad_second, p.hidden, w.own_grad_k, 1, l.heads, w.hidden, p.hidden, met}, p.heads, p.hidden);
