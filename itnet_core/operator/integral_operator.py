@@ -119,7 +119,7 @@ class IntegralOperator(nn.Module):
         Example:
             >>> operator = IntegralOperator(8, MLPKernel(8, position_dim=2), evaluator=AutoEvaluator(evaluators=[]))
             >>> print(operator.explain_choice(Field.on_grid(torch.randn(1, 6, 6, 8))))
-            kernel.transform  MLPKernel has none
+            kernel.transform  can_transform is False for these fields
             kernel.integrate  can_integrate is False for these points
             LocalEvaluator    found no radius or window; expected a support with one
             DenseEvaluator    chosen

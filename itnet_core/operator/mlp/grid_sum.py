@@ -1,4 +1,4 @@
-"""The sum of an MLP kernel of x−y alone over a window or a radius on a grid, as a depthwise convolution."""
+"""The sum of an MLP kernel of x−y alone over a window or a radius on a grid, as a convolution."""
 
 from __future__ import annotations
 
@@ -71,18 +71,17 @@ def taps_of(points: Points, support: Support) -> Taps | None:
     return Taps(sizes, reach, offsets.to(grid.dtype))
 
 
-def convolve(taps: Taps, k: Tensor, values: Tensor) -> Tensor:
-    """Compute Σ_taps k v on a grid, (B, N, heads, head_dim).
+def convolve(taps: Taps, weight: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Compute a convolution on a grid, (B, N, out channels).
 
     Args:
         taps: the displacements within the support.
-        k: the kernel at the taps, (heads, taps); 0 outside of the support.
-        values: values times weights, (B, N, heads, head_dim).
+        weight: matrices of the taps, (out channels, channels / groups, taps), as many groups as fit the values.
+        values: values times weights, (B, N, channels).
+        bias: (out channels,).
     """
-    batch, points, heads, head_dim = values.shape
-    channels = heads * head_dim
-    window = [2 * reach + 1 for reach in taps.reach]
-    weight = k.repeat_interleave(head_dim, 0).view(channels, 1, *window)
-    image = values.flatten(2).transpose(1, 2).reshape(batch, channels, *taps.grid)
-    out = CONVOLUTIONS[len(taps.grid)](image, weight, padding=taps.reach, groups=channels)
-    return out.flatten(2).transpose(1, 2).view(batch, points, heads, head_dim)
+    image = torch.unflatten(values.transpose(1, 2), 2, taps.grid)
+    weight = torch.unflatten(weight, 2, [2 * reach + 1 for reach in taps.reach])
+    groups = values.shape[2] // weight.shape[1]
+    out = CONVOLUTIONS[len(taps.grid)](image, weight, bias, padding=taps.reach, groups=groups)
+    return out.flatten(2).transpose(1, 2)

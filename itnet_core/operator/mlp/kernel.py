@@ -15,7 +15,7 @@ from itnet_core.operator.evaluators.dense import weigh_edge
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Normalization, Problem, ScalarConfig
 from itnet_core.operator.mlp.first_layer import pre_activation
-from itnet_core.operator.mlp.grid_sum import convolve, taps_of
+from itnet_core.operator.mlp.grid_sum import Taps, convolve, taps_of
 from itnet_core.operator.mlp.pair_inputs import INPUTS, Input, PairInputs
 from itnet_core.operator.points import Points, distinct
 from itnet_core.operator.precision import exact_dtype, precise
@@ -31,6 +31,10 @@ ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
 
 LENGTHS = 1.05, 3.5
 """Smallest and largest length of a bump after `initialize`, in units of the spacing of the points."""
+
+
+DEPTHWISE = 10
+"""How many times as long a product of a depthwise convolution takes as one of a dense convolution."""
 
 
 class PointTerms(NamedTuple):
@@ -223,28 +227,61 @@ class MLPKernel(Kernel[PointTerms, None]):
         """Whether the hidden layer is σ(a(x) + b(y)): no inputs but those in `ADDITIVE` (docs/operator.md, §2)."""
         return ADDITIVE.issuperset(self.config.inputs)
 
+    def can_transform(self, query: Field, key: Field) -> bool:
+        """Whether k is a function of x−y alone on a grid, as for `can_integrate`, and a dense convolution is cheaper.
+
+        It is for `full` values of few channels: taps · d products for each output instead of heads · (taps + d), where
+        those by taps are slow.
+        """
+        taps = self._taps(query.points, key.points) if self.values == "full" else None
+        if taps is None:
+            return False
+        return len(taps.offsets) * key.dim <= self.heads * (DEPTHWISE * len(taps.offsets) + key.dim)
+
+    def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
+        """Compute the integral and the maps as a convolution with the matrices Σ_h M_h k_h of each displacement."""
+        taps = self._taps(query.points, key.points)
+        assert taps is not None, "can_transform"
+        linear = cast(nn.Linear, cast(nn.Sequential, output_map)[1])
+        maps = torch.unflatten(linear.weight, 1, (self.heads, key.dim))
+        values = (key.values * key.weights.unsqueeze(-1)).to(key.values.dtype)
+        k = self._at(taps).to(torch.promote_types(maps.dtype, values.dtype))
+        weight = torch.einsum("ohd,ht->odt", maps.to(k.dtype), k)
+        bias = None if linear.bias is None else linear.bias.to(k.dtype)
+        return convolve(taps, weight, values.to(k.dtype), bias).to(values.dtype)
+
     def can_integrate(self, problem: Problem[PointTerms]) -> bool:
         """Whether k is a function of x−y alone, summed plainly over a radius or a window on a regular grid."""
-        local = self.support.radius is not None or self.support.window is not None
-        plain = self.normalization == "none" and type(self).tile is MLPKernel.tile
-        if not (local and plain and problem.query is problem.key) or tracing():
-            return False
-        content = {"query", "key", "product"}.isdisjoint(self.config.inputs)
-        points = problem.key
-        return content and not points.positions.requires_grad and points.cached(taps_of, self.support) is not None
+        return self._taps(problem.query, problem.key) is not None
 
     def integrate(self, problem: Problem[PointTerms]) -> Tensor:
         """Compute the integral as a depthwise convolution, with k of each displacement as its weights."""
-        taps = problem.key.cached(taps_of, self.support)
+        taps = self._taps(problem.query, problem.key)
         assert taps is not None, "can_integrate"
-        offsets = taps.offsets.unsqueeze(0)
-        query, key = (Field(x.new_zeros(*x.shape[:2], 1), x) for x in (torch.zeros_like(offsets[:, :1]), offsets))
-        k = self(self._terms(query), self._terms(key))
-        k = weigh_edge(self, k, query.positions, key.positions)
-        k = torch.where(self.support.mask(query.positions, key.positions).unsqueeze(1), k, 0.0)[0, :, 0]
         values, _ = problem.weighted_values()
+        k = self._at(taps)
         dtype = torch.promote_types(k.dtype, values.dtype)
-        return convolve(taps, k.to(dtype), values.expand(-1, -1, self.heads, -1).to(dtype)).to(values.dtype)
+        head_dim = values.shape[-1]
+        weight = k.repeat_interleave(head_dim, 0).unsqueeze(1).to(dtype)
+        out = convolve(taps, weight, values.expand(-1, -1, self.heads, -1).flatten(2).to(dtype))
+        return torch.unflatten(out, 2, (self.heads, head_dim)).to(values.dtype)
+
+    def _taps(self, query: Points, key: Points) -> Taps | None:
+        """Return the displacements within the support if k depends on these alone; else `None`."""
+        local = self.support.radius is not None or self.support.window is not None
+        plain = self.normalization == "none" and type(self).tile is MLPKernel.tile
+        content = not {"query", "key", "product"}.isdisjoint(self.config.inputs)
+        if not (local and plain and query is key) or content or tracing() or key.positions.requires_grad:
+            return None
+        return key.cached(taps_of, self.support)
+
+    def _at(self, taps: Taps) -> Tensor:
+        """Compute k of each displacement, (heads, taps); 0 outside of the support."""
+        offsets = taps.offsets.unsqueeze(0)
+        here, there = (Field(x.new_zeros(*x.shape[:2], 1), x) for x in (torch.zeros_like(offsets[:, :1]), offsets))
+        k = self(self._terms(here), self._terms(there))
+        k = weigh_edge(self, k, here.positions, there.positions)
+        return torch.where(self.support.mask(here.positions, there.positions).unsqueeze(1), k, 0.0)[0, :, 0]
 
     def separate(self, problem: Problem[PointTerms]) -> tuple[Tensor, Tensor]:
         """Return the sides of an additive kernel's hidden layer, a (B, N, hidden) and b (B, M, hidden).

@@ -98,7 +98,7 @@ class PairInputs(nn.Module):
         return forms.view(-1, self.width, across).transpose(0, 1)
 
     def entries(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return the entries of T that are not 0, (hidden, entries), by column: each is T[row, :, column], and they add up."""
+        """Return the entries of T that are not 0, (hidden, entries), by column: each adds to T[row, :, column]."""
         return torch.cat([weight, bias.unsqueeze(1)], dim=1)[:, self.unit] * self.coefficient.to(weight.dtype)
 
     def pairs(self, query: Tensor, key: Tensor) -> Tensor:

@@ -30,20 +30,29 @@ def results(operator: IntegralOperator, evaluator: Evaluator, field: Field) -> l
     return [out, *torch.autograd.grad((out * weights).sum(), leaves)]
 
 
+@pytest.mark.parametrize(("values_of", "path"), [("shared", "kernel.integrate"), ("full", "kernel.transform")])
 @pytest.mark.parametrize("support", [*SUPPORTS, {"window": 0.9, "causal": 0}], ids=str)
 @pytest.mark.parametrize(("grid", "axes"), SHAPES, ids=str)
-def test_it_equals_the_sum_over_pairs(grid: tuple[int, ...], axes: str | None, support: dict[str, Any]) -> None:
+def test_it_equals_the_sum_over_pairs(
+    grid: tuple[int, ...], axes: str | None, support: dict[str, Any], values_of: str, path: str
+) -> None:
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float64)
     values = torch.randn(2, *grid, 8)
     weights = torch.rand(2, values[0, ..., 0].numel())
     weights[:, ::3] = 0
     field = Field.on_grid(values, axes=axes, weights=weights)
-    operator = operator_of(field.positions.shape[-1], support=support)
+    operator = operator_of(field.positions.shape[-1], support=support, values=values_of)
     operator.evaluator = auto = AutoEvaluator(evaluators=[])
-    assert operator.explain_choice(field).chosen == "kernel.integrate"
+    assert operator.explain_choice(field).chosen == path
     for ours, theirs in zip(results(operator, auto, field), results(operator, DenseEvaluator(), field), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+def test_full_values_of_many_channels_are_convolved_head_by_head() -> None:
+    kernel = MLPKernel(96, position_dim=2, heads=2, values="full", inputs=("distance",), support={"window": 0.5})
+    operator = IntegralOperator(96, kernel, evaluator=AutoEvaluator(evaluators=[]))
+    assert operator.explain_choice(Field.on_grid(torch.randn(1, 9, 9, 96))).chosen == "kernel.integrate"
 
 
 def test_it_is_left_to_an_evaluator_elsewhere() -> None:

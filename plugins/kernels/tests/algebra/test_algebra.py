@@ -151,7 +151,7 @@ def test_errors_name_the_place(kernel: dict[str, Any], message: str) -> None:
     [
         (["attention", {"name": "gaussian", "heads": 3, "normalization": "softmax"}], "4, 3 heads; expected 4"),
         ([MLP, {"name": "sum", "kernels": [MLP, MLP]}], "Write the sum of the products"),
-        ([MLP, {"name": "scaled", "kernel": MLP}], "scales: kernel"),
+        ([MLP, {"name": "scaled", "kernel": MLP}], "option scales to kernel"),
         ([{**MLP, "support": {"causal": "t"}}, {**MLP, "support": {"causal": "x"}}], "one causal axis"),
     ],
 )

@@ -104,6 +104,12 @@ class KernelConformance(ModuleConformance):
                 continue
             yield f"with { {**others, **options} }", kernel.double().eval()
 
+    def variants_of_values(self) -> Iterator[tuple[str, Kernel]]:
+        """Yield the variants, and those with `full` values if the kernel has this option."""
+        yield from self.variants()
+        if issubclass(self.cls.Config, ScalarConfig):
+            yield from self.variants(values="full")
+
     def plain_variants(self) -> Iterator[tuple[str, Kernel]]:
         """Yield `variants()`, and for a sum of integrals the kernel of each, which evaluators get."""
         for title, kernel in self.variants():
@@ -263,7 +269,7 @@ class KernelConformance(ModuleConformance):
     def check_transform_exactness(self) -> None:
         """`transform` equals the sum over all pairs, with its gradients, wherever it applies."""
         applied = 0
-        for title, kernel in self.variants():
+        for title, kernel in self.variants_of_values():
             for make in self.fields(kernel):
                 field = make(0).to(torch.float64)
                 fast, slow = (self.operator(kernel, evaluator) for evaluator in (AutoEvaluator(), DenseEvaluator()))
@@ -280,8 +286,7 @@ class KernelConformance(ModuleConformance):
     )
     def check_step_exactness(self) -> None:
         """`step`, one point at a time in the order of time, equals the causal operator on the whole field."""
-        full = self.variants(values="full") if issubclass(self.cls.Config, ScalarConfig) else ()
-        for title, kernel in (*self.variants(), *full):
+        for title, kernel in self.variants_of_values():
             axes = causal_axes(kernel)
             if len(axes) != 1:
                 continue
