@@ -40,28 +40,41 @@ class CoarserGrid(QueryPoints):
 
     Args:
         stride: points per cell along each axis of the grid, or one number for all axes.
+        size: instead of a stride, cells along each axis, so that fields of any resolution get the same points. Sizes
+            that do not divide the field's may give fewer cells.
         place: path of the block in the configuration, for errors.
     """
 
-    def __init__(self, stride: int | Sequence[int], place: str = "CoarserGrid(field)") -> None:
+    def __init__(
+        self,
+        stride: int | Sequence[int] | None = None,
+        *,
+        size: int | Sequence[int] | None = None,
+        place: str = "CoarserGrid(field)",
+    ) -> None:
         super().__init__()
-        self.stride, self.place = stride, place
+        if (stride is None) == (size is None):
+            raise ConfigError(place, found=f"stride {stride} and size {size}", expected="one of both")
+        self.stride, self.size, self.place = stride, size, place
 
     def forward(self, field: Field, earlier: Mapping[int, Field]) -> Field:
         """Return the field of the cells.
 
         Raises:
-            ConfigError: the field's points are not a grid of as many dimensions as `stride`.
+            ConfigError: the field's points are not a grid of as many dimensions as `stride` or `size`.
         """
-        grid, stride = field.grid, self.stride
-        if grid is None or (not isinstance(stride, int) and len(stride) != len(grid)):
+        grid, name = field.grid, "size" if self.stride is None else "stride"
+        numbers = self.size if self.stride is None else self.stride
+        if grid is None or (isinstance(numbers, Sequence) and len(numbers) != len(grid)):
             raise ConfigError(
                 self.place,
                 found="points without a grid" if grid is None else f"a grid of {len(grid)} dimensions",
-                expected=f"a grid, for stride {stride}",
+                expected=f"a grid, for {name} {numbers}",
                 hint="For scattered points, choose farthest points: query: {farthest: 64}.",
             )
-        strides = (stride,) * len(grid) if isinstance(stride, int) else tuple(stride)
+        strides = tuple(numbers) if isinstance(numbers, Sequence) else (numbers or 1,) * len(grid)
+        if self.stride is None:
+            strides = tuple(-(-points // cells) for points, cells in zip(grid, strides, strict=True))
         weights, values = precise(field.weights), precise(field.without_padding().values)
         weights = (weights / weights.detach().amax(-1, keepdim=True)).unsqueeze(-1)
         mass = _cell_sums(weights, grid, strides)

@@ -179,8 +179,8 @@ class Builder:
         query = self.config.trunk[number].query
         if query is None:
             return None, dim
-        if query.stride is not None:
-            return CoarserGrid(query.stride, place=f"model.trunk.{number}.query"), dim
+        if query.stride is not None or query.grid is not None:
+            return CoarserGrid(query.stride, size=query.grid, place=f"model.trunk.{number}.query"), dim
         if query.farthest is not None:
             return FarthestPoints(query.farthest), dim
         if query.latents is not None:

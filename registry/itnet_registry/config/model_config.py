@@ -43,6 +43,8 @@ class QueryConfig(BaseModel):
 
     stride: PositiveInt | list[PositiveInt] | None = None
     """Cells of a coarser grid: the points of a cell along each axis, `2`, or a list with a number for each axis."""
+    grid: PositiveInt | list[PositiveInt] | None = None
+    """Cells of a coarser grid along each axis, `8`, or a list, for fields of any resolution."""
     farthest: PositiveInt | None = None
     """Number of points that are chosen to cover the field: each is the farthest from those before it."""
     latents: PositiveInt | None = None

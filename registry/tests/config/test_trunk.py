@@ -110,9 +110,15 @@ WRONG: dict[str, tuple[Any, str]] = {
     "heads that do not fit": ([{}, {"kernel": {"heads": 3}}], r"model\.trunk\.1\.kernel: found dim 4 with 3 heads"),
     "no blocks": ([], r"model\.trunk: found \[\]"),
     "no repetition": ([{"repeat": 0}], r"model\.trunk\.0\.repeat: found 0"),
-    "two queries": ([{"query": {"stride": 2, "latents": 3}}], r"model\.trunk\.0\.query: .*one of stride, farthest,"),
-    "no query": ([{"query": {}}], r"model\.trunk\.0\.query: .*one of stride, farthest, latents, block"),
-    "an unknown query": ([{"query": {"grid": 2}}], r"model\.trunk\.0\.query\.grid: found a field that does not exist"),
+    "two queries": (
+        [{"query": {"stride": 2, "latents": 3}}],
+        r"model\.trunk\.0\.query: .*one of stride, grid, farthest,",
+    ),
+    "no query": ([{"query": {}}], r"model\.trunk\.0\.query: .*one of stride, grid, farthest, latents, block"),
+    "an unknown query": (
+        [{"query": {"cells": 2}}],
+        r"model\.trunk\.0\.query\.cells: found a field that does not exist",
+    ),
     "a later block": (
         [{}, {"query": {"block": 1}}],
         r"trunk\.1\.query\.block: found 1; .*from 0 to 0, or 'encoder'",

@@ -20,7 +20,7 @@ def scattered(points: int = 9) -> Field:
     return Field(torch.randn(2, points, 3).double(), torch.rand(2, points, 2).double(), weights)
 
 
-QUERIES = [CoarserGrid(2), CoarserGrid([3, 1]), FarthestPoints(4), Latents(5, 3).double()]
+QUERIES = [CoarserGrid(2), CoarserGrid([3, 1]), CoarserGrid(size=3), FarthestPoints(4), Latents(5, 3).double()]
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
@@ -69,6 +69,22 @@ def test_a_grid_halved_is_the_grid_of_half_the_resolution() -> None:
     found = CoarserGrid(2)(fine, {})
     torch.testing.assert_close(found.positions, coarse.positions)
     torch.testing.assert_close(found.weights, coarse.weights)
+
+
+def test_a_grid_of_a_size_has_the_same_points_at_any_resolution() -> None:
+    expected = on_grid(4, 2)
+    for field in (on_grid(4, 2), on_grid(8, 6), on_grid(16, 4)):
+        coarse = CoarserGrid(size=[4, 2])(field, {})
+        assert coarse.grid == (4, 2)
+        torch.testing.assert_close(coarse.positions, expected.positions)
+        torch.testing.assert_close(coarse.weights, expected.weights)
+    assert CoarserGrid(size=4)(on_grid(3, 9), {}).grid == (3, 3)
+
+
+def test_a_coarser_grid_has_a_stride_or_a_size() -> None:
+    for options in ({}, {"stride": 2, "size": 2}):
+        with pytest.raises(ConfigError, match="expected one of both"):
+            CoarserGrid(**options)  # type: ignore[arg-type]
 
 
 def test_farthest_points_keep_their_values_and_take_the_mass_of_the_nearest() -> None:
