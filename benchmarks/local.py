@@ -256,6 +256,45 @@ def windows(side: int, direction: str) -> list[dict[str, Any]]:
     return done + rows
 
 
+def displacements(width: int) -> list[dict[str, Any]]:
+    """Return the table's rows for a kernel of the displacement alone, with full values: one convolution, or nine."""
+    torch.manual_seed(0)
+    kernel = MLPKernel(
+        width,
+        position_dim=2,
+        heads=9,
+        inputs=("displacement", "distance", "fourier"),
+        values="full",
+        support={"window": WINDOW / SIDES[0]},
+    )
+    operator = IntegralOperator(width, kernel, pointwise=False)
+    field = Field.on_grid(torch.randn(BATCH, SIDES[0], SIDES[0], width))
+    image = field.values.transpose(1, 2).reshape(BATCH, width, SIDES[0], SIDES[0])
+    peer = nn.Conv2d(width, width, WINDOW, padding=WINDOW // 2)
+
+    def depthwise(values: Tensor) -> Tensor:
+        problem = kernel.problem(field, field, operator.value(values))
+        out: Tensor = operator.output(kernel.integrate(problem))
+        return out
+
+    def dense(values: Tensor) -> Tensor:
+        given = field.with_values(values)
+        return kernel.transform(given, given, operator.value, operator.output)
+
+    chosen = "dense" if kernel.can_transform(field, field) else "depthwise"
+    torch.testing.assert_close(dense(field.values), depthwise(field.values), rtol=1e-3, atol=1e-4)
+
+    def step(function: Callable[[Tensor], Tensor], tensor: Tensor) -> None:
+        tensor = tensor.detach().requires_grad_()
+        leaves = [tensor, *operator.parameters(), *peer.parameters()]
+        torch.autograd.grad(function(tensor).sum(), leaves, allow_unused=True)
+
+    ways = {"dense": partial(step, dense, field.values), "depthwise": partial(step, depthwise, field.values)}
+    ways[f"conv2d {WINDOW} × {WINDOW}"] = partial(step, peer, image)
+    times = interleaved(ways, 3.0)
+    return [{"d": width, **{f"{way}, ms": 1e3 * median(seconds) for way, seconds in times.items()}, "chosen": chosen}]
+
+
 def balls(points: int) -> list[dict[str, Any]]:
     """Return the table's rows for points in a cube: all ways up to 16,384 points, `native` beyond."""
     setup = Setup.ball(points)
@@ -329,6 +368,13 @@ def main() -> None:
     )
     for row in rows:
         print(row, flush=True)
+    report.add_text(
+        "A kernel of the displacement alone, with nine heads of full values, is a convolution on a grid of 28 × 28: a"
+        " dense one with the matrices Σ_h M_h k_h, or a depthwise one for each head before the maps M_h. Forward and"
+        " backward:"
+    )
+    rows = [row for width in (32, 64, 128, 256) for row in displacements(width)]
+    report.table("displacement", {name: ",.1f" if name.endswith("ms") else "" for name in rows[0]}, rows)
     report.add_text(f"A radius of about {NEIGHBOURS} neighbours in three dimensions, one sample of N points:")
     columns = {"N": "d", "pass": "", **{f"{name}, ms": ",.0f" for name in OURS}, "µs a point": ".1f"}
     report.table(

@@ -33,8 +33,8 @@ LENGTHS = 1.05, 3.5
 """Smallest and largest length of a bump after `initialize`, in units of the spacing of the points."""
 
 
-DEPTHWISE = 10
-"""How many times as long a product of a depthwise convolution takes as one of a dense convolution."""
+DEPTHWISE = 25
+"""How many times as long a product of a depthwise convolution takes as one of a dense one (benchmarks/local.py)."""
 
 
 class PointTerms(NamedTuple):

@@ -50,9 +50,9 @@ def test_it_equals_the_sum_over_pairs(
 
 
 def test_full_values_of_many_channels_are_convolved_head_by_head() -> None:
-    kernel = MLPKernel(96, position_dim=2, heads=2, values="full", inputs=("distance",), support={"window": 0.5})
-    operator = IntegralOperator(96, kernel, evaluator=AutoEvaluator(evaluators=[]))
-    assert operator.explain_choice(Field.on_grid(torch.randn(1, 9, 9, 96))).chosen == "kernel.integrate"
+    kernel = MLPKernel(384, position_dim=2, heads=2, values="full", inputs=("distance",), support={"window": 0.5})
+    operator = IntegralOperator(384, kernel, evaluator=AutoEvaluator(evaluators=[]))
+    assert operator.explain_choice(Field.on_grid(torch.randn(1, 9, 9, 384))).chosen == "kernel.integrate"
 
 
 def test_it_is_left_to_an_evaluator_elsewhere() -> None:
