@@ -64,7 +64,7 @@ class Fourier(nn.Module):
     def forward(self, field: Field) -> Tensor:
         """Return the prediction at every point, (B, N, 1)."""
         assert field.grid is not None
-        image = field.values.transpose(1, 2).unflatten(-1, field.grid)
+        image = torch.unflatten(field.values.transpose(1, 2), -1, field.grid)
         out: Tensor = self.fno(image)
         return out.flatten(2).transpose(1, 2)
 
@@ -92,7 +92,7 @@ def load(name: str) -> tuple[Field, Tensor]:
 def batch(field: Field, chosen: Tensor | slice) -> Field:
     """Return some samples of a field on a grid."""
     assert field.grid is not None
-    return Field.on_grid(field.values[chosen].unflatten(1, field.grid), axes="yx")
+    return Field.on_grid(torch.unflatten(field.values[chosen], 1, field.grid), axes="yx")
 
 
 def error(prediction: Tensor, target: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def error(prediction: Tensor, target: Tensor) -> Tensor:
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, field: Field, target: Tensor) -> None:
     """Train one step."""
     optimizer.zero_grad()
-    error(model(field), target).backward()
+    torch.autograd.backward(error(model(field), target))
     optimizer.step()
 
 
@@ -116,7 +116,7 @@ def train(build: Callable[[], nn.Module], seed: int, rate: float) -> nn.Module:
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
     for _ in range(EPOCHS):
-        for chosen in torch.randperm(TRAINING.stop)[: TRAINING.stop // BATCH * BATCH].split(BATCH):
+        for chosen in torch.randperm(TRAINING.stop)[: TRAINING.stop // BATCH * BATCH].view(-1, BATCH):
             step(model, optimizer, batch(field, chosen), target[chosen] / scale)
             schedule.step()
     model.register_buffer("scale", scale)
