@@ -15,11 +15,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from multiprocessing import get_context
+from multiprocessing.pool import AsyncResult
 from pathlib import Path
+from typing import Any
 
 import torch
 from gpu_checks import ALLOWED, CASES, SHAPES, Checked, check
 from gpu_timings import KINDS, ROUNDS, Measured, compile_ahead, matrix_rate, measure, settings, summary, tuned_shapes
+from gpu_windows import WINDOW, windows
 from provenance import provenance
 
 from itnet_triton.availability import interpreted, missing_gpu, missing_package
@@ -51,12 +54,14 @@ def main(device: str) -> None:
     rate = matrix_rate(device, size)
     name = torch.cuda.get_device_name() if device == "cuda" else "Triton's interpreter: times mean nothing"
     rows: list[Measured] = []
-    for setting in settings(device):
+    for setting in [*windows(device), *settings(device)]:
         if left() < 0 and not interpreting:
             print(f"{setting.name}, N = {setting.points}: left out, no time", file=sys.stderr, flush=True)
             continue
         rows += measure(setting, device)
-        lines = page(name, size, rate, checked, sorted(rows, key=lambda row: (row.head_dim, row.points)))
+        lines = page(
+            name, size, rate, checked, sorted(rows, key=lambda row: (WINDOW in row.what, row.head_dim, row.points))
+        )
         if not interpreting:  # after each setting, so that a later failure keeps the measurements
             (HERE.parent / "docs" / "benchmarks" / "gpu.md").write_text("\n".join(lines) + "\n")
             data = {
@@ -83,14 +88,16 @@ def prepare(device: str, left: Callable[[], float]) -> list[Checked]:
     workers = 2 if interpreting else min(WORKERS, os.cpu_count() or 1)
     with get_context("spawn").Pool(workers, maxtasksperchild=8) as pool:
         checking = [pool.apply_async(check, (case, device)) for case in cases]
-        compiling = [
-            (kind, name, pool.apply_async(compile_ahead, (kind, name, shapes(name, kind[2])[number])))
+        compiling: list[tuple[str, AsyncResult[Any]]] = [
+            (f"{kind}, {name}", pool.apply_async(compile_ahead, (kind, name, shapes(name, kind[2])[number])))
             for number in range(max(len(shapes(name, dtype)) for name in KERNELS for dtype in ALLOWED))
             for name in KERNELS
             for kind in KINDS
             # A run in one kernel's other shape takes the defaults of the two others.
             if not interpreting and number < len(shapes(name, kind[2])) and (number or name == "sums")
         ]
+        if not interpreting:  # a run keeps what it compiles on the disk
+            compiling += [(each.name, pool.apply_async(measure, (each, device))) for each in windows(device)]
         checked = []
         for case, result in zip(cases, checking, strict=True):
             try:
@@ -98,11 +105,11 @@ def prepare(device: str, left: Callable[[], float]) -> list[Checked]:
             except Exception as error:  # one case that fails to compile must not hide the others
                 print(f"{case.dtype} {case.name}: {summary(error)}", file=sys.stderr, flush=True)
                 checked.append(Checked.failed(case))
-        for kind, name, ready in compiling:
+        for name, ready in compiling:
             try:
                 ready.get(timeout=max(left() - DEADLINE / 2, 0.1))
             except Exception as error:
-                print(f"{kind}: compiling {name} ahead: {summary(error)}", file=sys.stderr, flush=True)
+                print(f"{name}: compiling ahead: {summary(error)}", file=sys.stderr, flush=True)
     return checked
 
 
@@ -113,6 +120,8 @@ def page(device: str, size: int, rate: float, checked: list[Checked], rows: list
         "",
         f"`python benchmarks/gpu.py` on {device}; {provenance()}. A product of {size}² bf16 matrices:"
         f" {rate / 1e12:.3g} TFLOP/s. One sample of N points in the plane, hidden 32, rank 16, 8 frequencies, ReLU."
+        " A window of 5 × 5 points has batches of 8 grids; its near tiles are found once, as in a trunk, and attention"
+        " and convolutions of equal width compute something else there."
         f" Medians of {ROUNDS} interleaved runs in one process (of three at least where a run is long), after one that"
         " compiles. Rates count the operations that the sums need, once forward and three times forward + backward,"
         " whatever is recomputed.",
@@ -133,8 +142,8 @@ def page(device: str, size: int, rate: float, checked: list[Checked], rows: list
     lines += [
         "",
         f"Relative errors against `dense` in float64, the largest of {len(checked)} cases (four activations, both"
-        " normalizations, every pair and causal, with padding); each was run twice with the same result bit for bit"
-        f" in {sum(result.repeats for result in checked)}:",
+        " normalizations; every pair, causal, radius and window; with padding); each was run twice with the same result"
+        f" bit for bit in {sum(result.repeats for result in checked)}:",
         "",
         "| dtype | activation | of the sums | of a gradient | of `dense` in that dtype | allowed |",
         "|---|---|---|---|---|---|",

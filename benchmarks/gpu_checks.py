@@ -20,14 +20,24 @@ from itnet_triton.launch import Shape
 ALLOWED = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 """Relative errors, in the 2-norm of the sums and of each gradient; or 1.5 times those of `dense` in the same dtype."""
 
+SUPPORTS = {
+    "every pair": Support(),
+    "causal": Support(causal=0),
+    "window": Support(window=0.25),
+    "radius": Support(radius=0.3),
+    "causal radius": Support(causal=0, radius=0.3),
+}
+LOCAL = "window", "radius", "causal radius"
+"""Supports of which near tiles alone are computed."""
+
 
 @dataclass(frozen=True)
 class Case:
-    """A check: an activation, normalization, support and dtype, and maybe a kernel's declared shape of blocks."""
+    """A check: an activation, normalization, support of `SUPPORTS` and dtype, and maybe a kernel's shape of blocks."""
 
     dtype: torch.dtype
     normalization: str
-    causal: bool
+    support: str
     activation: str
     shape: tuple[str, Shape] | None = None
 
@@ -35,7 +45,7 @@ class Case:
     def name(self) -> str:
         """The case in words."""
         blocks = "" if self.shape is None else f", {self.shape[0]} in blocks {self.shape[1]}"
-        return f"{self.activation}, {self.normalization}{', causal' if self.causal else ''}{blocks}"
+        return f"{self.activation}, {self.normalization}, {self.support}{blocks}"
 
 
 @dataclass(frozen=True)
@@ -67,14 +77,14 @@ class Checked:
 
 
 CASES = [
-    Case(dtype, normalization, causal, activation)
+    Case(dtype, normalization, support, activation)
     for dtype in ALLOWED
     for normalization in ("none", "softmax")
-    for causal in (False, True)
-    for activation in ("relu", "silu", "gelu", "tanh")
+    for support in SUPPORTS
+    for activation in (("silu",) if support in LOCAL else ("relu", "silu", "gelu", "tanh"))
 ]
 SHAPES = [
-    Case(dtype, "softmax", False, "silu", (name, shape))
+    Case(dtype, "softmax", "every pair", "silu", (name, shape))
     for dtype in ALLOWED
     for name in launch.KERNELS
     for shape in launch.shapes(name, dtype)[1:]
@@ -98,8 +108,7 @@ def check(case: Case, device: str) -> Checked:
     """Compare a case with `dense` in float64."""
     evaluator = TritonEvaluator(interpret=device == "cpu")
     options: dict[str, Any] = {"normalization": case.normalization, "activation": case.activation}
-    if case.causal:
-        options["support"] = Support(causal=0)
+    options |= {"support": SUPPORTS[case.support]}
     problem = random_problem(1000 if device == "cuda" else 20, case.dtype, device, padding=True, **options)
     expected = solve(converted(problem, torch.float64), DenseEvaluator())
     with nullcontext() if case.shape is None else only(case.dtype, *case.shape):

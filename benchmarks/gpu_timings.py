@@ -23,6 +23,8 @@ ROUNDS = 10
 SECONDS = 1.0
 """Time that the rounds of one variant may take; at least three are run."""
 ATTENTION_DIM = 64
+Variant = tuple[Callable[[], Tensor], list[Tensor]]
+"""A way to compute something, and what gradients are taken to."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,32 @@ class Setting:
         """Return the problem."""
         return random_problem(self.points, self.dtype, device, head_dim=self.head_dim, normalization=self.normalization)
 
+    def operations(self, problem: MLPProblem) -> int:
+        """Return the operations that the sums need."""
+        return operations(problem)
+
+    def variants(self, problem: MLPProblem, device: str) -> dict[str, Variant]:
+        """Return the ways to the sums; attention has the sums' operations."""
+        inputs = leaves(problem)
+        triton, tuned = (TritonEvaluator(tune=tune, interpret=device == "cpu") for tune in (False, True))
+        # 2·2·head_dim a pair and head
+        heads = max(1, round(operations(problem) / self.points**2 / (4 * ATTENTION_DIM)))
+        shape = 1, heads, self.points, ATTENTION_DIM
+        q, k, v = (torch.randn(shape, dtype=problem.values.dtype, device=device, requires_grad=True) for _ in range(3))
+        dense, tiled = DenseEvaluator(), TiledEvaluator()
+        runs: dict[str, Variant] = {
+            "triton": (lambda: triton(problem), inputs),
+            "triton, tuned": (lambda: tuned(problem), inputs),
+            f"attention (SDPA), {heads} heads of {ATTENTION_DIM}": (
+                lambda: scaled_dot_product_attention(q, k, v),
+                [q, k, v],
+            ),
+            "eager PyTorch (tiled)": (lambda: tiled(problem), inputs),
+        }
+        if self.points <= 8192:  # more pairs do not fit
+            runs["eager PyTorch (dense)"] = lambda: dense(problem), inputs
+        return runs
+
 
 KINDS = [
     (head_dim, normalization, dtype)
@@ -90,30 +118,6 @@ def settings(device: str) -> list[Setting]:
         for head_dim, normalization, dtype in kinds
         if head_dim == dim
     ]
-
-
-def variants(
-    setting: Setting, problem: MLPProblem, device: str
-) -> dict[str, tuple[Callable[[], Tensor], list[Tensor]]]:
-    """Return the ways to the sums, each with what gradients are taken to; attention has the sums' operations."""
-    inputs = leaves(problem)
-    triton, tuned = (TritonEvaluator(tune=tune, interpret=device == "cpu") for tune in (False, True))
-    heads = max(1, round(operations(problem) / setting.points**2 / (4 * ATTENTION_DIM)))  # 2·2·head_dim a pair and head
-    shape = 1, heads, setting.points, ATTENTION_DIM
-    q, k, v = (torch.randn(shape, dtype=problem.values.dtype, device=device, requires_grad=True) for _ in range(3))
-    dense, tiled = DenseEvaluator(), TiledEvaluator()
-    runs: dict[str, tuple[Callable[[], Tensor], list[Tensor]]] = {
-        "triton": (lambda: triton(problem), inputs),
-        "triton, tuned": (lambda: tuned(problem), inputs),
-        f"attention (SDPA), {heads} heads of {ATTENTION_DIM}": (
-            lambda: scaled_dot_product_attention(q, k, v),
-            [q, k, v],
-        ),
-        "eager PyTorch (tiled)": (lambda: tiled(problem), inputs),
-    }
-    if setting.points <= 8192:  # more pairs do not fit
-        runs["eager PyTorch (dense)"] = lambda: dense(problem), inputs
-    return runs
 
 
 def compile_ahead(kind: tuple[int, str, torch.dtype], kernel: str, shape: Shape) -> None:
@@ -147,7 +151,7 @@ def summary(error: Exception) -> str:
 def measure(setting: Setting, device: str) -> list[Measured]:
     """Return the variants' times, interleaved, and memory; a variant that does not fit is left out of the rounds."""
     problem = setting.problem(device)
-    runs = variants(setting, problem, device)
+    runs = setting.variants(problem, device)
     times: dict[str, tuple[list[float], list[float], float | None]] = {}
     missing: list[str] = []
     for number in range(1 + ROUNDS if device == "cuda" else 2):
@@ -184,12 +188,12 @@ def measure(setting: Setting, device: str) -> list[Measured]:
             1e3 * median(f),
             1e3 * median(b),
             peak,
-            operations(problem),
+            setting.operations(problem),
         )
         for name, (f, b, peak) in times.items()
         if name not in missing
     ]
-    blank = Measured(setting.name, setting.head_dim, setting.points, "", None, None, None, operations(problem))
+    blank = Measured(setting.name, setting.head_dim, setting.points, "", None, None, None, setting.operations(problem))
     return [*rows, *(replace(blank, variant=name) for name in missing)]
 
 

@@ -13,7 +13,8 @@ with W block-diagonal in queries: four queries of four heads fill the 16 columns
 sums, and of the gradients of the queries' side, owns a few queries, keeps their results in registers, and walks over
 the keys; one of the gradients of the keys' side owns a block of keys, and walks over the queries. Hidden units beyond
 `Kind.units` are taken in parts. A tensor of all pairs never exists, and no two programs write to one place: a result is
-the same bit for bit whenever it is computed by the same shapes.
+the same bit for bit whenever it is computed by the same shapes. Where `Kind.listed`, a program walks over the blocks
+that `near.near_tiles` lists for it, and not over all.
 
 For each pair and hidden unit, at W = 32 columns of ψ, the sums take 96 operations on the tensor cores, and about 2 + p
 (p coordinates) off them, which bound the time: a rate of 30T operations a second off the tensor cores of an H100.
