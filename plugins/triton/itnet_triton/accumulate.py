@@ -67,6 +67,7 @@ class Gradients:
         kind, new = self.prepared.kind, self.prepared.forms.new_empty
         batch, keys = self.psi.shape[:2]
         spans = max(1, min(PROGRAMS // (triton.cdiv(keys, KEYS) * batch), pairs.chunk // SPAN))
+        spans = 1 if kind.listed else spans
         span = triton.cdiv(triton.cdiv(pairs.chunk, spans), SPAN) * SPAN
         spans = triton.cdiv(pairs.chunk, span)
         grad_psi, grad_positions = new(spans, *self.psi.shape), new(spans, *self.key_positions.shape)

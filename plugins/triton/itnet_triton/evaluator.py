@@ -8,23 +8,30 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Unsupported
+from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Support, Unsupported, tracing
 from itnet_triton.availability import interpreted, missing_gpu, missing_package
+from itnet_triton.near import NearTiles, near_tiles, rearranged
 
 FEATURES, HEAD_DIM = 128, 256
+NEAR = 0.5
+"""Largest share of near tiles for which sorting the points is faster than computing all tiles."""
 INT32 = 2**31
 
 
 class TritonEvaluator(Evaluator):
     """Exact sums of the MLP kernel on NVIDIA GPUs, fused into three Triton kernels.
 
-    It supports all inputs and activations, both normalisations, every pair or a causal support, and float32, bf16 and
+    It supports all inputs and activations, both normalisations, every support without an edge, and float32, bf16 and
     fp16 with sums in float32, in O(N + M) memory forward and backward. Second derivatives are refused. `softmax` keeps
     a running maximum (Dao, "FlashAttention-2", arXiv 2307.08691). Results are deterministic, unless `tune` chooses the
     shapes of blocks.
 
+    With a radius or a window, points are sorted along a k-d tree, and only tiles that may contain a pair of the support
+    are computed (`near_tiles`), if they are at most half of all. The lists of these tiles take memory too.
+
     docs/benchmarks/gpu.md has its speed and its errors against float64 on an H100. The tests run its arithmetic in
-    Triton's interpreter on a CPU, and compile it for GPUs of compute capability 8.0 and 9.0.
+    Triton's interpreter on a CPU, and compile it for GPUs of compute capability 8.0 and 9.0. A radius or a
+    window has run in the interpreter only, not on a GPU.
     """
 
     class Config(ComponentConfig):
@@ -35,7 +42,7 @@ class TritonEvaluator(Evaluator):
         float32 itself, which does not use the tensor cores."""
         tune: bool = False
         """Whether to time several shapes of blocks at the first call of a kind, and keep the fastest. The order of sums
-        then depends on the result."""
+        then depends on the result. Near tiles of a radius or a window have a fixed shape."""
         interpret: bool = False
         """Whether to support tensors on a CPU where TRITON_INTERPRET=1; slow, for tests."""
 
@@ -56,8 +63,8 @@ class TritonEvaluator(Evaluator):
         device = values.device
         if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:
             return Unsupported(f"the kernel {type(kernel).__name__}", "MLPKernel, with its own tile")
-        if (kernel.support.radius, kernel.support.window) != (None, None) or kernel.support.edge:
-            return Unsupported("a support with a radius, a window or an edge", "every pair, or a causal support")
+        if kernel.support.edge:
+            return Unsupported("an edge", "a support without an edge")
         if device.type != "cuda" and not (device.type == "cpu" and self._interprets):
             return Unsupported(f"tensors on {device}", "an NVIDIA GPU")
         if self._missing is not None:
@@ -83,12 +90,16 @@ class TritonEvaluator(Evaluator):
         """Whether queries and keys fill half a block each; separate nodes of each query do not."""
         return min(problem.shape[1:]) >= 32
 
+    def is_opaque(self, problem: Problem) -> bool:
+        """Whether the support has a radius or a window: positions are read to find near tiles."""
+        return _is_local(problem.kernel.support)
+
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
         from itnet_triton.operation import mlp_sum
 
         kernel, values = cast(MLPKernel, problem.kernel), problem.values
-        query, key, positions = problem.query_terms, problem.key_terms, (problem.query.positions, problem.key.positions)
+        query, key, support = problem.query_terms, problem.key_terms, kernel.support
         device = values.device.type
         dtype = torch.promote_types(query.features.dtype, key.features.dtype)
         if torch.is_autocast_enabled(device):
@@ -96,10 +107,17 @@ class TritonEvaluator(Evaluator):
             values = values.to(dtype)
         values, bias = replace(problem, values=values).weighted_values()
         values = values.expand(-1, -1, kernel.heads, -1)
+        near, limits = self._near_tiles(problem, dtype), None
+        if near is not None:
+            query = rearranged(query, near.query)
+            key, values, bias = rearranged((key, values, bias), near.key)
+        if _is_local(support):
+            window, radius = (torch.inf if length is None else length for length in (support.window, support.radius))
+            limits = torch.stack([values.new_full((), limit, dtype=torch.float64) for limit in (window, radius**2)])
         times: tuple[Tensor | None, Tensor | None] = None, None
-        if kernel.support.causal is not None:
-            axis = kernel.support.causal_axis(positions[0].shape[-1])
-            times = positions[0][..., axis], positions[1][..., axis]
+        if support.causal is not None:
+            axis = support.causal_axis(query.positions.shape[-1])
+            times = query.positions[..., axis].detach(), key.positions[..., axis].detach()
         out, _ = mlp_sum(
             query.features,
             key.features,
@@ -111,6 +129,8 @@ class TritonEvaluator(Evaluator):
             values,
             bias,
             *times,
+            limits,
+            None if near is None else near.tiles,
             "displacement" in kernel.config.inputs,
             "distance" in kernel.config.inputs,
             kernel.config.activation,
@@ -118,4 +138,21 @@ class TritonEvaluator(Evaluator):
             self.config.precision,
             self.config.tune,
         )
-        return out.to(values.dtype)
+        out = out.to(values.dtype)
+        return out if near is None else rearranged(out, near.back)
+
+    def _near_tiles(self, problem: Problem, dtype: torch.dtype) -> NearTiles | None:
+        """Return the near tiles if they are worth listing; `None` computes all."""
+        kernel = cast(MLPKernel, problem.kernel)
+        if not _is_local(kernel.support) or tracing():
+            return None
+        from itnet_triton.launch import listed_block
+        from itnet_triton.prepared import units_of_tile
+
+        block = listed_block(dtype, units_of_tile(kernel.config.hidden))
+        near = near_tiles(problem, block, torch.promote_types(dtype, torch.float32))
+        return near if near.share <= NEAR else None
+
+
+def _is_local(support: Support) -> bool:
+    return support.radius is not None or support.window is not None

@@ -15,11 +15,15 @@ import triton.language as tl
 from itnet_triton.tiles import (
     differences,
     hidden_arguments,
+    inside_support,
+    key_range,
+    listed_tiles,
+    load_key_places,
     load_keys,
     load_layers,
     load_queries,
     load_slot_bias,
-    load_slot_times,
+    load_slot_places,
     load_slots,
     load_values,
     matrix,
@@ -64,12 +68,9 @@ def query_gradients_kernel(
     at, own_channels = slot_channels(pairs, start, QUERIES, SLOTS, KIND)
     of_sample = upstream.grad_out + sample * pairs.queries * pairs.heads * pairs.head_dim
     grad_out = tl.load(of_sample + at, mask=own_channels, other=0.0)
-    end = pairs.keys
     queries = start + tl.arange(0, QUERIES)
-    if KIND.causal:
-        reach = pairs.reach + sample * pairs.queries + pairs.first + queries
-        end = tl.max(tl.load(reach, mask=queries < pairs.chunk, other=0))
-        time = load_slot_times(pairs, sample, start, QUERIES, SLOTS, KIND)
+    places = load_slot_places(pairs, sample, start, QUERIES, SLOTS, KIND)
+    first, end = key_range(pairs, sample, start, QUERIES, KIND)
     if KIND.softmax:
         second_bias = load_slot_bias(pairs, SLOTS, KIND)
         mass = load_slots(pairs, upstream.log_total, sample, start, float("inf"), QUERIES, SLOTS, KIND)
@@ -84,7 +85,11 @@ def query_gradients_kernel(
     gap_sum = tl.full((ROWS, QUERIES * NUMBERS), 0.0, KIND.accumulator)
     second_sum = tl.full((ROWS, SLOTS), 0.0, KIND.accumulator)
     bias_sum = tl.full((SLOTS,), 0.0, KIND.accumulator)
-    for begin in range(0, end, KEYS):
+    STEP: tl.constexpr = 1 if KIND.listed else KEYS
+    for number in range(first, end, STEP):
+        begin = number
+        if KIND.listed:
+            begin = tl.load(pairs.tiles + number) * KEYS
         columns = begin + tl.arange(0, KEYS)
         features = load_keys(pairs, sample, columns, KIND)
         values = load_values(pairs, sample, columns, KIND)
@@ -92,10 +97,7 @@ def query_gradients_kernel(
         x = hidden_arguments(features, phi, own, gaps, weights, False, KIND)
         k, hidden = scores(x, second, False, KIND)
         grad_k = product(values, tl.trans(grad_out), KIND)
-        inside = (columns < pairs.keys)[:, None]
-        if KIND.causal:
-            key_time = tl.load(pairs.key_time + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
-            inside = inside & (key_time[:, None] <= time[None, :])
+        inside = inside_support(pairs, columns, load_key_places(pairs, sample, columns, KIND), places, KIND)
         if KIND.softmax:
             shift = tl.load(pairs.bias + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
             for step in range(1, KIND.parts):
@@ -108,7 +110,7 @@ def query_gradients_kernel(
             k += second_bias[None, :] + shift[:, None]
             share = tl.exp(tl.where(inside, k, float("-inf")) - mass[None, :])
             grad_k = share * (grad_k - mean[None, :])
-        elif KIND.causal:
+        elif KIND.causal or KIND.coordinates > 0:
             grad_k = tl.where(inside, grad_k, 0.0)
         bias_sum += tl.sum(grad_k, 0)
         slope = grad_k.to(TYPE)
@@ -185,10 +187,12 @@ def key_gradients_kernel(
     second_bias = load_slot_bias(pairs, SLOTS, KIND)
     begin = tl.program_id(2) * span
     end = tl.minimum(begin + span, pairs.chunk)
-    if KIND.causal:
+    places = load_key_places(pairs, sample, columns, KIND)
+    if KIND.listed:
+        begin, end = listed_tiles(pairs, sample, tl.program_id(0), tl.num_programs(0))
+    elif KIND.causal:
         reach = tl.load(pairs.reach + sample * pairs.keys + columns, mask=columns < pairs.keys, other=2147483647)
         begin = tl.maximum(begin, (tl.min(reach) - pairs.first) // QUERIES * QUERIES)
-        key_time = tl.load(pairs.key_time + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
     if KIND.softmax:
         shift = tl.load(pairs.bias + sample * pairs.keys + columns, mask=columns < pairs.keys, other=float("-inf"))
     AXES: tl.constexpr = KIND.axes
@@ -196,7 +200,11 @@ def key_gradients_kernel(
     values_sum = tl.full((KEYS, KIND.heads * KIND.dim), 0.0, KIND.accumulator)
     shift_sum = tl.full((KEYS,), 0.0, KIND.accumulator)
     position_sum = zeros(AXES * KIND.moves, KEYS, 0, KIND)
-    for start in range(begin, end, QUERIES):
+    STEP: tl.constexpr = 1 if KIND.listed else QUERIES
+    for number in range(begin, end, STEP):
+        start = number
+        if KIND.listed:
+            start = tl.load(pairs.tiles + number) * QUERIES - pairs.first
         phi, own = load_queries(pairs, sample, start, 0, ROWS, KIND)
         gaps = differences(pairs, sample, start, columns, QUERIES, True, KIND)
         x = hidden_arguments(features, phi, own, gaps, weights, True, KIND)
@@ -212,17 +220,15 @@ def key_gradients_kernel(
         of_sample = upstream.grad_out + sample * pairs.queries * pairs.heads * pairs.head_dim
         grad_out = tl.load(of_sample + at, mask=own_channels, other=0.0)
         grad_k = product(values, tl.trans(grad_out), KIND)
-        inside = (columns < pairs.keys)[:, None]
-        if KIND.causal:
-            time = load_slot_times(pairs, sample, start, QUERIES, SLOTS, KIND)
-            inside = inside & (key_time[:, None] <= time[None, :])
+        slot_places = load_slot_places(pairs, sample, start, QUERIES, SLOTS, KIND)
+        inside = inside_support(pairs, columns, places, slot_places, KIND)
         if KIND.softmax:
             mass = load_slots(pairs, upstream.log_total, sample, start, float("inf"), QUERIES, SLOTS, KIND)
             mean = load_slots(pairs, upstream.delta, sample, start, 0.0, QUERIES, SLOTS, KIND)
             k = tl.exp(tl.where(inside, k + shift[:, None], float("-inf")) - mass[None, :])
             grad_k = k * (grad_k - mean[None, :])
             shift_sum += tl.sum(grad_k, 1)
-        elif KIND.causal:
+        elif KIND.causal or KIND.coordinates > 0:
             k, grad_k = tl.where(inside, k, 0.0), tl.where(inside, grad_k, 0.0)
         values_sum += product(k.to(grad_out.dtype), grad_out, KIND)
         slope = grad_k.to(TYPE)

@@ -28,11 +28,14 @@ import triton.language as tl
 from itnet_triton.tiles import (
     differences,
     hidden_arguments,
+    inside_support,
+    key_range,
+    load_key_places,
     load_keys,
     load_layers,
     load_queries,
     load_slot_bias,
-    load_slot_times,
+    load_slot_places,
     load_values,
     product,
     scores,
@@ -53,16 +56,16 @@ def sums_kernel(pairs, out, log_total, KIND: tl.constexpr, ROWS: tl.constexpr, S
     phi, own = load_queries(pairs, sample, start, 0, ROWS, KIND)
     weights, second = load_layers(pairs, 0, ROWS, SLOTS, KIND)
     second_bias = load_slot_bias(pairs, SLOTS, KIND)
-    end = pairs.keys
-    if KIND.causal:
-        queries = start + tl.arange(0, QUERIES)
-        reach = pairs.reach + sample * pairs.queries + pairs.first + queries
-        end = tl.max(tl.load(reach, mask=queries < pairs.chunk, other=0))
-        time = load_slot_times(pairs, sample, start, QUERIES, SLOTS, KIND)
+    places = load_slot_places(pairs, sample, start, QUERIES, SLOTS, KIND)
+    first, end = key_range(pairs, sample, start, QUERIES, KIND)
     sums = tl.full((SLOTS, KIND.heads * KIND.dim), 0.0, KIND.accumulator)
     peak = tl.full((SLOTS,), -3.0e38, KIND.accumulator)
     total = tl.full((SLOTS,), 0.0, KIND.accumulator)
-    for begin in range(0, end, KEYS):
+    STEP: tl.constexpr = 1 if KIND.listed else KEYS
+    for number in range(first, end, STEP):
+        begin = number
+        if KIND.listed:
+            begin = tl.load(pairs.tiles + number) * KEYS
         columns = begin + tl.arange(0, KEYS)
         features = load_keys(pairs, sample, columns, KIND)
         gaps = differences(pairs, sample, start, columns, QUERIES, True, KIND)
@@ -75,10 +78,7 @@ def sums_kernel(pairs, out, log_total, KIND: tl.constexpr, ROWS: tl.constexpr, S
             x = hidden_arguments(features, part_phi, part_own, gaps, part_weights, True, KIND)
             part_k, _ = scores(x, part_second, True, KIND)
             k += part_k
-        inside = (columns < pairs.keys)[:, None]
-        if KIND.causal:
-            key_time = tl.load(pairs.key_time + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
-            inside = inside & (key_time[:, None] <= time[None, :])
+        inside = inside_support(pairs, columns, load_key_places(pairs, sample, columns, KIND), places, KIND)
         if KIND.softmax:
             shift = tl.load(pairs.bias + sample * pairs.keys + columns, mask=columns < pairs.keys, other=0.0)
             k = tl.where(inside, k + shift[:, None], float("-inf"))
@@ -88,7 +88,7 @@ def sums_kernel(pairs, out, log_total, KIND: tl.constexpr, ROWS: tl.constexpr, S
             total = total * decay + tl.sum(k, 0)
             sums = sums * decay[:, None]
             peak = top
-        elif KIND.causal:  # beyond the last key the values are 0
+        elif KIND.causal or KIND.coordinates > 0:  # beyond the last key the values are 0
             k = tl.where(inside, k, 0.0)
         values = load_values(pairs, sample, columns, KIND)
         sums += product(tl.trans(k.to(values.dtype)), values, KIND)

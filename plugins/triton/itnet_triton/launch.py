@@ -32,6 +32,8 @@ SINGLE: dict[str, tuple[Shape, ...]] = {
     "key_gradients": ((64, 128, 8, 1), (64, 64, 4, 1), (64, 32, 4, 1)),
 }
 """For fp32, likewise. With 8 warps and 64 keys Triton 3.6 compiled wrong gradients of the keys on an H100."""
+LOCAL: tuple[tuple[Shape, ...], ...] = (((128, 64, 4, 2), (128, 64, 4, 1)), ((64, 64, 4, 1),))
+"""For listed tiles, of factors of two bytes and of more: all three kernels take tiles of the same rows and keys."""
 INTERPRETED: Shape = (128, 32, 1, 1)
 UNITS = 64
 """Hidden units of a tile, at most: the rows of the smallest shape."""
@@ -47,6 +49,12 @@ def interpreting() -> bool:
 def shapes(name: str, dtype: torch.dtype) -> tuple[Shape, ...]:
     """Return the shapes declared for a kernel, the default first."""
     return (SINGLE if dtype.itemsize > 2 else HALF)[name]
+
+
+def listed_block(dtype: torch.dtype, units: int) -> tuple[int, int]:
+    """Return the queries and the keys of a listed tile, for a number of hidden units."""
+    rows, keys, *_ = INTERPRETED if interpreting() else LOCAL[dtype.itemsize > 2][0]
+    return rows // units, keys
 
 
 def measured() -> dict[tuple[str, torch.dtype, int, Kind], dict[Shape, float]]:
@@ -80,6 +88,8 @@ def launch(
 
     if interpreting():
         run(INTERPRETED)
+    elif kind.listed:
+        _run_first(run, LOCAL[dtype.itemsize > 2])
     elif tune:
         key = name, dtype, 1 << grid[0].bit_length(), kind
         if key not in _measured:

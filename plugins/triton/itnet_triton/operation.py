@@ -17,7 +17,7 @@ from itnet_triton.problem import Upstream
 P = ParamSpec("P")
 T = TypeVar("T")
 DIFFERENTIABLE = Inputs._fields[:9]
-TENSORS = Inputs._fields[:11]
+TENSORS = Inputs._fields[:13]
 _TYPES = {Tensor: "Tensor", Tensor | None: "Tensor?", bool: "bool", str: "str", torch.dtype: "ScalarType"}
 _SCHEMA = ", ".join(f"{_TYPES[kind]} {name}" for name, kind in get_type_hints(Inputs).items())
 

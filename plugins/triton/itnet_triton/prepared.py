@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_triton.launch import UNITS, interpreting, launch
+from itnet_triton.launch import UNITS, interpreting, launch, listed_block
 from itnet_triton.problem import Kind, Pairs
 
 CHUNK_NUMBERS = 1 << 25
@@ -51,6 +51,11 @@ class Inputs(NamedTuple):
     """(B, N): with it and `key_time`, a query takes the keys of its own time and before."""
     key_time: Tensor | None
     """(B, M)."""
+    limits: Tensor | None
+    """`Pairs.limits`, where the support has a radius or a window."""
+    tiles: Tensor | None
+    """The tiles to visit, (2, tiles), of blocks of `listed_block`, numbered through all samples: sorted numbers
+    query block · (key blocks of a sample) + key block of the sample, then the same with the two exchanged."""
     displacement: bool
     """Whether the displacement is an input of the kernel."""
     distance: bool
@@ -73,7 +78,7 @@ class Prepared:
         forms: of φ, (R, U, W).
         own: of the part of the hidden layer that depends on x alone, (R, U).
         pairs: arguments of the kernels, for no queries yet.
-        reach: `Pairs.reach` of the queries' side and of the keys' side.
+        reach: `Pairs.reach` of the queries' side and of the keys' side, unless tiles are listed.
     """
 
     inputs: Inputs
@@ -87,7 +92,8 @@ class Prepared:
         """Yield the chunks of queries, each with the kernels' arguments."""
         batch, queries, _ = self.inputs.query.shape
         units, width = self.forms.shape[1:]
-        size = max(1, CHUNK_NUMBERS // (batch * units * width))
+        block = listed_block(self.inputs.dtype, self.kind.units)[0] if self.kind.listed else 1
+        size = max(1, CHUNK_NUMBERS // (batch * units * width * block)) * block
         for first in range(0, queries, size):
             rows = slice(first, min(first + size, queries))
             query = self.inputs.query[:, rows].to(self.forms.dtype)
@@ -96,8 +102,26 @@ class Prepared:
 
     def launch(self, name: str, grid: tuple[int, int, int], pairs: Pairs, *arguments: Any) -> None:
         """Launch a kernel."""
-        pairs = pairs._replace(reach=self.reach[name == "key_gradients"])
+        by_key = name == "key_gradients"
+        if self.inputs.tiles is None:
+            pairs = pairs._replace(reach=self.reach[by_key])
+        else:
+            tiles, reach = self._listed(self.inputs.tiles[int(by_key)], pairs, by_key)
+            pairs = pairs._replace(tiles=tiles, reach=reach)
         launch(name, grid, self.kind, self.inputs.dtype, self.inputs.tune, (pairs, *arguments))
+
+    def _listed(self, numbers: Tensor, pairs: Pairs, by_key: bool) -> tuple[Tensor, Tensor]:
+        """Return `Pairs.tiles` and `Pairs.reach`; on the keys' side only tiles of the chunk's queries are in reach."""
+        queries, keys = listed_block(self.inputs.dtype, self.kind.units)
+        rows, columns = -(-pairs.queries // queries), -(-pairs.keys // keys)
+        ends = 0, columns
+        if by_key:
+            rows, columns = columns, rows
+            ends = pairs.first // queries, -(-(pairs.first + pairs.chunk) // queries)
+        samples = len(pairs.value)
+        starts = columns * torch.arange(samples * rows, device=numbers.device).view(samples, rows)
+        reach = torch.searchsorted(numbers, torch.stack([starts + end for end in ends]), out_int32=True)
+        return (numbers % columns).int(), reach
 
 
 def prepare(inputs: Inputs, moves: bool = False) -> Prepared:
@@ -107,7 +131,7 @@ def prepare(inputs: Inputs, moves: bool = False) -> Prepared:
     heads, head_dim = values.shape[2:]
     features, hidden = inputs.query.shape[-1], inputs.forms.shape[1]
     width, dim = _power_of_two(features - 1, 16), _power_of_two(head_dim, 16)
-    units = min(_power_of_two(hidden, 16), UNITS)
+    units = units_of_tile(hidden)
     missing = -hidden % units
     forms = F.pad(inputs.forms.to(accumulator), [0, 0, 0, missing])
     axes = inputs.query_positions.shape[-1] if inputs.displacement or inputs.distance else 0
@@ -115,6 +139,8 @@ def prepare(inputs: Inputs, moves: bool = False) -> Prepared:
         activation=inputs.activation,
         softmax=inputs.bias is not None,
         causal=inputs.query_time is not None,
+        coordinates=0 if inputs.limits is None else inputs.query_positions.shape[-1],
+        listed=inputs.tiles is not None,
         displacement=inputs.displacement,
         distance=inputs.distance,
         moves=moves,
@@ -142,6 +168,8 @@ def prepare(inputs: Inputs, moves: bool = False) -> Prepared:
         bias=None if inputs.bias is None else inputs.bias.contiguous(),
         query_time=None if inputs.query_time is None else inputs.query_time.contiguous(),
         key_time=None if inputs.key_time is None else inputs.key_time.contiguous(),
+        limits=None if inputs.limits is None else inputs.limits.to(accumulator),
+        tiles=None,
         reach=None,
         first=0,
         chunk=0,
@@ -152,7 +180,14 @@ def prepare(inputs: Inputs, moves: bool = False) -> Prepared:
         head=0,
     )
     of_products = F.pad(forms[..., 1:features], [0, width - features + 1])
-    return Prepared(inputs, of_products, forms[..., 0].contiguous(), kind, pairs, _reach(pairs))
+    return Prepared(
+        inputs, of_products, forms[..., 0].contiguous(), kind, pairs, (None, None) if kind.listed else _reach(pairs)
+    )
+
+
+def units_of_tile(hidden: int) -> int:
+    """Return the hidden units of a tile."""
+    return min(_power_of_two(hidden, 16), UNITS)
 
 
 def _power_of_two(number: int, least: int = 1) -> int:

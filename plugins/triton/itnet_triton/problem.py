@@ -23,6 +23,10 @@ class Kind(NamedTuple):
     """Whether positions take gradients."""
     axes: int
     """Coordinates of a position; 0 where no input depends on positions."""
+    coordinates: int
+    """Coordinates that the support compares by its radius or window; 0 without both."""
+    listed: bool
+    """Whether `Pairs.tiles` lists the tiles to visit."""
     numbers: int
     """Columns that hold the displacement and the squared distance of a pair, a power of two."""
     heads: int
@@ -70,8 +74,13 @@ class Pairs(NamedTuple):
     """(B, N)."""
     key_time: Tensor | None
     """(B, M)."""
+    limits: Tensor | None
+    """Largest |x − y| of the support along each coordinate, and largest ‖x − y‖², (2,)."""
+    tiles: Tensor | None
+    """Key blocks of each query block, one after the other; for `key_gradients` query blocks of each key block."""
     reach: Tensor | None
-    """End of the keys of each query, (B, N); for `key_gradients` the first of the queries of each key, (B, M)."""
+    """End of the keys of each query, (B, N); for `key_gradients` the first of the queries of each key, (B, M). With
+    `tiles`, begin and end in them of each block, (2, B, blocks)."""
     first: int
     """Number of the chunk's first query."""
     chunk: int

@@ -120,12 +120,68 @@ def store_slots(pairs, target, tensor, sample, start, QUERIES: tl.constexpr, SLO
 
 
 @triton.jit
-def load_slot_times(pairs, sample, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
-    """Load the time of each slot's query."""
+def load_slot_places(pairs, sample, start, QUERIES: tl.constexpr, SLOTS: tl.constexpr, KIND: tl.constexpr):
+    """Load what the support compares of each slot's query: its time if causal, then `KIND.coordinates`."""
     slots = tl.arange(0, SLOTS)
     query = start + slots // KIND.heads
     present = (slots < QUERIES * KIND.heads) & (query < pairs.chunk)
-    return tl.load(pairs.query_time + sample * pairs.queries + pairs.first + query, mask=present, other=0.0)
+    return places(pairs.query_time, pairs.query_positions, sample, pairs.first + query, present, pairs.queries, KIND)
+
+
+@triton.jit
+def load_key_places(pairs, sample, columns, KIND: tl.constexpr):
+    """Load what the support compares of each key, as `load_slot_places`."""
+    present = columns < pairs.keys
+    return places(pairs.key_time, pairs.key_positions, sample, columns, present, pairs.keys, KIND)
+
+
+@triton.jit
+def places(time, positions, sample, points, present, count, KIND: tl.constexpr):
+    """Load the times (B, count) and the positions (B, p, count) of points."""
+    tensors = ()
+    if KIND.causal:
+        tensors = tensors + (tl.load(time + sample * count + points, mask=present, other=0.0),)
+    for axis in tl.static_range(KIND.coordinates):
+        at = positions + (sample * KIND.coordinates + axis) * count + points
+        tensors = tensors + (tl.load(at, mask=present, other=0.0),)
+    return tensors
+
+
+@triton.jit
+def inside_support(pairs, columns, key, query, KIND: tl.constexpr):
+    """Whether keys are in the supports of slots' queries, (keys, slots), in the arithmetic of `Support.mask`."""
+    inside = (columns < pairs.keys)[:, None]
+    if KIND.causal:
+        inside = inside & (key[0][:, None] <= query[0][None, :])
+    if KIND.coordinates > 0:
+        square = 0.0
+        for axis in tl.static_range(KIND.coordinates):
+            gap = tl.abs(query[KIND.causal + axis][None, :] - key[KIND.causal + axis][:, None])
+            inside = inside & (gap <= tl.load(pairs.limits))
+            square += gap * gap
+        inside = inside & (square <= tl.load(pairs.limits + 1))
+    return inside
+
+
+@triton.jit
+def key_range(pairs, sample, start, QUERIES: tl.constexpr, KIND: tl.constexpr):
+    """Return begin and end of the keys that the queries from `start` on may see; where listed, of their tiles."""
+    begin, end = 0, pairs.keys
+    if KIND.listed:
+        blocks = tl.cdiv(pairs.queries, QUERIES)
+        begin, end = listed_tiles(pairs, sample, (pairs.first + start) // QUERIES, blocks)
+    elif KIND.causal:
+        queries = start + tl.arange(0, QUERIES)
+        reach = pairs.reach + sample * pairs.queries + pairs.first + queries
+        end = tl.max(tl.load(reach, mask=queries < pairs.chunk, other=0))
+    return begin, end
+
+
+@triton.jit
+def listed_tiles(pairs, sample, block, blocks):
+    """Return begin and end of a block's tiles in `pairs.tiles`."""
+    at = pairs.reach + sample * blocks + block
+    return tl.load(at), tl.load(at + tl.num_programs(1) * blocks)
 
 
 @triton.jit

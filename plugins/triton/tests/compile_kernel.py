@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
 
-from itnet_triton.launch import HALF, KERNELS, SINGLE, Shape
+from itnet_triton.launch import HALF, KERNELS, LOCAL, SINGLE, Shape
 from itnet_triton.problem import Kind, Pairs, Upstream
 
 SHARED = {80: 163 << 10, 90: 227 << 10}
@@ -34,8 +34,9 @@ class Driver:
         return self.target
 
 
-def kind(normalized: bool) -> Kind:
-    """Return the kind of kernels of four heads of 16 channels for points of four coordinates."""
+def kind(normalized: bool, listed: bool = False) -> Kind:
+    """Return the kind for four heads of 16 channels, and points of four coordinates; of two with listed tiles."""
+    axes = 2 if listed else 4
     return Kind(
         activation="gelu" if normalized else "relu",
         softmax=normalized,
@@ -43,8 +44,10 @@ def kind(normalized: bool) -> Kind:
         displacement=True,
         distance=True,
         moves=normalized,
-        axes=4,
-        numbers=8,
+        axes=axes,
+        coordinates=axes * listed,
+        listed=listed,
+        numbers=2 * axes,
         heads=4,
         dim=16,
         width=32,
@@ -62,6 +65,8 @@ def compiled(name: str, dtype: torch.dtype, shape: Shape, capability: int, kind:
     factor, sums, numbers = torch.empty(1, dtype=dtype), torch.empty(1), torch.empty(1, dtype=torch.int32)
     times = (sums, sums, numbers) if kind.causal else (None, None, None)
     bias = sums if kind.softmax else None
+    tiles = (sums, numbers) if kind.listed else (None, None)
+    times = (*times[:2], *tiles, numbers if kind.causal or kind.listed else None)
     points: Any = (factor, sums, factor, sums, sums, sums, sums, sums, factor, bias, *times)
     sizes = {"first": 0, "chunk": 64, "queries": 64, "keys": 64, "heads": 4, "head_dim": kind.dim, "head": 0}
     pairs = Pairs._make([*points, *sizes.values()])
@@ -83,7 +88,12 @@ if __name__ == "__main__":
     name = sys.argv[1]
     half = compiled(name, torch.bfloat16, HALF[name][0], 90, kind(normalized=True)).asm["ptx"]
     single = compiled(name, torch.float32, SINGLE[name][0], 80, kind(normalized=False)).asm["ptx"]
-    assert "wgmma.mma_async" in half, "no products on Hopper's tensor cores in bf16"
-    assert "mma.sync" in single, "no products on the tensor cores in fp32"
-    assert not re.search(r"^\s*(@\S+ )?(atom|red)\.", half + single, re.MULTILINE), "atomics found"
+    near_half = compiled(name, torch.bfloat16, LOCAL[0][0], 90, kind(normalized=False, listed=True)).asm["ptx"]
+    near_single = compiled(name, torch.float32, LOCAL[1][0], 80, kind(normalized=True, listed=True)).asm["ptx"]
+    for program in (half, near_half):
+        assert "wgmma.mma_async" in program, "no products on Hopper's tensor cores in bf16"
+    for program in (single, near_single):
+        assert "mma.sync" in program, "no products on the tensor cores in fp32"
+    for program in (half, single, near_half, near_single):
+        assert not re.search(r"^\s*(@\S+ )?(atom|red)\.", program, re.MULTILINE), "atomics found"
     print("compiled")

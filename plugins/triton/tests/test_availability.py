@@ -31,7 +31,7 @@ def test_tensors_on_a_cpu_are_refused_with_the_reason() -> None:
 
 @pytest.mark.parametrize(
     ("options", "found"),
-    [({"support": Support(radius=0.5)}, "a radius, a window or an edge"), ({"rank": 200}, "features of points")],
+    [({"support": Support(radius=0.5, edge=0.1)}, "an edge"), ({"rank": 200}, "features of points")],
 )
 def test_an_unsupported_problem_is_refused_with_the_reason(options: dict[str, Any], found: str) -> None:
     evaluator = TritonEvaluator(interpret=True)

@@ -25,6 +25,9 @@ class TestTriton(EvaluatorConformance):
         causal = MLPKernel(8, activation="silu", support=Support(causal="t"), **small)
         yield self.case("causal", causal, (1, 3, 35))
         yield self.case("radius", MLPKernel(8, support=Support(radius=0.5), **small), (1, 3, 4))
+        near = Support(causal="t", radius=1.5)
+        yield self.case("near tiles", MLPKernel(8, normalization="softmax", support=near, **small), (2, 17, 40))
+        yield self.case("edge", MLPKernel(8, support=Support(radius=0.5, edge=0.1), **small), (1, 3, 4))
         yield self.case("own tile", _Twice(8, **small), (1, 3, 4))
 
 

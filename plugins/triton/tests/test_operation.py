@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,13 +15,14 @@ from itnet_core import (
     DerivativeError,
     Evaluator,
     Field,
+    IntegralOperator,
     MLPKernel,
     Points,
     PointTerms,
     Problem,
     Support,
 )
-from itnet_triton import operation, prepared
+from itnet_triton import evaluator, operation, prepared
 from itnet_triton.evaluator import TritonEvaluator
 from itnet_triton.launch import interpreting
 
@@ -138,6 +140,49 @@ def test_causal_skips_blocks_of_sorted_times_and_queries_before_all_keys(
     compare(found, given.solve(DenseEvaluator()), 1e-9)
 
 
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize("local", [{"window": 0.3}, {"radius": 0.5}, {"causal": 1, "radius": 0.8}])
+def test_near_tiles_equal_dense(
+    triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch, local: dict[str, Any], normalization: str
+) -> None:
+    monkeypatch.setattr(evaluator, "NEAR", 1.0)
+    given = case((2, 19, 40), support=local, normalization=normalization)
+    compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+def test_local_supports_equal_dense_where_all_tiles_are_computed(
+    triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch, normalization: str
+) -> None:
+    monkeypatch.setattr(evaluator, "NEAR", 0.0)
+    given = case((2, 9, 40), support=Support(causal=0, radius=0.9, window=0.6), normalization=normalization)
+    compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+def test_a_point_on_the_boundary_is_inside(triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for near, local in product((0.0, 1.0), ({"window": 0.25}, {"radius": 0.25})):
+        monkeypatch.setattr(evaluator, "NEAR", near)
+        given = case((1, 20, 34), grid=True, support=local)  # distances are multiples of 1/8
+        compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
+
+
+def test_points_without_a_near_tile_get_zero(triton: TritonEvaluator) -> None:
+    given = case((2, 9, 10), support=Support(radius=0.1), normalization="softmax")
+    given.query.positions.add_(10.0)
+    found = given.solve(triton)
+    assert not any(tensor.any() for tensor in found.values())
+
+
+def test_a_compiled_operator_with_a_window_is_one_node(triton: TritonEvaluator) -> None:
+    kernel = MLPKernel(8, position_dim=2, hidden=2, rank=2, frequencies=1, heads=2, support={"window": 0.2})
+    operator = IntegralOperator(8, kernel, evaluator=triton).eval()
+    field = Field.on_grid(torch.randn(2, 8, 9, 8))
+    assert triton.is_opaque(kernel.problem(field, field, operator.value(field.values)))
+    expected = operator(field).values
+    torch.compiler.reset()
+    torch.testing.assert_close(torch.compile(operator, backend="aot_eager")(field).values, expected)
+
+
 @pytest.mark.parametrize("inputs", [("query",), ("product", "distance"), ("query", "key", "displacement")])
 def test_parts_of_the_inputs_equal_dense(triton: TritonEvaluator, inputs: tuple[str, ...]) -> None:
     given = case((1, 5, 9), inputs=inputs)
@@ -151,8 +196,9 @@ def test_heads_and_their_channels_equal_dense(triton: TritonEvaluator, heads: in
 
 
 def test_chunks_of_queries_equal_dense(triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "CHUNK_NUMBERS", 16 * 16 * 7)  # 7 of 20 queries at a time
-    for support in (Support(), Support(causal=0)):
+    monkeypatch.setattr(prepared, "CHUNK_NUMBERS", 16 * 16 * 7)  # 7 of 20 queries at a time; of near tiles, whole blocks of 8
+    monkeypatch.setattr(evaluator, "NEAR", 1.0)
+    for support in (Support(), Support(causal=0), Support(window=0.4)):
         given = case((1, 20, 10), support=support, normalization="softmax")
         compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)
 
@@ -210,7 +256,7 @@ def test_operations_are_ones_that_torch_accepts() -> None:
     forms = kernel.inputs(kernel.first.weight, kernel.first.bias).detach()
     second = kernel.second.weight.detach(), kernel.second.bias.detach()
     bias = torch.zeros(1, 6, dtype=torch.float64)
-    arguments = (query, key, forms, *positions, *second, given.values, bias, None, None)
+    arguments = (query, key, forms, *positions, *second, given.values, bias, None, None, None, None)
     options = (True, True, "silu", torch.float64, "ieee", False)
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(operation.mlp_sum, (*arguments, *options), test_utils=checks)
