@@ -16,7 +16,7 @@ help:
 	@echo "make test-all  lint, and run all tests (half an hour)"
 	@echo "make coverage  run the tests but the slow ones, and report the lines that they miss"
 	@echo "make lint      check style with ruff, types with mypy, and the metadata of the distributions"
-	@echo "make bench     compare speed and memory with other libraries: docs/benchmarks/, benchmarks/results/ (20 minutes)"
+	@echo "make bench     compare speed and memory with other libraries: docs/benchmarks/, benchmarks/results/ (1 hour)"
 	@echo "make docs      generate the reference from the code, and build the documentation in site/"
 	@echo "make clean     remove .venv, demo/ and site/"
 
@@ -58,7 +58,8 @@ coverage: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
-	for name in blocks evaluators local quasilinear samplers low_rank special_cases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(BIN)/python examples/fetch_data.py darcy
+	for name in blocks evaluators local quasilinear samplers low_rank special_cases compiled darcy; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/reference.py

@@ -14,6 +14,7 @@ from itnet_core.operator.evaluators import AutoEvaluator, Choice, Evaluator
 from itnet_core.operator.evaluators.auto import Candidate, evaluator_obstacle, step_obstacle, transform_obstacle
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
+from itnet_core.operator.opaque import apply_as_one_node, numbered
 from itnet_core.operator.points import Measure
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
 from itnet_core.operator.transforms import transform_of
@@ -79,6 +80,7 @@ class IntegralOperator(nn.Module):
         super().__init__()
         out_dim = dim if out_dim is None else out_dim
         self.dim, self.out_dim = dim, out_dim
+        self._number = numbered(self)
         self.kernel = kernel
         self.sampler = FullSampler(dim) if sampler is None else sampler
         self.evaluator = AutoEvaluator() if evaluator is None else evaluator
@@ -112,6 +114,11 @@ class IntegralOperator(nn.Module):
             return self._as_one_node(query, key)
         first, *others = [self._compute(integral, arguments) for integral in integrals]
         return query.with_values(self._add_pointwise(sum(others, first), integrals[0].query))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy, with a number of its own."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._number = numbered(self)
 
     def explain_choice(self, query: Field, key: Field | None = None, **arguments: Any) -> Choice:
         """Explain which fast path or evaluator computes the operator's output for these fields, and why.
@@ -224,10 +231,8 @@ class IntegralOperator(nn.Module):
         return measured, other if sampled is other else sampled.standing_for(other), None
 
     def _as_one_node(self, query: Field, key: Field | None) -> Field:
-        from itnet_core.operator.leaf import apply_eagerly, field_tensors  # imports the compiler, which is at work here
-
-        tensors = [tensor for field in (query, key) if field is not None for tensor in field_tensors(field)]
-        return query.with_values(apply_eagerly(self, *tensors)[0])
+        fields = (query,) if key is None else (query, key)
+        return query.with_values(apply_as_one_node(self, self._number, self.out_dim, *fields))
 
     def _is_opaque(self, integral: _Integral) -> bool:
         if not self._transform_obstacle(integral, {}):

@@ -55,15 +55,22 @@ def differentiated(tensor: Tensor) -> bool:
     return tensor.requires_grad or bool(transform_of(tensor))
 
 
+_RECORDING = (
+    DispatchKey.AutogradOther,
+    DispatchKey.AutogradCPU,
+    DispatchKey.AutogradCUDA,
+    DispatchKey.ADInplaceOrView,
+)
+
+
 @contextmanager
 def recording() -> Iterator[None]:
-    """Record operations for `torch.autograd.grad` within a backward pass.
+    """Record operations for `torch.autograd.grad` within a node of a compiled graph, forward or backward.
 
-    A node of a compiled graph runs its backward pass with the dispatch to autograd excluded, where `enable_grad` alone
-    records nothing.
+    Such a node runs with the dispatch to autograd excluded, where `enable_grad` alone records nothing.
     """
     include, exclude = torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
-    for key in (DispatchKey.AutogradOther, DispatchKey.AutogradCPU, DispatchKey.AutogradCUDA):
+    for key in _RECORDING:
         exclude = exclude.remove(key)
     with torch._C._ForceDispatchKeyGuard(include, exclude), torch.enable_grad():
         yield

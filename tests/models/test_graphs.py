@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from itnet_core import Encoder, ITNetModel
+from itnet_core import Encoder, Field, ITNetModel
+from itnet_core.operator import opaque as opaque_nodes
 from itnet_registry import Registry, create_model
 from itnet_train.commands.export import export_program, onnx_program
 
@@ -77,9 +80,9 @@ def batches(encoder: Encoder) -> list[Any]:
     return [batch, tree_map_only(Tensor, lambda tensor: tensor.repeat(2, *[1] * (tensor.ndim - 1)), batch)]
 
 
-def check_compiled(model: ITNetModel, part: Encoder) -> None:
+def check_compiled(model: ITNetModel, part: Encoder, backend: str = "aot_eager") -> None:
     torch.compiler.reset()
-    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(model, backend=backend, fullgraph=True)
     for batch in batches(part)[:2]:
         torch.testing.assert_close(compiled(batch), model(batch), rtol=1e-4, atol=1e-5)
     parameters = dict(model.named_parameters())
@@ -105,6 +108,63 @@ def check_onnx(model: ITNetModel, part: Encoder, path: Path) -> None:
 @pytest.mark.parametrize(("encoder", "kernel"), [("patch", "attention"), ("token", "mamba2")])
 def test_a_model_compiles_as_one_graph_for_any_size(encoder: str, kernel: str) -> None:
     check_compiled(*model_of(encoder, kernel))
+
+
+def opaque(**options: Any) -> ITNetModel:
+    """Build a model whose operators are one node each."""
+    return model_of("patch", {"name": "mlp", "heads": 2, "hidden": 8}, evaluator="tiled", **options)[0]
+
+
+def test_a_node_of_a_graph_is_an_operator_of_pytorch() -> None:
+    operator = opaque().trunk.blocks[0].operator
+    field = Field.on_grid(torch.randn(2, 3, 3, 16, requires_grad=True), axes="yx")
+    parameters = [parameter for _, parameter in operator.named_parameters(remove_duplicate=False)]
+    tensors = [field.values, field.positions, field.weights, *parameters]
+    differentiable = [tensor.requires_grad for tensor in tensors]
+    arguments = tensors, differentiable, operator._number, 1, 16, None
+    # Tracing is left out: it would compare the tokens of two calls.
+    checks = "test_schema", "test_autograd_registration", "test_faketensor"
+    torch.library.opcheck(torch.ops.itnet.apply.default, arguments, test_utils=checks)
+
+
+def test_a_compiled_model_runs_several_times_before_the_backward_pass() -> None:
+    model = opaque(depth=2)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    batch, parameters = torch.randn(2, 3, 16, 16), [*model.parameters()]
+    gradients = [
+        torch.autograd.grad((function(batch) + function(2 * batch)).square().sum(), parameters)
+        for function in (compiled, model)
+    ]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_no_graph_is_kept_after_its_use() -> None:
+    compiled = torch.compile(opaque(), backend="aot_eager", fullgraph=True)
+    prediction = compiled(torch.randn(2, 3, 16, 16))
+    assert opaque_nodes._recorded
+    del prediction  # without a backward pass
+    gc.collect()
+    assert not opaque_nodes._recorded
+
+
+def test_a_copy_of_a_model_compiles_with_its_own_operators() -> None:
+    model = opaque()
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.mul_(0.5)
+    batch = torch.randn(2, 3, 16, 16)
+    for each in (model, twin):
+        compiled = torch.compile(each, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(compiled(batch), each(batch), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernel", ["gru", "mamba", WINDOW])
+def test_the_default_compiler_takes_nodes(kernel: str | dict[str, Any]) -> None:
+    with torch._dynamo.config.patch(allow_rnn=True):
+        check_compiled(*model_of("patch", kernel, evaluator="auto", depth=2), backend="inductor")
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def test_heads_and_their_channels_equal_dense(triton: TritonEvaluator, heads: in
 
 
 def test_chunks_of_queries_equal_dense(triton: TritonEvaluator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "CHUNK_NUMBERS", 16 * 16 * 7)  # 7 of 20 queries at a time; of near tiles, whole blocks of 8
+    monkeypatch.setattr(prepared, "CHUNK_NUMBERS", 16 * 16 * 7)  # 7 of 20 queries; of near tiles, blocks of 8
     monkeypatch.setattr(evaluator, "NEAR", 1.0)
     for support in (Support(), Support(causal=0), Support(window=0.4)):
         given = case((1, 20, 10), support=support, normalization="softmax")

@@ -1,0 +1,148 @@
+"""An integral operator as one node of a compiled graph, for algorithms that read numbers.
+
+The node is a custom operator of PyTorch, which runs as eager PyTorch does. Its backward pass is a second one, which
+takes the gradients of the graph that autograd recorded in the first. That graph is kept with the token, an output of
+the first, until the compiled graph drops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary, finalize
+
+import torch
+from torch import Tensor, nn
+
+from itnet_core.operator.field import Field
+from itnet_core.operator.points import distinct
+from itnet_core.operator.stateless import with_parameters
+from itnet_core.operator.transforms import recording
+
+
+class _Recorded(NamedTuple):
+    """An output with its graph, and the inputs that gradients are taken to."""
+
+    out: Tensor
+    inputs: list[Tensor]
+
+
+_operators: WeakValueDictionary[int, nn.Module] = WeakValueDictionary()
+_recorded: dict[int, _Recorded] = {}
+_numbers = count()
+
+
+def numbered(operator: nn.Module) -> int:
+    """Return a new number, by which a graph names the operator."""
+    number = next(_numbers)
+    _operators[number] = operator
+    return number
+
+
+def apply_as_one_node(operator: nn.Module, number: int, out_dim: int, *fields: Field) -> Tensor:
+    """Apply an operator, by its number, to a query, and a key if any; return the result's values, (B, N, out_dim)."""
+    parameters = [parameter for _, parameter in operator.named_parameters(remove_duplicate=False)]
+    tensors = [tensor for field in fields for tensor in _tensors(field)] + parameters
+    recorded = torch.is_grad_enabled()
+    differentiable = [recorded and tensor.requires_grad for tensor in tensors]
+    device = fields[0].values.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    return _apply(tensors, differentiable, number, len(fields), out_dim, dtype)[0]
+
+
+@torch.library.custom_op(
+    "itnet::apply",
+    mutates_args=(),
+    schema="(Tensor[] tensors, bool[] differentiable, int number, int fields, int out_dim, ScalarType? autocast)"
+    " -> (Tensor, Tensor)",
+)
+def _apply(
+    tensors: list[Tensor],
+    differentiable: list[bool],
+    number: int,
+    fields: int,
+    out_dim: int,
+    autocast: torch.dtype | None,
+) -> tuple[Tensor, Tensor]:
+    record = any(differentiable)
+    # A compiled graph may write to the memory of a tensor after its last use there; the recorded graph has copies.
+    own = [tensor.clone() if record else tensor for tensor in tensors[: 3 * fields]] + tensors[3 * fields :]
+    inputs = [tensor.detach().requires_grad_(needed) for tensor, needed in zip(own, differentiable, strict=True)]
+    operator = _operators[number]
+    names = [name for name, _ in operator.named_parameters(remove_duplicate=False)]
+    parameters = dict(zip(names, inputs[3 * fields :], strict=True))
+    device = tensors[0].device.type
+    with recording() if record else torch.no_grad(), torch.autocast(device, autocast, enabled=autocast is not None):
+        result = with_parameters(operator, parameters)(*_fields(inputs[: 3 * fields]))
+        out = result.values.to(tensors[0].dtype)
+    token = torch.tensor(next(_numbers))
+    if record:
+        key = int(token)
+        needed = [tensor for tensor, differentiate in zip(inputs, differentiable, strict=True) if differentiate]
+        _recorded[key] = _Recorded(out, needed)
+        finalize(token, _recorded.pop, key, None)
+    return out.detach().clone(memory_format=torch.contiguous_format), token
+
+
+@_apply.register_fake
+def _(
+    tensors: list[Tensor],
+    differentiable: list[bool],
+    number: int,
+    fields: int,
+    out_dim: int,
+    autocast: torch.dtype | None,
+) -> tuple[Tensor, Tensor]:
+    values = tensors[0]
+    return values.new_empty(*values.shape[:2], out_dim), torch.empty((), dtype=torch.int64)
+
+
+@torch.library.custom_op(
+    "itnet::apply_backward",
+    mutates_args=(),
+    schema="(Tensor token, Tensor grad_out, Tensor[] inputs) -> Tensor[]",
+)
+def _apply_backward(token: Tensor, grad_out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    recorded = _recorded[int(token)]
+    with recording():
+        grads = torch.autograd.grad(
+            recorded.out, recorded.inputs, grad_out, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+    return [grad.clone(memory_format=torch.contiguous_format) for grad in grads]
+
+
+@_apply_backward.register_fake
+def _(token: Tensor, grad_out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in inputs]
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    tensors, ctx.differentiable, *_ = inputs
+    needed = [tensor for tensor, needed in zip(tensors, ctx.differentiable, strict=True) if needed]
+    ctx.save_for_backward(output[1], *needed)
+
+
+def _backward(ctx: Any, grad_out: Tensor, _: Tensor | None) -> tuple[Any, ...]:
+    token, *inputs = ctx.saved_tensors
+    grads = iter(_apply_backward(token, grad_out.contiguous(), inputs))
+    return [next(grads) if needed else None for needed in ctx.differentiable], None, None, None, None, None
+
+
+_apply.register_autograd(_backward, setup_context=_keep)
+
+
+def _tensors(field: Field) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values, positions and weights, without copies for samples that share them.
+
+    The weights of a grid have its shape, (B, 1, *grid).
+    """
+    weights = distinct(field.weights)
+    weights = weights if field.grid is None else weights.view(-1, 1, *field.grid)
+    return field.values, distinct(field.positions), weights
+
+
+def _fields(tensors: Sequence[Tensor]) -> Iterator[Field]:
+    for values, positions, weights in zip(tensors[::3], tensors[1::3], tensors[2::3], strict=True):
+        batch, grid = values.shape[0], tuple(weights.shape[2:]) or None
+        yield Field(values, positions.expand(batch, -1, -1), weights.flatten(1).expand(batch, -1), grid)
