@@ -200,6 +200,16 @@ def test_an_exported_model_takes_other_sizes(tmp_path: Path) -> None:
         torch.testing.assert_close(exported(batch), model(batch))
 
 
+def test_an_exported_model_takes_the_size_that_its_patches_refer_to() -> None:
+    encoder = {"name": "patch", "patch_size": 4, "image_size": 8}
+    head = {"name": "classify", "classes": 3}
+    model = create_model(encoder=encoder, head=head, kernel="convolution", width=16, depth=1).eval()
+    exported = export_program(model)[0].module()
+    for height, width in ((8, 8), (8, 6), (20, 24)):
+        batch = torch.randn(2, 3, height, width)
+        torch.testing.assert_close(exported(batch), model(batch))
+
+
 def test_onnx_runtime_gives_the_same_for_any_size(tmp_path: Path) -> None:
     check_onnx(*model_of("patch", "convolution"), tmp_path / "model.onnx")
 

@@ -64,7 +64,8 @@ class PatchEncoder(Encoder):
         longer: Any = torch.sym_max(height, width)  # of exported graphs' sizes too
         resolution: int = self.config.image_size or longer
         images = inputs.to(self.projection.weight.dtype)
-        if self.config.image_size is None or resolution == longer:
+        # An exported graph resamples images of any size, by 1 where they have this one.
+        if self.config.image_size is None or (not torch.compiler.is_exporting() and resolution == longer):
             cell: float = patch
             rows, columns = ((side + patch - 1) // patch for side in (height, width))
             images = F.pad(images, (0, columns * patch - width, 0, rows * patch - height))
