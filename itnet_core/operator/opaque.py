@@ -73,7 +73,7 @@ def _apply(
     names = [name for name, _ in operator.named_parameters(remove_duplicate=False)]
     parameters = dict(zip(names, inputs[3 * fields :], strict=True))
     device = tensors[0].device.type
-    with recording() if record else torch.no_grad(), torch.autocast(device, autocast, enabled=autocast is not None):
+    with recording(record), torch.autocast(device, autocast, enabled=autocast is not None):
         result = with_parameters(operator, parameters)(*_fields(inputs[: 3 * fields]))
         out = result.values.to(tensors[0].dtype)
     token = torch.tensor(next(_numbers))

@@ -55,24 +55,28 @@ def differentiated(tensor: Tensor) -> bool:
     return tensor.requires_grad or bool(transform_of(tensor))
 
 
-_RECORDING = (
+_EXCLUDED_IN_GRAPHS = (
     DispatchKey.AutogradOther,
     DispatchKey.AutogradCPU,
     DispatchKey.AutogradCUDA,
     DispatchKey.ADInplaceOrView,
+    DispatchKey.Conjugate,
+    DispatchKey.Negative,
+    DispatchKey.ZeroTensor,
 )
 
 
 @contextmanager
-def recording() -> Iterator[None]:
-    """Record operations for `torch.autograd.grad` within a node of a compiled graph, forward or backward.
+def recording(enabled: bool = True) -> Iterator[None]:
+    """Run as in eager PyTorch within a node of a compiled graph, forward or backward; record gradients if enabled.
 
-    Such a node runs with the dispatch to autograd excluded, where `enable_grad` alone records nothing.
+    Such a node runs with the dispatch to autograd excluded, where `enable_grad` alone records nothing, and with the
+    dispatch that resolves conjugates excluded, so that complex numbers come out wrong.
     """
     include, exclude = torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
-    for key in _RECORDING:
+    for key in _EXCLUDED_IN_GRAPHS:
         exclude = exclude.remove(key)
-    with torch._C._ForceDispatchKeyGuard(include, exclude), torch.enable_grad():
+    with torch._C._ForceDispatchKeyGuard(include, exclude), torch.set_grad_enabled(enabled):
         yield
 
 

@@ -139,6 +139,10 @@ def test_a_compiled_model_runs_several_times_before_the_backward_pass() -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
+def test_complex_numbers_come_out_right_in_a_node() -> None:
+    check_compiled(*model_of("token", {"name": "s4", "state": 4}))
+
+
 def test_no_graph_is_kept_after_its_use() -> None:
     compiled = torch.compile(opaque(), backend="aot_eager", fullgraph=True)
     prediction = compiled(torch.randn(2, 3, 16, 16))

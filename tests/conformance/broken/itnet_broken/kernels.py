@@ -98,6 +98,9 @@ class FunctionTransforms(IntegrateExactness):
 
 
 class TransformExactness(MLPKernel):
+    def can_transform(self, query: Field, key: Field) -> bool:
+        return True
+
     def transform(self, query: Field, key: Field, value_map: nn.Module, output_map: nn.Module) -> Tensor:
         return output_map(value_map(query.values))  # as if the kernel were 1 at x itself and 0 elsewhere
 
