@@ -58,12 +58,12 @@ class WindowSetting(Setting):
 
     def variants(self, problem: MLPProblem, device: str) -> dict[str, Variant]:
         """Return the ways to the sums, and attention and convolutions."""
-        inputs, batch, new = leaves(problem), problem.shape[0], {"device": device, "dtype": self.dtype}
+        inputs, batch = leaves(problem), problem.shape[0]
         triton, every = (kind(interpret=device == "cpu") for kind in (TritonEvaluator, AllTiles))
         local = LocalEvaluator()
-        image = torch.randn(batch, DIM, self.side, self.side, requires_grad=True, **new)
-        square = nn.Conv2d(DIM, DIM, 3, padding=1, **new)
-        depthwise = nn.Conv2d(DIM, DIM, SIZE, padding=SIZE // 2, groups=DIM, **new)
+        image = torch.randn(batch, DIM, self.side, self.side, requires_grad=True, device=device, dtype=self.dtype)
+        square = nn.Conv2d(DIM, DIM, 3, padding=1, device=device, dtype=self.dtype)
+        depthwise = nn.Conv2d(DIM, DIM, SIZE, padding=SIZE // 2, groups=DIM, device=device, dtype=self.dtype)
         runs: dict[str, Variant] = {
             "triton": (lambda: triton(problem), inputs),
             "triton, all tiles": (lambda: every(problem), inputs),
@@ -72,10 +72,10 @@ class WindowSetting(Setting):
             "depthwise conv2d 5 × 5": (lambda: depthwise(image), [image, *depthwise.parameters()]),
         }
         if device == "cuda":  # on CPUs it has no backward pass
-            runs["FlexAttention, block mask"] = self._flex(batch, new)
+            runs["FlexAttention, block mask"] = self._flex(batch, device)
         return runs
 
-    def _flex(self, batch: int, new: dict[str, Any]) -> Variant:
+    def _flex(self, batch: int, device: str) -> Variant:
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
         side = self.side
@@ -84,9 +84,9 @@ class WindowSetting(Setting):
             rows, columns = (i // side - j // side).abs(), (i % side - j % side).abs()
             return (rows <= SIZE // 2) & (columns <= SIZE // 2)
 
-        mask = create_block_mask(near, None, None, self.points, self.points, device=new["device"])
+        mask = create_block_mask(near, None, None, self.points, self.points, device=device)
         shape = batch, HEADS, self.points, self.head_dim
-        q, k, v = (torch.randn(shape, requires_grad=True, **new) for _ in range(3))
+        q, k, v = (torch.randn(shape, requires_grad=True, device=device, dtype=self.dtype) for _ in range(3))
         attention: Any = torch.compile(flex_attention, dynamic=False)
         return lambda: attention(q, k, v, block_mask=mask), [q, k, v]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from itnet_core import Encoder, Field, ITNetModel
+from itnet_core import Encoder, Field, IntegralOperator, ITNetModel
 from itnet_core.operator import opaque as opaque_nodes
 from itnet_registry import Registry, create_model
 from itnet_train.commands.export import export_program, onnx_program
@@ -116,7 +116,7 @@ def opaque(**options: Any) -> ITNetModel:
 
 
 def test_a_node_of_a_graph_is_an_operator_of_pytorch() -> None:
-    operator = opaque().trunk.blocks[0].operator
+    [operator] = [module for module in opaque().modules() if isinstance(module, IntegralOperator)]
     field = Field.on_grid(torch.randn(2, 3, 3, 16, requires_grad=True), axes="yx")
     parameters = [parameter for _, parameter in operator.named_parameters(remove_duplicate=False)]
     tensors = [field.values, field.positions, field.weights, *parameters]
