@@ -81,7 +81,12 @@ class Support(ComponentConfig):
     @property
     def everywhere(self) -> bool:
         """Whether every pair is in the support."""
-        return self.causal is None and self.radius is None and self.window is None
+        return self.causal is None and not self.local
+
+    @property
+    def local(self) -> bool:
+        """Whether the support has a radius or a window."""
+        return self.radius is not None or self.window is not None
 
     def mask(self, query: Tensor, key: Tensor) -> Tensor:
         """Return the pairs in the support, (B, n, m), for positions of shape (B, n, p) and (B, m, p)."""

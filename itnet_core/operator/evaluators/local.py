@@ -48,8 +48,7 @@ class LocalEvaluator(Evaluator):
         """Return the reason, unless the support has a radius or a window, or each query has its own nodes."""
         if problem.nodes is not None:
             return None
-        support = problem.kernel.support
-        local = support.radius is not None or support.window is not None
+        local = problem.kernel.support.local
         return None if local else Unsupported("no radius or window", "a support with one")
 
     def is_efficient(self, problem: Problem) -> bool:

@@ -32,7 +32,6 @@ ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
 LENGTHS = 1.05, 3.5
 """Smallest and largest length of a bump after `initialize`, in units of the spacing of the points."""
 
-
 DEPTHWISE = 25
 """How many times as long a product of a depthwise convolution takes as one of a dense one (benchmarks/local.py)."""
 
@@ -268,10 +267,9 @@ class MLPKernel(Kernel[PointTerms, None]):
 
     def _taps(self, query: Points, key: Points) -> Taps | None:
         """Return the displacements within the support if k depends on these alone; else `None`."""
-        local = self.support.radius is not None or self.support.window is not None
         plain = self.normalization == "none" and type(self).tile is MLPKernel.tile
         content = not {"query", "key", "product"}.isdisjoint(self.config.inputs)
-        if not (local and plain and query is key) or content or tracing() or key.positions.requires_grad:
+        if not (self.support.local and plain and query is key) or content or tracing() or key.positions.requires_grad:
             return None
         return key.cached(taps_of, self.support)
 

@@ -75,8 +75,7 @@ class NativeEvaluator(Evaluator):
 
     def is_opaque(self, problem: Problem) -> bool:
         """Whether the support has a radius or a window: positions are read to find near points."""
-        support = problem.kernel.support
-        return support.radius is not None or support.window is not None
+        return problem.kernel.support.local
 
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
@@ -131,8 +130,7 @@ def _sums(problem: Problem[PointTerms]) -> Tensor:
 
 def _is_local(problem: Problem[PointTerms]) -> bool:
     """Whether to sum over groups of near queries: a part of the pairs is near, and PyTorch traces no graph."""
-    support = problem.kernel.support
-    if tracing() or (support.radius is None and support.window is None):
+    if tracing() or not problem.kernel.support.local:
         return False
     return neighbourhoods(problem).pairs <= NEAR * prod(problem.shape)
 
@@ -175,9 +173,7 @@ def _separates(kernel: Kernel) -> bool:
 
     Not if the support holds near pairs only: the error of a + b is relative to the extent of all points.
     """
-    support = kernel.support
-    near = support.radius is not None or support.window is not None
-    return isinstance(kernel, MLPKernel) and kernel.additive and not (near and kernel.inputs.geometry)
+    return isinstance(kernel, MLPKernel) and kernel.additive and not (kernel.support.local and kernel.inputs.geometry)
 
 
 def _cancels(kernel: MLPKernel, b: Tensor, weights: Tensor) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Support, Unsupported, tracing
+from itnet_core import ComponentConfig, Evaluator, MLPKernel, Problem, Unsupported, tracing
 from itnet_triton.availability import interpreted, missing_gpu, missing_package
 from itnet_triton.near import NearTiles, near_tiles, rearranged
 
@@ -92,7 +92,7 @@ class TritonEvaluator(Evaluator):
 
     def is_opaque(self, problem: Problem) -> bool:
         """Whether the support has a radius or a window: positions are read to find near tiles."""
-        return _is_local(problem.kernel.support)
+        return problem.kernel.support.local
 
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
@@ -111,7 +111,7 @@ class TritonEvaluator(Evaluator):
         if near is not None:
             query = rearranged(query, near.query)
             key, values, bias = rearranged((key, values, bias), near.key)
-        if _is_local(support):
+        if support.local:
             window, radius = (torch.inf if length is None else length for length in (support.window, support.radius))
             limits = torch.stack([values.new_full((), limit, dtype=torch.float64) for limit in (window, radius**2)])
         times: tuple[Tensor | None, Tensor | None] = None, None
@@ -144,7 +144,7 @@ class TritonEvaluator(Evaluator):
     def _near_tiles(self, problem: Problem, dtype: torch.dtype) -> NearTiles | None:
         """Return the near tiles if they are worth listing; `None` computes all."""
         kernel = cast(MLPKernel, problem.kernel)
-        if not _is_local(kernel.support) or tracing():
+        if not kernel.support.local or tracing():
             return None
         from itnet_triton.launch import listed_block
         from itnet_triton.prepared import units_of_tile
@@ -152,7 +152,3 @@ class TritonEvaluator(Evaluator):
         block = listed_block(dtype, units_of_tile(kernel.config.hidden))
         near = near_tiles(problem, block, torch.promote_types(dtype, torch.float32))
         return near if near.share <= NEAR else None
-
-
-def _is_local(support: Support) -> bool:
-    return support.radius is not None or support.window is not None

@@ -154,7 +154,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         sides are the same points in the order of time, with equal weights that need no gradient. A compiled graph
         cannot check this, and uses a mask.
         """
-        causal, bounded = self.support.causal is not None, (self.support.radius, self.support.window) != (None, None)
+        causal, bounded = self.support.causal is not None, self.support.local
         if self.config.alibi or bounded or self.support.edge:
             return False
         if not causal or torch.compiler.is_compiling():

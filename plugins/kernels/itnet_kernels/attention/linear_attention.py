@@ -117,7 +117,7 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
 
     @property
     def _bounded(self) -> bool:
-        return (self.support.radius, self.support.window) != (None, None) or self.support.edge > 0
+        return self.support.local or self.support.edge > 0
 
     def _features(self, linear: nn.Module, field: Field) -> Tensor:
         x = linear(field.values)
