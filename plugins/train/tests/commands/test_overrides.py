@@ -22,6 +22,9 @@ from itnet_train.commands.overrides import apply_overrides
         ({}, "train.epochs=2020-99-99", {"train": {"epochs": "2020-99-99"}}),
         ({}, "task.root=a=b", {"task": {"root": "a=b"}}),
         ({}, "task={name: digits, seed: 2}", {"task": {"name": "digits", "seed": 2}}),
+        ({"trunk": [{"width": 8}, {"repeat": 2}]}, "trunk.1.repeat=3", {"trunk": [{"width": 8}, {"repeat": 3}]}),
+        ({"kernels": ["mlp", "attention"]}, "kernels.1=mlp", {"kernels": ["mlp", "mlp"]}),
+        ({"kernels": ["mlp"]}, "kernels.0.heads=2", {"kernels": [{"name": "mlp", "heads": 2}]}),
     ],
 )
 def test_a_value_is_yaml_at_a_dotted_path(config: dict[str, Any], assignment: str, expected: dict[str, Any]) -> None:
@@ -46,9 +49,12 @@ def test_the_later_goes_over_the_earlier_and_the_original_stays() -> None:
         ("train.betas=" + "[" * 3000, "more than 100"),
         ("train.betas=[&a [1], *b]", "the alias"),
         ("train." * 3000 + "epochs=3", "a path of 3001 parts"),
-        ("train.epochs.more=3", "3 at epochs"),
+        ("train.epochs.more=3", "3 at train.epochs"),
+        ("trunk.2.width=3", "'2' as an index into 2 entries at trunk"),
+        ("trunk.-1.width=3", "'-1' as an index"),
+        ("trunk.width=3", "'width' as an index"),
     ],
 )
 def test_what_is_no_assignment_is_refused(assignment: str, found: str) -> None:
     with pytest.raises(ConfigError, match=found):
-        apply_overrides({"train": {"epochs": 3}}, [assignment])
+        apply_overrides({"train": {"epochs": 3}, "trunk": [{}, {}]}, [assignment])
