@@ -7,10 +7,10 @@ the first, until the compiled graph drops it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary, finalize
+from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class _Recorded(NamedTuple):
 
 _operators: WeakValueDictionary[int, nn.Module] = WeakValueDictionary()
 _recorded: dict[int, _Recorded] = {}
+_last: WeakKeyDictionary[nn.Module, list[Field]] = WeakKeyDictionary()
+"""Fields of each operator's last call, without values, for what is cached with their points, such as near points."""
 _numbers = count()
 
 
@@ -66,15 +68,18 @@ def _apply(
     autocast: torch.dtype | None,
 ) -> tuple[Tensor, Tensor]:
     record = any(differentiable)
-    # A compiled graph may write to the memory of a tensor after its last use there; the recorded graph has copies.
-    own = [tensor.clone() if record else tensor for tensor in tensors[: 3 * fields]] + tensors[3 * fields :]
-    inputs = [tensor.detach().requires_grad_(needed) for tensor, needed in zip(own, differentiable, strict=True)]
+    # A compiled graph may write to the memory of a tensor after its last use there; what outlives the call is a copy.
+    kept = [tensor.clone() if record or i % 3 else tensor for i, tensor in enumerate(tensors[: 3 * fields])]
+    inputs = [
+        tensor.detach().requires_grad_(needed)
+        for tensor, needed in zip(kept + tensors[3 * fields :], differentiable, strict=True)
+    ]
     operator = _operators[number]
     names = [name for name, _ in operator.named_parameters(remove_duplicate=False)]
     parameters = dict(zip(names, inputs[3 * fields :], strict=True))
     device = tensors[0].device.type
     with recording(record), torch.autocast(device, autocast, enabled=autocast is not None):
-        result = with_parameters(operator, parameters)(*_fields(inputs[: 3 * fields]))
+        result = with_parameters(operator, parameters)(*_fields(operator, inputs[: 3 * fields]))
         out = result.values.to(tensors[0].dtype)
     token = torch.tensor(next(_numbers))
     if record:
@@ -142,7 +147,23 @@ def _tensors(field: Field) -> tuple[Tensor, Tensor, Tensor]:
     return field.values, distinct(field.positions), weights
 
 
-def _fields(tensors: Sequence[Tensor]) -> Iterator[Field]:
-    for values, positions, weights in zip(tensors[::3], tensors[1::3], tensors[2::3], strict=True):
-        batch, grid = values.shape[0], tuple(weights.shape[2:]) or None
-        yield Field(values, positions.expand(batch, -1, -1), weights.flatten(1).expand(batch, -1), grid)
+def _fields(operator: nn.Module, tensors: Sequence[Tensor]) -> list[Field]:
+    """Return the fields of `_tensors`, at the points of the last call where they are equal."""
+    last = _last.get(operator, [])
+    fields = [_field(*parts, last) for parts in zip(tensors[::3], tensors[1::3], tensors[2::3], strict=True)]
+    constant = not any(t.requires_grad or t.is_inference() for f in fields for t in (f.positions, f.weights))
+    if constant:
+        _last[operator] = [field.map(lambda values: values.new_empty(*values.shape[:2], 0)) for field in fields]
+    return fields
+
+
+def _field(values: Tensor, positions: Tensor, weights: Tensor, last: Sequence[Field]) -> Field:
+    for field in last if not (positions.requires_grad or weights.requires_grad) else ():
+        if len(field.values) == len(values) and all(map(_same, _tensors(field)[1:], (positions, weights))):
+            return field.with_values(values)
+    batch, grid = values.shape[0], tuple(weights.shape[2:]) or None
+    return Field(values, positions.expand(batch, -1, -1), weights.flatten(1).expand(batch, -1), grid)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
