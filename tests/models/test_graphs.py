@@ -6,13 +6,15 @@ import copy
 import gc
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from itnet_core import Encoder, Field, IntegralOperator, ITNetModel
+from itnet_core import Encoder, Field, IntegralOperator, ITNetModel, LocalEvaluator, MLPKernel
+from itnet_core.operator import neighbourhoods
 from itnet_core.operator import opaque as opaque_nodes
 from itnet_registry import Registry, create_model
 from itnet_train.commands.export import export_program, onnx_program
@@ -150,6 +152,27 @@ def test_no_graph_is_kept_after_its_use() -> None:
     del prediction  # without a backward pass
     gc.collect()
     assert not opaque_nodes._recorded
+
+
+def test_a_node_searches_for_near_points_again_only_if_they_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = Mock(wraps=neighbourhoods._of_points)
+    monkeypatch.setattr(neighbourhoods, "_of_points", search)
+    kernel = MLPKernel(4, heads=2, hidden=8, position_dim=2, support={"radius": 0.3})
+    operator = IntegralOperator(4, kernel, evaluator=LocalEvaluator())
+    torch.compiler.reset()
+    compiled = torch.compile(operator, backend="aot_eager", fullgraph=True)
+    field = Field(torch.randn(2, 20, 4), torch.rand(2, 20, 2))
+    moved = field.replace(positions=field.positions / 2)
+    lighter = moved.replace(weights=torch.rand(2, 20))
+    smaller = Field(torch.randn(1, 20, 4), moved.positions[:1], lighter.weights[:1])
+    differentiated = smaller.replace(positions=smaller.positions.clone().requires_grad_())
+    counts = []
+    for each in (field, field.map(torch.sin), moved, lighter, smaller, smaller, differentiated, differentiated, moved):
+        search.reset_mock()
+        out = compiled(each).values
+        counts.append(search.call_count)
+        torch.testing.assert_close(out, operator(each).values, rtol=1e-4, atol=1e-5)
+    assert counts == [1, 0, 1, 1, 1, 0, 1, 1, 1]
 
 
 def test_a_copy_of_a_model_compiles_with_its_own_operators() -> None:
