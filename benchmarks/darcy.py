@@ -28,6 +28,7 @@ RATES = (0.004, 0.008, 0.016)
 NEAR: Mapping[str, Any] = {
     "kernel": {
         "heads": 9,
+        "frequencies": 4,
         "inputs": ["displacement", "distance", "fourier"],
         "values": "full",
         "support": {"window": 0.3125, "edge": 0.125},
@@ -41,7 +42,13 @@ ITNET: Mapping[str, Any] = {
     "encoder": {"name": "field", "channels": 1},
     "head": {"name": "per-point", "outputs": 1},
     "width": 32,
-    "kernel": {"name": "mlp", "heads": 4, "hidden": 16, "rank": 8, "frequencies": 4},
+    "kernel": {
+        "name": "mlp",
+        "heads": 4,
+        "hidden": 8,
+        "rank": 8,
+        "inputs": ["query", "key", "product", "displacement", "distance"],
+    },
     "trunk": [
         NEAR,
         {"width": 80, "query": {"grid": 8}},
