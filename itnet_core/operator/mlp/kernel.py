@@ -205,7 +205,8 @@ class MLPKernel(Kernel[PointTerms, None]):
             hidden = pre_activation(linear, key, forms[0, :, self.inputs.width :].to(pairs.dtype), pairs)
         else:
             hidden = linear @ key.transpose(1, 2)
-        hidden = ACTIVATIONS[self.config.activation](hidden).view(batch, -1, n * m)
+        # The view comes first: after it, a compiled graph would save the sign of each number beside the hidden layer.
+        hidden = ACTIVATIONS[self.config.activation](hidden.view(batch, -1, n * m))
         dtype = self.second.weight.dtype
         if self.normalization == "none":
             return self._second_layer(hidden.to(dtype)).view(batch, -1, n, m)
