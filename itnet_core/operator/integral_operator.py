@@ -11,12 +11,13 @@ from torch.utils._pytree import tree_leaves
 
 from itnet_core.operator.auxiliary import add_loss, collecting
 from itnet_core.operator.evaluators import AutoEvaluator, Choice, Evaluator
-from itnet_core.operator.evaluators.auto import Candidate, evaluator_obstacle, step_obstacle, transform_obstacle
+from itnet_core.operator.evaluators.auto import Candidate, evaluator_obstacle, transform_obstacle
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.opaque import apply_as_one_node, numbered
 from itnet_core.operator.points import Measure
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
+from itnet_core.operator.stream import step, step_obstacle
 from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
 
@@ -162,6 +163,9 @@ class IntegralOperator(nn.Module):
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
         """Advance a stream by one point: return the new state, and the result over all points so far.
 
+        The state is that of the kernel's `step`, mostly of fixed size. For a kernel without one it is all points so
+        far, and a step costs as much as a row of the sum.
+
         Example:
             ```python
             state = None
@@ -177,7 +181,7 @@ class IntegralOperator(nn.Module):
             The new state, and the field of the result at the new point, (B, 1, out_dim).
 
         Raises:
-            ConfigError: the kernel does not stream, its support is not causal, or points are sampled.
+            ConfigError: the kernel's support is not causal, it integrates by the mean measure, or points are sampled.
             ShapeError: the field has other channels than `dim`, or more than one point.
         """
         integrals = self._integrals(query, None, sample=False)
@@ -188,13 +192,13 @@ class IntegralOperator(nn.Module):
                 raise ConfigError(
                     "IntegralOperator.step",
                     found=obstacle,
-                    expected="a kernel that streams, a causal support and every point (the sampler 'full')",
+                    expected="a causal support, and every point (the sampler 'full')",
                 )
         single = len(integrals) == 1
         states = (state,) if single else (state or (None,) * len(integrals))
         new, outs = [], []
         for past, (kernel, value, output, measured, *_) in zip(states, integrals, strict=True):
-            after, integral = kernel.step(past, measured, value(measured.values))
+            after, integral = step(kernel, past, measured, value(measured.values))
             new.append(after)
             outs.append(output(integral))
         out = self._add_pointwise(sum(outs[1:], outs[0]), integrals[0].query)

@@ -166,7 +166,8 @@ class FastPaths(Generic[Terms, State]):
     def step(self, state: State | None, query: Field, values: Tensor) -> tuple[State, Tensor]:
         """Advance a stream by one point: return the new state and the integral at that point.
 
-        Applies where the support is causal.
+        Applies where the support is causal. A kernel without `step` streams, too, by a sum over all points so far; see
+        `IntegralOperator.step`.
 
         Args:
             state: from the previous step, `None` at the first point. It is not changed in place.

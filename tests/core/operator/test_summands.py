@@ -138,7 +138,7 @@ def test_steps(make_field: MakeField) -> None:
         state, out = operator.step(state, one)
         outs.append(out.values)
     torch.testing.assert_close(torch.cat(outs, 1), operator(field).values)
-    with pytest.raises(ConfigError, match="MLPKernel, which has no step"):
+    with pytest.raises(ConfigError, match=r"Support\(.*\), which is not causal"):
         IntegralOperator(8, Both(Halved(), kernels()[0])).step(None, one)
 
 

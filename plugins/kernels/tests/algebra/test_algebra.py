@@ -12,7 +12,7 @@ from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, Integr
 from itnet_core.operator.evaluators.dense import pair_matrix
 from itnet_kernels import AttentionKernel, GaussianKernel, ProductKernel, ScaledKernel, SumKernel
 from itnet_registry import create_model
-from itnet_testing.fields import scattered
+from itnet_testing.fields import permuted, sample, scattered
 
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-9}
 MLP = {"name": "mlp", "heads": 2, "hidden": 5}
@@ -116,6 +116,19 @@ def test_each_summand_keeps_its_fast_path() -> None:
     operator = IntegralOperator(8, kernel, evaluator=AutoEvaluator(evaluators=[]))
     choice = operator.explain_choice(Field.on_grid(torch.randn(1, 4, 4, 8)))
     assert choice.chosen == "kernel.integrate + kernel.transform + DenseEvaluator"
+
+
+@pytest.mark.parametrize("kernel", [ProductKernel, SumKernel])
+def test_combined_kernels_stream(kernel: type[Kernel]) -> None:
+    causal = {"causal": "t"}
+    kernels = [{"name": "attention", "support": causal}, {"name": "mlp", "normalization": "softmax", "support": causal}]
+    operator, whole = operator_of(kernel(8, kernels=kernels)), field()
+    whole = permuted(whole, whole.positions[0, :, 0].argsort())
+    state, outs = None, []
+    for point in range(whole.values.shape[1]):
+        state, out = operator.step(state, permuted(sample(whole, 0), torch.tensor([point])))
+        outs.append(out.values)
+    torch.testing.assert_close(torch.cat(outs, 1), operator(sample(whole, 0)).values)
 
 
 def test_nested_names_are_completed_and_positions_follow() -> None:

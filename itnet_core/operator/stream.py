@@ -1,0 +1,37 @@
+"""Streams: an integral over all points so far, one point at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from itnet_core.operator.evaluators import DenseEvaluator
+from itnet_core.operator.field import Field
+from itnet_core.operator.kernel import Kernel
+from itnet_core.operator.sampler import FullSampler, Sampler
+
+
+def step(kernel: Kernel, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
+    """Advance a stream by one point, by the kernel's `step`, or else by a sum over all points so far, the state.
+
+    Arguments and results are those of `FastPaths.step`.
+    """
+    if kernel.offers("step"):
+        return kernel.step(state, query, values)
+    new = query.values, query.positions, query.weights, values
+    if state is not None:
+        new = tree_map(lambda past, one: torch.cat([past, one], dim=1), state, new)
+    past = Field(*new[:3])
+    return new, DenseEvaluator()(kernel.problem(query, past, new[3]))
+
+
+def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
+    """Return why `step` does not advance an operator, or ""."""
+    if kernel.support.causal is None:
+        return f"{kernel.support!r}, which is not causal"
+    if kernel.measure == "mean":
+        return "the measure 'mean', which depends on later points"
+    return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__}, which samples points"
