@@ -1,7 +1,7 @@
 """Train a small streaming model of characters, and generate text one character at a time.
 
 Run `python examples/fetch_data.py reviews`, then `python examples/generate_text.py --kernel mamba` (minutes on one
-thread). Any kernel of the registry that streams is supported: retention, mamba, mamba2, s4d, gru, attention …
+thread). Any causal kernel of the registry is supported: retention, mamba, mamba2, s4d, gru, attention, mlp …
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 OPTIONS: dict[str, dict[str, Any]] = {
     "attention": {"support": {"causal": "t"}, "alibi": True},  # unlike `rotary`, good beyond the length of training
     "linear-attention": {"support": {"causal": "t"}},
+    "mlp": {"support": {"causal": "t"}, "normalization": "softmax"},
 }
 """Options of kernels that differ from their defaults."""
 
@@ -151,7 +152,7 @@ def stream(model: CharacterModel, start: Tensor, count: int, temperature: float 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, validate, write, and measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kernel", default="mamba", help="a kernel that streams (default: %(default)s)")
+    parser.add_argument("--kernel", default="mamba", help="a causal kernel (default: %(default)s)")
     parser.add_argument("--options", type=json.loads, default={}, help="of the kernel, as JSON: '{\"heads\": 8}'")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="where fetch_data.py put the data")
     parser.add_argument("--steps", type=int, default=2000, help="of training (default: %(default)s)")

@@ -78,7 +78,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kernel", ["retention", "gru", "attention"])
+@pytest.mark.parametrize("kernel", ["retention", "gru", "attention", "mlp"])
 def test_text_is_learned_and_streamed(kernel: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--kernel", kernel, "--data", str(data), "--length", "32", "--dim", "32", "--count", "20", "--json"]
     found = []
