@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.mlp import ACTIVATIONS as ACTIVATIONS
     from itnet_core.operator.mlp import MLPKernel as MLPKernel
     from itnet_core.operator.mlp import PointTerms as PointTerms
+    from itnet_core.operator.mlp import Taps as Taps
     from itnet_core.operator.neighbourhoods import Neighbourhoods as Neighbourhoods
     from itnet_core.operator.neighbourhoods import neighbourhoods as neighbourhoods
     from itnet_core.operator.points import Lattice as Lattice
@@ -127,7 +128,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.operator.field": "AXES Field UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",
         "itnet_core.operator.kernel": "FastPath FastPaths Kernel Normalization Problem ScalarConfig State Terms",
-        "itnet_core.operator.mlp": "ACTIVATIONS MLPKernel PointTerms",
+        "itnet_core.operator.mlp": "ACTIVATIONS MLPKernel PointTerms Taps",
         "itnet_core.operator.neighbourhoods": "Neighbourhoods neighbourhoods",
         "itnet_core.operator.points": "Lattice Measure Points distinct gather_points log_weights",
         "itnet_core.operator.precision": "exact_dtype precise",

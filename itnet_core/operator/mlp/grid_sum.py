@@ -30,6 +30,19 @@ class Taps(NamedTuple):
     reach: tuple[int, ...]
     offsets: Tensor
 
+    def cells(self) -> Tensor:
+        """Return a number of each point, (N,), int32: the tap of a pair is cells[y] − cells[x] + taps // 2.
+
+        Example:
+            >>> Taps((2, 3), (1, 1), torch.zeros(9, 2)).cells()
+            tensor([0, 1, 2, 3, 4, 5], dtype=torch.int32)
+        """
+        cells = torch.zeros(1, dtype=torch.int32)
+        for size, reach in zip(self.grid, self.reach, strict=True):
+            along = torch.arange(size, dtype=torch.int32)
+            cells = (cells.unsqueeze(1) * (2 * reach + 1) + along).flatten()
+        return cells
+
 
 def taps_of(points: Points, support: Support) -> Taps | None:
     """Return the taps of a support with a radius or a window on a regular grid, or `None` if the points are not one.

@@ -282,6 +282,31 @@ class MLPKernel(Kernel[PointTerms, None]):
         k = weigh_edge(self, k, here.positions, there.positions)
         return torch.where(self.support.mask(here.positions, there.positions).unsqueeze(1), k, 0.0)[0, :, 0]
 
+    def on_grid(self, problem: Problem[PointTerms]) -> tuple[Taps, Tensor] | None:
+        """Return the displacements within a local support on a grid, and what they add to the hidden layer.
+
+        On a grid, the inputs that depend on positions are those of a few displacements, which all queries share.
+
+        Returns:
+            The taps, and the part of the hidden layer's argument that inputs of positions make up, (taps, hidden).
+            `None` if the points are not a regular grid, the same on both sides, or there are no such inputs.
+        """
+        names: list[Input] = [name for name in ("displacement", "distance", "fourier") if name in self.inputs.columns]
+        key = problem.key
+        if not names or problem.query is not key or tracing() or key.positions.requires_grad:
+            return None
+        taps = key.cached(taps_of, self.support)
+        if taps is None:
+            return None
+        difference, phase = -taps.offsets, 2 * torch.pi * self._turns(-taps.offsets)
+        inputs = {
+            "displacement": difference,
+            "distance": difference.square().sum(1, keepdim=True),
+            "fourier": torch.cat([phase.cos(), phase.sin()], 1),
+        }
+        weight = torch.cat([self.first.weight[:, self.inputs.columns[name]] for name in names], 1)
+        return taps, F.linear(torch.cat([inputs[name] for name in names], 1).to(weight.dtype), weight)
+
     def separate(self, problem: Problem[PointTerms]) -> tuple[Tensor, Tensor]:
         """Return the sides of an additive kernel's hidden layer, a (B, N, hidden) and b (B, M, hidden).
 

@@ -143,26 +143,31 @@ def _local_sums(problem: Problem[PointTerms]) -> Tensor:
     positions = query.positions, key.positions
     if not inputs.geometry:
         positions = query.positions.detach(), key.positions.detach()
+    on_grid = kernel.on_grid(problem)
+    taps, table = on_grid or (None, None)
+    width, entries = (inputs.content, inputs.content_entries) if on_grid else (inputs.width, len(inputs.row))
     case = LocalCase(
         near=neighbourhoods(problem),
-        rows=inputs.row,
-        columns=inputs.column,
+        rows=inputs.row[:entries],
+        columns=inputs.column[:entries],
         activation=kernel.config.activation,
         support=kernel.support,
-        displacement="displacement" in names,
-        distance="distance" in names,
+        displacement="displacement" in names and not on_grid,
+        distance="distance" in names and not on_grid,
         moves=any(side.requires_grad for side in positions),
-        depth=inputs.width + inputs.geometry,
+        depth=width if on_grid else inputs.width + inputs.geometry,
+        taps=taps,
     )
     tensors = (
-        query.features.flatten(0, 1),
-        key.features.flatten(0, 1),
-        inputs.entries(kernel.first.weight, kernel.first.bias).T,
+        query.features[..., :width].flatten(0, 1),
+        key.features[..., :width].flatten(0, 1),
+        inputs.entries(kernel.first.weight, kernel.first.bias)[:, :entries].T,
         kernel.second.weight,
         kernel.second.bias,
         values.flatten(0, 1),
         None if bias is None else bias.to(values.dtype).flatten(),
         *(side.flatten(0, 1) for side in positions),
+        table,
     )
     out: Tensor = LocalSums.apply(case, *tensors)
     return out.view(*problem.shape[:2], *out.shape[1:])

@@ -17,7 +17,7 @@ ROW, HIDDEN = 16, 8
 
 SIZES = (
     *("batch", "queries", "keys", "hidden", "rank", "row_rank", "heads", "head_dim", "coordinates"),
-    *("groups", "entries"),
+    *("groups", "entries", "taps", "tap_zero"),
 )
 CHOICES = ("activation", "softmax", "causal", "displacement", "distance", "threads")
 ARRAYS = (
@@ -25,6 +25,7 @@ ARRAYS = (
     *("forms", "entry_rows", "entry_columns", "out", "log_total", "grad_out", "delta"),
     *("grad_query", "grad_key", "grad_values", "grad_bias", "grad_forms", "grad_second", "grad_second_bias"),
     *("grad_query_positions", "grad_key_positions", "group_queries", "key_order", "key_ranks", "key_starts"),
+    *("cells", "table", "grad_table"),
 )
 
 

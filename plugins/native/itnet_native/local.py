@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from itnet_core import Neighbourhoods, Support, refuse_second_derivatives
+from itnet_core import Neighbourhoods, Support, Taps, refuse_second_derivatives
 from itnet_native.layout import padded
 from itnet_native.library import Library, NativeProblem
 from itnet_native.sums import ACTIVATIONS
 
-TENSORS = ("query", "key", "forms", "second", "second_bias", "values", "bias", "query_positions", "key_positions")
+TENSORS = (
+    "query",
+    "key",
+    "forms",
+    "second",
+    "second_bias",
+    "values",
+    "bias",
+    "query_positions",
+    "key_positions",
+    "table",
+)
 
 
 class LocalCase(NamedTuple):
@@ -28,6 +40,7 @@ class LocalCase(NamedTuple):
         distance: whether ψ contains ‖x − y‖².
         moves: whether to compute gradients to the positions.
         depth: entries of ψ(x, y).
+        taps: the displacements of a grid, with a table of what they add to the argument of the hidden layer.
     """
 
     near: Neighbourhoods
@@ -39,6 +52,7 @@ class LocalCase(NamedTuple):
     distance: bool
     moves: bool
     depth: int
+    taps: Taps | None = None
 
 
 class LocalSums(torch.autograd.Function):
@@ -46,7 +60,7 @@ class LocalSums(torch.autograd.Function):
 
     Tensors besides the case, all of one dtype: χ(x) (N, R), χ(y) (M, R), the entries of T that are not 0
     (entries, hidden), W_2 (heads, hidden), b_2 (heads,), values (M, heads, head_dim), for softmax what is added to the
-    logits (M,), and positions (N, p), (M, p).
+    logits (M,), positions (N, p), (M, p), and with taps their table (taps, hidden).
     """
 
     @staticmethod
@@ -93,7 +107,7 @@ class LocalSums(torch.autograd.Function):
 
 def _arrays(case: LocalCase, by_name: dict[str, Tensor | None]) -> dict[str, Tensor]:
     """Return contiguous arrays, with hidden units, channels of heads and keys padded to whole vectors."""
-    sizes = {"forms": 0, "second": 0, "values": 0, "key": case.depth}
+    sizes = {"forms": 0, "second": 0, "values": 0, "table": 0, "key": case.depth}
     return {
         name: padded(tensor, size=sizes[name]) if name in sizes else tensor.contiguous()
         for name, tensor in by_name.items()
@@ -119,6 +133,9 @@ def _call(name: str, case: LocalCase, arrays: dict[str, Any], head_dim: int) -> 
         "entry_rows": case.rows,
         "entry_columns": case.columns,
     }
+    table = arrays.get("table", ())
+    if case.taps is not None:
+        arrays["cells"] = case.taps.cells().repeat(len(key) // prod(case.taps.grid))
     problem = NativeProblem(
         batch=1,
         queries=len(query),
@@ -131,6 +148,8 @@ def _call(name: str, case: LocalCase, arrays: dict[str, Any], head_dim: int) -> 
         coordinates=coordinates,
         groups=len(near.queries),
         entries=len(case.rows),
+        taps=len(table),
+        tap_zero=len(table) // 2,
         activation=ACTIVATIONS.index(case.activation),
         softmax="bias" in arrays,
         causal=-1 if support.causal is None else support.causal_axis(coordinates),

@@ -40,7 +40,7 @@ template <class T> struct LocalWork {
     T *values_across, *grad_out, *grad_k, *own_grad_k, *slope, *grad_linear, *grad_own;
     T *turned, *factors, *across;                                          // see `turn`
     T *grad_keys, *grad_values, *grad_bias, *grad_positions;               // of the group's keys
-    T *grad_second, *grad_second_bias, *grad_forms, *grad_query;
+    T *grad_second, *grad_second_bias, *grad_forms, *grad_query, *grad_table;
 
     static int64_t bytes(const Problem &p, bool backward) {
         int64_t total = 0;
@@ -89,6 +89,7 @@ template <class T> struct LocalWork {
         f(turned, PLACES * p.hidden * l.columns), f(factors, PLACES * l.columns), f(across, p.hidden * l.columns);
         f(grad_keys, KEYS * l.columns), f(grad_values, KEYS * l.row), f(grad_bias, KEYS), f(grad_positions, KEYS * p.coordinates);
         f(grad_second, p.heads * p.hidden), f(grad_second_bias, l.heads), f(grad_forms, p.entries * p.hidden), f(grad_query, p.rank * WIDTH<T>);
+        f(grad_table, p.taps * p.hidden);
     }
 };
 
@@ -115,6 +116,7 @@ template <int64_t A, class T> class Group {
             const T *position = static_cast<const T *>(p.key_positions) + key * p.coordinates, *value = static_cast<const T *>(p.values) + key * l.row;
             for (int64_t axis = 0; axis < p.coordinates; ++axis) w.positions[axis * KEYS + j] = position[axis];
             if (j >= there) continue;
+            if (p.taps) cells[j] = static_cast<const int32_t *>(p.cells)[key];
             copy(w.keys + j * l.keys, static_cast<const T *>(p.key) + key * p.row_rank, l.keys);
             copy(w.values + j * l.row, value, l.row);
             if (p.softmax) w.bias[j] = static_cast<const T *>(p.bias)[key];
@@ -132,8 +134,13 @@ template <int64_t A, class T> class Group {
         Support<T>{p, x, w.positions}.exclude(w.flags, 1, size, T(0));
         if (p.geometry()) differences(p, x, w.positions, size, w.geometry);
         met = 0;
+        const int64_t here = p.taps ? p.tap_zero - static_cast<const int32_t *>(p.cells)[queries[q]] : 0;
         for (int64_t j = 0; j < there; ++j) {
             if (w.flags[j] == 0) continue;
+            if (p.taps) {
+                tap[met] = cells[j] + here;
+                if (tap[met] < 0 || tap[met] >= p.taps) continue;  // only if positions changed behind PyTorch's back
+            }
             T *own = w.own + met * l.keys;
             copy(own, w.keys + j * l.keys, l.keys);
             for (int64_t g = 0; g < p.geometry(); ++g) own[p.rank + g] = w.geometry[g * KEYS + j];
@@ -141,7 +148,14 @@ template <int64_t A, class T> class Group {
         }
         rows = (met + 3) / 4 * 4;
         std::memset(w.own + met * l.keys, 0, size_t((rows - met) * l.keys) * sizeof(T));
-        multiply<true>(Product<T>{w.hidden, p.hidden, w.own, l.keys, 1, w.linear, p.hidden, l.depth}, rows, p.hidden);
+        const Product<T> layer{w.hidden, p.hidden, w.own, l.keys, 1, w.linear, p.hidden, l.depth};
+        if (!p.taps) {
+            multiply<true>(layer, rows, p.hidden);
+            return met;
+        }
+        for (int64_t i = 0; i < met; ++i) copy(w.hidden + i * p.hidden, static_cast<const T *>(p.table) + tap[i] * p.hidden, p.hidden);
+        std::memset(w.hidden + met * p.hidden, 0, size_t((rows - met) * p.hidden) * sizeof(T));
+        multiply<false>(layer, rows, p.hidden);
         return met;
     }
 
@@ -188,7 +202,7 @@ template <int64_t A, class T> class Group {
     const Layout<T> l;
     const int64_t *queries;
     const int32_t *ranks;
-    int64_t count, first, last, there, size, met, index[KEYS];
+    int64_t count, first, last, there, size, met, index[KEYS], cells[KEYS], tap[KEYS];
     int64_t rows;  // `met`, rounded up: a product of a single row would wait for its additions
 
   private:
@@ -300,6 +314,7 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
     multiply<false>(Product<T>{w.grad_second, p.hidden, w.own_grad_k, 1, l.heads, w.hidden, p.hidden, met}, p.heads, p.hidden);
     multiply<true>(Product<T>{w.hidden, p.hidden, w.own_grad_k, l.heads, 1, static_cast<const T *>(p.second), p.hidden, p.heads}, met, p.hidden);
     for (int64_t n = 0; n < met * p.hidden; n += W) store(w.slope + n, load(w.slope + n) * load(w.hidden + n));
+    for (int64_t i = 0; p.taps && i < met; ++i) add(w.grad_table + at.tap[i] * p.hidden, w.slope + i * p.hidden, p.hidden);
     multiply<true>(Product<T>{w.grad_linear, p.hidden, w.own, 1, l.keys, w.slope, p.hidden, met}, l.depth, p.hidden);
     back_to_forms(p, at.query(q), w.grad_linear, w.grad_forms, w.grad_query, static_cast<T *>(p.grad_query) + at.queries[q] * p.rank);
     if (!l.columns) return;
@@ -325,7 +340,7 @@ template <int64_t A, class T> void backward_group(Group<A, T> &at, const Range<T
     const Layout<T> &l = at.l;
     const int64_t weights = p.heads * p.hidden;
     const auto zero = [](T *numbers, int64_t count) { std::memset(numbers, 0, size_t(count) * sizeof(T)); };
-    zero(w.grad_second, weights), zero(w.grad_second_bias, l.heads), zero(w.grad_forms, p.entries * p.hidden);
+    zero(w.grad_second, weights), zero(w.grad_second_bias, l.heads), zero(w.grad_forms, p.entries * p.hidden), zero(w.grad_table, p.taps * p.hidden);
     for (int64_t q = 0; q < at.count; ++q)
         std::memcpy(w.grad_out + q * l.row, static_cast<const T *>(p.grad_out) + at.queries[q] * l.row, size_t(l.row) * sizeof(T));
     for (int64_t start = at.first; start < at.last; start += KEYS) {
@@ -345,7 +360,9 @@ template <int64_t A, class T> void backward_group(Group<A, T> &at, const Range<T
     }
     for (int64_t n = 0; n < weights; ++n) total[n] += w.grad_second[n];
     for (int64_t h = 0; h < p.heads; ++h) total[weights + h] += w.grad_second_bias[h];
-    for (int64_t n = 0; n < p.entries * p.hidden; ++n) total[weights + p.heads + n] += w.grad_forms[n];
+    total += weights + p.heads;
+    for (int64_t n = 0; n < p.entries * p.hidden; ++n) *total++ += w.grad_forms[n];
+    for (int64_t n = 0; n < p.taps * p.hidden; ++n) *total++ += w.grad_table[n];
 }
 
 // The problem's gradients start at 0. A thread owns a range of groups, of about as many pairs as the others', and adds
@@ -354,7 +371,7 @@ template <int64_t A, class T> void backward_group(Group<A, T> &at, const Range<T
 template <int64_t A, class T> int backward_local(const Problem &p) {
     const int64_t *starts = static_cast<const int64_t *>(p.key_starts), row = p.heads * p.head_dim, weights = p.heads * p.hidden;
     const int32_t *ranks = static_cast<const int32_t *>(p.key_ranks);
-    const int64_t each = p.rank + row + p.softmax + (p.grad_key_positions ? p.coordinates : 0), totals = weights + p.heads + p.entries * p.hidden;
+    const int64_t each = p.rank + row + p.softmax + (p.grad_key_positions ? p.coordinates : 0), totals = weights + p.heads + (p.entries + p.taps) * p.hidden;
     Scratch shared(p.threads * int64_t(sizeof(Range<T>))), of_totals(p.threads * totals * int64_t(sizeof(double)), true);
     if (!shared.there() || !of_totals.there()) return 1;
     Range<T> *ranges = shared.take<Range<T>>(p.threads);
@@ -409,14 +426,16 @@ template <int64_t A, class T> int backward_local(const Problem &p) {
                 if (p.softmax) add_row(p.grad_bias, range.bias, 1);
                 if (p.grad_key_positions) add_row(p.grad_key_positions, range.positions, p.coordinates);
             }
-        for (int64_t n = 0; n < totals; ++n) {
-            double total = 0;
-            for (int64_t thread = 0; thread < p.threads; ++thread) total += all_totals[thread * totals + n];
-            T *to = n < weights ? static_cast<T *>(p.grad_second) + n
-                    : n < weights + p.heads ? static_cast<T *>(p.grad_second_bias) + n - weights
-                                            : static_cast<T *>(p.grad_forms) + n - weights - p.heads;
-            *to = T(total);
-        }
+        const double *from = all_totals;
+        const auto sum_to = [&](void *to, int64_t count) {
+            for (int64_t n = 0; n < count; ++n, ++from) {
+                double total = 0;
+                for (int64_t thread = 0; thread < p.threads; ++thread) total += from[thread * totals];
+                static_cast<T *>(to)[n] = T(total);
+            }
+        };
+        sum_to(p.grad_second, weights), sum_to(p.grad_second_bias, p.heads), sum_to(p.grad_forms, p.entries * p.hidden);
+        sum_to(p.grad_table, p.taps * p.hidden);
     }
     for (int64_t thread = 0; thread < p.threads; ++thread) std::free(ranges[thread].key);
     return failed;

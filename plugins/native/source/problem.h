@@ -17,7 +17,7 @@ enum Activation : int64_t { RELU, SILU, GELU, TANH };
 // features, then x − y if `displacement` and ‖x − y‖² if `distance`. `hidden` is a multiple of 8, `row_rank` (at least the
 // length of ψ) and `head_dim` of ROW; padding is 0. Feature 0 is the constant 1, and has no gradient.
 struct Problem {
-    int64_t batch, queries, keys, hidden, rank, row_rank, heads, head_dim, coordinates, groups, entries;
+    int64_t batch, queries, keys, hidden, rank, row_rank, heads, head_dim, coordinates, groups, entries, taps, tap_zero;
     int64_t activation, softmax, causal, displacement, distance, threads;  // causal: the axis, or -1
     double radius_squared, window;  // negative for none
     const void *query;            // (batch, queries, rank or hidden)
@@ -51,6 +51,11 @@ struct Problem {
     const void *key_order;        // (keys), int64: the number of the key at each place
     const void *key_ranks;        // places of the groups' keys, one group after another, int32
     const void *key_starts;       // (groups + 1), int64: where a group's keys start
+    // On a grid, that of queries and keys alike, `taps` displacements lie within the support. The hidden layer's argument has
+    // table[tap] in addition, with tap = cells[key] − cells[query] + tap_zero.
+    const void *cells;            // (keys), int32; with taps
+    const void *table;            // (taps, hidden); likewise
+    void *grad_table;             // as table
 
     int64_t geometry() const { return displacement * coordinates + distance; }
     int64_t depth() const { return rank + geometry(); }

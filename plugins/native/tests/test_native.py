@@ -29,7 +29,8 @@ from itnet_core import (
     PointTerms,
     hookimpl,
 )
-from itnet_native import library, plugin
+from itnet_core.operator.mlp import INPUTS
+from itnet_native import evaluator, library, plugin
 from itnet_native.evaluator import NativeEvaluator
 from itnet_native.library import Library
 
@@ -68,7 +69,8 @@ def results(operator: Any, field: Field) -> list[Tensor]:
     values = field.values.clone().requires_grad_()
     out = operator(field.with_values(values)).values
     weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
-    return [out.detach(), *torch.autograd.grad((out * weights).sum(), [values, *operator.parameters()])]
+    inputs = [values, *operator.parameters()]
+    return [out.detach(), *torch.autograd.grad((out * weights).sum(), inputs, materialize_grads=True)]
 
 
 def assert_close(found: list[Tensor], expected: list[Tensor], bound: float) -> None:
@@ -128,6 +130,42 @@ def test_any_number_of_threads_gives_the_same(threads: None, support: dict[str, 
         for count in (1, 2, 3, 40):
             torch.set_num_threads(count)
             assert_close(results(operator(NativeEvaluator(), **options), fields), expected, 1e-9)
+
+
+GRID_INPUTS: tuple[tuple[str, ...], ...] = (INPUTS, ("query", "displacement"), ("fourier",), ("product", "distance"))
+
+
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize("support", [{"window": 0.55}, {"radius": 0.8}, {"causal": "x", "window": 0.6}], ids=str)
+@pytest.mark.parametrize("shape", [(9, 8), (4, 1, 13)], ids=str)
+def test_inputs_of_positions_are_a_table_on_a_grid(
+    instruction_set: str,
+    shape: tuple[int, ...],
+    support: dict[str, Any],
+    normalization: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluator, "NEAR", math.inf)
+    values = torch.randn(2, *shape, 12, dtype=torch.float64)
+    weights = torch.rand(2, math.prod(shape), dtype=torch.float64).round(decimals=1)
+    grid = Field.on_grid(values, axes="tyx"[-len(shape) :], weights=weights)
+    for inputs in GRID_INPUTS:
+        options: dict[str, Any] = {"position_dim": 4, "support": support, "normalization": normalization}
+        options["inputs"] = inputs
+        native = operator(NativeEvaluator(), **options)
+        [problem] = native.problems(grid)
+        assert isinstance(problem.kernel, MLPKernel)
+        assert problem.kernel.on_grid(problem) is not None
+        assert_close(results(native, grid), results(operator(DenseEvaluator(), **options), grid), 1e-9)
+
+
+def test_positions_that_change_unnoticed_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "NEAR", math.inf)
+    grid = Field.on_grid(torch.randn(1, 30, 30, 12, dtype=torch.float64))
+    native = operator(NativeEvaluator(), support={"window": 0.2})
+    results(native, grid)
+    grid.positions.data.mul_(0.01)
+    assert all(number.isfinite().all() for number in results(native, grid))
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from itnet_core import AutoEvaluator, DenseEvaluator, Evaluator, Field, IntegralOperator, MLPKernel
+from itnet_core import AutoEvaluator, DenseEvaluator, Evaluator, Field, IntegralOperator, MLPKernel, Support
+from itnet_core.operator.mlp.grid_sum import taps_of
 
 SHAPES: list[tuple[tuple[int, ...], str | None]] = [((7,), "t"), ((5, 8), "yx"), ((4, 1, 6), None), ((3, 4, 5), "zyx")]
 SUPPORTS: list[dict[str, Any]] = [{"window": 0.9}, {"radius": 1.1}, {"radius": 0.9, "edge": 0.5}, {"window": 9.0}]
@@ -47,6 +48,17 @@ def test_it_equals_the_sum_over_pairs(
     assert operator.explain_choice(field).chosen == path
     for ours, theirs in zip(results(operator, auto, field), results(operator, DenseEvaluator(), field), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize(("grid", "axes"), SHAPES, ids=str)
+def test_cells_give_the_tap_of_each_pair(grid: tuple[int, ...], axes: str | None) -> None:
+    points = Field.on_grid(torch.randn(2, *grid, 8), axes=axes).points
+    taps = taps_of(points, Support(window=0.9))
+    assert taps is not None
+    difference = points.positions[0].unsqueeze(0) - points.positions[0].unsqueeze(1)
+    x, y = (difference.abs().amax(-1) < 0.9).nonzero(as_tuple=True)
+    cells = taps.cells()
+    torch.testing.assert_close(taps.offsets[cells[y] - cells[x] + len(taps.offsets) // 2], difference[x, y])
 
 
 def test_full_values_of_many_channels_are_convolved_head_by_head() -> None:
