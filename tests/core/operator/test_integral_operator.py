@@ -16,6 +16,7 @@ from itnet_core import (
     FullSampler,
     IntegralOperator,
     Kernel,
+    Measure,
     MLPKernel,
     Nodes,
     Problem,
@@ -179,7 +180,7 @@ def test_a_named_evaluator_takes_no_fast_path(monkeypatch: pytest.MonkeyPatch) -
 class Mean(Separable):
     """k = 1 by the counting measure, as one matrix product for the whole field, or one point at a time."""
 
-    measure = "counting"
+    measure: Measure = "counting"
     support = Support(causal=0)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
