@@ -49,7 +49,6 @@ class PairInputs(nn.Module):
         width: entries of χ, R.
         geometry: entries of ψ after those of χ(y), G: p for `displacement` and 1 for `distance`.
         content: entries of χ without those of positions, which come after them.
-        content_entries: the first entries of T, those that meet no feature of positions.
     """
 
     unit: Tensor
@@ -81,10 +80,14 @@ class PairInputs(nn.Module):
             torch.cat([torch.as_tensor(entry[n]).expand(len(entry[0])) for entry in entries]) for n in range(4)
         )
         self.content = start.get("cos", self.width)
-        self.content_entries = int((column < self.content).sum())
         order = column.argsort(stable=True)  # so that a sum over a column's entries can stay in registers
         for name, part in (("unit", unit), ("row", row), ("column", column), ("coefficient", coefficient)):
             self.register_buffer(name, part[order], persistent=False)
+
+    @property
+    def content_entries(self) -> int:
+        """Number of entries of T that meet no input of positions; they come first."""
+        return int((self.column < self.content).sum())
 
     def forward(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Return T of a first layer, indexed by entry of χ(x), hidden unit and entry of ψ(x, y): (R, hidden, R + G).

@@ -78,7 +78,7 @@ def test_a_sure_prediction_is_rewarded_and_described(root: Path) -> None:
 
 def test_predictions_elsewhere_are_refused(root: Path) -> None:
     task = PartSegmentation(root=str(root))
-    with pytest.raises(ShapeError, match="Use the encoder point"):
+    with pytest.raises(ShapeError, match="Use the encoder 'point'"):
         task.loss(torch.zeros(2, 7, 50), torch.zeros(2, 11, dtype=torch.int64))
 
 
