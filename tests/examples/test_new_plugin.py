@@ -40,6 +40,7 @@ def test_a_new_plugin_installs_and_passes_its_tests(kind: str, tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_written_is_typed(tmp_path: Path) -> None:
     for kind in KINDS:
         done = run("itnet_registry", "new-plugin", f"itnet-new-{kind}", "--kind", kind, "--path", tmp_path)

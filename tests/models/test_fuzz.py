@@ -124,6 +124,7 @@ def test_a_damaged_manifest(checkpoint: Path, data: st.DataObject) -> None:
     load(checkpoint, data.draw(damaged((checkpoint / "itnet.json").read_bytes())))
 
 
+@pytest.mark.slow
 @thorough
 @given(data=st.data())
 def test_damaged_weights_whose_hash_fits(checkpoint: Path, data: st.DataObject) -> None:

@@ -165,6 +165,7 @@ def test_make_targets_of_the_readme_exist() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_the_demo_runs_in_small(tmp_path: Path) -> None:
     """`make demo` for two epochs: train, evaluate and draw from the checkpoint in fresh processes."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

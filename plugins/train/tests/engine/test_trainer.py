@@ -47,6 +47,7 @@ def test_a_launcher_that_fails_is_an_error_of_ours(monkeypatch: pytest.MonkeyPat
         create_trainer(TrainConfig(accelerator="cpu"))
 
 
+@pytest.mark.slow
 def test_several_tasks_learn_on_several_devices(tmp_path: Path) -> None:
     """A batch of one task leaves the encoders and heads of the others unused."""
     tasks = {"signal": "tones", "echo": {"name": "echoes", "size": 40}}
