@@ -270,7 +270,11 @@ class MLPKernel(Kernel[PointTerms, None]):
         """Return the displacements within the support if k depends on these alone; else `None`."""
         plain = self.normalization == "none" and type(self).tile is MLPKernel.tile
         content = not {"query", "key", "product"}.isdisjoint(self.config.inputs)
-        if not (self.support.local and plain and query is key) or content or tracing() or key.positions.requires_grad:
+        return self._taps_of_support(query, key) if self.support.local and plain and not content else None
+
+    def _taps_of_support(self, query: Points, key: Points) -> Taps | None:
+        """Return the displacements within the support on a grid, the same on both sides; else `None`."""
+        if query is not key or tracing() or key.positions.requires_grad:
             return None
         return key.cached(taps_of, self.support)
 
@@ -292,10 +296,7 @@ class MLPKernel(Kernel[PointTerms, None]):
             `None` if the points are not a regular grid, the same on both sides, or there are no such inputs.
         """
         names: list[Input] = [name for name in ("displacement", "distance", "fourier") if name in self.inputs.columns]
-        key = problem.key
-        if not names or problem.query is not key or tracing() or key.positions.requires_grad:
-            return None
-        taps = key.cached(taps_of, self.support)
+        taps = self._taps_of_support(problem.query, problem.key) if names else None
         if taps is None:
             return None
         difference, phase = -taps.offsets, 2 * torch.pi * self._turns(-taps.offsets)
