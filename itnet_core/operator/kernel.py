@@ -216,6 +216,8 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
             over the past, as in convolution and recurrence, is an integral by the counting measure.
         scans: whether the kernel follows the points along its causal axis, as recurrences do. In a model, points that
             are not ordered on that axis alone get an order (`itnet_core.models.scan_order`).
+        pointwise_terms: whether the terms of a point depend on that point alone. If so, a stream keeps the terms of
+            past points; if not, it projects all points again at every step.
     """
 
     heads: int
@@ -224,6 +226,7 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
     support: Support = Support()
     measure: Measure = "given"
     scans: bool = False
+    pointwise_terms: bool = False
 
     @classmethod
     def reads_positions(cls, config: Any, axes: str) -> bool:

@@ -10,7 +10,8 @@ from torch.utils._pytree import tree_map
 
 from itnet_core.operator.evaluators import DenseEvaluator
 from itnet_core.operator.field import Field
-from itnet_core.operator.kernel import Kernel
+from itnet_core.operator.kernel import Kernel, Problem
+from itnet_core.operator.points import Points
 from itnet_core.operator.sampler import FullSampler, Sampler
 
 
@@ -21,11 +22,20 @@ def step(kernel: Kernel, state: Any, query: Field, values: Tensor) -> tuple[Any,
     """
     if kernel.offers("step"):
         return kernel.step(state, query, values)
-    new = query.values, query.positions, query.weights, values
-    if state is not None:
-        new = tree_map(lambda past, one: torch.cat([past, one], dim=1), state, new)
-    past = Field(*new[:3])
-    return new, DenseEvaluator()(kernel.problem(query, past, new[3]))
+    if kernel.pointwise_terms:
+        query_terms, new_terms = kernel.project(query, query)
+        new = _append(state, (query.positions, query.weights, values, new_terms))
+        positions, weights, values, terms = new
+        problem = Problem(kernel, query.points, Points(positions, weights), query_terms, terms, values)
+    else:
+        new = _append(state, (query.positions, query.weights, values, query.values))
+        positions, weights, values, features = new
+        problem = kernel.problem(query, Field(features, positions, weights), values)
+    return new, DenseEvaluator()(problem)
+
+
+def _append(state: Any, new: tuple[Any, ...]) -> tuple[Any, ...]:
+    return new if state is None else tree_map(lambda past, one: torch.cat([past, one], dim=1), state, new)
 
 
 def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:

@@ -72,6 +72,8 @@ class MLPKernel(Kernel[PointTerms, None]):
         config: see `Config`; its fields may also be given as keyword arguments.
     """
 
+    pointwise_terms = True
+
     class Config(ScalarConfig):
         """Sizes and inputs of the MLP."""
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -33,6 +33,11 @@ MakeField = Callable[..., Field]
 
 def operator_of(**options: object) -> IntegralOperator:
     return IntegralOperator(8, MLPKernel(8, position_dim=2, heads=2), **options)  # type: ignore[arg-type]
+
+
+def point_by_point(field: Field) -> Iterator[Field]:
+    for parts in zip(*(part.split(1, dim=1) for part in (field.values, field.positions, field.weights)), strict=True):
+        yield Field(*parts)
 
 
 def test_self_is_cross_with_the_field_itself(make_field: MakeField) -> None:
@@ -229,12 +234,29 @@ def test_a_trunk_goes_one_point_at_a_time_too() -> None:
     trunk = Trunk(Block(IntegralOperator(8, Mean())) for _ in range(2))
     field = Field.on_grid(torch.randn(2, 6, 8))
     states, steps = None, []
-    for point in range(6):
-        part = slice(point, point + 1)
-        one = Field(field.values[:, part], field.positions[:, part], field.weights[:, part])
+    for one in point_by_point(field):
         states, out = trunk.step(states, one)
         steps.append(out.values)
     torch.testing.assert_close(torch.cat(steps, dim=1), trunk(field).values)
+
+
+@pytest.mark.parametrize(("pointwise", "projected"), [(True, [1, 1, 1]), (False, [1, 2, 3])])
+def test_a_stream_projects_each_point_once_if_its_terms_are_its_own(pointwise: bool, projected: list[int]) -> None:
+    torch.manual_seed(0)
+    kernel = MLPKernel(8, position_dim=1, support=Support(causal=0))
+    kernel.pointwise_terms = pointwise
+    operator = IntegralOperator(8, kernel)
+    field = Field.on_grid(torch.randn(2, 3, 8))
+    points: list[int] = []
+    kernel.content.register_forward_hook(lambda module, inputs, output: points.append(inputs[0].shape[1]))
+    state, largest, outs = None, [], []
+    for one in point_by_point(field):
+        points.clear()
+        state, out = operator.step(state, one)
+        largest.append(max(points))
+        outs.append(out.values)
+    assert largest == projected
+    torch.testing.assert_close(torch.cat(outs, 1), operator(field).values)
 
 
 def test_what_does_not_stream_is_refused(make_field: MakeField) -> None:

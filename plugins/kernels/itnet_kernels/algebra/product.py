@@ -56,6 +56,7 @@ class ProductKernel(CombinedKernel):
         self.heads, self.normalization, self.values = first.heads, first.normalization, first.values
         self.measure = next(iter(measures), "given")
         self.support = reduce(and_, (kernel.support for kernel in kernels))
+        self.pointwise_terms = all(kernel.pointwise_terms for kernel in kernels)
 
     def project(self, query: Field, key: Field, **arguments: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Compute the terms of all kernels."""

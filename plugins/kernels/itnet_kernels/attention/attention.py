@@ -24,13 +24,12 @@ from itnet_core import (
 )
 from itnet_kernels.attention.heads import resolve_head_dim
 from itnet_kernels.attention.position_encoding import alibi_slopes, rotate
-from itnet_kernels.attention.stream import step_over_all_points
 from itnet_kernels.numerics.timeline import in_order
 
 Terms = tuple[Tensor, ...]
 
 
-class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
+class AttentionKernel(Kernel[Terms, None]):
     """Attention: k_h = ⟨W_q u(x), W_k u(y)⟩ / √d with the normalization softmax (docs/operator.md, §4).
 
     Vaswani et al., arXiv 1706.03762, eq. 1. The fields decide between self- and cross-attention; a causal support makes
@@ -59,6 +58,7 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
     """
 
     normalization = "softmax"
+    pointwise_terms = True
     exportable = True
 
     class Config(ScalarConfig):
@@ -185,10 +185,6 @@ class AttentionKernel(Kernel[Terms, tuple[Any, ...]]):
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0)
         out = out[..., :channels].transpose(1, 2)
         return out if nonempty is None else out * nonempty.unsqueeze(-1)
-
-    def step(self, state: tuple[Any, ...] | None, query: Field, values: Tensor) -> tuple[tuple[Any, ...], Tensor]:
-        """Advance a stream; the state is all points so far: terms, positions, weights and values."""
-        return step_over_all_points(self, state, query, values)
 
     def _for_each_head(self, keys: Tensor) -> Tensor:
         return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)

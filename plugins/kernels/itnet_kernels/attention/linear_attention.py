@@ -9,9 +9,19 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Kernel, Normalization, Points, Problem, ScalarConfig, Support, sum_values
+from itnet_core import (
+    ComponentConfig,
+    FastPath,
+    Field,
+    Kernel,
+    Normalization,
+    Points,
+    Problem,
+    ScalarConfig,
+    Support,
+    sum_values,
+)
 from itnet_kernels.attention.heads import resolve_head_dim
-from itnet_kernels.attention.stream import step_over_all_points
 from itnet_kernels.numerics.decayed_sums import decayed_sums
 from itnet_kernels.numerics.timeline import in_order
 from itnet_kernels.numerics.weights import apply_weights, normalize_weights
@@ -53,6 +63,8 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
         support: Support = Support()
         """Pairs that the integral runs over."""
 
+    pointwise_terms = True
+
     @classmethod
     def reads_positions(cls, config: Config, axes: str) -> bool:
         """Return `False`: the kernel reads content alone."""
@@ -88,6 +100,10 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
         """Whether the fast path reads the order of the points."""
         return self.support.causal is not None and not self._bounded
 
+    def offers(self, path: FastPath) -> bool:
+        """Whether the kernel has a fast path: no `step` with a radius, a window or an edge, which past points leave."""
+        return super().offers(path) and not (path == "step" and self._bounded)
+
     def can_integrate(self, problem: Problem[Tensor]) -> bool:
         """Whether the pairs separate: all of them, or the past of points in order."""
         if self._bounded:
@@ -104,12 +120,7 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
         return self._divide((problem.query_terms.transpose(1, 2) @ moments).transpose(1, 2))
 
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
-        """Advance a stream; the state is Σ φ(k) vᵀ, (B, heads, head_dim, channels), under softmax with 1 as a channel.
-
-        With a radius, a window or an edge the weight of a past point changes, so the state is all points.
-        """
-        if self._bounded:
-            return step_over_all_points(self, state, query, values)
+        """Advance a stream; the state is Σ φ(k) vᵀ, (B, heads, head_dim, channels), and Σ φ(k) under softmax."""
         queries, keys = self.project(query, query)
         added = keys.permute(0, 2, 3, 1) @ self._extend(values, query.points).transpose(1, 2)
         state = added if state is None else state + added

@@ -44,6 +44,7 @@ class ContinuousConvolutionKernel(Kernel[Tensor, None]):
     """
 
     transformable = True
+    pointwise_terms = True
 
     class Config(ScalarConfig):
         """The network φ, and the support."""

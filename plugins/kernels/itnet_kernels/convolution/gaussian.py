@@ -14,6 +14,8 @@ class GaussianKernel(Kernel[Tensor, None]):
     tensor([ 0.1000,  1.0000, 10.0000], grad_fn=<ExpBackward0>)
     """
 
+    pointwise_terms = True
+
     class Config(ScalarConfig):
         heads: PositiveInt = 4
         """Number of scalar kernels."""

@@ -32,6 +32,7 @@ class LowRankKernel(Kernel[Tensor, None]):
     """
 
     transformable = True
+    pointwise_terms = True
 
     class Config(ScalarConfig):
         """Rank, networks and support."""

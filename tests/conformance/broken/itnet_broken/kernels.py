@@ -109,3 +109,13 @@ class StepExactness(MLPKernel):
     def step(self, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
         terms = self.project(query, query)  # the past is forgotten
         return None, torch.einsum("bhij,bj,bjhd->bihd", self.tile(*terms), query.weights, values)
+
+
+class StepExactnessTermsOfAllPoints(MLPKernel):
+    pointwise_terms = True  # it is not
+
+    def project(self, query: Field, key: Field) -> Terms:
+        first, second = super().project(query, key)
+        mass = key.weights.unsqueeze(-1)
+        mean = (key.values * mass).sum((1, 2), keepdim=True) / mass.sum(1, keepdim=True)
+        return first, second._replace(features=second.features * mean.to(second.features.dtype).sigmoid())

@@ -48,6 +48,7 @@ BROKEN = {
         "WeightGradients",
         "FunctionTransforms",
         "StepExactness",
+        "StepExactness/TermsOfAllPoints",
     ],
     "sampler": [
         "NodeValidity",
