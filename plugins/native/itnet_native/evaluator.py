@@ -155,7 +155,6 @@ def _local_sums(problem: Problem[PointTerms]) -> Tensor:
         displacement="displacement" in names and not on_grid,
         distance="distance" in names and not on_grid,
         moves=any(side.requires_grad for side in positions),
-        depth=width if on_grid else inputs.width + inputs.geometry,
         taps=taps,
     )
     tensors = (

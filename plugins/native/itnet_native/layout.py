@@ -8,8 +8,7 @@ from torch.nn import functional as F
 from itnet_native.library import ROW
 
 
-def padded(tensor: Tensor, multiple: int = ROW, size: int = 0) -> Tensor:
-    """Pad the last axis with zeros to a multiple that is at least `size`; the result is contiguous."""
-    length = tensor.shape[-1]
-    short = -(-max(length, size) // multiple) * multiple - length
+def padded(tensor: Tensor, multiple: int = ROW) -> Tensor:
+    """Pad the last axis with zeros to a multiple; the result is contiguous."""
+    short = -tensor.shape[-1] % multiple
     return (F.pad(tensor, [0, short]) if short else tensor).contiguous()

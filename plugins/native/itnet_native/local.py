@@ -25,6 +25,8 @@ TENSORS = (
     "key_positions",
     "table",
 )
+WRITTEN = {"key", "values", "bias", "key_positions"}
+"""Those to whose gradients the library does not add: it writes them."""
 
 
 class LocalCase(NamedTuple):
@@ -39,7 +41,6 @@ class LocalCase(NamedTuple):
         displacement: whether ψ contains x − y.
         distance: whether ψ contains ‖x − y‖².
         moves: whether to compute gradients to the positions.
-        depth: entries of ψ(x, y).
         taps: the displacements of a grid, with a table of what they add to the argument of the hidden layer.
     """
 
@@ -51,7 +52,6 @@ class LocalCase(NamedTuple):
     displacement: bool
     distance: bool
     moves: bool
-    depth: int
     taps: Taps | None = None
 
 
@@ -70,7 +70,7 @@ class LocalSums(torch.autograd.Function):
         query, values, bias = by_name["query"], by_name["values"], by_name["bias"]
         assert query is not None
         assert values is not None
-        arrays = _arrays(case, by_name)
+        arrays = _arrays(by_name)
         out = query.new_empty(len(query), values.shape[1], arrays["values"].shape[2])
         log_total = query.new_empty(out.shape[:2] if bias is not None else (0,))
         _call("forward", case, {**arrays, "out": out, "log_total": log_total}, out.shape[2])
@@ -87,9 +87,11 @@ class LocalSums(torch.autograd.Function):
         case: LocalCase = ctx.case
         out, log_total, *tensors = ctx.saved_tensors
         by_name = dict(zip(TENSORS, tensors, strict=True))
-        arrays = _arrays(case, by_name)
-        grads = {f"grad_{name}": torch.zeros_like(array) for name, array in arrays.items()}
-        grads["grad_key"] = torch.zeros_like(tensors[TENSORS.index("key")], memory_format=torch.contiguous_format)
+        arrays = _arrays(by_name)
+        grads = {
+            f"grad_{name}": torch.empty_like(array) if name in WRITTEN else torch.zeros_like(array)
+            for name, array in arrays.items()
+        }
         if not case.moves:
             grads = {name: grad for name, grad in grads.items() if "positions" not in name}
         delta = (grad_out * out).sum(-1) if arrays.get("bias") is not None else None
@@ -105,11 +107,11 @@ class LocalSums(torch.autograd.Function):
         return None, *result
 
 
-def _arrays(case: LocalCase, by_name: dict[str, Tensor | None]) -> dict[str, Tensor]:
+def _arrays(by_name: dict[str, Tensor | None]) -> dict[str, Tensor]:
     """Return contiguous arrays, with hidden units, channels of heads and keys padded to whole vectors."""
-    sizes = {"forms": 0, "second": 0, "values": 0, "table": 0, "key": case.depth}
+    rows = {"forms", "second", "values", "table"}
     return {
-        name: padded(tensor, size=sizes[name]) if name in sizes else tensor.contiguous()
+        name: padded(tensor) if name in rows else tensor.contiguous()
         for name, tensor in by_name.items()
         if tensor is not None
     }
@@ -142,7 +144,6 @@ def _call(name: str, case: LocalCase, arrays: dict[str, Any], head_dim: int) -> 
         keys=len(key),
         hidden=arrays["forms"].shape[1],
         rank=query.shape[1],
-        row_rank=key.shape[1],
         heads=len(arrays["second"]),
         head_dim=head_dim,
         coordinates=coordinates,

@@ -6,12 +6,15 @@
 
 namespace ITNET_ISA {
 
+// A vector of the second layer has products of CHUNK hidden units for each of HEADS heads.
+template <class T> constexpr int64_t HEADS = WIDTH<T> / CHUNK<T>;
+
 // Sizes of the arrays, in numbers. Rows are padded to whole vectors.
 template <class T> struct Layout {
-    int64_t row, depth, keys, heads, features, columns;
+    int64_t row, heads, features, columns;
 
     explicit Layout(const Problem &p)
-        : row(p.heads * p.head_dim), depth(p.depth()), keys(up(p.depth())), heads(up(p.heads)), features(p.rank - 1),
+        : row(p.heads * p.head_dim), heads((p.heads + HEADS<T> - 1) / HEADS<T> * HEADS<T>), features(p.rank - 1),
           columns(up(p.rank - 1 + (p.grad_key_positions ? p.geometry() : 0))) {}
     // Call f(e, column, place) for the entries of T but those of the first column of ψ, whose gradient nobody needs: `place`
     // numbers the entries of a column.
@@ -29,17 +32,15 @@ template <class T> struct Layout {
 // the constant or the other phase.
 constexpr int64_t PLACES = 2;
 
-template <class T> INLINE void copy(T *to, const T *from, int64_t count) {
-    for (int64_t n = 0; n < count; n += WIDTH<T>) store(to + n, load(from + n));
-}
-
 // A thread's arrays, cut from one allocation: measured first, with no memory, and then taken.
 template <class T> struct LocalWork {
-    T *linear, *keys, *values, *positions, *geometry, *bias, *flags;                  // of a group: its queries' factors, its keys
-    T *own, *hidden, *k, *second, *second_bias, *sums, *peak, *total;      // of a query; `second` is (hidden, heads)
-    T *values_across, *grad_out, *grad_k, *own_grad_k, *slope, *grad_linear, *grad_own;
-    T *turned, *factors, *across;                                          // see `turn`
-    T *grad_keys, *grad_values, *grad_bias, *grad_positions;               // of the group's keys
+    T *linear, *positions, *geometry, *bias, *flags;        // of a group: a query's factor of the first layer, and the keys
+    T *own_geometry, *own_bias, *hidden, *k;                // of a query and the keys that it meets; k is (heads, KEYS)
+    T *second, *second_bias;                                // see `take`
+    T *sums, *peak, *total;                                 // of a group's queries
+    T *values, *values_across, *grad_out, *grad_k, *own_grad_k, *slope, *grad_linear, *grad_own;
+    T *turned, *factors, *across;                           // see `turn`
+    T *grad_keys, *grad_values, *grad_bias, *grad_positions;  // of the group's keys
     T *grad_second, *grad_second_bias, *grad_forms, *grad_query, *grad_table;
 
     static int64_t bytes(const Problem &p, bool backward) {
@@ -51,9 +52,15 @@ template <class T> struct LocalWork {
     void take(const Problem &p, bool backward, Scratch &scratch) {
         each(p, backward, [&](T *&array, int64_t count) { array = scratch.take<T>(count); });
         const Layout<T> l(p);
-        for (int64_t c = 0; c < p.hidden; ++c)
-            for (int64_t h = 0; h < l.heads; ++h) second[c * l.heads + h] = h < p.heads ? static_cast<const T *>(p.second)[h * p.hidden + c] : T(0);
-        for (int64_t h = 0; h < l.heads; ++h) second_bias[h] = h < p.heads ? static_cast<const T *>(p.second_bias)[h] : T(0);
+        // Vectors of HEADS heads by CHUNK hidden units, or by CHUNK keys for the bias.
+        const auto lanes = [&](T *to, int64_t first, const auto &entry) {
+            for (int64_t n = 0; n < WIDTH<T>; ++n) to[n] = first + n / CHUNK<T> < p.heads ? entry(first + n / CHUNK<T>, n % CHUNK<T>) : T(0);
+        };
+        for (int64_t h = 0; h < l.heads; h += HEADS<T>) {
+            for (int64_t c = 0; c < p.hidden; c += CHUNK<T>)
+                lanes(second + h * p.hidden + c * HEADS<T>, h, [&](int64_t head, int64_t n) { return static_cast<const T *>(p.second)[head * p.hidden + c + n]; });
+            lanes(second_bias + h * CHUNK<T>, h, [&](int64_t head, int64_t) { return static_cast<const T *>(p.second_bias)[head]; });
+        }
         if (!backward) return;
         std::memset(turned, 0, size_t(PLACES * p.hidden * l.columns) * sizeof(T));
         std::memset(factors, 0, size_t(PLACES * l.columns) * sizeof(T));
@@ -80,15 +87,16 @@ template <class T> struct LocalWork {
     template <class F> void each(const Problem &p, bool backward, F f) {
         const Layout<T> l(p);
         const int64_t block = KEYS * p.hidden, of_k = KEYS * l.heads;
-        f(linear, l.depth * p.hidden), f(keys, KEYS * l.keys), f(values, KEYS * l.row), f(positions, p.coordinates * KEYS), f(geometry, p.geometry() * KEYS), f(bias, KEYS), f(flags, KEYS);
-        f(own, KEYS * l.keys), f(hidden, block), f(k, of_k), f(second, p.hidden * l.heads), f(second_bias, l.heads);
-        f(sums, QUERIES * l.row), f(peak, QUERIES * l.heads), f(total, QUERIES * l.heads);
+        f(linear, p.depth() * p.hidden), f(positions, p.coordinates * KEYS), f(geometry, p.geometry() * KEYS), f(bias, KEYS), f(flags, KEYS);
+        f(own_geometry, p.geometry() * KEYS), f(own_bias, KEYS), f(hidden, block), f(k, of_k);
+        f(second, p.hidden * l.heads), f(second_bias, l.heads * CHUNK<T>);
+        f(sums, QUERIES * l.row), f(peak, QUERIES * p.heads), f(total, QUERIES * p.heads);
         if (!backward) return;
-        f(values_across, KEYS * l.row), f(grad_out, QUERIES * l.row), f(grad_k, QUERIES * p.heads * KEYS), f(own_grad_k, of_k), f(slope, block);
-        f(grad_linear, l.depth * p.hidden), f(grad_own, KEYS * l.columns);
+        f(values, KEYS * l.row), f(values_across, KEYS * l.row), f(grad_out, QUERIES * l.row), f(grad_k, QUERIES * p.heads * KEYS), f(own_grad_k, of_k), f(slope, block);
+        f(grad_linear, p.depth() * p.hidden), f(grad_own, p.grad_key_positions ? KEYS * l.columns : 0);
         f(turned, PLACES * p.hidden * l.columns), f(factors, PLACES * l.columns), f(across, p.hidden * l.columns);
         f(grad_keys, KEYS * l.columns), f(grad_values, KEYS * l.row), f(grad_bias, KEYS), f(grad_positions, KEYS * p.coordinates);
-        f(grad_second, p.heads * p.hidden), f(grad_second_bias, l.heads), f(grad_forms, p.entries * p.hidden), f(grad_query, p.rank * WIDTH<T>);
+        f(grad_second, p.heads * p.hidden), f(grad_second_bias, p.heads), f(grad_forms, p.entries * p.hidden), f(grad_query, p.rank * WIDTH<T>);
         f(grad_table, p.taps * p.hidden);
     }
 };
@@ -107,23 +115,20 @@ template <int64_t A, class T> class Group {
         first = starts[0], last = starts[1];
     }
 
-    void gather(int64_t start, bool backward) {
+    void gather(int64_t start) {
         ranks = static_cast<const int32_t *>(p.key_ranks) + start;
         there = last - start < KEYS ? last - start : KEYS;
         size = Layout<T>::up(there);
         for (int64_t j = 0; j < size; ++j) {
             const int64_t key = static_cast<const int64_t *>(p.key_order)[ranks[j < there ? j : there - 1]];
-            const T *position = static_cast<const T *>(p.key_positions) + key * p.coordinates, *value = static_cast<const T *>(p.values) + key * l.row;
+            const T *position = static_cast<const T *>(p.key_positions) + key * p.coordinates;
             for (int64_t axis = 0; axis < p.coordinates; ++axis) w.positions[axis * KEYS + j] = position[axis];
             if (j >= there) continue;
+            keys[j] = static_cast<const T *>(p.key) + key * p.rank;
+            values[j] = static_cast<const T *>(p.values) + key * l.row;
             if (p.taps) cells[j] = static_cast<const int32_t *>(p.cells)[key];
-            copy(w.keys + j * l.keys, static_cast<const T *>(p.key) + key * p.row_rank, l.keys);
-            copy(w.values + j * l.row, value, l.row);
             if (p.softmax) w.bias[j] = static_cast<const T *>(p.bias)[key];
         }
-        if (!backward) return;
-        std::memset(w.values + there * l.row, 0, size_t((size - there) * l.row) * sizeof(T));
-        transpose(w.values_across, KEYS, w.values, l.row, size, l.row);
     }
 
     // Compute a query's factor of the first layer, (depth, hidden), and collect its keys. Returns their number.
@@ -132,52 +137,79 @@ template <int64_t A, class T> class Group {
         linear_of(p, query(q), w.linear);
         for (int64_t j = 0; j < size; ++j) w.flags[j] = T(1);
         Support<T>{p, x, w.positions}.exclude(w.flags, 1, size, T(0));
-        if (p.geometry()) differences(p, x, w.positions, size, w.geometry);
         met = 0;
+        for (int64_t j = 0; j < there; ++j) index[met] = j, met += w.flags[j] != 0;
+        for (int64_t i = 0; i < met; ++i) own_keys[i] = keys[index[i]], own_values[i] = values[index[i]];
+        if (p.geometry()) differences(p, x, w.positions, size, w.geometry);
+        for (int64_t g = 0; g < p.geometry(); ++g)
+            for (int64_t i = 0; i < met; ++i) w.own_geometry[g * KEYS + i] = w.geometry[g * KEYS + index[i]];
+        for (int64_t i = 0; p.softmax && i < met; ++i) w.own_bias[i] = w.bias[index[i]];
         const int64_t here = p.taps ? p.tap_zero - static_cast<const int32_t *>(p.cells)[queries[q]] : 0;
-        for (int64_t j = 0; j < there; ++j) {
-            if (w.flags[j] == 0) continue;
-            if (p.taps) {
-                tap[met] = cells[j] + here;
-                if (tap[met] < 0 || tap[met] >= p.taps) continue;  // only if positions changed behind PyTorch's back
-            }
-            T *own = w.own + met * l.keys;
-            copy(own, w.keys + j * l.keys, l.keys);
-            for (int64_t g = 0; g < p.geometry(); ++g) own[p.rank + g] = w.geometry[g * KEYS + j];
-            index[met++] = j;
+        for (int64_t i = 0; p.taps && i < met; ++i) {
+            const int64_t number = cells[index[i]] + here;
+            tap[i] = (number < 0 || number >= p.taps ? 0 : number) * p.hidden;  // only if positions changed behind PyTorch's back
         }
-        rows = (met + 3) / 4 * 4;
-        std::memset(w.own + met * l.keys, 0, size_t((rows - met) * l.keys) * sizeof(T));
-        const Product<T> layer{w.hidden, p.hidden, w.own, l.keys, 1, w.linear, p.hidden, l.depth};
-        if (!p.taps) {
-            multiply<true>(layer, rows, p.hidden);
-            return met;
-        }
-        for (int64_t i = 0; i < met; ++i) copy(w.hidden + i * p.hidden, static_cast<const T *>(p.table) + tap[i] * p.hidden, p.hidden);
-        std::memset(w.hidden + met * p.hidden, 0, size_t((rows - met) * p.hidden) * sizeof(T));
-        multiply<false>(layer, rows, p.hidden);
         return met;
     }
 
-    // k of the query's keys, (keys, heads), from the activated hidden layer; with softmax the logits.
+    // The activated hidden layer, (keys, hidden), and its derivative for the backward pass.
+    template <bool BACKWARD> void first_layer() {
+        const int64_t hidden = p.hidden;
+        const T *table = static_cast<const T *>(p.table);
+        in_strips<T>(hidden, [&](auto strip, int64_t column) {
+            in_blocks(met, [&](auto block, int64_t row) {
+                constexpr int R = block.value, V = strip.value;
+                const T *own[R];
+                Vec<T> sums[R][V];
+                for (int r = 0; r < R; ++r) {
+                    own[r] = own_keys[row + r];
+                    for (int v = 0; v < V; ++v) sums[r][v] = p.taps ? load(table + tap[row + r] + column + v * W) : Vec<T>{};
+                }
+                accumulate(sums, w.linear + column, hidden, p.rank, [&](int r, int64_t k) { return own[r][k]; });
+                if (p.geometry())
+                    accumulate(sums, w.linear + p.rank * hidden + column, hidden, p.geometry(), [&](int r, int64_t g) { return w.own_geometry[g * KEYS + row + r]; });
+                for (int r = 0; r < R; ++r)
+                    for (int v = 0; v < V; ++v) {
+                        const int64_t at = (row + r) * hidden + column + v * W;
+                        if constexpr (A == RELU) activate_at<BACKWARD>(at, sums[r][v]);
+                        else store(w.hidden + at, sums[r][v]);
+                    }
+            });
+        });
+        if constexpr (A != RELU)  // in a loop, for it is too long to be repeated for each vector of a block
+            for (int64_t n = 0; n < met * hidden; n += W) activate_at<BACKWARD>(n, load(w.hidden + n));
+    }
+
+    // k of the query's keys, (heads, keys), with softmax the logits. The lanes of a vector are HEADS heads by CHUNK hidden units
+    // until `across` adds up those of CHUNK keys.
     void second_layer() {
-        for (int64_t i = 0; i < met; ++i)
-            for (int64_t h = 0; h < l.heads; h += W) {
-                const Vec<T> bias = load(w.second_bias + h);
-                store(w.k + i * l.heads + h, p.softmax ? bias + all(w.bias[index[i]]) : bias);
+        constexpr int64_t B = 2 * CHUNK<T>;  // keys at once, to hide the latency of additions
+        for (int64_t h = 0; h < l.heads; h += HEADS<T>) {
+            const Vec<T> bias = load(w.second_bias + h * CHUNK<T>);
+            for (int64_t i = 0; i < met; i += B) {
+                const T *hidden[B], *second = w.second + h * p.hidden;
+                Vec<T> sums[B] = {};
+                for (int64_t n = 0; n < B; ++n) hidden[n] = w.hidden + (i + n < met ? i + n : met - 1) * p.hidden;
+                for (int64_t c = 0; c < p.hidden; c += CHUNK<T>, second += W)
+                    for (int64_t n = 0; n < B; ++n) sums[n] += repeat<T>(hidden[n] + c) * load(second);
+                for (int64_t n = 0; n < B; n += CHUNK<T>) store_heads(i + n, h, bias + across<T>(sums + n));
             }
-        multiply<false>(Product<T>{w.k, l.heads, w.hidden, p.hidden, 1, w.second, l.heads, p.hidden}, rows, l.heads);
+        }
+        for (int64_t h = 0; h < p.heads; ++h) {
+            T *k = w.k + h * KEYS;
+            for (int64_t i = 0; p.softmax && i < met; i += W) store(k + i, load(k + i) + load(w.own_bias + i));
+            for (int64_t i = met; i < Layout<T>::up(met); ++i) k[i] = LOWEST;
+        }
     }
 
     void forward() {
-        const T lowest = sizeof(T) == 4 ? T(-3.4028234663852886e38) : T(-1.7976931348623157e308);
         std::memset(w.sums, 0, size_t(QUERIES * l.row) * sizeof(T));
-        for (int64_t n = 0; n < QUERIES * l.heads; ++n) w.peak[n] = lowest, w.total[n] = 0;
+        for (int64_t n = 0; n < QUERIES * p.heads; ++n) w.peak[n] = LOWEST, w.total[n] = 0;
         for (int64_t start = first; start < last; start += KEYS) {
-            gather(start, false);
+            gather(start);
             for (int64_t q = 0; q < count; ++q) {
                 if (!meet(q)) continue;
-                for (int64_t n = 0; n < met * p.hidden; n += W) store(w.hidden + n, activate<A, T>(load(w.hidden + n)));
+                first_layer<false>();
                 second_layer();
                 if (p.softmax) exponentiate(q);
                 int64_t d = 0;
@@ -188,9 +220,9 @@ template <int64_t A, class T> class Group {
         for (int64_t q = 0; q < count; ++q)
             for (int64_t h = 0; h < p.heads; ++h) {
                 const int64_t to = queries[q] * p.heads + h;
-                const T total = w.total[q * l.heads + h], scale = p.softmax && total > 0 ? 1 / total : 1;
+                const T total = w.total[q * p.heads + h], scale = p.softmax && total > 0 ? 1 / total : 1;
                 for (int64_t d = 0; d < p.head_dim; ++d) static_cast<T *>(p.out)[to * p.head_dim + d] = w.sums[(q * p.heads + h) * p.head_dim + d] * scale;
-                if (p.softmax) static_cast<T *>(p.log_total)[to] = total > 0 ? w.peak[q * l.heads + h] + T(__builtin_log(double(total))) : T(0);
+                if (p.softmax) static_cast<T *>(p.log_total)[to] = total > 0 ? w.peak[q * p.heads + h] + T(__builtin_log(double(total))) : T(0);
             }
     }
 
@@ -202,39 +234,52 @@ template <int64_t A, class T> class Group {
     const Layout<T> l;
     const int64_t *queries;
     const int32_t *ranks;
+    const T *keys[KEYS], *values[KEYS], *own_keys[KEYS], *own_values[KEYS];  // rows of the problem's arrays
     int64_t count, first, last, there, size, met, index[KEYS], cells[KEYS], tap[KEYS];
-    int64_t rows;  // `met`, rounded up: a product of a single row would wait for its additions
 
   private:
+    static constexpr T LOWEST = sizeof(T) == 4 ? T(-3.4028234663852886e38) : T(-1.7976931348623157e308);
+
+    template <bool BACKWARD> INLINE void activate_at(int64_t at, Vec<T> x) {
+        if constexpr (BACKWARD) {
+            const Vec<T> slope = activate_and_derive<A, T>(x);
+            store(w.slope + at, slope);
+            store(w.hidden + at, x);
+        } else
+            store(w.hidden + at, activate<A, T>(x));
+    }
+
+    void store_heads(int64_t i, int64_t h, Vec<T> k) {
+        for (int64_t n = 0; n < HEADS<T>; ++n) std::memcpy(w.k + (h + n) * KEYS + i, reinterpret_cast<const T *>(&k) + n * CHUNK<T>, CHUNK<T> * sizeof(T));
+    }
+
     // Add Σ k v to V vectors of a query's sums, from channel d of a row of values; each is of one head.
     template <int V> INLINE void add_values(int64_t q, int64_t d) {
         T *to = w.sums + q * l.row + d;
         const T *k[V];
         Vec<T> sums[V];
-        for (int v = 0; v < V; ++v) k[v] = w.k + (d + v * W) / p.head_dim, sums[v] = load(to + v * W);
-        for (int64_t i = 0; i < met; ++i) {
-            const T *value = w.values + index[i] * l.row + d;
-            for (int v = 0; v < V; ++v) sums[v] += all(k[v][i * l.heads]) * load(value + v * W);
-        }
+        for (int v = 0; v < V; ++v) k[v] = w.k + (d + v * W) / p.head_dim * KEYS, sums[v] = load(to + v * W);
+        for (int64_t i = 0; i < met; ++i)
+            for (int v = 0; v < V; ++v) sums[v] += all(k[v][i]) * load(own_values[i] + d + v * W);
         for (int v = 0; v < V; ++v) store(to + v * W, sums[v]);
     }
 
-    // Replace logits by e^(logit − peak), and update the running peaks and totals of a query; all heads at once.
+    // Replace logits by e^(logit − peak), and update the running peaks and totals of a query.
     void exponentiate(int64_t q) {
-        for (int64_t h = 0; h < l.heads; h += W) {
-            T *peak = w.peak + q * l.heads + h, *total = w.total + q * l.heads + h;
-            const Vec<T> before = load(peak);
-            Vec<T> highest = before, sums{};
-            for (int64_t i = 0; i < met; ++i) highest = larger<T>(highest, load(w.k + i * l.heads + h));
-            for (int64_t i = 0; i < met; ++i) {
-                const Vec<T> weight = exponential(load(w.k + i * l.heads + h) - highest);
+        for (int64_t h = 0; h < p.heads; ++h) {
+            T *k = w.k + h * KEYS, &peak = w.peak[q * p.heads + h], &total = w.total[q * p.heads + h];
+            Vec<T> highest = all(peak), sums{};
+            for (int64_t i = 0; i < met; i += W) highest = larger<T>(highest, load(k + i));
+            for (int64_t n = 1; n < W; ++n) highest[0] = highest[n] > highest[0] ? highest[n] : highest[0];
+            highest = all(T(highest[0]));
+            for (int64_t i = 0; i < met; i += W) {
+                const Vec<T> weight = exponential(load(k + i) - highest);
                 sums += weight;
-                store(w.k + i * l.heads + h, weight);
+                store(k + i, weight);
             }
-            const Vec<T> decay = exponential(before - highest);
-            store(peak, highest), store(total, load(total) * decay + sums);
-            for (int64_t n = 0; n < W && h + n < p.heads; ++n)
-                for (int64_t d = 0; decay[n] != 1 && d < p.head_dim; ++d) w.sums[q * l.row + (h + n) * p.head_dim + d] *= decay[n];
+            const T decay = exponential(all(peak) - highest)[0];
+            peak = highest[0], total = total * decay + sum<T>(sums);
+            for (int64_t d = 0; decay != 1 && d < p.head_dim; ++d) w.sums[q * l.row + h * p.head_dim + d] *= decay;
         }
     }
 };
@@ -270,65 +315,82 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
     const Problem &p = at.p;
     const LocalWork<T> &w = at.w;
     const Layout<T> &l = at.l;
-    const int64_t met = at.met;
-    for (int64_t n = 0; n < met * p.hidden; n += W) {
-        Vec<T> x = load(w.hidden + n);
-        store(w.slope + n, activate_and_derive<A, T>(x));
-        store(w.hidden + n, x);
-    }
+    const int64_t met = at.met, hidden = p.hidden, query = at.queries[q];
+    at.template first_layer<true>();
     at.second_layer();
-    const int64_t heads = p.heads, padded = l.heads, row = l.row;
-    T *k = w.k, *own_grad_k = w.own_grad_k, *grad_values = w.grad_values;
-    std::memset(own_grad_k, 0, size_t(met * padded) * sizeof(T));
-    for (int64_t h = 0; h < heads; ++h) {
-        const T *grad_k = w.grad_k + (q * heads + h) * KEYS;
-        for (int64_t i = 0; i < met; ++i) own_grad_k[i * padded + h] = grad_k[at.index[i]];
-    }
-    for (int64_t h = 0; h < l.heads; h += W) {
-        T log_total[W] = {}, delta[W] = {};
-        for (int64_t n = 0; p.softmax && n < W && h + n < p.heads; ++n) {
-            log_total[n] = static_cast<const T *>(p.log_total)[at.queries[q] * p.heads + h + n];
-            delta[n] = static_cast<const T *>(p.delta)[at.queries[q] * p.heads + h + n];
-        }
-        Vec<T> sums = load(w.grad_second_bias + h);
-        for (int64_t i = 0; i < met; ++i) {
-            T *k = w.k + i * l.heads + h, *grad_k = w.own_grad_k + i * l.heads + h;
+    for (int64_t h = 0; h < p.heads; ++h) {
+        T *k = w.k + h * KEYS, *own = w.own_grad_k + h * KEYS;
+        const T *grad_k = w.grad_k + (q * p.heads + h) * KEYS;
+        Vec<T> sums{};
+        for (int64_t i = 0; i < met; ++i) own[i] = grad_k[at.index[i]];
+        for (int64_t i = met; i < Layout<T>::up(met); ++i) own[i] = 0;
+        const T log_total = p.softmax ? static_cast<const T *>(p.log_total)[query * p.heads + h] : T(0), delta = p.softmax ? static_cast<const T *>(p.delta)[query * p.heads + h] : T(0);
+        for (int64_t i = 0; i < met; i += W) {
             if (p.softmax) {
-                const Vec<T> weight = exponential(load(k) - load(log_total)), grad = weight * (load(grad_k) - load(delta));
-                store(k, weight), store(grad_k, grad);
-                w.grad_bias[at.index[i]] += sum<T>(grad);
+                const Vec<T> weight = exponential(load(k + i) - all(log_total));
+                store(k + i, weight), store(own + i, weight * (load(own + i) - all(delta)));
             }
-            sums += load(grad_k);
+            sums += load(own + i);
         }
-        store(w.grad_second_bias + h, sums);
+        for (int64_t i = 0; p.softmax && i < met; ++i) w.grad_bias[at.index[i]] += own[i];
+        w.grad_second_bias[h] += sum<T>(sums);
     }
-    const T *grad_out = w.grad_out + q * l.row;
-    for (int64_t h = 0, d = 0; h < heads; ++h)
-        for (const int64_t end = d + p.head_dim; d < end; d += W) {
-            const Vec<T> grad = load(grad_out + d);
-            for (int64_t i = 0; i < met; ++i) {
-                T *to = grad_values + at.index[i] * row + d;
-                store(to, load(to) + all(k[i * padded + h]) * grad);
-            }
+    in_strips<T>(l.row, [&](auto strip, int64_t d) {
+        constexpr int V = strip.value;
+        const T *k[V];
+        Vec<T> grad[V];
+        for (int v = 0; v < V; ++v) k[v] = w.k + (d + v * W) / p.head_dim * KEYS, grad[v] = load(w.grad_out + q * l.row + d + v * W);
+        for (int64_t i = 0; i < met; ++i) {
+            T *to = w.grad_values + at.index[i] * l.row + d;
+            for (int v = 0; v < V; ++v) store(to + v * W, load(to + v * W) + all(k[v][i]) * grad[v]);
         }
-    multiply<false>(Product<T>{w.grad_second, p.hidden, w.own_grad_k, 1, l.heads, w.hidden, p.hidden, met}, p.heads, p.hidden);
-    multiply<true>(Product<T>{w.hidden, p.hidden, w.own_grad_k, l.heads, 1, static_cast<const T *>(p.second), p.hidden, p.heads}, met, p.hidden);
-    for (int64_t n = 0; n < met * p.hidden; n += W) store(w.slope + n, load(w.slope + n) * load(w.hidden + n));
-    for (int64_t i = 0; p.taps && i < met; ++i) add(w.grad_table + at.tap[i] * p.hidden, w.slope + i * p.hidden, p.hidden);
-    multiply<true>(Product<T>{w.grad_linear, p.hidden, w.own, 1, l.keys, w.slope, p.hidden, met}, l.depth, p.hidden);
-    back_to_forms(p, at.query(q), w.grad_linear, w.grad_forms, w.grad_query, static_cast<T *>(p.grad_query) + at.queries[q] * p.rank);
+    });
+    multiply<false>(Product<T>{w.grad_second, hidden, w.own_grad_k, KEYS, 1, w.hidden, hidden, met}, p.heads, hidden);
+    in_strips<T>(hidden, [&](auto strip, int64_t column) {
+        constexpr int V = strip.value;
+        in_blocks(met, [&](auto block, int64_t row) {
+            constexpr int R = block.value;
+            Vec<T> sums[R][V] = {};
+            accumulate(sums, static_cast<const T *>(p.second) + column, hidden, p.heads, [&](int r, int64_t h) { return w.own_grad_k[h * KEYS + row + r]; });
+            for (int r = 0; r < R; ++r)
+                for (int v = 0; v < V; ++v) {
+                    T *slope = w.slope + (row + r) * hidden + column + v * W, *table = w.grad_table + at.tap[row + r] + column + v * W;
+                    const Vec<T> grad = load(slope) * sums[r][v];
+                    store(slope, grad);
+                    if (p.taps) store(table, load(table) + grad);
+                }
+        });
+        in_blocks(p.rank, [&](auto block, int64_t row) {
+            constexpr int R = block.value;
+            Vec<T> sums[R][V] = {};
+            accumulate(sums, w.slope + column, hidden, met, [&](int r, int64_t i) { return at.own_keys[i][row + r]; });
+            for (int r = 0; r < R; ++r)
+                for (int v = 0; v < V; ++v) store(w.grad_linear + (row + r) * hidden + column + v * W, sums[r][v]);
+        });
+    });
+    multiply<true>(Product<T>{w.grad_linear + p.rank * hidden, hidden, w.own_geometry, KEYS, 1, w.slope, hidden, met}, p.geometry(), hidden);
+    back_to_forms(p, at.query(q), w.grad_linear, w.grad_forms, w.grad_query, static_cast<T *>(p.grad_query) + query * p.rank);
     if (!l.columns) return;
     w.turn(p, l, at.query(q));
-    multiply<true>(Product<T>{w.grad_own, l.columns, w.slope, p.hidden, 1, w.across, l.columns, p.hidden}, at.rows, l.columns);
-    for (int64_t i = 0; i < met; ++i) {
-        T *to = w.grad_keys + at.index[i] * l.columns;
-        for (int64_t r = 0; r < l.columns; r += W) store(to + r, load(to + r) + load(w.grad_own + i * l.columns + r));
-        if (!p.grad_key_positions) continue;
+    in_strips<T>(l.columns, [&](auto strip, int64_t column) {
+        in_blocks(met, [&](auto block, int64_t row) {
+            constexpr int R = block.value, V = strip.value;
+            Vec<T> sums[R][V] = {};
+            accumulate(sums, w.across + column, l.columns, hidden, [&](int r, int64_t c) { return w.slope[(row + r) * hidden + c]; });
+            for (int r = 0; r < R; ++r)
+                for (int v = 0; v < V; ++v) {
+                    T *to = w.grad_keys + at.index[row + r] * l.columns + column + v * W;
+                    if (p.grad_key_positions) store(w.grad_own + (row + r) * l.columns + column + v * W, sums[r][v]);
+                    store(to, load(to) + sums[r][v]);
+                }
+        });
+    });
+    for (int64_t i = 0; p.grad_key_positions && i < met; ++i) {
         const T *grad = w.grad_own + i * l.columns + l.features, *x = at.position(q);
         for (int64_t axis = 0; axis < p.coordinates; ++axis) {
             T g = p.displacement ? grad[axis] : T(0);
             if (p.distance) g += T(2) * (x[axis] - w.positions[axis * KEYS + at.index[i]]) * grad[p.geometry() - 1];
-            static_cast<T *>(p.grad_query_positions)[at.queries[q] * p.coordinates + axis] += g;
+            static_cast<T *>(p.grad_query_positions)[query * p.coordinates + axis] += g;
             w.grad_positions[at.index[i] * p.coordinates + axis] -= g;
         }
     }
@@ -340,11 +402,16 @@ template <int64_t A, class T> void backward_group(Group<A, T> &at, const Range<T
     const Layout<T> &l = at.l;
     const int64_t weights = p.heads * p.hidden;
     const auto zero = [](T *numbers, int64_t count) { std::memset(numbers, 0, size_t(count) * sizeof(T)); };
-    zero(w.grad_second, weights), zero(w.grad_second_bias, l.heads), zero(w.grad_forms, p.entries * p.hidden), zero(w.grad_table, p.taps * p.hidden);
+    zero(w.grad_second, weights), zero(w.grad_second_bias, p.heads), zero(w.grad_forms, p.entries * p.hidden), zero(w.grad_table, p.taps * p.hidden);
     for (int64_t q = 0; q < at.count; ++q)
         std::memcpy(w.grad_out + q * l.row, static_cast<const T *>(p.grad_out) + at.queries[q] * l.row, size_t(l.row) * sizeof(T));
     for (int64_t start = at.first; start < at.last; start += KEYS) {
-        at.gather(start, true);
+        at.gather(start);
+        for (int64_t j = 0; j < at.size; ++j) {
+            T *to = w.values + j * l.row;
+            j < at.there ? std::memcpy(to, at.values[j], size_t(l.row) * sizeof(T)) : std::memset(to, 0, size_t(l.row) * sizeof(T));
+        }
+        transpose(w.values_across, KEYS, w.values, l.row, at.size, l.row);
         zero(w.grad_keys, at.there * l.columns), zero(w.grad_values, at.there * l.row), zero(w.grad_bias, KEYS), zero(w.grad_positions, at.there * p.coordinates);
         for (int64_t h = 0; h < p.heads; ++h)
             multiply<true>(Product<T>{w.grad_k + h * KEYS, p.heads * KEYS, w.grad_out + h * p.head_dim, l.row, 1, w.values_across + h * p.head_dim * KEYS, KEYS, p.head_dim}, at.count, at.size);
@@ -365,7 +432,7 @@ template <int64_t A, class T> void backward_group(Group<A, T> &at, const Range<T
     for (int64_t n = 0; n < p.taps * p.hidden; ++n) *total++ += w.grad_table[n];
 }
 
-// The problem's gradients start at 0. A thread owns a range of groups, of about as many pairs as the others', and adds
+// The gradients of keys are written; the others start at 0. A thread owns a range of groups, of about as many pairs as the others', and adds
 // the gradients of keys to memory of its own, which is summed in the order of the threads. Sums over all pairs, those of
 // the weights, are in float64.
 template <int64_t A, class T> int backward_local(const Problem &p) {
@@ -417,15 +484,19 @@ template <int64_t A, class T> int backward_local(const Problem &p) {
     if (!failed) {
         const int64_t *order = static_cast<const int64_t *>(p.key_order);
 #pragma omp parallel for num_threads(int(p.threads)) schedule(static)
-        for (int64_t rank = 0; rank < p.keys; ++rank)
-            for (int64_t thread = 0; thread < p.threads; ++thread) {
-                const Range<T> &range = ranges[thread];
-                if (rank < range.low || rank >= range.high) continue;
-                const auto add_row = [&](void *to, const T *from, int64_t size) { add(static_cast<T *>(to) + order[rank] * size, from + (rank - range.low) * size, size); };
-                add_row(p.grad_key, range.key, p.rank), add_row(p.grad_values, range.values, row);
-                if (p.softmax) add_row(p.grad_bias, range.bias, 1);
-                if (p.grad_key_positions) add_row(p.grad_key_positions, range.positions, p.coordinates);
-            }
+        for (int64_t rank = 0; rank < p.keys; ++rank) {
+            const auto write = [&](void *to, T *Range<T>::*of, int64_t size) {
+                T *row_of_key = static_cast<T *>(to) + order[rank] * size;
+                std::memset(row_of_key, 0, size_t(size) * sizeof(T));
+                for (int64_t thread = 0; thread < p.threads; ++thread) {
+                    const Range<T> &range = ranges[thread];
+                    if (range.low <= rank && rank < range.high) add(row_of_key, range.*of + (rank - range.low) * size, size);
+                }
+            };
+            write(p.grad_key, &Range<T>::key, p.rank), write(p.grad_values, &Range<T>::values, row);
+            if (p.softmax) write(p.grad_bias, &Range<T>::bias, 1);
+            if (p.grad_key_positions) write(p.grad_key_positions, &Range<T>::positions, p.coordinates);
+        }
         const double *from = all_totals;
         const auto sum_to = [&](void *to, int64_t count) {
             for (int64_t n = 0; n < count; ++n, ++from) {

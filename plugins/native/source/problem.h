@@ -45,8 +45,8 @@ struct Problem {
     void *grad_query_positions;   // as query_positions; null if not needed
     void *grad_key_positions;     // as key_positions; likewise
     // For groups of near queries (local.h). Points of all samples are numbered together, and `query`, `key`, `values`,
-    // `bias`, `out`, positions and their gradients have a row for each; `hidden` is a multiple of ROW, and a row of `key`
-    // has `row_rank` numbers.
+    // `bias`, `out`, positions and their gradients have a row for each; `hidden` is a multiple of ROW. The gradients of
+    // `key`, `values`, `bias` and `key_positions` are written, not added.
     const void *group_queries;    // (groups, QUERIES), int64; negative after the last of a group
     const void *key_order;        // (keys), int64: the number of the key at each place
     const void *key_ranks;        // places of the groups' keys, one group after another, int32

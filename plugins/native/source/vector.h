@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -44,6 +45,38 @@ template <class T> INLINE T sum(Vec<T> v) {
     T total = 0;
     for (int64_t n = 0; n < WIDTH<T>; ++n) total += v[n];
     return total;
+}
+
+// A vector's lanes in chunks. `repeat`: a chunk at `from`, in every chunk. `across`: the sums of the chunks of CHUNK vectors; lane
+// n of a chunk has that of vector n.
+template <class T> constexpr int64_t CHUNK = WIDTH<T> < 4 ? WIDTH<T> : 4;
+template <class T> INLINE Vec<T> repeat(const T *from) {
+    static_assert(CHUNK<T> == WIDTH<T>, "one chunk");
+    return load(from);
+}
+#if defined(__AVX512F__)
+template <> INLINE Vec<float> repeat<float>(const float *from) { return _mm512_broadcast_f32x4(_mm_loadu_ps(from)); }
+template <> INLINE Vec<double> repeat<double>(const double *from) { return _mm512_broadcast_f64x4(_mm256_loadu_pd(from)); }
+#elif defined(__AVX2__)
+template <> INLINE Vec<float> repeat<float>(const float *from) { return _mm256_broadcast_ps(reinterpret_cast<const __m128 *>(from)); }
+#endif
+// Of each chunk the lanes from `first`, in groups of `group` from a and from b in turn.
+template <class T, int64_t first, int64_t group, int64_t... lane>
+INLINE Vec<T> interleave(Vec<T> a, Vec<T> b, std::integer_sequence<int64_t, lane...>) {
+    constexpr int64_t N = CHUNK<T>, W = WIDTH<T>;
+#if defined(__clang__)
+    return __builtin_shufflevector(a, b, (lane / N * N + first + lane % N / (2 * group) * group + lane % group + lane / group % 2 * W)...);
+#else
+    return __builtin_shuffle(a, b, Bits<T>{(lane / N * N + first + lane % N / (2 * group) * group + lane % group + lane / group % 2 * W)...});
+#endif
+}
+template <class T, int64_t group> INLINE Vec<T> halves(Vec<T> a, Vec<T> b) {
+    constexpr auto lanes = std::make_integer_sequence<int64_t, WIDTH<T>>{};
+    return interleave<T, 0, group>(a, b, lanes) + interleave<T, CHUNK<T> / 2, group>(a, b, lanes);
+}
+template <class T> INLINE Vec<T> across(const Vec<T> *v) {
+    if constexpr (CHUNK<T> == 2) return halves<T, 1>(v[0], v[1]);
+    if constexpr (CHUNK<T> == 4) return halves<T, 2>(halves<T, 1>(v[0], v[1]), halves<T, 1>(v[2], v[3]));
 }
 
 // Maximum and minimum, or x where x is NaN. `kept` is 0 where s <= 0, and g elsewhere.

@@ -132,6 +132,23 @@ def test_any_number_of_threads_gives_the_same(threads: None, support: dict[str, 
             assert_close(results(operator(NativeEvaluator(), **options), fields), expected, 1e-9)
 
 
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
+@pytest.mark.parametrize("normalization", ["none", "softmax"])
+@pytest.mark.parametrize("heads", [1, 3, 6, 12])
+def test_every_instruction_set_sums_near_pairs(
+    instruction_set: str, heads: int, normalization: str, activation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluator, "NEAR", math.inf)
+    scattered = field(2, 150)
+    positions = scattered.positions.requires_grad_()
+    gradients = []
+    for way in (NativeEvaluator(), DenseEvaluator()):
+        summed = operator(way, heads=heads, normalization=normalization, activation=activation, support={"radius": 0.6})
+        found = results(summed, scattered)
+        gradients.append([*found, *torch.autograd.grad(summed(scattered).values.square().sum(), positions)])
+    assert_close(*gradients, 1e-9)
+
+
 GRID_INPUTS: tuple[tuple[str, ...], ...] = (INPUTS, ("query", "displacement"), ("fourier",), ("product", "distance"))
 
 
