@@ -55,7 +55,8 @@ def step(module: nn.Module, argument: Field | Tensor) -> None:
     values.grad = None
     module.zero_grad(set_to_none=True)
     out = module(argument)
-    (out.values if isinstance(out, Field) else out).sum().backward()
+    out = out.values if isinstance(out, Field) else out
+    out.backward(out.detach())  # dense, unlike the gradient of a sum
 
 
 def ways(batch: int, points: int, width: int) -> dict[str, Callable[[], None]]:
