@@ -1,6 +1,6 @@
-// Sums over near keys: groups of near queries, each with a list of keys. The keys of a group are gathered into a block,
-// which its queries share; of these, a query meets those in its support alone. Vectors run along the hidden units, so
-// that any number of keys will do.
+// Sums over near keys: groups of near queries, each with a list of keys, which are taken in blocks. Of a block, a query meets
+// the keys in its support alone, and reads their features and values where they are. In the first layer vectors run along the
+// hidden units, so that any number of keys will do.
 #pragma once
 #include "backward.h"
 
@@ -166,8 +166,7 @@ template <int64_t A, class T> class Group {
                     for (int v = 0; v < V; ++v) sums[r][v] = p.taps ? load(table + tap[row + r] + column + v * W) : Vec<T>{};
                 }
                 accumulate(sums, w.linear + column, hidden, p.rank, [&](int r, int64_t k) { return own[r][k]; });
-                if (p.geometry())
-                    accumulate(sums, w.linear + p.rank * hidden + column, hidden, p.geometry(), [&](int r, int64_t g) { return w.own_geometry[g * KEYS + row + r]; });
+                accumulate(sums, w.linear + p.rank * hidden + column, hidden, p.geometry(), [&](int r, int64_t g) { return w.own_geometry[g * KEYS + row + r]; });
                 for (int r = 0; r < R; ++r)
                     for (int v = 0; v < V; ++v) {
                         const int64_t at = (row + r) * hidden + column + v * W;
