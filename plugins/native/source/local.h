@@ -102,7 +102,7 @@ template <class T> struct LocalWork {
 };
 
 // One group of queries, some of its keys, and one query with those of the keys that are in its support.
-template <int64_t A, class T> class Group {
+template <class T> class Group {
   public:
     static constexpr int64_t W = WIDTH<T>;
 
@@ -152,8 +152,13 @@ template <int64_t A, class T> class Group {
         return met;
     }
 
-    // The activated hidden layer, (keys, hidden), and its derivative for the backward pass.
-    template <bool BACKWARD> void first_layer() {
+    // The activated hidden layer, (keys, hidden), and its derivative for the backward pass. ReLU is computed in registers; other
+    // activations in a loop, for they are too long to be repeated for each vector of a block.
+    template <int64_t A, bool BACKWARD> void first_layer() {
+        arguments<A == RELU, A == RELU && BACKWARD>();
+        for (int64_t n = 0; A != RELU && n < met * p.hidden; n += W) activate_at<A, BACKWARD>(n, load(w.hidden + n));
+    }
+    template <bool FUSED, bool BACKWARD> void arguments() {
         const int64_t hidden = p.hidden;
         const T *table = static_cast<const T *>(p.table);
         in_strips<T>(hidden, [&](auto strip, int64_t column) {
@@ -170,13 +175,13 @@ template <int64_t A, class T> class Group {
                 for (int r = 0; r < R; ++r)
                     for (int v = 0; v < V; ++v) {
                         const int64_t at = (row + r) * hidden + column + v * W;
-                        if constexpr (A == RELU) activate_at<BACKWARD>(at, sums[r][v]);
-                        else store(w.hidden + at, sums[r][v]);
+                        if constexpr (FUSED)
+                            activate_at<RELU, BACKWARD>(at, sums[r][v]);
+                        else
+                            store(w.hidden + at, sums[r][v]);
                     }
             });
         });
-        if constexpr (A != RELU)  // in a loop, for it is too long to be repeated for each vector of a block
-            for (int64_t n = 0; n < met * hidden; n += W) activate_at<BACKWARD>(n, load(w.hidden + n));
     }
 
     // k of the query's keys, (heads, keys), with softmax the logits. The lanes of a vector are HEADS heads by CHUNK hidden units
@@ -201,14 +206,14 @@ template <int64_t A, class T> class Group {
         }
     }
 
-    void forward() {
+    template <int64_t A> void forward() {
         std::memset(w.sums, 0, size_t(QUERIES * l.row) * sizeof(T));
         for (int64_t n = 0; n < QUERIES * p.heads; ++n) w.peak[n] = LOWEST, w.total[n] = 0;
         for (int64_t start = first; start < last; start += KEYS) {
             gather(start);
             for (int64_t q = 0; q < count; ++q) {
                 if (!meet(q)) continue;
-                first_layer<false>();
+                first_layer<A, false>();
                 second_layer();
                 if (p.softmax) exponentiate(q);
                 int64_t d = 0;
@@ -239,7 +244,7 @@ template <int64_t A, class T> class Group {
   private:
     static constexpr T LOWEST = sizeof(T) == 4 ? T(-3.4028234663852886e38) : T(-1.7976931348623157e308);
 
-    template <bool BACKWARD> INLINE void activate_at(int64_t at, Vec<T> x) {
+    template <int64_t A, bool BACKWARD> INLINE void activate_at(int64_t at, Vec<T> x) {
         if constexpr (BACKWARD) {
             const Vec<T> slope = activate_and_derive<A, T>(x);
             store(w.slope + at, slope);
@@ -291,12 +296,12 @@ template <int64_t A, class T> int forward_local(const Problem &p) {
         failed |= !scratch.there();
         LocalWork<T> work;
         if (!failed) work.take(p, false, scratch);
-        Group<A, T> at(p, work);
+        Group<T> at(p, work);
 #pragma omp for schedule(dynamic, 8)
         for (int64_t number = 0; number < p.groups; ++number) {
             if (failed) continue;
             at.choose(number);
-            at.forward();
+            at.template forward<A>();
         }
     }
     return failed;
@@ -308,14 +313,13 @@ template <class T> struct Range {
     T *key, *values, *bias, *positions;
 };
 
-// The gradients of a query and its keys, from the gradient of k that `w.grad_k` has for the group.
-template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_t q) {
+// The gradients of a query and its keys, from the gradient of k that `w.grad_k` has for the group, and from the first layer.
+template <class T> inline void backward_query(Group<T> &at, int64_t q) {
     constexpr int64_t W = WIDTH<T>;
     const Problem &p = at.p;
     const LocalWork<T> &w = at.w;
     const Layout<T> &l = at.l;
     const int64_t met = at.met, hidden = p.hidden, query = at.queries[q];
-    at.template first_layer<true>();
     at.second_layer();
     for (int64_t h = 0; h < p.heads; ++h) {
         T *k = w.k + h * KEYS, *own = w.own_grad_k + h * KEYS;
@@ -395,7 +399,7 @@ template <int64_t A, class T> inline void backward_query(Group<A, T> &at, int64_
     }
 }
 
-template <int64_t A, class T> void backward_group(Group<A, T> &at, const Range<T> &range, double *total) {
+template <int64_t A, class T> void backward_group(Group<T> &at, const Range<T> &range, double *total) {
     const Problem &p = at.p;
     const LocalWork<T> &w = at.w;
     const Layout<T> &l = at.l;
@@ -415,7 +419,7 @@ template <int64_t A, class T> void backward_group(Group<A, T> &at, const Range<T
         for (int64_t h = 0; h < p.heads; ++h)
             multiply<true>(Product<T>{w.grad_k + h * KEYS, p.heads * KEYS, w.grad_out + h * p.head_dim, l.row, 1, w.values_across + h * p.head_dim * KEYS, KEYS, p.head_dim}, at.count, at.size);
         for (int64_t q = 0; q < at.count; ++q)
-            if (at.meet(q)) backward_query(at, q);
+            if (at.meet(q)) at.template first_layer<A, true>(), backward_query(at, q);
         for (int64_t j = 0; j < at.there; ++j) {
             const int64_t to = at.ranks[j] - range.low;
             add(range.key + to * p.rank + 1, w.grad_keys + j * l.columns, l.features);
@@ -474,10 +478,10 @@ template <int64_t A, class T> int backward_local(const Problem &p) {
         range.values = range.key + count * p.rank, range.bias = range.values + count * row, range.positions = range.bias + count * p.softmax;
         LocalWork<T> work;
         work.take(p, true, scratch);
-        Group<A, T> at(p, work);
+        Group<T> at(p, work);
         for (int64_t number = from; number < to; ++number) {
             at.choose(number);
-            backward_group(at, range, all_totals + thread * totals);
+            backward_group<A>(at, range, all_totals + thread * totals);
         }
     }
     if (!failed) {
