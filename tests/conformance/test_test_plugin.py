@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 BROKEN = Path(__file__).parent / "broken"
 
 
@@ -90,6 +92,7 @@ def test_a_distribution_of_which_a_part_was_set_aside(tmp_path: Path) -> None:
     assert "itnet-poor 1.0 is in quarantine since stage 'import': ZeroDivisionError" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_distribution_that_is_well(tmp_path: Path) -> None:
     options = tmp_path / "options.yaml"
     options.write_text("patch: {patch_size: 4}\n")

@@ -32,23 +32,28 @@ FOLDERS = {
     **{f"itnet-{path.parent.name.replace('_', '-')}": path.parent for path in ROOT.glob("plugins/*/pyproject.toml")},
 }
 
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name == "itnet-native" else name for name in FOLDERS]
+"""The compiler takes a minute for `itnet-native`."""
+
 SITE = "https://itnet.github.io/itnet/"
 BLOB = "https://github.com/itnet/itnet/blob/main/"
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Build every distribution: its sdist, and from that alone its wheel. In this process, which is faster."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Build a distribution, once: its sdist, and from that alone its wheel. In this process, which is faster."""
     out = tmp_path_factory.mktemp("wheels")
-    wheels = {}
-    for name, folder in FOLDERS.items():
-        with chdir(folder):
+
+    @cache
+    def build(name: str) -> Path:
+        with chdir(FOLDERS[name]):
             sdist = hatchling.build.build_sdist(str(out))
         with tarfile.open(out / sdist) as archive:
             archive.extractall(out, filter="data")
         with chdir(out / sdist.removesuffix(".tar.gz")):
-            wheels[name] = out / hatchling.build.build_wheel(str(out))
-    return wheels
+            return out / hatchling.build.build_wheel(str(out))
+
+    return build
 
 
 def needed(names: list[str]) -> dict[str, Distribution]:
@@ -74,15 +79,15 @@ def needed(names: list[str]) -> dict[str, Distribution]:
 
 
 @pytest.fixture(scope="session")
-def alone(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def alone(wheel: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Make a folder of packages: registry and one plugin, and what they declare that they need; ours from wheels."""
 
     @cache
     def make(plugin: str) -> Path:
         site = tmp_path_factory.mktemp(plugin)
         for name, dist in needed(["itnet-registry", plugin]).items():
-            if name in wheels:
-                zipfile.ZipFile(wheels[name]).extractall(site)
+            if name in FOLDERS:
+                zipfile.ZipFile(wheel(name)).extractall(site)
                 continue
             for file in dist.files or []:
                 top = file.parts[0]
@@ -111,9 +116,9 @@ def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", FOLDERS)
-def test_a_wheel_holds_its_package_and_its_licence(name: str, wheels: dict[str, Path]) -> None:
-    files = zipfile.ZipFile(wheels[name]).namelist()
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wheel_holds_its_package_and_its_licence(name: str, wheel: Callable[[str], Path]) -> None:
+    files = zipfile.ZipFile(wheel(name)).namelist()
     package = name.replace("-", "_")
     assert {path.partition("/")[0].partition("-")[0] for path in files} == {package}
     assert f"{package}/py.typed" in files
@@ -121,11 +126,12 @@ def test_a_wheel_holds_its_package_and_its_licence(name: str, wheels: dict[str, 
     assert not any("tests/" in path for path in files)
 
 
-def test_the_native_wheel_holds_the_library_for_this_platform(wheels: dict[str, Path]) -> None:
+@pytest.mark.slow
+def test_the_native_wheel_holds_the_library_for_this_platform(wheel: Callable[[str], Path]) -> None:
     """A compiler is among what the tests need."""
-    wheel = wheels["itnet-native"]
-    assert "itnet_native/libitnet_native.so" in zipfile.ZipFile(wheel).namelist()
-    assert wheel.stem.partition("-py3-none-")[2] not in ("", "any")
+    native = wheel("itnet-native")
+    assert "itnet_native/libitnet_native.so" in zipfile.ZipFile(native).namelist()
+    assert native.stem.partition("-py3-none-")[2] not in ("", "any")
 
 
 def metadata(wheel: Path) -> Message:
@@ -134,9 +140,9 @@ def metadata(wheel: Path) -> Message:
         return message_from_bytes(archive.read(name))
 
 
-@pytest.mark.parametrize("name", FOLDERS)
-def test_metadata_are_complete(name: str, wheels: dict[str, Path]) -> None:
-    fields = metadata(wheels[name])
+@pytest.mark.parametrize("name", NAMES)
+def test_metadata_are_complete(name: str, wheel: Callable[[str], Path]) -> None:
+    fields = metadata(wheel(name))
     assert fields["Author"] == "The ITNet authors"
     assert fields["License-Expression"] == "Apache-2.0"
     labels = {url.partition(",")[0] for url in fields.get_all("Project-URL", [])}
@@ -144,9 +150,9 @@ def test_metadata_are_complete(name: str, wheels: dict[str, Path]) -> None:
     assert "Typing :: Typed" in fields.get_all("Classifier", [])
 
 
-@pytest.mark.parametrize("name", FOLDERS)
-def test_links_of_the_long_description_are_absolute_and_lead_somewhere(name: str, wheels: dict[str, Path]) -> None:
-    text = metadata(wheels[name]).get_payload(decode=True)
+@pytest.mark.parametrize("name", NAMES)
+def test_links_of_the_long_description_are_absolute_and_lead_somewhere(name: str, wheel: Callable[[str], Path]) -> None:
+    text = metadata(wheel(name)).get_payload(decode=True)
     assert isinstance(text, bytes)
     for target in re.findall(r"\]\(([^)#\s]+)", text.decode()):
         assert target.startswith("https://"), target

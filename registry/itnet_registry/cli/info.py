@@ -1,8 +1,9 @@
-"""`itnet info`: a component with its options, or a preset or configuration file with its trunk."""
+"""`itnet info`: a component with its options, or a preset, configuration file or checkpoint with its trunk."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,11 +13,15 @@ from itnet_registry.cli.output import machine_readable, print_json, print_table
 if TYPE_CHECKING:
     from itnet_core import Kernel
     from itnet_registry.api import Registry
+    from itnet_registry.config.model_config import CompleteModelConfig
     from itnet_registry.plugins.components import Component
     from itnet_registry.plugins.declarations import Preset
 
 NAME = Annotated[
-    str, typer.Argument(help="A component or preset, bare or canonical: patch, itnet-image/patch, itnet-s; or a file.")
+    str,
+    typer.Argument(
+        help="A component or preset, bare or canonical: patch, itnet-image/patch, itnet-s; or a file or a checkpoint."
+    ),
 ]
 KIND = Annotated[str | None, typer.Option(help="Kind of the component, if components of several kinds have this name.")]
 TRUNK_COLUMNS = ("block", "repeat", "kernel", "support", "query", "points", "width", "parameters", "FLOPs")
@@ -33,7 +38,7 @@ def info(
     ] = "14x14",
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Show a component's declaration, options and origin, or the configuration and the trunk of a preset or file.
+    """Show a component's declaration, options and origin, or the trunk of a preset, configuration file or checkpoint.
 
     The trunk's table has a row for each entry: the points that it takes and gives, and the parameters and FLOPs of its
     blocks for one sample.
@@ -44,6 +49,8 @@ def info(
     preset = _preset(registry, name) if kind in (None, "preset") else None
     if name.endswith((".yaml", ".yml", ".json")):
         report = _file_report(registry, name, points)
+    elif (Path(name) / "itnet.json").is_file():
+        report = _checkpoint_report(registry, Path(name), points)
     elif preset is not None:
         report = _preset_report(registry, preset, points)
     else:
@@ -79,11 +86,13 @@ def _preset(registry: Registry, name: str) -> Preset | None:
 
 def _preset_report(registry: Registry, preset: Preset, points: str) -> dict[str, Any]:
     from itnet_core import ITNetError
+    from itnet_registry.config.resolve import resolve
 
     grid, trunk = _grid(points), dict[str, Any]()
     for encoder in ({}, {"encoder": ANY_ENCODER}):  # a preset may have no encoder, or name what is not installed
         with suppress(ITNetError):
-            trunk = _trunk(registry, {"preset": preset.id, "heads": {}, **encoder}, grid, preset.id)
+            config = resolve(registry, {"preset": preset.id, "heads": {}, **encoder}, preset.id)
+            trunk = _trunk(registry, config, grid)
             break
     return {
         "kind": "preset",
@@ -98,11 +107,22 @@ def _preset_report(registry: Registry, preset: Preset, points: str) -> dict[str,
 
 def _file_report(registry: Registry, path: str, points: str) -> dict[str, Any]:
     from itnet_registry.config.files import load_config
+    from itnet_registry.config.resolve import resolve
     from itnet_registry.errors import within
 
     with within(path):
-        model = load_config(path).get("model", {})
-        return {"kind": "configuration", "id": path, **_trunk(registry, model, _grid(points), "model")}
+        config = resolve(registry, load_config(path).get("model", {}), "model")
+        return {"kind": "configuration", "id": path, **_trunk(registry, config, _grid(points))}
+
+
+def _checkpoint_report(registry: Registry, path: Path, points: str) -> dict[str, Any]:
+    from itnet_registry.checkpoints.compatibility import migrated_config
+    from itnet_registry.checkpoints.manifest import MANIFEST, Manifest
+
+    manifest = Manifest.read(path / MANIFEST)
+    saved_by = sorted({f"{record.distribution} {record.version}" for record in manifest.components.values()})
+    config = migrated_config(registry, manifest, str(path))
+    return {"kind": "checkpoint", "id": str(path), "saved_by": saved_by, **_trunk(registry, config, _grid(points))}
 
 
 def _grid(points: str) -> list[int]:
@@ -114,11 +134,10 @@ def _grid(points: str) -> list[int]:
     return [int(size) for size in sizes]
 
 
-def _trunk(registry: Registry, model: dict[str, Any], grid: list[int], place: str) -> dict[str, Any]:
+def _trunk(registry: Registry, config: CompleteModelConfig, grid: list[int]) -> dict[str, Any]:
     from itnet_registry.build.trunk_table import trunk_table
-    from itnet_registry.config.resolve import resolve
 
-    rows = trunk_table(registry, resolve(registry, model, place), grid)
+    rows = trunk_table(registry, config, grid)
     return {
         "parameters": sum(row["parameters"] for row in rows),
         "flops": sum(row["flops"] for row in rows),

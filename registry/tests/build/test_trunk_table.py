@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from itnet_core import DenseEvaluator, Field
-from itnet_registry import create_model
+from itnet_registry import create_model, save_model
 from itnet_registry.api import default_registry
 from itnet_registry.build.trunk_table import trunk_table
 from itnet_registry.cli.app import app
 from itnet_registry.config.resolve import resolve
 
+VERSION = version("itnet-core")
 SMALL = {"heads": 2, "hidden": 4, "rank": 2, "frequencies": 1}
 CONFIG: dict[str, Any] = {
     "width": 4,
@@ -91,6 +93,9 @@ def test_info_draws_it(tmp_path: Path) -> None:
     report = json.loads(CliRunner().invoke(app, ["info", str(path), "--points", "4x6", "--json"]).stdout)
     assert report["trunk"] == rows()
     assert report["flops"] == sum(row["flops"] for row in report["trunk"])
+    save_model(create_model(**CONFIG), tmp_path / "saved")
+    saved = json.loads(CliRunner().invoke(app, ["info", str(tmp_path / "saved"), "--points", "4x6", "--json"]).stdout)
+    assert (saved["kind"], saved["trunk"], saved["saved_by"]) == ("checkpoint", rows(), [f"itnet-core {VERSION}"])
     report = json.loads(CliRunner().invoke(app, ["info", "itnet-pyramid-nano", "--json"]).stdout)
     assert (report["points"], report["parameters"]) == ([14, 14], 214095)
 
