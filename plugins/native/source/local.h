@@ -216,7 +216,7 @@ template <class T> class Group {
                 first_layer<A, false>();
                 second_layer();
                 if (p.softmax) exponentiate(q);
-                int64_t d = 0;
+                int64_t d = 0;  // a row of four vectors, 4 heads of 16, at once: strips of three and one take 6% longer
                 for (; d + 4 * W <= l.row; d += 4 * W) add_values<4>(q, d);
                 for (; d < l.row; d += W) add_values<1>(q, d);
             }
@@ -435,9 +435,9 @@ template <int64_t A, class T> void backward_group(Group<T> &at, const Range<T> &
     for (int64_t n = 0; n < p.taps * p.hidden; ++n) *total++ += w.grad_table[n];
 }
 
-// The gradients of keys are written; the others start at 0. A thread owns a range of groups, of about as many pairs as the others', and adds
-// the gradients of keys to memory of its own, which is summed in the order of the threads. Sums over all pairs, those of
-// the weights, are in float64.
+// The gradients of keys are written; the others start at 0. A thread owns a range of groups, of about as many pairs as the
+// others', and adds the gradients of keys to memory of its own, which is summed in the order of the threads. Sums over all
+// pairs, those of the weights, are in float64.
 template <int64_t A, class T> int backward_local(const Problem &p) {
     const int64_t *starts = static_cast<const int64_t *>(p.key_starts), row = p.heads * p.head_dim, weights = p.heads * p.hidden;
     const int32_t *ranks = static_cast<const int32_t *>(p.key_ranks);

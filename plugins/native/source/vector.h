@@ -60,14 +60,18 @@ template <> INLINE Vec<double> repeat<double>(const double *from) { return _mm51
 #elif defined(__AVX2__)
 template <> INLINE Vec<float> repeat<float>(const float *from) { return _mm256_broadcast_ps(reinterpret_cast<const __m128 *>(from)); }
 #endif
-// Of each chunk the lanes from `first`, in groups of `group` from a and from b in turn.
+// Of each chunk the lanes from `first`, in groups of `group` from a and from b in turn. `source_lane` is where a lane comes
+// from; b's lanes follow those of a.
+template <class T> constexpr int64_t source_lane(int64_t lane, int64_t first, int64_t group) {
+    const int64_t in_chunk = lane % CHUNK<T>;
+    return lane - in_chunk + first + in_chunk / (2 * group) * group + lane % group + lane / group % 2 * WIDTH<T>;
+}
 template <class T, int64_t first, int64_t group, int64_t... lane>
 INLINE Vec<T> interleave(Vec<T> a, Vec<T> b, std::integer_sequence<int64_t, lane...>) {
-    constexpr int64_t N = CHUNK<T>, W = WIDTH<T>;
 #if defined(__clang__)
-    return __builtin_shufflevector(a, b, (lane / N * N + first + lane % N / (2 * group) * group + lane % group + lane / group % 2 * W)...);
+    return __builtin_shufflevector(a, b, source_lane<T>(lane, first, group)...);
 #else
-    return __builtin_shuffle(a, b, Bits<T>{(lane / N * N + first + lane % N / (2 * group) * group + lane % group + lane / group % 2 * W)...});
+    return __builtin_shuffle(a, b, Bits<T>{source_lane<T>(lane, first, group)...});
 #endif
 }
 template <class T, int64_t group> INLINE Vec<T> halves(Vec<T> a, Vec<T> b) {

@@ -44,12 +44,13 @@ def info(
     blocks for one sample.
     """
     from itnet_registry.api import default_registry
+    from itnet_registry.checkpoints.manifest import MANIFEST
 
     registry = default_registry()
     preset = _preset(registry, name) if kind in (None, "preset") else None
     if name.endswith((".yaml", ".yml", ".json")):
         report = _file_report(registry, name, points)
-    elif (Path(name) / "itnet.json").is_file():
+    elif (Path(name) / MANIFEST).is_file():
         report = _checkpoint_report(registry, Path(name), points)
     elif preset is not None:
         report = _preset_report(registry, preset, points)
