@@ -39,7 +39,7 @@ def windows(side: int, direction: str) -> list[dict[str, Any]]:
             run(way, setup, direction)
             ways[way] = partial(run, way, setup, direction)
         except Exception as error:  # a compiler that is missing, or a direction that a peer lacks
-            reason = str(error).strip().splitlines()[0][:80] if str(error).strip() else type(error).__name__
+            reason = str(error).strip().split(". ")[0].splitlines()[0] if str(error).strip() else type(error).__name__
             rows.append(about | {"way": way, "goal": f"skipped: {reason}"})
     check(setup, *(way for way in ("native", "all pairs", "F.unfold", "PyG message passing") if way in ways))
     times = interleaved(ways, 5.0, 5)

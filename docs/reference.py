@@ -6,7 +6,6 @@ import json
 import os
 import re
 import tempfile
-import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, redirect_stderr
@@ -273,7 +272,7 @@ def errors() -> Iterator[str]:
         ]
         yield f"## {cls.__name__}\n"
         yield (first_line(cls) + (f" Derives from {_code(bases)} as well." if bases else "") + "\n")
-        yield "```text\n" + "\n".join(textwrap.wrap(raised(cls, cause), 88, break_on_hyphens=False)) + "\n```\n"
+        yield f"```console\n{raised(cls, cause)}\n```\n"
     yield "## Stages of quarantine\n"
     yield "A plugin that fails is quarantined: `itnet list` shows its stage and its error, and everything else works."
     yield "`ITNET_STRICT=1` raises the first failure instead.\n"
