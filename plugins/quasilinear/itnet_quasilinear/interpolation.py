@@ -43,7 +43,7 @@ class Ranges(NamedTuple):
         low, high = low.amin(1), high.amax(1)
         return cls(((low + high) / 2).nan_to_num(), ((high - low) / 2).clamp(min=least))
 
-    def at(self, places: Tensor) -> Tensor:
+    def scale(self, places: Tensor) -> Tensor:
         """Map places in [−1, 1] to the ranges, (B, places, hidden)."""
         return self.middle.unsqueeze(1) + self.half.unsqueeze(1) * places.view(1, -1, 1)
 
@@ -93,10 +93,10 @@ def sup_errors(activation: Activation, a: Ranges, b: Ranges, number: int) -> tup
     low, high = low.amin(0, keepdim=True), high.amax(0, keepdim=True)
     wide, around = Ranges(torch.zeros_like(half), half), Ranges((low + high) / 2, (high - low) / 2)
     t, between = nodes(number, half), _cos(torch.arange(number + 1), number, half)
-    shift = around.at(torch.linspace(-1, 1, SHIFTS, dtype=t.dtype, device=t.device)).unsqueeze(1)  # (1, 1, …, hidden)
+    shift = around.scale(torch.linspace(-1, 1, SHIFTS, dtype=t.dtype, device=t.device)).unsqueeze(1)  # (1, 1, …, hidden)
     interpolate = polynomials(between.unsqueeze(0), number)[0].T @ coefficients(number, t)  # from nodes to between
-    known = value_and_slope(activation, wide.at(t).unsqueeze(2) + shift)
-    exact = value_and_slope(activation, wide.at(between).unsqueeze(2) + shift)
+    known = value_and_slope(activation, wide.scale(t).unsqueeze(2) + shift)
+    exact = value_and_slope(activation, wide.scale(between).unsqueeze(2) + shift)
     first, second = (
         float((torch.einsum("em,bmsc->besc", interpolate, at_nodes) - right).abs().amax() / right.abs().amax())
         for at_nodes, right in zip(known, exact, strict=True)

@@ -51,7 +51,7 @@ class Interpolation:
 
     def at_nodes(self, b: Tensor) -> Tensor:
         """Compute t_cm + b_cj, (B, nodes, hidden, M), for b of shape (B, hidden, M)."""
-        return self.ranges.at(nodes(self.number, b)).unsqueeze(-1) + b.unsqueeze(1)
+        return self.ranges.scale(nodes(self.number, b)).unsqueeze(-1) + b.unsqueeze(1)
 
     def basis(self, a: Tensor) -> Tensor:
         """Compute T_k(x_ci), (B, nodes, hidden, N), for a of shape (B, hidden, N)."""

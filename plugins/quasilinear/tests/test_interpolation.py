@@ -57,7 +57,7 @@ def test_the_estimate_bounds_the_error(activation: Activation) -> None:
         estimates = sup_errors(activation, ranges, Ranges.of(b), number)
         x = (a - ranges.middle) / ranges.half
         interpolate = polynomials(x.flatten().unsqueeze(0), number)[0].T @ coefficients(number, LIKE)
-        known = value_and_slope(activation, ranges.at(nodes(number, LIKE))[0] + b[0].T)
+        known = value_and_slope(activation, ranges.scale(nodes(number, LIKE))[0] + b[0].T)
         exact = value_and_slope(activation, (a + b).flatten())
         for estimate, at_nodes, right in zip(estimates, known, exact, strict=True):
             found = (interpolate * at_nodes.T).sum(1)

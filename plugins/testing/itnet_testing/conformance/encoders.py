@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from itnet_core import AXES, Encoder, Field, Kind
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
-from itnet_testing.conformance.tensors import call, same
+from itnet_testing.conformance.tensors import assert_same, call
 from itnet_testing.fields import sample
 
 
@@ -76,7 +76,7 @@ class EncoderConformance(ModuleConformance):
     def check_declared_mass(self) -> None:
         """The weights of each sample sum to the mass that the encoder declares."""
         mass = self.encode(self.inputs()).weights.sum(-1)
-        same(mass, torch.full_like(mass, self.cls.mass), "the sums of the weights and the declared mass")
+        assert_same(mass, torch.full_like(mass, self.cls.mass), "the sums of the weights and the declared mass")
 
     def check_padding_invariance(self) -> None:
         """A sample has the same points alone as in a batch, where others give it padding of weight 0."""
@@ -90,7 +90,7 @@ class EncoderConformance(ModuleConformance):
                 assert actual.shape == expected.shape, (
                     f"sample {number} has {len(actual)} points of weight > 0 in the batch, and {len(expected)} alone"
                 )
-                same(actual, expected, f"{part} of sample {number} in the batch and alone", tolerance=1e-4)
+                assert_same(actual, expected, f"{part} of sample {number} in the batch and alone", tolerance=1e-4)
 
     @skip_unless(lambda case: type(case).refined is not EncoderConformance.refined, "the test defines no refined()")
     def check_refinement_convergence(self) -> None:

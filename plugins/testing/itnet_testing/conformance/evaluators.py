@@ -34,7 +34,7 @@ from itnet_testing.conformance.problems import (
     second_derivative,
     with_tensor,
 )
-from itnet_testing.conformance.tensors import call, same
+from itnet_testing.conformance.tensors import assert_same, call
 from itnet_testing.derivatives import transforms
 from itnet_testing.fields import scattered
 
@@ -214,7 +214,7 @@ class EvaluatorConformance(Conformance):
         """Two calls with the same arguments give the same bits, gradients included."""
         for case in self.some():
             one, two = (derivatives(case, self.evaluator) for _ in range(2))
-            same(two, one, f"{case.title}: gradients computed twice", exact=True)
+            assert_same(two, one, f"{case.title}: gradients computed twice", exact=True)
 
     def check_arguments_unchanged(self) -> None:
         """The arguments are not modified."""
@@ -225,7 +225,7 @@ class EvaluatorConformance(Conformance):
             arguments = (problem.query_terms, problem.key_terms, problem.values, points, parameters)
             before = tree_map(lambda tensor: tensor.detach().clone(), arguments)
             torch.autograd.grad(linear(self.evaluator(problem)), parameters)
-            same(arguments, before, f"{case.title}: the arguments before and after", exact=True)
+            assert_same(arguments, before, f"{case.title}: the arguments before and after", exact=True)
 
     def check_stride_invariance(self) -> None:
         """Results do not depend on the strides of the arguments."""
@@ -266,7 +266,7 @@ class EvaluatorConformance(Conformance):
                     except ITNetError:
                         continue
                     names = f"{case.title}: {title} of a function of the {name} and the derivative"
-                    same(result, right, names, tolerance=1e-5 if self.dtype == torch.float64 else 2e-2)
+                    assert_same(result, right, names, tolerance=1e-5 if self.dtype == torch.float64 else 2e-2)
                 case.kernel.to("cpu", torch.float64)
 
     def check_unsupported_error(self) -> None:
@@ -290,4 +290,4 @@ class EvaluatorConformance(Conformance):
         field = scattered(dim=8).to(torch.float64)
         expected = call(operator, field)
         torch.compiler.reset()
-        same(call(torch.compile(operator, backend="aot_eager"), field), expected, "results when compiled")
+        assert_same(call(torch.compile(operator, backend="aot_eager"), field), expected, "results when compiled")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from itnet_core import Field, Head, Kind
 from itnet_testing.conformance.modules import ModuleConformance
-from itnet_testing.conformance.tensors import call, same
+from itnet_testing.conformance.tensors import assert_same, call
 from itnet_testing.fields import sample, scattered, with_padding
 
 
@@ -45,7 +45,7 @@ class HeadConformance(ModuleConformance):
         actual, expected = self.predict(with_padding(field)), self.predict(field)
         if actual.shape != expected.shape:
             actual = actual[:, : expected.shape[1]]  # a prediction for each point
-        same(actual, expected, "predictions with and without points of weight 0")
+        assert_same(actual, expected, "predictions with and without points of weight 0")
 
     def check_batch_independence(self) -> None:
         """A sample has the same prediction alone as in a batch."""
@@ -53,4 +53,4 @@ class HeadConformance(ModuleConformance):
         batch = self.predict(field)
         for number in range(len(field.values)):
             alone = self.predict(sample(field, number))[0]
-            same(alone, batch[number], f"predictions of sample {number} alone and in a batch")
+            assert_same(alone, batch[number], f"predictions of sample {number} alone and in a batch")

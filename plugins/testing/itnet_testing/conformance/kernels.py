@@ -31,7 +31,7 @@ from itnet_core import (
 )
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
-from itnet_testing.conformance.tensors import same
+from itnet_testing.conformance.tensors import assert_same
 from itnet_testing.derivatives import transforms
 from itnet_testing.fields import on_a_line, on_an_image, permuted, sample, scattered, with_padding
 
@@ -131,13 +131,15 @@ class KernelConformance(ModuleConformance):
             for rows, columns in ((slice(0, 1), slice(0, m)), (slice(n // 2, n), slice(1, 2)), (slice(1, n), slice(2))):
                 part = problem.narrow(rows, columns)
                 block = kernel.tile(part.query_terms, part.key_terms)
-                same(block, whole[:, :, rows, columns], f"{title}: the block {rows}, {columns} and its tile", **EXACT)
+                assert_same(
+                    block, whole[:, :, rows, columns], f"{title}: the block {rows}, {columns} and its tile", **EXACT
+                )
 
     def check_tiled_sum(self) -> None:
         """The sum tile by tile equals the sum over all pairs at once, with its gradients."""
         tiled = TiledEvaluator(query_tile=3, key_tile=4)
         for title, kernel in self.plain_variants():
-            same(
+            assert_same(
                 self.sum(kernel, tiled),
                 self.sum(kernel, DenseEvaluator()),
                 f"{title}: sums by tiles and at once",
@@ -155,7 +157,7 @@ class KernelConformance(ModuleConformance):
                 for evaluator in ways:
                     actual = transformed(self.operator(kernel, evaluator), field)
                     names = f"{title}: {type(evaluator).__name__} and the sum of matrices times scalar kernels"
-                    same(actual, expected, names, **EXACT)
+                    assert_same(actual, expected, names, **EXACT)
 
     @skip_unless(lambda case: case.has("integrate"), "the kernel has no integrate()")
     def check_integrate_exactness(self) -> None:
@@ -168,7 +170,7 @@ class KernelConformance(ModuleConformance):
                 applied += 1
                 short = self.sum(kernel, kernel.integrate, make)
                 pairs = self.sum(kernel, DenseEvaluator(), make)
-                same(short, pairs, f"{title}: integrate and the sum over all pairs", **EXACT)
+                assert_same(short, pairs, f"{title}: integrate and the sum over all pairs", **EXACT)
         assert applied, f"{self.cls.__name__}.can_integrate is False for all fields of the checks"
 
     @skip_unless(
@@ -195,7 +197,7 @@ class KernelConformance(ModuleConformance):
                         actual = gradients(result, [weights])
                         expected = gradients(pairs if way == "integrate" else operator.output(pairs), [weights])
                         names = f"{title}, {name}: the gradient to weights through {way} and the sum over all pairs"
-                        same(actual, expected, names, **EXACT)
+                        assert_same(actual, expected, names, **EXACT)
 
     def check_function_transforms(self) -> None:
         """Forward-mode derivatives and `torch.func` transforms are right, or raise an `ITNetError`."""
@@ -210,7 +212,7 @@ class KernelConformance(ModuleConformance):
                         actual = transformed()
                     except ITNetError:
                         continue
-                    same(actual, expected(), f"{title}: {name} and the derivative", tolerance=1e-5)
+                    assert_same(actual, expected(), f"{title}: {name} and the derivative", tolerance=1e-5)
 
     def check_permutation_equivariance(self) -> None:
         """Permuting the points permutes the results."""
@@ -218,7 +220,7 @@ class KernelConformance(ModuleConformance):
         order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
         for title, operator in self.operators():
             actual = operator(permuted(field, order)).values
-            same(actual, operator(field).values[:, order], f"{title}: results in another order", **EXACT)
+            assert_same(actual, operator(field).values[:, order], f"{title}: results in another order", **EXACT)
 
     def check_declared_positions(self) -> None:
         """`reads_positions` states whether k depends on positions along a line and in a plane."""
@@ -242,7 +244,9 @@ class KernelConformance(ModuleConformance):
         for title, operator in self.operators():
             n = field.values.shape[1]
             actual = operator(with_padding(field)).values[:, :n]
-            same(actual, operator(field).values, f"{title}: results with and without points of weight 0", **EXACT)
+            assert_same(
+                actual, operator(field).values, f"{title}: results with and without points of weight 0", **EXACT
+            )
 
     def check_empty_neighbourhood(self) -> None:
         """The integral is 0, not NaN, where all weights are 0."""
@@ -251,10 +255,10 @@ class KernelConformance(ModuleConformance):
             empty = Points(problem.key.positions, torch.zeros_like(problem.key.weights), problem.key.grid)
             problem = replace(problem, key=empty)
             actual = DenseEvaluator()(problem)
-            same(actual, torch.zeros_like(actual), f"{title}: the integral over nothing, and 0,", exact=True)
+            assert_same(actual, torch.zeros_like(actual), f"{title}: the integral over nothing, and 0,", exact=True)
             if kernel.offers("integrate") and kernel.can_integrate(problem):
                 actual = kernel.integrate(problem)
-                same(actual, torch.zeros_like(actual), f"{title}: integrate over nothing, and 0,", exact=True)
+                assert_same(actual, torch.zeros_like(actual), f"{title}: integrate over nothing, and 0,", exact=True)
 
     def check_batch_independence(self) -> None:
         """A sample has the same result alone as in a batch."""
@@ -263,7 +267,7 @@ class KernelConformance(ModuleConformance):
             whole = operator(field).values
             for number in range(len(field.values)):
                 actual = operator(sample(field, number)).values[0]
-                same(actual, whole[number], f"{title}: results of sample {number} alone and in a batch", **EXACT)
+                assert_same(actual, whole[number], f"{title}: results of sample {number} alone and in a batch", **EXACT)
 
     @skip_unless(lambda case: case.has("transform"), "the kernel has no transform()")
     def check_transform_exactness(self) -> None:
@@ -277,7 +281,7 @@ class KernelConformance(ModuleConformance):
                     continue
                 applied += 1
                 actual, expected = transformed(fast, field), transformed(slow, field)
-                same(actual, expected, f"{title}: transform and the sum over all pairs", **EXACT)
+                assert_same(actual, expected, f"{title}: transform and the sum over all pairs", **EXACT)
         assert applied, f"{self.cls.__name__}.can_transform is False for all fields of the checks"
 
     @skip_unless(
@@ -299,7 +303,7 @@ class KernelConformance(ModuleConformance):
                 for point in range(stream.values.shape[1]):
                     state, out = operator.step(state, permuted(stream, torch.tensor([point])))
                     steps.append(out.values)
-                same(torch.cat(steps, dim=1), operator(stream).values, f"{title}: steps and one call", **EXACT)
+                assert_same(torch.cat(steps, dim=1), operator(stream).values, f"{title}: steps and one call", **EXACT)
 
     def operators(self) -> Iterator[tuple[str, IntegralOperator]]:
         """Yield for each variant an operator that sums over all pairs, and one that uses the fast paths, if any."""

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_flatten
 
 from itnet_testing.conformance.base import Conformance, skip_unless
-from itnet_testing.conformance.tensors import call, features, floating, same, to
+from itnet_testing.conformance.tensors import assert_same, call, features, floating, to
 
 
 class ModuleConformance(Conformance):
@@ -44,14 +44,18 @@ class ModuleConformance(Conformance):
 
     def check_seeded_initialization(self) -> None:
         """Two modules built from one seed have the same weights."""
-        same(self.build().state_dict(), self.build().state_dict(), "weights built twice from one seed", exact=True)
+        assert_same(
+            self.build().state_dict(), self.build().state_dict(), "weights built twice from one seed", exact=True
+        )
 
     def check_state_dict_completeness(self) -> None:
         """The `state_dict` has the same names each time, and alone determines the output."""
         first, second = self.build(0), self.build(1)
         assert list(first.state_dict()) == list(second.state_dict()), "names in the state_dict differ"
         second.load_state_dict(first.state_dict(), strict=True)
-        same(call(second, self.inputs()), call(first, self.inputs()), "outputs with the same weights", exact=True)
+        assert_same(
+            call(second, self.inputs()), call(first, self.inputs()), "outputs with the same weights", exact=True
+        )
 
     def check_checkpoint_round_trip(self) -> None:
         """A model with the component gives the same output after it is saved and loaded."""
@@ -61,7 +65,7 @@ class ModuleConformance(Conformance):
         self.registry.save_model(model, path)
         loaded = self.registry.load_model(path)
         assert loaded.config == model.config
-        same(features(loaded, batch), features(model.eval(), batch), "outputs of the loaded model", exact=True)
+        assert_same(features(loaded, batch), features(model.eval(), batch), "outputs of the loaded model", exact=True)
 
     def check_float64(self) -> None:
         """In float64 the output is float64, and equals that in float32 to float32's precision."""
@@ -70,7 +74,7 @@ class ModuleConformance(Conformance):
         actual = call(module.double(), to(batch, torch.float64))
         for tensor in floating(actual)[:1]:
             assert tensor.dtype == torch.float64, f"found {tensor.dtype} after .double(); expected float64"
-        same(actual, expected, "outputs in float64 and float32", tolerance=1e-3)
+        assert_same(actual, expected, "outputs in float64 and float32", tolerance=1e-3)
 
     @skip_unless(lambda case: torch.cuda.is_available(), "this machine has no GPU")
     def check_cuda(self) -> None:
@@ -79,7 +83,7 @@ class ModuleConformance(Conformance):
         expected = call(module, batch)
         actual = call(module.cuda(), to(batch, torch.device("cuda")))
         assert all(tensor.is_cuda for tensor in floating(actual)[:1])
-        same(to(actual, torch.device("cpu")), expected, "outputs on the GPU and the CPU", tolerance=1e-2)
+        assert_same(to(actual, torch.device("cpu")), expected, "outputs on the GPU and the CPU", tolerance=1e-2)
 
     def check_gradients(self) -> None:
         """In float64, gradients to all weights and floating inputs equal finite differences."""
@@ -107,7 +111,9 @@ class ModuleConformance(Conformance):
         module, batch = self.build(), self.inputs()
         expected = call(module, batch)
         torch.compiler.reset()
-        same(call(torch.compile(module, backend="aot_eager"), batch), expected, "outputs when compiled", tolerance=1e-4)
+        assert_same(
+            call(torch.compile(module, backend="aot_eager"), batch), expected, "outputs when compiled", tolerance=1e-4
+        )
 
     def is_differentiable(self, number: int, leaf: Any) -> bool:
         """Whether gradients flow to the n-th tensor of a batch; by default to the first one, if floating."""

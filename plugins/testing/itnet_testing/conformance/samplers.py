@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 from itnet_core import DenseEvaluator, Field, IntegralOperator, Kind, MLPKernel, Nodes, Sampler, auxiliary_losses
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
-from itnet_testing.conformance.tensors import same
+from itnet_testing.conformance.tensors import assert_same
 from itnet_testing.fields import sample, scattered
 
 DRAWS = 400
@@ -56,17 +56,17 @@ class SamplerConformance(ModuleConformance):
     def check_seeded_sampling(self) -> None:
         """The same seed gives the same nodes."""
         one, other = tensors_of(self.draw(3)), tensors_of(self.draw(3))
-        same(one, other, "two draws from one seed", exact=True)
+        assert_same(one, other, "two draws from one seed", exact=True)
 
     def check_deterministic_evaluation(self) -> None:
         """In evaluation mode the nodes of a sample do not depend on the seed or on the rest of the batch."""
         field, nodes = self.field().to(torch.float64), self.draw(0, training=False)
         other = self.draw(1, training=False)
-        same(tensors_of(other), tensors_of(nodes), "nodes in evaluation after different draws", exact=True)
+        assert_same(tensors_of(other), tensors_of(nodes), "nodes in evaluation after different draws", exact=True)
         for number in range(len(field.values)):
             alone = self.weights_by_point(self.draw(0, sample(field, number), training=False))
             batched = tree_map(lambda tensor, number=number: tensor[number : number + 1], self.weights_by_point(nodes))
-            same(alone, batched, f"nodes of sample {number} alone and in a batch", tolerance=1e-9)
+            assert_same(alone, batched, f"nodes of sample {number} alone and in a batch", tolerance=1e-9)
 
     @skip_unless(lambda case: not case.sampler.truncates, "the sampler truncates the integral")
     def check_mass_conservation(self) -> None:
@@ -79,7 +79,9 @@ class SamplerConformance(ModuleConformance):
         nodes, field = self.draw(0), self.field().to(torch.float64)
         assert isinstance(nodes, Nodes), f"found {type(nodes).__name__}; expected Nodes"
         own = gather(field.weights, nodes)
-        same(nodes.weights, own.where(nodes.weights > 0, 0.0), "weights of the nodes and of their points", exact=True)
+        assert_same(
+            nodes.weights, own.where(nodes.weights > 0, 0.0), "weights of the nodes and of their points", exact=True
+        )
         count = torch.zeros(*nodes.indices.shape[:-1], field.weights.shape[1])
         count = count.scatter_add(-1, nodes.indices, (nodes.weights > 0).to(count.dtype))
         assert count.max() <= 1, f"a point is {int(count.max())} nodes at once"

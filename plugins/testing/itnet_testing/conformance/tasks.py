@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_flatten
 
 from itnet_core import Batch, Kind, Split, Task
 from itnet_testing.conformance.base import Conformance, skip_unless
-from itnet_testing.conformance.tensors import same
+from itnet_testing.conformance.tensors import assert_same
 from itnet_testing.fields import scattered
 
 
@@ -82,7 +82,7 @@ class TaskConformance(Conformance):
             assert len(data), f"the {split} split is empty"
             if split != "train":
                 first, second = self.batch(split), self.batch(split)
-                same(first, second, f"two readings of the {split} split", exact=True)
+                assert_same(first, second, f"two readings of the {split} split", exact=True)
 
     def check_loss_gradient(self) -> None:
         """The loss is one finite number with a nonzero gradient to the prediction."""
@@ -111,7 +111,7 @@ class TaskConformance(Conformance):
             metric.update(-prediction, batch.targets)
             metric.reset()
             metric.update(prediction, batch.targets)
-            same(torch.as_tensor(metric.compute()), once, f"{name} before and after reset")
+            assert_same(torch.as_tensor(metric.compute()), once, f"{name} before and after reset")
 
     def check_description_json(self) -> None:
         """`describe` returns one record of JSON-native values per prediction."""

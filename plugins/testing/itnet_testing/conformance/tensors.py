@@ -36,7 +36,7 @@ def to(tree: Any, target: torch.dtype | torch.device) -> Any:
     return tree_map(move, tree)
 
 
-def same(actual: Any, expected: Any, names: str, *, tolerance: float = 1e-5, exact: bool = False) -> None:
+def assert_same(actual: Any, expected: Any, names: str, *, tolerance: float = 1e-5, exact: bool = False) -> None:
     """Compare the tensors of two nested structures.
 
     Args:
