@@ -93,7 +93,8 @@ def sup_errors(activation: Activation, a: Ranges, b: Ranges, number: int) -> tup
     low, high = low.amin(0, keepdim=True), high.amax(0, keepdim=True)
     wide, around = Ranges(torch.zeros_like(half), half), Ranges((low + high) / 2, (high - low) / 2)
     t, between = nodes(number, half), _cos(torch.arange(number + 1), number, half)
-    shift = around.scale(torch.linspace(-1, 1, SHIFTS, dtype=t.dtype, device=t.device)).unsqueeze(1)  # (1, 1, …, hidden)
+    offsets = torch.linspace(-1, 1, SHIFTS, dtype=t.dtype, device=t.device)
+    shift = around.scale(offsets).unsqueeze(1)  # (1, 1, …, hidden)
     interpolate = polynomials(between.unsqueeze(0), number)[0].T @ coefficients(number, t)  # from nodes to between
     known = value_and_slope(activation, wide.scale(t).unsqueeze(2) + shift)
     exact = value_and_slope(activation, wide.scale(between).unsqueeze(2) + shift)
