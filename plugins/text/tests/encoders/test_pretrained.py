@@ -17,6 +17,7 @@ from itnet_core import ConfigError, ShapeError
 from itnet_registry import create_model, load_model, save_model
 from itnet_text.encoders.pretrained import PretrainedEncoder
 from itnet_text.tokenizer import load_tokenizer, tokenize, vocabulary_size
+from itnet_train.commands.export import export_program, onnx_program
 
 TEXTS = ["what a dull film", "dull", ("a fine film", "finely played")]
 
@@ -116,6 +117,27 @@ def test_a_checkpoint_needs_no_folder(folder: Path, tmp_path: Path) -> None:
     save_model(model, tmp_path / "checkpoint")
     shutil.rmtree(folder)
     torch.testing.assert_close(load_model(tmp_path / "checkpoint")(TEXTS), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_model_compiles_and_exports_as_one_graph(folder: Path, tmp_path: Path, frozen: bool) -> None:
+    encoder = {"name": "pretrained", "model": str(folder), "frozen": frozen}
+    model = create_model("itnet-nano", encoder=encoder, head={"name": "classify", "classes": 3}, depth=1).eval()
+    part = model.encoders["text"]
+    assert isinstance(part, PretrainedEncoder)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    program, names = export_program(model)
+    exported = program.module()
+    onnx_program(program, names).save(tmp_path / "model.onnx")
+    session = pytest.importorskip("onnxruntime").InferenceSession(tmp_path / "model.onnx")
+    for texts in (TEXTS, ["a film"]):
+        batch = part.tensors(texts)
+        expected = model(batch).detach()
+        torch.testing.assert_close(compiled(batch).detach(), expected)
+        torch.testing.assert_close(exported(*batch).detach(), expected)
+        [prediction] = session.run(None, dict(zip(names, (tensor.numpy() for tensor in batch), strict=True)))
+        torch.testing.assert_close(torch.from_numpy(prediction), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_weights_are_random_until_they_are_loaded(folder: Path) -> None:
