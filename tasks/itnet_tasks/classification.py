@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from pydantic import Field as ConfigField
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.classification import MulticlassAccuracy
 
 from itnet_core import DataError, Metric
 from itnet_tasks.labelled_task import LabelledTask
@@ -56,6 +55,8 @@ class Classification(LabelledTask):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return top-1 accuracy."""
+        from torchmetrics.classification import MulticlassAccuracy  # seconds of imports, which training alone needs
+
         return {"accuracy": MulticlassAccuracy(len(self.classes), average="micro")}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import PearsonCorrCoef, SpearmanCorrCoef
 
 from itnet_core import Metric
 from itnet_tasks.labelled_task import LabelledTask
@@ -45,24 +44,10 @@ class Regression(LabelledTask):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return Pearson's and Spearman's correlations, which do not depend on the unit."""
+        from itnet_tasks.correlations import Pearson, Spearman  # seconds of imports, which training alone needs
+
         return {"pearson": Pearson(), "spearman": Spearman()}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
         """Describe each sample by its number, in the data's unit."""
         return [{"value": value} for value in (prediction.squeeze(-1) * self.scale + self.centre).tolist()]
-
-
-class Pearson(PearsonCorrCoef):
-    """Pearson's correlation of predictions (B, 1) and targets (B,)."""
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Add a batch."""
-        super().update(prediction.squeeze(-1), target)
-
-
-class Spearman(SpearmanCorrCoef):
-    """Spearman's correlation of predictions (B, 1) and targets (B,)."""
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Add a batch."""
-        super().update(prediction.squeeze(-1), target)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
-from sklearn.datasets import load_digits
 from torchvision.transforms import v2
 
 from itnet_image.tasks.image_classification import Probability
@@ -50,6 +49,8 @@ class Digits(SmallImages):
 
     @cached_property
     def _parts(self) -> tuple[Labelled, Labelled]:
+        from sklearn.datasets import load_digits  # a second of imports
+
         data = load_digits()
         pixels = (torch.as_tensor(data.images) * (255 / 16)).round()  # 17 levels of grey to 8 bits
         everything = self.labelled(pixels, data.target, "sklearn.datasets.load_digits")

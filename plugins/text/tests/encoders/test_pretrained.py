@@ -16,10 +16,11 @@ from transformers import AutoModel, BertConfig, BertModel
 from itnet_core import ConfigError, ShapeError
 from itnet_registry import create_model, load_model, save_model
 from itnet_text.encoders.pretrained import PretrainedEncoder
+from itnet_text.texts import Text
 from itnet_text.tokenizer import load_tokenizer, tokenize, vocabulary_size
 from itnet_train.commands.export import export_program, onnx_program
 
-TEXTS = ["what a dull film", "dull", ("a fine film", "finely played")]
+TEXTS: list[Text] = ["what a dull film", "dull", ("a fine film", "finely played")]
 
 
 @pytest.fixture
