@@ -108,7 +108,7 @@ def in_process(environment: Mapping[str, str]) -> dict[str, tuple[float, float]]
 
 
 def on_two_threads() -> dict[str, tuple[float, float]]:
-    """Return the milliseconds of a step on two threads, while the machine is idle and beside two busy processes."""
+    """Return the milliseconds of a step on two threads, on an idle machine and next to two busy processes."""
     torch.set_num_threads(2)
     steps, arguments = ways(*BUSY), field(*BUSY)
     tiled = block(BUSY[-1], {})
@@ -117,8 +117,8 @@ def on_two_threads() -> dict[str, tuple[float, float]]:
     steps["mlp by tiled"] = partial(step, tiled, arguments)
     idle = interleaved(steps, 5.0)
     with busy():
-        beside = interleaved(steps, 5.0)
-    return {name: (1000 * median(idle[name]), 1000 * median(beside[name])) for name in steps}
+        loaded = interleaved(steps, 5.0)
+    return {name: (1000 * median(idle[name]), 1000 * median(loaded[name])) for name in steps}
 
 
 def main() -> None:
@@ -127,8 +127,8 @@ def main() -> None:
     report = Report(
         "blocks",
         "A block of a trunk",
-        "Cost of one block, its time over that of `nn.TransformerEncoderLayer` of equal width and parameters, forward"
-        " and backward, float32. The kernels have the sizes of the preset of that width; `additive` is the MLP kernel"
+        "Time of one block, forward and backward, relative to that of `nn.TransformerEncoderLayer` of equal width and"
+        " parameters; float32. The kernels have the sizes of the preset of that width. `additive` is the MLP kernel"
         " with the inputs query, key and displacement. Medians (and quartiles) of the ratios of interleaved rounds.",
     )
     rows: list[dict[str, Any]] = []
@@ -144,15 +144,15 @@ def main() -> None:
     columns = {name: ".1f" if name.endswith("ms") else "" for name in rows[0]}
     report.table("cost", columns, rows)
     report.add_text(
-        f"## Beside busy processes\n\nA step of {' × '.join(map(str, BUSY))} on two threads, in milliseconds, while the"
-        " machine is idle and beside two busy processes; with OpenMP as it is, and with"
-        " `OMP_WAIT_POLICY=PASSIVE`, which the command `itnet` sets."
+        f"## On a busy machine\n\nMilliseconds of a step of {' × '.join(map(str, BUSY))} on two threads, on an idle"
+        " machine and next to two busy processes. The columns `passive` are with `OMP_WAIT_POLICY=PASSIVE`, which the"
+        " command `itnet` sets; the others are with OpenMP's defaults."
     )
     policies: dict[str, dict[str, str]] = {"": {}, ", passive": {"OMP_WAIT_POLICY": "PASSIVE"}}
     table: dict[str, dict[str, Any]] = {}
     for label, environment in policies.items():
-        for name, (idle, beside) in in_process(environment).items():
-            table.setdefault(name, {"": name}).update({f"idle{label}": idle, f"busy{label}": beside})
+        for name, (idle, loaded) in in_process(environment).items():
+            table.setdefault(name, {"": name}).update({f"idle{label}": idle, f"busy{label}": loaded})
     report.table(
         "busy",
         {"": ""} | {f"{load}{label}": ".1f" for label in policies for load in ("idle", "busy")},

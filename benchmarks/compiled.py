@@ -102,9 +102,9 @@ def main() -> None:
     report = Report(
         "compiled",
         "Compiled models",
-        "`torch.compile(model, fullgraph=True)` of a small preset, with another kernel by its defaults, compared with"
-        " the same model in eager mode, under `auto`: CPU time compiled over CPU time eager, of 16 samples on one"
-        " thread, interleaved, after compilation; medians and quartiles.",
+        "CPU time of `torch.compile(model, fullgraph=True)`, relative to that of the same model in eager mode, with the"
+        " evaluator `auto`. Each model is a small preset; kernels other than `mlp` have their default options. 16"
+        " samples, one thread, interleaved, after compilation; medians and quartiles.",
     )
     cases = [
         *((modality, "mlp") for modality in ENCODERS),

@@ -143,9 +143,10 @@ def main() -> None:
         "darcy",
         "Darcy flow",
         f"Relative L2 error of the pressure, mean (and deviation) of {SEEDS} seeds, after {EPOCHS} epochs of 950"
-        f" samples in batches of {BATCH}, AdamW with one cycle. Each model takes that learning rate of"
-        f" {', '.join(map(str, RATES))} with the least validation error. 32 × 32 points are never seen in training. The"
-        " cost is the time of a training step over the FNO's, in interleaved rounds.",
+        f" samples in batches of {BATCH}, AdamW with one cycle. Of the learning rates {', '.join(map(str, RATES))},"
+        " each model uses the one with the lowest validation error. Training uses 16 × 16 points only; the test at 32 ×"
+        " 32 points uses the same weights. The cost is the time of a training step relative to the FNO's, in"
+        " interleaved rounds.",
     )
     arguments = load("train_16")
     sample, target = batch(arguments[0], slice(BATCH)), arguments[1][:BATCH]

@@ -124,7 +124,7 @@ MEMORY = (
     ("tiled", 1, 4096, None),
     ("concatenated", 1, 2048, None),
 )
-"""The way, the number of the case, the points, and how many MB forward and backward may take."""
+"""The evaluator, the number of the case, the points, and the limit in MB for forward and backward."""
 FEW = ((1, 64), (1, 128), (1, 256), (64, 8), (64, 16), (64, 32), (64, 64))
 """Samples, and few points of each."""
 COLUMNS = {
@@ -232,11 +232,11 @@ def report(rates: Rates, rows: list[dict[str, Any]], few: list[dict[str, Any]], 
         "evaluators",
         "Evaluators",
         f"One sample of {POINTS} points in 2-D, d = {peers.DIM}, {peers.HEADS} heads, hidden {peers.HIDDEN}, rank 16,"
-        " 8 frequencies, float32, from the field to the sums. All ways run interleaved in one process, after a run that"
-        " warms up; medians of the rounds, and of the rounds' ratios the quartiles. A peer that takes fewer points has"
-        " its time multiplied by the ratio of the pairs. All but `concatenated` and neuraloperator, which have no such"
-        " choice, start from the separated first layer; KeOps is compiled for this processor, and the allocator keeps"
-        " its memory, for all alike.",
+        " 8 frequencies, float32; times are from the field to the sums. All evaluators run interleaved in one process,"
+        " after a warm-up run. Times are medians over the rounds; ratios are medians and quartiles of the rounds'"
+        " ratios. The time of a peer that runs at fewer points is multiplied by the ratio of the numbers of pairs. All"
+        " but `concatenated` and neuraloperator, which have no such choice, start from the separated first layer. KeOps"
+        " is compiled for this processor. In all runs the allocator keeps freed memory.",
     )
     machine = {"product, GFLOP/s": rates.product / 1e9}
     machine |= {f"{name}, 10⁹/s": rate / 1e9 for name, rate in rates.elementwise.items()}
@@ -247,11 +247,11 @@ def report(rates: Rates, rows: list[dict[str, Any]], few: list[dict[str, Any]], 
         [machine],
     )
     page.add_text(
-        "The bound is the time that the arithmetic takes at these rates of PyTorch with nothing between: products at"
-        " the matrix rate, where a ReLU or an addition takes a multiply-add's place; SiLU, and the exponential of"
-        " softmax, at theirs (`native` has its own, which take less); backward twice the forward's, nothing computed"
-        " again. The share of the matrix rate counts products (and the additive kernel's sums) alone, against a product"
-        " measured in the same rounds."
+        "The bound is the time of the arithmetic alone at these rates of PyTorch. Products count at the matrix rate,"
+        " and a ReLU or an addition counts as a multiply-add. SiLU, and the exponential of softmax, count at their own"
+        " rates; `native` has its own, faster ones. The backward pass counts as two forward passes, without"
+        " recomputation. The share of the matrix rate counts products (and the additive kernel's sums) alone, relative"
+        " to a product measured in the same rounds."
     )
     groups: dict[str, dict[str, float]] = {}
     for about in dict.fromkeys((row["kernel"], row["pass"]) for row in rows):
@@ -262,9 +262,7 @@ def report(rates: Rates, rows: list[dict[str, Any]], few: list[dict[str, Any]], 
     page.table("times", COLUMNS, rows)
     page.add_text("Peak memory above the inputs, forward and backward, in a fresh process:")
     page.table("memory", {"kernel": "", "evaluator": "", "N": "d", "MB": ".0f", "goal": ""}, peaks)
-    page.add_text(
-        "Times as fast as `dense` where points are few, which is where `auto` takes `dense` below some number of pairs:"
-    )
+    page.add_text("Speed of `native` relative to `dense` for few points, for which `auto` may choose `dense`:")
     page.table("few points", {"kernel": "", "samples": "d", "N": "d", "forward": "", "forward + backward": ""}, few)
     page.write()
 

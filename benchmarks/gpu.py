@@ -120,11 +120,11 @@ def page(device: str, size: int, rate: float, checked: list[Checked], rows: list
         "",
         f"`python benchmarks/gpu.py` on {device}; {provenance()}. A product of {size}² bf16 matrices:"
         f" {rate / 1e12:.3g} TFLOP/s. One sample of N points in the plane, hidden 32, rank 16, 8 frequencies, ReLU."
-        " A window of 5 × 5 points has batches of 8 grids; its near tiles are found once, as in a trunk, and attention"
-        " and convolutions of equal width compute something else there."
+        " A window of 5 × 5 points has batches of 8 grids, and its near tiles are found once, as in a trunk; attention"
+        " and convolutions of equal width compute something else."
         f" Medians of {ROUNDS} interleaved runs in one process (of three at least where a run is long), after one that"
-        " compiles. Rates count the operations that the sums need, once forward and three times forward + backward,"
-        " whatever is recomputed.",
+        " compiles. Rates count the operations of the sums: once for the forward pass, three times for forward +"
+        " backward. Recomputation does not count.",
         "",
         "| case | N | variant | forward, ms | TFLOP/s | share | forward + backward, ms | TFLOP/s | share | MB |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -142,8 +142,8 @@ def page(device: str, size: int, rate: float, checked: list[Checked], rows: list
     lines += [
         "",
         f"Relative errors against `dense` in float64, the largest of {len(checked)} cases (four activations, both"
-        " normalizations; every pair, causal, radius and window; with padding); each was run twice with the same result"
-        f" bit for bit in {sum(result.repeats for result in checked)}:",
+        " normalizations; every pair, causal, radius and window; with padding). Each case was run twice; the results"
+        f" were the same bit for bit in {sum(result.repeats for result in checked)}:",
         "",
         "| dtype | activation | of the sums | of a gradient | of `dense` in that dtype | allowed |",
         "|---|---|---|---|---|---|",
@@ -157,7 +157,10 @@ def page(device: str, size: int, rate: float, checked: list[Checked], rows: list
                 f"| {str(dtype).removeprefix('torch.')} | {'ReLU' if relu else 'smooth'} | {worst[0]:.1e}"
                 f" | {worst[1]:.1e} | {worst[2]:.1e}, {worst[3]:.1e} | {allowed:.0e} |"
             )
-    lines += ["", "ReLU's derivative jumps: where bf16 rounds an argument to the other side of 0, a gradient is off."]
+    lines += [
+        "",
+        "ReLU's derivative jumps at 0: where bf16 rounds an argument to the other side of 0, the gradient changes.",
+    ]
     return lines
 
 

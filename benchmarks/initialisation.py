@@ -64,8 +64,8 @@ def main() -> None:
     lines = [
         START,
         f"{provenance()}; itnet-nano, patches"
-        " of 2, AdamW 2e-3 one-cycle; test accuracy after epochs. One seed a row: differences under"
-        " 0.01 say nothing.",
+        " of 2, AdamW 2e-3 one-cycle; test accuracy after epochs. One seed per row: differences under"
+        " 0.01 are not significant.",
         "",
         f"| start | {' | '.join(map(str, MARKS))} |",
         f"|---|{'---|' * len(MARKS)}",

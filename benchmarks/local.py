@@ -154,12 +154,13 @@ def main() -> None:
     report = Report(
         "local",
         "Local supports",
-        f"An operator of width {DIM} with the MLP kernel, {HEADS} heads, hidden {HIDDEN}, all inputs, float32, with its"
-        f" maps of values and outputs. A window of {WINDOW} × {WINDOW} points on grids, batch {BATCH}; and a radius of"
-        f" about {NEIGHBOURS} neighbours among random points in a cube. `all pairs` is `native` as it was before it"
-        " grouped near queries: it computes nearly all pairs and leaves out those outside of the support. Medians of"
-        " interleaved runs in one process. The near keys are found once and kept with the points, as in a trunk; the"
-        " search is timed apart. Attention and convolutions compute something else, of equal width.",
+        f"An operator of width {DIM} with the MLP kernel, {HEADS} heads, hidden {HIDDEN}, all inputs, float32,"
+        f" including its maps of values and outputs. The support is a window of {WINDOW} × {WINDOW} points on grids,"
+        f" batch {BATCH}, or a radius of about {NEIGHBOURS} neighbours among random points in a cube. `all pairs` is"
+        " `native` without groups of near queries: it computes nearly all pairs and leaves out those outside of the"
+        " support. Medians of interleaved runs in one process. The near keys are found once and cached with the points,"
+        " as in a trunk; the search is timed separately. Attention and convolutions have equal width, but compute"
+        " something else.",
     )
     rows = [row for side in SIDES for direction in DIRECTIONS for row in windows(side, direction)]
     report.table(
@@ -181,7 +182,7 @@ def main() -> None:
         columns | {"faster than all pairs by": "", "goal": ""},
         [row for points in SIZES for row in balls(points)],
     )
-    report.add_text("The search for near keys, and the keys that a query's group meets:")
+    report.add_text("Time of the search for near keys, and number of keys in a query's group:")
     report.table("search", {"support": "", "samples": "d", "N": "d", "ms": ",.1f", "keys a query": ".0f"}, searches())
     report.add_text("Peak memory above the inputs, forward and backward, in a fresh process:")
     report.table("memory", {"way": "", "points": "", "MB": ",.0f", "note": ""}, memory())

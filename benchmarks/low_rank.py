@@ -113,10 +113,10 @@ def main() -> None:
         "Low rank",
         f"One sample of N points in 2-D, d = {DIM}, 4 heads, float32. `low-rank` has rank {RANK} and networks of 64"
         f" hidden units; `skeleton`, the result of `factorize`, has {RANK} pivots and an MLP kernel of 32 hidden units"
-        " with all inputs; `exact` is that MLP kernel by the core's tiled evaluator and by the one in C++, measured on"
-        f" {ROWS} query rows over all N keys and multiplied by N / {ROWS}. Medians of interleaved runs in one process;"
-        f" above N = {LARGEST_EXACT} three runs of `low-rank` and one of `skeleton`, each after one that warms up."
-        " Memory is the peak in a fresh process.",
+        " with all inputs. `exact` is that MLP kernel with the evaluators `tiled` and `native`, measured for"
+        f" {ROWS} queries over all N keys and multiplied by N / {ROWS}. Medians of interleaved runs in one process;"
+        f" above N = {LARGEST_EXACT}, three runs of `low-rank` and one of `skeleton`, each after a warm-up run. Memory"
+        " is the peak in a fresh process.",
     )
     measured = {direction: {points: times(points, direction) for points in SIZES} for direction in DIRECTIONS}
     tables = {

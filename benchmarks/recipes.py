@@ -55,7 +55,7 @@ def main() -> None:
         metrics = dict(zip(wanted, pool.map(train, wanted), strict=True))
     lines = [
         START,
-        f"{provenance(threads=1)}; two runs at a time. One seed: differences under 0.02 say nothing.",
+        f"{provenance(threads=1)}; two runs at a time. One seed: differences under 0.02 are not significant.",
         "",
         "| configuration | change | validation with it | without | minutes with it | without | overrides |",
         "|---|---|---|---|---|---|---|",

@@ -31,7 +31,7 @@ class Result:
 
     Attributes:
         name: of the configuration.
-        what: data and question.
+        what: the data.
         metric: of the test split.
         goal: the value to reach, and its origin.
         overrides: one run for each.
@@ -55,7 +55,7 @@ class Result:
 
 RESULTS = [
     Result("fashion", "image: Fashion-MNIST, 10 kinds of clothes", "accuracy", "0.88"),
-    Result("reviews", "text: sign of film reviews, from scratch", "accuracy", "0.72"),
+    Result("reviews", "text: sentiment of film reviews, from scratch", "accuracy", "0.72"),
     Result("reviews_pretrained", "text: the same, over MiniLM", "accuracy", "0.79 (TF-IDF, logistic regression)"),
     Result(
         "furniture",
@@ -65,7 +65,7 @@ RESULTS = [
         tuple(f"task.test_fold={fold}" for fold in range(5)),
     ),
     Result("easy_vqa", "vision and language: questions about shapes", "accuracy", "0.90"),
-    Result("languages", "audio: which of 5 languages, prompts held out", "accuracy", "0.80"),
+    Result("languages", "audio: 5 languages, held-out prompts", "accuracy", "0.80"),
 ]
 JOINT = "one_trunk"
 
@@ -136,9 +136,10 @@ def main() -> None:
     by_name = {name: [m for (r, _), m in zip(jobs, metrics, strict=True) if r.name == name] for name in known}
     lines = [
         START,
-        f"{provenance(threads=1)}; two runs at a time. Minutes are those of training, the longest of several runs.",
+        f"{provenance(threads=1)}; two runs at a time. Minutes are the training time, of the longest run if there are"
+        " several.",
         "",
-        "| what | test | to beat | minutes | parameters | command |",
+        "| data | test | goal | minutes | parameters | command |",
         "|---|---|---|---|---|---|",
         *(row(result, by_name[result.name]) for result in RESULTS),
         *joint_table(by_name[JOINT][0]),

@@ -153,11 +153,11 @@ def main() -> None:
     report = Report(
         "samplers",
         "Samplers: Monte Carlo",
-        f"A smooth field on {SIDE} by {SIDE} points, of which 1%, scattered, have values 30 times as large; the paper's"
-        f" kernel, normalization none, at {QUERIES} queries. The root of the mean square error over 40 draws of M"
-        " points, as a share of the integral's root mean square. The proposal was trained for 400 steps of 128 points."
-        " The last column is the exponent of M, fitted over all M: -1/2 for independent draws; without replacement they"
-        " are better, the more the nearer M comes to N.",
+        f"The field is smooth, on {SIDE} by {SIDE} points; 1% of the points, scattered, have values 30 times as large."
+        f" The kernel is the paper's, without normalisation, at {QUERIES} queries. The table shows the root mean square"
+        " error over 40 draws of M points, relative to the root mean square of the integral. The proposal was trained"
+        " for 400 steps of 128 points. The last column is the exponent of M, fitted over all M. It is -1/2 for"
+        " independent draws, and smaller for draws without replacement, the more so the nearer M is to N.",
     )
     rows = [
         {"proposal, method": way}
@@ -173,7 +173,7 @@ def main() -> None:
     report.add_text("![Error over the number of points](../images/benchmark_samplers.svg)")
     report.add_text(
         "Speed: N = 16384 points in the plane, d = 64, 4 heads, hidden 32, all inputs of the kernel, float32; M = 128"
-        " points, systematic, against the exact tiled sum, interleaved in one process."
+        " points, systematic, compared with the exact sum by `tiled`, interleaved in one process."
     )
     columns = {"": "", "exact, tiled, s": ".2f", "Monte Carlo, ms": ".0f", "times as fast": "", "goal": ""}
     report.table("speed", columns, times)

@@ -114,10 +114,11 @@ def main() -> None:
     report = Report(
         "special_cases",
         "Special cases",
-        "Each pair has the same weights and runs interleaved in one process, float32. Times are the rounds' medians; of"
-        " the rounds' ratios the median and the quartiles: cost is ours / theirs, speed theirs / ours. The difference"
-        " is the largest of the results, relative to the largest result. Goals for Mamba are on the scans: around them"
-        " a mixer does the same maps, convolution and gates on both sides.",
+        "Both sides of each pair have the same weights, and run interleaved in one process, in float32. Times are"
+        " medians over the rounds; ratios are medians and quartiles of the rounds' ratios. Cost is ours / theirs, speed"
+        " theirs / ours. The difference is the largest one between the results, relative to the largest result. Goals"
+        " for Mamba apply to the scans: around them, a mixer computes the same maps, convolution and gates on both"
+        " sides.",
     )
     columns = {"case": "", "": "", "theirs, ms": ".1f", "ours, ms": ".1f", "of": "", "ratio": "", "goal": ""}
     report.table("pairs", columns | {"rounds": "d", "difference": ".0e"}, rows)

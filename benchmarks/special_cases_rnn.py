@@ -16,9 +16,9 @@ from itnet_kernels.recurrent.recurrent import RecurrentKernel
 
 STEPS = (256, 2048, 16384)
 CROSSOVER = (
-    "The path of a recurrent layer with fresh weights, one sample, forward: stepping / Newton's method in ms (their"
-    " ratio; iterations). Newton's method is faster where the ratio is below 1. It multiplies matrices as wide as the"
-    " state (an LSTM's has h and c), so it loses with the width."
+    "Milliseconds to compute the states of a recurrent layer with fresh weights, one sample, forward: step by step / by"
+    " Newton's method (their ratio; iterations). Newton's method is faster where the ratio is below 1. It multiplies"
+    " matrices as wide as the state (an LSTM's has h and c), so it falls behind as layers get wider."
 )
 
 

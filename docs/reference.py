@@ -174,7 +174,9 @@ def configuration() -> Iterator[str]:
         yield f"## {kind.capitalize()}s\n"
         for component in own_components(kind):
             yield f"### {component.id}\n"
-            yield f"{component.spec.summary[0].upper()}{component.spec.summary[1:]}: {_linked(component)}.\n"
+            path = component.spec.target.replace(":", ".")
+            link = f"[`{path.rpartition('.')[2]}`][{path}]"
+            yield f"{component.spec.summary[0].upper()}{component.spec.summary[1:]}. Class: {link}.\n"
             fields = _printed("info", component.id, "--kind", kind, "--json")["fields"]
             if not fields:
                 yield "No options.\n"
@@ -251,8 +253,9 @@ def commands() -> Iterator[str]:
 
 
 def _parameter(parameter: click.Parameter) -> list[str]:
-    names = [str(parameter.name).upper()] if parameter.param_type_name == "argument" else [*parameter.opts]
-    default = "" if parameter.default in (None, False, ()) else f"`{parameter.default}`"
+    argument = parameter.metavar or str(parameter.name).upper()
+    names = [argument] if parameter.param_type_name == "argument" else [*parameter.opts]
+    default = "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
     return [_code(names), getattr(parameter, "help", "") or "", "required" if parameter.required else default]
 
 

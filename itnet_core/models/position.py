@@ -12,7 +12,7 @@ from itnet_core.operator.field import AXES, Field
 Position = Literal["none", "fourier"]
 
 WAVELENGTHS = tuple(2.0**octave for octave in range(-2, 13))
-"""In units of length: from two tokens, or an eighth of an image's longer side, to 32,768 tokens."""
+"""Wavelengths in units of length: from two tokens, or an eighth of an image's longer side, to 32,768 tokens."""
 
 
 class FourierPositions(nn.Module):

@@ -1,4 +1,4 @@
-"""Query points of a block: the points at which it evaluates its integral, with the values that it adds this to."""
+"""Query points of a block: the points at which it evaluates its integral, and the values that it adds it to."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class CoarserGrid(QueryPoints):
     ) -> None:
         super().__init__()
         if (stride is None) == (size is None):
-            raise ConfigError(place, found=f"stride {stride} and size {size}", expected="one of both")
+            raise ConfigError(place, found=f"stride {stride} and size {size}", expected="one of the two")
         self.stride, self.size, self.place = stride, size, place
 
     def forward(self, field: Field, earlier: Mapping[int, Field]) -> Field:

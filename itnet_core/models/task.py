@@ -72,7 +72,7 @@ class Task(Configured, ABC):
     def dataset(self, split: Split) -> Dataset[Any]:
         """Return the samples of a split, by index. Only the training split is augmented.
 
-        A sample that is `None` is skipped, and so is a batch of such samples alone.
+        A sample that is `None` is skipped, and so is a batch that consists of such samples alone.
 
         Raises:
             DataError: the data is missing, or not in its published layout.

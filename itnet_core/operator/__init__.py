@@ -1,1 +1,1 @@
-"""The integral operator and what it is made of: fields, kernels, supports, samplers and evaluators."""
+"""The integral operator and its parts: fields, kernels, supports, samplers and evaluators."""

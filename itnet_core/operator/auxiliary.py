@@ -13,10 +13,11 @@ _collected: ContextVar[list[Tensor] | None] = ContextVar("collected", default=No
 
 @contextmanager
 def auxiliary_losses() -> Iterator[list[Tensor]]:
-    """Collect the auxiliary losses of the forward passes inside, scalars to add to the task's loss.
+    """Collect the auxiliary losses that forward passes in the block emit: scalars to add to the task's loss.
 
-    Outside of this context modules compute none, so that evaluation costs no more. A module scales its own loss; one
-    whose gradient reaches only the module's own parameters, as that of a learned proposal, needs no weight.
+    Outside of this context, modules do not compute auxiliary losses, so that evaluation takes no longer. A module
+    scales its own loss. A loss whose gradient reaches only the module's own parameters, such as that of a learned
+    proposal, needs no weight.
 
     Example:
         ```python

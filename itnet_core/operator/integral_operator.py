@@ -163,8 +163,8 @@ class IntegralOperator(nn.Module):
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
         """Advance a stream by one point: return the new state, and the result over all points so far.
 
-        The state is that of the kernel's `step`, mostly of fixed size. For a kernel without one it is all points so
-        far, and a step costs as much as a row of the sum.
+        The state is that of the kernel's `step`, usually of fixed size. For a kernel without `step`, the state is all
+        points so far, and a step costs as much as a row of the sum.
 
         Example:
             ```python

@@ -47,7 +47,7 @@ class Problem(Generic[Terms]):
         query_terms: the terms of the query points, from `Kernel.project`.
         key_terms: the terms of the key points.
         values: v_j, shape (B, M, heads, head_dim), or (B, M, 1, head_dim) where all heads have the same.
-        nodes: the key points that each query meets, with their weights, (B, N, nodes), for evaluators with
+        nodes: the key points that each query is summed over, with their weights, (B, N, nodes), for evaluators with
             `takes_nodes`; for the others `at_nodes` gathers them. `None` for all key points.
     """
 
@@ -117,8 +117,8 @@ class FastPaths(Generic[Terms, State]):
         transformable: whether `integrate` and `transform` consist of PyTorch's own operations, so that `torch.func`,
             forward-mode derivatives and DTensors support them.
         exportable: whether `torch.export` supports `integrate` although it is not transformable.
-        fast_path_options: options with which the fast paths apply, for the conformance checks, where they do not apply
-            by default.
+        fast_path_options: options with which the fast paths apply; the conformance checks use them. Set them if the
+            fast paths do not apply by default.
     """
 
     transformable: bool = False
@@ -270,9 +270,9 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
         Override it for a kernel with random lengths. By default nothing changes.
 
         Args:
-            shortest: the smallest spacing, the median distance of a point to its nearest neighbour, of the fields that
-                the kernel integrates.
-            longest: the largest spacing of them.
+            shortest: the smallest spacing of the fields that the kernel integrates. A field's spacing is the median
+                distance of a point to its nearest neighbour.
+            longest: the largest spacing of these fields.
 
         Returns:
             Whether `initialize_scales` should scale the operator's integral to unit variance.

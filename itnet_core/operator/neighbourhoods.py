@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from itnet_core.operator.kernel import Problem
 
 GROUP = 8
-"""Largest number of query points in a group. A larger group shares its keys with queries that lie farther apart; with
-smaller groups keys are gathered more often."""
+"""Largest number of query points in a group. In a larger group, the keys are shared by queries that lie farther
+apart; with smaller groups, keys are gathered more often."""
 CANDIDATES = 1 << 21
 """Number of (group, key) pairs that are tested at a time."""
 FINE_BITS = 3

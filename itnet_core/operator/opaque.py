@@ -1,4 +1,4 @@
-"""An integral operator as one node of a compiled graph, for algorithms that read numbers.
+"""An integral operator as one node of a compiled graph, for algorithms that read tensor values.
 
 The node is a custom operator of PyTorch, which runs as eager PyTorch does. Its backward pass is a second one, which
 takes the gradients of the graph that autograd recorded in the first. That graph is kept with the token, an output of

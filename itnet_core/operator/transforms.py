@@ -70,8 +70,8 @@ _EXCLUDED_IN_GRAPHS = (
 def recording(enabled: bool = True) -> Iterator[None]:
     """Run as in eager PyTorch within a node of a compiled graph, forward or backward; record gradients if enabled.
 
-    Such a node runs with the dispatch to autograd excluded, where `enable_grad` alone records nothing, and with the
-    dispatch that resolves conjugates excluded, so that complex numbers come out wrong.
+    Such a node runs with PyTorch's dispatch to autograd excluded, so that `enable_grad` alone records nothing, and with
+    the dispatch that resolves conjugates excluded, so that complex numbers would be wrong.
     """
     include, exclude = torch._C._dispatch_tls_local_include_set(), torch._C._dispatch_tls_local_exclude_set()
     for key in _EXCLUDED_IN_GRAPHS:

@@ -165,7 +165,7 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
 
     Raises:
         ConfigError: the first error of pydantic, with its path below `place`, or the failure of a validator. An unknown
-            field is reported before a missing one, since it may be that field misspelt.
+            field is reported before a missing one, because it may be the missing one, misspelt.
     """
     try:
         parsed = model.model_validate(data)

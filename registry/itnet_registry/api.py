@@ -94,7 +94,7 @@ class Registry(PluginRegistry):
     def complete_reference(self, kind: Kind, reference: ComponentRef, place: str | None = None) -> ComponentRef:
         """Return a reference with the component's canonical name and every option.
 
-        A `Config` that refers to other components completes them by it, in its own `completed`.
+        A `Config` that refers to other components calls this function in its own `completed`.
 
         >>> from itnet_core import ComponentRef
         >>> from itnet_registry import complete_reference

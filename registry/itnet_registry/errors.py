@@ -139,7 +139,7 @@ def checkpoint_errors(hint: str = "") -> Iterator[None]:
     """Convert every `ITNetError` in the block into a `CheckpointError`.
 
     Args:
-        hint: instead of the error's own, where that would be for users who write the configuration.
+        hint: replaces the error's own hint, which is for users who write the configuration.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Evaluators compute the sum over pairs of points. All give the same numbers."""
+"""Evaluators compute the sum over pairs of points. Exact ones give the same result, up to rounding."""
 
 from itnet_core.operator.evaluators.auto import AutoEvaluator, Choice
 from itnet_core.operator.evaluators.dense import DenseEvaluator

@@ -60,12 +60,13 @@ class Choice(NamedTuple):
 
 
 class AutoEvaluator(Evaluator):
-    """The kernel's fast path where one applies, else the first evaluator by rank that is efficient for the problem.
+    """The kernel's fast path if one applies, else the first evaluator by rank that is efficient for the problem.
 
-    The candidates are the core's `local`, for a radius or a window, `dense`, up to a pair tensor of 64 MiB, and
-    `tiled`, and the evaluators of installed plugins that have a rank; `itnet info auto` shows them in their order.
-    Under `torch.func`, forward-mode derivatives and with DTensors only those that are `transformable` are chosen.
-    `IntegralOperator.explain_choice` shows which one is chosen for some fields and why; a debug message names it.
+    The candidates are the evaluators of the core and those of installed plugins that have a rank. The core's are
+    `local`, for a radius or a window; `dense`, up to a pair tensor of 64 MiB; and `tiled`. `itnet info auto` lists all
+    candidates in their order. Under `torch.func`, with forward-mode derivatives and with DTensors, only `transformable`
+    candidates are chosen. `IntegralOperator.explain_choice` shows which one is chosen for given fields, and why; a
+    debug message names it.
 
     Args:
         config: no fields.

@@ -27,7 +27,7 @@ class DenseEvaluator(Evaluator):
     transformable: ClassVar[bool] = True
 
     def is_efficient(self, problem: Problem) -> bool:
-        """Whether the pair tensor is at most 64 MiB; beyond, computing it again in the backward pass costs less."""
+        """Whether the pair tensor is at most 64 MiB; beyond that, tiles are faster, although computed twice."""
         batch, queries, keys = problem.shape
         pairs = batch * queries * keys
         return pairs * problem.kernel.pair_width * problem.values.element_size() <= DENSE_BYTES

@@ -28,11 +28,12 @@ SHARE = 0.25
 class LocalEvaluator(Evaluator):
     """Exact sums over a radius or a window, for any kernel, in time proportional to the pairs within reach.
 
-    Near query points form groups of up to eight, and each group meets the key points within reach of its bounding box
-    (`neighbourhoods`): 2 to 4 times the pairs of the support, whatever the number and density of points. A tile is
-    some groups with their keys, gathered: eight queries share them, so the terms and values of the pairs never exist at
-    once. Nodes that a sampler gives each query, such as its nearest points, are met query by query, some queries at a
-    time. As with `tiled`, the backward pass computes tiles again, and second derivatives are refused.
+    Near query points form groups of up to eight, and each group is summed over the key points within reach of its
+    bounding box (`neighbourhoods`). These are 2 to 4 times the pairs of the support, whatever the number and density of
+    points. A tile consists of some groups and their gathered keys. The queries of a group share its keys, so the terms
+    and values of all pairs are never in memory at once. If a sampler gives each query its own nodes, such as its
+    nearest points, a tile consists of some queries and their nodes. As with `tiled`, the backward pass computes tiles
+    again, and second derivatives are refused.
 
     Example:
         >>> kernel = MLPKernel(8, position_dim=2, support={"window": 0.1})

@@ -22,13 +22,14 @@ GPU_TILE_BYTES = 256 << 20
 class TiledEvaluator(Evaluator):
     """Exact sums in O(N + M) memory for any kernel, from `project` and `tile` alone.
 
-    Pairs are cut into tiles; the pair tensor of a tile lives only while its contribution is added, and is computed
+    Pairs are cut into tiles. The pair tensor of a tile exists only while its contribution is added, and is computed
     again in the backward pass. Second derivatives are refused. `softmax` keeps a running maximum, as in Rabe & Staats,
     "Self-attention does not need O(n²) memory" (arXiv 2112.05682). Tiles outside of the support are skipped.
 
-    `tile_shape` chooses the size of tiles: rows of up to 1024 keys, because the work of `tile` for each query is then
-    repeated least; as many queries as make the tile's pair tensor 8 MiB on a CPU (a larger one leaves the cache, for a
-    smaller one launching operations dominates) or 256 MiB on a GPU; and, for few points, as many samples.
+    `tile_shape` chooses the size of tiles. A tile has up to 1024 keys, because `tile` repeats its work for each query
+    in every tile of a row. It has as many queries, and for few points as many samples, as make its pair tensor 8 MiB on
+    a CPU or 256 MiB on a GPU. On a CPU, a larger tensor leaves the cache; for a smaller one, launching operations takes
+    most of the time.
 
     Example:
         >>> operator = IntegralOperator(8, MLPKernel(8), evaluator=TiledEvaluator())

@@ -33,7 +33,7 @@ LENGTHS = 1.05, 3.5
 """Smallest and largest length of a bump after `initialize`, in units of the spacing of the points."""
 
 DEPTHWISE = 25
-"""How many times as long a product of a depthwise convolution takes as one of a dense one (benchmarks/local.py)."""
+"""Time of a product of a depthwise convolution, relative to that of a dense one (benchmarks/local.py)."""
 
 
 class PointTerms(NamedTuple):
@@ -232,8 +232,8 @@ class MLPKernel(Kernel[PointTerms, None]):
     def can_transform(self, query: Field, key: Field) -> bool:
         """Whether k is a function of x−y alone on a grid, as for `can_integrate`, and a dense convolution is cheaper.
 
-        It is for `full` values of few channels: taps · d products for each output instead of heads · (taps + d), where
-        those by taps are slow.
+        A dense convolution is cheaper for `full` values of few channels. It takes taps · d products for each output
+        channel, and `integrate` takes heads · (taps + d), of which the heads · taps products are slow (`DEPTHWISE`).
         """
         taps = self._taps(query.points, key.points) if self.values == "full" else None
         if taps is None:

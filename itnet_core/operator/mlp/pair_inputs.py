@@ -86,13 +86,13 @@ class PairInputs(nn.Module):
 
     @property
     def content_entries(self) -> int:
-        """Number of entries of T that meet no input of positions; they come first."""
+        """Number of entries of T that involve no input of positions; they come first."""
         return int((self.column < self.content).sum())
 
     def forward(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Return T of a first layer, indexed by entry of χ(x), hidden unit and entry of ψ(x, y): (R, hidden, R + G).
 
-        The last G entries of ψ only meet the first entry of χ(x), which is 1: T[1:, :, R:] is 0.
+        The last G entries of ψ are multiplied by the first entry of χ(x) alone, which is 1: T[1:, :, R:] is 0.
 
         Args:
             weight: W, shape (hidden, count).

@@ -46,7 +46,7 @@ def check_agreement(registry: PluginRegistry, model: ITNetModel, config: Complet
             found="; ".join(f"{name} {_describe(actual.get(name))}" for name in wrong[:3])
             + ("; …" if wrong[3:] else ""),
             expected="as in its config, " + "; ".join(_describe(expected.get(name)) for name in wrong[:3]),
-            hint="Change a model by replace_head and replace_operator, which change its config too.",
+            hint="Change a model with replace_head and replace_operator, which change its config too.",
         )
 
 

@@ -104,6 +104,10 @@ def _failed(fault: Fault) -> Check:
 def _shadowed(registry: Registry) -> list[Check]:
     """Report further copies of a distribution on `sys.path` that differ from the first."""
     return [
-        Check(name=source.distribution, ok=False, detail=f"another copy, {source.version}, hidden in {source.location}")
+        Check(
+            name=source.distribution,
+            ok=False,
+            detail=f"another copy, {source.version}, in {source.location}; Python imports the first one",
+        )
         for source in registry.discovery.shadowed
     ]

@@ -40,8 +40,8 @@ def info(
 ) -> None:
     """Show a component's declaration, options and origin, or the trunk of a preset, configuration file or checkpoint.
 
-    The trunk's table has a row for each entry: the points that it takes and gives, and the parameters and FLOPs of its
-    blocks for one sample.
+    The trunk's table has a row for each entry: its input and output points, and the parameters and FLOPs of its blocks
+    for one sample.
     """
     from itnet_registry.api import default_registry
     from itnet_registry.checkpoints.manifest import MANIFEST
@@ -62,7 +62,7 @@ def info(
     rows = [(key, value) for key, value in report.items() if key not in tables and value not in (None, [])]
     print_table(report["id"], ("", ""), rows)
     candidates = [(c["id"], c["rank"], c["unavailable"] or "yes", c["summary"]) for c in report.get("candidates", ())]
-    title = "candidates: the first that supports the problem computes it"
+    title = "candidates: the first that supports a problem, and is efficient for it, computes it"
     print_table(title, ("id", "rank", "usable here", "summary"), candidates)
     trunk = [_trunk_row(row) for row in report.get("trunk", ())]
     print_table(f"trunk, for {points} points", TRUNK_COLUMNS, trunk)

@@ -79,10 +79,10 @@ class BlockOptions(BaseModel):
     ffn_ratio: Ratio | None = None
     """Hidden width of a block's feed-forward part, as a multiple of the width; 4.5 by default, 0 for none."""
     norm: Norm | None = None
-    """Norms of a block: `layer`, the default, `rms`, or `batch`, over all points of the batch that are not padding."""
+    """Norms of a block: `layer` (the default), `rms`, or `batch` (over all points of the batch except padding)."""
     norm_first: bool | None = None
-    """Whether a block is u + Integral(norm u), the default, or u + activation(norm Integral(u)), as in convolutional
-    networks."""
+    """`true`, the default: a block is u + Integral(norm u). `false`: it is u + activation(norm Integral(u)), as in
+    convolutional networks."""
     activation: BlockActivation | None = None
     """Activation of a block; `gelu` by default."""
     dropout: Probability | None = None
@@ -123,19 +123,19 @@ class ModelConfig(BlockOptions):
     prefer: tuple[str, ...] = ()
     """Canonical ids that bare names in this configuration stand for."""
     trunk: Annotated[list[BlockConfig], ConfigField(min_length=1)] | None = None
-    """The blocks, in order. What an entry leaves out is taken from the fields of the same name at the top; options of a
-    kernel without a name merge into the kernel at the top."""
+    """The blocks, in order. A field that an entry leaves out is taken from the field of the same name at the top.
+    Options of a kernel without a name merge into the kernel at the top."""
     depth: PositiveInt | None = None
     """The number of blocks, if all are alike: short for `trunk: [{repeat: depth}]`."""
     position: Literal["auto", Position] | None = None
-    """The position encoding that is added to the encoder's values: `fourier`, sines and cosines of the coordinates
-    through one learned map, or `none`. `auto`, the default, is `fourier` exactly where some block's kernel does not
-    read the positions of some encoder's points: `attention` without ALiBi or rotary, `mamba` where points differ in
-    more than time."""
+    """The position encoding that is added to the encoder's values. `fourier`: sines and cosines of the coordinates,
+    through one learned map. `none`: no encoding. `auto`, the default: `fourier` if the kernel of some block does not
+    read the positions of some encoder's points, else `none`. Examples are `attention` without ALiBi or rotary, and
+    `mamba` where points differ in more than time."""
     scan: Literal["auto", Scan] | None = None
-    """The order in which blocks with a kernel that scans, such as `mamba` or `lstm`, follow points that time does not
-    order, such as those of an image: `raster`, row by row, `z-order`, along a space-filling curve, or `none`. `auto`,
-    the default, is `z-order` for points in three dimensions, else `raster`, and `none` where time orders the points of
+    """The order of points that time does not order, such as those of an image, for kernels that scan, such as `mamba`
+    and `lstm`. `raster`: row by row. `z-order`: along a space-filling curve. `none`: the order of time alone. `auto`,
+    the default: `z-order` for points in three dimensions and `raster` for others; `none` if time orders the points of
     every encoder."""
     encoder: PartialRef | None = None
     """Encoder of a model of one modality."""

@@ -198,7 +198,7 @@ class _Builder:
 
     def _repeated(self, name: str) -> _Value:
         if name not in self.anchors:
-            raise ValueError(f"the alias *{name:.80} of nothing that ends before it")
+            raise ValueError(f"the alias *{name:.80} without a complete anchor before it")
         value = self.anchors[name]
         self.repeated += value.size
         most = max(REPEATED, self.written)
@@ -209,7 +209,7 @@ class _Builder:
 
     def _check_depth(self, height: int) -> None:
         if len(self.open) + height > DEPTH:
-            raise ValueError(f"more than {DEPTH} mappings and lists in each other")
+            raise ValueError(f"mappings and lists nested more than {DEPTH} deep")
 
 
 def _mappings(value: Any) -> list[Mapping[Any, Any]]:

@@ -205,7 +205,7 @@ def test_doctor_reports_hidden_copies(itnet: Itnet, garden: Garden) -> None:
     garden.plant("acme-a", version="2.0")
     garden.plant("acme-a", version="1.0", folder=elsewhere)
     [check] = [check for check in answer(itnet("doctor", "--json"), 1)["checks"] if not check["ok"]]
-    assert check["detail"] == f"another copy, 1.0, hidden in {elsewhere}"
+    assert check["detail"] == f"another copy, 1.0, in {elsewhere}; Python imports the first one"
 
 
 def test_schema(itnet: Itnet) -> None:

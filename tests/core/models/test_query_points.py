@@ -83,7 +83,7 @@ def test_a_grid_of_a_size_has_the_same_points_at_any_resolution() -> None:
 
 def test_a_coarser_grid_has_a_stride_or_a_size() -> None:
     for options in ({}, {"stride": 2, "size": 2}):
-        with pytest.raises(ConfigError, match="expected one of both"):
+        with pytest.raises(ConfigError, match="expected one of the two"):
             CoarserGrid(**options)  # type: ignore[arg-type]
 
 

@@ -139,7 +139,7 @@ def factorization_obstacle(kernel: Kernel) -> str:
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
         return f"{type(kernel).__name__}, which is not an MLPKernel"
     if not kernel.support.everywhere:
-        return f"{kernel.support!r}, which cuts pairs: a triangle or a band of them has no low rank"
+        return f"{kernel.support!r}, which removes pairs: the triangle or band that remains is not of low rank"
     if kernel.normalization != "none":
         return "normalization 'softmax': e^k would have to be of low rank, and an approximation of it positive"
     return ""

@@ -138,7 +138,7 @@ def test_its_gradients_are_those_of_the_sum_over_pairs() -> None:
 @pytest.mark.parametrize(
     ("kernel", "reason"),
     [
-        (lambda: mlp(support={"causal": "t"}), "cuts pairs"),
+        (lambda: mlp(support={"causal": "t"}), "removes pairs"),
         (lambda: mlp(normalization="softmax"), "normalization 'softmax'"),
         (lambda: GaussianKernel(DIM), "GaussianKernel, which is not an MLPKernel"),
     ],
@@ -249,7 +249,7 @@ def test_a_models_operators_have_as_many_pivots_as_one_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"), [({"support": {"causal": "t"}}, "cuts pairs"), ({"normalization": "softmax"}, "softmax")]
+    ("options", "reason"), [({"support": {"causal": "t"}}, "removes pairs"), ({"normalization": "softmax"}, "softmax")]
 )
 def test_a_model_that_does_not_separate_is_unchanged(options: Any, reason: str) -> None:
     model, field = classifier(**options), scattered(8, 20, 3)

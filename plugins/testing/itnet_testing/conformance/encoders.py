@@ -79,7 +79,7 @@ class EncoderConformance(ModuleConformance):
         assert_same(mass, torch.full_like(mass, self.cls.mass), "the sums of the weights and the declared mass")
 
     def check_padding_invariance(self) -> None:
-        """A sample has the same points alone as in a batch, where others give it padding of weight 0."""
+        """A sample has the same points alone as in a batch, except for padding of weight 0."""
         inputs = self.inputs()
         batch = self.encode(inputs)
         for number, part_of_batch in enumerate(self.split(inputs)):

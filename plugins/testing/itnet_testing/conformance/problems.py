@@ -1,4 +1,4 @@
-"""Problems for evaluators, and derivatives of what an evaluator computes for one."""
+"""Problems for evaluators, and derivatives of the results."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class Paraphrases(GlueClassification):
 
 
 class CoLA(GlueClassification):
-    """Is a sentence acceptable English?"""
+    """CoLA: whether a sentence is acceptable English."""
 
     files = Files("cola", "CoLA", {"sentence": "sentence"}, header=("source", "label", "star", "sentence"))
     classes = ("unacceptable", "acceptable")
@@ -130,28 +130,28 @@ class CoLA(GlueClassification):
 
 
 class SST2(GlueClassification):
-    """Is a film review's sentence positive?"""
+    """SST-2: whether a sentence of a film review is positive."""
 
     files = Files("sst2", "SST-2", {"sentence": "sentence"})
     classes = ("negative", "positive")
 
 
 class MRPC(Paraphrases):
-    """Do two sentences of news mean the same? With Microsoft's own files, their test set is the test split."""
+    """MRPC: whether two sentences of news mean the same. Microsoft's own files have a test set, the test split here."""
 
     files = Files("mrpc", "MRPC", {"sentence1": "#1 String", "sentence2": "#2 String"}, label="Quality")
     classes = ("not_equivalent", "equivalent")
 
 
 class QQP(Paraphrases):
-    """Do two questions ask the same?"""
+    """QQP: whether two questions ask the same."""
 
     files = Files("qqp", "QQP", {"question1": "question1", "question2": "question2"}, label="is_duplicate")
     classes = ("not_duplicate", "duplicate")
 
 
 class MNLI(GlueClassification):
-    """Does a premise entail a hypothesis? Matched development set: the genres of training."""
+    """MNLI: whether a premise entails a hypothesis; the matched development set, of the training genres."""
 
     files = Files("mnli", "MNLI", {"premise": "sentence1", "hypothesis": "sentence2"}, label="gold_label")
     classes = ("entailment", "neutral", "contradiction")
@@ -160,13 +160,13 @@ class MNLI(GlueClassification):
 
 
 class MNLIMismatched(MNLI):
-    """Does a premise entail a hypothesis? Mismatched development set: genres that training does not have."""
+    """MNLI: whether a premise entails a hypothesis; the mismatched development set, of other genres."""
 
     development = "validation_mismatched"
 
 
 class QNLI(GlueClassification):
-    """Does a sentence contain the answer to a question?"""
+    """QNLI: whether a sentence contains the answer to a question."""
 
     files = Files("qnli", "QNLI", {"question": "question", "sentence": "sentence"})
     classes = ENTAILMENT
@@ -174,7 +174,7 @@ class QNLI(GlueClassification):
 
 
 class RTE(GlueClassification):
-    """Does a text entail a sentence?"""
+    """RTE: whether a text entails a sentence."""
 
     files = Files("rte", "RTE", PAIR)
     classes = ENTAILMENT
@@ -182,14 +182,14 @@ class RTE(GlueClassification):
 
 
 class WNLI(GlueClassification):
-    """Does a sentence with a noun in place of its pronoun follow from the original?"""
+    """WNLI: whether a sentence with a noun in place of its pronoun follows from the original."""
 
     files = Files("wnli", "WNLI", PAIR)
     classes = ("not_entailment", "entailment")
 
 
 class STSB(Glue, Regression):
-    """How similar are two sentences, from 0 to 5?"""
+    """STS-B: the similarity of two sentences, from 0 to 5."""
 
     class Config(Glue.Config, Regression.Config):
         """Options of `Glue` and `Regression`."""

@@ -11,8 +11,10 @@ from itnet_registry.cli.output import machine_readable, print_document, print_li
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")]
-Modality = Annotated[str | None, typer.Option(help="The task of a multi-task model.", show_default=False)]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)]
+Modality = Annotated[str | None, typer.Option(help="The modality, for a model of several tasks.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Fields to override.", show_default=False)
+]
 
 
 @machine_readable
@@ -23,9 +25,9 @@ def train(
         Path | None, typer.Option(help="The run directory; by default runs/ and the name of CONFIG.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in the directory, if it holds one.")
+        bool, typer.Option("--resume", help="Continue the run in the directory, or start it if there is none.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove the run in the directory first.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="First remove the run in the directory.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything; train and write nothing.")] = False,
     json: AsJSON = False,
 ) -> None:
@@ -61,7 +63,7 @@ def evaluate(
     modality: Modality = None,
     sampler: Annotated[
         str | None,
-        typer.Option(help="The sampler to use: full, or '{name: monte-carlo, points: 64}'.", show_default=False),
+        typer.Option(help="Another sampler: full, or '{name: monte-carlo, points: 64}'.", show_default=False),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")] = 64,
     workers: Annotated[int, typer.Option(min=0, help="Number of data-loading processes.")] = 0,
@@ -118,7 +120,7 @@ def export(
     modality: Modality = None,
     json: AsJSON = False,
 ) -> None:
-    """Export a checkpoint as a graph, of any batch and sizes, for ONNX Runtime or PyTorch without ITNet."""
+    """Export a checkpoint as a graph for ONNX Runtime, or for PyTorch without ITNet. Batch and sizes are dynamic."""
     from itnet_train.commands import export as exporting
 
     file = checkpoint.with_suffix(f".{file_format}") if output is None else output
