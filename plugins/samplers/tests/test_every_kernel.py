@@ -32,6 +32,9 @@ SAMPLERS: dict[str, dict[str, Any]] = {
     "landmarks": {"name": "landmarks", "count": 5},
 }
 
+QUICK = ("shared", "per query", "neighbours")
+"""The samplers of different nodes; the others give nodes of these forms, too."""
+
 
 class Everything(Sampler):
     """Every point, as nodes in another order, shared or for each query."""
@@ -69,7 +72,10 @@ def fields(kernel: str) -> Iterator[Field]:
     yield from found
 
 
-@pytest.mark.parametrize(("kernel", "title"), [*product(KERNELS, SAMPLERS)])
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(
+    "title", [pytest.param(title, marks=() if title in QUICK else pytest.mark.slow) for title in SAMPLERS]
+)
 def test_evaluators_and_fast_paths_agree_over_the_nodes(kernel: str, title: str) -> None:
     torch.manual_seed(1)
     sampler = create("sampler", dim=8, **SAMPLERS[title])
