@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +25,7 @@ NAME = Annotated[
     ),
 ]
 KIND = Annotated[str | None, typer.Option(help="Kind of the component, if components of several kinds have this name.")]
-TRUNK_COLUMNS = ("block", "repeat", "kernel", "support", "query", "points", "width", "parameters", "FLOPs")
+TRUNK_COLUMNS = ("block", "×", "kernel", "support", "query", "points", "width", "parameters", "FLOPs")
 ANY_ENCODER = {"name": "itnet-core/field", "channels": 1}
 """Encoder for the trunk of a preset without one."""
 
@@ -45,6 +46,7 @@ def info(
     """
     from itnet_registry.api import default_registry
     from itnet_registry.checkpoints.manifest import MANIFEST
+    from itnet_registry.plugins.names import shortest
 
     registry = default_registry()
     preset = _preset(registry, name) if kind in (None, "preset") else None
@@ -64,7 +66,7 @@ def info(
     candidates = [(c["id"], c["rank"], c["unavailable"] or "yes", c["summary"]) for c in report.get("candidates", ())]
     title = "candidates: the first that supports a problem, and is efficient for it, computes it"
     print_table(title, ("id", "rank", "usable here", "summary"), candidates)
-    trunk = [_trunk_row(row) for row in report.get("trunk", ())]
+    trunk = [_trunk_row(row, shortest(registry.components("kernel"))) for row in report.get("trunk", ())]
     print_table(f"trunk, for {points} points", TRUNK_COLUMNS, trunk)
     fields = [_row(field) for field in report.get("fields", ())]
     print_table("options", ("name", "type", "default", "description"), fields)
@@ -147,11 +149,15 @@ def _trunk(registry: Registry, config: CompleteModelConfig, grid: list[int]) -> 
     }
 
 
-def _trunk_row(row: dict[str, Any]) -> tuple[object, ...]:
-    points = " → ".join("×".join(map(str, row[side])) for side in ("points_in", "points_out"))
+def _trunk_row(row: dict[str, Any], kernels: Collection[str]) -> tuple[object, ...]:
+    """Return the cells of an entry, short enough that a pyramid's table fits into 80 columns."""
+    points = "→".join(dict.fromkeys("×".join(map(str, row[side])) for side in ("points_in", "points_out")))
     support, query = (" ".join(f"{k} {v}" for k, v in (row[name] or {}).items()) for name in ("support", "query"))
-    costs = (f"{row['parameters']:,}", f"{row['flops'] / 1e6:,.1f}M")
-    return row["block"], row["repeat"], row["kernel"], support, query, points, row["width"], *costs
+    flops = row["flops"]
+    costs = f"{row['parameters']:,}", f"{flops / 1e6:.1f}M" if flops < 1e9 else f"{flops / 1e9:,.1f}G"
+    bare = row["kernel"].rpartition("/")[2]
+    kernel = bare if bare in kernels else row["kernel"]
+    return row["block"], row["repeat"], kernel, support, query, points, row["width"], *costs
 
 
 def _component_report(registry: Registry, component: Component) -> dict[str, Any]:
