@@ -77,5 +77,5 @@ class StochasticDepth(nn.Module):
         """Return the branch's values, (B, N, d), or 0 for dropped samples."""
         if not self.training or self.probability == 0:
             return values
-        kept = torch.rand(len(values), 1, 1, device=values.device) >= self.probability
+        kept = torch.rand(values.shape[0], 1, 1, device=values.device) >= self.probability
         return values * (kept / (1 - self.probability)).to(values.dtype)

@@ -126,7 +126,7 @@ class Latents(QueryPoints):
     def forward(self, field: Field, earlier: Mapping[int, Field]) -> Field:
         """Return the field of the learned values."""
         points = field.points.cached(_spread, len(self.values))
-        return points.with_values(self.values.expand(len(field.values), -1, -1))
+        return points.with_values(self.values.expand(field.values.shape[0], -1, -1))
 
 
 class EarlierPoints(QueryPoints):

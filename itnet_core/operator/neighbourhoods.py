@@ -74,7 +74,7 @@ def neighbourhoods(problem: Problem) -> Neighbourhoods:
 def _of_points(key: Points, query: Points | None, support: Support) -> Neighbourhoods:
     query = key if query is None else query
     x, y = distinct(query.positions.detach()), distinct(key.positions.detach())
-    samples, batch = max(len(x), len(y)), len(key.positions)
+    samples, batch = max(x.shape[0], y.shape[0]), key.positions.shape[0]
     x, y = x.expand(samples, -1, -1), y.expand(samples, -1, -1)
     cells = _Cells.around(x, y, query)
     of_query, of_key = cells.numbers(x), cells.numbers(y)
@@ -99,7 +99,7 @@ def _of_points(key: Points, query: Points | None, support: Support) -> Neighbour
     ranks = torch.cat(parts)
     if batch > samples:  # samples that share their points
         queries = _repeat(queries, query.positions.shape[1], batch, queries >= 0)
-        order, ranks = _repeat(order, len(y), batch), _repeat(ranks, len(y), batch)
+        order, ranks = _repeat(order, y.shape[0], batch), _repeat(ranks, y.shape[0], batch)
         count = count.repeat(batch)
     return Neighbourhoods(queries, order, ranks, torch.cat([count.new_zeros(1), count.cumsum(0)]))
 
@@ -151,7 +151,7 @@ class _Cells:
 
     def numbers(self, positions: Tensor) -> Tensor:
         """Return the number of each point's box, (S, N); boxes are numbered through all samples."""
-        sample = torch.arange(len(positions), device=positions.device).unsqueeze(1)
+        sample = torch.arange(positions.shape[0], device=positions.device).unsqueeze(1)
         return self._number(sample, self.indices(positions))
 
     def fine(self, positions: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class Sampler(Configured, nn.Module, ABC):
         >>> class EverySecond(Sampler):
         ...     unbiased = False
         ...     def forward(self, query, key):
-        ...         indices = torch.arange(0, key.weights.shape[1], 2).expand(len(key.weights), -1)
+        ...         indices = torch.arange(0, key.weights.shape[1], 2).expand(key.weights.shape[0], -1)
         ...         return Nodes(indices, 2 * key.weights.gather(1, indices))
         >>> field = Field(torch.randn(1, 6, 8), torch.rand(1, 6, 4))
         >>> EverySecond(8)(field, field).weights

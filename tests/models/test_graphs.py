@@ -55,7 +55,7 @@ def model_of(encoder: str, kernel: str | dict[str, Any], **options: Any) -> tupl
     """Build a small model in evaluation mode, and return it with its encoder."""
     torch.manual_seed(0)
     kernel = {"name": kernel, **OPTIONS.get(kernel, {})} if isinstance(kernel, str) else kernel
-    options = {"width": 16, "depth": 1, "kernel": kernel, **options}
+    options = {"width": 16, "kernel": kernel, **({} if "trunk" in options else {"depth": 1}), **options}
     model = create_model(
         encoder={"name": encoder, **ENCODERS[encoder]}, head={"name": "classify", "classes": 3}, **options
     ).eval()
@@ -234,6 +234,26 @@ def test_an_exported_model_takes_the_size_that_its_patches_refer_to() -> None:
     exported = export_program(model)[0].module()
     for height, width in ((8, 8), (8, 6), (20, 24)):
         batch = torch.randn(2, 3, height, width)
+        torch.testing.assert_close(exported(batch), model(batch))
+
+
+TRUNKS: dict[str, list[dict[str, Any]]] = {
+    "latents": [{"query": {"latents": 6}}, {"query": {"block": "encoder"}}],
+    "stride": [{"query": {"stride": 2}}, {"query": {"block": "encoder"}}],
+    "grid": [{"query": {"grid": 2}}],
+    "farthest": [{"query": {"farthest": 5}}],
+    "neighbours": [{"sampler": {"name": "neighbours", "count": 4}}],
+    "landmarks": [{"sampler": {"name": "landmarks", "count": 4}}],
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "latents" else pytest.mark.slow) for name in TRUNKS]
+)
+def test_an_exported_trunk_takes_other_sizes(name: str) -> None:
+    model, part = model_of("patch", {"name": "mlp", "heads": 2, "hidden": 8}, trunk=TRUNKS[name])
+    exported = export_program(model)[0].module()
+    for batch in batches(part):
         torch.testing.assert_close(exported(batch), model(batch))
 
 

@@ -85,7 +85,7 @@ class _Blocks(Plan):
         batch, queries, keys = (
             _slices(length, size)
             for length, size in zip(
-                (len(self.query_positions), self.query_positions.shape[1], self.key_positions.shape[1]),
+                (self.query_positions.shape[0], self.query_positions.shape[1], self.key_positions.shape[1]),
                 self.shape,
                 strict=True,
             )

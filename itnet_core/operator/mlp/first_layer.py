@@ -40,14 +40,14 @@ class _PreActivation(torch.autograd.Function):
     def forward(ctx: Any, linear: Tensor, key: Tensor, weight: Tensor, pairs: Tensor) -> Tensor:
         ctx.save_for_backward(linear, key, weight, pairs)
         first = torch.bmm(linear, key.transpose(1, 2)).to(pairs.dtype)
-        first.view(len(key), len(weight), -1).baddbmm_(weight.expand(len(key), -1, -1), pairs)
+        first.view(key.shape[0], len(weight), -1).baddbmm_(weight.expand(key.shape[0], -1, -1), pairs)
         return first
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         linear, key, weight, pairs = ctx.saved_tensors
         of_linear, of_key, of_weight, of_pairs = ctx.needs_input_grad
-        rows, grad = grad.to(key.dtype), grad.reshape(len(key), len(weight), -1)
+        rows, grad = grad.to(key.dtype), grad.reshape(key.shape[0], len(weight), -1)
         return (
             rows @ key if of_linear else None,
             rows.transpose(1, 2) @ linear if of_key else None,

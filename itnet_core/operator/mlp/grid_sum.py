@@ -51,7 +51,7 @@ def taps_of(points: Points, support: Support) -> Taps | None:
     is also `None` if rounding decides whether a tap is in the support, since that may differ from query to query.
     """
     positions = distinct(points.positions.detach())
-    if points.grid is None or len(positions) > 1:
+    if points.grid is None or positions.shape[0] > 1:
         return None
     sizes = tuple(size for size in points.grid if size > 1)
     grid = positions[0].view(*sizes, -1)

@@ -118,7 +118,7 @@ class PairInputs(nn.Module):
             square = difference.square().sum(1, keepdim=True).clamp(max=SQUARE_LIMIT)
             return torch.cat([difference, square], dim=1) if self._displacement else square
         axes = query.shape[-1]
-        out = query.new_empty(len(query), axes + 1, query.shape[1], key.shape[1])
+        out = query.new_empty(query.shape[0], axes + 1, query.shape[1], key.shape[1])
         difference, square = out[:, :axes], out[:, axes]
         torch.sub(x, y, out=difference)
         torch.mul(difference[:, 0], difference[:, 0], out=square)

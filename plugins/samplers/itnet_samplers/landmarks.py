@@ -80,7 +80,7 @@ class LandmarksSampler(Sampler):
         for axis, (size, by) in enumerate(zip(grid, pool, strict=True)):
             along = torch.arange(size, device=key.device) // by
             owner = owner * sizes[axis] + along.view(-1, *[1] * (len(grid) - axis - 1))
-        owner = owner.flatten().expand(len(key.values), -1)
+        owner = owner.flatten().expand(key.values.shape[0], -1)
         middles = _mean(key.positions, torch.ones_like(key.weights), owner, prod(sizes))
         coarse = merged(key, owner, middles)
         even = all(size % by == 0 for size, by in zip(grid, pool, strict=True))

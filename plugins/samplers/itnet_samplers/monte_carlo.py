@@ -10,7 +10,7 @@ from pydantic import Field as ConfigField
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
-from itnet_core import ComponentConfig, Field, Nodes, Sampler, ShapeError, distinct
+from itnet_core import ComponentConfig, ConfigError, Field, Nodes, Sampler, ShapeError, distinct
 from itnet_core.models.z_order import along_curve
 from itnet_samplers.drawing import Method, draw
 from itnet_samplers.proposal_loss import proposal_loss
@@ -92,7 +92,7 @@ class MonteCarloSampler(Sampler):
             p = p.gather(1, order)
         queries = query.values.shape[1] if c.per_query else 1
         indices, expected = draw(p, c.points, c.method, lambda numbers: self._uniforms(key, queries, numbers))
-        shape = indices.shape if c.per_query else (len(indices), c.points)
+        shape = indices.shape if c.per_query else (indices.shape[0], c.points)
         indices, expected = indices.flatten(1), expected.flatten(1).to(key.weights.dtype)
         indices = indices if order is None else order.gather(1, indices)
         weights = key.weights.gather(1, indices) / expected
@@ -119,8 +119,15 @@ class MonteCarloSampler(Sampler):
         return log_proposal(density, key.weights, c.defensive)
 
     def _uniforms(self, key: Field, queries: int, numbers: int) -> Tensor:
+        if torch.compiler.is_exporting():
+            raise ConfigError(
+                "MonteCarloSampler",
+                found="torch.export",
+                expected="a sampler without random numbers: a graph would draw other points in each call",
+                hint="Use another one: itnet export --sampler full, or use_sampler(model, 'full').",
+            )
         if self.training or self.config.fresh:
-            shape = (len(key.values), queries, numbers)
+            shape = (key.values.shape[0], queries, numbers)
             return torch.rand(shape, dtype=torch.float64, device=key.device)
         generator = torch.Generator().manual_seed(self.config.seed)
         return torch.rand((1, queries, numbers), dtype=torch.float64, generator=generator).to(key.device)

@@ -78,7 +78,7 @@ class NeighboursSampler(Sampler):
                 hint="Give a count or a radius for other points.",
             )
         indices, valid = window_indices(grid, window, key.device)
-        indices, valid = indices[centres].expand(len(key.values), -1, -1), valid[centres]
+        indices, valid = indices[centres].expand(key.values.shape[0], -1, -1), valid[centres]
         return Nodes(indices, gather_points(key.weights, indices).where(valid, 0.0))
 
 
@@ -87,7 +87,7 @@ def _grid_points(query: Field, key: Field) -> torch.Tensor | None:
     targets, points = distinct(query.positions.detach()), distinct(key.positions.detach())
     if query is key or (targets.shape == points.shape and torch.equal(targets, points)):
         return torch.arange(points.shape[1], device=points.device).unsqueeze(0)
-    batch = max(len(targets), len(points))
+    batch = max(targets.shape[0], points.shape[0])
     targets, points = targets.expand(batch, -1, -1), points.expand(batch, -1, -1)
     indices, _ = nearest(targets, points, torch.ones_like(points[..., 0], dtype=torch.bool), 1)
     nearest_point = indices[..., 0]

@@ -44,8 +44,8 @@ class MaskedKernel(Kernel[Any, None]):
     def project(self, query: Field, key: Field, additive: Tensor | None = None, **arguments: Any) -> tuple[Any, Any]:
         """Compute the kernel's terms, with the rows of `additive`, (B, N, heads, M), and its columns, (B, M)."""
         query_terms, key_terms = self.kernel.project(query, key, **arguments)
-        columns = torch.arange(key.values.shape[1], device=key.device).expand(len(key.values), -1)
-        shape = len(key.values), self.heads, query.values.shape[1], key.values.shape[1]
+        columns = torch.arange(key.values.shape[1], device=key.device).expand(key.values.shape[0], -1)
+        shape = key.values.shape[0], self.heads, query.values.shape[1], key.values.shape[1]
         additive = key.values.new_zeros(1) if additive is None else additive
         rows = expand_additive(additive, shape, type(self.kernel).__name__).transpose(1, 2)
         return (query_terms, rows), (key_terms, columns)

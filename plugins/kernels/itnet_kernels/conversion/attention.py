@@ -102,7 +102,7 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
         if self.add_zero_attn:
             added.append(key.new_zeros(1, 1, key.shape[-1]))
         if added:
-            key = torch.cat([key, *(point.expand(len(key), -1, -1) for point in added)], dim=1)
+            key = torch.cat([key, *(point.expand(key.shape[0], -1, -1) for point in added)], dim=1)
         return key, len(added)
 
 

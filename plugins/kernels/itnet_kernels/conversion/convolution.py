@@ -113,4 +113,4 @@ def _field(values: Tensor, sizes: tuple[int, ...], first: list[int], steps: tupl
     lines = [a + s * torch.arange(n, device=values.device) for n, a, s in zip(sizes, first, steps, strict=True)]
     positions = torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1).flatten(0, -2).to(torch.float32)
     weights = positions.new_ones(1, 1).expand(values.shape[:2])
-    return Field(values, positions.expand(len(values), -1, -1), weights, grid=sizes)
+    return Field(values, positions.expand(values.shape[0], -1, -1), weights, grid=sizes)

@@ -160,7 +160,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
     def step(self, state: StreamState | None, query: Field, values: Tensor) -> tuple[StreamState, Tensor]:
         """Advance a stream; the state is the path's, and the integral so far. Padding changes neither."""
         if state is None:
-            state = self.initial_state(query.values), values.new_zeros(len(values), self.heads, values.shape[-1])
+            state = self.initial_state(query.values), values.new_zeros(values.shape[0], self.heads, values.shape[-1])
         start, integral = state
         cell = self.cell(query.values)
         log_decay, drive = (part.squeeze(1) for part in cell.integrand(start[0].unsqueeze(1)))

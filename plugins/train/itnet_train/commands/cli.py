@@ -12,6 +12,9 @@ from itnet_registry.cli.output import machine_readable, print_document, print_li
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")]
 Modality = Annotated[str | None, typer.Option(help="The modality, for a model of several tasks.", show_default=False)]
+AnotherSampler = Annotated[
+    str | None, typer.Option(help="Another sampler: full, or '{name: monte-carlo, points: 64}'.", show_default=False)
+]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Fields to override.", show_default=False)
 ]
@@ -61,10 +64,7 @@ def evaluate(
     overrides: Overrides = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="The split to evaluate.")] = "test",
     modality: Modality = None,
-    sampler: Annotated[
-        str | None,
-        typer.Option(help="Another sampler: full, or '{name: monte-carlo, points: 64}'.", show_default=False),
-    ] = None,
+    sampler: AnotherSampler = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")] = 64,
     workers: Annotated[int, typer.Option(min=0, help="Number of data-loading processes.")] = 0,
     json: AsJSON = False,
@@ -78,9 +78,8 @@ def evaluate(
     from itnet_train.config import TrainConfig
 
     task = apply_overrides({}, overrides or ())
-    parsed = None if sampler is None else apply_overrides({}, [f"sampler={sampler}"])["sampler"]
-    config = TrainConfig(batch_size=batch_size, workers=workers)
-    scores = evaluation.evaluate(checkpoint, split, modality=modality, task=task, config=config, sampler=parsed)
+    config, other = TrainConfig(batch_size=batch_size, workers=workers), _parsed_sampler(sampler)
+    scores = evaluation.evaluate(checkpoint, split, modality=modality, task=task, config=config, sampler=other)
     _print_result({split: scores}, json)
 
 
@@ -118,13 +117,22 @@ def export(
         Path | None, typer.Option(help="The file to write; by default the checkpoint's name with the format's suffix.")
     ] = None,
     modality: Modality = None,
+    sampler: AnotherSampler = None,
     json: AsJSON = False,
 ) -> None:
     """Export a checkpoint as a graph for ONNX Runtime, or for PyTorch without ITNet. Batch and sizes are dynamic."""
     from itnet_train.commands import export as exporting
 
     file = checkpoint.with_suffix(f".{file_format}") if output is None else output
-    _print_result(exporting.export(checkpoint, file_format, file, modality=modality), json)
+    other = _parsed_sampler(sampler)
+    _print_result(exporting.export(checkpoint, file_format, file, modality=modality, sampler=other), json)
+
+
+def _parsed_sampler(sampler: str | None) -> Any:
+    """Return a sampler's name, or its name with options."""
+    from itnet_train.commands.overrides import apply_overrides
+
+    return None if sampler is None else apply_overrides({}, [f"sampler={sampler}"])["sampler"]
 
 
 def _print_result(result: dict[str, Any], json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -13,14 +14,19 @@ from torch.export import Dim, ExportedProgram
 from torch.utils._pytree import TreeSpec, keystr, tree_flatten_with_path, tree_unflatten
 
 from itnet_core import ConfigError, Encoder, ITNetError, ITNetModel
-from itnet_registry import load_model
+from itnet_registry import load_model, use_sampler
 from itnet_registry.errors import one_line
 
 Format = Literal["onnx", "pt2"]
 
 
 def export(
-    checkpoint: str | PathLike[str], file_format: Format, output: str | PathLike[str], *, modality: str | None = None
+    checkpoint: str | PathLike[str],
+    file_format: Format,
+    output: str | PathLike[str],
+    *,
+    modality: str | None = None,
+    sampler: str | Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a checkpoint's model of one modality as a graph, with a dynamic batch and dynamic sizes of its samples.
 
@@ -34,6 +40,7 @@ def export(
         file_format: `onnx`, or `pt2`, which `torch.export.load` reads.
         output: the file to write; an existing one is replaced.
         modality: the encoder and head of a model of several modalities.
+        sampler: a sampler to use instead of the checkpoint's; see `itnet_registry.use_sampler`.
 
     Returns:
         The file, and dtype and shape of each input and of the prediction; dynamic sizes are names.
@@ -43,7 +50,10 @@ def export(
     """
     if file_format == "onnx":
         _require_onnx()
-    program, names = export_program(load_model(checkpoint), modality)
+    model = load_model(checkpoint)
+    if sampler is not None:
+        use_sampler(model, sampler)
+    program, names = export_program(model, modality)
     output = Path(output)
     if file_format == "pt2":
         torch.export.save(program, output)
@@ -62,7 +72,8 @@ def export_program(model: ITNetModel, modality: str | None = None) -> tuple[Expo
     Every size that the model does not fix is dynamic. Returns the graph and the names of its inputs, in their order.
 
     Raises:
-        ConfigError: the encoder's inputs are not tensors, or `torch.export` does not support the model.
+        ConfigError: the encoder's inputs are not tensors, `torch.export` does not support the model, or its graph
+            would have a fixed batch.
     """
     names = list(model.encoders) if modality is None else [modality]
     if len(names) != 1 or names[0] not in model.encoders:
@@ -89,20 +100,36 @@ def export_program(model: ITNetModel, modality: str | None = None) -> tuple[Expo
     except ITNetError:
         raise
     except Exception as error:  # of PyTorch, of many types
-        found = f"{type(error).__name__}: {one_line(error):.300}"
-        expected = "a model that torch.export supports"
-        raise ConfigError(place, found=found, expected=expected, hint="See docs/guides/export.md.") from error
+        raise _not_exported(place, error, "a model that torch.export supports") from error
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    batches = {str(values[str(name)].shape[0]) for name in program.graph_signature.user_inputs}
+    if any(size.isdecimal() for size in batches):
+        found = f"a graph for batches of {', '.join(sorted(batches))} samples alone"
+        hint = "Some part of the model read the batch as a number, as `len(tensor)` does: use `tensor.shape[0]`."
+        raise ConfigError(place, found=found, expected="a graph for any batch", hint=hint)
     return program, list(tensors)
 
 
 def onnx_program(program: ExportedProgram, names: list[str]) -> torch.onnx.ONNXProgram:
-    """Convert a graph and the names of its inputs, from `export_program`, to ONNX."""
+    """Convert a graph and the names of its inputs, from `export_program`, to ONNX.
+
+    Raises:
+        ConfigError: ONNX does not support an operation of the graph.
+    """
     # Unoptimized: onnxscript takes an addend of 1e-8, as in log(x + 1e-8), for 0. Runtimes optimize by themselves.
-    onnx = torch.onnx.export(
-        program, dynamo=True, optimize=False, verbose=False, input_names=names, output_names=["prediction"]
-    )
+    try:
+        onnx = torch.onnx.export(
+            program, dynamo=True, optimize=False, verbose=False, input_names=names, output_names=["prediction"]
+        )
+    except Exception as error:  # of PyTorch and onnxscript, of many types
+        raise _not_exported("--format onnx", error.__cause__ or error, "operations that ONNX supports") from error
     assert onnx is not None
     return onnx
+
+
+def _not_exported(place: str, error: BaseException, expected: str) -> ConfigError:
+    found = f"{type(error).__name__}: {one_line(error):.300}"
+    return ConfigError(place, found=found, expected=expected, hint="See docs/guides/export.md.")
 
 
 class _FromTensors(nn.Module):

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from itnet_core import ClassificationHead, Field
 from itnet_registry import create_model, load_model, save_model
 from itnet_train.commands import export as exporting
 
@@ -49,3 +51,38 @@ def test_an_unknown_modality_is_refused(itnet: Itnet, checkpoint: Path) -> None:
     refused = itnet("export", checkpoint, "--format", "pt2", "--modality", "smell")
     assert refused.exit_code == 2
     assert "expected one of signal" in refused.stderr
+
+
+def test_a_sampler_that_draws_is_refused_and_another_one_exported(itnet: Itnet, tmp_path: Path) -> None:
+    sampler = {"name": "itnet-samplers/monte-carlo", "points": 4}
+    model = create_model(width=8, depth=1, encoder="signal", sampler=sampler, task="tones")
+    save_model(model, tmp_path / "best")
+    refused = itnet("export", tmp_path / "best", "--format", "pt2")
+    assert refused.exit_code == 2
+    assert "MonteCarloSampler: found torch.export" in refused.stderr
+    assert itnet("export", tmp_path / "best", "--format", "pt2", "--sampler", "full").exit_code == 0
+    assert (tmp_path / "best.pt2").exists()
+
+
+def test_an_operation_that_onnx_lacks_is_one_message(
+    itnet: Itnet, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def outer(head: ClassificationHead, field: Field) -> Tensor:
+        return torch.linalg.eigvals(forward(head, field).unsqueeze(-1) * torch.ones(3)).real
+
+    forward = ClassificationHead.forward
+    monkeypatch.setattr(ClassificationHead, "forward", outer)
+    refused = itnet("export", checkpoint, "--format", "onnx")
+    assert refused.exit_code == 2
+    assert "--format onnx: found" in refused.stderr
+    assert not checkpoint.with_suffix(".onnx").exists()
+
+
+def test_a_graph_of_one_batch_size_is_refused(itnet: Itnet, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = ClassificationHead.forward
+    monkeypatch.setattr(
+        ClassificationHead, "forward", lambda head, field: forward(head, field) * torch.ones(len(field.values), 1)
+    )
+    refused = itnet("export", checkpoint, "--format", "pt2")
+    assert refused.exit_code == 2
+    assert "found a graph for batches of 2 samples alone" in refused.stderr
