@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from itnet_registry.cli.output import machine_readable, print_json, print_table
+from itnet_registry.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from itnet_core import Kernel
@@ -57,7 +58,12 @@ def info(
     elif preset is not None:
         report = _preset_report(registry, preset, points)
     else:
-        report = _component_report(registry, look_up(registry, name, kind))
+        try:
+            report = _component_report(registry, look_up(registry, name, kind))
+        except UnknownNameError as error:
+            if "/" in name:  # of a distribution's component, or the path of a checkpoint
+                error.found += f", nor is it a directory with {MANIFEST}"
+            raise
     if json:
         return print_json(report)
     tables = ("fields", "candidates", "trunk", "points")
@@ -79,8 +85,6 @@ def look_up(registry: Registry, name: str, kind: Any = None) -> Component:
 
 
 def _preset(registry: Registry, name: str) -> Preset | None:
-    from itnet_registry.errors import UnknownNameError
-
     try:
         return registry.preset(name)
     except UnknownNameError:

@@ -163,6 +163,7 @@ def test_info_asks_for_the_kind_where_it_must(itnet: Itnet, garden: Garden) -> N
 
 def test_info_of_nothing(itnet: Itnet) -> None:
     assert "Did you mean 'pixels'?" in refused(itnet("info", "pixls"))
+    assert ", nor is it a directory with itnet.json" in refused(itnet("info", "runs/best"))
     assert "pip install itnet-kernels" in refused(itnet("info", "mamba"))
 
 
