@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -59,11 +59,10 @@ def export(
         torch.export.save(program, output)
     else:
         onnx_program(program, names).save(output, external_data=False)
-    nodes = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    sides = program.graph_signature.user_inputs, program.graph_signature.user_outputs
-    inputs, outputs = ([nodes[str(name)] for name in side] for side in sides)
+    inputs = _tensors(program, program.graph_signature.user_inputs)
+    [prediction] = _tensors(program, program.graph_signature.user_outputs)
     described = {name: _describe(tensor) for name, tensor in zip(names, inputs, strict=True)}
-    return {"output": str(output), "inputs": described, "prediction": _describe(outputs[0])}
+    return {"output": str(output), "inputs": described, "prediction": _describe(prediction)}
 
 
 def export_program(model: ITNetModel, modality: str | None = None) -> tuple[ExportedProgram, list[str]]:
@@ -101,10 +100,9 @@ def export_program(model: ITNetModel, modality: str | None = None) -> tuple[Expo
         raise
     except Exception as error:  # of PyTorch, of many types
         raise _not_exported(place, error, "a model that torch.export supports") from error
-    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    batches = {str(values[str(name)].shape[0]) for name in program.graph_signature.user_inputs}
-    if any(size.isdecimal() for size in batches):
-        found = f"a graph for batches of {', '.join(sorted(batches))} samples alone"
+    [prediction] = _tensors(program, program.graph_signature.user_outputs)
+    if (batch_size := str(prediction.shape[0])).isdecimal():
+        found = f"a graph for batches of {batch_size} samples alone"
         hint = "Some part of the model read the batch as a number, as `len(tensor)` does: use `tensor.shape[0]`."
         raise ConfigError(place, found=found, expected="a graph for any batch", hint=hint)
     return program, list(tensors)
@@ -142,6 +140,12 @@ class _FromTensors(nn.Module):
     def forward(self, *tensors: Tensor) -> Tensor:
         prediction: Tensor = self.model(tree_unflatten(tensors, self.spec), self.modality)
         return prediction
+
+
+def _tensors(program: ExportedProgram, names: Sequence[object]) -> list[Tensor]:
+    """Return the traced tensors of a graph's inputs or outputs."""
+    tensors = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    return [tensors[str(name)] for name in names]
 
 
 def _describe(tensor: Tensor) -> dict[str, Any]:
