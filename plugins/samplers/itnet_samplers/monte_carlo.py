@@ -12,6 +12,7 @@ from torch import Tensor
 
 from itnet_core import ComponentConfig, ConfigError, Field, Nodes, Sampler, ShapeError, distinct
 from itnet_core.models.z_order import along_curve
+from itnet_core.operator.transforms import EXPORT
 from itnet_samplers.drawing import Method, draw
 from itnet_samplers.proposal_loss import proposal_loss
 from itnet_samplers.proposals import LearnedDensity, log_proposal
@@ -122,7 +123,7 @@ class MonteCarloSampler(Sampler):
         if torch.compiler.is_exporting():
             raise ConfigError(
                 "MonteCarloSampler",
-                found="torch.export",
+                found=EXPORT,
                 expected="a sampler without random numbers: a graph would draw other points in each call",
                 hint="Use another one: itnet export --sampler full, or use_sampler(model, 'full').",
             )

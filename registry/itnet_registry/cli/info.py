@@ -72,8 +72,9 @@ def info(
     candidates = [(c["id"], c["rank"], c["unavailable"] or "yes", c["summary"]) for c in report.get("candidates", ())]
     title = "candidates: the first that supports a problem, and is efficient for it, computes it"
     print_table(title, ("id", "rank", "usable here", "summary"), candidates)
-    trunk = [_trunk_row(row, shortest(registry.components("kernel"))) for row in report.get("trunk", ())]
-    print_table(f"trunk, for {points} points", TRUNK_COLUMNS, trunk)
+    if "trunk" in report:
+        kernels = shortest(registry.components("kernel"))
+        print_table(f"trunk, for {points} points", TRUNK_COLUMNS, [_trunk_row(row, kernels) for row in report["trunk"]])
     fields = [_row(field) for field in report.get("fields", ())]
     print_table("options", ("name", "type", "default", "description"), fields)
     return None

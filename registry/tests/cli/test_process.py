@@ -159,8 +159,9 @@ def test_errors_are_one_line_and_an_exit_code(garden: Garden) -> None:
     assert done.stderr.startswith("error: plugin acme-bad 1.0")
 
 
-def test_a_list_takes_less_than_a_second_of_cpu(garden: Garden) -> None:
-    """With every plugin of this environment, in user and system time of the whole process."""
+def test_a_list_takes_less_than_half_a_second_of_cpu(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every plugin of this environment, in user and system time of the whole process, without coverage's own."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     taken = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -168,7 +169,7 @@ def test_a_list_takes_less_than_a_second_of_cpu(garden: Garden) -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 0, done.stderr
         taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(taken) < 1  # torch alone takes more
+    assert min(taken) < 0.5
 
 
 FULL = "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), {fd}); sys.argv[1:] = {arguments!r}; "

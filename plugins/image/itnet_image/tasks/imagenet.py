@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from torchmetrics.classification import MulticlassAccuracy
 from torchvision.models import ResNet18_Weights
 
 from itnet_core import DataError, Metric
@@ -44,6 +43,8 @@ class ImageNet1k(Photographs):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return top-1 and top-5 accuracy."""
+        from torchmetrics.classification import MulticlassAccuracy  # as in Classification.metrics
+
         top5 = MulticlassAccuracy(len(self.classes), average="micro", top_k=5)
         return {**super().metrics(), "top5_accuracy": top5}
 

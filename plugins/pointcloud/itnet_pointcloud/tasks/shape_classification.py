@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from pydantic import PositiveInt, model_validator
-from torchmetrics.classification import MulticlassAccuracy
 
 from itnet_core import Metric
 from itnet_pointcloud.data.augmentation import AugmentationConfig, CloudAugmentation
@@ -64,6 +63,8 @@ class ShapeClassification(Classification):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return overall accuracy, and the mean of the classes' accuracies."""
+        from torchmetrics.classification import MulticlassAccuracy  # as in Classification.metrics
+
         return {**super().metrics(), "mean_class_accuracy": MulticlassAccuracy(len(self.classes), average="macro")}
 
 
