@@ -11,13 +11,13 @@ from torch.utils._pytree import tree_leaves
 
 from itnet_core.operator.auxiliary import add_loss, collecting
 from itnet_core.operator.evaluators import AutoEvaluator, Choice, Evaluator
-from itnet_core.operator.evaluators.auto import Candidate, evaluator_obstacle, transform_obstacle
+from itnet_core.operator.evaluators.auto import Candidate, evaluator_obstacle, step_obstacle, transform_obstacle
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.opaque import apply_as_one_node, numbered
 from itnet_core.operator.points import Measure
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
-from itnet_core.operator.stream import step, step_obstacle
+from itnet_core.operator.stream import step
 from itnet_core.operator.transforms import transform_of
 from itnet_core.plugin.errors import ConfigError, ShapeError
 

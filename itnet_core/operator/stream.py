@@ -12,7 +12,6 @@ from itnet_core.operator.evaluators import DenseEvaluator
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.points import Points
-from itnet_core.operator.sampler import FullSampler, Sampler
 
 
 def step(kernel: Kernel, state: Any, query: Field, values: Tensor) -> tuple[Any, Tensor]:
@@ -36,12 +35,3 @@ def step(kernel: Kernel, state: Any, query: Field, values: Tensor) -> tuple[Any,
 
 def _append(state: Any, new: tuple[Any, ...]) -> tuple[Any, ...]:
     return new if state is None else tree_map(lambda past, one: torch.cat([past, one], dim=1), state, new)
-
-
-def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
-    """Return why `step` does not advance an operator, or ""."""
-    if kernel.support.causal is None:
-        return f"{kernel.support!r}, which is not causal"
-    if kernel.measure == "mean":
-        return "the measure 'mean', which depends on later points"
-    return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__}, which samples points"

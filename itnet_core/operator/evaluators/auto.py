@@ -17,6 +17,7 @@ from itnet_core.operator.evaluators.local import LocalEvaluator
 from itnet_core.operator.evaluators.tiled import TiledEvaluator
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
+from itnet_core.operator.sampler import FullSampler, Sampler
 from itnet_core.operator.transforms import EXPORT, transform_of
 from itnet_core.plugin.config import ComponentConfig
 
@@ -160,6 +161,15 @@ def integrate_obstacle(problem: Problem) -> str:
         return "would have to gather the nodes of each query"
     obstacle = _transform_obstacle(kernel, transform_of(problem.values))
     return obstacle or ("" if kernel.can_integrate(problem) else "can_integrate is False for these points")
+
+
+def step_obstacle(kernel: Kernel, sampler: Sampler) -> str:
+    """Return why `step` does not advance an operator, or ""."""
+    if kernel.support.causal is None:
+        return f"{kernel.support!r}, which is not causal"
+    if kernel.measure == "mean":
+        return "the measure 'mean', which depends on later points"
+    return "" if isinstance(sampler, FullSampler) else f"{type(sampler).__name__}, which samples points"
 
 
 def _transform_obstacle(part: Kernel | Evaluator, transform: str) -> str:
