@@ -17,7 +17,15 @@ from itnet_core.plugin.errors import ConfigError
 
 
 class QueryPoints(nn.Module, ABC):
-    """Base class of query points other than the block's own input."""
+    """Base class of query points other than the block's own input.
+
+    Example:
+        >>> class EverySecond(QueryPoints):
+        ...     def forward(self, field, earlier):
+        ...         return Field(field.values[:, ::2], field.positions[:, ::2])
+        >>> EverySecond()(Field(torch.randn(1, 9, 3), torch.rand(1, 9, 2)), {})
+        Field(B=1, N=5, d=3, p=2)
+    """
 
     @abstractmethod
     def forward(self, field: Field, earlier: Mapping[int, Field]) -> Field:

@@ -18,6 +18,11 @@ Split = Literal["train", "validation", "test"]
 class Batch(NamedTuple):
     """A batch of samples, from `Task.collate`.
 
+    Example:
+        >>> batch = Batch(inputs=torch.rand(2, 1, 8, 8), targets=torch.tensor([3, 7]))
+        >>> batch.targets
+        tensor([3, 7])
+
     Attributes:
         inputs: the input of the modality's encoder.
         targets: the targets of `loss` and the metrics; `None` without labels.
@@ -28,7 +33,15 @@ class Batch(NamedTuple):
 
 
 class Metric(Protocol):
-    """The part of a torchmetrics `Metric` that training uses."""
+    """The part of a torchmetrics `Metric` that training uses.
+
+    Example:
+        >>> from torchmetrics.regression import MeanSquaredError
+        >>> metric: Metric = MeanSquaredError()
+        >>> metric.update(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
+        >>> metric.compute()
+        tensor(2.)
+    """
 
     def update(self, prediction: Tensor, target: Any) -> None:
         """Add a batch."""
@@ -44,6 +57,14 @@ class Task(Configured, ABC):
     """Base class of tasks: `Task(config)` provides the data, the loss and the metrics.
 
     Most tasks derive from a base in `itnet_tasks`, such as `Classification`; see docs/guides/write_a_task.md.
+
+    Example:
+        >>> from itnet_registry import create
+        >>> task = create("task", "itnet-image/digits")
+        >>> dataset = task.dataset("test")
+        >>> batch = task.collate([dataset[0], dataset[1]])
+        >>> batch.inputs.shape, task.loss(torch.zeros(2, 10), batch.targets)
+        (torch.Size([2, 1, 8, 8]), tensor(2.3026))
 
     Attributes:
         modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.

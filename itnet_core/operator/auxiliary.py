@@ -20,11 +20,17 @@ def auxiliary_losses() -> Iterator[list[Tensor]]:
     proposal, needs no weight.
 
     Example:
-        ```python
-        with auxiliary_losses() as losses:
-            prediction = model(inputs)
-        (task.loss(prediction, targets) + sum(losses)).backward()
-        ```
+        >>> class Half(Sampler):
+        ...     def forward(self, query, key):
+        ...         half = torch.arange(key.weights.shape[1] // 2).expand(len(key.weights), -1)
+        ...         weights = 2 * key.weights.gather(1, half)
+        ...         return Nodes(half, weights, loss=lambda problem: problem.values.square().mean())
+        >>> operator = IntegralOperator(8, MLPKernel(8), sampler=Half(8))
+        >>> with auxiliary_losses() as losses:
+        ...     result = operator(Field(torch.randn(1, 6, 8), torch.rand(1, 6, 4)))
+        >>> loss = result.values.square().mean() + sum(losses)
+        >>> len(losses)
+        1
     """
     losses: list[Tensor] = []
     token = _collected.set(losses)

@@ -40,6 +40,14 @@ class Problem(Generic[Terms]):
     With the normalization `softmax` it is Σ_j w_j e^k v_j / Σ_j w_j e^k. Both sums run over the pairs of the kernel's
     support with w_j > 0, and are 0 without such a pair.
 
+    Example:
+        >>> kernel, field = MLPKernel(8), Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+        >>> problem = kernel.problem(field, field, values=torch.randn(1, 5, 4, 2))
+        >>> problem.shape
+        (1, 5, 5)
+        >>> DenseEvaluator().evaluate(problem).shape
+        torch.Size([1, 5, 4, 2])
+
     Attributes:
         kernel: k, with its normalization and support.
         query: the N points x_i; their weights are not used.
@@ -113,6 +121,20 @@ class FastPaths(Generic[Terms, State]):
     two have conditions, `can_transform` and `can_integrate`, which may read shapes, dtypes, devices and positions.
     `auto` tries them in this order; `dense`, `tiled` and the other evaluators never call them.
 
+    Example:
+        >>> class Mean(Kernel):
+        ...     heads = 1
+        ...     def project(self, query, key):
+        ...         return query.positions, key.positions
+        ...     def tile(self, query_terms, key_terms):
+        ...         return torch.ones(len(query_terms), 1, query_terms.shape[1], key_terms.shape[1])
+        ...     def integrate(self, problem):  # the integral is the same for all queries
+        ...         values, _ = problem.weighted_values()
+        ...         return values.sum(1, keepdim=True).expand(-1, problem.shape[1], -1, -1)
+        >>> operator = IntegralOperator(8, Mean())
+        >>> operator.explain_choice(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 2))).chosen
+        'kernel.integrate'
+
     Attributes:
         transformable: whether `integrate` and `transform` consist of PyTorch's own operations, so that `torch.func`,
             forward-mode derivatives and DTensors support them.
@@ -181,7 +203,14 @@ class FastPaths(Generic[Terms, State]):
 
 
 class ScalarConfig(ComponentConfig):
-    """Base of the configurations of kernels with the option `values`."""
+    """Base of the configurations of kernels with the option `values`.
+
+    Example:
+        >>> class Config(ScalarConfig):
+        ...     heads: int = 4
+        >>> Config(values="full")
+        Config(values='full', heads=4)
+    """
 
     values: ValueMaps = "shared"
     """`shared`: the heads share the channels, dim // heads each, by two linear maps V and O. `full`: each head has all
@@ -196,16 +225,14 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
     algorithms are optional: see `FastPaths`.
 
     Example:
-        ```python
-        class Gaussian(Kernel[Tensor, None]):
-            heads = 1
-
-            def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
-                return query.positions, key.positions
-
-            def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
-                return torch.cdist(query_terms, key_terms).square().neg().exp().unsqueeze(1)
-        ```
+        >>> class Gaussian(Kernel):
+        ...     heads = 1
+        ...     def project(self, query, key):
+        ...         return query.positions, key.positions
+        ...     def tile(self, query_terms, key_terms):
+        ...         return torch.cdist(query_terms, key_terms).square().neg().exp().unsqueeze(1)
+        >>> IntegralOperator(8, Gaussian())(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 2)))
+        Field(B=1, N=5, d=8, p=2)
 
     Attributes:
         heads: the number of scalar kernels.

@@ -33,6 +33,13 @@ class Neighbourhoods:
 
     Points of a batch are numbered through it: point i of sample b has the number b · N + i.
 
+    Example:
+        >>> kernel = MLPKernel(8, position_dim=2, support={"window": 0.1})
+        >>> image = Field.on_grid(torch.randn(1, 16, 16, 8))
+        >>> near = neighbourhoods(kernel.problem(image, image, values=torch.randn(1, 256, 4, 2)))
+        >>> near.pairs / 256**2  # the share of all pairs that is computed
+        0.03125
+
     Attributes:
         queries: numbers of each group's query points, (groups, GROUP); −1 after the last one.
         order: numbers of all key points, sorted so that near points follow each other, (B · M,).

@@ -21,6 +21,11 @@ _MISSING: Any = object()
 class Lattice(NamedTuple):
     """A regular grid in R^p: the point of index i lies at origin + Σ_a i_a steps_a.
 
+    Example:
+        >>> lattice = Field.on_grid(torch.randn(1, 4, 8, 3)).points.lattice
+        >>> lattice.sizes, lattice.origin
+        ((4, 8), (-0.75, -0.875))
+
     Attributes:
         sizes: points along each dimension.
         origin: the first point, p numbers.
@@ -42,6 +47,13 @@ class Points:
     """Points x_i with weights w_i, which discretise a measure: ∫ g dμ ≈ Σ_i w_i g(x_i).
 
     The fields along a trunk share one `Points`, and with it whatever `cached` has computed.
+
+    Example:
+        >>> points = Points(torch.rand(1, 3, 2), weights=torch.tensor([[0.5, 0.5, 0.0]]))
+        >>> points.has_padding
+        True
+        >>> points.with_measure("counting").weights
+        tensor([[1., 1., 0.]])
 
     Attributes:
         positions: x_i, shape (B, N, p).
@@ -140,7 +152,12 @@ def distinct(tensor: Tensor) -> Tensor:
 
 
 def log_weights(weights: Tensor) -> Tensor:
-    """Return log w in float32 at least, to add to the logits of a softmax; −∞, without a gradient, for padding."""
+    """Return log w in float32 at least, to add to the logits of a softmax; −∞, without a gradient, for padding.
+
+    Example:
+        >>> log_weights(torch.tensor([[1.0, 0.0]]))
+        tensor([[0., -inf]])
+    """
     positive = weights > 0
     precise = weights.to(torch.promote_types(weights.dtype, torch.float32))
     return torch.where(positive, torch.where(positive, precise, 1.0).log(), -torch.inf)

@@ -17,6 +17,12 @@ from itnet_core.plugin.config import ComponentConfig, Configured
 class Nodes:
     """Points chosen from a key field, with new weights.
 
+    Example:
+        >>> nodes = Nodes(indices=torch.tensor([[0, 2, 4]]), weights=torch.full((1, 3), 1 / 3))
+        >>> kernel, field = MLPKernel(8), Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+        >>> kernel.problem(field, field, values=torch.randn(1, 5, 4, 2)).at_nodes(nodes).shape
+        (1, 5, 3)
+
     Attributes:
         indices: into the key's points: (B, M) shared by all queries, or (B, N, M) for each query.
         weights: the nodes' weights, of the same shape; 0 leaves a node out.

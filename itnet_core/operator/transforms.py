@@ -18,7 +18,12 @@ HINT = "Use the evaluator 'dense', or 'auto', which chooses it for transforms."
 
 
 def tracing() -> bool:
-    """Whether tensors may belong to a trace or transform: of `torch.compile`, `export`, `func`, `jit.trace`, …"""
+    """Whether tensors may belong to a trace or transform: of `torch.compile`, `export`, `func`, `jit.trace`, …
+
+    Example:
+        >>> tracing(), torch.func.vmap(lambda x: x * tracing())(torch.ones(2))
+        (False, tensor([1., 1.]))
+    """
     if torch.compiler.is_compiling():
         return True
     transforms, modes = torch._C._functorch.peek_interpreter_stack(), torch._C._len_torch_dispatch_stack()
@@ -51,7 +56,12 @@ def transform_of(tensor: Tensor) -> str:
 
 
 def differentiated(tensor: Tensor) -> bool:
-    """Whether a derivative with respect to this tensor may be taken, so that a fast path around it would lose it."""
+    """Whether a derivative with respect to this tensor may be taken, so that a fast path around it would lose it.
+
+    Example:
+        >>> differentiated(torch.zeros(1)), differentiated(torch.zeros(1, requires_grad=True))
+        (False, True)
+    """
     return tensor.requires_grad or bool(transform_of(tensor))
 
 
@@ -83,6 +93,15 @@ def recording(enabled: bool = True) -> Iterator[None]:
 def refuse_transform(place: str, tensor: Tensor, hint: str = HINT) -> None:
     """Refuse a computation under a transform.
 
+    Example:
+        >>> def square(x):
+        ...     refuse_transform("square", x)
+        ...     return x.square()
+        >>> torch.func.grad(square)(torch.ones(()))
+        Traceback (most recent call last):
+            ...
+        itnet_core.plugin.errors.DerivativeError: square: found ...
+
     Raises:
         DerivativeError: `torch.func` or forward-mode differentiation is active.
         ConfigError: the tensor is a DTensor.
@@ -96,6 +115,22 @@ def refuse_second_derivatives(place: str, grad: Tensor, hint: str) -> None:
     """Refuse a backward pass that is itself differentiated or batched.
 
     PyTorch's `once_differentiable` would let `autograd.grad` return wrong numbers instead.
+
+    Example:
+        >>> class Square(torch.autograd.Function):
+        ...     @staticmethod
+        ...     def forward(ctx, x):
+        ...         ctx.save_for_backward(x)
+        ...         return x.square()
+        ...     @staticmethod
+        ...     def backward(ctx, grad):
+        ...         refuse_second_derivatives("Square", grad, hint="use torch.square")
+        ...         return 2 * ctx.saved_tensors[0] * grad
+        >>> x = torch.ones(1, requires_grad=True)
+        >>> torch.autograd.grad(Square.apply(x), x, create_graph=True)
+        Traceback (most recent call last):
+            ...
+        itnet_core.plugin.errors.DerivativeError: Square: found a backward pass with create_graph=True; expected ...
 
     Raises:
         DerivativeError: the backward pass runs with `create_graph=True`, or under a transform.

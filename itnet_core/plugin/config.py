@@ -21,16 +21,18 @@ class ComponentConfig(BaseModel):
     is never opened. Fields that follow from the user's files are filled in by `completed`.
 
     Example:
-        ```python
-        class Config(ComponentConfig):
-            root: str
-            classes: tuple[str, ...] | None = None  # the subfolders of `root` by default
-
-            def completed(self) -> Self:
-                if self.classes is not None:
-                    return self
-                return self.model_copy(update={"classes": subfolders(self.root)})
-        ```
+        >>> from pathlib import Path
+        >>> class Config(ComponentConfig):
+        ...     root: str
+        ...     classes: tuple[str, ...] | None = None  # the subfolders of `root` by default
+        ...
+        ...     def completed(self):
+        ...         classes = self.classes or sorted(folder.name for folder in Path(self.root).iterdir())
+        ...         return self.model_copy(update={"classes": tuple(classes)})
+        >>> for name in ("cat", "dog"):
+        ...     Path("pets", name).mkdir(parents=True)
+        >>> Config(root="pets").completed()
+        Config(root='pets', classes=('cat', 'dog'))
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -48,7 +50,14 @@ class ComponentConfig(BaseModel):
 
 
 class ComponentRef(BaseModel):
-    """A component and its options, `{"name": "patch", "patch_size": 4}`; it may be written as the name alone."""
+    """A component and its options, `{"name": "patch", "patch_size": 4}`; it may be written as the name alone.
+
+    Example:
+        >>> ComponentRef.model_validate("patch")
+        ComponentRef(name='patch')
+        >>> ComponentRef(name="patch", patch_size=4).options
+        {'patch_size': 4}
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
@@ -70,9 +79,16 @@ class ComponentRef(BaseModel):
 class RefersTo:
     """Mark a field of a `Config` as a reference to another component, which this one builds by its name.
 
-    `image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="patch")`, or for several
-    `kernels: Annotated[tuple[ComponentRef, ...], RefersTo("kernel")]`. Building a model completes the references with
-    every option, and a checkpoint records which plugins the components came from.
+    Building a model completes the references with every option, and a checkpoint records which plugins the components
+    came from.
+
+    Example:
+        >>> from typing import Annotated
+        >>> class Config(ComponentConfig):
+        ...     image: Annotated[ComponentRef, RefersTo("encoder", "image")] = ComponentRef(name="patch")
+        ...     kernels: Annotated[tuple[ComponentRef, ...], RefersTo("kernel")] = ()
+        >>> parse(Config, {"kernels": ["attention", {"name": "mlp", "heads": 2}]}, "encoder").kernels
+        (ComponentRef(name='attention'), ComponentRef(name='mlp', heads=2))
 
     Attributes:
         kind: kind of the referenced component.
@@ -116,6 +132,16 @@ class Configured:
 
     A component is built as `Component(…, config)` or as `Component(…, field=value)`; `Component(…, component.config)`
     builds an equal one.
+
+    Example:
+        >>> class Scale(Configured):
+        ...     class Config(ComponentConfig):
+        ...         factor: float = 2.0
+        ...
+        ...     def __init__(self, config=None, **options):
+        ...         self.config = self.configure(config, options)
+        >>> Scale(factor=3.0).config
+        Config(factor=3.0)
 
     Attributes:
         example_options: options of a small instance, for checks and documentation, if the defaults do not suffice.

@@ -35,7 +35,12 @@ class ITNetError(Exception):
 
 
 def shown(value: object, length: int = 200) -> str:
-    """Write a value for an error message, shortened to its beginning if it is long."""
+    """Write a value for an error message, shortened to its beginning if it is long.
+
+    Example:
+        >>> shown(list(range(1000)), length=12)
+        '[0, 1, 2, 3,…'
+    """
     try:
         text = repr(value)
     except Exception:  # an integer of more digits than Python writes, or a class that has no sound `__repr__`

@@ -17,6 +17,12 @@ from typing import BinaryIO
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading bytes. Links are followed.
 
+    Example:
+        >>> _ = Path("labels.txt").write_text("cat")
+        >>> with open_regular(Path("labels.txt")) as file:
+        ...     file.read()
+        b'cat'
+
     Raises:
         OSError: the operating system refuses to open it, as for `open`, or it is a FIFO or a device.
     """
@@ -34,6 +40,11 @@ def open_regular(path: Path) -> BinaryIO:
 
 def read_regular(path: Path, most: int) -> bytes:
     """Return the content of a regular file of at most `most` bytes.
+
+    Example:
+        >>> _ = Path("labels.txt").write_text("cat")
+        >>> read_regular(Path("labels.txt"), most=1024)
+        b'cat'
 
     Raises:
         OSError: as for `open_regular`, or the file is larger.
@@ -106,6 +117,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, complete or not at all; line ends stay as they are."""
+    """Write a text file in UTF-8, complete or not at all; line ends stay as they are.
+
+    Example:
+        >>> write_atomically(Path("labels.txt"), "cat")
+        >>> Path("labels.txt").read_text()
+        'cat'
+    """
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")

@@ -12,11 +12,10 @@ def lazy_exports(package: str, homes: Mapping[str, str]) -> tuple[list[str], Cal
     """Return `__all__` and `__getattr__` of a package whose names are imported on first use.
 
     Example:
-        ```python
-        if TYPE_CHECKING:
-            from my_package.kernel import MyKernel as MyKernel
-        __all__, __getattr__ = lazy_exports(__name__, {"my_package.kernel": "MyKernel"})
-        ```
+        >>> # In the package's __init__.py, after the same imports under `if TYPE_CHECKING:`
+        >>> __all__, __getattr__ = lazy_exports("itnet_core.plugin", {"itnet_core.plugin.errors": "ITNetError"})
+        >>> __getattr__("ITNetError")
+        <class 'itnet_core.plugin.errors.ITNetError'>
 
     Args:
         package: the package's `__name__`.

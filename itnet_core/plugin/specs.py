@@ -28,11 +28,14 @@ def _check_line(field: str, value: object) -> None:
 class ComponentSpec:
     """A component of a plugin: an encoder, kernel, sampler, evaluator, head or task.
 
-    `ComponentSpec("encoder", "patch", "itnet_image.encoders.patch:PatchEncoder", "square patches", modality="image")`;
-    a plugin of several binds what they share: `image = partial(ComponentSpec, modality="image")`.
-
     The target is imported on first use and names a class with a nested pydantic `Config`. The component's identity is
     its distribution's normalised name and `name`: `itnet-image/patch`.
+
+    Example:
+        >>> @hookimpl
+        ... def itnet_register_components(api):
+        ...     target = "itnet_image.encoders.patch:PatchEncoder"
+        ...     return [ComponentSpec("encoder", "patch", target, "square patches", modality="image")]
 
     Attributes:
         kind: one of `KINDS`.
@@ -80,7 +83,11 @@ class ComponentSpec:
 class PresetSpec:
     """A named starting point for a model's configuration.
 
-    `PresetSpec("image-nano", "small images", {"preset": "itnet-core/itnet-nano", "encoder": "itnet-image/patch"})`
+    Example:
+        >>> @hookimpl
+        ... def itnet_register_presets(api):
+        ...     config = {"preset": "itnet-core/itnet-nano", "encoder": "itnet-image/patch"}
+        ...     return [PresetSpec("image-nano", "small images", config)]
 
     Attributes:
         name: the argument of `create_model`.
@@ -103,7 +110,10 @@ class PresetSpec:
 class CommandSpec:
     """A command that a plugin adds to `itnet`.
 
-    `CommandSpec("train", "itnet_train.commands.cli:train", "Train a model from a configuration file.")`
+    Example:
+        >>> @hookimpl
+        ... def itnet_register_commands(api):
+        ...     return [CommandSpec("train", "itnet_train.commands.cli:train", "Train a model from a configuration.")]
 
     Attributes:
         name: the word after `itnet`.
@@ -129,6 +139,13 @@ class CommandSpec:
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One line of `itnet doctor`: the result of a check.
+
+    Example:
+        >>> from shutil import which
+        >>> @hookimpl
+        ... def itnet_doctor(api):
+        ...     found = which("ffmpeg")
+        ...     return [Check(name="ffmpeg", ok=found is not None, detail=found or "not found: install ffmpeg")]
 
     Attributes:
         name: what was checked.

@@ -34,6 +34,11 @@ class Candidate(NamedTuple):
 class Choice(NamedTuple):
     """The fast path or evaluator chosen for an integral, among the candidates.
 
+    Example:
+        >>> operator = IntegralOperator(8, MLPKernel(8), evaluator=AutoEvaluator(evaluators=[]))
+        >>> operator.explain_choice(Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))).chosen
+        'DenseEvaluator'
+
     Attributes:
         candidates: fast paths of the kernel and evaluators, in the order of preference.
         summands: for a sum of integrals, in place of `candidates`, the kernel and the choice of each.
@@ -68,6 +73,12 @@ class AutoEvaluator(Evaluator):
     candidates in their order. Under `torch.func`, with forward-mode derivatives and with DTensors, only `transformable`
     candidates are chosen. `IntegralOperator.explain_choice` shows which one is chosen for given fields, and why; a
     debug message names it.
+
+    Example:
+        >>> kernel, field = MLPKernel(8), Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+        >>> problem = kernel.problem(field, field, values=torch.randn(1, 5, 4, 2))
+        >>> type(AutoEvaluator(evaluators=[]).choose(problem)).__name__
+        'DenseEvaluator'
 
     Args:
         config: no fields.

@@ -47,6 +47,12 @@ def pair_matrix(problem: Problem) -> Tensor:
     """Return the matrix that multiplies the values, shape (B, heads, n, m); it is 0 outside of the support.
 
     It is k without the weights w_j for a plain sum, and w_j e^k / Σ_j w_j e^k for `softmax`.
+
+    Example:
+        >>> kernel, field = MLPKernel(8), Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+        >>> problem = kernel.problem(field, field, values=torch.randn(1, 5, 4, 2))
+        >>> pair_matrix(problem).shape
+        torch.Size([1, 4, 5, 5])
     """
     kernel, query, key = problem.kernel, problem.query.positions, problem.key.positions
     k = weigh_edge(kernel, kernel(problem.query_terms, problem.key_terms), query, key)
@@ -66,6 +72,10 @@ def sum_values(matrix: Tensor, values: Tensor) -> Tensor:
     """Compute Σ_j matrix_hij v_jh, (B, n, heads, d), for a matrix (B, heads, n, m) and values (B, m, heads or 1, d).
 
     Values that all heads share are not copied: the heads are rows of one product.
+
+    Example:
+        >>> sum_values(torch.ones(1, 4, 5, 3), torch.ones(1, 3, 4, 2)).shape
+        torch.Size([1, 5, 4, 2])
     """
     if values.shape[2] == matrix.shape[1]:
         return (matrix @ values.transpose(1, 2)).transpose(1, 2)

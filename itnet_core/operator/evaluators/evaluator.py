@@ -14,7 +14,13 @@ from itnet_core.plugin.errors import ConfigError
 
 
 class Unsupported(NamedTuple):
-    """The reason why an evaluator does not support a problem: what it found, and what it expects instead."""
+    """The reason why an evaluator does not support a problem: what it found, and what it expects instead.
+
+    Example:
+        >>> kernel, field = MLPKernel(8), Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+        >>> print(LocalEvaluator().unsupported(kernel.problem(field, field, values=torch.randn(1, 5, 4, 2))))
+        found no radius or window; expected a support with one
+    """
 
     found: str
     expected: str

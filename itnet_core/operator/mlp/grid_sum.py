@@ -20,6 +20,10 @@ CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F
 class Taps(NamedTuple):
     """The displacements within a support on a grid.
 
+    Example:
+        >>> Taps(grid=(2, 4), reach=(1, 1), offsets=torch.zeros(9, 2)).cells()
+        tensor([0, 1, 2, 3, 3, 4, 5, 6], dtype=torch.int32)
+
     Attributes:
         grid: sizes of the grid, without axes of one point.
         reach: steps from a query to its farthest key along each axis.
@@ -31,12 +35,7 @@ class Taps(NamedTuple):
     offsets: Tensor
 
     def cells(self) -> Tensor:
-        """Return a number of each point, (N,), int32: the tap of a pair is cells[y] − cells[x] + taps // 2.
-
-        Example:
-            >>> Taps((2, 3), (1, 1), torch.zeros(9, 2)).cells()
-            tensor([0, 1, 2, 3, 4, 5], dtype=torch.int32)
-        """
+        """Return a number of each point, (N,), int32: the tap of a pair is cells[y] − cells[x] + taps // 2."""
         cells = torch.zeros(1, dtype=torch.int32)
         for size, reach in zip(self.grid, self.reach, strict=True):
             along = torch.arange(size, dtype=torch.int32)

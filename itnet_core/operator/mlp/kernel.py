@@ -39,6 +39,12 @@ DEPTHWISE = 25
 class PointTerms(NamedTuple):
     """Terms of the points of one side.
 
+    Example:
+        >>> field = Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+        >>> query_terms, key_terms = MLPKernel(8).project(field, field)
+        >>> query_terms.positions.shape
+        torch.Size([1, 5, 4])
+
     Attributes:
         features: χ, (B, N, R), in the dtype of the kernel's parameters.
         positions: x, (B, N, p), in float32 at least.
