@@ -166,6 +166,12 @@ def test_links_resolve(page: Path) -> None:
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
+def test_merges_are_complete() -> None:
+    """Conflict markers are lines of text to everything else that reads a page."""
+    marked = [name(page) for page in PAGES if re.search(r"^(<{7} |>{7} |={7}$)", page.read_text(), re.MULTILINE)]
+    assert marked == []
+
+
 def test_make_targets_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^make ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert {"demo", "test"} <= targets
