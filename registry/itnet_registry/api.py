@@ -29,9 +29,10 @@ R = TypeVar("R")
 class Registry(PluginRegistry):
     """The plugins of this environment, and the models made of their components.
 
-    >>> registry = Registry(prefer=["itnet-core/mlp"])
-    >>> registry.component("kernel", "mlp").id
-    'itnet-core/mlp'
+    Example:
+        >>> registry = Registry(prefer=["itnet-core/mlp"])
+        >>> registry.component("kernel", "mlp").id
+        'itnet-core/mlp'
 
     Args:
         prefer: canonical ids that their bare names stand for; by default those of `ITNET_PREFER`.
@@ -41,9 +42,10 @@ class Registry(PluginRegistry):
     def create(self, kind: Kind, /, name: str, **config: Any) -> Any:
         """Create a component; encoders, kernels, samplers and heads take their number of channels as `dim`.
 
-        >>> from itnet_registry import create
-        >>> create("kernel", "mlp", dim=64, heads=2).config.heads
-        2
+        Example:
+            >>> from itnet_registry import create
+            >>> create("kernel", "mlp", dim=64, heads=2).config.heads
+            2
 
         Raises:
             UnknownNameError, AmbiguousNameError: see `component`.
@@ -73,10 +75,11 @@ class Registry(PluginRegistry):
         Its configuration is validated; unlike `create`, no file is read for it and no pretrained weights are loaded, so
         that a component can build what it refers to when it is loaded from a checkpoint.
 
-        >>> from itnet_core import ComponentRef
-        >>> from itnet_registry import build_component
-        >>> build_component("head", ComponentRef(name="itnet-core/classify", classes=10), 64).linear
-        Linear(in_features=64, out_features=10, bias=True)
+        Example:
+            >>> from itnet_core import ComponentRef
+            >>> from itnet_registry import build_component
+            >>> build_component("head", ComponentRef(name="itnet-core/classify", classes=10), 64).linear
+            Linear(in_features=64, out_features=10, bias=True)
 
         Args:
             kind: one of `itnet_core.plugin.specs.KINDS`.
@@ -96,10 +99,11 @@ class Registry(PluginRegistry):
 
         A `Config` that refers to other components calls this function in its own `completed`.
 
-        >>> from itnet_core import ComponentRef
-        >>> from itnet_registry import complete_reference
-        >>> complete_reference("encoder", ComponentRef(name="field", channels=3))
-        ComponentRef(name='itnet-core/field', channels=3)
+        Example:
+            >>> from itnet_core import ComponentRef
+            >>> from itnet_registry import complete_reference
+            >>> complete_reference("encoder", ComponentRef(name="field", channels=3))
+            ComponentRef(name='itnet-core/field', channels=3)
 
         Args:
             kind: one of `itnet_core.plugin.specs.KINDS`.
@@ -121,11 +125,12 @@ class Registry(PluginRegistry):
         Numbers replace those of the preset; options merge into those of the same component; another component replaces
         the preset's with all its options.
 
-        >>> from itnet_registry import create_model
-        >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
-        >>> model = create_model("itnet-nano", depth=2, encoder=encoder, head=head, kernel={"heads": 2})
-        >>> len(model.trunk.blocks), model.config["trunk"][0]["kernel"]["heads"]
-        (2, 2)
+        Example:
+            >>> from itnet_registry import create_model
+            >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
+            >>> model = create_model("itnet-nano", depth=2, encoder=encoder, head=head, kernel={"heads": 2})
+            >>> len(model.trunk.blocks), model.config["trunk"][0]["kernel"]["heads"]
+            (2, 2)
 
         Raises:
             ConfigError: a field is missing, unknown, of a wrong value, or does not fit another one; or the sizes exceed
@@ -147,14 +152,15 @@ class Registry(PluginRegistry):
         The directory is written under a temporary name in the same folder and then renamed, so that a checkpoint that
         it replaces is complete at every moment.
 
-        >>> from pathlib import Path
-        >>> from tempfile import TemporaryDirectory
-        >>> from itnet_registry import create_model, load_model, save_model
-        >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
-        >>> with TemporaryDirectory() as folder:
-        ...     save_model(model, Path(folder, "model"))
-        ...     load_model(Path(folder, "model")).config == model.config
-        True
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> from itnet_registry import create_model, load_model, save_model
+            >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
+            >>> with TemporaryDirectory() as folder:
+            ...     save_model(model, Path(folder, "model"))
+            ...     load_model(Path(folder, "model")).config == model.config
+            True
 
         Raises:
             CheckpointError: the model has no configuration, or differs from it; a component is no longer installed; its
@@ -169,6 +175,14 @@ class Registry(PluginRegistry):
         """Read the model of a checkpoint: on the CPU, in evaluation mode, bit by bit as it was saved.
 
         No other file is opened: files that the configuration names are not read.
+
+        Example:
+            >>> from itnet_registry import create_model, load_model, save_model
+            >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
+            >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, head=head), "model")
+            >>> model = load_model("model")
+            >>> model.training, model.config["heads"]["field"]["classes"]
+            (False, 10)
 
         Raises:
             CheckpointError: the checkpoint is missing, damaged or of an unknown format; its configuration describes no
@@ -186,11 +200,12 @@ class Registry(PluginRegistry):
         A model trained over some of the points may be evaluated over all of them, or over fewer. If the model has this
         sampler already, options merge into its present ones, and its learned weights are kept.
 
-        >>> from itnet_registry import create_model, use_sampler
-        >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
-        >>> use_sampler(model, "full")
-        >>> model.config["trunk"][0]["sampler"]
-        {'name': 'itnet-core/full'}
+        Example:
+            >>> from itnet_registry import create_model, use_sampler
+            >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
+            >>> use_sampler(model, "full")
+            >>> model.config["trunk"][0]["sampler"]
+            {'name': 'itnet-core/full'}
 
         Args:
             model: any model; one without a configuration keeps none.
@@ -209,12 +224,13 @@ class Registry(PluginRegistry):
 
         If the model has this head already, options merge into its present ones.
 
-        >>> from itnet_registry import create_model, replace_head
-        >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
-        >>> model = create_model("itnet-nano", depth=1, encoder=encoder, head=head)
-        >>> replace_head(model, {"classes": 5})
-        >>> model.config["heads"]["field"]
-        {'name': 'itnet-core/classify', 'classes': 5}
+        Example:
+            >>> from itnet_registry import create_model, replace_head
+            >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
+            >>> model = create_model("itnet-nano", depth=1, encoder=encoder, head=head)
+            >>> replace_head(model, {"classes": 5})
+            >>> model.config["heads"]["field"]
+            {'name': 'itnet-core/classify', 'classes': 5}
 
         Args:
             model: a model with a configuration; its other parts stay.
@@ -245,11 +261,12 @@ class Registry(PluginRegistry):
         new. In a sum, each integral whose kernel the model has already keeps its weights. Another kernel gets the
         position encoding and the scan order that it needs, as in a new model; an existing encoding stays.
 
-        >>> from itnet_registry import create_model, replace_operator
-        >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
-        >>> replace_operator(model, kernel={"support": {"radius": 0.5}})
-        >>> model.config["trunk"][0]["kernel"]["support"]["radius"]
-        0.5
+        Example:
+            >>> from itnet_registry import create_model, replace_operator
+            >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
+            >>> replace_operator(model, kernel={"support": {"radius": 0.5}})
+            >>> model.config["trunk"][0]["kernel"]["support"]["radius"]
+            0.5
 
         Args:
             model: a model with a configuration; its other parts stay.
@@ -269,9 +286,10 @@ class Registry(PluginRegistry):
     def installed_evaluators(self) -> tuple[Evaluator, ...]:
         """Return the evaluators that `auto` chooses from, in order of preference; the same ones on every call.
 
-        >>> from itnet_registry import installed_evaluators
-        >>> all(evaluator.rank is not None for evaluator in installed_evaluators())
-        True
+        Example:
+            >>> from itnet_registry import installed_evaluators
+            >>> all(evaluator.rank is not None for evaluator in installed_evaluators())
+            True
 
         Raises:
             PluginError: a plugin does not load, and `ITNET_STRICT` is set.
@@ -287,7 +305,13 @@ def _registry() -> Registry:
 
 
 def default_registry() -> Registry:
-    """Return the registry of this process, created on first use from the environment as it is then."""
+    """Return the registry of this process, created on first use from the environment as it is then.
+
+    Example:
+        >>> from itnet_registry import default_registry
+        >>> default_registry().preset("itnet-nano").spec.summary
+        '4 blocks of width 64: for tests and CPUs'
+    """
     with LOADING:
         return _registry()
 

@@ -21,6 +21,12 @@ class Fault:
     The stages of loading are, in their order, reading its metadata (`discover`), the core's version range (`version`),
     its import (`import`), its `itnet_api` (`api`), the signature of its hooks (`hooks`), and calling one of them
     (`register`).
+
+    Example:
+        >>> error = ImportError("No module named 'spectrum'")
+        >>> at = {"distribution": "itnet-spectrum", "version": "1.0", "module": "itnet_spectrum.plugin"}
+        >>> print(Fault.of(error, **at, stage="import"))
+        itnet-spectrum 1.0 is in quarantine since stage 'import': ImportError: No module named 'spectrum'
     """
 
     distribution: str
@@ -103,8 +109,9 @@ class CheckpointError(ITNetError):
 def one_line(error: BaseException) -> str:
     """Return the type and message of an exception in printable characters, on one line.
 
-    >>> one_line(ValueError("first\\nsecond"))
-    'ValueError: first second'
+    Example:
+        >>> one_line(ValueError("first\\nsecond"))
+        'ValueError: first second'
     """
     try:
         message = str(error)
@@ -116,8 +123,9 @@ def one_line(error: BaseException) -> str:
 def os_error_text(error: OSError) -> str:
     """Return the files and the reason of an error of the operating system.
 
-    >>> os_error_text(FileNotFoundError(2, "No such file or directory", "run.yaml"))
-    'run.yaml: No such file or directory'
+    Example:
+        >>> os_error_text(FileNotFoundError(2, "No such file or directory", "run.yaml"))
+        'run.yaml: No such file or directory'
     """
     files = [str(file) for file in (error.filename, error.filename2) if file is not None]
     return ": ".join([*files, error.strerror or str(error)])
@@ -155,10 +163,11 @@ def checkpoint_errors(hint: str = "") -> Iterator[None]:
 def within(place: str) -> Iterator[None]:
     """Prefix the place of every `ITNetError` raised in the block.
 
-    >>> with within("run.yaml"):
-    ...     raise CheckpointError("model.width", found="-3", expected="a positive number")
-    Traceback (most recent call last):
-    itnet_registry.errors.CheckpointError: run.yaml: model.width: found -3; expected a positive number.
+    Example:
+        >>> with within("run.yaml"):
+        ...     raise CheckpointError("model.width", found="-3", expected="a positive number")
+        Traceback (most recent call last):
+        itnet_registry.errors.CheckpointError: run.yaml: model.width: found -3; expected a positive number.
     """
     try:
         yield

@@ -19,6 +19,12 @@ from itnet_tasks.errors import SkippedSampleWarning
 def class_names(root: Path) -> list[str]:
     """Return the sorted names of the folders in `root`, without hidden ones.
 
+    Example:
+        >>> for name in ("dog", "cat", ".cache"):
+        ...     Path("pets", name).mkdir(parents=True)
+        >>> class_names(Path("pets"))
+        ['cat', 'dog']
+
     Raises:
         DataError: `root` is missing, cannot be read, or contains no folder.
     """
@@ -37,6 +43,14 @@ def class_files(root: Path, classes: Sequence[str], suffixes: Sequence[str], *, 
 
     Links are followed. Files with other suffixes are skipped with a warning that counts them; hidden files and folders
     are skipped silently.
+
+    Example:
+        >>> for name in ("blues/1.wav", "blues/2.WAV", "jazz/live/1.wav"):
+        ...     Path("music", name).parent.mkdir(parents=True, exist_ok=True)
+        ...     Path("music", name).touch()
+        >>> files, numbers, _ = class_files(Path("music"), ["blues", "jazz"], [".wav"])
+        >>> [file.as_posix() for file in files], numbers.tolist()
+        (['music/blues/1.wav', 'music/blues/2.WAV', 'music/jazz/live/1.wav'], [0, 0, 1])
 
     Args:
         root: the folder that contains the class folders.

@@ -21,6 +21,20 @@ class Classification(LabelledTask):
 
     A subclass sets `classes`, and implements `training`, `test` and `loader` of `LabelledTask`. The loss is cross
     entropy, the metric top-1 accuracy, and the head has one logit per class.
+
+    Example:
+        >>> from itnet_tasks import Labelled
+        >>> class Reviews(Classification):
+        ...     modality, classes = "text", ("negative", "positive")
+        ...     def training(self):
+        ...         return Labelled(["dull", "a fine film"] * 10, torch.tensor([0, 1] * 10))
+        ...     def test(self):
+        ...         return Labelled(["very dull"], torch.tensor([0]))
+        ...     def loader(self, *, training):
+        ...         return str
+        >>> task = Reviews(validation=0.2)
+        >>> len(task.dataset("train")), task.dataset("test")[0], task.head["classes"]
+        (16, Sample(inputs='very dull', label=0), 2)
     """
 
     class Config(LabelledTask.Config):

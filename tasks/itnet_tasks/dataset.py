@@ -16,7 +16,14 @@ OnBadSample = Literal["refuse", "skip"]
 
 
 class Sample(NamedTuple):
-    """Input of an encoder, not yet in a batch, and its label; the label is `None` where it is unknown."""
+    """Input of an encoder, not yet in a batch, and its label; the label is `None` where it is unknown.
+
+    Example:
+        >>> samples = LabelledDataset(Labelled(["1.5", "2.5"], [0, 1]), load=float)
+        >>> inputs, label = samples[1]
+        >>> inputs, label
+        (2.5, 1)
+    """
 
     inputs: Any
     label: Any
@@ -25,10 +32,11 @@ class Sample(NamedTuple):
 class Labelled(NamedTuple):
     """Samples as a data set stores them, with their labels.
 
-    >>> import torch
-    >>> samples = Labelled(["a fine film", "dull", "very dull"], torch.tensor([1, 0, 0]))
-    >>> samples.select(torch.tensor([0, 2])).sources
-    ['a fine film', 'very dull']
+    Example:
+        >>> import torch
+        >>> samples = Labelled(["a fine film", "dull", "very dull"], torch.tensor([1, 0, 0]))
+        >>> samples.select(torch.tensor([0, 2])).sources
+        ['a fine film', 'very dull']
 
     Attributes:
         sources: files, texts, or tensors in memory.
@@ -53,6 +61,18 @@ class Labelled(NamedTuple):
 
 class LabelledDataset(Dataset[Sample | None]):
     """Labelled samples, loaded on access.
+
+    Example:
+        >>> def load(text):
+        ...     if not text:
+        ...         raise DataError("notes.csv:2", found="an empty text", expected="a text")
+        ...     return text
+        >>> samples = LabelledDataset(Labelled(["a fine film", ""], torch.tensor([1, 0])), load)
+        >>> len(samples), samples[0]
+        (2, Sample(inputs='a fine film', label=1))
+        >>> samples[1]
+        Traceback (most recent call last):
+        itnet_core.plugin.errors.DataError: notes.csv:2: found an empty text; expected a text. Or leave ...
 
     Args:
         labelled: the samples.
@@ -84,5 +104,12 @@ class LabelledDataset(Dataset[Sample | None]):
 
 
 def warn_skipped(count: int, total: int, reason: str) -> None:
-    """Warn that `count` of `total` samples were skipped so far, with the reason for the last one."""
+    """Warn that `count` of `total` samples were skipped so far, with the reason for the last one.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True, action="always") as caught:
+        ...     warn_skipped(1, 300, "7.png: found an empty file; expected an image.")
+        >>> print(caught[0].message)
+        1 of 300 samples skipped so far. 7.png: found an empty file; expected an image.
+    """
     warnings.warn(f"{count} of {total} samples skipped so far. {reason}", SkippedSampleWarning, stacklevel=3)

@@ -11,6 +11,12 @@ from itnet_core import DataError, open_regular
 def open_data(path: Path, expected: str, hint: str = "") -> BinaryIO:
     """Open a regular file for reading bytes.
 
+    Example:
+        >>> _ = Path("cat.gif").write_bytes(b"GIF89a")
+        >>> with open_data(Path("cat.gif"), expected="an image") as file:
+        ...     file.read(3)
+        b'GIF'
+
     Args:
         path: the file; links are followed.
         expected: what the file should contain, for errors.
@@ -29,7 +35,13 @@ def open_data(path: Path, expected: str, hint: str = "") -> BinaryIO:
 
 
 def read_data(path: Path, expected: str, hint: str = "") -> bytes:
-    """Read the bytes of a regular file; see `open_data`."""
+    """Read the bytes of a regular file; see `open_data`.
+
+    Example:
+        >>> read_data(Path("missing.bin"), expected="100 records")
+        Traceback (most recent call last):
+        itnet_core.plugin.errors.DataError: missing.bin: found no such file; expected 100 records.
+    """
     with open_data(path, expected, hint) as file:
         return file.read()
 
@@ -39,8 +51,9 @@ def check_inside(name: str, place: str) -> str:
 
     Links below the folder may lead anywhere.
 
-    >>> check_inside("images/1.png", "captions.csv:2")
-    'images/1.png'
+    Example:
+        >>> check_inside("images/1.png", "captions.csv:2")
+        'images/1.png'
 
     Args:
         name: the name.

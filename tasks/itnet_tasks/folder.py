@@ -20,6 +20,19 @@ class FolderClassification(Classification):
     Without a folder `train`, the class folders lie in `root` itself. Without a folder `test`, a fixed fold of the
     samples is the test split. Links to folders are followed; hidden files and folders are ignored.
 
+    Example:
+        >>> class Notes(FolderClassification):
+        ...     modality, suffixes = "text", (".txt",)
+        ...     def loader(self, *, training):
+        ...         return Path.read_text
+        >>> for name in ("bad", "good"):
+        ...     Path("notes", name).mkdir(parents=True)
+        ...     for i in range(5):
+        ...         _ = Path("notes", name, f"{i}.txt").write_text(f"a {name} film")
+        >>> task = Notes(root="notes")
+        >>> task.classes, len(task.dataset("train")), task.dataset("test")[0]
+        (('bad', 'good'), 6, Sample(inputs='a bad film', label=0))
+
     Attributes:
         suffixes: lower-case suffixes of sample files, such as `.png`.
     """

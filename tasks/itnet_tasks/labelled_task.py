@@ -23,6 +23,26 @@ class LabelledTask(Task):
     A subclass lists its samples (`training`, `test`, optionally `validation`) and loads one (`loader`). The validation
     split is the data set's own, or else a seeded part of the training samples, stratified by class and never through a
     group. The test split never depends on the options of the validation split.
+
+    Example:
+        >>> from torchmetrics.classification import MultilabelAccuracy
+        >>> class Tags(LabelledTask):
+        ...     modality, monitor, head = "text", "accuracy", {"name": "itnet-core/classify", "classes": 3}
+        ...     def training(self):
+        ...         return Labelled(["a red chair", "a green table"] * 10, [(1, 0, 1), (0, 1, 0)] * 10)
+        ...     def test(self):
+        ...         return Labelled(["a red table"], [(1, 0, 0)])
+        ...     def loader(self, *, training):
+        ...         return str
+        ...     def loss(self, prediction, targets):
+        ...         return nn.functional.binary_cross_entropy_with_logits(prediction, targets.float())
+        ...     def metrics(self):
+        ...         return {"accuracy": MultilabelAccuracy(3)}
+        ...     def describe(self, prediction):
+        ...         return [{"tags": tags.nonzero().flatten().tolist()} for tags in prediction > 0]
+        >>> task = Tags()
+        >>> task.dataset("test")[0], task.describe(torch.tensor([[2.0, -1.0, 1.0]]))
+        (Sample(inputs='a red table', label=(1, 0, 0)), [{'tags': [0, 2]}])
     """
 
     class Config(ComponentConfig):

@@ -19,6 +19,19 @@ class Regression(LabelledTask):
     The head predicts the standardised number: loss and metrics compare with (number − centre) / scale, so that training
     starts near the mean whatever the unit. `describe` returns numbers in the data's unit.
 
+    Example:
+        >>> from itnet_tasks import Labelled
+        >>> class Stars(Regression):
+        ...     modality, centre, scale = "text", 3.0, 2.0
+        ...     def training(self):
+        ...         return Labelled(["dull", "a fine film"] * 10, torch.tensor([1.0, 5.0] * 10))
+        ...     def test(self):
+        ...         return Labelled(["very dull"], torch.tensor([1.0]))
+        ...     def loader(self, *, training):
+        ...         return str
+        >>> Stars().describe(torch.tensor([[0.5]]))
+        [{'value': 4.0}]
+
     Attributes:
         centre: a typical number, in the data's unit: 2.5 for scores from 0 to 5. It is declared and not computed, so
             that a checkpoint predicts without the data.

@@ -17,7 +17,14 @@ Share = Annotated[float, ConfigField(gt=0, lt=1)]
 
 
 class HeldOut(ComponentConfig):
-    """Options of data sets that come without a test split."""
+    """Options of data sets that come without a test split.
+
+    Example:
+        >>> samples = Labelled(list("abcdef"), torch.tensor([0, 0, 0, 1, 1, 1]))
+        >>> tests = [hold_out(samples, HeldOut(test_folds=3, test_fold=fold))[1] for fold in range(3)]
+        >>> [test.labels.tolist() for test in tests]
+        [[0, 1], [0, 1], [0, 1]]
+    """
 
     test_folds: Annotated[int, ConfigField(ge=2)] = 5
     """Number of folds that the samples are dealt into; the assignment is fixed."""
@@ -28,6 +35,12 @@ class HeldOut(ComponentConfig):
 
 def hold_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:
     """Separate the test fold; return the other samples, and the test samples.
+
+    Example:
+        >>> samples = Labelled(list("abcdefghij"), torch.tensor([0] * 5 + [1] * 5))
+        >>> rest, test = hold_out(samples, HeldOut())
+        >>> rest.labels.tolist(), test.labels.tolist()
+        ([0, 0, 0, 0, 1, 1, 1, 1], [0, 1])
 
     Raises:
         ConfigError: `test_fold` is not below `test_folds`.
@@ -44,6 +57,12 @@ def assign_folds(labelled: Labelled, count: int, seed: int) -> Tensor:
     """Assign each sample to one of `count` folds, shape (N,); the sizes of the folds differ by one at most.
 
     Every class is dealt evenly as well. With groups, whole groups are dealt, whatever their classes and sizes.
+
+    Example:
+        >>> samples = Labelled(list("abcdef"), torch.tensor([0, 1] * 3), groups=["x", "x", "y", "y", "z", "z"])
+        >>> folds = assign_folds(samples, count=3, seed=0).tolist()
+        >>> folds[0] == folds[1], sorted(folds)
+        (True, [0, 0, 1, 1, 2, 2])
     """
     unit, strata = _units(labelled, seed)
     dealt = torch.empty(len(unit), dtype=torch.int64)
@@ -60,10 +79,11 @@ def split(labelled: Labelled, share: float, seed: int) -> tuple[Labelled, Labell
     A class of two or more samples has at least one in each part; a single sample stays in the rest. With groups, a
     share of the groups is held out, whatever their classes and sizes.
 
-    >>> import torch
-    >>> rest, part = split(Labelled(list("abcdefgh"), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])), share=0.25, seed=0)
-    >>> len(rest.sources), part.labels.tolist()
-    (6, [0, 1])
+    Example:
+        >>> import torch
+        >>> rest, part = split(Labelled(list("abcdefgh"), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])), share=0.25, seed=0)
+        >>> len(rest.sources), part.labels.tolist()
+        (6, [0, 1])
 
     Args:
         labelled: the samples.

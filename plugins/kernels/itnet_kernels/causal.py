@@ -16,6 +16,20 @@ class CausalKernel(Kernel[Terms, State]):
     Their fast path `integrate` applies to points in the order of time that are the same on both sides. A subclass sets
     `heads`.
 
+    Example:
+        >>> class Discounted(CausalKernel):
+        ...     heads = 1
+        ...     def project(self, query, key):
+        ...         return self.time(query.positions), self.time(key.positions)
+        ...     def tile(self, later, earlier):
+        ...         return (earlier[:, None, None, :] - later[:, None, :, None]).exp()
+        >>> field = Field(torch.randn(1, 3, 8), torch.arange(3.0).view(1, 3, 1).expand(1, 3, 4))
+        >>> [problem] = IntegralOperator(8, Discounted(8)).problems(field)
+        >>> pair_matrix(problem)
+        tensor([[[[1.0000, 0.0000, 0.0000],
+                  [0.3679, 1.0000, 0.0000],
+                  [0.1353, 0.3679, 1.0000]]]])
+
     Args:
         dim: channels of the fields.
         config: an instance of `Config`; its fields may also be given as keyword arguments.

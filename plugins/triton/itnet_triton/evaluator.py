@@ -32,6 +32,12 @@ class TritonEvaluator(Evaluator):
     docs/benchmarks/gpu.md has its speed and its errors against float64 on an H100. The tests run its arithmetic in
     Triton's interpreter on a CPU, and compile it for GPUs of compute capability 8.0 and 9.0. A radius or a
     window has run in the interpreter only, not on a GPU.
+
+    Example:
+        >>> operator = IntegralOperator(8, MLPKernel(8), evaluator=TritonEvaluator())
+        >>> [problem] = operator.problems(Field(torch.randn(1, 50, 8), torch.rand(1, 50, 4)))
+        >>> print(operator.evaluator.unsupported(problem))  # the field is on the CPU
+        found tensors on cpu; expected an NVIDIA GPU
     """
 
     class Config(ComponentConfig):

@@ -17,6 +17,17 @@ class AudioFolder(FolderClassification, AudioClassification):
 
     Files with other suffixes than a recording's are skipped with a warning. A file with such a suffix that is not a
     recording is a bad sample.
+
+    Example:
+        >>> import numpy as np
+        >>> from scipy.io import wavfile
+        >>> for name in ("no", "yes"):
+        ...     Path("words", name).mkdir(parents=True)
+        ...     for i in range(5):
+        ...         wavfile.write(f"words/{name}/{i}.wav", 16000, np.zeros(8000, np.int16))
+        >>> task = AudioFolder(root="words", sample_rate=8000)
+        >>> task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs.shape
+        (('no', 'yes'), 6, torch.Size([4000]))
     """
 
     class Config(FolderClassification.Config, AudioClassification.Config):

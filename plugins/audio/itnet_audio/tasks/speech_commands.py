@@ -24,6 +24,11 @@ class SpeechCommands(AudioClassification):
     Reads the layout of torchaudio and of the published archive: one folder per word, and lists of the files for
     validation and for test; the other files are for training. No speaker is in two splits. The folder is
     `root/SpeechCommands/speech_commands_v0.02`, or `root` itself.
+
+    Example:
+        >>> task = SpeechCommands(root="data", sample_rate=8000)
+        >>> len(task.classes), task.encoder_options
+        (35, {'sample_rate': 8000, 'unit_seconds': 0.5})
     """
 
     class Config(AudioClassification.Config):

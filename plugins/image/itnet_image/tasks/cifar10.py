@@ -28,6 +28,14 @@ class CIFAR10(SmallImages):
     Reads the published binary version: the folder `cifar-10-batches-bin` in `root`, or `root` itself, or the archive
     `cifar-10-binary.tar.gz` in `root`. The Python version, which torchvision reads, is pickled, and a data file must
     never run code.
+
+    Example:
+        >>> black_cat = bytes([3]) + bytes(3 * 32 * 32)
+        >>> _ = Path("test_batch.bin").write_bytes(black_cat)
+        >>> task = CIFAR10(root=".")
+        >>> image, label = task.dataset("test")[0]
+        >>> image.shape, task.classes[label]
+        (torch.Size([3, 32, 32]), 'cat')
     """
 
     class Config(SmallImages.Config):

@@ -23,6 +23,11 @@ class FashionMNIST(SmallImages):
 
     Reads the four published IDX files, gzipped or not, from `root` itself (the layout of Debian's package
     dataset-fashion-mnist) or from `root/FashionMNIST/raw` (torchvision's).
+
+    Example:
+        >>> task = FashionMNIST(root="/usr/share/datasets/fashion-mnist")
+        >>> task.encoder_options["image_size"], task.head["classes"], task.classes[9]
+        (28, 10, 'Ankle boot')
     """
 
     class Config(SmallImages.Config):

@@ -19,6 +19,11 @@ class ImageNet1k(Photographs):
     The published validation images are the test split, as in the literature, because the test labels are not public;
     the validation split is a part of the training images. Classes are numbered by their sorted wnids, and torchvision
     supplies their names, so that neither the devkit nor `meta.bin` is needed.
+
+    Example:
+        >>> task = ImageNet1k(root="imagenet")
+        >>> task.classes[:2], list(task.metrics())
+        (['tench', 'goldfish'], ['accuracy', 'top5_accuracy'])
     """
 
     class Config(Photographs.Config):

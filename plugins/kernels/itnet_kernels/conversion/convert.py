@@ -37,6 +37,12 @@ CONVERTERS: dict[str, Converter] = {
 class ConversionReport:
     """Report of `convert_model`.
 
+    Example:
+        >>> model = nn.Sequential(nn.Conv1d(3, 8, 3), nn.ReLU(), nn.Linear(6, 4))
+        >>> report = convert_model(model, example=torch.randn(1, 3, 8))
+        >>> report.converted, report.left, report.pointwise
+        ({'0': 'Conv1d'}, {}, {'Linear': 1})
+
     Attributes:
         converted: the class of each converted module, by its path.
         left: the reason why each other module that mixes points, or may, was left as it is, by its path; "" is the

@@ -22,6 +22,11 @@ HELD_OUT_SAMPLES, HELD_OUT_POINTS = 16, 256
 class Factorization:
     """Result of `factorize`.
 
+    Example:
+        >>> kernel = MLPKernel(8, heads=1, inputs=("displacement",), activation="tanh")
+        >>> str(factorize(kernel, Field.on_grid(torch.randn(4, 50, 8), axes="t")))
+        '... pivots; error of each head 0...%; tolerance 1.00% reached'
+
     Attributes:
         kernel: the kernel of low rank.
         errors: of each head, the root mean square of k̃ − k relative to that of k, over held-out pairs of points of

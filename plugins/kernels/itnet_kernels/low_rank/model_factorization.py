@@ -22,6 +22,15 @@ Calls = dict[str, list[tuple[Field, Field | None]]]
 class FactorizationReport:
     """Report of `factorize_model`.
 
+    Example:
+        >>> kernel = MLPKernel(8, heads=1, inputs=("displacement",), activation="tanh")
+        >>> other = MLPKernel(8, normalization="softmax")
+        >>> model = nn.Sequential(IntegralOperator(8, kernel), IntegralOperator(8, other))
+        >>> print(factorize_model(model, Field.on_grid(torch.randn(4, 50, 8), axes="t")))
+        1 factorized, 1 left
+          0: ... pivots; error of each head 0...%; tolerance 1.00% reached
+          1: left: normalization 'softmax': e^k would have to be of low rank, and an approximation of it positive
+
     Attributes:
         factorized: the factorisation of each replaced kernel, by the path of its operator.
         left: the reason why each other kernel was left as it is, by the path of its operator.

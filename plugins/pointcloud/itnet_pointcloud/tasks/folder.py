@@ -15,6 +15,17 @@ class MeshFolder(FolderClassification, ShapeClassification):
 
     Files with other suffixes than a mesh's are skipped with a warning. A file with such a suffix that is not a mesh is
     a bad sample.
+
+    Example:
+        >>> import trimesh
+        >>> from pathlib import Path
+        >>> for name, mesh in {"ball": trimesh.creation.icosphere(1), "box": trimesh.creation.box()}.items():
+        ...     Path("shapes", name).mkdir(parents=True)
+        ...     for i in range(5):
+        ...         _ = mesh.export(f"shapes/{name}/{i}.off")
+        >>> task = MeshFolder(root="shapes", points=256)
+        >>> task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs.positions.shape
+        (('ball', 'box'), 6, torch.Size([256, 3]))
     """
 
     class Config(FolderClassification.Config, ShapeClassification.Config):

@@ -30,6 +30,11 @@ class ModelNet40(ShapeClassification):
     Reads `<class>/train/*.off` and `<class>/test/*.off` below `root/raw` (the layout of torch_geometric's
     `ModelNet(root, "40")`), below `root/ModelNet40` (the unpacked archive), or below `root` itself. The `processed`
     files of torch_geometric are pickled, and are not read.
+
+    Example:
+        >>> task = ModelNet40(root="modelnet", normals=True)
+        >>> task.encoder_options, list(task.metrics())
+        ({'features': 3}, ['accuracy', 'mean_class_accuracy'])
     """
 
     class Config(ShapeClassification.Config):
@@ -88,7 +93,12 @@ class ModelNet40(ShapeClassification):
 
 
 class ModelNet10(ModelNet40):
-    """4,899 meshes of 10 kinds of furniture, all oriented alike; read as `ModelNet40` is."""
+    """4,899 meshes of 10 kinds of furniture, all oriented alike; read as `ModelNet40` is.
+
+    Example:
+        >>> ModelNet10(root="modelnet").classes[:4]
+        ('bathtub', 'bed', 'chair', 'desk')
+    """
 
     number = "10"
     classes = tuple(TEN.split())

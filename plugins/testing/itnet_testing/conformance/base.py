@@ -34,7 +34,15 @@ HEAVY = ("torch", "numpy", "PIL", "transformers", "lightning")
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a check."""
+    """The result of a check.
+
+    Example:
+        >>> from itnet_testing import HeadConformance
+        >>> class TestClassify(HeadConformance):
+        ...     component = "itnet-core/classify"
+        >>> TestClassify().run("identity")
+        [Outcome(check='identity', status='passed', detail='', traceback='')]
+    """
 
     check: str
     """Name of the check."""
@@ -68,12 +76,15 @@ class Conformance(ABC):
     skipped with its reason.
 
     Example:
-        ```python
-        class TestMine(KernelConformance):
-            component = "my-distribution/mine"
-            options = {"heads": 2}
-            expected_failures = {"compile": "the kernel calls a library that torch.compile cannot trace"}
-        ```
+        >>> from itnet_testing import KernelConformance
+        >>> class TestMLP(KernelConformance):
+        ...     component = "itnet-core/mlp"
+        ...     options = {"heads": 2}
+        ...     expected_failures = {"float64": "it sums in float32"}
+        >>> TestMLP.checks()[:3]
+        ['light_import', 'identity', 'config_json_round_trip']
+        >>> [outcome.status for outcome in TestMLP().run("tile_consistency", "float64")]
+        ['passed', 'passed, but was expected to fail']
 
     Attributes:
         component: id of the component, such as `"itnet-image/patch"`.

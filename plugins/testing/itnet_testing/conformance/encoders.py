@@ -19,13 +19,13 @@ class EncoderConformance(ModuleConformance):
     """Test class for an encoder; by default its checks run on the batch of the encoder's `example`.
 
     Example:
-        ```python
-        class TestSpectrum(EncoderConformance):
-            component = "itnet-spectrum/spectrum"
-
-            def refined(self, times: int) -> Tensor:
-                return torch.sin(torch.linspace(0, 9, 200 * times)).unsqueeze(0)
-        ```
+        >>> class TestPatch(EncoderConformance):
+        ...     component = "itnet-image/patch"
+        ...     options = {"channels": 1, "patch_size": 4}
+        ...     def inputs(self):
+        ...         return torch.randn(2, 1, 16, 16)
+        >>> [outcome.status for outcome in TestPatch().run("field_validity", "declared_mass")]
+        ['passed', 'passed']
     """
 
     kind: ClassVar[Kind] = "encoder"

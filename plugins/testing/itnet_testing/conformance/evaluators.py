@@ -53,6 +53,13 @@ class EvaluatorConformance(Conformance):
     Its result must be right wherever it supports a problem; elsewhere it must raise. Override `kernels` for an
     evaluator of special kernels.
 
+    Example:
+        >>> class TestTiled(EvaluatorConformance):
+        ...     component = "itnet-core/tiled"
+        ...     options = {"query_tile": 16, "key_tile": 32}
+        >>> [outcome.status for outcome in TestTiled().run("values_match_dense", "gradients_match_dense")]
+        ['passed', 'passed']
+
     Attributes:
         dtype: dtype of the problems.
         device: device of the problems.

@@ -13,7 +13,15 @@ from itnet_testing.fields import sample, scattered, with_padding
 
 
 class HeadConformance(ModuleConformance):
-    """Test class for a head; override `inputs` if it needs other fields."""
+    """Test class for a head; override `inputs` if it needs other fields.
+
+    Example:
+        >>> class TestClassify(HeadConformance):
+        ...     component = "itnet-core/classify"
+        ...     options = {"classes": 10}
+        >>> [outcome.status for outcome in TestClassify().run("finite_prediction", "padding_invariance")]
+        ['passed', 'passed']
+    """
 
     kind: ClassVar[Kind] = "head"
 

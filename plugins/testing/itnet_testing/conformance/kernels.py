@@ -59,11 +59,11 @@ class KernelConformance(ModuleConformance):
     """Test class for a kernel; override `field` if it needs other points, such as a grid.
 
     Example:
-        ```python
-        class TestGaussian(KernelConformance):
-            component = "my-kernels/gaussian"
-            options = {"heads": 2}
-        ```
+        >>> class TestGaussian(KernelConformance):
+        ...     component = "itnet-kernels/gaussian"
+        ...     options = {"heads": 2}
+        >>> [outcome.status for outcome in TestGaussian().run("tile_consistency", "padding_invariance")]
+        ['passed', 'passed']
     """
 
     kind: ClassVar[Kind] = "kernel"

@@ -22,7 +22,15 @@ DEVIATIONS = 4.5
 
 
 class SamplerConformance(ModuleConformance):
-    """Test class for a sampler; override `field` if it needs other points."""
+    """Test class for a sampler; override `field` if it needs other points.
+
+    Example:
+        >>> class TestNeighbours(SamplerConformance):
+        ...     component = "itnet-samplers/neighbours"
+        >>> valid, unbiased = TestNeighbours().run("node_validity", "unbiased_sum")
+        >>> valid.status, unbiased.status, unbiased.detail
+        ('passed', 'skipped', 'the sampler is not unbiased')
+    """
 
     kind: ClassVar[Kind] = "sampler"
 

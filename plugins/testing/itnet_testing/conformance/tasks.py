@@ -21,6 +21,20 @@ from itnet_testing.fields import scattered
 class TaskConformance(Conformance):
     """Test class for a task, on small data that `prepare` writes.
 
+    Example:
+        >>> class TestImageFolder(TaskConformance):
+        ...     component = "itnet-image/image-folder"
+        ...     encoder = "itnet-image/patch"
+        ...     def prepare(self, folder):
+        ...         from PIL import Image
+        ...         for i in range(20):
+        ...             path = folder / ("cat", "dog")[i % 2] / f"{i}.png"
+        ...             path.parent.mkdir(exist_ok=True)
+        ...             Image.new("RGB", (32, 32), (10 * i, 0, 0)).save(path)
+        ...         return {"root": str(folder), "image_size": 32}
+        >>> [outcome.status for outcome in TestImageFolder().run("split_reproducibility", "loss_gradient")]
+        ['passed', 'passed']
+
     Attributes:
         encoder: an encoder that reads the task's inputs, for checks with a model; without one, the head is checked on a
             random field.

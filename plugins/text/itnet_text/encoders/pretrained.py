@@ -25,12 +25,19 @@ class PretrainedEncoder(Encoder):
     that a checkpoint needs neither the model's folder nor the hub. Weights are read only from safetensors, and code
     that comes with a model is never run.
 
-    `create_model` loads the pretrained weights. An encoder that you build yourself has random weights until you load
-    them:
+    `create_model` loads the pretrained weights. An encoder that you build yourself has random weights until you call
+    `load_pretrained`.
 
-        encoder = PretrainedEncoder(64, model="models/bert")
-        encoder.load_pretrained()
-        encoder(["a fine film"])
+    Example:
+        >>> from itnet_text.tokenizer import train_tokenizer
+        >>> from transformers import BertConfig, BertModel
+        >>> tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        >>> BertModel(BertConfig(vocab_size=265, **tiny)).save_pretrained("bert")
+        >>> train_tokenizer(["a fine film"] * 9, 265).save("bert/tokenizer.json")
+        >>> encoder = PretrainedEncoder(64, model="bert")
+        >>> encoder.load_pretrained()
+        >>> encoder(["a fine film"]).values.shape
+        torch.Size([1, 3, 64])
     """
 
     modality = "text"

@@ -118,7 +118,13 @@ class Paraphrases(GlueClassification):
 
 
 class CoLA(GlueClassification):
-    """CoLA: whether a sentence is acceptable English."""
+    """CoLA: whether a sentence is acceptable English.
+
+    Example:
+        >>> task = CoLA(root="glue")
+        >>> task.classes, list(task.metrics())
+        (('unacceptable', 'acceptable'), ['matthews'])
+    """
 
     files = Files("cola", "CoLA", {"sentence": "sentence"}, header=("source", "label", "star", "sentence"))
     classes = ("unacceptable", "acceptable")
@@ -130,28 +136,55 @@ class CoLA(GlueClassification):
 
 
 class SST2(GlueClassification):
-    """SST-2: whether a sentence of a film review is positive."""
+    """SST-2: whether a sentence of a film review is positive.
+
+    Example:
+        >>> _ = Path("review.txt").write_text("a fine film")
+        >>> task = SST2(root="glue")
+        >>> task.read(Path("review.txt")).inputs
+        'a fine film'
+        >>> task.describe(torch.tensor([[0.0, 3.0]]))
+        [{'label': 'positive', 'probability': 0.95..., 'likeliest': {...}}]
+    """
 
     files = Files("sst2", "SST-2", {"sentence": "sentence"})
     classes = ("negative", "positive")
 
 
 class MRPC(Paraphrases):
-    """MRPC: whether two sentences of news mean the same. Microsoft's own files have a test set, the test split here."""
+    """MRPC: whether two sentences of news mean the same. Microsoft's own files have a test set, the test split here.
+
+    Example:
+        >>> task = MRPC(root="glue")
+        >>> task.classes, list(task.metrics())
+        (('not_equivalent', 'equivalent'), ['f1', 'accuracy'])
+    """
 
     files = Files("mrpc", "MRPC", {"sentence1": "#1 String", "sentence2": "#2 String"}, label="Quality")
     classes = ("not_equivalent", "equivalent")
 
 
 class QQP(Paraphrases):
-    """QQP: whether two questions ask the same."""
+    """QQP: whether two questions ask the same.
+
+    Example:
+        >>> _ = Path("questions.txt").write_text("How far is the moon?" + chr(10) + "What is the distance to the moon?")
+        >>> QQP(root="glue").read(Path("questions.txt")).inputs
+        ('How far is the moon?', 'What is the distance to the moon?')
+    """
 
     files = Files("qqp", "QQP", {"question1": "question1", "question2": "question2"}, label="is_duplicate")
     classes = ("not_duplicate", "duplicate")
 
 
 class MNLI(GlueClassification):
-    """MNLI: whether a premise entails a hypothesis; the matched development set, of the training genres."""
+    """MNLI: whether a premise entails a hypothesis; the matched development set, of the training genres.
+
+    Example:
+        >>> task = MNLI(root="glue")
+        >>> task.classes, task.head
+        (('entailment', 'neutral', 'contradiction'), {'name': 'itnet-core/classify', 'classes': 3})
+    """
 
     files = Files("mnli", "MNLI", {"premise": "sentence1", "hypothesis": "sentence2"}, label="gold_label")
     classes = ("entailment", "neutral", "contradiction")
@@ -160,13 +193,24 @@ class MNLI(GlueClassification):
 
 
 class MNLIMismatched(MNLI):
-    """MNLI: whether a premise entails a hypothesis; the mismatched development set, of other genres."""
+    """MNLI: whether a premise entails a hypothesis; the mismatched development set, of other genres.
+
+    Example:
+        >>> MNLI.development, MNLIMismatched.development
+        ('validation_matched', 'validation_mismatched')
+    """
 
     development = "validation_mismatched"
 
 
 class QNLI(GlueClassification):
-    """QNLI: whether a sentence contains the answer to a question."""
+    """QNLI: whether a sentence contains the answer to a question.
+
+    Example:
+        >>> task = QNLI(root="glue")
+        >>> task.files.texts, task.classes
+        (('question', 'sentence'), ('entailment', 'not_entailment'))
+    """
 
     files = Files("qnli", "QNLI", {"question": "question", "sentence": "sentence"})
     classes = ENTAILMENT
@@ -174,7 +218,12 @@ class QNLI(GlueClassification):
 
 
 class RTE(GlueClassification):
-    """RTE: whether a text entails a sentence."""
+    """RTE: whether a text entails a sentence.
+
+    Example:
+        >>> RTE(root="glue").describe(torch.tensor([[2.0, 0.0]]))[0]["label"]
+        'entailment'
+    """
 
     files = Files("rte", "RTE", PAIR)
     classes = ENTAILMENT
@@ -182,14 +231,25 @@ class RTE(GlueClassification):
 
 
 class WNLI(GlueClassification):
-    """WNLI: whether a sentence with a noun in place of its pronoun follows from the original."""
+    """WNLI: whether a sentence with a noun in place of its pronoun follows from the original.
+
+    Example:
+        >>> WNLI(root="glue").describe(torch.tensor([[2.0, 0.0]]))[0]["label"]
+        'not_entailment'
+    """
 
     files = Files("wnli", "WNLI", PAIR)
     classes = ("not_entailment", "entailment")
 
 
 class STSB(Glue, Regression):
-    """STS-B: the similarity of two sentences, from 0 to 5."""
+    """STS-B: the similarity of two sentences, from 0 to 5.
+
+    Example:
+        >>> task = STSB(root="glue")
+        >>> task.describe(torch.tensor([[0.0], [1.0]]))
+        [{'value': 2.5}, {'value': 4.0}]
+    """
 
     class Config(Glue.Config, Regression.Config):
         """Options of `Glue` and `Regression`."""

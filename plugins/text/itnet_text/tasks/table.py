@@ -115,15 +115,16 @@ def read_columns(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
 class TextTable(Table, Classification):
     """Classes of texts: the values of the label column, or the sides of a threshold on its numbers.
 
-    >>> from tempfile import TemporaryDirectory
-    >>> from pathlib import Path
-    >>> with TemporaryDirectory() as folder:
-    ...     file = Path(folder) / "reviews.csv"
-    ...     rows = ["text,label", *["a fine film,good", "very dull,bad"] * 10]
-    ...     _ = file.write_text(chr(10).join(rows))
-    ...     task = TextTable(train=str(file))
-    ...     task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs
-    (('bad', 'good'), 14, 'a fine film')
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from pathlib import Path
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "reviews.csv"
+        ...     rows = ["text,label", *["a fine film,good", "very dull,bad"] * 10]
+        ...     _ = file.write_text(chr(10).join(rows))
+        ...     task = TextTable(train=str(file))
+        ...     task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs
+        (('bad', 'good'), 14, 'a fine film')
     """
 
     class Config(Table.Config, Classification.Config):
@@ -171,7 +172,15 @@ class TextTable(Table, Classification):
 
 
 class TextTableRegression(Table, Regression):
-    """Regression of a numeric label column."""
+    """Regression of a numeric label column.
+
+    Example:
+        >>> rows = ["text,stars", *["a fine film,5", "very dull,1"] * 10]
+        >>> _ = Path("reviews.csv").write_text(chr(10).join(rows))
+        >>> task = TextTableRegression(train="reviews.csv", label="stars", centre=3, scale=2)
+        >>> len(task.dataset("train")), task.describe(torch.tensor([[0.5]]))
+        (14, [{'value': 4.0}])
+    """
 
     class Config(Table.Config, Regression.Config):
         centre: float = 0.0

@@ -28,10 +28,13 @@ def evaluate(
     """Return the mean loss and the metrics of a checkpoint; see `itnet_train.engine.scores.combine_scores`.
 
     Example:
-        ```python
-        evaluate("runs/digits/best")["accuracy"]
-        evaluate("runs/digits/best", "validation", sampler={"name": "monte-carlo", "points": 64})
-        ```
+        >>> from itnet_registry import create_model, save_model
+        >>> encoder = {"name": "patch", "patch_size": 2}
+        >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, task="digits"), "digits")
+        >>> evaluate("digits")  # a new model, which guesses
+        {'loss': 2..., 'accuracy': 0...}
+        >>> sorted(evaluate("digits", "validation", sampler={"name": "monte-carlo", "points": 8}))
+        ['accuracy', 'loss']
 
     Args:
         checkpoint: a checkpoint directory, such as `best` in a run directory.

@@ -31,9 +31,11 @@ def export(
     """Write a checkpoint's model of one modality as a graph, with a dynamic batch and dynamic sizes of its samples.
 
     Example:
-        ```python
-        export("runs/digits/best", "onnx", "digits.onnx")["prediction"]  # {"dtype": "float32", "shape": ["s77", 10]}
-        ```
+        >>> from itnet_registry import create_model, save_model
+        >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
+        >>> save_model(create_model(width=8, depth=1, encoder=encoder, head=head, kernel="mlp"), "model")
+        >>> export("model", "pt2", "model.pt2")["prediction"]  # of any batch
+        {'dtype': 'float32', 'shape': ['s...', 10]}
 
     Args:
         checkpoint: a checkpoint directory, such as `best` in a run directory.

@@ -19,7 +19,16 @@ from itnet_train.engine.tasks import create_task
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction for one file, or the error that prevented it."""
+    """The prediction for one file, or the error that prevented it.
+
+    Example:
+        >>> from itnet_registry import create_model, save_model
+        >>> encoder = {"name": "patch", "patch_size": 2}
+        >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, task="digits"), "digits")
+        >>> [prediction] = predict("digits", ["missing.png"])
+        >>> prediction.record is None, prediction.error
+        (True, 'DataError: missing.png: found no such file; ...')
+    """
 
     file: Path
     """The file."""
@@ -39,10 +48,14 @@ def predict(
     """Predict files one by one. A file that cannot be predicted does not stop the others.
 
     Example:
-        ```python
-        [prediction] = predict("runs/digits/best", ["7.png"])
-        prediction.record  # {"class": "7", "probability": 0.98}
-        ```
+        >>> from PIL import Image
+        >>> from itnet_registry import create_model, save_model
+        >>> encoder = {"name": "patch", "patch_size": 2}
+        >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, task="digits"), "digits")
+        >>> Image.new("L", (8, 8)).save("7.png")
+        >>> [prediction] = predict("digits", ["7.png"])
+        >>> prediction.record
+        {'label': ..., 'probability': ..., 'likeliest': {...}}
 
     Args:
         checkpoint: a checkpoint directory, such as `best` in a run directory.

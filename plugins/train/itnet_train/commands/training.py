@@ -37,10 +37,11 @@ def train(
     """Train a model; return the content of `metrics.json` in the run directory.
 
     Example:
-        ```python
-        metrics = train(itnet_registry.load_config("digits.yaml"), "runs/digits")
-        metrics["test"]["accuracy"]
-        ```
+        >>> encoder = {"name": "patch", "patch_size": 4}
+        >>> model = {"preset": "itnet-nano", "depth": 1, "encoder": encoder, "task": "digits"}
+        >>> metrics = train({"model": model, "train": {"epochs": 1}}, "runs/digits")
+        >>> metrics["test"]["accuracy"] > 0.3
+        True
 
     Args:
         sections: the sections of a configuration, `model` and `train`, as `itnet_registry.load_config` returns them.

@@ -33,11 +33,18 @@ class OpenCLIPEncoder(Encoder):
 
     Weights are those of a safetensors file, or random if none is named. A checkpoint contains all weights, and needs no
     other file. `create_model` loads the weights that are named; an encoder that you build yourself has random weights
-    until you load them:
+    until you call `load_pretrained`.
 
-        encoder = OpenCLIPEncoder(64, architecture="ViT-B-32", weights="ViT-B-32.safetensors")
-        encoder.load_pretrained()
-        encoder(ImageText(torch.rand(1, 3, 224, 224), ["a red chair"]))
+    Example:
+        >>> from safetensors.torch import save_file
+        >>> image = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
+        >>> text = {"context_length": 16, "vocab_size": 49408, "width": 24, "heads": 2, "layers": 1}
+        >>> tiny = {"embed_dim": 16, "vision_cfg": image, "text_cfg": text}
+        >>> save_file(open_clip.CLIP(**tiny).state_dict(), "tiny.safetensors")
+        >>> encoder = OpenCLIPEncoder(64, definition=tiny, weights="tiny.safetensors")
+        >>> encoder.load_pretrained()
+        >>> encoder(ImageText(torch.rand(1, 3, 32, 32), ["a red chair"])).values.shape  # 16 patches and 16 tokens
+        torch.Size([1, 32, 64])
     """
 
     modality = "image-text"

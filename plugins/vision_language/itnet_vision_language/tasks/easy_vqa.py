@@ -23,6 +23,11 @@ class EasyVQA(ImageTextTask, Classification):
 
     Reads the folder `easy_vqa/data` of the package easy-vqa: `answers.txt`, and in `train` and `test` `questions.json`
     and `images/<number>.png`. Validation is held out of `train` by image, so that its images are new as well.
+
+    Example:
+        >>> task = EasyVQA(root="easy_vqa/data", answers=("blue", "circle", "red"))
+        >>> task.describe(torch.tensor([[0.0, 1.0, 4.0]]))[0]["label"]
+        'red'
     """
 
     class Config(ImageTextTask.Config, Classification.Config):

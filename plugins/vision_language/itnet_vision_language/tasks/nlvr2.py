@@ -37,6 +37,16 @@ class NLVR2(ImageTextTask, Classification):
     Reads the published `train.json`, `dev.json` (validation) and `test1.json` (test) in `root`, and the images
     `images/train/<directory>/<split>-<set>-<pair>-img0.png`, `images/dev/…` and `images/test1/…`; `-img0` is the left
     one.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> for name in ("left.png", "right.png"):
+        ...     Image.new("RGB", (40, 30)).save(name)
+        >>> _ = Path("pair.json").write_text('{"image": ["left.png", "right.png"], "text": "Both are black."}')
+        >>> images, text = NLVR2(root="nlvr2", image_size=32).read(Path("pair.json")).inputs
+        >>> images.shape, text
+        (torch.Size([2, 3, 32, 32]), 'Both are black.')
     """
 
     class Config(ImageTextTask.Config, Classification.Config):

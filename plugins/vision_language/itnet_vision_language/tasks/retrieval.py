@@ -25,6 +25,12 @@ class ImageTextRetrieval(ImageTextTask):
     Reads `captions` in `root`: a JSON file of Karpathy's splits (`dataset_flickr30k.json`, `dataset_coco.json`), or a
     CSV, TSV or JSONL file of filenames and captions, with or without splits. An image may have several captions; each
     is a sample. Files without splits are dealt into `test_folds` by image, of which `test_fold` is the test split.
+
+    Example:
+        >>> task = ImageTextRetrieval(root="flickr30k", outputs=2)
+        >>> images, captions = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+        >>> task.describe(torch.cat([images, captions]))
+        [{'similarity': 1.0}, {'similarity': 0.0}]
     """
 
     class Config(ImageTextTask.Config, HeldOut):

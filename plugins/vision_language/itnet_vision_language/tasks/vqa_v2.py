@@ -75,6 +75,11 @@ class VQAv2(ImageTextTask):
     `v2_mscoco_{train,val}2014_annotations.json`, with the images `train2014/COCO_train2014_000000000009.jpg` and so on.
     Answers to the published test questions are not public, so the published `val` is the test split, and validation is
     held out of `train` by image.
+
+    Example:
+        >>> task = VQAv2(root="vqa", vocabulary=("yes", "no"))
+        >>> task.collate_targets([["yes"] * 8 + ["no"] * 2]).scores
+        tensor([[1.0000, 0.6667]])
     """
 
     class Config(ImageTextTask.Config):
