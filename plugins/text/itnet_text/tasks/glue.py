@@ -168,7 +168,7 @@ class QQP(Paraphrases):
     """QQP: whether two questions ask the same.
 
     Example:
-        >>> _ = Path("questions.txt").write_text("How far is the moon?" + chr(10) + "What is the distance to the moon?")
+        >>> _ = Path("questions.txt").write_text("How far is the moon?\\nWhat is the distance to the moon?")
         >>> QQP(root="glue").read(Path("questions.txt")).inputs
         ('How far is the moon?', 'What is the distance to the moon?')
     """

@@ -121,7 +121,7 @@ class TextTable(Table, Classification):
         >>> with TemporaryDirectory() as folder:
         ...     file = Path(folder) / "reviews.csv"
         ...     rows = ["text,label", *["a fine film,good", "very dull,bad"] * 10]
-        ...     _ = file.write_text(chr(10).join(rows))
+        ...     _ = file.write_text("\\n".join(rows))
         ...     task = TextTable(train=str(file))
         ...     task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs
         (('bad', 'good'), 14, 'a fine film')
@@ -176,7 +176,7 @@ class TextTableRegression(Table, Regression):
 
     Example:
         >>> rows = ["text,stars", *["a fine film,5", "very dull,1"] * 10]
-        >>> _ = Path("reviews.csv").write_text(chr(10).join(rows))
+        >>> _ = Path("reviews.csv").write_text("\\n".join(rows))
         >>> task = TextTableRegression(train="reviews.csv", label="stars", centre=3, scale=2)
         >>> len(task.dataset("train")), task.describe(torch.tensor([[0.5]]))
         (14, [{'value': 4.0}])
