@@ -22,9 +22,10 @@ def farthest_points(positions: Tensor, mask: Tensor, count: int) -> Tensor:
     the mean, so that the choice does not depend on the order of the points. A sample with fewer points than `count` has
     some of them chosen more than once.
 
-    >>> line = torch.tensor([[[0.0], [1.0], [2.0], [9.0]]])
-    >>> farthest_points(line, torch.ones(1, 4, dtype=torch.bool), 3)
-    tensor([[3, 0, 2]])
+    Example:
+        >>> line = torch.tensor([[[0.0], [1.0], [2.0], [9.0]]])
+        >>> farthest_points(line, torch.ones(1, 4, dtype=torch.bool), 3)
+        tensor([[3, 0, 2]])
 
     Args:
         positions: shape (B, N, p).
@@ -51,10 +52,11 @@ def farthest_points(positions: Tensor, mask: Tensor, count: int) -> Tensor:
 def nearest_points(query: Tensor, key: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Find the nearest key points of each query point, the nearest first, by blocks of distances.
 
-    >>> key = torch.tensor([[[0.0], [5.0], [6.0]]])
-    >>> indices, valid = nearest_points(torch.tensor([[[4.0]]]), key, torch.tensor([[True, True, False]]), 3)
-    >>> indices[0, 0, :2].tolist(), valid.tolist()
-    ([1, 0], [[[True, True, False]]])
+    Example:
+        >>> key = torch.tensor([[[0.0], [5.0], [6.0]]])
+        >>> indices, valid = nearest_points(torch.tensor([[[4.0]]]), key, torch.tensor([[True, True, False]]), 3)
+        >>> indices[0, 0, :2].tolist(), valid.tolist()
+        ([1, 0], [[[True, True, False]]])
 
     Args:
         query: positions, shape (B, N, p).

@@ -14,8 +14,9 @@ from itnet_core import Field, ShapeError
 class Audio(NamedTuple):
     """A batch of mono clips of any lengths. Samples after the end of a clip are ignored.
 
-    >>> Audio.of([torch.zeros(16000), torch.zeros(12000)]).lengths
-    tensor([16000, 12000])
+    Example:
+        >>> Audio.of([torch.zeros(16000), torch.zeros(12000)]).lengths
+        tensor([16000, 12000])
 
     Attributes:
         waveform: samples in [−1, 1] at full scale; floating, shape (B, T).

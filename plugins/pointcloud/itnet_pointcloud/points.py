@@ -31,11 +31,12 @@ class Cloud(NamedTuple):
 class PointClouds(NamedTuple):
     """A batch of point clouds of any sizes. Points of weight 0 are padding, and are ignored.
 
-    >>> from itnet_pointcloud.points import Cloud, PointClouds
-    >>> clouds = [Cloud(torch.rand(n, 3), torch.zeros(n, 0)) for n in (100, 80)]
-    >>> points = PointClouds.of(clouds)
-    >>> points.positions.shape, points.mask.sum(1)
-    (torch.Size([2, 100, 3]), tensor([100,  80]))
+    Example:
+        >>> from itnet_pointcloud.points import Cloud, PointClouds
+        >>> clouds = [Cloud(torch.rand(n, 3), torch.zeros(n, 0)) for n in (100, 80)]
+        >>> points = PointClouds.of(clouds)
+        >>> points.positions.shape, points.mask.sum(1)
+        (torch.Size([2, 100, 3]), tensor([100,  80]))
 
     Attributes:
         positions: x, y, z, shape (B, N, 3), in units in which a cloud fills about [−1, 1].

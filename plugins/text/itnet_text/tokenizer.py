@@ -99,8 +99,9 @@ def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_
 
     The first `max_length` tokens of a long text are kept; of a long pair, the longer part is cut first.
 
-    >>> tokenize(None, [("film",)], max_length=3)
-    [Tokens(ids=[102, 105, 108], segments=[0, 0, 0])]
+    Example:
+        >>> tokenize(None, [("film",)], max_length=3)
+        [Tokens(ids=[102, 105, 108], segments=[0, 0, 0])]
 
     Raises:
         ShapeError: a text has no token, because the tokenizer drops all its characters.
@@ -134,8 +135,9 @@ def _bytes(parts: list[list[int]], max_length: int) -> Tokens:
 def train_tokenizer(texts: Iterable[str], vocabulary: int, *, lowercase: bool = True) -> Tokenizer:
     """Train a byte-pair encoding, which has tokens for any text.
 
-    >>> train_tokenizer(["film film films"] * 9, 265).encode("Film").tokens
-    ['Ġfilm']
+    Example:
+        >>> train_tokenizer(["film film films"] * 9, 265).encode("Film").tokens
+        ['Ġfilm']
 
     Args:
         texts: to train on.

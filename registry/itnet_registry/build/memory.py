@@ -46,10 +46,11 @@ class MemoryLimit(TorchFunctionMode):
 
     Freed tensors stay counted: modules under construction keep nearly all their tensors.
 
-    >>> with MemoryLimit(2**20, "for this example"):  # doctest: +ELLIPSIS
-    ...     torch.zeros(1000, 1000)
-    Traceback (most recent call last):
-    itnet_core.plugin.errors.ConfigError: memory: found sizes that take 3.82 MB or more; expected at most 1 MB, ...
+    Example:
+        >>> with MemoryLimit(2**20, "for this example"):  # doctest: +ELLIPSIS
+        ...     torch.zeros(1000, 1000)
+        Traceback (most recent call last):
+        itnet_core.plugin.errors.ConfigError: memory: found sizes that take 3.82 MB or more; expected at most 1 MB, ...
 
     Args:
         limit: in bytes.

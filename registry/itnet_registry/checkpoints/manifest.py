@@ -146,8 +146,9 @@ class Manifest(BaseModel):
 def reference_at(config: Mapping[str, Any], path: str) -> dict[str, Any] | None:
     """Return the reference at a path of a configuration, or `None`; the keys of a list are numbers.
 
-    >>> reference_at({"encoders": {"image": {"name": "itnet-image/patch", "channels": 1}}}, "encoders.image")
-    {'name': 'itnet-image/patch', 'channels': 1}
+    Example:
+        >>> reference_at({"encoders": {"image": {"name": "itnet-image/patch", "channels": 1}}}, "encoders.image")
+        {'name': 'itnet-image/patch', 'channels': 1}
     """
     value: Any = config
     for key in path.split("."):

@@ -20,12 +20,13 @@ MOST = 2**26
 def load_config(path: str | PathLike[str]) -> dict[str, Any]:
     """Read the sections of a configuration file by name; a `task` at the top is moved into `model`.
 
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     file = Path(folder, "run.yaml")
-    ...     _ = file.write_text("task: digits\\nmodel: {preset: itnet-nano, encoder: patch}")
-    ...     load_config(file)
-    {'model': {'preset': 'itnet-nano', 'encoder': 'patch', 'task': 'digits'}}
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder, "run.yaml")
+        ...     _ = file.write_text("task: digits\\nmodel: {preset: itnet-nano, encoder: patch}")
+        ...     load_config(file)
+        {'model': {'preset': 'itnet-nano', 'encoder': 'patch', 'task': 'digits'}}
 
     Raises:
         ConfigError: the file is missing, not a regular file, too large, not YAML or JSON, not a mapping of sections, or

@@ -75,8 +75,9 @@ def merge_reference(
 def merge_mappings(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """Merge mappings recursively; any other value replaces the one in `base`.
 
-    >>> merge_mappings({"heads": 2, "support": {"causal": "t"}}, {"support": {"radius": 0.5}})
-    {'heads': 2, 'support': {'causal': 't', 'radius': 0.5}}
+    Example:
+        >>> merge_mappings({"heads": 2, "support": {"causal": "t"}}, {"support": {"radius": 0.5}})
+        {'heads': 2, 'support': {'causal': 't', 'radius': 0.5}}
     """
     merged = dict(base)
     for key, value in override.items():

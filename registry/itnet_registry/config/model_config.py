@@ -35,8 +35,9 @@ class PartialRef(ComponentRef):
 class QueryConfig(BaseModel):
     """The points at which a block evaluates its integral, by one of these fields.
 
-    >>> QueryConfig(stride=2).model_dump()
-    {'stride': 2}
+    Example:
+        >>> QueryConfig(stride=2).model_dump()
+        {'stride': 2}
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -94,8 +95,9 @@ class BlockOptions(BaseModel):
 class BlockConfig(BlockOptions):
     """An entry of `trunk` as users write it; a name alone is that of the kernel.
 
-    >>> BlockConfig.model_validate("attention").kernel
-    PartialRef(name='attention')
+    Example:
+        >>> BlockConfig.model_validate("attention").kernel
+        PartialRef(name='attention')
     """
 
     repeat: PositiveInt = 1
@@ -114,8 +116,9 @@ class ModelConfig(BlockOptions):
 
     A field left out is taken from the preset, then from the task, then from the defaults.
 
-    >>> ModelConfig(preset="itnet-s", encoder="patch", dropout=0.1).encoder
-    PartialRef(name='patch')
+    Example:
+        >>> ModelConfig(preset="itnet-s", encoder="patch", dropout=0.1).encoder
+        PartialRef(name='patch')
     """
 
     preset: str | None = None

@@ -33,10 +33,11 @@ def resolve(registry: PluginRegistry, config: Mapping[str, Any], place: str = "m
     A task supplies the head where none is set, the options that a head of the same name leaves open, and the options of
     the encoder that its data fix.
 
-    >>> from itnet_registry import default_registry
-    >>> config = {"preset": "itnet-nano", "encoder": {"name": "field", "channels": 3}, "heads": {}}
-    >>> resolve(default_registry(), config).encoders
-    {'field': ComponentRef(name='itnet-core/field', channels=3)}
+    Example:
+        >>> from itnet_registry import default_registry
+        >>> config = {"preset": "itnet-nano", "encoder": {"name": "field", "channels": 3}, "heads": {}}
+        >>> resolve(default_registry(), config).encoders
+        {'field': ComponentRef(name='itnet-core/field', channels=3)}
 
     Raises:
         ConfigError: a field is missing, unknown, of a wrong value, or does not fit another one; the error's place is

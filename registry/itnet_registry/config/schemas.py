@@ -21,9 +21,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def component_schema(component: Component) -> dict[str, Any]:
     """Return the schema of a component's options.
 
-    >>> from itnet_registry import component
-    >>> component_schema(component("head", "classify"))["required"]
-    ['classes']
+    Example:
+        >>> from itnet_registry import component
+        >>> component_schema(component("head", "classify"))["required"]
+        ['classes']
 
     Raises:
         RequirementError, ComponentError: the component cannot be loaded.

@@ -66,10 +66,11 @@ for _name, (_form, _) in _SCALARS.items():
 def to_yaml(data: Mapping[str, Any]) -> str:
     """Return JSON-native data as YAML, in their order.
 
-    >>> print(to_yaml({"model": {"preset": "itnet-nano", "heads": {}}}), end="")
-    model:
-      preset: itnet-nano
-      heads: {}
+    Example:
+        >>> print(to_yaml({"model": {"preset": "itnet-nano", "heads": {}}}), end="")
+        model:
+          preset: itnet-nano
+          heads: {}
     """
     return str(yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
@@ -77,8 +78,9 @@ def to_yaml(data: Mapping[str, Any]) -> str:
 def read_yaml(text: str) -> Any:
     """Return the content of a text with one YAML document; `None` for an empty text.
 
-    >>> read_yaml("{date: 2020-01-01, causal: yes, radius: 0.5}")
-    {'date': '2020-01-01', 'causal': 'yes', 'radius': 0.5}
+    Example:
+        >>> read_yaml("{date: 2020-01-01, causal: yes, radius: 0.5}")
+        {'date': '2020-01-01', 'causal': 'yes', 'radius': 0.5}
 
     Raises:
         ValueError: the text is not YAML, holds several documents, a key twice or a tag outside the core schema, is

@@ -31,11 +31,12 @@ TAKES_DIM: tuple[Kind, ...] = ("encoder", "kernel", "sampler", "head")
 class Component(Declared[ComponentSpec]):
     """A component and its plugin.
 
-    >>> from itnet_registry import component
-    >>> component("kernel", "mlp").id
-    'itnet-core/mlp'
-    >>> component("kernel", "mlp").load().__name__
-    'MLPKernel'
+    Example:
+        >>> from itnet_registry import component
+        >>> component("kernel", "mlp").id
+        'itnet-core/mlp'
+        >>> component("kernel", "mlp").load().__name__
+        'MLPKernel'
     """
 
     @property

@@ -16,8 +16,9 @@ from itnet_core.plugin.specs import KINDS
 def provider(kind: str, name: str) -> str | None:
     """Return the project's distribution that provides a name.
 
-    >>> provider("encoder", "patch")
-    'itnet-image'
+    Example:
+        >>> provider("encoder", "patch")
+        'itnet-image'
 
     Args:
         kind: a component's kind, `"component"` for any of them, `"command"`, or `"section"` of a configuration file.

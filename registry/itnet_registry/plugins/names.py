@@ -21,8 +21,9 @@ D = TypeVar("D", bound=Declared[Any])
 def canonical(name: str) -> str:
     """Return `name` with its distribution normalised.
 
-    >>> canonical("ITNet_Image/patch"), canonical("patch")
-    ('itnet-image/patch', 'patch')
+    Example:
+        >>> canonical("ITNet_Image/patch"), canonical("patch")
+        ('itnet-image/patch', 'patch')
     """
     distribution, slash, rest = name.partition("/")
     return f"{canonicalize_name(distribution)}{slash}{rest}" if slash else name

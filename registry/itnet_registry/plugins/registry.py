@@ -130,18 +130,20 @@ class PluginRegistry:
     def available(self, kind: Kind | None = None) -> list[str]:
         """Return the canonical ids of the components of a kind, or of all; imports no torch.
 
-        >>> from itnet_registry import available
-        >>> "itnet-core/mlp" in available("kernel")
-        True
+        Example:
+            >>> from itnet_registry import available
+            >>> "itnet-core/mlp" in available("kernel")
+            True
         """
         return sorted({component.id for component in self.components(kind)})
 
     def component(self, kind: Kind, name: str, *, place: str | None = None, prefer: Sequence[str] = ()) -> Component:
         """Return the component that a name stands for. A canonical id imports no other plugin.
 
-        >>> from itnet_registry import component
-        >>> component("encoder", "field").spec.modality
-        'field'
+        Example:
+            >>> from itnet_registry import component
+            >>> component("encoder", "field").spec.modality
+            'field'
 
         Args:
             kind: one of `itnet_core.plugin.specs.KINDS`.

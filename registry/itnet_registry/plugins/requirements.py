@@ -17,8 +17,9 @@ _NAME = re.compile(r"[A-Za-z0-9._-]*")
 def unmet(requirements: Iterable[str]) -> tuple[str, ...]:
     """Return the requirements that apply here and that no installed distribution meets.
 
-    >>> unmet(["packaging>=1", "no-such-distribution", "windows-only; sys_platform == 'none'"])
-    ('no-such-distribution',)
+    Example:
+        >>> unmet(["packaging>=1", "no-such-distribution", "windows-only; sys_platform == 'none'"])
+        ('no-such-distribution',)
 
     Raises:
         InvalidRequirement: a requirement does not follow PEP 508.
@@ -39,8 +40,9 @@ def requirements_on(distribution: str, requirements: Iterable[str]) -> list[Requ
 def pip_install(requirements: Iterable[str], *, upgrade: bool = False) -> str:
     """Return the shell command that installs `requirements`.
 
-    >>> pip_install(["itnet-image>=0.2", "itnet-core"], upgrade=True)
-    "pip install --upgrade itnet-core 'itnet-image>=0.2'"
+    Example:
+        >>> pip_install(["itnet-image>=0.2", "itnet-core"], upgrade=True)
+        "pip install --upgrade itnet-core 'itnet-image>=0.2'"
     """
     return shlex.join(["pip", "install", *(["--upgrade"] if upgrade else []), *sorted(set(requirements))])
 
@@ -48,8 +50,9 @@ def pip_install(requirements: Iterable[str], *, upgrade: bool = False) -> str:
 def at_least(distribution: str, oldest: str) -> str:
     """Return the requirement for a distribution in version `oldest` or later.
 
-    >>> at_least("itnet-image", "0.2.0+cu121")
-    'itnet-image>=0.2.0'
+    Example:
+        >>> at_least("itnet-image", "0.2.0+cu121")
+        'itnet-image>=0.2.0'
     """
     try:
         return f"{distribution}>={Version(oldest).public}"
@@ -60,8 +63,9 @@ def at_least(distribution: str, oldest: str) -> str:
 def older(left: str, right: str) -> bool:
     """Whether version `left` is older than `right`; False if either is not a version.
 
-    >>> older("0.9", "0.10"), older("unknown", "1.0")
-    (True, False)
+    Example:
+        >>> older("0.9", "0.10"), older("unknown", "1.0")
+        (True, False)
     """
     try:
         return Version(left) < Version(right)

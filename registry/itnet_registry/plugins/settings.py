@@ -15,8 +15,9 @@ CORE = "itnet-core"
 class Settings:
     """Plugins that may be imported, and the treatment of a plugin that fails.
 
-    >>> Settings.from_environment({"ITNET_DISABLE": "acme-sums, itnet-audio"}).excludes("itnet-audio", "audio")
-    'ITNET_DISABLE'
+    Example:
+        >>> Settings.from_environment({"ITNET_DISABLE": "acme-sums, itnet-audio"}).excludes("itnet-audio", "audio")
+        'ITNET_DISABLE'
     """
 
     only: frozenset[str] | None = None

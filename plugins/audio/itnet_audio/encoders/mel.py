@@ -29,11 +29,12 @@ class MelEncoder(Encoder):
     A point lies at its patch's centre: on t in time (see `unit_seconds`), and on x in frequency, where the mel bands
     from `f_min` to `f_max` fill [−1, 1] evenly.
 
-    >>> from itnet_audio.clips import Audio
-    >>> encoder = MelEncoder(64)
-    >>> field = encoder(Audio.of([torch.randn(16000), torch.randn(12000)]))
-    >>> field.values.shape, field.grid
-    (torch.Size([2, 52, 64]), (13, 4))
+    Example:
+        >>> from itnet_audio.clips import Audio
+        >>> encoder = MelEncoder(64)
+        >>> field = encoder(Audio.of([torch.randn(16000), torch.randn(12000)]))
+        >>> field.values.shape, field.grid
+        (torch.Size([2, 52, 64]), (13, 4))
     """
 
     modality = "audio"

@@ -24,10 +24,11 @@ class WaveformEncoder(Encoder):
     by a norm over its channels and GELU. A kernel spans three strides, its cell and one on either side; so a point lies
     at the centre of its receptive field.
 
-    >>> from itnet_audio.clips import Audio
-    >>> encoder = WaveformEncoder(64)
-    >>> encoder(Audio.of([torch.randn(16000), torch.randn(12000)])).values.shape
-    torch.Size([2, 50, 64])
+    Example:
+        >>> from itnet_audio.clips import Audio
+        >>> encoder = WaveformEncoder(64)
+        >>> encoder(Audio.of([torch.randn(16000), torch.randn(12000)])).values.shape
+        torch.Size([2, 50, 64])
     """
 
     modality = "audio"

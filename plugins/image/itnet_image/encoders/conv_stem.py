@@ -31,9 +31,10 @@ class ConvStemEncoder(Encoder):
     padding of 1 is centred on the first pixel of its cell, not on the cell's middle; so a point lies at the centre of
     that pixel.
 
-    >>> encoder = ConvStemEncoder(64, strides=(2, 2))
-    >>> encoder(torch.rand(2, 3, 32, 32)).values.shape
-    torch.Size([2, 64, 64])
+    Example:
+        >>> encoder = ConvStemEncoder(64, strides=(2, 2))
+        >>> encoder(torch.rand(2, 3, 32, 32)).values.shape
+        torch.Size([2, 64, 64])
     """
 
     modality = "image"

@@ -24,10 +24,11 @@ class PatchEncoder(Encoder):
     The image is resampled to the pixels of w by area, which gives the same sum as resampling w, and allows patches that
     are not a whole number of the image's pixels.
 
-    >>> encoder = PatchEncoder(64, patch_size=8)
-    >>> field = encoder(torch.rand(2, 3, 32, 32))
-    >>> field.values.shape, field.grid
-    (torch.Size([2, 16, 64]), (4, 4))
+    Example:
+        >>> encoder = PatchEncoder(64, patch_size=8)
+        >>> field = encoder(torch.rand(2, 3, 32, 32))
+        >>> field.values.shape, field.grid
+        (torch.Size([2, 16, 64]), (4, 4))
     """
 
     modality = "image"

@@ -17,10 +17,11 @@ class Digits(SmallImages):
 
     A fixed fifth of every class is the test split.
 
-    >>> task = Digits()
-    >>> image, label = task.dataset("test")[0]
-    >>> image.shape, task.classes[label]
-    (torch.Size([1, 8, 8]), '1')
+    Example:
+        >>> task = Digits()
+        >>> image, label = task.dataset("test")[0]
+        >>> image.shape, task.classes[label]
+        (torch.Size([1, 8, 8]), '1')
     """
 
     class Config(SmallImages.Config):

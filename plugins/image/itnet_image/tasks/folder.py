@@ -15,17 +15,18 @@ class ImageFolder(FolderClassification, Photographs):
     Files with other suffixes than an image's are skipped with a warning. A file with such a suffix that is not an image
     is a bad sample.
 
-    >>> from PIL import Image
-    >>> from tempfile import TemporaryDirectory
-    >>> from pathlib import Path
-    >>> with TemporaryDirectory() as root:
-    ...     for name in ("cat", "dog"):
-    ...         (Path(root) / name).mkdir()
-    ...         for i in range(5):
-    ...             Image.new("RGB", (40, 30)).save(Path(root) / name / f"{i}.png")
-    ...     task = ImageFolder(root=root, image_size=32)
-    ...     task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs.shape
-    (('cat', 'dog'), 6, torch.Size([3, 32, 32]))
+    Example:
+        >>> from PIL import Image
+        >>> from tempfile import TemporaryDirectory
+        >>> from pathlib import Path
+        >>> with TemporaryDirectory() as root:
+        ...     for name in ("cat", "dog"):
+        ...         (Path(root) / name).mkdir()
+        ...         for i in range(5):
+        ...             Image.new("RGB", (40, 30)).save(Path(root) / name / f"{i}.png")
+        ...     task = ImageFolder(root=root, image_size=32)
+        ...     task.classes, len(task.dataset("train")), task.dataset("test")[0].inputs.shape
+        (('cat', 'dog'), 6, torch.Size([3, 32, 32]))
     """
 
     class Config(FolderClassification.Config, Photographs.Config):

@@ -10,8 +10,9 @@ from itnet_core import ComponentConfig, Field, Kernel, Normalization, ScalarConf
 class GaussianKernel(Kernel[Tensor, None]):
     """k_h(x, y) = exp(−‖x − y‖² / 2ℓ_h²), with a learned length ℓ_h for each head, initialised evenly in log ℓ.
 
-    >>> GaussianKernel(16, heads=3, shortest=0.1, longest=10.0).log_length.exp()
-    tensor([ 0.1000,  1.0000, 10.0000], grad_fn=<ExpBackward0>)
+    Example:
+        >>> GaussianKernel(16, heads=3, shortest=0.1, longest=10.0).log_length.exp()
+        tensor([ 0.1000,  1.0000, 10.0000], grad_fn=<ExpBackward0>)
     """
 
     pointwise_terms = True

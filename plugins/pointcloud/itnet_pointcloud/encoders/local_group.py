@@ -19,10 +19,11 @@ class LocalGroupEncoder(Encoder):
     first layer of PointNet++ (Qi et al., arXiv 1706.02413). The field lies at the centres, and has fewer points than
     the cloud.
 
-    >>> from itnet_pointcloud.points import Cloud, PointClouds
-    >>> encoder = LocalGroupEncoder(64, centres=32, neighbours=16)
-    >>> encoder(PointClouds.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
-    torch.Size([1, 32, 64])
+    Example:
+        >>> from itnet_pointcloud.points import Cloud, PointClouds
+        >>> encoder = LocalGroupEncoder(64, centres=32, neighbours=16)
+        >>> encoder(PointClouds.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
+        torch.Size([1, 32, 64])
     """
 
     modality = "point-cloud"

@@ -18,10 +18,11 @@ class PointEncoder(Encoder):
     Kernels see only differences of positions, so it is the value that contains the absolute position, such as the
     height above the ground. More points of a surface are a finer sample of the same field.
 
-    >>> from itnet_pointcloud.points import Cloud, PointClouds
-    >>> encoder = PointEncoder(64)
-    >>> encoder(PointClouds.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
-    torch.Size([1, 500, 64])
+    Example:
+        >>> from itnet_pointcloud.points import Cloud, PointClouds
+        >>> encoder = PointEncoder(64)
+        >>> encoder(PointClouds.of([Cloud(torch.rand(500, 3), torch.zeros(500, 0))])).values.shape
+        torch.Size([1, 500, 64])
     """
 
     modality = "point-cloud"

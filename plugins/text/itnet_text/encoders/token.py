@@ -28,9 +28,10 @@ class TokenEncoder(Encoder):
     A pair of texts is one text whose second part has a learned vector added. With `window`, a convolution over
     neighbouring tokens comes first, as a stem does for images: a byte alone means little.
 
-    >>> encoder = TokenEncoder(64)
-    >>> encoder(["a fine film", ("a film", "it is dull")]).values.shape
-    torch.Size([2, 16, 64])
+    Example:
+        >>> encoder = TokenEncoder(64)
+        >>> encoder(["a fine film", ("a film", "it is dull")]).values.shape
+        torch.Size([2, 16, 64])
     """
 
     modality = "text"

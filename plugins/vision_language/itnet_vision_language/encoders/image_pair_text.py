@@ -20,9 +20,10 @@ class ImagePairTextEncoder(JointEncoder):
     local kernel stays within an image, and a wide one connects corresponding places. A learned vector for each of the
     three parts distinguishes them.
 
-    >>> encoder = ImagePairTextEncoder(64)
-    >>> encoder(ImageText(torch.rand(1, 2, 3, 32, 32), ["is the left one red?"])).values.shape
-    torch.Size([1, 28, 64])
+    Example:
+        >>> encoder = ImagePairTextEncoder(64)
+        >>> encoder(ImageText(torch.rand(1, 2, 3, 32, 32), ["is the left one red?"])).values.shape
+        torch.Size([1, 28, 64])
     """
 
     modality = "image-pair-text"

@@ -14,11 +14,12 @@ class ImageTextEncoder(JointEncoder):
     Without the union, the fields are stacked along the batch, B images and then B texts, so that one trunk encodes both
     separately, for contrastive learning.
 
-    >>> import torch
-    >>> encoder = ImageTextEncoder(64, image={"name": "patch", "patch_size": 8})
-    >>> inputs = ImageText(torch.rand(2, 3, 32, 32), ["a red chair", "a table"])
-    >>> encoder(inputs).values.shape
-    torch.Size([2, 27, 64])
+    Example:
+        >>> import torch
+        >>> encoder = ImageTextEncoder(64, image={"name": "patch", "patch_size": 8})
+        >>> inputs = ImageText(torch.rand(2, 3, 32, 32), ["a red chair", "a table"])
+        >>> encoder(inputs).values.shape
+        torch.Size([2, 27, 64])
     """
 
     modality = "image-text"

@@ -22,9 +22,10 @@ class ContrastiveHead(Head):
     So the inner product of two embeddings is their cosine / τ, the logit of CLIP's contrastive loss (Radford et al.,
     arXiv 2103.00020), and the loss depends only on the embeddings.
 
-    >>> head = ContrastiveHead(64, outputs=16)
-    >>> head(Field(torch.randn(2, 10, 64), torch.randn(2, 10, 4))).shape
-    torch.Size([2, 16])
+    Example:
+        >>> head = ContrastiveHead(64, outputs=16)
+        >>> head(Field(torch.randn(2, 10, 64), torch.randn(2, 10, 4))).shape
+        torch.Size([2, 16])
     """
 
     class Config(ComponentConfig):

@@ -32,8 +32,9 @@ def normalise(answer: str) -> str:
     anywhere (1,000); otherwise it becomes a space. A period is removed unless a digit follows. Apostrophes, colons and
     other signs stay.
 
-    >>> normalise("The two dogs!")
-    '2 dogs'
+    Example:
+        >>> normalise("The two dogs!")
+        '2 dogs'
     """
     words = _without_punctuation(" ".join(answer.split())).lower().split()
     words = [NUMBERS.get(word, word) for word in words]
@@ -55,8 +56,9 @@ def accuracy(answer: str, human_answers: Sequence[str]) -> float:
     It is min(1, m/3), where m of the other annotators gave the answer, averaged over leaving out each annotator in
     turn. Answers are normalised where the annotators differ, and compared unchanged where all agree.
 
-    >>> accuracy("red", ["red"] * 3 + ["blue"] * 7)
-    0.9
+    Example:
+        >>> accuracy("red", ["red"] * 3 + ["blue"] * 7)
+        0.9
 
     Args:
         answer: the predicted answer.
