@@ -63,7 +63,9 @@ class ConversionReport:
         lines += [f"  {path}: {name}" for path, name in self.converted.items()]
         lines += [f"  {path or 'the model itself'}: left: {reason}" for path, reason in self.left.items()]
         if not self.counted:
-            lines.append("  not counted: what else mixes points; give convert_model an example of the model's inputs")
+            lines.append(
+                "  other modules that mix points are not counted; give convert_model an example of the model's inputs"
+            )
         return "\n".join(lines)
 
 
