@@ -59,8 +59,8 @@ def build(source: Path, library: Path) -> None:
     """Compile `source` to `library`.
 
     Raises:
-        OSError: no compiler is installed. subprocess.CalledProcessError: the compiler fails both with and without
-            OpenMP; `stderr` has its messages.
+        OSError: no compiler is installed.
+        subprocess.CalledProcessError: the compiler fails both with and without OpenMP; `stderr` has its messages.
     """
     names = [os.environ.get("CXX", ""), *COMPILERS]
     compiler = next((shlex.split(name) for name in names if name and shutil.which(shlex.split(name)[0])), None)

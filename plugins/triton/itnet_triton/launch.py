@@ -31,8 +31,8 @@ SINGLE: dict[str, tuple[Shape, ...]] = {
     "query_gradients": ((64, 32, 4, 1), (128, 32, 8, 1), (64, 64, 4, 1)),
     "key_gradients": ((64, 128, 8, 1), (64, 64, 4, 1), (64, 32, 4, 1)),
 }
-"""Shapes for fp32, in the same order. With 8 warps and 64 keys Triton 3.6 compiled wrong gradients of the keys on an
-H100."""
+"""Shapes for fp32, chosen in the same way. With 8 warps and 64 keys Triton 3.6 compiled wrong gradients of the keys on
+an H100."""
 LOCAL: tuple[tuple[Shape, ...], ...] = (((128, 64, 4, 2), (128, 64, 4, 1)), ((64, 64, 4, 1),))
 """Shapes for listed tiles, for factors of two bytes and for larger ones. All three kernels use tiles of the same rows
 and keys."""
