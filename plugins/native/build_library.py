@@ -1,7 +1,7 @@
 """Compile the library when pip builds this distribution, once for each instruction set.
 
-The sources need the vector extensions of GCC and Clang: on Windows only clang++ will do, not MSVC's cl. If no compiler
-works, the distribution is built without the library, with a warning. Nothing is downloaded.
+The sources need the vector extensions of GCC and Clang: on Windows, clang++ is required, because MSVC's cl lacks them.
+If no compiler works, the distribution is built without the library, with a warning. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 LIBRARY = "itnet_native/libitnet_native.so"
-"""The library; named so on every platform, for Windows loads a library by any name too."""
+"""Path of the library. It has this name on every platform, because Windows loads a library of any name."""
 
 FLAGS = ["-std=c++17", "-O3", "-fvisibility=hidden", "-w"]
 if sys.platform == "win32":
@@ -60,7 +60,7 @@ def build(source: Path, library: Path) -> None:
 
     Raises:
         OSError: no compiler is installed.
-        subprocess.CalledProcessError: the compiler fails, without OpenMP too; `stderr` has its messages.
+        subprocess.CalledProcessError: the compiler fails both with and without OpenMP; `stderr` has its messages.
     """
     names = [os.environ.get("CXX", ""), *COMPILERS]
     compiler = next((shlex.split(name) for name in names if name and shutil.which(shlex.split(name)[0])), None)

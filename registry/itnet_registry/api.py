@@ -172,7 +172,7 @@ class Registry(PluginRegistry):
             save_model(self, model, path)
 
     def load_model(self, path: str | PathLike[str]) -> ITNetModel:
-        """Read the model of a checkpoint: on the CPU, in evaluation mode, bit by bit as it was saved.
+        """Read the model of a checkpoint: on the CPU, in evaluation mode, bit for bit as it was saved.
 
         No other file is opened: files that the configuration names are not read.
 
@@ -271,8 +271,8 @@ class Registry(PluginRegistry):
         Args:
             model: a model with a configuration; its other parts stay.
             kernel: a name, or options with or without a name; the present kernel by default.
-            sampler: likewise.
-            evaluator: likewise.
+            sampler: as for `kernel`.
+            evaluator: as for `kernel`.
             blocks: numbers of the entries of the configuration's `trunk` whose blocks change; all by default.
 
         Raises:

@@ -16,7 +16,7 @@ OnBadSample = Literal["refuse", "skip"]
 
 
 class Sample(NamedTuple):
-    """Input of an encoder, not yet in a batch, and its label; the label is `None` where it is unknown.
+    """Input of an encoder, not yet in a batch, and its label, or `None` if the label is unknown.
 
     Example:
         >>> samples = LabelledDataset(Labelled(["1.5", "2.5"], [0, 1]), load=float)
@@ -41,7 +41,7 @@ class Labelled(NamedTuple):
     Attributes:
         sources: files, texts, or tensors in memory.
         labels: class numbers of shape (N,), real numbers of shape (N,), or one object per sample.
-        groups: one name per sample; samples of equal names stay on one side of every split (the questions about one
+        groups: one name per sample; samples with the same name are always in the same split (the questions about one
             image, the recordings of one speaker). `None` if samples are independent.
     """
 

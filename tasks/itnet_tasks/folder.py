@@ -43,7 +43,7 @@ class FolderClassification(Classification):
 
         classes: tuple[str, ...] | None = None
         """Names of the class folders, in the order of the class numbers. By default the folders that exist, sorted. A
-        checkpoint stores the names, and so predicts without the data."""
+        checkpoint stores the names, so that it predicts without the data."""
 
         def completed(self) -> Self:
             """Fill in `classes` from the folders, if they exist already."""

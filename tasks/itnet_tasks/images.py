@@ -15,14 +15,14 @@ MODES = {1: "L", 3: "RGB"}
 
 
 def open_image(path: Path, channels: int) -> Image.Image:
-    """Decode a whole image, upright (EXIF), as grey (1 channel) or RGB (3 channels).
+    """Decode a whole image, rotated upright by its EXIF data, as grey (1 channel) or RGB (3 channels).
 
     The content decides the format, whatever the suffix. Transparent pixels are composed over white, 16-bit grey is
     scaled to 8 bits, and the first of several frames is taken.
 
     Raises:
-        DataError: the file is missing, empty, truncated, in none of `FORMATS`, suspiciously large, or contains numbers
-            that are not grey levels.
+        DataError: the file is missing, empty, truncated, in none of `FORMATS`, larger than Pillow's limit, or contains
+            numbers that are not grey levels.
     """
     expected = f"a complete image, one of {', '.join(FORMATS)}"
     try:

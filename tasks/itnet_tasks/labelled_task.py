@@ -21,8 +21,8 @@ class LabelledTask(Task):
     """Base of tasks with one label per sample.
 
     A subclass lists its samples (`training`, `test`, optionally `validation`) and loads one (`loader`). The validation
-    split is the data set's own, or else a seeded part of the training samples, stratified by class and never through a
-    group. The test split never depends on the options of the validation split.
+    split is the data set's own, or else a seeded part of the training samples, stratified by class, that never divides
+    a group. The test split never depends on the options of the validation split.
 
     Example:
         >>> from torchmetrics.classification import MultilabelAccuracy

@@ -1,4 +1,4 @@
-"""Split labelled data: stratified by class, and never through a group."""
+"""Split labelled data, stratified by class, without dividing groups."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class HeldOut(ComponentConfig):
     """
 
     test_folds: Annotated[int, ConfigField(ge=2)] = 5
-    """Number of folds that the samples are dealt into; the assignment is fixed."""
+    """Number of folds that the samples are divided into; the assignment is fixed."""
 
     test_fold: NonNegativeInt = 0
-    """Number of the fold that is the test split, from 0; each in turn gives a cross-validation."""
+    """Number of the fold that is the test split, from 0; use each in turn for cross-validation."""
 
 
 def hold_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:
@@ -54,9 +54,10 @@ def hold_out(labelled: Labelled, config: HeldOut) -> tuple[Labelled, Labelled]:
 
 
 def assign_folds(labelled: Labelled, count: int, seed: int) -> Tensor:
-    """Assign each sample to one of `count` folds, shape (N,); the sizes of the folds differ by one at most.
+    """Assign each sample to one of `count` folds, shape (N,); the sizes of the folds differ by at most one.
 
-    Every class is dealt evenly as well. With groups, whole groups are dealt, whatever their classes and sizes.
+    The same holds for the samples of each class. With groups, it holds for the numbers of groups: whole groups are
+    assigned, whatever their classes and sizes.
 
     Example:
         >>> samples = Labelled(list("abcdef"), torch.tensor([0, 1] * 3), groups=["x", "x", "y", "y", "z", "z"])
@@ -88,7 +89,7 @@ def split(labelled: Labelled, share: float, seed: int) -> tuple[Labelled, Labell
     Args:
         labelled: the samples.
         share: between 0 and 1.
-        seed: of the choice; equal labels, groups and seeds give equal parts.
+        seed: seed of the random choice; equal labels, groups and seeds give equal parts.
     """
     unit, strata = _units(labelled, seed)
     chosen = torch.zeros(len(unit), dtype=torch.bool)

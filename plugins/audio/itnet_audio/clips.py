@@ -85,7 +85,7 @@ def clip_field(values: Tensor, lengths: Tensor, cell: float, unit: float) -> Fie
 
     Positions lie on the axis t, from 0 at the beginning of a clip, in units of a fixed length, so that they mean the
     same in clips of any length. A cell that extends beyond its clip has the weight of the part inside it; cells after
-    it have none.
+    the clip have weight 0.
 
     Args:
         values: shape (B, cells, d), or (B, cells, bands, d) for bands of equal width from the lowest. All bands

@@ -49,7 +49,8 @@ class NativeEvaluator(Evaluator):
         return missing()
 
     def unsupported(self, problem: Problem) -> Unsupported | None:
-        """Return the reason unless the kernel is an MLP kernel and all tensors have one dtype, on the CPU."""
+        """Return why a problem is not supported, or `None`: it needs an MLP kernel, and tensors of one dtype on the
+        CPU."""
         kernel = problem.kernel
         own = isinstance(kernel, MLPKernel) and type(kernel).tile is MLPKernel.tile
         if not isinstance(kernel, MLPKernel) or not own or type(kernel).forward is not Kernel.forward:
@@ -175,7 +176,7 @@ def _local_sums(problem: Problem[PointTerms]) -> Tensor:
 def _separates(kernel: Kernel) -> bool:
     """Whether the hidden layer may be summed as σ(a(x) + b(y)).
 
-    Not if the support holds near pairs only: the error of a + b is relative to the extent of all points.
+    False for a local support, because the error of a + b is relative to the extent of all points.
     """
     return isinstance(kernel, MLPKernel) and kernel.additive and not (kernel.support.local and kernel.inputs.geometry)
 

@@ -26,22 +26,23 @@ TENSORS = (
     "table",
 )
 WRITTEN = {"key", "values", "bias", "key_positions"}
-"""Those to whose gradients the library does not add: it writes them."""
+"""Tensors whose gradients the library overwrites. It adds to the gradients of the others."""
 
 
 class LocalCase(NamedTuple):
-    """A problem besides its differentiable tensors.
+    """The arguments of a problem that are not differentiable tensors.
 
     Attributes:
         near: groups of near queries and their keys.
         rows: the entry of χ(x) that each row of the forms multiplies, (entries,).
-        columns: the entry of ψ(x, y) that it multiplies.
+        columns: the entry of ψ(x, y) that each row of the forms multiplies.
         activation: one of `ACTIVATIONS`.
-        support: without an edge.
+        support: the support, which has no edge.
         displacement: whether ψ contains x − y.
         distance: whether ψ contains ‖x − y‖².
         moves: whether to compute gradients to the positions.
-        taps: the displacements of a grid, with a table of what they add to the argument of the hidden layer.
+        taps: the displacements of a grid; the tensor `table` has the terms that they add to the argument of the hidden
+            layer.
     """
 
     near: Neighbourhoods
@@ -58,9 +59,9 @@ class LocalCase(NamedTuple):
 class LocalSums(torch.autograd.Function):
     """The sums, (N, heads, head_dim), of points numbered through all samples.
 
-    Tensors besides the case, all of one dtype: χ(x) (N, R), χ(y) (M, R), the entries of T that are not 0
-    (entries, hidden), W_2 (heads, hidden), b_2 (heads,), values (M, heads, head_dim), for softmax what is added to the
-    logits (M,), positions (N, p), (M, p), and with taps their table (taps, hidden).
+    Tensors besides the case, all of one dtype: χ(x) (N, R), χ(y) (M, R), the entries of T that are not 0 (entries,
+    hidden), W_2 (heads, hidden), b_2 (heads,), values (M, heads, head_dim), for softmax the bias of the logits (M,),
+    positions (N, p), (M, p), and with taps their table (taps, hidden).
     """
 
     @staticmethod

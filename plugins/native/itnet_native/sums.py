@@ -14,7 +14,7 @@ from itnet_native.library import HIDDEN, ROW, Library, NativeProblem
 ACTIVATIONS = ("relu", "silu", "gelu", "tanh")
 
 TENSORS, SAVED = 9, 11
-"""Number of tensors in `Arguments`, which come first: of those with gradients, and of all."""
+"""Number of tensors with gradients in `Arguments`, and number of all tensors. The tensors come first, in this order."""
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
@@ -30,9 +30,9 @@ class Arguments(NamedTuple):
         values: (B, M, heads, head_dim).
         bias: added to the logits, (B, M), for softmax; `None` for a plain sum.
         query_positions: (B, N, p), for a support or forms with a geometry; `None` otherwise.
-        key_positions: (B, M, p) or `None`, likewise.
+        key_positions: (B, M, p); `None` if `query_positions` is `None`.
         rows: the entry of χ(x) that each row of the forms multiplies, (entries,).
-        columns: the entry of ψ(x, y) that it multiplies.
+        columns: the entry of ψ(x, y) that each row of the forms multiplies.
         activation: one of `ACTIVATIONS`.
         causal: the causal axis; −1 for none.
         radius: of the support; −1 for none.

@@ -41,7 +41,7 @@ class PointClouds(NamedTuple):
     Attributes:
         positions: x, y, z, shape (B, N, 3), in units in which a cloud fills about [−1, 1].
         features: shape (B, N, F); F may be 0.
-        weights: shape (B, N), ≥ 0, some > 0 in every cloud: the share of the surface that a point stands for.
+        weights: shape (B, N), ≥ 0, some > 0 in every cloud: the share of the surface that a point represents.
     """
 
     positions: Tensor

@@ -36,7 +36,7 @@ class Sides(NamedTuple):
 
 
 def not_additive(problem: Problem, activations: tuple[str, ...]) -> Unsupported | None:
-    """Return the reason unless the kernel is an additive MLP kernel without softmax and support, or `None`."""
+    """Return why the kernel is not an additive MLP kernel without softmax and support, or `None` if it is."""
     kernel = problem.kernel
     if type(kernel) is not MLPKernel:  # a subclass may override `tile`
         return Unsupported(f"the kernel {type(kernel).__name__}", "MLPKernel itself")

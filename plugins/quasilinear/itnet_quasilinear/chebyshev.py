@@ -93,7 +93,7 @@ class ChebyshevEvaluator(Evaluator):
         self.tolerance = self.config.tolerance
 
     def unsupported(self, problem: Problem) -> Unsupported | None:
-        """Return the reason unless the kernel is additive and smooth; the tolerance is checked by `evaluate`."""
+        """Return why the kernel is not additive and smooth, or `None` if it is; `evaluate` checks the tolerance."""
         return not_additive(problem, ACTIVATIONS)
 
     def is_opaque(self, problem: Problem) -> bool:

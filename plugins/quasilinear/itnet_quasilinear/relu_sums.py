@@ -33,7 +33,8 @@ from torch.nn import functional as F
 from itnet_core import refuse_second_derivatives
 
 CHUNK = 32
-"""Points per chunk: more cost more operations per point, fewer make products inefficient and carries frequent."""
+"""Points per chunk. Larger chunks need more operations per point; smaller ones make products inefficient and carries
+frequent."""
 
 CPU_BYTES = 32 << 20
 GPU_BYTES = 512 << 20

@@ -32,7 +32,7 @@ class SortedEvaluator(Evaluator):
     rank: ClassVar[int | None] = 50
 
     def unsupported(self, problem: Problem) -> Unsupported | None:
-        """Return the reason unless the kernel is additive with ReLU."""
+        """Return why the kernel is not additive with ReLU, or `None` if it is."""
         return not_additive(problem, ACTIVATIONS)
 
     def is_efficient(self, problem: Problem) -> bool:

@@ -30,8 +30,8 @@ def proposal_loss(problem: Problem, log_proposal: Tensor) -> Tensor:
     differs between layers and falls during training. Without replacement the weights are w / π, with the inclusion
     probability π; the argument is the same for π.
 
-    With `softmax` the estimate is a ratio of two, and its error, to first order, is that of the mean of
-    e^k (v_j − integral_i) / Z_i: f_ij is then that (Owen, Monte Carlo theory, methods and examples, section 9.2).
+    With `softmax` the estimate is a ratio of two, and its error, to first order, is that of the mean of e^k (v_j −
+    integral_i) / Z_i, which takes the place of f_ij (Owen, Monte Carlo theory, methods and examples, section 9.2).
 
     The gradient of the result itself cannot train p: the derivative of the weights at fixed nodes is −(w / M p) ∇log p,
     whose mean, −Σ_j w_j f_ij ∇log p_j, is not the derivative of the estimate's mean, which does not depend on p.

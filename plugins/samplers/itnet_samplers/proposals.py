@@ -31,7 +31,7 @@ class LearnedDensity(nn.Module):
         """Compute g at the points, (B, N).
 
         Raises:
-            ShapeError: positions have other coordinates than `position_dim`.
+            ShapeError: the number of coordinates of the positions is not `position_dim`.
         """
         if key.positions.shape[-1] != self.position_dim:
             raise ShapeError(

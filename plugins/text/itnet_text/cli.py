@@ -32,7 +32,9 @@ def train(
     from itnet_text.tokenizer import train_tokenizer
 
     if output.exists() and not output.is_file():  # replacing a device by a file would remove it
-        raise DataError(str(output), found="something other than a file", expected="a file, or nothing")
+        raise DataError(
+            str(output), found="something other than a file", expected="a file, or a path that does not exist"
+        )
     texts: list[str] = []
     for file in files:
         if column is None:

@@ -48,7 +48,7 @@ def text_fault(text: str) -> str:
 
 
 class TokenBatch(NamedTuple):
-    """Tokenized texts as tensors, shape (B, longest) each: what the encoders' graphs begin with.
+    """Tokenized texts as tensors of shape (B, longest): the inputs of an encoder's exported graph.
 
     Attributes:
         ids: token numbers, int64.

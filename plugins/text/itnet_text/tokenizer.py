@@ -16,8 +16,8 @@ from itnet_core import ConfigError, ShapeError, read_regular, shown
 BYTES = 256
 
 MOST = 2**27
-"""Largest size of a file that a configuration includes, in bytes; the largest tokenizers in use take a quarter of
-it."""
+"""Largest size of a file that a configuration includes, in bytes; the largest tokenizers in use have a quarter of this
+size."""
 
 
 def _check(content: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def tokenizer_content(option: TokenizerOption, place: str) -> dict[str, Any]:
     """Return the content of a tokenizer from a complete configuration.
 
     Raises:
-        ConfigError: `option` is a path, which building a component never reads.
+        ConfigError: `option` is a path. Only `completed` reads files; building a component does not.
     """
     if isinstance(option, dict):
         return option
@@ -133,14 +133,14 @@ def _bytes(parts: list[list[int]], max_length: int) -> Tokens:
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, *, lowercase: bool = True) -> Tokenizer:
-    """Train a byte-pair encoding, which has tokens for any text.
+    """Train a byte-level byte-pair encoding (BPE), which can tokenize any text.
 
     Example:
         >>> train_tokenizer(["film film films"] * 9, 265).encode("Film").tokens
         ['Ġfilm']
 
     Args:
-        texts: to train on.
+        texts: the training texts.
         vocabulary: largest number of tokens, including the 256 bytes.
         lowercase: convert texts to lower case first.
 

@@ -13,9 +13,11 @@ from itnet_triton.prepared import Prepared
 from itnet_triton.problem import Pairs, Upstream
 
 PROGRAMS = 512
-"""Programs that fill a GPU: where blocks of keys are fewer, each is shared out to spans of queries."""
+"""Number of programs that fill a GPU. With fewer blocks of keys, several programs share a block, each with a span of
+queries."""
 KEYS, SPAN = 64, 64
-"""Keys of a block, as far as `PROGRAMS` counts them, and queries of a span, at least and as a multiple."""
+"""Keys of a block, as assumed in counting programs; and queries of the shortest span, of which every span is a
+multiple."""
 
 
 class Gradients:
@@ -63,7 +65,8 @@ class Gradients:
             self.query_positions[:, rows] += 2 * of_square
 
     def add_keys_side(self, pairs: Pairs, upstream: Upstream) -> None:
-        """Add a chunk of queries' part of the gradients of the keys' side, for the heads from `pairs.head` on."""
+        """Add the contribution of a chunk of queries to the gradients of the keys' side, for the heads from
+        `pairs.head` on."""
         kind, new = self.prepared.kind, self.prepared.forms.new_empty
         batch, keys = self.psi.shape[:2]
         spans = max(1, min(PROGRAMS // (triton.cdiv(keys, KEYS) * batch), pairs.chunk // SPAN))

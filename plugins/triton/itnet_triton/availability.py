@@ -32,5 +32,5 @@ def missing_gpu() -> str | None:
 
 
 def interpreted() -> bool:
-    """Whether TRITON_INTERPRET=1 is set: Triton, imported after it, interprets kernels on the CPU."""
+    """Whether TRITON_INTERPRET=1 is set. If Triton is imported after that, it interprets kernels on the CPU."""
     return os.environ.get("TRITON_INTERPRET", "") == "1"

@@ -64,7 +64,8 @@ class TritonEvaluator(Evaluator):
         return missing_package() or ("" if interpreted() else missing_gpu()) or ""
 
     def unsupported(self, problem: Problem) -> Unsupported | None:
-        """Return the reason unless the kernel is an MLP kernel, on a GPU, within the sizes of the Triton kernels."""
+        """Return why a problem is not supported, or `None`: it needs an MLP kernel, a GPU, and sizes within the
+        limits."""
         kernel, values = problem.kernel, problem.values
         device = values.device
         if not isinstance(kernel, MLPKernel) or type(kernel).tile is not MLPKernel.tile:

@@ -1,10 +1,10 @@
 """The kernel of the sums. The description here holds for the kernels of the gradients too.
 
-The argument of a hidden unit c is own_c(x) + φ_c(x)·ψ(y) + ⟨weight_c, [x − y, ‖x − y‖²]⟩. What depends on x − y would
-cancel in the matrix product, and is added from the positions in float32.
+The argument of a hidden unit c is own_c(x) + φ_c(x)·ψ(y) + ⟨weight_c, [x − y, ‖x − y‖²]⟩. The terms in x − y would lose
+accuracy by cancellation in the matrix product, and are added from the positions in float32.
 
 A tile holds a few queries, all their hidden units and a block of keys, so that everything is a matrix product of a
-shape that tensor cores take, as in attention, where a query's hidden units stand for queries:
+shape that tensor cores take, as in attention, with a query's hidden units in the place of queries:
 
     x = ψ φᵀ (keys × rows),   k = σ(x) W (keys × slots),   out = kᵀ v (slots × channels);   row = (query, unit),
     slot = (query, head),     channel = (head, its channels),

@@ -25,18 +25,20 @@ HALF: dict[str, tuple[Shape, ...]] = {
     "query_gradients": ((128, 64, 4, 2), (128, 32, 4, 3), (64, 32, 4, 3), (128, 64, 8, 2)),
     "key_gradients": ((128, 64, 4, 2), (64, 64, 4, 2), (128, 128, 8, 2), (64, 128, 4, 2)),
 }
-"""For bf16 and fp16. Without tuning the first that a GPU has the shared memory for is taken."""
+"""Shapes for bf16 and fp16. Without tuning, the first one that fits the GPU's shared memory is used."""
 SINGLE: dict[str, tuple[Shape, ...]] = {
     "sums": ((64, 64, 4, 2), (64, 64, 4, 1), (64, 128, 8, 1)),
     "query_gradients": ((64, 32, 4, 1), (128, 32, 8, 1), (64, 64, 4, 1)),
     "key_gradients": ((64, 128, 8, 1), (64, 64, 4, 1), (64, 32, 4, 1)),
 }
-"""For fp32, likewise. With 8 warps and 64 keys Triton 3.6 compiled wrong gradients of the keys on an H100."""
+"""Shapes for fp32, chosen in the same way. With 8 warps and 64 keys Triton 3.6 compiled wrong gradients of the keys on
+an H100."""
 LOCAL: tuple[tuple[Shape, ...], ...] = (((128, 64, 4, 2), (128, 64, 4, 1)), ((64, 64, 4, 1),))
-"""For listed tiles, of factors of two bytes and of more: all three kernels take tiles of the same rows and keys."""
+"""Shapes for listed tiles, for factors of two bytes and for larger ones. All three kernels use tiles of the same rows
+and keys."""
 INTERPRETED: Shape = (128, 32, 1, 1)
 UNITS = 64
-"""Hidden units of a tile, at most: the rows of the smallest shape."""
+"""Largest number of hidden units of a tile: the rows of the smallest shape."""
 
 _measured: dict[tuple[str, torch.dtype, int, Kind], dict[Shape, float]] = {}
 
@@ -101,7 +103,7 @@ def launch(
 
 
 def _run_first(run: Callable[[Shape], None], declared: tuple[Shape, ...]) -> None:
-    """Run the first shape that a GPU has the shared memory for."""
+    """Run the first shape that fits the GPU's shared memory."""
     for shape in declared[:-1]:
         try:
             return run(shape)

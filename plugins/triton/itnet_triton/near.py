@@ -19,15 +19,15 @@ T = TypeVar("T")
 class NearTiles:
     """Orders of the points of each sample, and the pairs of blocks that may contain a pair of the support.
 
-    Points of a batch are numbered through it: point i of sample b has the number b · N + i. Blocks are consecutive
-    points in the new order.
+    The points of a batch are numbered consecutively: point i of sample b has the number b · N + i. Blocks are
+    consecutive points in the new order.
 
     Attributes:
         query: numbers of the query points in the new order, (B · N,).
         back: index in `query` of each query point, (B · N,).
         key: numbers of the key points in the new order, (B · M,).
         tiles: the pairs of blocks, (2, tiles), as `Inputs.tiles`.
-        share: number of these pairs, as a part of all pairs of blocks.
+        share: number of these pairs, divided by the number of all pairs of blocks.
     """
 
     query: Tensor
@@ -115,7 +115,8 @@ def tree_order(points: Points, leaf: int) -> Tensor:
 
 
 def _boxes(x: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
-    """Return the boxes around blocks of points (S, N, p), (S, blocks, p) each, after those of twice the size and so on.
+    """Return the boxes around blocks of points (S, N, p), (S, blocks, p) each, for every level of the tree from its
+    root.
 
     The number of blocks is a power of two; those beyond the last point contain nothing.
     """

@@ -1,7 +1,7 @@
 """Conversion of the arguments of PyTorch's operations (`Inputs`) to arguments of the kernels (`Prepared`).
 
 Queries are taken in chunks, so that the forms φ_c(x) = χ(x)ᵀ T_c, (n, hidden, W), take bounded memory, forward and
-backward. The first entry of χ is 1: T's first column is of x alone, and its first row has the weights of x − y and
+backward. The first entry of χ is 1: T's first column depends on x alone, and its first row has the weights of x − y and
 ‖x − y‖².
 """
 
@@ -34,7 +34,7 @@ class Inputs(NamedTuple):
     key: Tensor
     """χ of the keys, (B, M, R)."""
     forms: Tensor
-    """T, (R, hidden, R + geometry), as `PairInputs` makes it of the first layer."""
+    """T, (R, hidden, R + geometry), as `PairInputs` computes it from the first layer."""
     query_positions: Tensor
     """(B, N, p)."""
     key_positions: Tensor
@@ -46,9 +46,9 @@ class Inputs(NamedTuple):
     values: Tensor
     """(B, M, heads, head_dim)."""
     bias: Tensor | None
-    """Logarithms of the weights, (B, M), for a softmax; without, the sums are plain."""
+    """Logarithms of the weights, (B, M), for a softmax; `None` for plain sums."""
     query_time: Tensor | None
-    """(B, N): with it and `key_time`, a query takes the keys of its own time and before."""
+    """(B, N). With `query_time` and `key_time`, a query sums over the keys of its own time and earlier."""
     key_time: Tensor | None
     """(B, M)."""
     limits: Tensor | None
@@ -59,7 +59,7 @@ class Inputs(NamedTuple):
     displacement: bool
     """Whether the displacement is an input of the kernel."""
     distance: bool
-    """Whether the squared distance is one."""
+    """Whether the squared distance is an input of the kernel."""
     activation: str
     """Name of the activation."""
     dtype: torch.dtype
@@ -77,7 +77,7 @@ class Prepared:
     Attributes:
         forms: of φ, (R, U, W).
         own: of the part of the hidden layer that depends on x alone, (R, U).
-        pairs: arguments of the kernels, for no queries yet.
+        pairs: arguments of the kernels, before a chunk of queries is set.
         reach: `Pairs.reach` of the queries' side and of the keys' side, unless tiles are listed.
     """
 

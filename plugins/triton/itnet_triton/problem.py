@@ -80,7 +80,7 @@ class Pairs(NamedTuple):
     """Key blocks of each query block, one after the other; for `key_gradients` query blocks of each key block."""
     reach: Tensor | None
     """End of the keys of each query, (B, N); for `key_gradients` the first of the queries of each key, (B, M). With
-    `tiles`, begin and end in them of each block, (2, B, blocks)."""
+    `tiles`, the begin and the end of each block's part of `tiles`, (2, B, blocks)."""
     first: int
     """Number of the chunk's first query."""
     chunk: int

@@ -1,4 +1,4 @@
-"""Limit on the memory of a model under construction, so that an absurd size is an error."""
+"""Limit on the memory of a model under construction, so that a size that is far too large is an error."""
 
 from __future__ import annotations
 

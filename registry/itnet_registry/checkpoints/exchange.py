@@ -22,9 +22,8 @@ def replace_directory(new: Path, path: Path) -> None:
     """Rename the directory `new` to `path`; an existing directory becomes `new`, or is removed.
 
     Where the operating system exchanges two names at once (Linux, macOS), a complete directory is at `path` at every
-    moment, whatever other threads and processes write there, and if the process is killed. Elsewhere the replaced
-    directory stands at `previous_path(path)` between two renames; it is put back if the second one fails, and threads
-    take turns.
+    moment, even if other threads or processes write there, or the process is killed. Elsewhere the replaced directory
+    is at `previous_path(path)` between two renames; it is put back if the second one fails, and threads take turns.
     """
     with _renaming:
         try:

@@ -19,14 +19,14 @@ from itnet_registry.config.model_config import CompleteModelConfig, with_trunk
 from itnet_registry.errors import CheckpointError, checkpoint_errors
 
 FORMAT = 2
-"""Version of the checkpoint format; raised when an older checkpoint can no longer be read as it stands. In format 1, a
-configuration had one kernel, sampler and evaluator, and a depth, in place of a trunk."""
+"""Version of the checkpoint format; raised when older checkpoints can no longer be read without conversion. In format
+1, a configuration had one kernel, sampler and evaluator, and a depth, in place of a trunk."""
 
 MANIFEST = "itnet.json"
 WEIGHTS = "model.safetensors"
 
 MAX_BYTES = 2**26
-"""Largest size of a manifest in bytes; the largest vocabularies in use take a quarter of it."""
+"""Largest size of a manifest in bytes; the largest vocabularies in use have a quarter of this size."""
 
 
 def _version(text: str) -> str:
@@ -40,7 +40,7 @@ def _version(text: str) -> str:
 class Record(BaseModel):
     """The origin of a component of a saved model.
 
-    Shell commands are composed of it, so it can hold nothing but the name and version of a distribution.
+    Shell commands are built from it, so the name and the version of the distribution are validated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

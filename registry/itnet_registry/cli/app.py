@@ -45,7 +45,7 @@ class PluginGroup(TyperGroup):
         return [*BUILT_IN, *shortest(default_registry().commands())]
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
-        """Return a built-in command, or a plugin's command with nothing but its summary."""
+        """Return a built-in command, or a plugin's command with only its summary."""
         if cmd_name in BUILT_IN:
             return _loaded(cmd_name)
         from itnet_registry.api import default_registry

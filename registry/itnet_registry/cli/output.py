@@ -25,8 +25,8 @@ _document: ContextVar[TextIO | None] = ContextVar("document", default=None)
 def machine_readable(command: Callable[P, T]) -> Callable[P, T]:
     """Reserve stdout for `print_json` and `print_document` while a command that writes JSON runs.
 
-    A command writes JSON if it is called with `json=True` or has no such option. Whatever else components print goes to
-    stderr, including output that bypasses Python: of subprocesses, of C libraries, of functions called at exit.
+    A command writes JSON if it is called with `json=True` or has no such option. All other output goes to stderr,
+    including output that bypasses Python: that of subprocesses, of C libraries, and of functions called at exit.
     """
 
     always = "json" not in inspect.signature(command).parameters

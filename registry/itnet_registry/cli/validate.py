@@ -1,4 +1,4 @@
-"""`itnet validate`: checks of a configuration file, before any work is lost."""
+"""`itnet validate`: checks of a configuration file without training."""
 
 from __future__ import annotations
 

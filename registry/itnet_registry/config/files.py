@@ -14,7 +14,7 @@ from itnet_core.plugin.files import read_regular
 from itnet_registry.config.yaml_text import read_yaml
 
 MOST = 2**26
-"""Largest size of a configuration file in bytes; the largest vocabularies in use take a quarter of it."""
+"""Largest size of a configuration file in bytes; the largest vocabularies in use have a quarter of this size."""
 
 
 def load_config(path: str | PathLike[str]) -> dict[str, Any]:

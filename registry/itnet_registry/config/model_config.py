@@ -43,9 +43,9 @@ class QueryConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     stride: PositiveInt | list[PositiveInt] | None = None
-    """Cells of a coarser grid: the points of a cell along each axis, `2`, or a list with a number for each axis."""
+    """A coarser grid, by the number of points of a cell along each axis: `2`, or a list with a number for each axis."""
     grid: PositiveInt | list[PositiveInt] | None = None
-    """Cells of a coarser grid along each axis, `8`, or a list, for fields of any resolution."""
+    """A coarser grid, by its number of cells along each axis, `8` or a list; for fields of any resolution."""
     farthest: PositiveInt | None = None
     """Number of points that are chosen to cover the field: each is the farthest from those before it."""
     latents: PositiveInt | None = None

@@ -44,7 +44,7 @@ class Discovery:
     sources: tuple[Source, ...]
     """Plugins that may be used, sorted by name."""
     excluded: tuple[tuple[Source, str], ...]
-    """Plugins that the environment leaves out, each with the variable that does."""
+    """Plugins that an environment variable leaves out, each with the name of the variable."""
     faults: tuple[Fault, ...]
     """Distributions whose metadata cannot be read."""
     shadowed: tuple[Source, ...]

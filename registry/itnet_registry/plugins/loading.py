@@ -1,4 +1,4 @@
-"""Loading of one plugin: its import and its hooks, stage by stage, so that every fault has an owner."""
+"""Loading of one plugin: its import and its hooks, stage by stage, so that every fault names its plugin."""
 
 from __future__ import annotations
 
@@ -69,7 +69,8 @@ class Plugin:
 def load(source: Source) -> Plugin:
     """Import a plugin and collect its declarations.
 
-    All hooks that declare are called at once, so that the quarantine of a plugin never depends on the order of queries.
+    All hooks that return declarations are called at once, so that the quarantine of a plugin never depends on the order
+    of queries.
 
     Raises:
         PluginError: a stage failed; `fault` records it.

@@ -53,7 +53,7 @@ class PluginRegistry:
     """The plugins of an environment and their declarations; nothing is imported before the first query.
 
     A plugin that fails is quarantined with its fault, and the others stay usable; a query that needs it fails and
-    quotes the fault. Safe in threads.
+    quotes the fault. Thread-safe.
 
     Args:
         prefer: canonical ids that their bare names stand for; by default those of `ITNET_PREFER`.
@@ -138,7 +138,7 @@ class PluginRegistry:
         return sorted({component.id for component in self.components(kind)})
 
     def component(self, kind: Kind, name: str, *, place: str | None = None, prefer: Sequence[str] = ()) -> Component:
-        """Return the component that a name stands for. A canonical id imports no other plugin.
+        """Return the component that a name stands for. For a canonical id, no other plugin is imported.
 
         Example:
             >>> from itnet_registry import component

@@ -48,7 +48,7 @@ class ClipAugmentation:
         return -(-length * max(self._rates) // self.sample_rate)
 
     def __call__(self, clip: Tensor) -> Tensor:
-        """Apply all changes but the speed to a clip (T,); its length stays."""
+        """Apply all changes except that of speed to a clip (T,); its length does not change."""
         clip = shift_clip(clip, round(_uniform(-self.shift, self.shift) * self.sample_rate))
         clip = clip * 10 ** (_uniform(-self.gain, self.gain) / 20)
         if self.noise and _uniform(0, 1) < self.noise:

@@ -47,8 +47,8 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
     Args:
         path: the file.
         sample_rate: in Hz.
-        length: largest number of samples to return; no more of the file is read than they need. By default the whole
-            recording.
+        length: largest number of samples to return; only the part of the file that they depend on is read. By default
+            the whole recording.
         at_random: take the samples from a random part of a longer recording instead of its middle.
 
     Raises:

@@ -22,9 +22,9 @@ FLOOR = 1e-8
 class MelEncoder(Encoder):
     """Patches of a log-mel spectrogram over time and frequency as points; the value is a linear map of a patch.
 
-    The spectrogram is as torchaudio's: Hann windows, power, the HTK mel scale. A frame stands for the hop of samples at
-    the centre of its window, so that the first and last samples of a clip count like the others. Windows are padded
-    with zeros before and after a clip, and patches with zeros of the standardised spectrogram.
+    The spectrogram is torchaudio's: Hann windows, power, the HTK mel scale. A frame represents one hop of samples at
+    the centre of its window, so that the first and last samples of a clip count as much as the others. Windows are
+    padded with zeros before and after a clip, and patches with zeros of the standardised spectrogram.
 
     A point lies at its patch's centre: on t in time (see `unit_seconds`), and on x in frequency, where the mel bands
     from `f_min` to `f_max` fill [−1, 1] evenly.
@@ -121,7 +121,7 @@ class MelEncoder(Encoder):
                 "MelEncoder.n_mels",
                 found=f"{c.n_mels} bands, {empty} or more of which lie between two frequencies of a window of "
                 f"{c.window_ms} ms",
-                expected="bands that hold at least one",
+                expected="bands that each contain at least one frequency",
                 hint="Take fewer bands, or a longer window.",
             )
         # They follow from the configuration, so a checkpoint does not contain them.

@@ -18,11 +18,11 @@ Strides = Annotated[tuple[PositiveInt, ...], ConfigField(min_length=1)]
 
 
 class WaveformEncoder(Encoder):
-    """Strided convolutions over raw samples, each doubling the channels up to the trunk's width; then a linear map.
+    """Strided convolutions over raw samples, each doubling the channels up to the trunk's width, and a linear map.
 
     After Baevski et al., "wav2vec 2.0" (arXiv 2006.11477): each clip is standardised, and each convolution is followed
-    by a norm over its channels and GELU. A kernel spans three strides, its cell and one on either side; so a point lies
-    at the centre of its receptive field.
+    by a norm over its channels and GELU. A kernel spans three strides: its cell and one cell on either side. So a point
+    lies at the centre of its receptive field.
 
     Example:
         >>> from itnet_audio.clips import Audio
@@ -39,7 +39,7 @@ class WaveformEncoder(Encoder):
         """Sample rate of the clips in Hz."""
 
         strides: Strides = (5, 4, 4, 4)
-        """Strides of the convolutions; a point stands for their product in samples."""
+        """Strides of the convolutions. A point represents as many samples as their product."""
 
         normalization: bool = True
         """Standardise clips to mean 0 and variance 1, independent of loudness."""

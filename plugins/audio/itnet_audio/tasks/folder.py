@@ -15,8 +15,8 @@ from itnet_tasks.folder import training_folder
 class AudioFolder(FolderClassification, AudioClassification):
     """Recordings of any length in one folder per class; see `FolderClassification` for the layouts.
 
-    Files with other suffixes than a recording's are skipped with a warning. A file with such a suffix that is not a
-    recording is a bad sample.
+    A file whose suffix is not that of a recording is skipped with a warning. A file with the suffix of a recording that
+    is not a recording is a bad sample.
 
     Example:
         >>> import numpy as np
@@ -32,13 +32,13 @@ class AudioFolder(FolderClassification, AudioClassification):
 
     class Config(FolderClassification.Config, AudioClassification.Config):
         group_by: Literal["name"] | None = None
-        """`name` keeps files of equal names, below their class folders and without suffix, on one side of every split:
-        one sentence by several speakers, one prompt in several languages."""
+        """`name` keeps files in the same split if their paths below the class folders, without suffix, are equal: the
+        same sentence by several speakers, or the same prompt in several languages."""
 
     suffixes = SUFFIXES
 
     def groups(self, files: Sequence[Path]) -> Sequence[str] | None:
-        """Return the files' names below their class folders, if they group the files."""
+        """Return the files' paths below their class folders, without suffix; `None` without `group_by`."""
         if self.config.group_by is None:
             return None
         training = training_folder(self.config.root)

@@ -25,7 +25,7 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 class ConvStemEncoder(Encoder):
-    """3 × 3 convolutions, most of stride 2, each doubling the channels up to the trunk's width; then a linear map.
+    """Strided 3 × 3 convolutions, each doubling the channels up to the trunk's width, and a linear map.
 
     After Xiao et al., "Early convolutions help transformers see better" (arXiv 2106.14881). A 3 × 3 convolution with a
     padding of 1 is centred on the first pixel of its cell, not on the cell's middle; so a point lies at the centre of
@@ -42,7 +42,8 @@ class ConvStemEncoder(Encoder):
 
     class Config(ComponentConfig):
         strides: Annotated[tuple[Stride, ...], ConfigField(min_length=1)] = (2, 2)
-        """Strides of the convolutions, 1 to 3 each. A point stands for their product in pixels a side."""
+        """Strides of the convolutions, 1 to 3 each. A point represents a square of pixels whose side is their
+        product."""
 
         channels: PositiveInt = 3
         """Channels of the images: 1 for grey, 3 for colour."""

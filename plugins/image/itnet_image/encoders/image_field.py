@@ -38,7 +38,7 @@ def image_field(values: Tensor, size: tuple[int, int], cell: float, *, point: fl
     Args:
         values: shape (B, rows, columns, d), cells from the upper left corner.
         size: height and width of the image in pixels.
-        cell: side of a cell in pixels, whole or not.
+        cell: side of a cell in pixels; it need not be a whole number.
         point: distance of a cell's point from the cell's upper left corner on both axes, in pixels; by default the
             centre.
     """

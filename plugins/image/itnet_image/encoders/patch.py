@@ -17,12 +17,13 @@ from itnet_image.encoders.resample import resample
 class PatchEncoder(Encoder):
     """Square patches as points; the value is a linear map of a patch's pixels, at the patch's centre.
 
-    Sides that the patch does not divide are padded with 0 at the right and below; a patch that is partly padding weighs
-    what it covers. With `patch_size=1`, a finer image is a finer sample of the same field.
+    An image whose sides are not multiples of `patch_size` is padded with 0 on the right and at the bottom. A patch that
+    is partly padding has the weight of its part inside the image. With `patch_size=1`, a finer image is a finer sample
+    of the same field.
 
-    With `image_size`, the value is ∫ w(x) u(x) dx over the patch, where w and u are constant on pixels of their own.
-    The image is resampled to the pixels of w by area, which gives the same sum as resampling w, and allows patches that
-    are not a whole number of the image's pixels.
+    With `image_size`, the value is ∫ w(x) u(x) dx over the patch, where the weight w and the image u are each constant
+    on their own pixels. The image is resampled to the pixels of w by area, which gives the same sum as resampling w,
+    and allows patches that are not a whole number of the image's pixels.
 
     Example:
         >>> encoder = PatchEncoder(64, patch_size=8)
@@ -42,9 +43,9 @@ class PatchEncoder(Encoder):
         """Channels of the images: 1 for grey, 3 for colour."""
 
         image_size: PositiveInt | None = None
-        """Longer side of the images that `patch_size` refers to. An image of another resolution is cut into as many
-        patches, and the linear map is resampled. By default a patch always has `patch_size` pixels, and finer images
-        have more points."""
+        """Longer side of the images that `patch_size` refers to. An image of another resolution is cut into the same
+        number of patches, and the linear map is resampled. By default a patch always has `patch_size` pixels, and finer
+        images have more points."""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

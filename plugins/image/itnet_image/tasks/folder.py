@@ -12,8 +12,8 @@ from itnet_tasks import FolderClassification
 class ImageFolder(FolderClassification, Photographs):
     """Images of any size in one folder per class; see `FolderClassification` for the layouts.
 
-    Files with other suffixes than an image's are skipped with a warning. A file with such a suffix that is not an image
-    is a bad sample.
+    A file whose suffix is not that of an image is skipped with a warning. A file with the suffix of an image that is
+    not an image is a bad sample.
 
     Example:
         >>> from PIL import Image

@@ -35,7 +35,7 @@ class ImageNet1k(Photographs):
 
     @property
     def classes(self) -> list[str]:
-        """The thousand names."""
+        """Names of the 1000 classes."""
         return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
     def training(self) -> Labelled:

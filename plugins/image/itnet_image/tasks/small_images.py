@@ -30,7 +30,7 @@ class SmallImages(ImageClassification):
         return [*self.preparation(), v2.RandomCrop(self.image_size, padding=self.config.shift)]
 
     def labelled(self, pixels: Any, labels: Any, place: str) -> Labelled:
-        """Pair images with their labels; labels that are not a class make bad samples.
+        """Pair images with their labels; a label that is not a class makes a bad sample.
 
         Args:
             pixels: uint8, shape (N, H, W) or (N, H, W, 3).

@@ -150,9 +150,9 @@ class AttentionKernel(Kernel[Terms, None]):
     def can_integrate(self, problem: Problem[Terms]) -> bool:
         """Whether PyTorch's attention computes the integral without a matrix of masks or biases.
 
-        It does not with ALiBi, a radius, a window or an edge. Under a causal support it does without `additive` if both
-        sides are the same points in the order of time, with equal weights that need no gradient. A compiled graph
-        cannot check this, and uses a mask.
+        It does not with ALiBi, a radius, a window or an edge. Under a causal support it does if the call has no
+        `additive`, and both sides are the same points in the order of time, with equal weights that need no gradient. A
+        compiled graph cannot check this, and uses a mask.
         """
         causal, bounded = self.support.causal is not None, self.support.local
         if self.config.alibi or bounded or self.support.edge:

@@ -101,7 +101,8 @@ class LinearAttentionKernel(Kernel[Tensor, Any]):
         return self.support.causal is not None and not self._bounded
 
     def offers(self, path: FastPath) -> bool:
-        """Whether the kernel has a fast path: no `step` with a radius, a window or an edge, which past points leave."""
+        """Whether the kernel has a fast path. It has no `step` with a radius, a window or an edge: past points leave
+        them."""
         return super().offers(path) and not (path == "step" and self._bounded)
 
     def can_integrate(self, problem: Problem[Tensor]) -> bool:

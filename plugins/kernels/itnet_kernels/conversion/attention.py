@@ -52,7 +52,7 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
         """
         if is_causal and attn_mask is None:
             raise ConversionError(
-                "MultiheadAttention(is_causal)", found="True, without attn_mask", expected="the mask that it hints at"
+                "MultiheadAttention(is_causal)", found="True, without attn_mask", expected="attn_mask as well"
             )
         if _runs_original(self.operator, query, key, dropout=self.training and self.dropout > 0):
             masks = key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal

@@ -45,9 +45,9 @@ class ConversionReport:
 
     Attributes:
         converted: the class of each converted module, by its path.
-        left: the reason why each other module that mixes points, or may, was left as it is, by its path; "" is the
-            model itself. Without an example these are modules of known kinds; with one, all that mixed points in its
-            run.
+        left: the reason why each other module was left as it is, by its path; "" is the model itself. Without an
+            example, these are modules of known kinds that mix points or may do so; with one, all modules that mixed
+            points in its run.
         pointwise: the number of other modules with parameters, by class: linear maps, norms, …
         counted: whether an example was run to determine `left`.
     """
@@ -63,7 +63,9 @@ class ConversionReport:
         lines += [f"  {path}: {name}" for path, name in self.converted.items()]
         lines += [f"  {path or 'the model itself'}: left: {reason}" for path, reason in self.left.items()]
         if not self.counted:
-            lines.append("  not counted: what else mixes points; give convert_model an example of the model's inputs")
+            lines.append(
+                "  other modules that mix points are not counted; give convert_model an example of the model's inputs"
+            )
         return "\n".join(lines)
 
 

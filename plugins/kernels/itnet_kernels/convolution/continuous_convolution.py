@@ -78,7 +78,7 @@ class ContinuousConvolutionKernel(Kernel[Tensor, None]):
         """Return the positions of both, in float32 at least.
 
         Raises:
-            ShapeError: positions have other coordinates than `position_dim`.
+            ShapeError: the number of coordinates of the positions is not `position_dim`.
         """
         self.check_coordinates(key, self.config.position_dim)
         return precise(query.positions), precise(key.positions)

@@ -68,7 +68,7 @@ class LowRankKernel(Kernel[Tensor, None]):
         Half precision does not resolve positions, nor what is learned of them.
 
         Raises:
-            ShapeError: positions have other coordinates than `position_dim`.
+            ShapeError: the number of coordinates of the positions is not `position_dim`.
         """
         self.check_coordinates(key, self.config.position_dim)
         return _hidden(self.query_factor, query), _hidden(self.key_factor, key)

@@ -55,7 +55,7 @@ def fit_core(matrices: Tensor, rows: Tensor, columns: Tensor, cutoff: float) -> 
         matrices: A, shape (heads, n, m).
         rows: indices of rows.
         columns: indices of columns.
-        cutoff: singular values below this share of the largest count as 0, being rounding.
+        cutoff: singular values below this share of the largest are rounding errors, and are treated as 0.
     """
     left = torch.linalg.pinv(matrices[:, :, columns], rtol=cutoff)
     right = torch.linalg.pinv(matrices[:, rows], rtol=cutoff)

@@ -84,7 +84,7 @@ class SkeletonKernel(Kernel[PointTerms, None]):
         """Compute the exact kernel's terms.
 
         Raises:
-            ShapeError: positions have other coordinates than the exact kernel's `position_dim`.
+            ShapeError: the number of coordinates of the positions is not the exact kernel's `position_dim`.
         """
         coordinates, expected = key.positions.shape[-1], self.config.mlp.position_dim
         if coordinates != expected:

@@ -259,7 +259,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
             raise FieldError(
                 f"{type(self).__name__}: Field.positions",
                 found=f"two points of sample {sample} at {time:g} on axis {self.config.axis!r}",
-                expected="a time of its own for each point of a path",
+                expected="a different time for each point of a path",
                 hint="Choose another axis, a kernel that needs no order, or for a model a scan order (scan='raster').",
             )
         return order

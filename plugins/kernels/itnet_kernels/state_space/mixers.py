@@ -97,7 +97,7 @@ class Mamba2Mixer(nn.Module):
         taps: taps of the convolution, at a point and before it.
         bias: whether the two linear maps have a bias.
         convolution_bias: whether the convolution has a bias.
-        epsilon: is added to the mean square in the norm.
+        epsilon: number added to the mean square in the norm.
         clamp_min: lower bound of Δ.
         clamp_max: upper bound of Δ; unbounded by default.
         spacing: length of time between taps; the spacing of the field's grid by default.

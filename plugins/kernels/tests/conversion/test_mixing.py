@@ -67,7 +67,7 @@ def test_a_report_without_an_example_says_so() -> None:
     report = convert_model(nn.Sequential(Mixes(COUNTED["bmm"])))
     assert str(report).splitlines() == [
         "0 converted, none known to be left",
-        "  not counted: what else mixes points; give convert_model an example of the model's inputs",
+        "  other modules that mix points are not counted; give convert_model an example of the model's inputs",
     ]
 
 

@@ -106,7 +106,7 @@ def test_it_is_causal(name: str) -> None:
 def test_two_points_of_one_time_have_no_order(name: str) -> None:
     field = line()
     field.positions[1, 5] = field.positions[1, 2]
-    with pytest.raises(FieldError, match="two points of sample 1 at .* on axis 0; expected a time of its own"):
+    with pytest.raises(FieldError, match="two points of sample 1 at .* on axis 0; expected a different time"):
         operator(name)(field)
     field.weights[1, 5] = 0
     operator(name)(field)

@@ -20,7 +20,7 @@ SUFFIXES = (".obj", ".off", ".ply", ".stl")
 
 
 def open_mesh(path: Path) -> trimesh.Trimesh:
-    """Read the triangles of a mesh file; larger polygons are divided.
+    """Read the triangles of a mesh file; polygons with more corners are triangulated.
 
     Files that the mesh refers to (materials, textures) are not opened.
 

@@ -18,13 +18,14 @@ def sample_surface(path: Path, count: int, *, normals: bool = False) -> Cloud:
     """Sample points uniformly from the surface of a mesh file.
 
     The content of the file is the seed, so that equal files give equal points. The points are in random order, so that
-    the first ones are a sample too. Positions are relative to the centre of the mesh's bounds, because float32 would
-    blur a mesh far from 0.
+    the first n are a uniform sample too. Positions are relative to the centre of the mesh's bounds, because float32
+    would blur a mesh far from 0.
 
     Args:
         path: the file.
         count: number of points.
-        normals: return the unit normals of the triangles as features, (count, 3), or else none, (count, 0).
+        normals: return the unit normals of the triangles as features, shape (count, 3). Otherwise features have shape
+            (count, 0).
 
     Raises:
         DataError: the file contains no sound mesh; see `open_mesh`.
@@ -36,10 +37,10 @@ def sample_surface(path: Path, count: int, *, normals: bool = False) -> Cloud:
 
 
 def to_unit_sphere(cloud: Cloud) -> Cloud:
-    """Centre a cloud on its mean, and scale its farthest point to distance 1; features stay.
+    """Centre a cloud on its mean, and scale its farthest point to distance 1; features do not change.
 
-    This is the usual normalisation of ModelNet and ShapeNet. It discards sizes and positions on purpose, because meshes
-    from different sources have different units.
+    This is the usual normalisation of ModelNet and ShapeNet. It deliberately discards sizes and positions, because
+    meshes from different sources have different units.
     """
     largest = cloud.positions.abs().max()
     positions = cloud.positions / largest if largest > 0 else cloud.positions  # whose squares stay within float32

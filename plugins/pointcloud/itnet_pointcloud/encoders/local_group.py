@@ -13,11 +13,11 @@ from itnet_pointcloud.points import PointClouds, check_points, cloud_field, exam
 
 
 class LocalGroupEncoder(Encoder):
-    """Farthest points as centres, each with a small PointNet over its nearest neighbours.
+    """Centres by farthest point sampling, and a small PointNet over the nearest neighbours of each.
 
-    A shared MLP maps each neighbour, relative to its centre, and its outputs are maximised over the group, as in the
-    first layer of PointNet++ (Qi et al., arXiv 1706.02413). The field lies at the centres, and has fewer points than
-    the cloud.
+    A shared MLP maps each neighbour, relative to its centre, and the maximum over the group is taken, as in the first
+    layer of PointNet++ (Qi et al., arXiv 1706.02413). The field lies at the centres, and has fewer points than the
+    cloud.
 
     Example:
         >>> from itnet_pointcloud.points import Cloud, PointClouds
@@ -31,7 +31,7 @@ class LocalGroupEncoder(Encoder):
 
     class Config(ComponentConfig):
         features: NonNegativeInt = 0
-        """Channels of each point besides its coordinates: 3 for a normal or a colour, 6 for both, …"""
+        """Channels of each point in addition to its coordinates: 3 for a normal or a colour, 6 for both, …"""
 
         centres: PositiveInt = 128
         """Number of centres."""

@@ -15,8 +15,8 @@ from itnet_pointcloud.points import PointClouds, check_points, cloud_field, exam
 class PointEncoder(Encoder):
     """An MLP of each point's coordinates and features; positions and weights are the cloud's.
 
-    Kernels see only differences of positions, so it is the value that contains the absolute position, such as the
-    height above the ground. More points of a surface are a finer sample of the same field.
+    Kernels depend only on differences of positions; the values provide the absolute positions, such as the height above
+    the ground. More points of a surface are a finer sample of the same field.
 
     Example:
         >>> from itnet_pointcloud.points import Cloud, PointClouds
@@ -30,7 +30,7 @@ class PointEncoder(Encoder):
 
     class Config(ComponentConfig):
         features: NonNegativeInt = 0
-        """Channels of each point besides its coordinates: 3 for a normal or a colour, 6 for both, …"""
+        """Channels of each point in addition to its coordinates: 3 for a normal or a colour, 6 for both, …"""
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)

@@ -13,8 +13,8 @@ from itnet_tasks import FolderClassification
 class MeshFolder(FolderClassification, ShapeClassification):
     """Meshes in OFF, OBJ, PLY or STL in one folder per class; see `FolderClassification` for the layouts.
 
-    Files with other suffixes than a mesh's are skipped with a warning. A file with such a suffix that is not a mesh is
-    a bad sample.
+    A file whose suffix is not that of a mesh is skipped with a warning. A file with the suffix of a mesh that is not a
+    mesh is a bad sample.
 
     Example:
         >>> import trimesh

@@ -93,7 +93,7 @@ class ModelNet40(ShapeClassification):
 
 
 class ModelNet10(ModelNet40):
-    """4,899 meshes of 10 kinds of furniture, all oriented alike; read as `ModelNet40` is.
+    """4,899 meshes of 10 kinds of furniture, all with the same orientation; read like `ModelNet40`.
 
     Example:
         >>> ModelNet10(root="modelnet").classes[:4]

@@ -9,7 +9,7 @@ from torchmetrics import Metric
 from itnet_pointcloud.data.shapenet import PARTS
 
 PADDING = -1
-"""Part of padding points."""
+"""Part number of padding points."""
 
 OF_CATEGORY = torch.tensor([[part in parts for part in range(50)] for parts in PARTS])
 """Mask of the parts of each category, shape (16, 50)."""
@@ -35,7 +35,7 @@ def categories_of(parts: Tensor) -> Tensor:
 
 
 def intersection_over_union(chosen: Tensor, parts: Tensor, categories: Tensor) -> Tensor:
-    """Return each shape's mean over its category's parts, (B,); a part absent from both counts as 1."""
+    """Return each shape's mean over the parts of its category, (B,); a part absent from both counts as 1."""
     of_part = torch.arange(50, device=parts.device)
     predicted, true = (part.unsqueeze(-1) == of_part for part in (chosen.masked_fill(parts == PADDING, -1), parts))
     both, either = (predicted & true).sum(1), (predicted | true).sum(1)

@@ -140,8 +140,8 @@ class PartSegmentation(LabelledTask):
                 "PartSegmentation.loss(prediction)",
                 found=f"shape {tuple(prediction.shape)}",
                 expected=f"a prediction for each of the points, {tuple(targets.shape)}",
-                hint="Use the encoder 'point' (the field of 'local-group' lies at other points), and end a trunk with "
-                "other query points by {query: {block: encoder}}.",
+                hint="Use the encoder 'point', not 'local-group', whose field lies at other points. If the trunk "
+                "changes its query points, end it with {query: {block: encoder}}.",
             )
         return F.cross_entropy(prediction.flatten(0, 1), targets.flatten(), ignore_index=PADDING)
 

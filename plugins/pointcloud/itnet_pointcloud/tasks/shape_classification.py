@@ -74,7 +74,7 @@ class MeshLoader:
     Args:
         config: number of points, and features.
         augmentation: for training; `None` for evaluation.
-        at_random: draw the points from the pool, or take the first.
+        at_random: draw the points at random from the pool; otherwise take the first.
     """
 
     def __init__(

@@ -288,7 +288,7 @@ class EvaluatorConformance(Conformance):
                 continue
             raise AssertionError(f"{case.title}: supports() is False, but a call returns a result")
 
-    @skip_unless(lambda case: case.device == "cpu" and case.dtype == torch.float64, "runs in float64 on the CPU alone")
+    @skip_unless(lambda case: case.device == "cpu" and case.dtype == torch.float64, "runs only in float64 on the CPU")
     def check_compile(self) -> None:
         """Under `torch.compile`, graph breaks allowed, an operator gives the same result."""
         case = next(self.evaluated())

@@ -116,7 +116,7 @@ class SamplerConformance(ModuleConformance):
             draws.append(torch.stack([to_values[..., -1], to_weights]))
         self.assert_mean(torch.stack(draws), expected, "the gradient to values and weights")
 
-    @skip_unless(lambda case: not case.sampler.unbiased, "gradients of drawn nodes are right in the mean alone")
+    @skip_unless(lambda case: not case.sampler.unbiased, "gradients at random nodes are right only in the mean")
     def check_gradients(self) -> None:
         """In float64, gradients equal finite differences, for samplers that draw nothing at random."""
         super().check_gradients()

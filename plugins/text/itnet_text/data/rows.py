@@ -72,7 +72,7 @@ def read_file(path: Path, encoding: str = "utf-8") -> str:
 
 
 def read_tsv(path: Path, header: Sequence[str] | None = None) -> Iterator[tuple[str, Columns]]:
-    """Yield place and columns of each line of a tab-separated file without quoting, such as GLUE's.
+    """Yield the place and the columns of each line of a tab-separated file without quoting, such as GLUE's.
 
     Args:
         path: the file.
@@ -87,9 +87,9 @@ def read_tsv(path: Path, header: Sequence[str] | None = None) -> Iterator[tuple[
 
 
 def read_table(path: Path, *, header: bool = True, encoding: str = "utf-8") -> Iterator[tuple[str, Columns]]:
-    """Yield place and columns of each row of a table: .csv, .tsv or .txt (tabs), .jsonl.
+    """Yield the place and the columns of each row of a table: .csv, .tsv or .txt (tabs), .jsonl.
 
-    Quotes are read as spreadsheets write them in .csv, and have no meaning in the others.
+    In .csv, quotes are read as spreadsheets write them; in the other formats they have no meaning.
 
     Args:
         path: the file.

@@ -19,7 +19,7 @@ from itnet_text.tokenizer import MOST, TokenizerOption, completed_tokenizer, loa
 
 
 class PretrainedEncoder(Encoder):
-    """Embeddings of each token by a transformers model, through a linear map, at the token's place in time.
+    """Tokens as points: the value is a linear map of a transformers model's embedding, at the token's place in time.
 
     A complete configuration contains the model's architecture and tokenizer, and a checkpoint contains the weights, so
     that a checkpoint needs neither the model's folder nor the hub. Weights are read only from safetensors, and code
@@ -112,7 +112,7 @@ class PretrainedEncoder(Encoder):
         self.train(self.training)
 
     def load_pretrained(self) -> None:
-        """Load the model's weights from its folder, or from the hub with `download`; keep random ones without either.
+        """Load the model's weights from its folder, or from the hub with `download`; without either, do nothing.
 
         Raises:
             ConfigError: the weights cannot be found, are not in safetensors, or do not fit the architecture.
@@ -135,7 +135,7 @@ class PretrainedEncoder(Encoder):
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Raise whatever exceptions transformers and safetensors raise as a ConfigError."""
+        """Convert every exception of transformers and safetensors to a ConfigError."""
         try:
             yield
         except Exception as error:
@@ -200,7 +200,7 @@ def _tokenizer(folder: Path) -> dict[str, Any]:
 
 
 READERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {"architecture": _architecture, "tokenizer": _tokenizer}
-"""Readers of the fields that a configuration leaves open, from a model's folder."""
+"""Functions that read the missing fields of a configuration from a model's folder."""
 
 
 def _from_hub(name: str) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from itnet_text.tokenizer import (
 class TokenEncoder(Encoder):
     """A learned vector for each token, at the token's place in time.
 
-    A pair of texts is one text whose second part has a learned vector added. With `window`, a convolution over
-    neighbouring tokens comes first, as a stem does for images: a byte alone means little.
+    A pair of texts is encoded as one text, with a learned vector added to the tokens of the second. With `window` > 1,
+    a convolution over neighbouring tokens follows, like the stem of an image encoder: a single byte carries little
+    meaning.
 
     Example:
         >>> encoder = TokenEncoder(64)
@@ -49,7 +50,7 @@ class TokenEncoder(Encoder):
         """Number of tokens in one unit of time."""
 
         window: PositiveInt = 1
-        """Number of tokens, odd, that the first convolution sees; 1 for no convolution."""
+        """Width of the convolution in tokens, an odd number; 1 for no convolution."""
 
         token_dropout: Annotated[float, ConfigField(ge=0, lt=1)] = 0.0
         """Probability of dropping a token's vector in training."""

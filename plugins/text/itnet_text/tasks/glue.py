@@ -152,7 +152,7 @@ class SST2(GlueClassification):
 
 
 class MRPC(Paraphrases):
-    """MRPC: whether two sentences of news mean the same. Microsoft's own files have a test set, the test split here.
+    """MRPC: whether two sentences of news mean the same. In Microsoft's own files, the test set is the test split.
 
     Example:
         >>> task = MRPC(root="glue")

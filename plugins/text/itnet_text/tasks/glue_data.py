@@ -40,7 +40,7 @@ class Files:
         return tuple(self.columns)
 
     def read(self, root: str, split: str, *, source: str | None) -> Iterator[tuple[str, Columns]]:
-        """Yield place and columns of a split, by the hub's names and `label`.
+        """Yield the place and the columns of each row of a split: the text columns by the hub's names, and `label`.
 
         Args:
             root: folder of the task, or of all tasks.

@@ -93,7 +93,7 @@ class Table(LabelledTask):
 
 
 def read_columns(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
-    """Read place and columns of each row of a file.
+    """Read the place and the columns of each row of a file.
 
     Raises:
         DataError: the file cannot be read, or lacks one of the columns.
@@ -113,7 +113,7 @@ def read_columns(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
 
 
 class TextTable(Table, Classification):
-    """Classes of texts: the values of the label column, or the sides of a threshold on its numbers.
+    """Classification of texts by the values of the label column, or by whether its numbers exceed a threshold.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -133,7 +133,7 @@ class TextTable(Table, Classification):
 
         classes: tuple[str, ...] | None = None
         """Class names; by default the sorted values of the label column, or `low` and `high` with a threshold. A
-        checkpoint stores the names, and so predicts without the data."""
+        checkpoint stores the names, so that it predicts without the data."""
 
         @model_validator(mode="after")
         def _check_threshold(self) -> Self:

@@ -41,7 +41,7 @@ def export(
         checkpoint: a checkpoint directory, such as `best` in a run directory.
         file_format: `onnx`, or `pt2`, which `torch.export.load` reads.
         output: the file to write; an existing one is replaced.
-        modality: the encoder and head of a model of several modalities.
+        modality: the modality to export, for a model of several modalities.
         sampler: a sampler to use instead of the checkpoint's; see `itnet_registry.use_sampler`.
 
     Returns:

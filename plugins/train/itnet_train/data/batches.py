@@ -22,10 +22,10 @@ class Movable(Protocol):
 
 
 class TaskBatch:
-    """A task's batch of any pytree, or the error that loading it raised, or nothing because all samples were skipped.
+    """A batch of a task (any pytree), or the error that loading it raised, or nothing if all samples were skipped.
 
-    Lightning treats it as opaque: it would otherwise take containers apart, which some of them do not survive. An error
-    crosses the border of a data-loading process as an object, where torch would replace it by its text.
+    Lightning treats it as opaque. Otherwise Lightning would rebuild containers, which some of them do not support. A
+    data-loading process returns an error as an object, where torch would replace it by its text.
 
     Attributes:
         modality: the modality of the task.

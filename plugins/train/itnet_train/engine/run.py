@@ -105,7 +105,7 @@ class Run:
     def initialize_scales(self) -> None:
         """Fit the scales of the new model's kernels to the first training samples of each task.
 
-        The same on every device, since samples and augmentation follow from the seed.
+        The result is the same on every device, because samples and augmentation follow from the seed.
         """
         seed_everything(derive_seed(self.config.seed, "scales"))
         batches = []

@@ -50,6 +50,6 @@ def _selection_error(tasks: Iterable[str], modality: str | None) -> ConfigError:
     return ConfigError(
         "model.tasks",
         found=f"tasks of {', '.join(tasks)}",
-        expected=f"one of {modality}" if modality else "one task",
+        expected=f"a task of {modality}" if modality else "one task",
         hint="" if modality else "Select one with --modality.",
     )

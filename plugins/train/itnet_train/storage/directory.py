@@ -82,7 +82,7 @@ class RunDirectory:
         except UnicodeEncodeError:
             raise RunError(str(self.path), found="a name that is not UTF-8", expected="a UTF-8 name") from None
         if self.path.exists() and not self.path.is_dir():
-            raise RunError(str(self.path), found="a file", expected="a directory, or nothing")
+            raise RunError(str(self.path), found="a file", expected="a directory, or a path that does not exist")
         if not self.path.exists() or not {*self.path.iterdir()} - {self.lock, partial_path(self.config)}:
             return  # a run that was killed before it wrote its configuration does not count
         expected, hint = "a new or an empty directory", "Choose another --output."

@@ -154,7 +154,7 @@ def test_a_device_that_is_not_there_is_refused(itnet: Itnet, run: Path, device: 
 def test_an_unknown_modality_is_refused(itnet: Itnet, run: Path) -> None:
     result = itnet("evaluate", run / "best", "--modality", "image")
     assert result.exit_code == 2
-    assert "model.tasks: found tasks of signal; expected one of image" in result.stderr
+    assert "model.tasks: found tasks of signal; expected a task of image" in result.stderr
 
 
 def test_what_the_system_refuses_is_one_line(itnet: Itnet, config_file: Path, run: Path) -> None:

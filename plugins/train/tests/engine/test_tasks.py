@@ -40,7 +40,7 @@ def test_of_several_tasks_one_is_chosen_by_its_modality() -> None:
     assert create_task(several, "other").config.size == 6
     with pytest.raises(ConfigError, match=r"model\.tasks: found tasks of signal, other; expected one task. Select one"):
         create_task(several)
-    with pytest.raises(ConfigError, match="found tasks of signal, other; expected one of image"):
+    with pytest.raises(ConfigError, match="found tasks of signal, other; expected a task of image"):
         create_task(several, "image")
 
 

@@ -93,7 +93,7 @@ def _rows(path: Path) -> list[tuple[str, Line]]:
         for row in table:
             place = f"{path}:{table.line_num}"
             if None in row or None in row.values():
-                hint = "Quote captions that hold the separator."
+                hint = "Quote captions that contain the separator."
                 raise DataError(place, found="another number of cells", expected="as many as in the header", hint=hint)
             split = row.get("split") or None
             rows.append((place, Line(filename=row["filename"], caption=row["caption"], split=split)))

@@ -17,7 +17,7 @@ def read_text(path: Path, expected: str) -> str:
     """Read a UTF-8 text file.
 
     Raises:
-        DataError: the file is missing, irregular, or in another encoding.
+        DataError: the file is missing, is not a regular file, or has another encoding.
     """
     content = read_data(path, expected, hint="Set root to where the data are.")
     try:

@@ -14,7 +14,7 @@ HALF_DISTANCE = 0.5
 
 
 class ImagePairTextEncoder(JointEncoder):
-    """The union of the fields of two images, by one encoder, and of a text.
+    """The union of the fields of two images, from the same encoder, and of a text.
 
     The images lie in parallel planes of space-time, the left one at z = −1/2 and the right one at z = 1/2, so that a
     local kernel stays within an image, and a wide one connects corresponding places. A learned vector for each of the

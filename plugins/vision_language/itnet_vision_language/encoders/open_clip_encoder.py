@@ -31,9 +31,9 @@ class OpenCLIPEncoder(Encoder):
     the encoder `token`, and padding has weight 0. Images are resampled to the tower's size, and normalised as its
     weights expect.
 
-    Weights are those of a safetensors file, or random if none is named. A checkpoint contains all weights, and needs no
-    other file. `create_model` loads the weights that are named; an encoder that you build yourself has random weights
-    until you call `load_pretrained`.
+    Weights come from a safetensors file, or are random if `weights` is not set. A checkpoint contains all weights, and
+    needs no other file. `create_model` loads the weights that are named; an encoder that you build yourself has random
+    weights until you call `load_pretrained`.
 
     Example:
         >>> from safetensors.torch import save_file
@@ -123,8 +123,8 @@ class OpenCLIPEncoder(Encoder):
     def load_pretrained(self) -> None:
         """Load the towers' weights, if the configuration names any.
 
-        A missing file or a failed download is not raised here but by `forward`, because a checkpoint's weights may
-        follow.
+        A missing file or a failed download is not raised here but by `forward`, because a checkpoint's weights may be
+        loaded afterwards.
 
         Raises:
             ConfigError: `weights` is neither a safetensors file nor, with `download`, the name of published weights.

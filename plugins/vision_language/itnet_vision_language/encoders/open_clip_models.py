@@ -62,7 +62,7 @@ def build(definition: Mapping[str, Any], *, download: bool) -> nn.Module:
             parts["text_cfg"]["hf_model_pretrained"] = False
         return cls(**parts)
     except Exception as error:  # open_clip and what it builds on raise anything
-        found = f"what open_clip cannot build ({str(error) or type(error).__name__})"
+        found = f"a definition that open_clip cannot build ({str(error) or type(error).__name__})"
         raise ConfigError(
             "OpenCLIPEncoder.definition", found=found, expected="embed_dim, vision_cfg and text_cfg of a model"
         ) from error
@@ -101,7 +101,8 @@ def tokenizer_of(definition: Mapping[str, Any]) -> Callable[[list[str]], Tensor]
 
 
 def load_weights(model: nn.Module, architecture: str, weights: str, *, download: bool) -> DataError | None:
-    """Load weights into a model. Missing weights are returned as an error, not raised: a checkpoint's may follow.
+    """Load weights into a model. Return, not raise, the error for missing weights: a checkpoint's may be loaded
+    afterwards.
 
     Raises:
         ConfigError: `weights` is neither a safetensors file nor, with `download`, the name of published weights.

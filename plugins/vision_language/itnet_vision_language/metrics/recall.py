@@ -14,7 +14,7 @@ from itnet_core import Metric
 
 FIRST = (1, 5, 10)
 ROWS = 512
-"""Number of queries whose similarities with everything are in memory at a time."""
+"""Number of queries whose similarities with all candidates are in memory at a time."""
 
 
 class MeanRecall(TorchMetric):

@@ -36,7 +36,7 @@ class EasyVQA(ImageTextTask, Classification):
 
         answers: tuple[str, ...] | None = None
         """Answers in the order of their numbers; by default those of `answers.txt`, sorted. A checkpoint stores them,
-        and so predicts without the data."""
+        so that it predicts without the data."""
 
         def completed(self) -> Self:
             """Fill in `answers` from `answers.txt`, if it exists already."""

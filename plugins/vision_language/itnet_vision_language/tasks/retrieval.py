@@ -24,7 +24,8 @@ class ImageTextRetrieval(ImageTextTask):
 
     Reads `captions` in `root`: a JSON file of Karpathy's splits (`dataset_flickr30k.json`, `dataset_coco.json`), or a
     CSV, TSV or JSONL file of filenames and captions, with or without splits. An image may have several captions; each
-    is a sample. Files without splits are dealt into `test_folds` by image, of which `test_fold` is the test split.
+    is a sample. A file without splits is divided by image into `test_folds` folds, of which `test_fold` is the test
+    split.
 
     Example:
         >>> task = ImageTextRetrieval(root="flickr30k", outputs=2)
@@ -71,7 +72,7 @@ class ImageTextRetrieval(ImageTextTask):
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
         """Compute the mean cross entropy of finding captions by images and images by captions within the batch.
 
-        All captions of one image in the batch are right, and share the probability.
+        All captions of the same image in the batch count as right, with equal probabilities.
 
         Args:
             prediction: embeddings (2B, outputs) of B images and then of their captions; see `ContrastiveHead`.

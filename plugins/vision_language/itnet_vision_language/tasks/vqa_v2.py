@@ -91,7 +91,7 @@ class VQAv2(ImageTextTask):
 
         vocabulary: tuple[str, ...] | None = None
         """Answers in the order of their numbers; by default the most frequent of the most common answers to the
-        training questions, normalised. A checkpoint stores them, and so predicts without the data."""
+        training questions, normalised. A checkpoint stores them, so that it predicts without the data."""
 
         def completed(self) -> Self:
             """Fill in `vocabulary` from the training annotations, if they exist already."""
@@ -193,7 +193,7 @@ def _checked(question: Question | None, annotation: Annotation, file: Path, plac
     if question is None:
         raise DataError(
             f"{place}.question_id",
-            found=f"{number}, of no question, or again",
+            found=f"{number}, which is unknown or repeated",
             expected=f"one question in {file.name}",
         )
     if question["image_id"] != annotation["image_id"]:

@@ -196,7 +196,7 @@ def test_a_name_brings_its_definition() -> None:
 
 
 def test_a_definition_that_is_none_is_refused(make: Make) -> None:
-    with pytest.raises(ConfigError, match="OpenCLIPEncoder.definition: found what open_clip cannot build"):
+    with pytest.raises(ConfigError, match="OpenCLIPEncoder.definition: found a definition that open_clip cannot build"):
         make(definition={"embed_dim": 4, "vision_cfg": {"layers": 1}, "text_cfg": {"heads": 0, "layers": 1}})
 
 

@@ -109,8 +109,8 @@ def first(what: str, **fields: Any) -> Any:
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        (ANNOTATIONS, first("annotations", question_id=5), "annotations.0.question_id: found 5, of no question"),
-        (ANNOTATIONS, first("annotations", question_id=9001), "found 9001, of no question, or again"),
+        (ANNOTATIONS, first("annotations", question_id=5), "annotations.0.question_id: found 5, which is unknown"),
+        (ANNOTATIONS, first("annotations", question_id=9001), "found 9001, which is unknown or repeated"),
         (ANNOTATIONS, first("annotations", image_id=10), "found image 10; expected 9, as question 9000 has"),
         (ANNOTATIONS, first("annotations", answers=[]), "annotations.0.answers: found no answer"),
         (QUESTIONS, first("questions", question=" "), "question 9000: found an empty text"),
