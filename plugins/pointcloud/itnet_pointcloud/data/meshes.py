@@ -71,7 +71,7 @@ def _plain(data: bytes, kind: str) -> bytes:
                 numbers = [_absolute(number, corners) for number in numbers]
             line = b" ".join([b"f", *(b"%d" % number for number in numbers)])
         lines.append(line)
-    return b"\n".join(lines)
+    return b"\n".join(lines) + (b"\n" if data.endswith((b"\n", b"\r")) else b"")
 
 
 def _absolute(corner: int, before: int) -> int:
@@ -87,8 +87,10 @@ def _announced(data: bytes, kind: str, mesh: trimesh.Trimesh) -> int:
     if kind == "stl":
         return len(re.findall(rb"facet\s+normal", data, re.IGNORECASE))  # a binary file has its size checked
     if kind == "obj":  # OBJ does not announce the number of polygons
-        faces = (line.split() for line in data.splitlines() if line.lstrip().startswith(b"f "))
-        return sum(max(1, len(face) - 3) for face in faces)
+        lines = [line.split() for line in data.split(b"\n")]
+        sizes = [len(corners) for key, *corners in filter(None, lines) if key == b"f"]
+        cut_off = lines[-1][:1] == [b"f"] and sizes[-1] < 3  # the last line has no end, or else it would be empty
+        return sum(max(0, size - 2) for size in sizes) + cut_off  # faces of two corners are lines
     if kind == "ply":
         sizes, polygons = _polygons_of_ply(data, mesh.metadata["_ply_raw"])
     else:

@@ -177,3 +177,11 @@ def test_any_white_space_separates_what_obj_has_on_a_line(space: bytes, tmp_path
         (tmp_path / f"{name}.obj").write_bytes(data)
     found, expected = (open_mesh(tmp_path / f"{name}.obj") for name in ("other", "plain"))
     assert (found.area, len(found.faces)) == (expected.area, len(expected.faces))
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_faces_of_two_corners_are_lines_that_have_no_area(end: bytes, tmp_path: Path) -> None:
+    """Exported models have them among their faces, and at their end."""
+    path = tmp_path / "a.obj"
+    path.write_bytes(end.join([b"v 0 0 0", b"v 1 0 0", b"v 0 1 0", b"f 1 2", b"f 1 2 3", b"f 3 1", b""]))
+    assert open_mesh(path).area == 0.5
