@@ -17,7 +17,7 @@ ADDITIVE: dict[str, Any] = {"inputs": ("query", "key", "displacement")}
 FIELDS = {
     "text of 512 tokens": lambda: text(512),
     "text of 32,768 tokens, some of them": lambda: text(32_768, some=400),
-    "text far from 0": lambda: text(512, start=1e6),
+    "text far from 0": lambda: text(256, start=1e6),
     "image in [-1, 1]": lambda: image(1.0),
     "image of extent 100": lambda: image(100.0),
     "image of extent 1e6": lambda: image(1e6),
