@@ -22,6 +22,17 @@ settings.register_profile("random", deadline=None, derandomize=False, print_blob
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the conformance kit's compilations of a component as slow except for the first: tracing takes seconds."""
+    compiled = set()
+    for item in items:
+        if isinstance(item, pytest.Function) and item.name == "test_check[compile]":
+            component = getattr(item.cls, "component", "")
+            if component in compiled:
+                item.add_marker(pytest.mark.slow)
+            compiled.add(component)
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

@@ -66,7 +66,7 @@ class TrainConfig(Section):
     """Coefficients of AdamW's running averages."""
     clip: PositiveFloat | None = 1.0
     """Maximum norm of the gradient; `null` for no clipping."""
-    initialize_scales: bool = False
+    initialize_scales: bool = True
     """Whether the lengths and scales of the kernels are fitted to the first training samples, before the first step."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the sample order, augmentation and dropout."""

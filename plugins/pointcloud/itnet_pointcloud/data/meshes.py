@@ -87,10 +87,10 @@ def _announced(data: bytes, kind: str, mesh: trimesh.Trimesh) -> int:
     if kind == "stl":
         return len(re.findall(rb"facet\s+normal", data, re.IGNORECASE))  # a binary file has its size checked
     if kind == "obj":  # OBJ does not announce the number of polygons
-        lines = [line.split() for line in data.split(b"\n")]
-        sizes = [len(corners) for key, *corners in filter(None, lines) if key == b"f"]
-        cut_off = lines[-1][:1] == [b"f"] and sizes[-1] < 3  # the last line has no end, or else it would be empty
-        return sum(max(0, size - 2) for size in sizes) + cut_off  # faces of two corners are lines
+        rows = [line.split() for line in data.split(b"\n")]
+        lengths = [len(corners) for key, *corners in filter(None, rows) if key == b"f"]
+        cut_off = rows[-1][:1] == [b"f"] and lengths[-1] < 3  # the last line has no end, or else it would be empty
+        return sum(max(0, length - 2) for length in lengths) + cut_off  # faces of two corners are lines
     if kind == "ply":
         sizes, polygons = _polygons_of_ply(data, mesh.metadata["_ply_raw"])
     else:

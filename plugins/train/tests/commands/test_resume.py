@@ -93,7 +93,7 @@ def test_a_run_that_is_told_to_terminate_saves_where_it_is(
 ) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     train(sections, whole)
-    monkeypatch.setenv("ITNET_TOY_FAULT", "SIGTERM:150")
+    monkeypatch.setenv("ITNET_TOY_FAULT", "SIGTERM:166")
     with pytest.raises(SystemExit) as caught:
         train(sections, cut)
     assert caught.value.code == 128 + signal.SIGTERM

@@ -99,9 +99,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_loses_nothing(
     assert_same_weights: Same,
     rows: Rows,
 ) -> None:
-    """The 150th sample is in the fourth batch of the second epoch; two samples of each split are looked at before."""
+    """The 150th sample is in the fourth batch of the second epoch; 18 samples are looked at before."""
     run = tmp_path / "run"
-    monkeypatch.setenv("ITNET_TOY_FAULT", "nan:152")
+    monkeypatch.setenv("ITNET_TOY_FAULT", "nan:168")
     with pytest.raises(NonFiniteError, match=r"the loss of epoch 2, batch 4 \(step 10\): found nan"):
         train(sections, run)
     assert len(rows(run)) == 1
@@ -206,8 +206,8 @@ def test_scales_are_initialised_from_the_data_at_the_start_alone(
         initialize(run)
 
     monkeypatch.setattr(Run, "initialize_scales", initialize_and_count)
-    plain = {**sections, "train": {**sections["train"], "epochs": 1}}
-    fitted = {**plain, "train": {**plain["train"], "initialize_scales": True}}
+    fitted = {**sections, "train": {**sections["train"], "epochs": 1}}
+    plain = {**fitted, "train": {**fitted["train"], "initialize_scales": False}}
     for name, chosen in (("plain", plain), ("one", fitted), ("two", fitted)):
         train(chosen, tmp_path / name)
     assert len(started) == 2
