@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -126,7 +126,7 @@ def test_walkthroughs_run(page: Path, tmp_path: Path) -> None:
         assert {path.suffix for path in built} == {".whl", ".gz"}
 
 
-PREPARED = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+PREPARED = get_context("spawn") if sys.platform == "win32" else get_context("forkserver")
 """Starts processes in which the libraries are imported already."""
 
 EACH_ALONE = """
