@@ -257,7 +257,7 @@ def report(rates: Rates, rows: list[dict[str, Any]], few: list[dict[str, Any]], 
     for about in dict.fromkeys((row["kernel"], row["pass"]) for row in rows):
         ms = {r["evaluator"]: r["ms"] for r in rows if (r["kernel"], r["pass"]) == about and "ms" in r}
         if "concatenated" in ms:
-            groups["\n".join(about)] = {way: ms["concatenated"] / each for way, each in ms.items()}
+            groups["\n".join(about)] = {way: ms["concatenated"] / item for way, item in ms.items()}
     page.add_text(bars("evaluators", "times as fast as the concatenated definition in PyTorch", groups))
     page.table("times", COLUMNS, rows)
     page.add_text("Peak memory above the inputs, forward and backward, in a fresh process:")

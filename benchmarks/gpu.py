@@ -97,7 +97,7 @@ def prepare(device: str, left: Callable[[], float]) -> list[Checked]:
             if not interpreting and number < len(shapes(name, kind[2])) and (number or name == "sums")
         ]
         if not interpreting:  # a run keeps what it compiles on the disk
-            compiling += [(each.name, pool.apply_async(measure, (each, device))) for each in windows(device)]
+            compiling += [(item.name, pool.apply_async(measure, (item, device))) for item in windows(device)]
         checked = []
         for case, result in zip(cases, checking, strict=True):
             try:

@@ -29,7 +29,8 @@ WINDOW = {"name": "mlp", "support": {"window": 0.3}}  # 5 × 5 of 14 × 14 point
 def train(task_options: dict[str, Any], images: int, epochs: int, peak: float, seed: int, **model: Any) -> list[float]:
     """Train itnet-nano from both starts; return losses of the last tenth of the steps, and accuracies on held-out data.
 
-    The result is (loss, loss after `initialize_scales`, accuracy, accuracy after `initialize_scales`).
+    Returns:
+        Loss as built, loss after `initialize_scales`, accuracy as built, accuracy after `initialize_scales`.
     """
     losses, accuracies = [], []
     for fitted in (False, True):
@@ -86,7 +87,7 @@ def main() -> None:
     lines = [
         f"{provenance()}; itnet-nano, AdamW, one cycle, {SEEDS} seeds.",
         "",
-        "| data | loss, default | loss, fitted | difference | accuracy, default | accuracy, fitted | difference |",
+        "| data | loss, as built | loss, fitted | difference | accuracy, as built | accuracy, fitted | difference |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, (task, images, epochs, peak, model) in runs.items():

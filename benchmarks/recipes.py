@@ -44,7 +44,7 @@ CHANGES = [
 
 def jobs(name: str, overrides: str = "") -> list[tuple[Result, str]]:
     """Return the runs of a configuration, as results.py has them, with further overrides."""
-    return [(KNOWN[name], f"{each} {overrides}".strip()) for each in KNOWN[name].overrides]
+    return [(KNOWN[name], f"{item} {overrides}".strip()) for item in KNOWN[name].overrides]
 
 
 def main() -> None:
@@ -61,10 +61,10 @@ def main() -> None:
         "|---|---|---|---|---|---|---|",
     ]
     for name, what, overrides in CHANGES:
-        changed, kept = ([metrics[job] for job in each] for each in (jobs(name, overrides), jobs(name)))
+        changed, kept = ([metrics[job] for job in item] for item in (jobs(name, overrides), jobs(name)))
         scores = [mean(run["validation"][KNOWN[name].metric] for run in runs) for runs in (changed, kept)]
         minutes = [max(run["seconds"] for run in runs) / 60 for runs in (changed, kept)]
-        numbers = [f"{each:.3f}" for each in scores] + [f"{each:.1f}" for each in minutes]
+        numbers = [f"{item:.3f}" for item in scores] + [f"{item:.1f}" for item in minutes]
         lines.append(f"| {' | '.join([f'`{name}`', what, *numbers, f'`{overrides}`'])} |")
     PAGE.write_text(PAGE.read_text().partition(START)[0] + "\n".join(lines) + "\n")
     print("\n".join(lines))

@@ -82,7 +82,7 @@ def run(way: Callable[[], Tensor], leaves: tuple[Tensor, ...]) -> Callable[[], o
 def row(pair: Pair, leaves: tuple[Tensor, ...]) -> dict[str, Any]:
     """Return the table's row of a pair, forward, or with the gradients to `leaves`."""
     with torch.no_grad():
-        expected, found = pair.theirs(), pair.ours()
+        expected, actual = pair.theirs(), pair.ours()
     ways = {"theirs": run(pair.theirs, leaves), "ours": run(pair.ours, leaves)}
     slow = bool(leaves) and pair.slow_backward
     times = interleaved(ways, seconds=0 if slow else 5, least=1 if slow else 5)
@@ -97,7 +97,7 @@ def row(pair: Pair, leaves: tuple[Tensor, ...]) -> dict[str, Any]:
         "of": pair.kind,
         "goal": goal(ratio.median, **{"most" if pair.kind == "cost" else "least": pair.bound}),
         "rounds": len(times["ours"]),
-        "difference": float((expected - found).abs().max() / expected.abs().max()),
+        "difference": float((expected - actual).abs().max() / expected.abs().max()),
     }
 
 

@@ -33,7 +33,7 @@ CASES: list[tuple[str, int, dict[str, Any]]] = [
 ]
 SIZES = {1: (32, 64, 128, 256, 512), 2: (16, 24, 32, 48, 64, 96)}
 EDGES = (0.0, 1.0, 2.0)
-LEGENDRE = [torch.from_numpy(each) for each in np.polynomial.legendre.leggauss(40)]
+LEGENDRE = [torch.from_numpy(item) for item in np.polynomial.legendre.leggauss(40)]
 
 
 def function(x: Tensor) -> Tensor:
@@ -90,8 +90,8 @@ def error(support: dict[str, Any], dimensions: int, size: int, edge: float, norm
     nodes, weights = quadrature(x, support)
     exact = summed(x, nodes, weights.expand(nodes.shape[:2]), kernel({}, 0.0, normalization))
     cells = field.positions.expand(len(x), -1, -1), field.weights.expand(len(x), -1) * 2.0**dimensions
-    found = summed(x, *cells, kernel(support, edge * 2 / size, normalization))
-    return float((found - exact).abs().max() / exact.abs().max())
+    actual = summed(x, *cells, kernel(support, edge * 2 / size, normalization))
+    return float((actual - exact).abs().max() / exact.abs().max())
 
 
 def seconds(run: Callable[[], object]) -> float:

@@ -271,7 +271,7 @@ CLAIMS: dict[str, tuple[Callable[[Path], Claim], tuple[str, ...]]] = {
 
 def missing(name: str, data: Path = DATA) -> list[str]:
     """Return the missing data sets of a claim."""
-    return [each for each in CLAIMS[name][1] if not (data / each).is_dir()]
+    return [item for item in CLAIMS[name][1] if not (data / item).is_dir()]
 
 
 def main() -> int:
@@ -280,7 +280,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA, help="where fetch_data.py put the data (default: data)")
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     arguments = parser.parse_args()
-    absent = sorted({each for name in CLAIMS for each in missing(name, arguments.data)})
+    absent = sorted({item for name in CLAIMS for item in missing(name, arguments.data)})
     if absent:
         parser.error(f"{arguments.data}: no {', '.join(absent)}. Run python examples/fetch_data.py {' '.join(absent)}")
     claims = [check(arguments.data) for check, _ in CLAIMS.values()]

@@ -65,7 +65,7 @@ class Result:
     @property
     def errors(self) -> list[float]:
         """Errors of every head of every block, the largest last."""
-        return sorted(error for each in self.report.factorized.values() for error in each.errors)
+        return sorted(error for item in self.report.factorized.values() for error in item.errors)
 
 
 def on_pixels(model: ITNetModel) -> ITNetModel:
@@ -133,7 +133,7 @@ def speeds(
             middle = time.perf_counter()
             logits(other, image)
             taken.append((middle - start, time.perf_counter() - middle))
-        before, after = (median(each[side] for each in taken[1:]) for side in (0, 1))
+        before, after = (median(item[side] for item in taken[1:]) for side in (0, 1))
         rows.append((image.shape[-1] * image.shape[-2], before, after))
     return rows
 
@@ -142,8 +142,8 @@ def table(before: float, results: dict[int, Result]) -> list[str]:
     """Return the Markdown table of errors and accuracies."""
     lines = ["| pivots | error of a head, median | worst | change of the logits | accuracy |", "|---" * 5 + "|"]
     lines.append(f"| exact | | | | {before:.1%} |")
-    for rank, each in results.items():
-        numbers = (median(each.errors), each.errors[-1], each.change, each.accuracy)
+    for rank, item in results.items():
+        numbers = (median(item.errors), item.errors[-1], item.change, item.accuracy)
         lines.append(f"| {rank} | {' | '.join(f'{number:.1%}' for number in numbers)} |")
     return lines
 
@@ -158,8 +158,8 @@ def draw(results: dict[int, Result], file: Path) -> None:
     """Draw errors over pivots: of each block's worst head over the pairs of the fit, and over pairs held out."""
     figure, axis = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
     last = results[max(results)].report.factorized
-    for number, (path, each) in enumerate(last.items()):
-        curve = each.fitted.amax(1)
+    for number, (path, item) in enumerate(last.items()):
+        curve = item.fitted.amax(1)
         axis.loglog(range(1, len(curve) + 1), curve, color=f"C{number}", label=f"block {number}")
         held_out = [max(some.report.factorized[path].errors) for some in results.values()]
         axis.loglog(list(results), held_out, "o", color=f"C{number}")

@@ -178,8 +178,8 @@ def debian(work: Path, *packages: str) -> Path:
             "set on Debian or Ubuntu (a container will do) and copy its folder here."
         )
     folder = work / "apt"
-    for each in ("lists/partial", "archives/partial"):
-        (folder / each).mkdir(parents=True)
+    for item in ("lists/partial", "archives/partial"):
+        (folder / item).mkdir(parents=True)
     mine = ["-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User="]
     run("apt-get", "-qq", *mine, "update")
     run("apt-get", "-qq", *mine, "download", *packages, cwd=folder)
@@ -221,10 +221,10 @@ def fetch(name: str, into: Path) -> None:
 def check(name: str, folder: Path) -> None:
     """End unless a folder has the files that its data set has."""
     data = DATA_SETS[name]
-    found = sum(file.stat().st_size > 0 for file in folder.glob(data.files))
-    if found != data.count:
+    actual = sum(file.stat().st_size > 0 for file in folder.glob(data.files))
+    if actual != data.count:
         raise SystemExit(
-            f"{folder}: found {found} files {data.files}; expected {data.count}. Remove the folder and fetch it again."
+            f"{folder}: found {actual} files {data.files}; expected {data.count}. Remove the folder and fetch it again."
         )
 
 

@@ -66,8 +66,8 @@ class Filter(ContinuousConvolutionKernel):
 def attention(dim: int) -> Kernel:
     """Return attention of two heads whose scores have a standard deviation of about 1.7: far from uniform."""
     kernel = AttentionKernel(dim, heads=2)
-    for each in (kernel.query, kernel.key):
-        torch.nn.init.normal_(each.weight, std=1.3 / dim**0.5)
+    for item in (kernel.query, kernel.key):
+        torch.nn.init.normal_(item.weight, std=1.3 / dim**0.5)
     return kernel
 
 
@@ -271,7 +271,7 @@ def draw(jobs: Sequence[Job], results: Sequence[Result], file: Path) -> None:
     figure.suptitle("One mechanism, three families: an MLP kernel that learned each from fields and results", size=15)
     blocks: Any = figure.subfigures(1, len(FAMILIES), wspace=0.04)
     for family, block in zip(FAMILIES, blocks, strict=True):
-        mine = {name: (teacher, student) for each, name, teacher, student in jobs if each is family}
+        mine = {name: (teacher, student) for item, name, teacher, student in jobs if item is family}
         [claim] = [result for result in results if (result.family, result.student) == (family.name, CLAIM)]
         teacher, student = mine[CLAIM]
         block.suptitle(f"{family.name.capitalize()}: error {claim.error:.1%}", size=13, weight="bold")

@@ -159,11 +159,11 @@ def _fields(operator: nn.Module, tensors: Sequence[Tensor]) -> list[Field]:
 
 def _field(values: Tensor, positions: Tensor, weights: Tensor, last: Sequence[Field]) -> Field:
     for field in last if not (positions.requires_grad or weights.requires_grad) else ():
-        if len(field.values) == len(values) and all(map(_same, _tensors(field)[1:], (positions, weights))):
+        if len(field.values) == len(values) and all(map(_are_equal, _tensors(field)[1:], (positions, weights))):
             return field.with_values(values)
     batch, grid = values.shape[0], tuple(weights.shape[2:]) or None
     return Field(values, positions.expand(batch, -1, -1), weights.flatten(1).expand(batch, -1), grid)
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
+def _are_equal(a: Tensor, b: Tensor) -> bool:
     return a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)

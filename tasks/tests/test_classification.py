@@ -29,7 +29,7 @@ def test_the_test_split_does_not_depend_on_choices() -> None:
 
 def test_splits_share_no_sample() -> None:
     task = Digits()
-    seen = [{bytes(each.numpy()) for each in task.dataset(split).sources} for split in ("train", "validation", "test")]
+    seen = [{bytes(item.numpy()) for item in task.dataset(split).sources} for split in ("train", "validation", "test")]
     assert sum(map(len, seen)) == len(set.union(*seen)) == 1797  # no digit is twice in the data
 
 

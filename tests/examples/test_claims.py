@@ -29,5 +29,5 @@ def test_a_converted_model_computes_the_same(name: str) -> None:
     if absent := claims.missing(name):
         pytest.skip(f"python examples/fetch_data.py {' '.join(absent)} was not run: there are no weights or data")
     check, _ = claims.CLAIMS[name]
-    found = check(claims.DATA)
-    assert found.holds, found
+    actual = check(claims.DATA)
+    assert actual.holds, actual

@@ -96,4 +96,4 @@ def test_completing_a_config_reads_the_same_files(folder: Path) -> None:
         parse(encoder.Config, {"tokenizer": str(folder)}, "token").completed()
         task = registry.component("task", "itnet-image/image-folder").load()
         parse(task.Config, {"root": str(folder)}, "image-folder").completed()
-    assert {each.split()[0] for each in touched} == {"open", "os.scandir"}
+    assert {item.split()[0] for item in touched} == {"open", "os.scandir"}

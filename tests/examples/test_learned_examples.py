@@ -55,8 +55,8 @@ def test_the_matrix_kernel_is_the_operator(family: Any) -> None:
 def test_a_finer_grid_is_the_same_function() -> None:
     family = families.FAMILIES[0]
     coarse, fine = (families.random_fields(family, grid, 1, 3) for grid in ((4, 4), (12, 12)))
-    found = fine.values.view(12, 12, -1)[1::3, 1::3].flatten(0, 1)  # centres of cells of thrice the size
-    torch.testing.assert_close(found, coarse.values[0])
+    actual = fine.values.view(12, 12, -1)[1::3, 1::3].flatten(0, 1)  # centres of cells of thrice the size
+    torch.testing.assert_close(actual, coarse.values[0])
 
 
 def test_the_families_are_drawn_and_printed(
@@ -65,7 +65,7 @@ def test_the_families_are_drawn_and_printed(
     monkeypatch.setattr(families, "TEST_FIELDS", 1)
     families.main(["--steps", "1", "--output", str(tmp_path), "--json"])
     records = json.loads(capsys.readouterr().out)
-    assert [each["family"] for each in records] == [f.name for f in families.FAMILIES for _ in range(4)]
+    assert [item["family"] for item in records] == [f.name for f in families.FAMILIES for _ in range(4)]
     assert records == json.loads((tmp_path / "three_families.json").read_text())
     assert (tmp_path / "three_families.png").read_bytes().startswith(b"\x89PNG")
 
@@ -81,13 +81,13 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kernel", ["retention", "gru", "attention", "mlp"])
 def test_text_is_learned_and_streamed(kernel: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--kernel", kernel, "--data", str(data), "--length", "32", "--dim", "32", "--count", "20", "--json"]
-    found = []
+    actual = []
     for steps in ("2", "40"):
         writing.main([*arguments, "--steps", steps])
-        found.append(json.loads(capsys.readouterr().out))
-    assert found[1]["bits"] < 0.8 * found[0]["bits"]
-    assert found[1]["text"].startswith("The film ".replace("T", writing.UNKNOWN))  # no T was learned
-    assert len(found[1]["text"]) == found[1]["characters"] == len("The film ") + 20
+        actual.append(json.loads(capsys.readouterr().out))
+    assert actual[1]["bits"] < 0.8 * actual[0]["bits"]
+    assert actual[1]["text"].startswith("The film ".replace("T", writing.UNKNOWN))  # no T was learned
+    assert len(actual[1]["text"]) == actual[1]["characters"] == len("The film ") + 20
 
 
 def test_a_state_is_of_one_size() -> None:
@@ -115,7 +115,7 @@ def test_the_change_of_a_factorised_model_falls_with_the_pivots() -> None:
     model = digits.on_pixels(model)
     data = digits.select_images(model, 1, 20)
     assert model.features(digits.select_images(model, 2, 2).inputs).grid == (16, 16)
-    before, found = digits.compare(model, data, (2, 40))
-    assert found[40].change < 0.5 * found[2].change
-    assert found[40].errors[-1] < 0.5 * found[2].errors[-1]
-    assert [line.count("|") for line in digits.table(before, found)] == [6] * 5
+    before, actual = digits.compare(model, data, (2, 40))
+    assert actual[40].change < 0.5 * actual[2].change
+    assert actual[40].errors[-1] < 0.5 * actual[2].errors[-1]
+    assert [line.count("|") for line in digits.table(before, actual)] == [6] * 5

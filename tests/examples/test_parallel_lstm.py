@@ -18,6 +18,6 @@ def test_the_path_of_a_trained_lstm_is_found_to_1e_6(monkeypatch: Any) -> None:
     if absent := claims.missing("resemblyzer"):
         pytest.skip(f"python examples/fetch_data.py {' '.join(absent)} was not run: there are no weights or data")
     mels = claims.spectrogram(claims.speech(claims.DATA)[:1])[:, :24]
-    found = list(parallel.solve(claims.speaker_encoder(claims.DATA).lstm, mels))
-    assert [each.layer for each in found] == [1, 2, 3]
-    assert all(each.holds for each in found), found
+    actual = list(parallel.solve(claims.speaker_encoder(claims.DATA).lstm, mels))
+    assert [item.layer for item in actual] == [1, 2, 3]
+    assert all(item.holds for item in actual), actual

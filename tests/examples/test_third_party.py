@@ -47,7 +47,7 @@ def run(*command: str | Path, site: Path | None = None) -> str:
 
 def test_it_is_found_beside_ours(site: Path) -> None:
     listed = json.loads(run("-m", "itnet_registry", "list", "--json", site=site))
-    ids = {each["id"] for each in listed["components"]}
+    ids = {item["id"] for item in listed["components"]}
     assert ids >= {"spectrum-for-itnet/spectrum", "spectrum-for-itnet/harmonic", "itnet-image/patch"}
     assert listed["quarantined"] == []
 
@@ -59,9 +59,9 @@ def test_a_model_of_it_is_built_saved_and_loaded_by_names(site: Path, tmp_path: 
 
 
 def test_it_passes_the_kit(site: Path) -> None:
-    found = json.loads(run("-m", "itnet_registry", "test-plugin", "spectrum-for-itnet", "--json", site=site))
-    assert found["ok"]
-    assert {name: len(checks) > 10 for name, checks in found["components"].items()} == {
+    actual = json.loads(run("-m", "itnet_registry", "test-plugin", "spectrum-for-itnet", "--json", site=site))
+    assert actual["ok"]
+    assert {name: len(checks) > 10 for name, checks in actual["components"].items()} == {
         "encoder spectrum-for-itnet/spectrum": True,
         "kernel spectrum-for-itnet/harmonic": True,
     }

@@ -96,17 +96,17 @@ def combinations(kernel: str) -> Iterator[Combination]:
     """Yield all combinations of a kernel: both normalizations and every support where it has these options."""
     cls = REGISTRY.component("kernel", kernel).load()
     known = cls.Config.model_fields
-    norms = [{"normalization": each} for each in ("none", "softmax")] if "normalization" in known else [{}]
-    supports = [{"support": each} for each in SUPPORTS] if "support" in known else [{}]
+    norms = [{"normalization": item} for item in ("none", "softmax")] if "normalization" in known else [{}]
+    supports = [{"support": item} for item in SUPPORTS] if "support" in known else [{}]
     more: list[dict[str, Any]] = [{}]
     if kernel == "itnet-core/mlp":
-        more += [{"inputs": ("query", "key", "displacement"), "activation": each} for each in ("relu", "silu")]
+        more += [{"inputs": ("query", "key", "displacement"), "activation": item} for item in ("relu", "silu")]
     if kernel == "itnet-kernels/attention":
         more += [{"rotary": True}, {"alibi": True}, {"key_heads": 1}]
     if kernel == "itnet-kernels/sum":  # integrals by one measure, which one sampler serves
-        more += [{"kernels": each} for each in SUMS]
+        more += [{"kernels": item} for item in SUMS]
     if kernel == "itnet-kernels/product":
-        more += [{"kernels": each} for each in PRODUCTS]
+        more += [{"kernels": item} for item in PRODUCTS]
     for options in ({**a, **b, **c} for a in norms for b in supports for c in more):
         for sampler in SAMPLERS:
             for evaluator in EVALUATORS:
@@ -228,12 +228,12 @@ def outcome(given: Combination) -> str:
         return {"result": out.detach(), **dict(zip(leaves, zero, strict=True))}
 
     try:
-        found = run(plain=False)
+        actual = run(plain=False)
     except ITNetError as error:
         return f"refused: {error}"
     tolerance = max(1e-9, 100 * getattr(evaluator, "tolerance", 0.0))
     for what, expected in run(plain=True).items():
-        off = (found[what] - expected).abs().max()
+        off = (actual[what] - expected).abs().max()
         assert off <= tolerance * expected.abs().max().clamp(min=1e-2), f"{given}: {what} is off by {float(off):.2g}"
     return "equal"
 
@@ -241,9 +241,9 @@ def outcome(given: Combination) -> str:
 def hold(chosen: list[Combination]) -> None:
     """Check them, and that not all are refused."""
     failed, equal = [], 0
-    for each in chosen:
+    for item in chosen:
         try:
-            equal += outcome(each) == "equal"
+            equal += outcome(item) == "equal"
         except AssertionError as error:
             failed.append(str(error))
     assert not failed, "\n".join([f"{len(failed)} of {len(chosen)}:", *failed[:20]])

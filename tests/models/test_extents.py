@@ -61,8 +61,8 @@ def error(kernel: Kernel, field: Field, evaluator: Evaluator, autocast: bool = F
     with torch.no_grad():
         expected = exact(field.to(torch.float64)).values
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            found = operator(field).values
-    return float((found.double() - expected).norm() / expected.norm())
+            actual = operator(field).values
+    return float((actual.double() - expected).norm() / expected.norm())
 
 
 def given(place: str, **options: Any) -> tuple[MLPKernel, Field]:
@@ -170,9 +170,9 @@ def test_gradients_are_near_to_float64(place: str) -> None:
     kernel, field = given(place)
     expected = gradients(copy.deepcopy(kernel).double(), field.to(torch.float64), DenseEvaluator())
     for name in ("dense", "tiled", "native"):
-        found = gradients(kernel, field, create("evaluator", name))
+        actual = gradients(kernel, field, create("evaluator", name))
         for what, exact in expected.items():
-            off = float((found[what].double() - exact).norm())
+            off = float((actual[what].double() - exact).norm())
             assert off <= 1e-5 * float(exact.norm()) + 1e-6, f"{name}: {what}"  # of pairs all far apart it is 0
 
 
@@ -184,8 +184,8 @@ def gradients(kernel: MLPKernel, field: Field, evaluator: Evaluator) -> dict[str
     out = operator(Field(values, positions, field.weights)).values
     leaves = {"values": values, "positions": positions, **dict(kernel.named_parameters())}
     torch.manual_seed(2)
-    found = torch.autograd.grad((out * torch.randn(out.shape).to(out.dtype)).sum(), list(leaves.values()))
-    return dict(zip(leaves, found, strict=True))
+    actual = torch.autograd.grad((out * torch.randn(out.shape).to(out.dtype)).sum(), list(leaves.values()))
+    return dict(zip(leaves, actual, strict=True))
 
 
 @pytest.mark.parametrize("extent", [1e10, 1e15, 1e17])

@@ -167,11 +167,11 @@ def test_a_node_searches_for_near_points_again_only_if_they_moved(monkeypatch: p
     smaller = Field(torch.randn(1, 20, 4), moved.positions[:1], lighter.weights[:1])
     differentiated = smaller.replace(positions=smaller.positions.clone().requires_grad_())
     counts = []
-    for each in (field, field.map(torch.sin), moved, lighter, smaller, smaller, differentiated, differentiated, moved):
+    for item in (field, field.map(torch.sin), moved, lighter, smaller, smaller, differentiated, differentiated, moved):
         search.reset_mock()
-        out = compiled(each).values
+        out = compiled(item).values
         counts.append(search.call_count)
-        torch.testing.assert_close(out, operator(each).values, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(out, operator(item).values, rtol=1e-4, atol=1e-5)
     assert counts == [1, 0, 1, 1, 1, 0, 1, 1, 1]
 
 
@@ -182,9 +182,9 @@ def test_a_copy_of_a_model_compiles_with_its_own_operators() -> None:
         for parameter in twin.parameters():
             parameter.mul_(0.5)
     batch = torch.randn(2, 3, 16, 16)
-    for each in (model, twin):
-        compiled = torch.compile(each, backend="aot_eager", fullgraph=True)
-        torch.testing.assert_close(compiled(batch), each(batch), rtol=1e-4, atol=1e-5)
+    for item in (model, twin):
+        compiled = torch.compile(item, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(compiled(batch), item(batch), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -176,8 +176,8 @@ def test_a_stream_of_points_gives_the_whole(kernel: str) -> None:
     model = small("token", {"name": kernel, **options}, position="fourier")
     field, states, steps = encoded(model), None, []
     for point in range(field.values.shape[1]):
-        states, found = model.trunk.step(states, permuted(field, torch.tensor([point])))
-        steps.append(found.values)
+        states, actual = model.trunk.step(states, permuted(field, torch.tensor([point])))
+        steps.append(actual.values)
     torch.testing.assert_close(torch.cat(steps, dim=1), model.trunk(field).values, rtol=1e-9, atol=1e-9)
 
 

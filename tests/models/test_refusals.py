@@ -49,7 +49,7 @@ def test_an_evaluator_of_mlp_kernels_refuses_others(name: str) -> None:
 
 def test_auto_gives_the_reasons_of_the_evaluators_that_it_passes_over() -> None:
     evaluators = [create("evaluator", component.id) for component in Registry().components("evaluator")]
-    ranked = [each for each in evaluators if each.rank is not None]
+    ranked = [item for item in evaluators if item.rank is not None]
     operator = IntegralOperator(4, Product(), evaluator=AutoEvaluator(evaluators=ranked))
     reasons: dict[str, Any] = dict(operator.explain_choice(field()).candidates)
     assert reasons["DenseEvaluator"] == ""

@@ -54,16 +54,16 @@ def test_transforms_are_right_or_refused(name: str, field: Field) -> None:
     refused = []
     for what, transformed, _ in transforms(lambda u: operator(field.with_values(u)).values, field.values):
         try:
-            found = transformed()
+            actual = transformed()
         except DerivativeError:
             refused.append(what)
         except ITNetError:
             assert Registry().create("evaluator", name).unavailable() or name == "itnet-triton/triton"
         else:
             expected = {
-                each: right for each, _, right in transforms(lambda u: dense(field.with_values(u)).values, field.values)
+                item: right for item, _, right in transforms(lambda u: dense(field.with_values(u)).values, field.values)
             }
-            torch.testing.assert_close(found, expected[what](), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(actual, expected[what](), rtol=1e-5, atol=1e-5)
     assert not (refused and name in ("itnet-core/auto", "itnet-core/dense"))  # these always know a way
 
 
@@ -75,12 +75,12 @@ def test_a_batched_backward_pass_is_right_or_refused(name: str, field: Field) ->
     directions = torch.stack([torch.linspace(-1, 1, values.numel()).view_as(values).double(), values.detach()])
     try:
         out = operator(field.with_values(values)).values
-        [found] = torch.autograd.grad(out, values, directions, is_grads_batched=True)
+        [actual] = torch.autograd.grad(out, values, directions, is_grads_batched=True)
     except ITNetError:
         return
     out = operator_with(DenseEvaluator(), activation_for(name))(field.with_values(values)).values
-    expected = [torch.autograd.grad(out, values, each, retain_graph=True)[0] for each in directions]
-    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-9, atol=1e-9)
+    expected = [torch.autograd.grad(out, values, item, retain_graph=True)[0] for item in directions]
+    torch.testing.assert_close(actual, torch.stack(expected), rtol=1e-9, atol=1e-9)
 
 
 @pytest.fixture
@@ -102,9 +102,9 @@ def test_distributed_fields_are_summed_densely_or_refused(mesh: DeviceMesh, fiel
         operator = operator_with(Registry().create("evaluator", name), activation_for(name))
         distribute_module(operator, mesh)
         if name in ("itnet-core/auto", "itnet-core/dense"):
-            found = operator(distributed).values
-            assert isinstance(found, DTensor)
-            torch.testing.assert_close(found.full_tensor(), expected)
+            actual = operator(distributed).values
+            assert isinstance(actual, DTensor)
+            torch.testing.assert_close(actual.full_tensor(), expected)
         else:
             with pytest.raises(ConfigError, match="found a DTensor; expected plain tensors"):
                 operator(distributed)

@@ -64,6 +64,6 @@ def _times(points: int) -> torch.Tensor:
 
 def test_an_image_goes_through_a_pyramid() -> None:
     model = create_model("itnet-pyramid-nano", encoder={"name": "patch", "patch_size": 2}, heads={}).train()
-    found = model.features(torch.randn(2, 3, 28, 28))
-    assert (found.grid, found.dim) == ((7, 7), 64)
-    torch.autograd.backward(found.values.sum())
+    actual = model.features(torch.randn(2, 3, 28, 28))
+    assert (actual.grid, actual.dim) == ((7, 7), 64)
+    torch.autograd.backward(actual.values.sum())

@@ -41,7 +41,7 @@ def public_objects() -> Iterator[tuple[str, Any]]:
 
 
 def test_public_objects_have_an_example() -> None:
-    """Errors need none: their messages do."""
+    """Errors need none: nobody creates them but the library."""
     missing = [
         path
         for path, value in public_objects()

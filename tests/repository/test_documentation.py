@@ -127,7 +127,8 @@ def test_walkthroughs_run(page: Path, tmp_path: Path) -> None:
 
 
 PREPARED = get_context("spawn") if sys.platform == "win32" else get_context("forkserver")
-"""Starts processes in which the libraries are imported already."""
+"""Starts processes that have imported the libraries already."""
+PREPARED.set_forkserver_preload(["torch._dynamo", "itnet_train.engine.module", "itnet_tasks.classification"])
 
 EACH_ALONE = """
 import os
@@ -142,12 +143,13 @@ for block in blocks:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") and p not in WALKTHROUGHS], ids=name)
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
-    PREPARED.set_forkserver_preload(["torch._dynamo", "itnet_train.engine.module", "itnet_tasks.classification"])
+    errors = tmp_path / "stderr"
+    errors.touch()
     names = {"folder": tmp_path, "blocks": blocks(page, "python")}
     process = PREPARED.Process(target=exec, args=(EACH_ALONE, names))
     process.start()
     process.join()
-    assert process.exitcode == 0, (tmp_path / "stderr").read_text()
+    assert process.exitcode == 0, errors.read_text()
 
 
 def test_every_guide_runs_something() -> None:
@@ -177,7 +179,7 @@ def test_links_resolve(page: Path) -> None:
 
 
 def test_merges_are_complete() -> None:
-    """Conflict markers are lines of text to everything else that reads a page."""
+    """No page has conflict markers, which Markdown takes for text."""
     marked = [name(page) for page in PAGES if re.search(r"^(<{7} |>{7} |={7}$)", page.read_text(), re.MULTILINE)]
     assert marked == []
 

@@ -58,7 +58,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 def needed(names: list[str]) -> dict[str, Distribution]:
     """Return the given installed distributions and those that they need, by what metadata declares."""
-    found: dict[str, Distribution] = {}
+    actual: dict[str, Distribution] = {}
     waiting = [(name, frozenset[str]()) for name in names]
     seen = set()
     while waiting:
@@ -66,7 +66,7 @@ def needed(names: list[str]) -> dict[str, Distribution]:
         if (name, extras) in seen:
             continue
         seen.add((name, extras))
-        dist = found[name] = distribution(name)
+        dist = actual[name] = distribution(name)
         for requirement in map(Requirement, dist.requires or []):
             wanted = (
                 [requirement.marker.evaluate({"extra": extra}) for extra in (extras or {""})]
@@ -75,7 +75,7 @@ def needed(names: list[str]) -> dict[str, Distribution]:
             )
             if any(wanted):
                 waiting.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
-    return found
+    return actual
 
 
 @pytest.fixture(scope="session")
@@ -187,8 +187,8 @@ def test_one_command_writes_a_version_everywhere(tmp_path: Path) -> None:
     for folder in folders:
         project = tomllib.loads((tmp_path / folder.relative_to(ROOT) / "pyproject.toml").read_text())["project"]
         assert project["version"] == "7.8.9" or folder == folders[-1]
-        ours = [each for each in map(Requirement, project["dependencies"]) if each.name in FOLDERS]
-        assert {str(each.specifier) for each in ours} <= {"<7.9,>=7.8"}
+        ours = [item for item in map(Requirement, project["dependencies"]) if item.name in FOLDERS]
+        assert {str(item.specifier) for item in ours} <= {"<7.9,>=7.8"}
     for path in initials:
         versions = re.findall(r"^__version__ = (.+)$", (tmp_path / path.relative_to(ROOT)).read_text(), re.MULTILINE)
         assert versions == ['"7.8.9"'], path
@@ -267,5 +267,5 @@ def test_a_missing_plugin_is_named_with_its_hint(image_only: Path) -> None:
 )
 def test_versions_that_must_not_be_installed_are_excluded(name: str, dependency: str, wrong: list[str]) -> None:
     declared = tomllib.loads((FOLDERS[name] / "pyproject.toml").read_text())["project"]["dependencies"]
-    [requirement] = [each for each in map(Requirement, declared) if each.name == dependency]
+    [requirement] = [item for item in map(Requirement, declared) if item.name == dependency]
     assert not [version for version in wrong if requirement.specifier.contains(version)]

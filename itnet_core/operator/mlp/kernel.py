@@ -253,7 +253,7 @@ class MLPKernel(Kernel[PointTerms, None]):
         linear = cast(nn.Linear, cast(nn.Sequential, output_map)[1])
         maps = torch.unflatten(linear.weight, 1, (self.heads, key.dim))
         values = (key.values * key.weights.unsqueeze(-1)).to(key.values.dtype)
-        k = self._at(taps).to(torch.promote_types(maps.dtype, values.dtype))
+        k = self._compute_at(taps).to(torch.promote_types(maps.dtype, values.dtype))
         weight = torch.einsum("ohd,ht->odt", maps.to(k.dtype), k)
         bias = None if linear.bias is None else linear.bias.to(k.dtype)
         return convolve(taps, weight, values.to(k.dtype), bias).to(values.dtype)
@@ -267,7 +267,7 @@ class MLPKernel(Kernel[PointTerms, None]):
         taps = self._taps(problem.query, problem.key)
         assert taps is not None, "can_integrate"
         values, _ = problem.weighted_values()
-        k = self._at(taps)
+        k = self._compute_at(taps)
         dtype = torch.promote_types(k.dtype, values.dtype)
         head_dim = values.shape[-1]
         weight = k.repeat_interleave(head_dim, 0).unsqueeze(1).to(dtype)
@@ -286,13 +286,13 @@ class MLPKernel(Kernel[PointTerms, None]):
             return None
         return key.cached(taps_of, self.support)
 
-    def _at(self, taps: Taps) -> Tensor:
+    def _compute_at(self, taps: Taps) -> Tensor:
         """Compute k of each displacement, (heads, taps); 0 outside of the support."""
         offsets = taps.offsets.unsqueeze(0)
-        here, there = (Field(x.new_zeros(*x.shape[:2], 1), x) for x in (torch.zeros_like(offsets[:, :1]), offsets))
-        k = self(self._terms(here), self._terms(there))
-        k = weigh_edge(self, k, here.positions, there.positions)
-        return torch.where(self.support.mask(here.positions, there.positions).unsqueeze(1), k, 0.0)[0, :, 0]
+        origin, others = (Field(x.new_zeros(*x.shape[:2], 1), x) for x in (torch.zeros_like(offsets[:, :1]), offsets))
+        k = self(self._terms(origin), self._terms(others))
+        k = weigh_edge(self, k, origin.positions, others.positions)
+        return torch.where(self.support.mask(origin.positions, others.positions).unsqueeze(1), k, 0.0)[0, :, 0]
 
     def on_grid(self, problem: Problem[PointTerms]) -> tuple[Taps, Tensor] | None:
         """Return the displacements within a local support on a grid, and what they add to the hidden layer.

@@ -44,7 +44,7 @@ def test_it_is_causal(timeline: Callable[..., Field], name: str) -> None:
     ours = operator(name)
     for evaluator in (ours.evaluator, DenseEvaluator()):
         ours.evaluator = evaluator
-        actual, expected = (ours(timeline(each)).values[:, :70] for each in (changed, values))
+        actual, expected = (ours(timeline(item)).values[:, :70] for item in (changed, values))
         exact = name not in ROUNDED or isinstance(evaluator, DenseEvaluator)
         torch.testing.assert_close(actual, expected, rtol=0, atol=0 if exact else 1e-10)
         assert not torch.equal(ours(timeline(changed)).values, ours(timeline(values)).values)

@@ -21,9 +21,9 @@ LIKE = torch.empty(0, dtype=torch.float64)
 
 def test_polynomials_are_cosines() -> None:
     x = torch.linspace(-1, 1, 41, dtype=torch.float64)
-    found = polynomials(x.unsqueeze(0), 12)[0]
+    actual = polynomials(x.unsqueeze(0), 12)[0]
     expected = torch.stack([torch.cos(k * x.acos()) for k in range(12)])
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("number", [4, 9, 64])
@@ -60,8 +60,8 @@ def test_the_estimate_bounds_the_error(activation: Activation) -> None:
         known = value_and_slope(activation, ranges.scale(nodes(number, LIKE))[0] + b[0].T)
         exact = value_and_slope(activation, (a + b).flatten())
         for estimate, at_nodes, right in zip(estimates, known, exact, strict=True):
-            found = (interpolate * at_nodes.T).sum(1)
-            error = float((found - right).abs().max() / right.abs().max())
+            actual = (interpolate * at_nodes.T).sum(1)
+            error = float((actual - right).abs().max() / right.abs().max())
             assert error / 2 < estimate < 30 * error, (number, error, estimate)
 
 
@@ -75,5 +75,5 @@ def test_the_error_falls_geometrically() -> None:
         ]
 
     rho = math.pi / 4 + math.sqrt(1 + (math.pi / 4) ** 2)
-    found = (error(12) / error(24)) ** (1 / 12)
-    assert 0.9 * rho < found < 1.1 * rho
+    actual = (error(12) / error(24)) ** (1 / 12)
+    assert 0.9 * rho < actual < 1.1 * rho

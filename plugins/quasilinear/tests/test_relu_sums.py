@@ -27,10 +27,10 @@ def dense(a: Tensor, b: Tensor, second: Tensor, u: Tensor) -> Tensor:
 def assert_same(tensors: Sequence[Tensor]) -> None:
     """Values and all gradients are those of the sum over pairs."""
     tensors = [tensor.detach().requires_grad_() for tensor in tensors]
-    found, expected = relu_sums(*tensors), dense(*tensors)
-    weights = torch.linspace(-1, 1.5, found.numel(), dtype=found.dtype).view_as(found)
-    pairs = [(found, expected)]
-    pairs += zip(*(torch.autograd.grad(each, tensors, weights) for each in (found, expected)), strict=True)
+    actual, expected = relu_sums(*tensors), dense(*tensors)
+    weights = torch.linspace(-1, 1.5, actual.numel(), dtype=actual.dtype).view_as(actual)
+    pairs = [(actual, expected)]
+    pairs += zip(*(torch.autograd.grad(item, tensors, weights) for item in (actual, expected)), strict=True)
     for one, other in pairs:
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9 * max(1e-3, float(other.detach().abs().max())))
 
@@ -88,9 +88,9 @@ def test_float32_is_accurate_with_65536_points() -> None:
     for shift in (0.0, 1.0):
         a, b, second, u = sides(1, 65536, 65536, 1, 2)
         tensors = [tensor.float() for tensor in (a, b, second, u + shift)]
-        found = relu_sums(*tensors)
+        actual = relu_sums(*tensors)
         expected = relu_sums(*(tensor.double() for tensor in tensors))
-        error = (found - expected).abs().max() / expected.abs().max()
+        error = (actual - expected).abs().max() / expected.abs().max()
         assert error < 4 * torch.finfo(torch.float32).eps, f"shift {shift}: {error:.2g}"
 
 

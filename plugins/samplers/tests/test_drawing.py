@@ -46,8 +46,8 @@ def test_a_point_of_probability_0_is_never_drawn(method: Method, seed: int, poin
     count = data.draw(st.integers(1, points - 1))
     p = probabilities(seed, 3, points)
     indices, expected = drawn(p, count, method, seed)
-    found = p.unsqueeze(1).gather(-1, indices)
-    assert (found[expected.isfinite()] > 0).all()
+    actual = p.unsqueeze(1).gather(-1, indices)
+    assert (actual[expected.isfinite()] > 0).all()
     assert (expected[expected.isfinite()] > 0).all()
 
 
@@ -68,11 +68,11 @@ def test_no_more_points_than_draws_are_each_there_once(method: Method) -> None:
 def test_probabilities_of_inclusion_sum_to_the_draws(seed: int, points: int, count: int, heaviness: float) -> None:
     p = probabilities(seed, 3, points + 1, heaviness)
     p[:, 1] = 1
-    found = inclusion(p, count)
-    assert ((found > 0) == (p > 0)).all()
-    assert (found <= 1).all()
-    torch.testing.assert_close(found.sum(-1), (p > 0).sum(-1).clamp(max=count).to(p.dtype))
-    share = torch.where((found > 0) & (found < 1), found / p, torch.nan)  # proportional where it is not 1
+    actual = inclusion(p, count)
+    assert ((actual > 0) == (p > 0)).all()
+    assert (actual <= 1).all()
+    torch.testing.assert_close(actual.sum(-1), (p > 0).sum(-1).clamp(max=count).to(p.dtype))
+    share = torch.where((actual > 0) & (actual < 1), actual / p, torch.nan)  # proportional where it is not 1
     torch.testing.assert_close(share.nan_to_num(0).amax(-1), share.nan_to_num(torch.inf).amin(-1).nan_to_num(posinf=0))
 
 

@@ -61,15 +61,15 @@ def operators(kernel: str, sampler: Sampler | None) -> Iterator[IntegralOperator
 
 def fields(kernel: str) -> Iterator[Field]:
     """Yield fields that the kernel does not refuse: scattered points, a line, an image."""
-    found = []
+    actual = []
     for field in (scattered(2, 9).to(torch.float64), on_a_line(0), on_an_image(0)):
         try:
             next(operators(kernel, None))(field)
         except ITNetError:
             continue
-        found.append(field)
-    assert found
-    yield from found
+        actual.append(field)
+    assert actual
+    yield from actual
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -86,8 +86,8 @@ def test_evaluators_and_fast_paths_agree_over_the_nodes(kernel: str, title: str)
             result = operator(field.with_values(values)).values
             [gradient] = torch.autograd.grad(result.square().sum(), values)
             results.append((result.detach(), gradient))
-        for found in results[1:]:
-            torch.testing.assert_close(found, results[0], rtol=1e-9, atol=1e-9)
+        for actual in results[1:]:
+            torch.testing.assert_close(actual, results[0], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("kernel", "shared"), [*product(KERNELS, [True, False])])

@@ -72,9 +72,9 @@ def test_farthest_points_cover_and_are_never_padding() -> None:
 
 def test_padding_is_absence() -> None:
     field = scattered(2, 30).to(torch.float64)
-    found, expected = (LandmarksSampler(8, count=6)(f, f) for f in (with_padding(field), field))
-    torch.testing.assert_close(found.values, expected.values)
-    torch.testing.assert_close(found.weights, expected.weights)
+    actual, expected = (LandmarksSampler(8, count=6)(f, f) for f in (with_padding(field), field))
+    torch.testing.assert_close(actual.values, expected.values)
+    torch.testing.assert_close(actual.weights, expected.weights)
 
 
 def test_what_cannot_be_is_refused() -> None:

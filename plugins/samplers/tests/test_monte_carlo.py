@@ -136,8 +136,8 @@ def test_training_draws_by_the_seed_and_evaluation_always_the_same() -> None:
 
     def drawn(seed: int) -> Tensor:
         torch.manual_seed(seed)
-        found: Any = sampler(field, field)
-        return found.indices
+        actual: Any = sampler(field, field)
+        return actual.indices
 
     assert torch.equal(drawn(0), drawn(0))
     assert not torch.equal(drawn(0), drawn(1))

@@ -23,14 +23,14 @@ def operator(support: dict[str, Any] | None = None, **options: Any) -> IntegralO
 @pytest.mark.parametrize("options", [{"radius": 0.9}, {"radius": 0.9, "count": 40}])
 def test_a_radius_is_a_support(options: dict[str, Any]) -> None:
     field = with_padding(scattered(2, 30).to(torch.float64))
-    found, expected = operator(**options)(field), operator({"radius": 0.9})(field)
-    torch.testing.assert_close(found.values[:, :30], expected.values[:, :30])
+    actual, expected = operator(**options)(field), operator({"radius": 0.9})(field)
+    torch.testing.assert_close(actual.values[:, :30], expected.values[:, :30])
 
 
 def test_a_window_on_a_grid_is_a_support() -> None:
     field = on_an_image(0)  # 4 × 4 points, half a unit apart
-    found, expected = operator(window=[1, 1])(field), operator({"window": 0.6})(field)
-    torch.testing.assert_close(found.values, expected.values)
+    actual, expected = operator(window=[1, 1])(field), operator({"window": 0.6})(field)
+    torch.testing.assert_close(actual.values, expected.values)
 
 
 def test_queries_on_some_of_the_grid_have_the_windows_of_these_points() -> None:
@@ -123,9 +123,9 @@ def test_points_in_half_precision_have_neighbours(
 ) -> None:
     monkeypatch.setattr(search, "TREE", 0 if tree else 1 << 40)
     positions, mask = torch.rand(2, 30, 3).to(dtype), torch.ones(2, 30, dtype=torch.bool)
-    found, expected = (search.nearest(each, each, mask, 4, 0.5) for each in (positions, positions.float()))
-    assert torch.equal(found[0], expected[0])
-    assert torch.equal(found[1], expected[1])
+    actual, expected = (search.nearest(item, item, mask, 4, 0.5) for item in (positions, positions.float()))
+    assert torch.equal(actual[0], expected[0])
+    assert torch.equal(actual[1], expected[1])
     assert farthest_points(positions, mask, 5).shape == (2, 5)
-    most = [search.most_within(each, each, mask, 0.5) for each in (positions, positions.float())]
+    most = [search.most_within(item, item, mask, 0.5) for item in (positions, positions.float())]
     assert most[0] == most[1]

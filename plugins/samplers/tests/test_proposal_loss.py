@@ -38,7 +38,7 @@ def test_its_gradient_is_that_of_the_second_moment(normalization: str) -> None:
     operator = IntegralOperator(4, kernel, sampler).double()
     with auxiliary_losses() as losses:
         operator(field)
-    [found] = torch.autograd.grad(losses[0], [sampler.logits])
+    [actual] = torch.autograd.grad(losses[0], [sampler.logits])
     problem = kernel.problem(field, field, operator.value(field.values))
     matrix = pair_matrix(problem).detach()
     values = problem.values.transpose(1, 2).detach()
@@ -47,7 +47,7 @@ def test_its_gradient_is_that_of_the_second_moment(normalization: str) -> None:
     weights = field.weights if normalization == "none" else torch.ones_like(field.weights)
     squares = ((matrix * weights[:, None, None]).unsqueeze(-1) * f).square().sum((1, 4)).mean(1)[0]  # (w s)²
     [expected] = torch.autograd.grad((squares / sampler.logits.softmax(-1)).sum().log(), [sampler.logits])
-    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.01)
+    torch.testing.assert_close(actual, expected, rtol=0.05, atol=0.01)
     best = squares.sqrt().log().requires_grad_()  # p* ∝ w s: no gradient there
     [gradient] = torch.autograd.grad((squares / best.softmax(-1)).sum().log(), [best])
     assert gradient.abs().max() < 1e-12

@@ -109,7 +109,7 @@ def test_a_write_that_is_cut_off_leaves_the_tokenizer_that_is_there(
     monkeypatch.setattr(Path, "write_text", cut_off)
     assert refused(itnet("train-tokenizer", path, "--output", output)) == "error: no space left\n"
     assert output.read_text() == "old"
-    assert {each.name for each in output.parent.iterdir()} == {"a.txt", "tokenizer.json"}
+    assert {item.name for item in output.parent.iterdir()} == {"a.txt", "tokenizer.json"}
 
 
 def test_what_the_system_refuses_is_one_line_and_no_name_is_obeyed(write: Write, tmp_path: Path) -> None:
@@ -130,14 +130,14 @@ def test_a_vocabulary_without_room_is_refused(write: Write, tmp_path: Path) -> N
 @pytest.fixture
 def runs(write: Write) -> list[Path]:
     """Runs of all tasks: 0.5 in each, but for CoLA's 0.05."""
-    found = []
+    actual = []
     for name, metrics in METRICS.items():
         score = 0.05 if name == "cola" else 0.5
         metric = write(f"{name}/metrics.json", json.dumps({"test": dict.fromkeys(metrics, score)}))
         manifest = {"config": {"tasks": {"text": {"name": f"itnet-text/glue/{name}"}}}}
         write(f"{name}/best/itnet.json", json.dumps(manifest))
-        found.append(metric.parent)
-    return found
+        actual.append(metric.parent)
+    return actual
 
 
 def test_glue_average(runs: list[Path]) -> None:

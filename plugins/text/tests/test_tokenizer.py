@@ -44,9 +44,9 @@ def test_of_a_pair_the_longer_part_gives_way(
     tokenizer = load_tokenizer(single_characters()) if trained else None
     pair = ("x" * lengths[0], "y" * lengths[1])
     [tokens] = tokenize(tokenizer, [pair], 9)
-    found = tokens.segments.count(0), tokens.segments.count(1)
+    actual = tokens.segments.count(0), tokens.segments.count(1)
     assert tokens.segments == sorted(tokens.segments)
-    assert found == kept if kept else sorted(found) == [4, 5]
+    assert actual == kept if kept else sorted(actual) == [4, 5]
 
 
 def single_characters() -> dict[str, Any]:

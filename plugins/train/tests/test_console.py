@@ -19,7 +19,7 @@ def test_advice_is_silenced_and_warnings_are_not() -> None:
             assert not logger.isEnabledFor(logging.INFO)
             warnings.warn("more workers would be faster", PossibleUserWarning, stacklevel=1)
             warnings.warn("another precision is used", UserWarning, stacklevel=1)
-    assert [str(each.message) for each in caught] == ["another precision is used"]
+    assert [str(item.message) for item in caught] == ["another precision is used"]
     assert logger.level == level
 
 

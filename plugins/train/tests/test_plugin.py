@@ -51,5 +51,5 @@ def test_what_it_imports_it_requires() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             for name in {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {"itnet_train"}:
-                provided_by = {canonicalize_name(each) for each in [name, *providers.get(name, [])]}
+                provided_by = {canonicalize_name(item) for item in [name, *providers.get(name, [])]}
                 assert provided_by & required, f"{path.name} imports {name}"

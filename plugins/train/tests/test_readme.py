@@ -22,7 +22,7 @@ def test_the_example_trains_and_evaluates(itnet: Callable[..., Any]) -> None:
     training = [command.split() for command in COMMANDS if command.startswith("train")]
     assert len(training) == 2
     for command in training:
-        short = [] if any("epochs" in each for each in command) else ["train.epochs=1"]
+        short = [] if any("epochs" in item for item in command) else ["train.epochs=1"]
         result = itnet(*command, *short, "train.batch_size=256", "model.depth=1")
         assert result.exit_code == 0, result.output
     [evaluation] = [command.split() for command in COMMANDS if command.startswith("evaluate")]

@@ -74,7 +74,7 @@ def test_samples_share_tiles_where_they_share_points_and_tiles_are_kept_with_the
     copied = Field(shared.values, shared.positions.clone(), shared.weights)
     of = problem(shared, shared, Support(window=0.3))
     near, other = (
-        near_tiles(each, (4, 16), torch.float32) for each in (of, problem(copied, copied, Support(window=0.3)))
+        near_tiles(item, (4, 16), torch.float32) for item in (of, problem(copied, copied, Support(window=0.3)))
     )
     assert torch.equal(near.tiles, other.tiles)
     assert torch.equal(near.query, other.query)

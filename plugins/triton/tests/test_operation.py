@@ -42,9 +42,9 @@ class Case:
         kernel = MLPKernel(8, self.kernel.config).to(dtype)
         kernel.load_state_dict(self.kernel.state_dict())
         terms = self.kernel.project(self.query, self.key)
-        features = [each.features.detach().to(self.rounding).to(dtype).requires_grad_() for each in terms]
+        features = [item.features.detach().to(self.rounding).to(dtype).requires_grad_() for item in terms]
         wide = torch.promote_types(dtype, torch.float32)
-        positions = [each.positions.detach().to(wide, copy=True).requires_grad_() for each in terms]
+        positions = [item.positions.detach().to(wide, copy=True).requires_grad_() for item in terms]
         weights = self.key.weights.to(wide, copy=True).requires_grad_()
         values = self.values.detach().to(dtype, copy=True).requires_grad_()
         terms = PointTerms(features[0], positions[0]), PointTerms(features[1], positions[1])
@@ -54,8 +54,8 @@ class Case:
         of = {"query": features[0], "key": features[1], "values": values, "weights": weights}
         if kernel.inputs.geometry:
             of |= {"query positions": positions[0], "key positions": positions[1]}
-        of |= {name: each for name, each in kernel.named_parameters() if name != "content.weight"}
-        found = {"sums": out.detach()} | {name: _given(each) for name, each in of.items()}
+        of |= {name: item for name, item in kernel.named_parameters() if name != "content.weight"}
+        found = {"sums": out.detach()} | {name: _given(item) for name, item in of.items()}
         return found | {name: found[name][..., 1:] for name in ("query", "key")}  # the first feature is the constant 1
 
 
@@ -234,7 +234,7 @@ def test_under_autocast_positions_keep_more_than_half_precision(triton: TritonEv
         given.kernel.first.weight[:, given.kernel.inputs.columns["displacement"]] = 4.0
     expected = {"sums": given.solve(DenseEvaluator())["sums"]}
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, coarse = (given.solve(each, torch.float32)["sums"] for each in (triton, DenseEvaluator()))
+        found, coarse = (given.solve(item, torch.float32)["sums"] for item in (triton, DenseEvaluator()))
     assert found.dtype == torch.bfloat16
     compare({"sums": found}, expected, 1e-2)
     compare({"sums": coarse}, expected, 1e-2)
@@ -251,8 +251,8 @@ def test_operations_are_ones_that_torch_accepts() -> None:
     given = case((1, 5, 6), normalization="softmax")
     kernel = given.kernel
     terms = kernel.project(given.query, given.key)
-    query, key = (each.features.detach().requires_grad_() for each in terms)
-    positions = [each.positions.detach().requires_grad_() for each in terms]
+    query, key = (item.features.detach().requires_grad_() for item in terms)
+    positions = [item.positions.detach().requires_grad_() for item in terms]
     forms = kernel.inputs(kernel.first.weight, kernel.first.bias).detach()
     second = kernel.second.weight.detach(), kernel.second.bias.detach()
     bias = torch.zeros(1, 6, dtype=torch.float64)

@@ -99,7 +99,7 @@ def _vqa_part(root: Path, part: str, images: range, write_image: WriteImage, wri
                     "question_type": kind,
                     "multiple_choice_answer": answer,
                     "answers": [
-                        {"answer": each, "answer_confidence": "yes", "answer_id": j} for j, each in enumerate(given, 1)
+                        {"answer": item, "answer_confidence": "yes", "answer_id": j} for j, item in enumerate(given, 1)
                     ],
                     "image_id": image,
                     "answer_type": kind_of_answer,

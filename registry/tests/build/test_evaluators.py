@@ -86,7 +86,7 @@ def test_auto_takes_the_first_that_supports_the_problem_and_is_efficient(
 
 
 def test_an_evaluator_that_is_created_has_the_plugins_too(registry: Registry) -> None:
-    names = [type(each).__name__ for each in registry.create("evaluator", "auto").evaluators]
+    names = [type(item).__name__ for item in registry.create("evaluator", "auto").evaluators]
     assert names == ["Fast", "LocalEvaluator", "DenseEvaluator", "TiledEvaluator"]
 
 
@@ -102,14 +102,14 @@ def test_one_that_fails_is_left_out_and_logged(registry: Registry, caplog: pytes
 def test_info_shows_the_order(registry: Registry) -> None:
     done = CliRunner().invoke(app, ["info", "auto", "--json"])
     assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)["candidates"]
-    assert [each["id"] for each in found] == [
+    actual = json.loads(done.stdout)["candidates"]
+    assert [item["id"] for item in actual] == [
         "acme-sums/fast",
         "itnet-core/local",
         "itnet-core/dense",
         "itnet-core/tiled",
     ]
-    assert [each["rank"] for each in found] == sorted(each["rank"] for each in found)
+    assert [item["rank"] for item in actual] == sorted(item["rank"] for item in actual)
     assert "acme-sums/fast" in CliRunner().invoke(app, ["info", "auto"]).stdout
 
 

@@ -21,9 +21,9 @@ def test_what_fits_is_made_and_counted() -> None:
     expected = nn.Linear(10, 5).weight
     torch.manual_seed(0)
     with MemoryLimit(2**20, "a test") as memory:
-        found = nn.Linear(10, 5).weight
+        actual = nn.Linear(10, 5).weight
     assert memory.used == (10 * 5 + 5) * 4 + 2 * OVERHEAD
-    assert torch.equal(found, expected)
+    assert torch.equal(actual, expected)
 
 
 def test_what_does_not_fit_is_refused_before_it_is_there() -> None:

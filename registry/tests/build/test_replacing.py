@@ -30,12 +30,12 @@ def saved(model: Any, path: Path) -> Any:
 
 
 def test_a_head_for_other_classes(model: Any, tmp_path: Path) -> None:
-    others = {name: each.clone() for name, each in model.state_dict().items() if not name.startswith("heads")}
+    others = {name: item.clone() for name, item in model.state_dict().items() if not name.startswith("heads")}
     replace_head(model, {"classes": 5})
     assert model.config["heads"]["field"] == {"name": "itnet-core/classify", "classes": 5}
     weight = model.heads["field"].linear.weight
     assert (weight.shape, weight.dtype, model.heads["field"].training) == ((5, 8), torch.float64, False)
-    assert all(torch.equal(each, model.state_dict()[name]) for name, each in others.items())
+    assert all(torch.equal(item, model.state_dict()[name]) for name, item in others.items())
     saved(model, tmp_path / "c")
 
 
@@ -57,17 +57,17 @@ def test_another_kernel(model: Any, tmp_path: Path) -> None:
 
 
 def test_what_an_operator_has_learned_stays_where_its_shapes_do(model: Any, tmp_path: Path) -> None:
-    before = {name: each.clone() for name, each in model.state_dict().items()}
+    before = {name: item.clone() for name, item in model.state_dict().items()}
     replace_operator(model, kernel={"support": {"radius": 0.5}}, evaluator="dense")
     assert model.trunk.blocks[1].operator.kernel.support.radius == 0.5
     assert model.config["trunk"][0]["evaluator"] == {"name": "itnet-core/dense"}
     assert model.config["trunk"][0]["kernel"]["heads"] == 2
-    assert all(torch.equal(each, model.state_dict()[name]) for name, each in before.items())
+    assert all(torch.equal(item, model.state_dict()[name]) for name, item in before.items())
     saved(model, tmp_path / "c")
 
 
 def test_what_cannot_be_is_refused_and_changes_nothing(model: Any) -> None:
-    config, state = model.config, {name: each.clone() for name, each in model.state_dict().items()}
+    config, state = model.config, {name: item.clone() for name, item in model.state_dict().items()}
     with pytest.raises(UnknownNameError, match="found 'clasify'"):
         replace_head(model, "clasify")
     with pytest.raises(ConfigError, match=r"model\.heads\.field\.classes: found 0"):
@@ -82,4 +82,4 @@ def test_what_cannot_be_is_refused_and_changes_nothing(model: Any) -> None:
     with pytest.raises(ConfigError, match=r"ITNetModel\.config: found None"):
         replace_head(by_hand, {"classes": 3})
     assert model.config is config
-    assert all(torch.equal(each, model.state_dict()[name]) for name, each in state.items())
+    assert all(torch.equal(item, model.state_dict()[name]) for name, item in state.items())

@@ -58,8 +58,8 @@ def test_it_counts_what_runs() -> None:
 
 
 def test_points_and_widths_of_each_entry() -> None:
-    found = [(row["points_in"], row["points_out"], row["width"], row["repeat"]) for row in rows()]
-    assert found == [
+    actual = [(row["points_in"], row["points_out"], row["width"], row["repeat"]) for row in rows()]
+    assert actual == [
         ([4, 6], [4, 6], 4, 3),
         ([4, 6], [2, 3], 6, 1),
         ([2, 3], [5], 4, 1),

@@ -103,7 +103,7 @@ def test_a_model_that_was_changed_beside_its_configuration_is_not_saved(
     change(model)
     with pytest.raises(CheckpointError, match=CHANGES[change]):
         registry.save_model(model, tmp_path / "c")
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["c", "site"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["c", "site"]
     assert (tmp_path / "c" / "itnet.json").read_bytes() == before
     registry.load_model(tmp_path / "c")
 

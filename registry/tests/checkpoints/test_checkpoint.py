@@ -18,7 +18,7 @@ IMAGES = torch.linspace(-1, 1, 2 * 4 * 4).reshape(2, 4, 4, 1)
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir())
+    return sorted(item.name for item in folder.iterdir())
 
 
 def same(one: Any, two: Any) -> bool:
@@ -36,7 +36,7 @@ def test_what_is_loaded_is_what_was_saved_bit_by_bit(registry: Registry, model: 
     assert not loaded.training
     assert torch.equal(model(IMAGES), loaded(IMAGES))
     assert names(tmp_path / "a") == ["checkpoint"]
-    assert len({each.stat().st_mode for each in (tmp_path / "a/checkpoint").iterdir()}) == 1
+    assert len({item.stat().st_mode for item in (tmp_path / "a/checkpoint").iterdir()}) == 1
     assert names(tmp_path / "a" / "checkpoint") == ["itnet.json", "model.safetensors"]
 
 

@@ -100,9 +100,9 @@ def test_an_old_configuration_is_migrated(garden: Garden, checkpoint: Path) -> N
     ],
 )
 def test_a_configuration_that_cannot_be_migrated(garden: Garden, checkpoint: Path, more: str, message: str) -> None:
-    found = refused(plant(garden, version=2, field="extent", more=more, release="2.0"), checkpoint)
-    assert message in found
-    assert "pip install --upgrade acme-a==1.0" in found
+    actual = refused(plant(garden, version=2, field="extent", more=more, release="2.0"), checkpoint)
+    assert message in actual
+    assert "pip install --upgrade acme-a==1.0" in actual
 
 
 def test_a_component_that_the_installed_version_lacks(garden: Garden, checkpoint: Path) -> None:

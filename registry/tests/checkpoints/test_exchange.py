@@ -48,7 +48,7 @@ def test_the_new_folder_has_the_name(tmp_path: Path, way: str, there: str) -> No
         folder(tmp_path / "c", "old")
     exchange.replace_directory(folder(tmp_path / "new", "new"), tmp_path / "c")
     assert (tmp_path / "c" / "a").read_text() == "new"
-    assert {each.name for each in tmp_path.iterdir()} <= {"c", "new"}
+    assert {item.name for item in tmp_path.iterdir()} <= {"c", "new"}
 
 
 def test_a_system_that_refuses_leaves_both(tmp_path: Path, way: str) -> None:

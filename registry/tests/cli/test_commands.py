@@ -30,7 +30,7 @@ def itnet(garden: Garden) -> Itnet:
 
     def run(*arguments: object) -> Result:
         garden.forget()
-        return CliRunner().invoke(app, [str(each) for each in arguments])
+        return CliRunner().invoke(app, [str(item) for item in arguments])
 
     return run
 
@@ -61,7 +61,7 @@ def test_no_plugin_can_take_the_name_of_a_built_in_command() -> None:
 
 def test_list(itnet: Itnet) -> None:
     report = answer(itnet("list", "--json"))
-    [pixels] = [each for each in report["components"] if each["id"] == "itnet-toy/pixels"]
+    [pixels] = [item for item in report["components"] if item["id"] == "itnet-toy/pixels"]
     assert pixels == {
         "kind": "encoder",
         "id": "itnet-toy/pixels",
@@ -74,15 +74,15 @@ def test_list(itnet: Itnet) -> None:
         "config_version": 1,
         "requires": [],
     }
-    assert "itnet-toy/toy" in [each["id"] for each in report["presets"]]
-    assert [each["id"] for each in report["commands"]] == ["itnet-toy/greet"]
+    assert "itnet-toy/toy" in [item["id"] for item in report["presets"]]
+    assert [item["id"] for item in report["commands"]] == ["itnet-toy/greet"]
     assert report["quarantined"] == report["left_out"] == []
     assert "itnet-toy/pixels" in itnet("list").stdout
 
 
 def test_list_of_a_kind(itnet: Itnet) -> None:
     report = answer(itnet("list", "--kind", "task", "--json"))
-    assert [each["name"] for each in report["components"]] == ["stripes", "vowels"]
+    assert [item["name"] for item in report["components"]] == ["stripes", "vowels"]
     assert "presets" not in report
     assert "kind: found 'tsak'" in refused(itnet("list", "--kind", "tsak"))
 
@@ -105,7 +105,7 @@ def test_list_by_metadata(itnet: Itnet, garden: Garden) -> None:
     garden.plant("acme-bad", "raise RuntimeError('imported')")
     garden.plant("acme-old", requires=("itnet-core<0.1",))
     report = answer(itnet("list", "--metadata-only", "--json"))
-    assert [each["distribution"] for each in report["plugins"]] == ["acme-bad", "itnet-core", "itnet-toy"]
+    assert [item["distribution"] for item in report["plugins"]] == ["acme-bad", "itnet-core", "itnet-toy"]
     assert [(fault["distribution"], fault["stage"]) for fault in report["quarantined"]] == [("acme-old", "version")]
     assert "acme-bad" in itnet("list", "--metadata-only").stdout
 

@@ -140,7 +140,7 @@ def test_the_variables_choose_before_anything_is_imported(garden: Garden) -> Non
 
     def kernels(**variables: str) -> Any:
         done = garden.run("-m", "itnet_registry", "list", "--kind", "kernel", "--json", **variables)
-        return {each["name"] for each in json.loads(done.stdout)["components"]}
+        return {item["name"] for item in json.loads(done.stdout)["components"]}
 
     assert kernels() == {"mlp", "a", "b"}
     assert kernels(ITNET_PLUGINS="acme-a") == {"mlp", "a"}

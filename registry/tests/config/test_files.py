@@ -96,5 +96,5 @@ def test_a_file_of_absurd_size_is_not_read(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_section_that_an_alias_repeats_is_one_of_its_own(tmp_path: Path) -> None:
     text = "model: &a {preset: p}\nother: *a\ntask: digits\n"
-    found = load_config(write(tmp_path, text))
-    assert found == {"model": {"preset": "p", "task": "digits"}, "other": {"preset": "p"}}
+    actual = load_config(write(tmp_path, text))
+    assert actual == {"model": {"preset": "p", "task": "digits"}, "other": {"preset": "p"}}

@@ -46,8 +46,8 @@ def test_the_component_that_is_there_keeps_its_options(kernel: Callable[..., dic
 
 @pytest.mark.parametrize("name", [{}, {"name": "mlp"}, {"name": "itnet-core/mlp"}])
 def test_options_of_the_same_component_are_merged(kernel: Callable[..., dict[str, Any]], name: dict[str, str]) -> None:
-    found = kernel({**name, "heads": 4})
-    assert (found["heads"], found["hidden"]) == (4, 8)
+    actual = kernel({**name, "heads": 4})
+    assert (actual["heads"], actual["hidden"]) == (4, 8)
 
 
 def test_mappings_are_merged_and_null_replaces(kernel: Callable[..., dict[str, Any]]) -> None:

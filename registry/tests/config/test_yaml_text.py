@@ -80,9 +80,9 @@ def test_what_is_written_is_read_again(data: dict[str, Any]) -> None:
     ],
 )
 def test_scalars_are_those_of_the_core_schema(text: str, value: Any) -> None:
-    found = read_yaml(text)
-    assert found == value
-    assert type(found) is type(value)
+    actual = read_yaml(text)
+    assert actual == value
+    assert type(actual) is type(value)
 
 
 def test_not_a_number_is_a_number() -> None:
@@ -97,8 +97,8 @@ def doubled(levels: int) -> str:
 
 def merged(levels: int) -> str:
     """Return mappings of which each merges the last one ten times."""
-    each = (f"a{i}: &a{i}\n  <<: [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, levels))
-    return "a0: &a0 {x: 1, y: 2}\n" + "".join(each)
+    item = (f"a{i}: &a{i}\n  <<: [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, levels))
+    return "a0: &a0 {x: 1, y: 2}\n" + "".join(item)
 
 
 def nested(levels: int) -> str:
@@ -154,9 +154,9 @@ def test_what_is_refused_is_named_with_its_place(text: str, message: str) -> Non
 
 
 def test_what_an_alias_repeats_is_a_copy() -> None:
-    found = read_yaml("[&a {b: []}, *a]")
-    found[1]["b"].append(1)
-    assert found == [{"b": []}, {"b": [1]}]
+    actual = read_yaml("[&a {b: []}, *a]")
+    actual[1]["b"].append(1)
+    assert actual == [{"b": []}, {"b": [1]}]
 
 
 def test_a_long_text_may_be_repeated_once() -> None:

@@ -44,9 +44,9 @@ def test_a_distribution_found_twice_is_one(garden: Garden) -> None:
     garden.folders.append(elsewhere)
     for folder in (garden.root, elsewhere):
         garden.plant("acme-thing", folder=folder)
-    found = garden.registry().discovery
-    assert [source.distribution for source in found.sources] == ["acme-thing", "itnet-core"]
-    assert found.shadowed == ()
+    actual = garden.registry().discovery
+    assert [source.distribution for source in actual.sources] == ["acme-thing", "itnet-core"]
+    assert actual.shadowed == ()
 
 
 def test_another_version_behind_the_first_is_noted(garden: Garden) -> None:
@@ -54,16 +54,16 @@ def test_another_version_behind_the_first_is_noted(garden: Garden) -> None:
     garden.folders.append(elsewhere)
     garden.plant("acme-thing", version="2.0")
     garden.plant("acme-thing", version="1.0", folder=elsewhere)
-    found = garden.registry().discovery
-    assert [source.version for source in found.sources if source.distribution == "acme-thing"] == ["2.0"]
-    assert [source.version for source in found.shadowed] == ["1.0"]
+    actual = garden.registry().discovery
+    assert [source.version for source in actual.sources if source.distribution == "acme-thing"] == ["2.0"]
+    assert [source.version for source in actual.shadowed] == ["1.0"]
 
 
 def test_two_plugins_of_one_distribution_are_both_found(garden: Garden) -> None:
     garden.plant("acme-thing", entry="one = acme_thing.plugin\ntwo = acme_thing.plugin")
-    found = garden.registry().discovery
-    assert [s.entry_point for s in found.sources if s.distribution == "acme-thing"] == ["one", "two"]
-    assert found.shadowed == ()
+    actual = garden.registry().discovery
+    assert [s.entry_point for s in actual.sources if s.distribution == "acme-thing"] == ["one", "two"]
+    assert actual.shadowed == ()
 
 
 def test_metadata_that_cannot_be_read_are_a_fault_of_stage_discover(garden: Garden) -> None:
@@ -74,13 +74,13 @@ def test_metadata_that_cannot_be_read_are_a_fault_of_stage_discover(garden: Gard
     unversioned = garden.metadata("acme-unversioned", "1.0", (), "[itnet.plugins]\na = a.plugin\n") / "METADATA"
     unversioned.write_text("Metadata-Version: 2.1\nName: acme-unversioned\n")
     garden.plant("acme-thing")
-    found = garden.registry().discovery
-    assert "acme-thing" in {source.distribution for source in found.sources}
-    assert {fault.stage for fault in found.faults} == {"discover"}
-    faulty = {fault.distribution for fault in found.faults}
+    actual = garden.registry().discovery
+    assert "acme-thing" in {source.distribution for source in actual.sources}
+    assert {fault.stage for fault in actual.faults} == {"discover"}
+    faulty = {fault.distribution for fault in actual.faults}
     assert {"acme-broken", "acme-odd", "acme-strange", "acme-unversioned"} < faulty
-    assert len(found.faults) == 5
-    assert all(fault.traceback for fault in found.faults)
+    assert len(actual.faults) == 5
+    assert all(fault.traceback for fault in actual.faults)
 
 
 def test_distributions_of_others_are_none_of_ours(garden: Garden) -> None:

@@ -19,7 +19,7 @@ def test_requirements_on_reads_requirements_on_the_core_alone() -> None:
     found = requirements_on(
         "itnet-core", ["Itnet.Core>=1", "itnet-core<2; extra == 'x'", "itnet-core-more>=3", "no good ("]
     )
-    assert [str(each.specifier) for each in found] == [">=1"]
+    assert [str(item.specifier) for item in found] == [">=1"]
 
 
 def test_pip_install_is_safe_in_a_shell() -> None:

@@ -39,7 +39,7 @@ def together(ask: Callable[[], T]) -> list[T]:
         return ask()
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return [each.result() for each in [pool.submit(wait_and_ask) for _ in range(THREADS)]]
+        return [item.result() for item in [pool.submit(wait_and_ask) for _ in range(THREADS)]]
 
 
 @pytest.fixture
@@ -103,4 +103,4 @@ def test_all_save_to_one_path(slow: Garden, tmp_path: Path) -> None:
 
     together(save)
     assert registry.load_model(tmp_path / "c").config == model.config
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["c", "site"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["c", "site"]

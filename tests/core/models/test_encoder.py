@@ -12,11 +12,11 @@ from itnet_core.models.encoder import FieldEncoder
 def test_positions_and_weights_stay_as_they_are() -> None:
     encoder = FieldEncoder(8, channels=3)
     field = encoder.example()
-    found = encoder(field)
-    assert found.values.shape == (2, 5, 8)
-    torch.testing.assert_close(found.values, encoder.linear(field.values))
-    assert found.positions is field.positions
-    assert found.weights is field.weights
+    actual = encoder(field)
+    assert actual.values.shape == (2, 5, 8)
+    torch.testing.assert_close(actual.values, encoder.linear(field.values))
+    assert actual.positions is field.positions
+    assert actual.weights is field.weights
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ def test_batch_norm_is_torchs_over_the_points_that_are_not_padding() -> None:
     field, present = padded()
     ours, theirs = BatchNorm(4).double(), nn.BatchNorm1d(4).double()
     for _ in range(2):
-        found = normalized(ours, field).values[field.mask]
-        torch.testing.assert_close(found, theirs(present), rtol=1e-9, atol=1e-9)
+        actual = normalized(ours, field).values[field.mask]
+        torch.testing.assert_close(actual, theirs(present), rtol=1e-9, atol=1e-9)
     for name, tensor in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], tensor, rtol=1e-9, atol=1e-9)
     ours.eval()
@@ -52,8 +52,8 @@ def test_without_padding_both_ways_agree() -> None:
 
 def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean() -> None:
     drop = StochasticDepth(0.25)
-    found = drop(torch.ones(4000, 2, 3))
-    torch.testing.assert_close(found.unique(), torch.tensor([0.0, 4 / 3]))
-    assert torch.equal(found.amin((1, 2)), found.amax((1, 2)))
-    assert abs(found.mean() - 1) < 0.05
+    actual = drop(torch.ones(4000, 2, 3))
+    torch.testing.assert_close(actual.unique(), torch.tensor([0.0, 4 / 3]))
+    assert torch.equal(actual.amin((1, 2)), actual.amax((1, 2)))
+    assert abs(actual.mean() - 1) < 0.05
     assert torch.equal(drop.eval()(torch.ones(3, 2, 3)), torch.ones(3, 2, 3))

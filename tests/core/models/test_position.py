@@ -23,9 +23,9 @@ def test_it_depends_on_a_points_position_alone() -> None:
 def test_it_tells_tokens_and_patches_apart() -> None:
     for grid, axes, bounds in (((512,), "t", (0, 64)), ((32, 32), "yx", (-1, 1))):
         field = Field.on_grid(torch.zeros(1, *grid, 1), axes=axes, bounds=[bounds] * len(grid))
-        found = encoding(field.positions)[0]
-        near = torch.cdist(found, found).fill_diagonal_(1).min()
-        assert near > 0.01 * found.norm(dim=-1).mean()
+        actual = encoding(field.positions)[0]
+        near = torch.cdist(actual, actual).fill_diagonal_(1).min()
+        assert near > 0.01 * actual.norm(dim=-1).mean()
 
 
 def test_a_trunk_says_which_positions_it_needs() -> None:
@@ -38,5 +38,5 @@ def test_it_is_exact_far_from_the_origin() -> None:
     """In float32, for a text of 32,768 tokens and for clouds at offsets up to 10^6."""
     for offset in (0.0, 4096.0, 1e6, -1e6, 1e18):
         positions = offset + torch.arange(16, dtype=torch.float64).view(1, 4, 4) / 16
-        found = encoding(positions.float())
-        torch.testing.assert_close(found.double(), encoding(positions), rtol=0, atol=1e-6)
+        actual = encoding(positions.float())
+        torch.testing.assert_close(actual.double(), encoding(positions), rtol=0, atol=1e-6)

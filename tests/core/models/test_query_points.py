@@ -29,8 +29,8 @@ def test_the_mass_is_kept(query: QueryPoints, grid: tuple[int, int]) -> None:
     weights = torch.rand(2, grid[0] * grid[1]).double()
     weights[0, :3] = 0
     field = on_grid(*grid, weights=weights)
-    found = query(field, {})
-    torch.testing.assert_close(found.weights.sum(-1), field.weights.sum(-1), rtol=1e-9, atol=1e-9)
+    actual = query(field, {})
+    torch.testing.assert_close(actual.weights.sum(-1), field.weights.sum(-1), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
@@ -39,36 +39,36 @@ def test_padding_changes_nothing(query: QueryPoints) -> None:
     weights[:, ::5] = 0
     field = on_grid(4, 6, weights=weights)
     changed = field.values.masked_fill(~field.mask.unsqueeze(-1), torch.nan)
-    found, expected = query(field.with_values(changed), {}), query(field, {})
-    assert torch.equal(found.values, expected.values)
-    assert torch.equal(found.weights, expected.weights)
+    actual, expected = query(field.with_values(changed), {}), query(field, {})
+    assert torch.equal(actual.values, expected.values)
+    assert torch.equal(actual.weights, expected.weights)
 
 
 @pytest.mark.parametrize("query", [FarthestPoints(4), Latents(5, 3).double()], ids=str)
 def test_scattered_padding_has_no_position(query: QueryPoints) -> None:
     field = scattered()
     positions = torch.where(field.mask.unsqueeze(-1), field.positions, 1e6)
-    found, expected = query(field.replace(positions=positions), {}), query(field, {})
-    assert torch.equal(found.positions, expected.positions)
-    assert torch.equal(found.weights, expected.weights)
+    actual, expected = query(field.replace(positions=positions), {}), query(field, {})
+    assert torch.equal(actual.positions, expected.positions)
+    assert torch.equal(actual.weights, expected.weights)
 
 
 def test_cells_hold_means_by_weight_in_the_middle() -> None:
     weights = torch.tensor([[1.0, 3.0, 2.0, 0.0, 5.0]], dtype=torch.float64)
     values = torch.tensor([[[1.0], [2.0], [4.0], [9.0], [7.0]]], dtype=torch.float64)
     positions = torch.arange(5, dtype=torch.float64).view(1, 5, 1)
-    found = CoarserGrid(2)(Field(values, positions, weights, grid=(5,)), {})
-    torch.testing.assert_close(found.values.flatten(), torch.tensor([1.75, 4.0, 7.0]).double())
-    assert found.weights.flatten().tolist() == [4.0, 2.0, 5.0]
-    assert found.positions.flatten().tolist() == [0.5, 2.5, 4.5]  # the last as in a whole cell
-    assert found.grid == (3,)
+    actual = CoarserGrid(2)(Field(values, positions, weights, grid=(5,)), {})
+    torch.testing.assert_close(actual.values.flatten(), torch.tensor([1.75, 4.0, 7.0]).double())
+    assert actual.weights.flatten().tolist() == [4.0, 2.0, 5.0]
+    assert actual.positions.flatten().tolist() == [0.5, 2.5, 4.5]  # the last as in a whole cell
+    assert actual.grid == (3,)
 
 
 def test_a_grid_halved_is_the_grid_of_half_the_resolution() -> None:
     fine, coarse = on_grid(8, 6), on_grid(4, 3)
-    found = CoarserGrid(2)(fine, {})
-    torch.testing.assert_close(found.positions, coarse.positions)
-    torch.testing.assert_close(found.weights, coarse.weights)
+    actual = CoarserGrid(2)(fine, {})
+    torch.testing.assert_close(actual.positions, coarse.positions)
+    torch.testing.assert_close(actual.weights, coarse.weights)
 
 
 def test_a_grid_of_a_size_has_the_same_points_at_any_resolution() -> None:
@@ -90,8 +90,8 @@ def test_a_coarser_grid_has_a_stride_or_a_size() -> None:
 def test_farthest_points_keep_their_values_and_take_the_mass_of_the_nearest() -> None:
     line = torch.tensor([[[0.0], [1.0], [2.0], [9.0]]])
     field = Field(line, line, torch.full((1, 4), 0.25))
-    found = FarthestPoints(2)(field, {})
-    assert sorted(zip(found.values.flatten().tolist(), found.weights.flatten().tolist(), strict=True)) == [
+    actual = FarthestPoints(2)(field, {})
+    assert sorted(zip(actual.values.flatten().tolist(), actual.weights.flatten().tolist(), strict=True)) == [
         (0.0, 0.75),
         (9.0, 0.25),
     ]
@@ -100,12 +100,12 @@ def test_farthest_points_keep_their_values_and_take_the_mass_of_the_nearest() ->
 
 def test_latents_lie_in_the_box_of_the_points() -> None:
     field = scattered()
-    found = Latents(20, 3).double()(field, {})
+    actual = Latents(20, 3).double()(field, {})
     for sample in range(2):
         there = field.positions[sample][field.mask[sample]]
-        assert (found.positions[sample] >= there.amin(0)).all()
-        assert (found.positions[sample] <= there.amax(0)).all()
-    assert len(found.positions[0].unique(dim=0)) == 20
+        assert (actual.positions[sample] >= there.amin(0)).all()
+        assert (actual.positions[sample] <= there.amax(0)).all()
+    assert len(actual.positions[0].unique(dim=0)) == 20
 
 
 def test_earlier_points_are_the_earlier_field() -> None:

@@ -20,9 +20,9 @@ def scanned(field: Field, order: Scan = "raster", axis: int = 0) -> Field:
         given.append(field)
         return field
 
-    found = ScanOrder(axis, order)(field, function)
-    assert torch.equal(found.values, field.values)
-    assert found.positions is field.positions
+    actual = ScanOrder(axis, order)(field, function)
+    assert torch.equal(actual.values, field.values)
+    assert actual.positions is field.positions
     return given[0]
 
 
@@ -34,29 +34,29 @@ def image(rows: int = 4, columns: int = 4) -> Field:
 @pytest.mark.parametrize("order", ORDERS)
 def test_points_at_different_times_keep_them(order: Scan) -> None:
     field = scattered(2, 9)
-    found = scanned(field, order)
-    assert torch.equal(found.positions[..., 0], field.positions[..., 0].sort(-1).values)
+    actual = scanned(field, order)
+    assert torch.equal(actual.positions[..., 0], field.positions[..., 0].sort(-1).values)
     line = Field.on_grid(torch.randn(2, 9, 1), axes="t")
     assert scanned(line, order).grid == (9,)
     assert torch.equal(scanned(line, order).positions, line.positions)
 
 
 def test_the_rows_of_an_image_follow_each_other() -> None:
-    found = scanned(permuted(image(), torch.randperm(16)))
-    torch.testing.assert_close(found.values[0, :, 0], torch.arange(16.0))
-    torch.testing.assert_close(found.positions[0, :, 0], STEP * torch.arange(16.0))
+    actual = scanned(permuted(image(), torch.randperm(16)))
+    torch.testing.assert_close(actual.values[0, :, 0], torch.arange(16.0))
+    torch.testing.assert_close(actual.positions[0, :, 0], STEP * torch.arange(16.0))
     assert scanned(image()).grid == (4, 4)
 
 
 def test_a_kernel_of_another_axis_has_columns() -> None:
-    found = scanned(image(2, 3), axis=1)
-    assert found.values[0, :, 0].tolist() == [0, 3, 1, 4, 2, 5]
-    torch.testing.assert_close(found.positions[0, :, 1], torch.linspace(-2 / 3, 1, 6))
+    actual = scanned(image(2, 3), axis=1)
+    assert actual.values[0, :, 0].tolist() == [0, 3, 1, 4, 2, 5]
+    torch.testing.assert_close(actual.positions[0, :, 1], torch.linspace(-2 / 3, 1, 6))
 
 
 def test_the_z_order_keeps_quarters_together() -> None:
-    found = scanned(permuted(image(), torch.randperm(16)), "z-order")
-    quarters = found.values[0, :, 0].view(4, 4).sort().values
+    actual = scanned(permuted(image(), torch.randperm(16)), "z-order")
+    quarters = actual.values[0, :, 0].view(4, 4).sort().values
     assert quarters.tolist() == [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
 
 
@@ -77,10 +77,10 @@ def test_order_of_points_other_samples_and_padding_do_not_matter(order: Scan) ->
     expected = scanned(field, order)
     again = scanned(permuted(field, torch.randperm(12)), order)
     padded = scanned(permuted(with_padding(field, 4), torch.randperm(16)), order)
-    for found in (again, padded):
-        assert torch.equal(found.values[:, :12], expected.values)
-        assert torch.equal(found.positions[:, :12], expected.positions)
-        assert (found.positions[..., 0].diff(dim=-1) > 0).all()
+    for actual in (again, padded):
+        assert torch.equal(actual.values[:, :12], expected.values)
+        assert torch.equal(actual.positions[:, :12], expected.positions)
+        assert (actual.positions[..., 0].diff(dim=-1) > 0).all()
     for number in range(3):
         assert torch.equal(scanned(sample(field, number), order).positions[0], expected.positions[number])
 
@@ -93,8 +93,8 @@ def test_half_precision_keeps_points_apart() -> None:
 def test_gradients_reach_positions() -> None:
     field = scattered(1, 4)
     positions = field.positions.clone().requires_grad_()
-    found = scanned(field.replace(positions=positions)).positions
-    [gradient] = torch.autograd.grad(found.sum(), positions)
+    actual = scanned(field.replace(positions=positions)).positions
+    [gradient] = torch.autograd.grad(actual.sum(), positions)
     assert torch.equal(gradient, torch.ones_like(positions))
 
 

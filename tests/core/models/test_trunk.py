@@ -86,9 +86,9 @@ def test_coarse_queries_over_fine_keys() -> None:
     part, field = block(query=query, ffn_ratio=0).double(), image(4, 4)
     coarse = query(field, {})
     integral = part.operator(coarse.map(part.query_norm), field.map(part.norm))
-    found = part(field)
-    torch.testing.assert_close(found.values, coarse.values + integral.values, rtol=1e-9, atol=1e-9)
-    assert (found.grid, found.points) == ((2, 2), coarse.points)
+    actual = part(field)
+    torch.testing.assert_close(actual.values, coarse.values + integral.values, rtol=1e-9, atol=1e-9)
+    assert (actual.grid, actual.points) == ((2, 2), coarse.points)
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_coarse_queries_over_fine_keys() -> None:
 )
 def test_a_u_shaped_trunk_gives_a_field_at_its_own_points(options: dict[str, Any]) -> None:
     trunk, field = pyramid(**options), image(8, 8)
-    found = trunk(field)
-    assert found.points is field.points
-    assert found.dim == 4
-    found.values.sum().backward()
+    actual = trunk(field)
+    assert actual.points is field.points
+    assert actual.dim == 4
+    actual.values.sum().backward()
     assert all(parameter.grad is not None for parameter in trunk.parameters())
 
 
@@ -136,8 +136,8 @@ def test_padding_changes_no_output_and_no_running_statistic(query: str, norm: An
         values=torch.where(present, field.values, 1e3 * torch.randn_like(field.values)),
         positions=torch.where(present, field.positions, 7.0),
     )
-    (found, statistics), (expected, others) = after(junk), after(field)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    (actual, statistics), (expected, others) = after(junk), after(field)
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
     for name, tensor in statistics.items():
         torch.testing.assert_close(tensor, others[name], rtol=1e-9, atol=1e-9)
 

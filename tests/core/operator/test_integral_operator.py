@@ -264,13 +264,13 @@ def test_what_does_not_stream_is_refused(make_field: MakeField) -> None:
     one = make_field(points=1, padding=0)
     average = Mean()
     average.measure = "mean"
-    for operator, found in (
+    for operator, actual in (
         (operator_of(), r"Support\(.*\), which is not causal"),
         (IntegralOperator(8, Uncausal()), r"Support\(.*\), which is not causal"),
         (IntegralOperator(8, average), "the measure 'mean', which depends on later points"),
         (IntegralOperator(8, Mean(), Chosen(one)), "Chosen, which samples points"),
     ):
-        with pytest.raises(ConfigError, match=f"step: found {found}; expected a causal support"):
+        with pytest.raises(ConfigError, match=f"step: found {actual}; expected a causal support"):
             operator.step(None, one)
     with pytest.raises(ShapeError, match="step.*found 7 points; expected one"):
         operator_of().step(None, make_field(points=7))
@@ -285,8 +285,8 @@ def test_works_under_compile(make_field: MakeField, evaluator: Evaluator) -> Non
     operator, field = operator_of(evaluator=evaluator), make_field()
     expected = torch.autograd.grad(operator(field).values.square().sum(), list(operator.parameters()))
     compiled = torch.compile(operator, backend="aot_eager")
-    found = torch.autograd.grad(compiled(field).values.square().sum(), list(operator.parameters()))
-    for ours, theirs in zip(found, expected, strict=True):
+    actual = torch.autograd.grad(compiled(field).values.square().sum(), list(operator.parameters()))
+    for ours, theirs in zip(actual, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
@@ -297,9 +297,9 @@ def test_parameters_may_be_replaced_from_outside(make_field: MakeField) -> None:
     other = operator_of()
     other.load_state_dict({**operator.state_dict(), **{n: p.detach() for n, p in doubled.items()}})
     out = torch.func.functional_call(operator, doubled, (field,)).values
-    found = torch.autograd.grad(out.sum(), list(doubled.values()))
+    actual = torch.autograd.grad(out.sum(), list(doubled.values()))
     expected = torch.autograd.grad(other(field).values.sum(), list(other.parameters()))
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(actual, expected, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
@@ -307,7 +307,7 @@ class Watched(MLPKernel):
     """Notes the parameters that the kernel itself has while some of its tiles are computed."""
 
     def tile(self, query_terms: PointTerms, key_terms: PointTerms) -> Tensor:
-        seen.append([id(each) for each in watched[0].parameters()])
+        seen.append([id(item) for item in watched[0].parameters()])
         return super().tile(query_terms, key_terms)
 
 
@@ -318,12 +318,12 @@ seen: list[list[int]] = []
 def test_a_kernels_parameters_are_its_own_while_tiles_are_computed(make_field: MakeField) -> None:
     """Another thread may be using them, or compute tiles as well."""
     operator = IntegralOperator(8, Watched(8, position_dim=2, heads=2), evaluator=TiledEvaluator(key_tile=2))
-    own = [id(each) for each in operator.kernel.parameters()]
+    own = [id(item) for item in operator.kernel.parameters()]
     watched[:], seen[:] = [operator.kernel], []  # type: ignore[list-item]
     operator(make_field()).values.sum().backward()
     assert seen
-    assert all(each == own for each in seen)
-    assert all(each.grad is not None for each in operator.parameters())
+    assert all(item == own for item in seen)
+    assert all(item.grad is not None for item in operator.parameters())
 
 
 class Tied(MLPKernel):

@@ -95,9 +95,9 @@ def alone(operator: IntegralOperator) -> list[IntegralOperator]:
     """Return an operator for each summand, with its kernel and maps, and the last one with W_o."""
     operators = []
     for kernel, value, output in operator.summands:
-        each = IntegralOperator(8, kernel, operator.sampler, operator.evaluator, pointwise=False).eval()
-        each.value, each.output = value, output
-        operators.append(each)
+        item = IntegralOperator(8, kernel, operator.sampler, operator.evaluator, pointwise=False).eval()
+        item.value, item.output = value, output
+        operators.append(item)
     operators[-1].pointwise = operator.pointwise
     return operators
 
@@ -115,7 +115,7 @@ class First(Sampler):
 def test_the_operator_adds_the_integrals(make_field: MakeField, evaluator: Any, sampler: Sampler | None) -> None:
     operator = IntegralOperator(8, Both(*kernels()), sampler, evaluator).eval()
     for query, key in ((in_order(make_field()), None), (in_order(make_field()), in_order(make_field(points=6)))):
-        expected = sum(each(query, key).values for each in alone(operator))
+        expected = sum(item(query, key).values for item in alone(operator))
         torch.testing.assert_close(operator(query, key).values, expected, rtol=1e-12, atol=1e-12)
 
 

@@ -105,7 +105,7 @@ def test_shares_fall_over_the_width_of_the_edge() -> None:
 def test_an_edge_of_one_spacing_brings_the_second_order_back(support: dict[str, Any], evaluator: Evaluator) -> None:
     """The error of ∫ (2 + y) dy over the support at 20, 80 and 320 points; a sharp one is of order 1."""
     errors: dict[float, list[float]] = {0.0: [], 1.0: []}
-    for edge, found in errors.items():
+    for edge, actual in errors.items():
         for points in (20, 80, 320):
             field = Field.on_grid(torch.ones(1, points, 1).double())
             x, spacing = field.positions, 2 / points
@@ -114,7 +114,7 @@ def test_an_edge_of_one_spacing_brings_the_second_order_back(support: dict[str, 
             kernel = One(Support(**support, edge=edge * spacing))
             field = field.replace(weights=field.weights * 2)
             sums = evaluator(kernel.problem(field, field, (2 + x).unsqueeze(2))).squeeze(2)
-            found.append(float((sums - exact).abs().max()))
+            actual.append(float((sums - exact).abs().max()))
     assert errors[1.0][2] < errors[1.0][1] / 10 < errors[1.0][0] / 100
     assert errors[0.0][2] > errors[0.0][0] / 64
     assert errors[1.0][2] < errors[0.0][2] / 100

@@ -50,20 +50,20 @@ def test_a_crop_is_the_middle_or_anywhere() -> None:
 def test_a_shift_stays_within_its_seconds() -> None:
     clip = torch.zeros(800)
     clip[400] = 1.0
-    at = torch.stack([each.argmax() for each in drawn(clip, shift=0.01)])
+    at = torch.stack([item.argmax() for item in drawn(clip, shift=0.01)])
     assert 320 <= at.min() < 380
     assert 420 < at.max() <= 480
 
 
 def test_a_gain_stays_within_its_decibels() -> None:
-    gains = torch.stack([each.mean() for each in drawn(torch.ones(10), gain=6.0)])
+    gains = torch.stack([item.mean() for item in drawn(torch.ones(10), gain=6.0)])
     assert 10 ** (-6 / 20) <= gains.min() < 0.7
     assert 1.5 < gains.max() <= 10 ** (6 / 20)
 
 
 def test_noise_has_its_level_and_its_probability() -> None:
     clip = torch.randn(8000)
-    noises = [each - clip for each in drawn(clip, 40, noise=0.5)]
+    noises = [item - clip for item in drawn(clip, 40, noise=0.5)]
     added = [noise for noise in noises if noise.any()]
     assert 10 < len(added) < 30
     for noise in added:

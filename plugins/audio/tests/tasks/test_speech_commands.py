@@ -45,11 +45,11 @@ def test_its_splits_are_torchaudios(root: Path) -> None:
         reference = SPEECHCOMMANDS(root, subset=subset)
         expected = {reference.get_metadata(i)[0:3:2] for i in range(len(reference))}  # file and word
         dataset = task.dataset(split)
-        found = {
+        actual = {
             (str(path.relative_to(root / "SpeechCommands")), task.classes[label])
             for path, label in zip(dataset.sources, dataset.labels, strict=True)
         }
-        assert found == expected
+        assert actual == expected
         assert len(dataset) == 36
 
 

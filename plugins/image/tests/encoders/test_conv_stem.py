@@ -24,9 +24,9 @@ def test_points_lie_where_their_cells_begin(strides: tuple[int, ...], side: int)
 def test_it_is_made_of_3_by_3_convolutions_that_double_the_channels() -> None:
     encoder = ConvStemEncoder(32, strides=(2, 2, 1))
     convolutions = [module for module in encoder.stem if isinstance(module, nn.Conv2d)]
-    assert [each.kernel_size for each in convolutions] == [(3, 3)] * 3
-    assert [each.stride for each in convolutions] == [(2, 2), (2, 2), (1, 1)]
-    assert [each.out_channels for each in convolutions] == [8, 16, 32]
+    assert [item.kernel_size for item in convolutions] == [(3, 3)] * 3
+    assert [item.stride for item in convolutions] == [(2, 2), (2, 2), (1, 1)]
+    assert [item.out_channels for item in convolutions] == [8, 16, 32]
 
 
 def test_norms_differ_in_what_they_see() -> None:

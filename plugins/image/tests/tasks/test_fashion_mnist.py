@@ -53,7 +53,7 @@ def cut_inside(folder: Path, _: ToIdx) -> None:
 
 def flip_bits(folder: Path, _: ToIdx) -> None:
     data = bytearray((folder / IMAGES).read_bytes())
-    data[12:200] = bytes(each ^ 0xFF for each in data[12:200])
+    data[12:200] = bytes(item ^ 0xFF for item in data[12:200])
     (folder / IMAGES).write_bytes(data)
 
 

@@ -44,7 +44,7 @@ def test_training_is_augmented_by_what_the_configuration_says(training: Callable
     mirrored = training(shift=0, flip=1)
     assert torch.equal(mirrored, plain.flip(-1))
     some = training(shift=0, flip=0.5)
-    assert {torch.equal(each, plain[0]) for each in some} == {True, False}
+    assert {torch.equal(item, plain[0]) for item in some} == {True, False}
     shifted = training(shift=2, flip=0)
     assert len(shifted.flatten(1).unique(dim=0)) > 9  # type: ignore[no-untyped-call]
 

@@ -65,7 +65,7 @@ def test_kernels_with_the_same_maps_add_up_to_one_kernel() -> None:
 def test_a_product_multiplies_kernels() -> None:
     side, kernel = field(), ProductKernel(8, kernels=[MLP, {"name": "gaussian", "heads": 1}])
     operator = operator_of(kernel, pointwise=False)
-    mlp, gaussian = (each for each in kernel.kernels if isinstance(each, Kernel))
+    mlp, gaussian = (item for item in kernel.kernels if isinstance(item, Kernel))
     k = mlp.tile(*mlp.project(side, side)) * gaussian.tile(*gaussian.project(side, side))
     expected = applied(k * side.weights[:, None, None, :], operator.value, operator.output, side)
     torch.testing.assert_close(operator(side).values, expected, **EXACT)
@@ -75,7 +75,7 @@ def test_a_product_under_softmax_adds_logits() -> None:
     """It is attention with a learned bias, which `additive` gives it too."""
     side, kernel = field(), ProductKernel(8, kernels=[{"name": "attention", "heads": 2}, SOFTMAX_MLP])
     operator = operator_of(kernel)
-    attention, mlp = (each for each in kernel.kernels if isinstance(each, Kernel))
+    attention, mlp = (item for item in kernel.kernels if isinstance(item, Kernel))
     biased = operator_of(attention)
     biased.load_state_dict(operator.state_dict(), strict=False)
     biased.kernel, biased.value, biased.output, biased.pointwise = (

@@ -40,7 +40,7 @@ def test_a_model_keeps_its_output_and_learns(tmp_path: Path) -> None:
     assert torch.equal(again(field), model(field))
     assert not torch.allclose(again(field), before)
     unlock(model, "gaussian")
-    assert [each["name"] for each in model.config["trunk"][0]["kernel"]["kernels"]][1:] == ["itnet-kernels/scaled"] * 2
+    assert [item["name"] for item in model.config["trunk"][0]["kernel"]["kernels"]][1:] == ["itnet-kernels/scaled"] * 2
     assert torch.equal(model(field), again(field))
 
 

@@ -121,7 +121,7 @@ def test_bert(implementation: str) -> None:
         report = convert_model(twin)
         assert report.converted == {f"encoder.layer.{n}.attention.self": "BertSelfAttention" for n in range(2)}
         assert not report.left
-        assert sum(isinstance(each, IntegralOperator) for each in twin.modules()) == 2
+        assert sum(isinstance(item, IntegralOperator) for item in twin.modules()) == 2
         torch.testing.assert_close(twin(**inputs).last_hidden_state[counts], expected[counts], **EXACT)
 
 

@@ -68,10 +68,10 @@ def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor]:
 
 def test_attributes_and_parameters_are_the_originals(pair: tuple[nn.Module, Tensor]) -> None:
     theirs, _ = pair
-    before = {name: id(each) for name, each in vars(theirs).items()}, [name for name, _ in theirs.named_modules()]
+    before = {name: id(item) for name, item in vars(theirs).items()}, [name for name, _ in theirs.named_modules()]
     ours = convert(theirs)
     assert isinstance(ours, type(theirs))
-    assert any(isinstance(each, IntegralOperator) for each in ours.modules())
+    assert any(isinstance(item, IntegralOperator) for item in ours.modules())
     public = [name for name in dir(theirs) if not name.startswith("_")]
     assert [name for name in public if not hasattr(ours, name)] == []
     plain = (int, float, str, bool, tuple, nn.Parameter)
@@ -83,13 +83,13 @@ def test_attributes_and_parameters_are_the_originals(pair: tuple[nn.Module, Tens
     ]
     assert [*ours.state_dict()] == [*theirs.state_dict()]
     assert before == (
-        {name: id(each) for name, each in vars(theirs).items()},
+        {name: id(item) for name, item in vars(theirs).items()},
         [name for name, _ in theirs.named_modules()],
     )
     assert not any(
-        isinstance(each, nn.Linear | nn.RNNBase) and each.weight is None
-        for each in ours.modules()
-        if hasattr(each, "weight")
+        isinstance(item, nn.Linear | nn.RNNBase) and item.weight is None
+        for item in ours.modules()
+        if hasattr(item, "weight")
     )
     assert convert(ours) is ours
 
@@ -97,7 +97,7 @@ def test_attributes_and_parameters_are_the_originals(pair: tuple[nn.Module, Tens
 def test_published_weights_load_and_copies_are_layers_of_their_own(pair: tuple[nn.Module, Tensor]) -> None:
     theirs, x = pair
     ours = convert(copy.deepcopy(theirs))
-    others = {name: torch.randn_like(each) / 4 for name, each in theirs.state_dict().items()}
+    others = {name: torch.randn_like(item) / 4 for name, item in theirs.state_dict().items()}
     ours.load_state_dict(others)
     theirs.load_state_dict(others)
     expected = call(theirs, x)
@@ -107,15 +107,15 @@ def test_published_weights_load_and_copies_are_layers_of_their_own(pair: tuple[n
     copied = copy.deepcopy(ours)
     nn.utils.parameters_to_vector(copied.parameters()).sum()
     with torch.no_grad():
-        for each in copied.parameters():
-            each.zero_()
+        for item in copied.parameters():
+            item.zero_()
     torch.testing.assert_close(call(ours, x), expected, **EXACT)
 
 
 def test_replaced_parameters_are_used(pair: tuple[nn.Module, Tensor]) -> None:
     theirs, x = pair
     layers = convert(copy.deepcopy(theirs)), by_pairs(convert(copy.deepcopy(theirs)))
-    others = {name: torch.randn_like(each) / 4 for name, each in theirs.named_parameters()}
+    others = {name: torch.randn_like(item) / 4 for name, item in theirs.named_parameters()}
     for layer in (theirs, *layers):
         layer.load_state_dict({**layer.state_dict(), **others}, assign=True)
     expected = call(theirs, x)
@@ -129,9 +129,9 @@ def test_the_batch_may_be_empty(name: str) -> None:
     theirs, empty = make(), torch.randn(0, *shape[1:], requires_grad=True)
     for layer in (convert(theirs), by_pairs(convert(theirs))):
         actual, expected = call(layer, empty), call(theirs, empty)
-        assert [each.shape for each in actual] == [each.shape for each in expected]
+        assert [item.shape for item in actual] == [item.shape for item in expected]
         gradients = torch.autograd.grad(actual[0].sum(), [empty, *layer.parameters()], allow_unused=True)
-        assert all(each is None or not each.any() for each in gradients)
+        assert all(item is None or not item.any() for item in gradients)
 
 
 def test_a_sample_may_be_all_padding() -> None:
@@ -163,11 +163,11 @@ def test_weights_are_dropped_in_training_as_the_original_drops_them(name: str) -
         theirs.dropout = 0.5  # type: ignore[assignment]
     ours: Any = convert(theirs)
     for training in (True, False):
-        actual, expected = ([torch.manual_seed(0), *call(each.train(training), x)][1] for each in (ours, theirs))
+        actual, expected = ([torch.manual_seed(0), *call(item.train(training), x)][1] for item in (ours, theirs))
         torch.testing.assert_close(actual, expected, **EXACT)
     theirs.eval().get_submodule("dropout" if name == "Bert" else "out_proj").train()
     frozen: Any = convert(theirs)  # shares its parts, which keep their modes
-    assert [each.training for each in theirs.modules()].count(True) == 1
+    assert [item.training for item in theirs.modules()].count(True) == 1
     assert not frozen.operator.kernel.training
     ours.operator.sampler = Half(16)
     with pytest.raises(ConversionError, match="dropped in training, and the sampler Half"):
@@ -220,14 +220,14 @@ def test_threads_do_not_interfere(pair: tuple[nn.Module, Tensor]) -> None:
     ours, inputs = by_pairs(convert(theirs)), [torch.randn_like(x) for _ in range(3)]
     interval = sys.getswitchinterval()
     with torch.no_grad(), ThreadPoolExecutor(4) as pool:
-        expected = [call(ours, each)[0] for each in inputs]
+        expected = [call(ours, item)[0] for item in inputs]
         sys.setswitchinterval(1e-5)
         try:
             actual = [*pool.map(torch.no_grad()(lambda n: call(ours, inputs[n % 3])[0]), range(24))]
         finally:
             sys.setswitchinterval(interval)
-    for number, each in enumerate(actual):
-        torch.testing.assert_close(each, expected[number % 3])
+    for number, item in enumerate(actual):
+        torch.testing.assert_close(item, expected[number % 3])
 
 
 @pytest.mark.parametrize(
@@ -238,10 +238,10 @@ def test_it_can_be_exported(name: str, strict: bool) -> None:
     x, layer, other = torch.randn(shape), convert(make().eval()), by_pairs(convert(make().eval()))
     expected = call(layer, x), call(other, x)
     inputs = (x,) * (3 if name == "attention" else 1)
-    for each in (layer, other):
-        exported = torch.export.export(each, inputs, strict=strict).module()
+    for item in (layer, other):
+        exported = torch.export.export(item, inputs, strict=strict).module()
         actual = [leaf for leaf in tree_leaves(exported(*inputs)) if isinstance(leaf, Tensor)]
-        torch.testing.assert_close(actual, expected[each is other], **EXACT)
+        torch.testing.assert_close(actual, expected[item is other], **EXACT)
     torch.testing.assert_close((call(layer, x), call(other, x)), expected)
 
 

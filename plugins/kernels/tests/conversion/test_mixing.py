@@ -78,7 +78,7 @@ def test_operations_inside_of_converted_modules_are_not_reported() -> None:
         nn.Conv1d(4, 8, 3, padding=1), nn.BatchNorm1d(8), Transposed(), nn.TransformerEncoder(layer, 1)
     )
     model.append(nn.LSTM(8, 4, batch_first=True))
-    before = {name: each.clone() for name, each in model.state_dict().items()}
+    before = {name: item.clone() for name, item in model.state_dict().items()}
     assert [*count_mixing(model, torch.randn(2, 4, 5))] == ["0", "3.layers.0.self_attn", "4"]
     report = convert_model(model, example=torch.randn(2, 4, 5))
     assert [*report.converted] == ["0", "3.layers.0.self_attn", "4"]

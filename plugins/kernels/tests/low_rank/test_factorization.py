@@ -124,15 +124,15 @@ def test_one_sample_and_two_fields() -> None:
 def test_its_gradients_are_those_of_the_sum_over_pairs() -> None:
     kernel, field = factorize(mlp(), fields(), rank=6).kernel, fields()
     torch.manual_seed(0)
-    operators = [IntegralOperator(DIM, kernel, evaluator=each) for each in (AutoEvaluator(), DenseEvaluator())]
+    operators = [IntegralOperator(DIM, kernel, evaluator=item) for item in (AutoEvaluator(), DenseEvaluator())]
     operators[1].load_state_dict(operators[0].state_dict())
     actual = []
-    for operator in (each.double() for each in operators):
+    for operator in (item.double() for item in operators):
         values = field.values.clone().requires_grad_()
         out = operator(field.with_values(values)).values
         actual.append((out, *torch.autograd.grad(out.square().sum(), [values, *kernel.parameters()])))
     torch.testing.assert_close(*actual, rtol=1e-9, atol=1e-10)
-    assert all(bool((each != 0).any()) for each in actual[0])
+    assert all(bool((item != 0).any()) for item in actual[0])
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,11 @@ def test_the_core_is_the_best_and_the_pivots_are_near_it() -> None:
 
 def test_pivots_stop_at_the_rank_and_for_zero_matrices() -> None:
     matrices = torch.randn(2, 30, 3, dtype=torch.float64) @ torch.randn(3, 20, dtype=torch.float64)
-    assert [len(each) for each in choose_pivots(matrices, 10, 0.0)] == [
+    assert [len(item) for item in choose_pivots(matrices, 10, 0.0)] == [
         6,
         6,
     ]  # the rows of both heads together have rank 6
-    assert [len(each) for each in choose_pivots(torch.zeros(2, 5, 4), 3, 0.0)] == [1, 1]
+    assert [len(item) for item in choose_pivots(torch.zeros(2, 5, 4), 3, 0.0)] == [1, 1]
 
 
 def classifier(**options: Any) -> Any:
@@ -206,9 +206,9 @@ def test_a_models_kernels_are_replaced_and_saved(tmp_path: Path) -> None:
     expected = model(field)
     report = factorize_model(model, field, rank=48, tolerance=1e-3)
     assert list(report.factorized) == ["trunk.blocks.0.operator", "trunk.blocks.1.operator"]
-    assert len({each.kernel.config.pivots for each in report.factorized.values()}) == 1
+    assert len({item.kernel.config.pivots for item in report.factorized.values()}) == 1
     assert str(report).startswith("2 factorized, 0 left\n  trunk.blocks.0.operator: ")
-    worst = max(max(each.errors) for each in report.factorized.values())
+    worst = max(max(item.errors) for item in report.factorized.values())
     assert worst < 0.05
     assert torch.linalg.norm(model(field) - expected) < 2 * worst * torch.linalg.norm(expected)
     assert not torch.equal(model(field), expected)
@@ -245,7 +245,7 @@ def test_a_models_operators_have_as_many_pivots_as_one_needs() -> None:
     model, field = classifier(), scattered(8, 50, 3)
     report = factorize_model(model, field, rank=200, tolerance=0.1)
     needed = [int((actual.fitted.amax(1) <= 0.1).nonzero()[0]) + 1 for actual in report.factorized.values()]
-    assert {each.kernel.config.pivots for each in report.factorized.values()} == {max(needed)}
+    assert {item.kernel.config.pivots for item in report.factorized.values()} == {max(needed)}
 
 
 @pytest.mark.parametrize(

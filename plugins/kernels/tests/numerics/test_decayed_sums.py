@@ -42,7 +42,7 @@ def test_the_sums_over_chunks_are_those_over_pairs(fall: float, dtype: torch.dty
 
 @pytest.mark.parametrize("fall", FALLS)
 def test_gradients_are_those_over_pairs(fall: float) -> None:
-    leaves = [each.requires_grad_() for each in sides(fall, torch.float64)]
+    leaves = [item.requires_grad_() for item in sides(fall, torch.float64)]
     target = torch.randn(2, 150, 4, 3, dtype=torch.float64)
     actual, expected = (torch.autograd.grad((f(*leaves) * target).sum(), leaves) for f in (decayed_sums, by_pairs))
     for ours, theirs in zip(actual, expected, strict=True):
@@ -54,4 +54,4 @@ def test_sums_stay_finite_for_extreme_decays() -> None:
         q, k, v, potentials = (side.requires_grad_() for side in sides(fall, torch.float32))
         out = decayed_sums(q, k, v, potentials)
         gradients = torch.autograd.grad(out.square().sum(), [q, k, v, potentials])
-        assert all(bool(each.isfinite().all()) for each in (out, *gradients))
+        assert all(bool(item.isfinite().all()) for item in (out, *gradients))

@@ -34,7 +34,7 @@ def test_it_is_the_recurrence(batch: int, steps: int, width: list[int], started:
     factors = torch.rand(batch, steps, *width, dtype=dtype) * torch.rand(batch, steps, *width).round()  # some are 0
     increments = torch.randn(batch, steps, *width, dtype=dtype)
     inputs = [factors, increments, *([torch.randn(batch, *width, dtype=dtype)] if started else [])]
-    inputs = [each.requires_grad_() for each in inputs]
+    inputs = [item.requires_grad_() for item in inputs]
     pairs = [(run(*inputs, *([] if started else [None]))) for run in (scan, looped)]
     torch.testing.assert_close(pairs[0], pairs[1], rtol=1e-12, atol=1e-12)
     direction = torch.randn_like(pairs[0])
@@ -57,9 +57,9 @@ def test_long_sequences_stay_finite(gate: float) -> None:
     torch.manual_seed(0)
     factors, increments = torch.full((1, 2**14, 2), gate), torch.randn(1, 2**14, 2)
     inputs = factors.requires_grad_(), increments.requires_grad_()
-    precise = [each.detach().double().requires_grad_() for each in inputs]
+    precise = [item.detach().double().requires_grad_() for item in inputs]
     actual, expected = scan(*inputs), scan(*precise)
-    gradients = [torch.autograd.grad(out.sum(), each) for out, each in ((actual, inputs), (expected, precise))]
+    gradients = [torch.autograd.grad(out.sum(), item) for out, item in ((actual, inputs), (expected, precise))]
     for low, high in zip((actual, *gradients[0]), (expected, *gradients[1]), strict=True):
         assert low.isfinite().all()
         assert (low.double() - high).abs().max() <= 1e-5 * high.abs().max()

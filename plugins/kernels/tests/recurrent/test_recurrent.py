@@ -240,7 +240,7 @@ def test_gradients_reach_all_weights_in_a_model(name: str) -> None:
     field = Field(torch.randn(2, 6, 3), torch.rand(2, 6, 4))
     nn.functional.cross_entropy(model(field), torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
     weights = dict(model.trunk.blocks[0].operator.kernel.named_parameters())
-    assert set(weights) == {f"recurrence.{each}_l0" for each in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    assert set(weights) == {f"recurrence.{item}_l0" for item in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in weights.values())
 
 

@@ -68,7 +68,7 @@ def test_the_size_of_blocks_does_not_matter(batch: int, steps: int, channels: in
     shapes = ((batch, steps, channels), (batch, steps, channels), (channels, state), *((batch, steps, state),) * 2)
     given = [torch.rand(shape, dtype=torch.float64) for shape in shapes]
     given[2] = -given[2]
-    given = [each.requires_grad_() for each in given]
+    given = [item.requires_grad_() for item in given]
     before, blocks.BLOCK = blocks.BLOCK, block
     try:
         actual, expected = selective_scan(*given), looped(*given)

@@ -21,7 +21,7 @@ EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 def discrete(kernel: S4Kernel) -> tuple[Tensor, Tensor, Tensor]:
     """Return Ā, B̄ and C, from the dense matrix by the bilinear rule."""
     low_rank, given, output = (
-        torch.view_as_complex(each) for each in (kernel.low_rank, kernel.input_weight, kernel.output_weight)
+        torch.view_as_complex(item) for item in (kernel.low_rank, kernel.input_weight, kernel.output_weight)
     )
     matrix = torch.diag_embed(torch.complex(-kernel.log_decay.exp(), kernel.frequency))
     matrix = matrix - torch.einsum("dn,dm->dnm", low_rank, low_rank.conj())

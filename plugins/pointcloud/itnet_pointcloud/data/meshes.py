@@ -89,7 +89,7 @@ def _announced(data: bytes, kind: str, mesh: trimesh.Trimesh) -> int:
     if kind == "obj":  # OBJ does not announce the number of polygons
         rows = [line.split() for line in data.split(b"\n")]
         lengths = [len(corners) for key, *corners in filter(None, rows) if key == b"f"]
-        cut_off = rows[-1][:1] == [b"f"] and lengths[-1] < 3  # the last line has no end, or else it would be empty
+        cut_off = rows[-1][:1] == [b"f"] and lengths[-1] < 3  # its line has no end
         return sum(max(0, length - 2) for length in lengths) + cut_off  # faces of two corners are lines
     if kind == "ply":
         sizes, polygons = _polygons_of_ply(data, mesh.metadata["_ply_raw"])

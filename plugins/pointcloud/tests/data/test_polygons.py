@@ -14,7 +14,7 @@ from itnet_pointcloud.data.surface import sample_surface, to_unit_sphere
 
 CORNERS = [(x, y, z) for z in (0, 1) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))]
 QUADS = [(0, 3, 2, 1), (4, 5, 6, 7), (0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7)]
-TRIANGLES = [each for a, b, c, d in QUADS for each in ((a, b, c), (a, c, d))]
+TRIANGLES = [item for a, b, c, d in QUADS for item in ((a, b, c), (a, c, d))]
 POINTS = "".join(f"{x} {y} {z}\n" for x, y, z in CORNERS)
 Polygons = Sequence[Sequence[int]]
 
@@ -175,8 +175,8 @@ def test_any_white_space_separates_what_obj_has_on_a_line(space: bytes, tmp_path
     plain = obj("{0}", between=False).encode()
     for name, data in (("plain", plain), ("other", plain.replace(b" ", space).replace(b"\n", b" \n"))):
         (tmp_path / f"{name}.obj").write_bytes(data)
-    found, expected = (open_mesh(tmp_path / f"{name}.obj") for name in ("other", "plain"))
-    assert (found.area, len(found.faces)) == (expected.area, len(expected.faces))
+    actual, expected = (open_mesh(tmp_path / f"{name}.obj") for name in ("other", "plain"))
+    assert (actual.area, len(actual.faces)) == (expected.area, len(expected.faces))
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])

@@ -58,9 +58,9 @@ def test_the_field_is_the_models_last_layer_through_the_projection(folder: Path)
     model = BertModel.from_pretrained(folder).eval()  # type: ignore[no-untyped-call]
     field = encoder(TEXTS)
     tokens = tokenize(encoder.tokenizer, [("what a dull film",), ("dull",), TEXTS[2]], 32)  # type: ignore[list-item]
-    for i, each in enumerate(tokens):
-        reference = model(torch.tensor([each.ids]), token_type_ids=torch.tensor([each.segments])).last_hidden_state
-        torch.testing.assert_close(field.values[i, : len(each.ids)], encoder.projection(reference)[0])
+    for i, item in enumerate(tokens):
+        reference = model(torch.tensor([item.ids]), token_type_ids=torch.tensor([item.segments])).last_hidden_state
+        torch.testing.assert_close(field.values[i, : len(item.ids)], encoder.projection(reference)[0])
     assert set(tokens[2].segments) == {0, 1}
 
 
@@ -218,12 +218,12 @@ def test_the_hub_is_asked_only_where_download_says_so(folder: Path, monkeypatch:
         asked.append((name, options["use_safetensors"]))
         return BertModel.from_pretrained(folder)
 
-    found = PretrainedEncoder(8, model=str(folder)).config
+    actual = PretrainedEncoder(8, model=str(folder)).config
     monkeypatch.setattr(
-        "itnet_text.encoders.pretrained._from_hub", lambda name: found.model_dump(include={"architecture"})
+        "itnet_text.encoders.pretrained._from_hub", lambda name: actual.model_dump(include={"architecture"})
     )
     monkeypatch.setattr(AutoModel, "from_pretrained", hub)
-    options = {"model": "some/bert", "tokenizer": found.tokenizer}
+    options = {"model": "some/bert", "tokenizer": actual.tokenizer}
     PretrainedEncoder(8, **options, download=True).load_pretrained()
     assert asked == [("some/bert", True)]
     with pytest.raises(ConfigError, match="some/bert, which is not a folder; .* download: true"):
@@ -231,8 +231,8 @@ def test_the_hub_is_asked_only_where_download_says_so(folder: Path, monkeypatch:
 
 
 def test_a_checkpoint_asks_no_hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = PretrainedEncoder(8, model=str(folder)).config
-    known = {"architecture": found.architecture, "tokenizer": found.tokenizer}
+    actual = PretrainedEncoder(8, model=str(folder)).config
+    known = {"architecture": actual.architecture, "tokenizer": actual.tokenizer}
     with monkeypatch.context() as patch:
         patch.setattr(AutoModel, "from_pretrained", lambda name, **options: BertModel.from_pretrained(folder))
         encoder = {"name": "itnet-text/pretrained", "model": "some/bert", "download": True, **known}

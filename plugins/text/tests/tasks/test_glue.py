@@ -54,10 +54,13 @@ def test_correlations_by_hand() -> None:
     """Deviations from the means 2.75 and 3; ranks 1, 2, 3, 4 and 1, 3, 2, 4. The unit does not matter."""
     task = STSB()
     prediction, scores = torch.tensor([[1.0], [2.0], [3.0], [5.0]]), [0.5, 1.5, 1.0, 3.0]
-    found = measured(
+    actual = measured(
         task, (prediction[:2], task.collate_targets(scores[:2])), (prediction[2:], task.collate_targets(scores[2:]))
     )
-    assert found == {"pearson": pytest.approx(10 / (8.75 * 14) ** 0.5), "spearman": pytest.approx(1 - 6 * 2 / (4 * 15))}
+    assert actual == {
+        "pearson": pytest.approx(10 / (8.75 * 14) ** 0.5),
+        "spearman": pytest.approx(1 - 6 * 2 / (4 * 15)),
+    }
 
 
 def test_scores_are_learned_in_units_of_their_spread_and_told_in_their_own() -> None:

@@ -34,9 +34,9 @@ def write_run(folder: Path, task: str, scores: dict[str, Any], modality: str = "
 
 def test_the_average_by_hand() -> None:
     """Two metrics of a task are averaged first, and MNLI's two parts; then all nine count alike."""
-    found = glue_average(SCORES)
-    assert found.pop("average") == pytest.approx(450 / 9)
-    assert found == pytest.approx(
+    actual = glue_average(SCORES)
+    assert actual.pop("average") == pytest.approx(450 / 9)
+    assert actual == pytest.approx(
         {"cola": 10, "sst-2": 90, "mrpc": 70, "qqp": 60, "sts-b": 30, "mnli": 40, "qnli": 50, "rte": 60, "wnli": 40}
     )
 
@@ -48,11 +48,11 @@ def test_what_is_missing_is_named() -> None:
     with pytest.raises(DataError, match="found no rte, qqp/f1, sts-b/pearson; expected scores of all nine tasks"):
         glue_average(scores)
     with pytest.raises(DataError, match="mnli-mismatched"):
-        glue_average({name: each for name, each in SCORES.items() if name != "mnli-mismatched"})
+        glue_average({name: item for name, item in SCORES.items() if name != "mnli-mismatched"})
 
 
 def test_scores_are_those_of_the_runs_directories(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / name, f"itnet-text/glue/{name}", each) for name, each in SCORES.items()]
+    runs = [write_run(tmp_path / name, f"itnet-text/glue/{name}", item) for name, item in SCORES.items()]
     assert scores_of_runs(runs[::-1]) == SCORES
 
 

@@ -67,11 +67,11 @@ def test_the_best_epoch(
 def test_a_loss_that_is_not_a_number_is_of_no_best_epoch(
     tmp_path: Path, module: TaskModule, epochs: list[tuple[float, float]], improved: list[bool], best: int
 ) -> None:
-    history, found = History(tmp_path / "history.csv", "accuracy", "max"), []
+    history, actual = History(tmp_path / "history.csv", "accuracy", "max"), []
     for loss, accuracy in epochs:
         after(history, module, [accuracy], loss=loss)
-        found.append(history.improved)
-    assert found == improved
+        actual.append(history.improved)
+    assert actual == improved
     assert history.best == best
     assert history.has_best == any(improved)
 

@@ -123,12 +123,12 @@ def test_predict_names_a_bad_file_and_predicts_the_others(itnet: Itnet, run: Pat
     result = itnet("predict", run / "best", good, bad, missing, short, good, "--json")
     assert result.exit_code == 1
     told = json.loads(result.stdout)["predictions"]
-    assert [each["file"] for each in told] == [str(path) for path in (good, bad, missing, short, good)]
-    assert [each["prediction"] is None for each in told] == [False, True, True, True, False]
+    assert [item["file"] for item in told] == [str(path) for path in (good, bad, missing, short, good)]
+    assert [item["prediction"] is None for item in told] == [False, True, True, True, False]
     assert told[0]["prediction"].keys() == {"tone", "probability"}
     assert told[0] == told[4]
-    for path, each in zip((bad, missing), told[1:3], strict=True):
-        assert str(path) in each["error"]
+    for path, item in zip((bad, missing), told[1:3], strict=True):
+        assert str(path) in item["error"]
         assert str(path) in result.stderr
 
     plain = itnet("predict", run / "best", good)
@@ -185,7 +185,7 @@ def test_names_that_a_terminal_would_obey_or_cannot_show(itnet: Itnet, run: Path
     assert len((result.stdout + result.stderr).splitlines()) == 2
     result = itnet("predict", run / "best", good, missing, "--json")
     assert result.stdout.isascii()
-    assert [each["file"] for each in json.loads(result.stdout)["predictions"]] == [str(good), str(missing)]
+    assert [item["file"] for item in json.loads(result.stdout)["predictions"]] == [str(good), str(missing)]
     refused = itnet("train", tmp_path / "toy.yaml", "--output", tmp_path / f"{name}.run")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert f"{shown}.run: found a name that is not UTF-8" in refused.stderr

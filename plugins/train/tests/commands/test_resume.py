@@ -139,8 +139,8 @@ def test_another_configuration_is_refused_with_what_differs(sections: dict[str, 
     sections["model"]["kernel"]["hidden"] = 4
     with pytest.raises(RunError) as caught:
         train(sections, run, resume=True)
-    found = "model.trunk.0.kernel.hidden = 4, which was 8; train.epochs = 4, which was 3"
-    assert caught.value.found == found
+    actual = "model.trunk.0.kernel.hidden = 4, which was 8; train.epochs = 4, which was 3"
+    assert caught.value.found == actual
 
 
 def test_what_does_not_change_the_result_may_change(

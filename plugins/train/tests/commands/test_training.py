@@ -22,8 +22,8 @@ Weights = Callable[[Path], dict[str, torch.Tensor]]
 
 
 def test_it_learns(learned: Path, rows: Rows) -> None:
-    found = rows(learned)
-    assert found[-1]["train_loss"] < 0.5 * found[0]["train_loss"]
+    actual = rows(learned)
+    assert actual[-1]["train_loss"] < 0.5 * actual[0]["train_loss"]
     metrics = json.loads((learned / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.8  # a guess has a third
 
@@ -35,10 +35,12 @@ def test_the_training_loss_is_of_its_epoch_alone(learned: Path, rows: Rows) -> N
 
 
 def test_the_metrics_say_what_came_out_of_what(learned: Path, rows: Rows) -> None:
-    metrics, found = json.loads((learned / "metrics.json").read_text()), rows(learned)
-    best = max(range(len(found)), key=lambda row: (found[row]["validation_accuracy"], -found[row]["validation_loss"]))
-    assert metrics["best_epoch"] == found[best]["epoch"] == best + 1
-    assert metrics["validation"] == {name: found[best][f"validation_{name}"] for name in ("loss", "accuracy")}
+    metrics, actual = json.loads((learned / "metrics.json").read_text()), rows(learned)
+    best = max(
+        range(len(actual)), key=lambda row: (actual[row]["validation_accuracy"], -actual[row]["validation_loss"])
+    )
+    assert metrics["best_epoch"] == actual[best]["epoch"] == best + 1
+    assert metrics["validation"] == {name: actual[best][f"validation_{name}"] for name in ("loss", "accuracy")}
     assert (metrics["epochs"], metrics["steps"], metrics["stopped"]) == (16, 16 * 256 // 16, "epochs")
     assert metrics["parameters"] == sum(p.numel() for p in load_model(learned / "best").parameters())
     assert metrics["seconds"] > 0

@@ -25,8 +25,8 @@ def test_the_scores_of_one_task_are_as_they_are() -> None:
 
 
 def test_several_tasks_have_a_mean_loss_and_a_mean_of_what_they_monitor() -> None:
-    found = combine_scores(SCORES, SEVERAL)
-    assert found == pytest.approx(
+    actual = combine_scores(SCORES, SEVERAL)
+    assert actual == pytest.approx(
         {
             "loss": 2.5,
             "score": 0.7,

@@ -10,11 +10,11 @@ from itnet_train.engine.versions import versions
 
 
 def test_they_are_of_all_that_takes_part(learned: Path) -> None:
-    found = versions(load_config(learned / "config.yaml")["model"])
+    actual = versions(load_config(learned / "config.yaml")["model"])
     names = ["python", "torch", "lightning", "itnet-core", "itnet-registry", "itnet-train", "itnet-toy"]
-    assert list(found) == names
-    assert found["torch"] == version("torch")
-    assert found["itnet-toy"] == "0.1.0"
+    assert list(actual) == names
+    assert actual["torch"] == version("torch")
+    assert actual["itnet-toy"] == "0.1.0"
 
 
 def test_they_are_of_what_an_encoder_refers_to() -> None:

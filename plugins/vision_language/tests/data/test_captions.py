@@ -104,7 +104,7 @@ def test_an_image_outside_the_folder_is_a_bad_sample(name: str, tmp_path: Path, 
 
 def test_bad_captions_are_named_one_by_one(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("filename,caption,split\na.png, ,train\nb.png,red,learn\nc.png,blue,test\n")
-    empty, unknown, good = (each for each in read_captions(tmp_path / "a.csv"))
+    empty, unknown, good = (item for item in read_captions(tmp_path / "a.csv"))
     errors: list[Any] = [str(empty), str(unknown)]
     assert "a.csv:2: the caption of a.png: found an empty text" in errors[0]
     assert "a.csv:3.split: found 'learn'; expected one of train, restval, val" in errors[1]

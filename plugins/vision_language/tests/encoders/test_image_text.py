@@ -84,7 +84,7 @@ def test_samples_do_not_see_each_other_and_gradients_reach_everything(cls: Any, 
     assert alone.values.shape[1] == field.values.shape[1]
     torch.testing.assert_close(field.values[1:2], alone.values, rtol=1e-4, atol=1e-5)
     field.values.square().sum().backward()
-    untouched = {name for name, each in encoder.named_parameters() if each.grad is None or not each.grad.any()}
+    untouched = {name for name, item in encoder.named_parameters() if item.grad is None or not item.grad.any()}
     assert untouched == {"text.second"}  # of the second of a pair of texts
 
 

@@ -248,8 +248,8 @@ def test_a_checkpoint_looks_for_no_published_weights(
     looked = "itnet_vision_language.encoders.open_clip_encoder.load_weights"
     monkeypatch.setattr(looked, lambda *names, **options: pytest.fail("weights were looked for"))
     again = load_model(tmp_path / "checkpoint")
-    for found, expected in zip(again.parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    for actual, expected in zip(again.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,15 @@ def counted(images: Tensor, texts: Tensor, numbers: Tensor) -> dict[str, float]:
     first = {n: numbers.tolist().index(n) for n in distinct}
     own = torch.stack([images[first[n]] for n in distinct])
     similarity = own @ texts.T
-    found = {}
+    actual = {}
     for k in (1, 5, 10):
         top = similarity.argsort(1, descending=True)[:, :k]
         hits = [any(numbers[j] == n for j in row) for n, row in zip(distinct, top.tolist(), strict=True)]
-        found[f"image_to_text_r{k}"] = sum(hits) / len(hits)
+        actual[f"image_to_text_r{k}"] = sum(hits) / len(hits)
         top = similarity.T.argsort(1, descending=True)[:, :k]
         hits = [any(distinct[i] == n for i in row) for n, row in zip(numbers.tolist(), top.tolist(), strict=True)]
-        found[f"text_to_image_r{k}"] = sum(hits) / len(hits)
-    return found
+        actual[f"text_to_image_r{k}"] = sum(hits) / len(hits)
+    return actual
 
 
 def test_it_is_what_sorting_finds() -> None:

@@ -30,11 +30,11 @@ def test_validation_has_images_of_its_own(easy_vqa: Path) -> None:
 
 def test_labels_are_the_answers(easy_vqa: Path, batch: Any) -> None:
     task = EasyVQA(root=str(easy_vqa))
-    found = batch(task, "test")
-    assert [task.classes[i] for i in found.targets] == ["red", "no"]
-    assert list(found.inputs.texts) == ["what color is the shape?", "is there a circle?"]
-    sure = torch.nn.functional.one_hot(found.targets, 4).float() * 50
-    assert task.loss(sure, found.targets) < task.loss(sure.roll(1, 1), found.targets)
+    actual = batch(task, "test")
+    assert [task.classes[i] for i in actual.targets] == ["red", "no"]
+    assert list(actual.inputs.texts) == ["what color is the shape?", "is there a circle?"]
+    sure = torch.nn.functional.one_hot(actual.targets, 4).float() * 50
+    assert task.loss(sure, actual.targets) < task.loss(sure.roll(1, 1), actual.targets)
     assert [record["label"] for record in task.describe(sure)] == ["red", "no"]
 
 

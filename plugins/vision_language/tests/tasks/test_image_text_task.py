@@ -60,7 +60,7 @@ def test_nothing_of_an_image_is_cut_off(easy_vqa: Path, write_json: Any) -> None
     task = EasyVQA(root=str(easy_vqa))
     image = task.read(mine).inputs[0]
     assert image.shape == (3, 64, 64)
-    mean, std = (torch.tensor(each).view(3, 1, 1) for each in task.normalization)
+    mean, std = (torch.tensor(item).view(3, 1, 1) for item in task.normalization)
     light = image * std + mean
     assert light[0, :, 0].min() > 0.9  # red
     assert light[2, :, -1].min() > 0.9  # blue

@@ -86,8 +86,8 @@ def test_the_metric_is_the_mean_of_the_official_accuracy() -> None:
     metric = VQAv2(root="anywhere", vocabulary=["2", "yes"]).metrics()["accuracy"]
     given = [["Two!", "2", *"abcdefgh"], ["yes"] * 10, ["no"] * 10]  # 0.6, 1, 0
     logits = F.one_hot(torch.tensor([0, 1, 1]), 2).float()
-    for each in range(3):
-        metric.update(logits[each : each + 1], VQATargets(torch.zeros(1, 2), given[each : each + 1]))
+    for item in range(3):
+        metric.update(logits[item : item + 1], VQATargets(torch.zeros(1, 2), given[item : item + 1]))
     assert metric.compute() == pytest.approx(1.6 / 3)
     metric.reset()
     metric.update(logits, VQATargets(torch.zeros(3, 2), given))

@@ -93,7 +93,7 @@ class _Weighted(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        values, weights = (each.detach() for each in ctx.saved_tensors)
+        values, weights = (item.detach() for item in ctx.saved_tensors)
         return grad * weights[..., None, None], (grad * values).sum((2, 3))
 
 

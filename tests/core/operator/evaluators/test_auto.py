@@ -118,8 +118,8 @@ def mlp() -> MLPKernel:
 
 def test_candidates_are_in_the_order_of_their_ranks() -> None:
     auto = AutoEvaluator(evaluators=[Many(), Named(), Early(), DenseEvaluator()])
-    found = [type(evaluator) for evaluator in auto.evaluators]
-    assert found == [Early, Many, LocalEvaluator, DenseEvaluator, TiledEvaluator]
+    actual = [type(evaluator) for evaluator in auto.evaluators]
+    assert actual == [Early, Many, LocalEvaluator, DenseEvaluator, TiledEvaluator]
     tiled = TiledEvaluator(key_tile=5)
     assert AutoEvaluator(evaluators=[tiled]).evaluators[2:] == (tiled,)
 
@@ -311,7 +311,7 @@ def test_without_a_provider_the_core_is_enough(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(installed, "entry_points", lambda group: [])
     installed.installed_evaluators.cache_clear()
     try:
-        found = [type(evaluator) for evaluator in AutoEvaluator().evaluators]
-        assert found == [LocalEvaluator, DenseEvaluator, TiledEvaluator]
+        actual = [type(evaluator) for evaluator in AutoEvaluator().evaluators]
+        assert actual == [LocalEvaluator, DenseEvaluator, TiledEvaluator]
     finally:
         installed.installed_evaluators.cache_clear()
