@@ -112,7 +112,12 @@ class ITNetModel(nn.Module):
                 entry if config is None else {**entry, "kernel": {"name": name, **config.model_dump(mode="json")}}
                 for entry, (config, *_) in zip(self.config["trunk"], configs, strict=True)
             ]
-            self.config = {**self.config, "trunk": trunk}
+            self.update_config({"trunk": trunk})
+
+    def update_config(self, sections: Mapping[str, Any]) -> None:
+        """Replace sections of the configuration after a change of the model; without a configuration, do nothing."""
+        if self.config is not None:
+            self.config = {**self.config, **sections}
 
     def operator_paths(self) -> list[list[str]]:
         """Return, for each entry of the configuration's `trunk`, the paths of its operators, whose kernels are alike.

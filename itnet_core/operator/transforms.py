@@ -111,7 +111,9 @@ def refuse_transform(place: str, tensor: Tensor, hint: str = HINT) -> None:
         raise error(place, found=transform, expected="plain tensors and derivatives by backward()", hint=hint)
 
 
-def refuse_second_derivatives(place: str, grad: Tensor, hint: str) -> None:
+def refuse_second_derivatives(
+    place: str, grad: Tensor, hint: str = "Use the evaluator 'dense' for second derivatives."
+) -> None:
     """Refuse a backward pass that is itself differentiated or batched.
 
     PyTorch's `once_differentiable` would let `autograd.grad` return wrong numbers instead.

@@ -193,9 +193,8 @@ class _TileSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
-        hint = "Use the evaluator 'dense' for second derivatives."
         plan: Plan = ctx.plan
-        refuse_second_derivatives(plan.evaluator, grad_out, hint)
+        refuse_second_derivatives(plan.evaluator, grad_out)
         arguments: _Arguments = ctx.arguments
         values, bias, out, log_total, *tensors = ctx.saved_tensors
         needed = ctx.needs_input_grad[4:]

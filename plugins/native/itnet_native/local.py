@@ -83,8 +83,7 @@ class LocalSums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
         """Compute the gradients."""
-        hint = "Use the evaluator 'dense' for second derivatives."
-        refuse_second_derivatives("NativeEvaluator", grad_out, hint)
+        refuse_second_derivatives("NativeEvaluator", grad_out)
         case: LocalCase = ctx.case
         out, log_total, *tensors = ctx.saved_tensors
         by_name = dict(zip(TENSORS, tensors, strict=True))

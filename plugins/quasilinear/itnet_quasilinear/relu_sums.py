@@ -110,7 +110,7 @@ class _ReluSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        refuse_second_derivatives("SortedEvaluator", grad, "Use the evaluator 'dense' for second derivatives.")
+        refuse_second_derivatives("SortedEvaluator", grad)
         line, order, second, u = ctx.saved_tensors
         keys, d = u.shape[1:]
         table = F.pad(torch.cat([u, grad], dim=1), (0, 0, 0, 1))

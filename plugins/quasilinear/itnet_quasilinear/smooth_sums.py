@@ -103,7 +103,7 @@ class _SmoothSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        refuse_second_derivatives("ChebyshevEvaluator", grad, "Use the evaluator 'dense' for second derivatives.")
+        refuse_second_derivatives("ChebyshevEvaluator", grad)
         how: Interpolation = ctx.how
         a, b, second, u, series, slopes = ctx.saved_tensors
         grad_a = None

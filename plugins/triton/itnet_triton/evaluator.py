@@ -104,6 +104,7 @@ class TritonEvaluator(Evaluator):
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral."""
         from itnet_triton.operation import mlp_sum
+        from itnet_triton.prepared import Inputs
 
         kernel, values = cast(MLPKernel, problem.kernel), problem.values
         query, key, support = problem.query_terms, problem.key_terms, kernel.support
@@ -125,26 +126,28 @@ class TritonEvaluator(Evaluator):
         if support.causal is not None:
             axis = support.causal_axis(query.positions.shape[-1])
             times = query.positions[..., axis].detach(), key.positions[..., axis].detach()
-        out, _ = mlp_sum(
-            query.features,
-            key.features,
-            kernel.inputs(kernel.first.weight, kernel.first.bias),
-            query.positions,
-            key.positions,
-            kernel.second.weight,
-            kernel.second.bias,
-            values,
-            bias,
-            *times,
-            limits,
-            None if near is None else near.tiles,
-            "displacement" in kernel.config.inputs,
-            "distance" in kernel.config.inputs,
-            kernel.config.activation,
-            dtype,
-            self.config.precision,
-            self.config.tune,
+        inputs = Inputs(
+            query=query.features,
+            key=key.features,
+            forms=kernel.inputs(kernel.first.weight, kernel.first.bias),
+            query_positions=query.positions,
+            key_positions=key.positions,
+            second=kernel.second.weight,
+            second_bias=kernel.second.bias,
+            values=values,
+            bias=bias,
+            query_time=times[0],
+            key_time=times[1],
+            limits=limits,
+            tiles=None if near is None else near.tiles,
+            displacement="displacement" in kernel.config.inputs,
+            distance="distance" in kernel.config.inputs,
+            activation=kernel.config.activation,
+            dtype=dtype,
+            precision=self.config.precision,
+            tune=self.config.tune,
         )
+        out, _ = mlp_sum(*inputs)
         out = out.to(values.dtype)
         return out if near is None else rearranged(out, near.back)
 

@@ -112,8 +112,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _backward(ctx: Any, grad_out: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    hint = "Use the evaluator 'dense' for second derivatives."
-    refuse_second_derivatives("TritonEvaluator", grad_out, hint)
+    refuse_second_derivatives("TritonEvaluator", grad_out)
     out, log_total, *tensors = ctx.saved_tensors
     moves = any(ctx.needs_input_grad[3:5])
     inputs = Inputs(*tensors, *ctx.options)

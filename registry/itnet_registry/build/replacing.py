@@ -36,7 +36,7 @@ def replace_head(registry: PluginRegistry, model: ITNetModel, head: Options, mod
         module = Builder(registry, new_config).head(modality)
     load_pretrained(module, f"model.heads.{modality}")
     model.heads[modality] = _move_to(model.trunk, module)
-    _update_config(model, new_config.model_dump())
+    model.update_config(new_config.model_dump())
 
 
 def replace_operator(
@@ -76,7 +76,7 @@ def replace_operator(
     if model.trunk.position is None and trunk.position is not None:
         model.trunk.position = _move_to(model.trunk, trunk.position)
     model.trunk.scan = trunk.scan
-    _update_config(model, new_config.model_dump())
+    model.update_config(new_config.model_dump())
 
 
 def use_sampler(registry: PluginRegistry, model: ITNetModel, sampler: Options) -> None:
@@ -96,7 +96,7 @@ def use_sampler(registry: PluginRegistry, model: ITNetModel, sampler: Options) -
     if config is not None:
         entries = zip(config.trunk, references, strict=True)
         trunk = [{**entry.model_dump(), "sampler": reference.model_dump()} for entry, reference in entries]
-        _update_config(model, {"trunk": trunk})
+        model.update_config({"trunk": trunk})
 
 
 def _as_options(config: CompleteModelConfig) -> dict[str, Any]:
@@ -146,8 +146,3 @@ def _load_if_alike(new: nn.Module, old: nn.Module) -> None:
 def _move_to(present: nn.Module, new: M) -> M:
     """Move a new module to the device, type and mode of a present one."""
     return new.to(next(present.parameters())).train(present.training)
-
-
-def _update_config(model: ITNetModel, changes: Mapping[str, Any]) -> None:
-    if model.config is not None:
-        model.config = {**model.config, **changes}

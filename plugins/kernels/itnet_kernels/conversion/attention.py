@@ -22,6 +22,11 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
     In a sample that is all padding the integral is 0, where PyTorch's layer may return NaN. In training with dropout
     the original's `forward` runs.
 
+    Example:
+        >>> attention, x = nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(2, 5, 8)
+        >>> torch.allclose(FieldMultiheadAttention(attention)(x, x, x)[0], attention(x, x, x)[0], atol=1e-5)
+        True
+
     Args:
         module: the layer; its parameters are shared.
     """
@@ -110,6 +115,14 @@ class FieldBertAttention(ConvertedLayer):
     """transformers' `BertSelfAttention` or `BertCrossAttention` by an integral operator.
 
     With a cache, and in training with dropout, the original's `forward` runs.
+
+    Example:
+        >>> from transformers import BertConfig
+        >>> from transformers.models.bert.modeling_bert import BertSelfAttention
+        >>> config = BertConfig(hidden_size=8, num_attention_heads=2, attn_implementation="eager")
+        >>> attention, x = BertSelfAttention(config).eval(), torch.randn(2, 5, 8)
+        >>> torch.allclose(FieldBertAttention(attention).eval()(x)[0], attention(x)[0], atol=1e-5)
+        True
 
     Args:
         module: the layer; its parameters are shared.

@@ -21,6 +21,13 @@ class FieldMamba(ConvertedLayer):
     The original's `forward` runs with a cache, which models use by default in evaluation (see `use_cache`), and with
     padding that influences other points in the original.
 
+    Example:
+        >>> from transformers import MambaConfig
+        >>> from transformers.models.mamba.modeling_mamba import MambaMixer
+        >>> mixer, x = MambaMixer(MambaConfig(hidden_size=8, state_size=4), layer_idx=0), torch.randn(2, 5, 8)
+        >>> torch.allclose(FieldMamba(mixer)(x), mixer(x), atol=1e-5)
+        True
+
     Args:
         module: the mixer; its parameters are shared.
 

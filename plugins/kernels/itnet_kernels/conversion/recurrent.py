@@ -24,6 +24,11 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
     is the original's `forward`. With other evaluators, or Newton's method, dropout between layers has the module's
     probability, but draws other elements.
 
+    Example:
+        >>> lstm, x = nn.LSTM(4, 8, batch_first=True), torch.randn(2, 5, 4)
+        >>> torch.allclose(FieldRecurrent(lstm)(x)[0], lstm(x)[0], atol=1e-5)
+        True
+
     Args:
         module: an LSTM or a GRU of any number of layers, both directions or one; its parameters are shared.
         evaluator: how the integrals are computed.

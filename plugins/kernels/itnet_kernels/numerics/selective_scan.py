@@ -61,7 +61,7 @@ class _SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
-        refuse_second_derivatives("selective_scan", grad, "Use the evaluator 'dense' for second derivatives.")
+        refuse_second_derivatives("selective_scan", grad)
         steps, inputs, to_state, from_state, rates, *starts = ctx.saved_tensors
         grad = grad.contiguous()
         g_steps, g_inputs, g_to, g_from = map(torch.empty_like, (steps, inputs, to_state, from_state))
