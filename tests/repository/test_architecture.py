@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -156,3 +157,15 @@ def test_a_public_class_has_a_name_of_its_own() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 other = places.setdefault(node.name, path)
                 assert other == path, f"{node.name} in {other} and {path}"
+
+
+def test_pytest_enters_every_folder_with_tests(pytestconfig: pytest.Config) -> None:
+    """By default it skips folders named `build`, as one of the registry's is."""
+    skipped = pytestconfig.getini("norecursedirs")
+    folders = {
+        part
+        for room in pytestconfig.getini("testpaths")
+        for path in (ROOT / room).rglob("test_*.py")
+        for part in path.relative_to(ROOT).parts[:-1]
+    }
+    assert [folder for folder in folders if any(fnmatch(folder, pattern) for pattern in skipped)] == []

@@ -89,7 +89,7 @@ def test_info_draws_it(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["info", str(path), "--points", "4x6"]).stdout
     assert "trunk, for 4x6 points" in shown
     assert "stride 2" in shown
-    assert "4×6 → 2×3" in shown
+    assert "4×6→2×3" in shown
     report = json.loads(CliRunner().invoke(app, ["info", str(path), "--points", "4x6", "--json"]).stdout)
     assert report["trunk"] == rows()
     assert report["flops"] == sum(row["flops"] for row in report["trunk"])
