@@ -11,7 +11,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from itnet_core import ComponentConfig, Field, Problem
+from itnet_core import ComponentConfig, ConfigError, Field, Problem
 from itnet_kernels.numerics.causal_convolution import causal_convolution
 from itnet_kernels.numerics.weights import apply_weights
 from itnet_kernels.state_space.channelwise import ChannelwiseKernel
@@ -70,7 +70,15 @@ class S4Kernel(ChannelwiseKernel[Tensor, tuple[Any, ...]]):
         return self._steps(query_time, first), self._steps(key_time, first)
 
     def tile(self, query_terms: Tensor, key_terms: Tensor) -> Tensor:
-        """Compute k, shape (B, heads, n, m)."""
+        """Compute k, shape (B, heads, n, m).
+
+        Raises:
+            ConfigError: `torch.export` runs, whose graphs cannot have a table of k up to the largest lag.
+        """
+        if torch.compiler.is_exporting():
+            expected = "a kernel whose sizes do not depend on positions"
+            hint = "Other state spaces, such as 's4d' and 'mamba2', can be exported."
+            raise ConfigError("S4Kernel", found="torch.export", expected=expected, hint=hint)
         lags = (query_terms.unsqueeze(2) - key_terms.unsqueeze(1)).clamp(min=0).long()
         return self._table(int(lags.max()) + 1)[:, lags].transpose(0, 1).to(self.log_step.dtype)
 

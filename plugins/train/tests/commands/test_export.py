@@ -64,6 +64,13 @@ def test_a_sampler_that_draws_is_refused_and_another_one_exported(itnet: Itnet, 
     assert (tmp_path / "best.pt2").exists()
 
 
+def test_a_kernel_with_a_table_of_lags_is_refused(itnet: Itnet, tmp_path: Path) -> None:
+    save_model(create_model(width=8, depth=1, encoder="signal", kernel="s4", task="tones"), tmp_path / "best")
+    refused = itnet("export", tmp_path / "best", "--format", "pt2")
+    assert refused.exit_code == 2
+    assert "S4Kernel: found torch.export" in refused.stderr
+
+
 def test_an_operation_that_onnx_lacks_is_one_message(
     itnet: Itnet, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
