@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from provenance import provenance
+from provenance import provenance, rewrite_section
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -78,8 +78,7 @@ def main() -> None:
                     numbers.append(f"{deviation(options, values, initialized=initialized):.2f}")
             lines.append(f"| {name}{', initialized' if initialized else ''} | {' | '.join(numbers)} |")
             print(lines[-1], flush=True)
-    before, _, rest = PAGE.read_text().partition(START)
-    PAGE.write_text("\n".join([before + START, *lines, END + rest.partition(END)[2]]))
+    rewrite_section(PAGE, START, END, lines)
 
 
 if __name__ == "__main__":

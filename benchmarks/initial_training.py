@@ -14,7 +14,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
-from provenance import provenance
+from provenance import provenance, rewrite_section
 from torch.utils.data import DataLoader, Subset
 
 from itnet_core import initialize_scales
@@ -99,8 +99,7 @@ def main() -> None:
         row = [name, loss, fitted_loss, difference(numbers, 0), accuracy, fitted_accuracy, difference(numbers, 2)]
         lines.append(f"| {' | '.join(row)} |")
         print(lines[-1], flush=True)
-    before, _, rest = PAGE.read_text().partition(START)
-    PAGE.write_text("\n".join([before + START, *lines, END + rest.partition(END)[2]]))
+    rewrite_section(PAGE, START, END, lines)
 
 
 if __name__ == "__main__":

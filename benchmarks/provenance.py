@@ -1,9 +1,10 @@
-"""Where and when numbers were measured, for the pages that quote them."""
+"""Where and when numbers were measured, and the sections of pages that quote them."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +21,12 @@ def provenance(threads: int | None = None) -> str:
         f"{count} thread{'s' * (count > 1)} of {_processor()}, torch {torch.__version__}, "
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip() or 'unknown'}"
     )
+
+
+def rewrite_section(page: Path, start: str, end: str, lines: Sequence[str]) -> None:
+    """Replace the text between two markers of a page by lines, or append all if the markers are missing."""
+    before, _, rest = page.read_text().partition(start)
+    page.write_text("\n".join([before + start, *lines, end + rest.partition(end)[2]]))
 
 
 def _processor() -> str:

@@ -140,9 +140,9 @@ def main() -> None:
     )
     rows, growth = [], []
     for case in CASES:
-        actual = [measure(case, points) for points in POINTS]
-        rows += actual
-        grown = actual[1]["ours, s"] / actual[0]["ours, s"]
+        measured = [measure(case, points) for points in POINTS]
+        rows += measured
+        grown = measured[1]["ours, s"] / measured[0]["ours, s"]
         growth.append(f"{case.name} {grown:.2f} ({goal(grown, most=5)})")
     columns = {"evaluator": "", "points": "d", "KeOps, s": ".2f", "ours, s": ".3f", "times as fast": "", "goal": ""}
     report.table("evaluators", columns | {"forward + backward, ours, s": ".3f", "error": ".1e"}, rows)

@@ -185,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         difference = float((stepped - whole).abs().max() / whole.abs().max())
         assert difference < 1e-4, f"stepping and the whole pass differ by {difference:.1e} of the largest logit"
         again = min(repeat(lambda: model(text.unsqueeze(0)), number=1, repeat=5))
-    item = min(repeat(lambda: stream(model, text, 0), number=1, repeat=5)) / len(text)
+    seconds = min(repeat(lambda: stream(model, text, 0), number=1, repeat=5)) / len(text)
     results = {
         "kernel": given.kernel,
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "stepping_differs_by": difference,
         "numbers_of_state": state,
         "characters": len(text),
-        "stepping_characters_a_second": 1 / item,
+        "stepping_characters_a_second": 1 / seconds,
         "whole_characters_a_second": 1 / again,
         "text": "".join(alphabet[i] for i in text.tolist()),
     }
