@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from itnet_train.commands.prediction import Prediction as Prediction
     from itnet_train.commands.prediction import predict as predict
     from itnet_train.commands.training import train as train
+    from itnet_train.commands.training import train_module as train_module
     from itnet_train.config import TrainConfig as TrainConfig
     from itnet_train.errors import NonFiniteError as NonFiniteError
     from itnet_train.errors import RunError as RunError
@@ -27,7 +28,7 @@ __all__, __getattr__ = lazy_exports(
         "itnet_train.commands.evaluation": "evaluate",
         "itnet_train.commands.export": "export",
         "itnet_train.commands.prediction": "Prediction predict",
-        "itnet_train.commands.training": "train",
+        "itnet_train.commands.training": "train train_module",
         "itnet_train.config": "TrainConfig",
         "itnet_train.errors": "NonFiniteError RunError",
     },

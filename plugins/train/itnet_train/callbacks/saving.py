@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from itnet_core.plugin.files import atomic_path, partial_path
-from itnet_registry import save_model
 from itnet_train.callbacks.history import History
 from itnet_train.callbacks.stopping import completes_step
 from itnet_train.data.datamodule import TaskData
-from itnet_train.engine.module import TaskModule
 from itnet_train.storage.directory import RunDirectory
 
 
@@ -26,12 +26,15 @@ class Saving(Checkpoint):
 
     Args:
         directory: where to save.
+        save: writes a checkpoint of the model to a path.
         history: decides which epoch is best.
         every_steps: steps between saves within an epoch; `None` for no such saves.
     """
 
-    def __init__(self, directory: RunDirectory, history: History, every_steps: int | None) -> None:
-        self.directory, self.history, self.every_steps = directory, history, every_steps
+    def __init__(
+        self, directory: RunDirectory, save: Callable[[Path], None], history: History, every_steps: int | None
+    ) -> None:
+        self.directory, self.save, self.history, self.every_steps = directory, save, history, every_steps
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save the state within an epoch if a save is due."""
@@ -41,12 +44,12 @@ class Saving(Checkpoint):
         if due or trainer.should_stop or trainer.received_sigterm:
             self._save_state(trainer, trainer.current_epoch, batch_idx + 1)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Save the checkpoints, and the state if the epoch is complete."""
         if trainer.is_global_zero:
             if self.history.improved:
-                save_model(pl_module.model, self.directory.best)
-            save_model(pl_module.model, self.directory.last)
+                self.save(self.directory.best)
+            self.save(self.directory.last)
         if trainer.is_last_batch:
             self._save_state(trainer, trainer.current_epoch + 1, 0)
         trainer.strategy.barrier("checkpoints are saved")

@@ -43,13 +43,13 @@ def train(
     from itnet_train.commands import training
     from itnet_train.commands.sections import read_sections
     from itnet_train.console import is_first_process
-    from itnet_train.engine.run import Run
+    from itnet_train.engine.model_run import ModelRun
     from itnet_train.storage.directory import RunDirectory
 
     sections = read_sections(config, overrides or ())
     output = Path("runs") / config.stem if output is None else output
     if dry_run:
-        run = Run.from_sections(sections)
+        run = ModelRun.from_sections(sections)
         RunDirectory(output).check(run.complete_config, resume=resume, overwrite=overwrite)
         _print_result({"parameters": run.parameters, "samples": run.check()}, json)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
@@ -12,20 +12,22 @@ from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
 
-from itnet_core import write_atomically
-from itnet_registry import load_model
+from itnet_core import Task, write_atomically
 from itnet_registry.errors import os_errors_as
 from itnet_train.callbacks.epoch_lines import EpochLines
 from itnet_train.callbacks.history import History
 from itnet_train.callbacks.saving import Saving
 from itnet_train.callbacks.stopping import Stopping
+from itnet_train.config import TrainConfig
 from itnet_train.console import is_first_process, print_status, quiet_lightning
+from itnet_train.engine.model_run import ModelRun
 from itnet_train.engine.module import TaskModule
+from itnet_train.engine.module_run import ModuleRun
 from itnet_train.engine.run import Run
 from itnet_train.engine.scores import monitored_score
 from itnet_train.engine.trainer import create_trainer
-from itnet_train.engine.versions import versions
 from itnet_train.errors import NonFiniteError, RunError
 from itnet_train.storage.directory import RunDirectory
 from itnet_train.storage.formats import to_json
@@ -54,10 +56,55 @@ def train(
             finite.
         SystemExit: the process received SIGTERM; the training state is saved.
     """
+    return _train(lambda: ModelRun.from_sections(sections), output, resume=resume, overwrite=overwrite)
+
+
+def train_module(
+    task: Task,
+    module: nn.Module,
+    output: str | PathLike[str],
+    config: TrainConfig | Mapping[str, Any] | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Train any module on a task, as `train` trains an ITNet; return the content of `metrics.json`.
+
+    The loss, the metrics, the order of the samples, the optimizer and the run directory are the same as for an ITNet.
+    The checkpoints hold the module's weights alone. Afterwards the module has the weights of the best epoch.
+
+    Example:
+        >>> from itnet_registry import create
+        >>> task = create("task", "digits")
+        >>> module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> metrics = train_module(task, module, "runs/linear", {"epochs": 2, "learning_rate": 0.01})
+        >>> metrics["test"]["accuracy"] > 0.5
+        True
+
+    Args:
+        task: the data, the loss and the metrics.
+        module: maps the inputs of the task's batches (`task.collate(samples).inputs`) to predictions.
+        output: the run directory.
+        config: the options of training, or the fields to change in the defaults.
+        resume: continue the run in the directory, or start one if the directory holds none.
+        overwrite: remove the run in the directory first.
+
+    Raises:
+        ITNetError: the configuration is invalid, the directory is in use or cannot be written, or the loss is not
+            finite.
+        SystemExit: the process received SIGTERM; the training state is saved.
+    """
+    run = ModuleRun.of(module, task, config or {})
+    metrics = _train(lambda: run, output, resume=resume, overwrite=overwrite)
+    run.load(RunDirectory(Path(output)).best)  # again if the run was resumed after its end
+    return metrics
+
+
+def _train(build: Callable[[], Run], output: str | PathLike[str], *, resume: bool, overwrite: bool) -> dict[str, Any]:
     directory = RunDirectory(Path(output))
     hint = "What was saved before is intact, and --resume continues from it."
     with os_errors_as(RunError, directory.path, hint), ExitStack() as stack:
-        run = Run.from_sections(sections)
+        run = build()
         first = is_first_process()  # the processes of further devices start here too, during the run
         if first:
             directory.check(run.complete_config, resume=resume, overwrite=overwrite)
@@ -88,13 +135,13 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         run.initialize_scales()
     history = History(directory.history, *monitored_score(run.tasks))
     stopping = Stopping(history, run.config)
-    saving = Saving(directory, history, run.config.save_every_steps)
+    saving = Saving(directory, run.save, history, run.config.save_every_steps)
     trainer = create_trainer(
         run.config,
         callbacks=[history, stopping, EpochLines(history), saving],
         logger=TensorBoardLogger(directory.path, name="", version=directory.logs.name),
         root=directory.path,
-        find_unused_parameters=len(run.model.encoders) > 1,
+        find_unused_parameters=run.may_skip_parameters,
     )
     print_status(f"{directory.path}: {run.parameters:,} parameters{', resumed' if state else ''}")
     module = TaskModule(run.model, run.tasks, run.config)
@@ -110,7 +157,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
             expected="a number in at least one of them, to select the best epoch",
             hint=f"The weights of the last are in {directory.last}. Lower train.learning_rate, or raise train.warmup.",
         )
-    best = TaskModule(load_model(directory.best), run.tasks, run.config)
+    best = TaskModule(run.load(directory.best), run.tasks, run.config)
     trainer.test(best, datamodule=run.data, verbose=False)
     metrics = {
         "test": best.scores,
@@ -121,7 +168,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         "stopped": stopping.reason,
         "parameters": run.parameters,
         "seconds": history.rows[-1]["seconds"],
-        "versions": versions(run.complete_config["model"]),
+        "versions": run.versions,
     }
     if trainer.is_global_zero:
         write_atomically(directory.metrics, to_json(metrics, indent=2) + "\n")

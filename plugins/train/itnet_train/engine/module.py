@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from itnet_core import ITNetModel, Task, auxiliary_losses
+from itnet_core import Task, auxiliary_losses
 from itnet_train.config import TrainConfig
 from itnet_train.data.batches import TaskBatch, collate
 from itnet_train.data.seeding import derive_seed, seed_everything
@@ -25,12 +25,17 @@ from itnet_train.errors import NonFiniteError
 class TaskModule(LightningModule):
     """A model with its tasks.
 
+    Args:
+        model: an `ITNetModel`, or a module that is called as one: `model(inputs, modality)`.
+        tasks: the tasks by modality.
+        config: the training section.
+
     Attributes:
         train_loss: mean loss over the samples of the current epoch; saved with the training state.
         scores: scores of the last validation or test by name; see `itnet_train.engine.scores.combine_scores`.
     """
 
-    def __init__(self, model: ITNetModel, tasks: Mapping[str, Task], config: TrainConfig) -> None:
+    def __init__(self, model: nn.Module, tasks: Mapping[str, Task], config: TrainConfig) -> None:
         super().__init__()
         self.model, self.tasks, self.settings = model, tasks, config
         self.train_loss = MeanLoss()
@@ -131,7 +136,8 @@ class TaskModule(LightningModule):
         self._finish_evaluation("test")
 
     def _predict(self, batch: TaskBatch) -> Tensor:
-        return self.model(batch.batch.inputs, batch.modality)
+        prediction: Tensor = self.model(batch.batch.inputs, batch.modality)
+        return prediction
 
     def _start_evaluation(self) -> None:
         self._seed("evaluation")

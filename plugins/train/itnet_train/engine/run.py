@@ -1,19 +1,20 @@
-"""The parts of a run, built and checked from a configuration."""
+"""The parts of a run, and the checks before it starts."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from torch import nn
 
-from itnet_core import ConfigError, ITNetError, ITNetModel, Split, Task, initialize_scales
-from itnet_registry import create_model
-from itnet_registry.config.heads import check_heads
+from itnet_core import ITNetError, Split, Task, initialize_scales
 from itnet_registry.errors import ComponentError, one_line
 from itnet_train.config import TrainConfig
 from itnet_train.console import quiet_lightning
@@ -22,7 +23,6 @@ from itnet_train.data.datamodule import TaskData
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.scores import check_monitor
-from itnet_train.engine.tasks import create_tasks
 from itnet_train.engine.trainer import create_trainer
 
 SCALE_SAMPLES = 16
@@ -30,40 +30,38 @@ SCALE_SAMPLES = 16
 
 
 @dataclass(frozen=True)
-class Run:
-    """A model, its tasks and the training section, built from a configuration."""
+class Run(ABC):
+    """Base of runs: a model, its tasks and the training section."""
 
-    model: ITNetModel
-    """A new model, its weights drawn from the seed."""
+    model: nn.Module
+    """A new model, called as an `ITNetModel` is: `model(inputs, modality)`."""
     tasks: Mapping[str, Task]
     """The model's tasks by modality."""
     config: TrainConfig
     """The section `train`."""
 
-    @classmethod
-    def from_sections(cls, sections: Mapping[str, Any]) -> Run:
-        """Build the parts from the sections of a configuration.
-
-        Raises:
-            ITNetError: the configuration is invalid, a component is not installed, or the model has no task.
-        """
-        config = TrainConfig.from_sections(sections)
-        seed_everything(derive_seed(config.seed, "weights"))
-        model = create_model(**sections.get("model", {}))
-        tasks = create_tasks(model)
-        check_heads(tasks, (model.config or {}).get("heads", {}))
-        for modality in config.tasks.keys() - tasks.keys():
-            raise ConfigError(
-                f"train.tasks.{modality}",
-                found=f"options for a task of {modality}",
-                expected=f"one of {', '.join(tasks)}",
-            )
-        return cls(model, tasks, config)
-
     @property
+    @abstractmethod
     def complete_config(self) -> dict[str, Any]:
         """The configuration with all defaults filled in."""
-        return {"model": self.model.config, "train": self.config.model_dump(mode="json")}
+
+    @property
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Versions of the software that the result depends on."""
+
+    @property
+    @abstractmethod
+    def may_skip_parameters(self) -> bool:
+        """Whether a batch may leave some parameters unused."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write a checkpoint of the model to a folder."""
+
+    @abstractmethod
+    def load(self, path: Path) -> nn.Module:
+        """Return the model with the weights of a checkpoint."""
 
     @property
     def parameters(self) -> int:

@@ -117,11 +117,11 @@ class RunDirectory:
         return self.lock.is_file() or (self.config.is_file() and self.state.parent.is_dir())
 
     def _check_config(self, config: Mapping[str, Any]) -> None:
-        # Fields that were added to the model's configuration after the run was started have their default.
-        fields = CompleteModelConfig.model_fields.items()
-        defaults = {f"model.{name}": field.default for name, field in fields if not field.is_required()}
-        started = load_config(self.config)
-        started["model"] = with_trunk(started["model"])
+        started, defaults = load_config(self.config), {}
+        if "model" in started:  # fields that were added to its configuration after the start have their default
+            fields = CompleteModelConfig.model_fields.items()
+            defaults = {f"model.{name}": field.default for name, field in fields if not field.is_required()}
+            started["model"] = with_trunk(started["model"])
         before, now = defaults | _flatten(started), _flatten(config)
         mutable = {f"train.{name}" for name in MUTABLE_ON_RESUME}
         changed = sorted(k for k in before.keys() | now.keys() if k not in mutable and before.get(k) != now.get(k))

@@ -15,8 +15,8 @@ from itnet_core import ConfigError
 from itnet_registry import load_model
 from itnet_train import evaluate, predict, train
 from itnet_train.data.batches import collate
+from itnet_train.engine.model_run import ModelRun
 from itnet_train.engine.module import TaskModule
-from itnet_train.engine.run import Run
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_both_learn(joint: dict[str, Any], tmp_path: Path) -> None:
 def test_the_weight_of_a_task_scales_its_gradient(joint: dict[str, Any]) -> None:
     def gradient(weight: float) -> torch.Tensor:
         joint["train"]["tasks"]["echo"]["weight"] = weight
-        run = Run.from_sections(joint)
+        run = ModelRun.from_sections(joint)
         module = TaskModule(run.model, run.tasks, run.config).eval()
         samples = [run.data.dataset("echo", "test")[index] for index in range(4)]
         loss = module.training_step(collate(run.tasks["echo"], samples), 0)
@@ -95,6 +95,6 @@ def test_a_part_for_a_task_that_is_not_there_is_refused(joint: dict[str, Any], t
 
 
 def test_what_is_planned_is_told_by_task(joint: dict[str, Any]) -> None:
-    sizes = Run.from_sections(joint).check()
+    sizes = ModelRun.from_sections(joint).check()
     assert sizes["signal/train"] == 96
     assert sizes["echo/validation"] == 40

@@ -13,7 +13,7 @@ from itnet_core import ConfigError, DataError
 from itnet_registry import UnknownNameError, load_config, load_model
 from itnet_registry.errors import ComponentError
 from itnet_train import evaluate, predict, train
-from itnet_train.engine.run import Run
+from itnet_train.engine.model_run import ModelRun
 from itnet_train.errors import NonFiniteError
 
 Same = Callable[[Path, Path], None]
@@ -116,7 +116,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_loses_nothing(
 def test_a_validation_that_is_nan_is_not_the_best(
     sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task = type(Run.from_sections(sections).tasks["signal"])
+    task = type(ModelRun.from_sections(sections).tasks["signal"])
     whole = task.loss
 
     def loss(self: Any, prediction: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -153,7 +153,7 @@ def test_a_task_that_does_not_go_with_the_model_is_named_before_training(
     def fail(*_: Any) -> None:
         raise RuntimeError("target 9 is out of bounds")
 
-    monkeypatch.setattr(type(Run.from_sections(sections).tasks["signal"]), method, fail)
+    monkeypatch.setattr(type(ModelRun.from_sections(sections).tasks["signal"]), method, fail)
     with pytest.raises(ComponentError, match=r": found RuntimeError: target 9 is out of bounds; expected a task whose"):
         train(sections, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -177,7 +177,7 @@ def test_what_cannot_be_assembled_leaves_no_directory(sections: dict[str, Any], 
 def test_a_monitor_that_is_no_metric_is_refused(
     sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(Run.from_sections(sections).tasks["signal"]), "monitor", "f1")
+    monkeypatch.setattr(type(ModelRun.from_sections(sections).tasks["signal"]), "monitor", "f1")
     with pytest.raises(ConfigError, match=r"Tones\.monitor: found 'f1'; expected one of its metrics, accuracy"):
         train(sections, tmp_path / "run")
 
@@ -185,7 +185,7 @@ def test_a_monitor_that_is_no_metric_is_refused(
 def test_a_failing_test_split_is_found_before_training(
     sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = type(Run.from_sections(sections).tasks["signal"])
+    task = type(ModelRun.from_sections(sections).tasks["signal"])
     whole = task.dataset
     monkeypatch.setattr(task, "dataset", lambda self, split: [] if split == "test" else whole(self, split))
     with pytest.raises(DataError, match=r"Tones\.dataset\('test'\): found no samples"):
@@ -200,14 +200,14 @@ def test_scales_are_initialised_from_the_data_at_the_start_alone(
     assert_same_weights: Same,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    started: list[Run] = []
-    initialize = Run.initialize_scales
+    started: list[ModelRun] = []
+    initialize = ModelRun.initialize_scales
 
-    def initialize_and_count(run: Run) -> None:
+    def initialize_and_count(run: ModelRun) -> None:
         started.append(run)
         initialize(run)
 
-    monkeypatch.setattr(Run, "initialize_scales", initialize_and_count)
+    monkeypatch.setattr(ModelRun, "initialize_scales", initialize_and_count)
     fitted = {**sections, "train": {**sections["train"], "epochs": 1}}
     plain = {**fitted, "train": {**fitted["train"], "initialize_scales": False}}
     for name, chosen in (("plain", plain), ("one", fitted), ("two", fitted)):

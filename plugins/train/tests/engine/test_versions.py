@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from itnet_registry import create_model, load_config
-from itnet_train.engine.versions import versions
+from itnet_train.engine.versions import model_versions
 
 
 def test_they_are_of_all_that_takes_part(learned: Path) -> None:
-    actual = versions(load_config(learned / "config.yaml")["model"])
+    actual = model_versions(load_config(learned / "config.yaml")["model"])
     names = ["python", "torch", "lightning", "itnet-core", "itnet-registry", "itnet-train", "itnet-toy"]
     assert list(actual) == names
     assert actual["torch"] == version("torch")
@@ -22,4 +22,4 @@ def test_they_are_of_what_an_encoder_refers_to() -> None:
     encoder = {"name": "image-text", "image": {"name": "patch", "patch_size": 4}, "text": "token"}
     model = create_model(width=8, depth=1, encoder=encoder, kernel={"heads": 2}, heads={})
     plugins = {"itnet-vision-language", "itnet-image", "itnet-text"}
-    assert plugins <= versions(model.config or {}).keys()
+    assert plugins <= model_versions(model.config or {}).keys()

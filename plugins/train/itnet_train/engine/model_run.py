@@ -1,0 +1,68 @@
+"""A run of an ITNet, built from a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from itnet_core import ConfigError, ITNetModel
+from itnet_registry import create_model, load_model, save_model
+from itnet_registry.config.heads import check_heads
+from itnet_train.config import TrainConfig
+from itnet_train.data.seeding import derive_seed, seed_everything
+from itnet_train.engine.run import Run
+from itnet_train.engine.tasks import create_tasks
+from itnet_train.engine.versions import model_versions
+
+
+@dataclass(frozen=True)
+class ModelRun(Run):
+    """An ITNet with the tasks of its configuration."""
+
+    model: ITNetModel
+    """A new model, its weights drawn from the seed."""
+
+    @classmethod
+    def from_sections(cls, sections: Mapping[str, Any]) -> ModelRun:
+        """Build the parts from the sections of a configuration.
+
+        Raises:
+            ITNetError: the configuration is invalid, a component is not installed, or the model has no task.
+        """
+        config = TrainConfig.from_sections(sections)
+        seed_everything(derive_seed(config.seed, "weights"))
+        model = create_model(**sections.get("model", {}))
+        tasks = create_tasks(model)
+        check_heads(tasks, (model.config or {}).get("heads", {}))
+        for modality in config.tasks.keys() - tasks.keys():
+            raise ConfigError(
+                f"train.tasks.{modality}",
+                found=f"options for a task of {modality}",
+                expected=f"one of {', '.join(tasks)}",
+            )
+        return cls(model, tasks, config)
+
+    @property
+    def complete_config(self) -> dict[str, Any]:
+        """The configuration with all defaults filled in."""
+        return {"model": self.model.config, "train": self.config.model_dump(mode="json")}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of Python, the engine and the model's plugins."""
+        return model_versions(self.complete_config["model"])
+
+    @property
+    def may_skip_parameters(self) -> bool:
+        """Whether a batch may leave some parameters unused: those of another modality."""
+        return len(self.model.encoders) > 1
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint of the model."""
+        save_model(self.model, path)
+
+    def load(self, path: Path) -> ITNetModel:
+        """Return the model of a checkpoint."""
+        return load_model(path)

@@ -1,0 +1,84 @@
+"""A run of any module on one task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_model as load_weights
+from safetensors.torch import save_model as save_weights
+from torch import Tensor, nn
+
+from itnet_core import Task, parse
+from itnet_core.plugin.files import atomic_path
+from itnet_train.config import TrainConfig
+from itnet_train.engine.run import Run
+from itnet_train.engine.versions import engine_versions
+
+
+class SingleModality(nn.Module):
+    """A module of one modality, called as an `ITNetModel` is."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs: Any, modality: str | None = None) -> Tensor:
+        """Predict for a batch."""
+        prediction: Tensor = self.module(inputs)
+        return prediction
+
+
+@dataclass(frozen=True)
+class ModuleRun(Run):
+    """A module and a task that are given as objects."""
+
+    model: SingleModality
+
+    @classmethod
+    def of(cls, module: nn.Module, task: Task, config: TrainConfig | Mapping[str, Any]) -> ModuleRun:
+        """Combine the parts.
+
+        Raises:
+            ConfigError: a field of the configuration is unknown or its value invalid.
+        """
+        config = config if isinstance(config, TrainConfig) else parse(TrainConfig, config, "config")
+        return cls(SingleModality(module), {task.modality: task}, config)
+
+    @property
+    def complete_config(self) -> dict[str, Any]:
+        """The classes of the module and the task, and the options of the task and of the training."""
+        [task] = self.tasks.values()
+        options = {} if task.config is None else task.config.model_dump(mode="json")
+        return {
+            "module": {"class": _class(self.model.module)},
+            "data": {"class": _class(task), **options},
+            "train": self.config.model_dump(mode="json"),
+        }
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of Python and the engine."""
+        return engine_versions()
+
+    @property
+    def may_skip_parameters(self) -> bool:
+        """Whether a batch may leave some parameters unused, which is not known."""
+        return True
+
+    def save(self, path: Path) -> None:
+        """Write the module's weights."""
+        path.mkdir(exist_ok=True)
+        with atomic_path(path / "model.safetensors") as partial:
+            save_weights(self.model.module, str(partial))
+
+    def load(self, path: Path) -> SingleModality:
+        """Load weights into the module."""
+        load_weights(self.model.module, path / "model.safetensors")
+        return self.model.eval()
+
+
+def _class(item: object) -> str:
+    return f"{type(item).__module__}.{type(item).__qualname__}"
