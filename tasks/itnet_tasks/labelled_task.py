@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch.utils.data import default_collate
 
 from itnet_core import Batch, ComponentConfig, DataError, Split, Task
@@ -49,8 +49,12 @@ class LabelledTask(Task):
         validation: Share = 0.1
         """Share of the training samples held out for validation, if the data set has no validation split of its own."""
 
+        training_samples: PositiveInt | None = None
+        """Number of training samples to use, about as many of every class as its share, for learning curves and fair
+        comparisons; `null` for all. They are chosen by `seed`, after the validation samples."""
+
         seed: NonNegativeInt = 0
-        """Seed of the validation split."""
+        """Seed of the validation split, and of the choice of `training_samples`."""
 
         on_bad_sample: OnBadSample = "refuse"
         """`refuse` raises for a sample that cannot be read; `skip` leaves it out with a warning."""
@@ -88,6 +92,9 @@ class LabelledTask(Task):
         training, own = self.training(), self.validation()
         if own is None:
             training, own = split(training, self.config.validation, self.config.seed)
+        wanted, available = self.config.training_samples, len(training.sources)
+        if wanted is not None and wanted < available:
+            _, training = split(training, wanted / available, self.config.seed)
         return {"train": training, "validation": own}
 
     def collate(self, samples: Sequence[Sample | None]) -> Batch:

@@ -1,0 +1,183 @@
+"""Comparison of ITNets with specialised networks at equal budget: `make evidence`, or `python benchmarks/compare.py`.
+
+Each network gets as many trials of the learning rate as every other, by the validation split of the first seed; the
+best is trained with two more seeds, and tested. Runs that are on file in benchmarks/results/evidence are not repeated;
+one that was cut off goes on. At the end, docs/evidence.md is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from evidence.contest import Contest, Entry
+from evidence.contests import CONTESTS
+from evidence.costs import Cost, costs
+from evidence.page import draw, section, summary
+from evidence.records import Key, Record, append, read
+from evidence.running import run
+from measuring import ENVIRONMENT
+from provenance import provenance, rewrite_section
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks/results/evidence"
+QUICK = ROOT / "runs/evidence-quick"
+PAGE, START, END = ROOT / "docs/evidence.md", "<!-- tables -->", "<!-- end of tables -->"
+BY_NAME = {contest.name: contest for contest in CONTESTS}
+
+
+class Runs:
+    """The runs of a contest, on file or to be made.
+
+    Args:
+        contest: the contest.
+        quick: short runs of one seed and one learning rate, filed apart.
+    """
+
+    def __init__(self, contest: Contest, *, quick: bool) -> None:
+        self.contest, self.quick = contest, quick
+        self.path = (QUICK if quick else RESULTS) / f"{contest.name}.jsonl"
+        self.records = read(self.path)
+
+    def key(self, entry: Entry, rate: float, seed: int, fold: int = 0) -> Key:
+        """Return the key of a run."""
+        return entry.name, self.contest.recipe(entry, quick=self.quick), rate, seed, fold
+
+    def make(self, entry: Entry, rate: float, seed: int, fold: int = 0) -> Record:
+        """Return a run's record, from the file or from a new process of one thread."""
+        key = self.key(entry, rate, seed, fold)
+        if key not in self.records:
+            options = [self.contest.name, entry.name, str(rate), str(seed), str(fold)]
+            printed = _process("--run", *options, *(["--quick"] if self.quick else []))
+            self.records[key] = Record(**json.loads(printed))
+            append(self.path, self.records[key])
+            scores = self.records[key].test | self.records[key].conditions
+            print(f"{' '.join(options)}: {scores}, {self.records[key].seconds:.0f} s", flush=True)
+        return self.records[key]
+
+    def best_rate(self, entry: Entry) -> float:
+        """Return the learning rate with the best validation of the first seed, over all folds."""
+        rates = self.contest.rates_of(entry)
+        if len(rates) == 1:
+            return rates[0]
+        if self.quick:
+            return rates[len(rates) // 2]
+        sign = 1 if self.contest.higher else -1
+        return max(rates, key=lambda rate: sign * self._validation(entry, rate))
+
+    def _validation(self, entry: Entry, rate: float) -> float:
+        return self.make(entry, rate, self.contest.seeds[0]).validation[self.contest.metric]
+
+    def of(self, entry: Entry) -> list[Record]:
+        """Return the runs of an entry at its best rate, by seed and fold."""
+        rate = self.best_rate(entry)
+        return [self.make(entry, rate, *part) for part in self._parts(entry)]
+
+    def _parts(self, entry: Entry) -> list[tuple[int, int]]:
+        """Return the seeds and folds of an entry's runs."""
+        seeds = self.contest.seeds[:1] if self.quick or entry.fitted else self.contest.seeds
+        return list(product(seeds, range(len(self.contest.folds))))
+
+    def on_file(self) -> dict[str, list[Record]]:
+        """Return the complete results on file, by network."""
+        results = {}
+        for entry in self.contest.networks:
+            wanted = self._wanted(entry)
+            if wanted and all(key in self.records for key in wanted):
+                results[entry.name] = [self.records[key] for key in wanted]
+        return results
+
+    def _wanted(self, entry: Entry) -> list[Key]:
+        rates = self.contest.rates_of(entry)
+        tried = [rate for rate in rates if self.key(entry, rate, self.contest.seeds[0]) in self.records]
+        if not self.quick and len(tried) < len(rates):
+            return []
+        rate = self.best_rate(entry)
+        return [self.key(entry, rate, *part) for part in self._parts(entry)]
+
+    def costs(self) -> dict[str, Cost]:
+        """Return the costs of the networks, from the file or from a new process of one thread."""
+        path = self.path.with_suffix(".costs.json")
+        recipes = {entry.name: self.contest.recipe(entry, quick=False) for entry in self.contest.networks}
+        known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        if known.get("recipes") != recipes:
+            known = {"recipes": recipes, "costs": json.loads(_process("--costs", self.contest.name))}
+            path.write_text(json.dumps(known, indent=1) + "\n")
+        costs: dict[str, Cost] = known["costs"]
+        return costs
+
+
+def _process(*options: str) -> str:
+    """Return the last line that this script prints with some options, in a new process of one thread."""
+    environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, *options]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(options)} failed:\n{done.stderr[-3000:]}")
+    return done.stdout.splitlines()[-1]
+
+
+def write_page(*, quick: bool) -> None:
+    """Write the page of all results on file; of short runs, to runs/ instead of docs/."""
+    page = QUICK / "evidence.md" if quick else PAGE
+    images = page.parent / "images/evidence"
+    measured = [(runs.contest, runs.on_file(), runs) for runs in (Runs(contest, quick=quick) for contest in CONTESTS)]
+    measured = [item for item in measured if item[0].ours.name in item[1] and len(item[1]) > 1]
+    lines = ["", f"{provenance(threads=1)}.", "", *summary([item[:2] for item in measured]), ""]
+    for contest, results, runs in measured:
+        image = images / f"{contest.name}.svg"
+        draw(contest, results, image)
+        lines += section(contest, results, runs.costs(), image.relative_to(page.parent).as_posix())
+    if quick:
+        page.write_text("\n".join(["# Short runs", *lines]))
+    else:
+        rewrite_section(page, START, END, lines)
+    print(page)
+
+
+def main() -> None:
+    """Make what is missing, and write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("contests", nargs="*", metavar="CONTEST", help=f"some of {', '.join(BY_NAME)}; default: all")
+    parser.add_argument("--only", metavar="NETWORK", action="append", help="run this network alone, and write no page")
+    parser.add_argument("--quick", action="store_true", help="one seed, a fifth of the epochs, no choice of rates")
+    parser.add_argument("--page", action="store_true", help="run nothing, and write the page of what is on file")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each (default: %(default)s)")
+    parser.add_argument("--run", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--costs", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.run:
+        name, network, rate, seed, fold = given.run
+        contest = BY_NAME[name]
+        [entry] = [entry for entry in contest.networks if entry.name == network]
+        print(json.dumps(asdict(run(contest, entry, float(rate), int(seed), int(fold), quick=given.quick))))
+        return
+    if given.costs:
+        print(json.dumps(costs(BY_NAME[given.costs])))
+        return
+    for name in given.contests:
+        if name not in BY_NAME:
+            raise SystemExit(f"{name}: found no such contest; expected some of {', '.join(BY_NAME)}")
+    chosen = [] if given.page else [BY_NAME[name] for name in given.contests or BY_NAME]
+    jobs = [
+        (Runs(contest, quick=given.quick), entry)
+        for contest in chosen
+        for entry in contest.networks
+        if not given.only or entry.name in given.only
+    ]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(lambda job: job[0].of(job[1]), jobs))
+    if not given.only:
+        write_page(quick=given.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""All contests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evidence.baselines import audio, images, joint, points
+from evidence.baselines.over_fields import over_field
+from evidence.contest import Contest, Entry, itnet
+
+BUDGET: Mapping[str, Any] = {"batch_size": 64, "warmup": 0.2}
+
+STEM: Mapping[str, Any] = {"name": "conv-stem", "strides": [1, 2], "norm": "batch"}
+FASHION = Contest(
+    "fashion-15k",
+    "Images: Fashion-MNIST, 15,000 images",
+    "15,000 training images, random shifts of 2 pixels, 6 epochs in batches of 64; test on 10,000",
+    {"name": "fashion-mnist", "root": "data/fashion-mnist", "training_samples": 15000},
+    {**BUDGET, "epochs": 6},
+    itnet("ITNet", preset="itnet-pyramid-nano", encoder=STEM),
+    (
+        Entry("ResNet", "timm", images.resnet, {"depth": 2, "widths": [18, 36, 72]}),
+        Entry("ConvNeXt", "timm", images.convnext, {"depths": [2, 2, 2, 2], "dims": [20, 40, 60, 80]}),
+        Entry("ViT", "timm", images.vit, {"patch": 4, "dim": 68, "depth": 4, "heads": 4}),
+        Entry(
+            "Transformer on a stem",
+            "torch",
+            over_field,
+            {"encoder": {"name": "conv-stem", "strides": [2, 2]}, "mixer": "transformer", "dim": 60, "longest": 49},
+        ),
+        Entry("logistic regression", "scikit-learn", images.Linear, fitted=True),
+    ),
+    goals="at least the convolutional network",
+)
+
+MEL: Mapping[str, Any] = {"name": "mel", "n_mels": 40, "patch_frames": 10, "patch_mels": 10}
+LANGUAGES = Contest(
+    "languages",
+    "Audio: five languages, held-out prompts",
+    "1,782 recordings, 14 epochs in batches of 64; test on 495 recordings of 99 other prompts",
+    {"name": "audio-folder", "root": "data/languages", "group_by": "name", "sample_rate": 8000, "max_seconds": 3},
+    {**BUDGET, "epochs": 14},
+    itnet(
+        "ITNet",
+        preset="itnet-pyramid-nano",
+        encoder={"name": "mel", "n_mels": 40, "patch_frames": 5, "patch_mels": 5},
+    ),
+    (
+        Entry("ResNet on log-mel", "timm", audio.MelResNet, {"depth": 2, "widths": [18, 36, 64]}),
+        Entry("Conformer", "torchaudio", audio.MelConformer, {"dim": 64, "layers": 3, "heads": 4}),
+        Entry("M5", "torchaudio's tutorial", audio.M5, {"width": 80}),
+        Entry(
+            "Transformer on patches",
+            "torch",
+            over_field,
+            {"encoder": MEL, "mixer": "transformer", "dim": 64, "longest": 128},
+        ),
+        itnet("ITNet of one width", preset="itnet-nano", encoder=MEL),
+    ),
+    goals="at least the best, at no more than 1.5 times its cost",
+)
+
+FURNITURE = Contest(
+    "furniture",
+    "Point clouds: 12 kinds of furniture, 5 folds",
+    "About 180 meshes in training, clouds of 512 points with normals, 60 epochs in batches of 16; each mesh is a test"
+    " sample of one fold",
+    {
+        "name": "mesh-folder",
+        "root": "data/furniture",
+        "points": 512,
+        "normals": True,
+        "up": "y",
+        "turn": 15,
+        "mirror": 0.5,
+        "label_smoothing": 0.1,
+    },
+    {"batch_size": 16, "warmup": 0.3, "epochs": 60},
+    itnet(
+        "ITNet",
+        preset="itnet-nano",
+        encoder={"name": "local-group", "centres": 64, "neighbours": 32, "weights": "mean"},
+    ),
+    (
+        Entry("PointNet", "PyTorch Geometric", points.PointNet, {"widths": [64, 64, 128, 512], "hidden": 256}),
+        Entry(
+            "PointNet++",
+            "PyTorch Geometric",
+            points.PointNet2,
+            {"widths": [[64, 64], [128, 128], [192, 448]], "hidden": 128},
+        ),
+        Entry("DGCNN", "PyTorch Geometric", points.DGCNN, {"widths": [48, 48, 96], "last": 512, "hidden": 192}),
+        Entry(
+            "Point Transformer",
+            "PyTorch Geometric",
+            points.PointTransformer,
+            {"widths": [48, 96, 192], "points": [128, 32], "hidden": 192},
+        ),
+    ),
+    folds=tuple({"test_fold": fold} for fold in range(5)),
+    goals="at least the best",
+)
+
+TOKENIZER = "data/easy-vqa/tokenizer.json"
+EASY_VQA = Contest(
+    "easy-vqa",
+    "Vision and language: questions about shapes",
+    "10,000 questions about images of 64 × 64 pixels, 8 epochs in batches of 64; test on 9,673 about other images",
+    {"name": "easy-vqa", "root": "data/easy-vqa", "training_samples": 10000},
+    {**BUDGET, "epochs": 8},
+    itnet(
+        "ITNet",
+        preset="itnet-nano",
+        encoder={
+            "name": "image-text",
+            "image": {"name": "conv-stem", "strides": [2, 2, 2, 2], "norm": "batch"},
+            "text": {"name": "token", "tokenizer": TOKENIZER},
+        },
+    ),
+    (
+        Entry(
+            "late fusion of ResNet and LSTM",
+            "timm, torch",
+            joint.LateFusion,
+            {"tokenizer": TOKENIZER, "depth": 2, "widths": [16, 32, 48], "dim": 64, "hidden": 48},
+        ),
+        Entry(
+            "two Transformers",
+            "timm, torch",
+            joint.TwoTowers,
+            {"tokenizer": TOKENIZER, "patch": 8, "dim": 52, "layers": 3, "heads": 4},
+        ),
+    ),
+    goals="at least the best",
+)
+
+CONTESTS = (FASHION, LANGUAGES, FURNITURE, EASY_VQA)

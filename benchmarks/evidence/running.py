@@ -1,0 +1,83 @@
+"""One run of a contest: build, train by the common loop, test."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from evidence.contest import Contest, Entry
+from evidence.records import Record, packed
+from itnet_core import Split, Task
+from itnet_registry import create
+from itnet_train import train_module
+
+ROOT = Path(__file__).parents[2]
+RUNS = ROOT / "runs/evidence"
+
+
+def run(contest: Contest, entry: Entry, rate: float, seed: int, fold: int, *, quick: bool) -> Record:
+    """Train and test a network; a run that was cut off goes on where its state was saved."""
+    task: Task = create("task", **contest.task_of(fold))
+    module = contest.build(entry, seed, fold)
+    recipe = contest.recipe(entry, quick=quick)
+    metrics: dict[str, Any] = {"seconds": 0.0, "validation": {}}
+    curve: list[float] = []
+    if not entry.fitted:
+        directory = RUNS / contest.name / f"{entry.name}-{recipe}-{rate}-{seed}-{fold}".replace(" ", "_")
+        config = {**contest.train_section(quick=quick), "learning_rate": rate, "seed": seed}
+        metrics = train_module(task, module, directory, config, resume=True)
+        curve = _curve(directory / "history.csv", f"validation_{task.monitor}")
+    scores = test(module.eval(), task, contest)
+    return Record(
+        model=entry.name,
+        recipe=recipe,
+        rate=rate,
+        seed=seed,
+        fold=fold,
+        parameters=parameters(module),
+        validation=metrics["validation"],
+        curve=curve,
+        test={contest.metric: float(scores.mean())},
+        conditions={
+            name: float(test(module, create("task", **contest.task_of(fold, **options)), contest).mean())
+            for name, options in contest.conditions.items()
+        },
+        scores=packed(scores),
+        seconds=metrics["seconds"],
+        commit=_commit(),
+    )
+
+
+def parameters(module: nn.Module) -> int:
+    """Return the number of real parameters; a complex one counts as two."""
+    return sum(p.numel() * (1 + p.is_complex()) for p in module.parameters())
+
+
+@torch.no_grad()
+def test(module: nn.Module, task: Task, contest: Contest) -> np.ndarray:
+    """Return the score of each sample of the test split."""
+    scores = [contest.score(module(batch.inputs), batch.targets) for batch in batches(task, "test", 100)]
+    return torch.cat(scores).double().numpy()
+
+
+def batches(task: Task, split: Split, size: int) -> Iterator[Any]:
+    """Yield the batches of a split in its order."""
+    dataset: Any = task.dataset(split)
+    for start in range(0, len(dataset), size):
+        yield task.collate([dataset[i] for i in range(start, min(start + size, len(dataset)))])
+
+
+def _curve(history: Path, column: str) -> list[float]:
+    header, *rows = (line.split(",") for line in history.read_text().splitlines())
+    return [float(row[header.index(column)]) for row in rows]
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
+    return done.stdout.strip() or "unknown"
