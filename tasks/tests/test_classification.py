@@ -74,3 +74,15 @@ def test_one_class_alone_is_refused(classes: tuple[str, ...], found: str, monkey
     monkeypatch.setattr(Digits, "classes", classes)
     with pytest.raises(DataError, match=f"Digits.classes: found {found}; expected at least two"):
         _ = Digits().head
+
+
+def test_training_samples_are_a_part_of_every_class_and_leave_the_other_splits_alone() -> None:
+    few, every = Digits(training_samples=200), Digits()
+    part, whole = few.dataset("train"), every.dataset("train")
+    assert len(part) == pytest.approx(200, abs=10)
+    assert {bytes(item.numpy()) for item in part.sources} < {bytes(item.numpy()) for item in whole.sources}
+    shares = torch.as_tensor(part.labels).bincount() / torch.as_tensor(whole.labels).bincount()
+    assert float(shares.max() - shares.min()) < 0.02
+    for split in ("validation", "test"):
+        assert torch.equal(torch.as_tensor(few.dataset(split).labels), torch.as_tensor(every.dataset(split).labels))
+    assert len(Digits(training_samples=10_000).dataset("train")) == len(whole)
