@@ -6,11 +6,12 @@ DISTRIBUTIONS := $(addprefix -e ,. registry tasks $(PLUGINS))
 TESTS := tests registry/tests tasks/tests $(wildcard plugins/*/tests)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help demo results claims test test-all coverage lint bench docs clean
+.PHONY: help demo results evidence evidence-quick claims test test-all coverage lint bench docs clean
 
 help:
 	@echo "make demo      train an ITNet on images of digits, load the checkpoint and draw its kernels (demo/; 2 minutes)"
 	@echo "make results   fetch data, train on every modality, and write the table in docs/results.md (1 hour)"
+	@echo "make evidence  compare ITNets with specialised networks at equal budget: docs/evidence.md (many hours, resumable; evidence-quick: 20 minutes)"
 	@echo "make claims    convert pretrained models into integral operators, and compare their outputs"
 	@echo "make test      lint, and run all tests except the slow ones"
 	@echo "make test-all  lint, and run all tests (half an hour)"
@@ -35,6 +36,11 @@ demo: $(INSTALLED)
 results: $(INSTALLED)
 	$(BIN)/python examples/fetch_data.py all
 	$(BIN)/python benchmarks/results.py
+
+evidence evidence-quick: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	$(BIN)/python examples/fetch_data.py all
+	$(BIN)/python benchmarks/compare.py $(if $(filter %-quick,$@),--quick)
 
 claims: $(INSTALLED)
 	$(BIN)/python examples/fetch_data.py minilm reviews languages efficientnet-lite0 resemblyzer silero-vad

@@ -32,9 +32,9 @@ class Verdict:
 def compare(ours: np.ndarray, theirs: np.ndarray, *, higher: bool = True) -> Verdict:
     """Compare two networks by their scores of the same test samples.
 
-    The variance of the mean difference is that of the samples (of each sample's difference, averaged over the seeds)
-    plus that of the seeds (of each seed's difference, averaged over the samples). The interval is Student's, with the
-    degrees of freedom of Welch and Satterthwaite. With one seed the samples alone count.
+    The mean difference has two intervals of 95%, both Student's: of the samples (each sample's difference, averaged
+    over the seeds) and of the seeds (each seed's difference, averaged over the samples). The half-width is the root of
+    the sum of their squares. With one seed the samples alone count.
 
     Example:
         >>> samples = np.arange(100) % 2
@@ -49,14 +49,13 @@ def compare(ours: np.ndarray, theirs: np.ndarray, *, higher: bool = True) -> Ver
         higher: whether a higher score is better.
     """
     differences = (ours - theirs) * (1 if higher else -1)
-    seeds, samples = differences.shape
-    parts = [(differences.mean(0).var(ddof=1) / samples, samples - 1)]
-    if seeds > 1:
-        parts.append((differences.mean(1).var(ddof=1) / seeds, seeds - 1))
-    variance = sum(part for part, _ in parts)
-    mean = float(differences.mean())
-    if variance == 0:
-        return Verdict(mean, mean, mean)
-    freedom = variance**2 / sum(part**2 / count for part, count in parts)
-    half = float(t.ppf(0.975, freedom) * np.sqrt(variance))
+    parts = [_half_width(differences.mean(0))]
+    if len(differences) > 1:
+        parts.append(_half_width(differences.mean(1)))
+    mean, half = float(differences.mean()), float(np.hypot.reduce(parts))
     return Verdict(mean, mean - half, mean + half)
+
+
+def _half_width(values: np.ndarray) -> float:
+    """Return half the width of the interval of a mean."""
+    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)

@@ -1,0 +1,79 @@
+"""The comparison with specialists: verdicts, records, and networks of equal size that fit their tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from evidence.contest import Contest, Entry
+from evidence.contests import CONTESTS
+from evidence.page import by_seed, summary, verdict
+from evidence.records import Record, append, packed, read, unpacked
+from evidence.verdict import compare
+from torch import nn
+
+
+def test_the_interval_covers_the_true_difference_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        seeds, samples = 0.05 * random.standard_normal((3, 1)), random.standard_normal(200)
+        found = compare(0.1 + seeds + samples + 0.3 * random.standard_normal((3, 200)), np.tile(samples, (3, 1)))
+        covered += found.low < 0.1 < found.high
+    assert 0.93 < covered / 400 <= 1.0
+
+
+def test_a_lower_error_is_better_and_swapping_the_networks_swaps_the_verdict() -> None:
+    random = np.random.default_rng(0)
+    low, high = random.random((3, 50)), 1 + random.random((3, 50))
+    assert compare(low, high, higher=False).word == compare(high, low).word == "better"
+    assert compare(low, high).word == "worse"
+    assert compare(low, high).difference == -compare(high, low).difference
+
+
+def test_seeds_that_disagree_make_networks_equal_however_many_samples_there_are() -> None:
+    differences = np.repeat([[0.3], [-0.2], [0.1]], 100_000, axis=1)
+    assert compare(differences, np.zeros_like(differences)).word == "equal"
+
+
+@pytest.mark.parametrize("scores", [np.array([0.0, 1, 1, 0, 1, 0, 0, 0, 1]), np.array([0.25, 1.5, 1e-4])])
+def test_scores_are_stored_without_loss(scores: np.ndarray) -> None:
+    assert np.array_equal(unpacked(packed(scores)), scores)
+
+
+def record(model: str, seed: int, scores: list[float], fold: int = 0) -> Record:
+    empty: dict[str, Any] = {"validation": {}, "curve": [], "test": {}, "conditions": {}}
+    return Record(model, "r", 0.1, seed, fold, 10, **empty, scores=packed(np.array(scores)), seconds=1.0, commit="c")
+
+
+def test_records_are_read_as_written_and_the_last_of_equal_keys_counts(tmp_path: Path) -> None:
+    file = tmp_path / "some/contest.jsonl"
+    assert read(file) == {}
+    first, again, other = record("a", 0, [1, 0]), record("a", 0, [1, 1]), record("a", 1, [0.5, 0.25])
+    for item in (first, again, other):
+        append(file, item)
+    assert list(read(file).values()) == [again, other]
+
+
+def contest() -> Contest:
+    ours, other = (Entry(name, source, nn.Identity) for name, source in (("ITNet", "ITNet"), ("CNN", "timm")))
+    return Contest("toy", "Toy", "", {}, {"epochs": 1}, ours, [other])
+
+
+def test_folds_are_joined_before_networks_are_compared() -> None:
+    ours = [record("ITNet", seed, [1.0] * 20, fold) for seed in (0, 1) for fold in (1, 0)]
+    theirs = [record("CNN", seed, [float(i % 2) for i in range(20)], fold) for seed in (0, 1) for fold in (0, 1)]
+    assert by_seed(theirs) == [0.5, 0.5]
+    assert verdict(ours, theirs, contest()).word == "better"
+    row = summary([(contest(), {"ITNet": ours, "CNN": theirs})])[-1]
+    assert "1.000 ± 0.000 | 0.500 ± 0.000 (CNN) | **better**" in row
+
+
+def test_names_are_unique_and_a_changed_budget_is_another_recipe() -> None:
+    assert len({contest.name for contest in CONTESTS}) == len(CONTESTS)
+    for item in CONTESTS:
+        names = [entry.name for entry in item.networks]
+        assert len(set(names)) == len(names)
+        assert item.recipe(item.ours, quick=True) != item.recipe(item.ours, quick=False)
