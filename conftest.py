@@ -56,3 +56,19 @@ def write_image() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def dry_run() -> Callable[..., dict[str, int]]:
+    """Check a configuration of examples/paper as `itnet train --dry-run` does, on one CPU, with some fields changed."""
+
+    def check(name: str, *assignments: str) -> dict[str, int]:
+        from itnet_registry import load_config
+        from itnet_train.commands.overrides import apply_overrides
+        from itnet_train.engine.model_run import ModelRun
+
+        config = load_config(Path(__file__).parent / f"examples/paper/{name}.yaml")
+        machine = ("train.devices=1", "train.precision=32-true", "train.accelerator=cpu")
+        return ModelRun.from_sections(apply_overrides(config, [*machine, *assignments])).check()
+
+    return check

@@ -86,3 +86,9 @@ class TestConformance(TaskConformance):
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "photograph.jpg")
+
+
+@pytest.mark.slow
+def test_the_configuration_for_the_paper_fits_the_published_layout(root: Path, dry_run: Any) -> None:
+    sizes = dry_run("imagenet", f"model.task.root={root}", "model.preset=itnet-pyramid-tiny")
+    assert sizes == {"train": 1000, "validation": 1000, "test": 1000}

@@ -123,3 +123,9 @@ class TestModelNet10(ModelNetConformance):
 
 class TestModelNet40(ModelNetConformance):
     component = "itnet-pointcloud/modelnet40"
+
+
+@pytest.mark.slow
+def test_the_configuration_for_the_paper_fits_the_published_layout(tmp_path: Path, dry_run: Any) -> None:
+    write_modelnet(tmp_path, ModelNet40)
+    assert dry_run("modelnet40", f"model.task.root={tmp_path}", "model.preset=itnet-tiny")["test"] == 40

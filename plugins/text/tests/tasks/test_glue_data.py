@@ -359,3 +359,13 @@ class TestRTE(GLUEConformance):
 
 class TestWNLI(GLUEConformance):
     component = "itnet-text/glue/wnli"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_configuration_for_the_paper_fits_the_published_layout(name: str, tmp_path: Path, dry_run: Any) -> None:
+    write_hub(tmp_path, name)
+    sizes = dry_run(
+        "glue", f"model.task.root={tmp_path}", f"model.task.name=glue/{name}", "model.encoder={name: token}"
+    )
+    assert sizes["test"] == ROWS

@@ -78,3 +78,9 @@ def test_a_missing_image_is_named(nlvr2: Path) -> None:
     (nlvr2 / "images/test1/test1-0-0-img1.png").unlink()
     with pytest.raises(DataError, match="test1-0-0-img1.png: found no such file"):
         NLVR2(root=str(nlvr2)).dataset("test")[0]
+
+
+@pytest.mark.slow
+def test_the_configuration_for_the_paper_fits_the_published_layout(nlvr2: Path, dry_run: Any) -> None:
+    changed = [f"model.task.root={nlvr2}", "model.encoder.text={name: token}", "model.preset=itnet-tiny"]
+    assert dry_run("nlvr2", *changed)["test"] == 8

@@ -156,3 +156,9 @@ def test_a_missing_image_is_named(vqa: Path) -> None:
 def test_a_root_is_asked_for() -> None:
     with pytest.raises(ConfigError, match="VQAv2.root: found nothing"):
         VQAv2()
+
+
+@pytest.mark.slow
+def test_the_configuration_for_the_paper_fits_the_published_layout(vqa: Path, dry_run: Any) -> None:
+    changed = [f"model.task.root={vqa}", "model.encoder.text={name: token}", "model.preset=itnet-tiny"]
+    assert dry_run("vqa", *changed)["test"] == 6
