@@ -29,7 +29,8 @@ class WordOrder(Classification):
         >>> task = WordOrder(table="sentences.tsv")
         >>> for sample in map(task.dataset("test").__getitem__, range(2)):
         ...     print(sample.inputs, task.classes[sample.label])
-        the film
+        the film number 2 has a fine plot . original
+        the film number 2 has fine a plot . changed
     """
 
     class Config(HeldOut, Classification.Config):
@@ -69,7 +70,8 @@ class WordOrder(Classification):
 
     @cached_property
     def _parts(self) -> tuple[Labelled, Labelled]:
-        config, rows, labels, bags = self.config, [], [], []
+        config, rows, bags = self.config, [], []
+        labels: list[int] = []
         columns = read_columns(config.table, [str(config.text)], header=config.header, encoding=config.encoding)
         for place, row in ((place, select_texts(cells, [str(config.text)], place)) for place, cells in columns):
             words = row.texts[0].split()
@@ -88,7 +90,7 @@ def swap_neighbours(words: Sequence[str], swaps: int, random: Random) -> list[st
 
     Example:
         >>> swap_neighbours("It has a fine plot .".split(), 1, Random(0))
-        ['It', 'has', 'a', 'plot', 'fine', '.']
+        ['It', 'a', 'has', 'fine', 'plot', '.']
     """
     movable = [place > 0 and word.isalpha() for place, word in enumerate(words)]
     places = [

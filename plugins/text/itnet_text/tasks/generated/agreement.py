@@ -40,7 +40,8 @@ class Agreement(GeneratedTask, Classification):
         >>> task = Agreement(attractors=1)
         >>> for sample in map(task.dataset("train").__getitem__, range(2)):
         ...     print(sample.inputs, "…", task.classes[sample.label])
-        the paintings behind the dog … plural
+        from the garden , the new key that the men found … singular
+        from the garden , the new men that the key found … plural
     """
 
     class Config(GeneratedTask.Config, Classification.Config):

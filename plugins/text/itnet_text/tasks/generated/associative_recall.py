@@ -34,7 +34,7 @@ class AssociativeRecall(GeneratedTask):
         >>> task = AssociativeRecall(pairs=2, vocabulary=12, length=8)
         >>> inputs, label = task.dataset("train")[0]
         >>> inputs, label
-        ('k2 v3 k3 v5 k3 - k2 -', [-100, -100, -100, -100, 5, -100, 3, -100])
+        ('k0 v2 k4 v5 k0 - k4 -', [-100, -100, -100, -100, 2, -100, 5, -100])
     """
 
     class Config(GeneratedTask.Config):

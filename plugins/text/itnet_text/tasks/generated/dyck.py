@@ -24,7 +24,7 @@ class Dyck(GeneratedTask, Classification):
         >>> task = Dyck(kinds=2, min_length=8, max_length=8)
         >>> sample = task.dataset("train")[0]
         >>> sample.inputs, task.classes[sample.label]
-        ('(b (b b) (a (b b) (b b)', 'a)')
+        ('(b (b b) (a (b (b b) b)', 'a)')
     """
 
     class Config(GeneratedTask.Config, Classification.Config):

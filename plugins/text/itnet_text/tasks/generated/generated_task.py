@@ -38,7 +38,7 @@ class GeneratedTask(LabelledTask):
         ...         words = random.choices(self.vocabulary, k=self.longest)
         ...         return [Sample(" ".join(words), self.vocabulary.index(words[0]))]
         >>> First().dataset("train")[0]
-        Sample(inputs='a b b b b b b c c', label=0)
+        Sample(inputs='a a a c c b c c b', label=0)
 
     Attributes:
         variants: number of samples of one draw: the same words in other orders, with other labels.

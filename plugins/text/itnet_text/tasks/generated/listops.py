@@ -35,8 +35,8 @@ class ListOps(GeneratedTask, Classification):
 
     Example:
         >>> task = ListOps(min_length=5, max_length=15)
-        >>> task.dataset("train")[0]
-        Sample(inputs='[MED 6 7 6 8 9 9 1 1 7 2 ]', label=6)
+        >>> task.dataset("train")[9]
+        Sample(inputs='[SM [MAX 6 7 1 9 8 1 ] 5 ]', label=4)
     """
 
     class Config(GeneratedTask.Config, Classification.Config):
