@@ -152,7 +152,7 @@ def read_columns(
             path,
             found=f"no column {missing[0]!r}",
             expected=f"one of {', '.join(map(repr, sorted(map(str, known))))}",
-            hint="Set the option for each column; for a file without a header, header: false, and numbers from 0.",
+            hint="Set the options that name columns; for a file without a header, header: false, and numbers from 0.",
         )
     return rows
 

@@ -13,7 +13,7 @@ from zlib import crc32
 from pydantic import NonNegativeInt, PositiveInt
 
 from itnet_core import ConfigError, DataError, Split
-from itnet_tasks import Labelled, LabelledTask, Sample
+from itnet_tasks import Labelled, LabelledTask, OnBadSample, Sample, Share
 from itnet_text.data.reading import text_loader
 from itnet_text.tokenizer import word_tokenizer
 
@@ -45,7 +45,11 @@ class GeneratedTask(LabelledTask):
     """
 
     class Config(LabelledTask.Config):
-        """`validation` and `on_bad_sample` have no effect, because every split is generated."""
+        validation: Share = 0.1
+        """Has no effect: the validation split is generated."""
+
+        on_bad_sample: OnBadSample = "refuse"
+        """Has no effect: all samples are sound."""
 
         training_samples: PositiveInt = 20_000
         """Number of training samples."""
