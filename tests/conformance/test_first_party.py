@@ -91,6 +91,11 @@ class TestConvStem(EncoderConformance):
         return waves(16 * times)
 
 
+class TestPixelSequence(EncoderConformance):
+    component = "itnet-image/pixel-sequence"
+    options: ClassVar = {"pixels": 4}
+
+
 class TestToken(EncoderConformance):
     component = "itnet-text/token"
     options: ClassVar = {"window": 3, "token_dropout": 0.1}

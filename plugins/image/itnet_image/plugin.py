@@ -16,6 +16,12 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     return [
         image("encoder", "patch", "itnet_image.encoders.patch:PatchEncoder", "square patches, one point each"),
         image("encoder", "conv-stem", "itnet_image.encoders.conv_stem:ConvStemEncoder", "strided 3 x 3 convolutions"),
+        image(
+            "encoder",
+            "pixel-sequence",
+            "itnet_image.encoders.pixel_sequence:PixelSequenceEncoder",
+            "pixels as a sequence in time, row by row",
+        ),
         image("task", "digits", "itnet_image.tasks.digits:Digits", "scikit-learn's 8 x 8 digits", requires=sklearn),
         image("task", "fashion-mnist", "itnet_image.tasks.fashion_mnist:FashionMNIST", "28 x 28 images of clothes"),
         image("task", "cifar-10", "itnet_image.tasks.cifar10:CIFAR10", "32 x 32 colour images of 10 classes"),

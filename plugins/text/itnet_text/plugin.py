@@ -13,7 +13,7 @@ text = partial(ComponentSpec, modality="text")
 def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the encoders and the tasks."""
     encoders, glue, table = "itnet_text.encoders", "itnet_text.tasks.glue", "itnet_text.tasks.table"
-    transformers = ("transformers",)
+    generated, transformers = "itnet_text.tasks.generated", ("transformers",)
     return [
         text("encoder", "token", f"{encoders}.token:TokenEncoder", "tokens of any tokenizer, or bytes"),
         text(
@@ -45,6 +45,16 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             f"{table}:TextTableRegression",
             "numbers for texts in CSV, TSV or JSON lines",
         ),
+        text("task", "word-order", "itnet_text.tasks.word_order:WordOrder", "sentences with two words swapped or not"),
+        text("task", "listops", f"{generated}.listops:ListOps", "values of nested expressions"),
+        text(
+            "task",
+            "associative-recall",
+            f"{generated}.associative_recall:AssociativeRecall",
+            "values of queried keys (MQAR)",
+        ),
+        text("task", "dyck", f"{generated}.dyck:Dyck", "the bracket that must be closed next"),
+        text("task", "agreement", f"{generated}.agreement:Agreement", "the number of a verb, with attractors"),
     ]
 
 

@@ -104,14 +104,19 @@ def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_
         [Tokens(ids=[102, 105, 108], segments=[0, 0, 0])]
 
     Raises:
-        ShapeError: a text has no token, because the tokenizer drops all its characters.
+        ShapeError: a text has no token, because the tokenizer drops all its characters, or a word that a tokenizer of
+            whole words does not know.
     """
     if tokenizer is None:
         tokens = [_bytes([list(part.encode()) for part in text], max_length) for text in texts]
     else:
         if (tokenizer.truncation or {}).get("max_length") != max_length:  # a copy: other threads may be using it
             tokenizer = load_tokenizer(json.loads(tokenizer.to_str()), max_length)
-        encoded = tokenizer.encode_batch([text if len(text) > 1 else text[0] for text in texts])
+        try:
+            encoded = tokenizer.encode_batch([text if len(text) > 1 else text[0] for text in texts])
+        except Exception as error:  # the library raises bare exceptions
+            expected = "texts of the tokenizer's vocabulary"
+            raise ShapeError("tokenize(texts)", found=f"an error, {error}", expected=expected) from None
         # The library does not truncate if its special tokens leave no room for a text.
         tokens = [Tokens(text.ids[:max_length], text.type_ids[:max_length]) for text in encoded]
     for text, encoding in zip(texts, tokens, strict=True):
@@ -130,6 +135,19 @@ def _bytes(parts: list[list[int]], max_length: int) -> Tokens:
     ids = list(chain(*parts))
     segments = [number for number, part in enumerate(parts) for _ in part]
     return Tokens(ids[:max_length], segments[:max_length])
+
+
+def word_tokenizer(words: Sequence[str]) -> dict[str, Any]:
+    """Return the content of a tokenizer with one token for each word of a fixed vocabulary, between spaces.
+
+    Example:
+        >>> load_tokenizer(word_tokenizer(["[MAX", "]", "1", "2"])).encode("[MAX 2 1 ]").ids
+        [0, 3, 2, 1]
+    """
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=""))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    content: dict[str, Any] = json.loads(tokenizer.to_str())
+    return content
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, *, lowercase: bool = True) -> Tokenizer:

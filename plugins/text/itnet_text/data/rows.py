@@ -136,6 +136,27 @@ def _read_jsonl(path: Path, encoding: str) -> Iterator[tuple[str, Columns]]:
         yield place, columns
 
 
+def read_columns(
+    path: str, names: Sequence[str], *, header: bool = True, encoding: str = "utf-8"
+) -> list[tuple[str, Columns]]:
+    """Read the place and the columns of each row of a table, whose header must have the columns `names`.
+
+    Raises:
+        DataError: the file cannot be read, or lacks one of the columns.
+    """
+    rows = list(read_table(Path(path).expanduser(), header=header, encoding=encoding))
+    known = {name for _, columns in rows for name in columns}
+    missing = [name for name in names if rows and name not in known]
+    if missing:
+        raise DataError(
+            path,
+            found=f"no column {missing[0]!r}",
+            expected=f"one of {', '.join(map(repr, sorted(map(str, known))))}",
+            hint="Set the options that name columns; for a file without a header, header: false, and numbers from 0.",
+        )
+    return rows
+
+
 def select_texts(columns: Columns, names: Sequence[str], place: str) -> Row:
     """Select a row's texts by the names of their columns; the row is bad if one is missing or not a text."""
     missing = [name for name in names if columns.get(name) is None]

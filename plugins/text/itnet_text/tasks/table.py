@@ -14,7 +14,7 @@ from pydantic import model_validator
 from itnet_core import DataError
 from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, hold_out
 from itnet_text.data.reading import text_loader
-from itnet_text.data.rows import Columns, Row, label_rows, read_table, select_texts
+from itnet_text.data.rows import Columns, Row, label_rows, read_columns, select_texts
 from itnet_text.texts import Text
 
 
@@ -82,7 +82,7 @@ class Table(LabelledTask):
     def _rows(self, path: str) -> Labelled:
         names = [str(name) for name in (self.config.text, self.config.second_text) if name is not None]
         rows, labels = [], []
-        for place, columns in read_columns(path, self.config):
+        for place, columns in _read(path, self.config):
             row, value = select_texts(columns, names, place), columns.get(str(self.config.label))
             label = self.label_of(value)
             if label is None and not row.problem:
@@ -90,26 +90,6 @@ class Table(LabelledTask):
             rows.append(row)
             labels.append(0 if label is None else label)
         return label_rows(rows, torch.tensor(labels), path)
-
-
-def read_columns(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
-    """Read the place and the columns of each row of a file.
-
-    Raises:
-        DataError: the file cannot be read, or lacks one of the columns.
-    """
-    rows = list(read_table(Path(path).expanduser(), header=config.header, encoding=config.encoding))
-    names = [str(name) for name in (config.text, config.second_text, config.label) if name is not None]
-    known = {name for _, columns in rows for name in columns}
-    missing = [name for name in names if rows and name not in known]
-    if missing:
-        raise DataError(
-            path,
-            found=f"no column {missing[0]!r}",
-            expected=f"one of {', '.join(map(repr, sorted(map(str, known))))}",
-            hint="Set text, second_text and label; for a file without a header, header: false, and numbers from 0.",
-        )
-    return rows
 
 
 class TextTable(Table, Classification):
@@ -205,11 +185,16 @@ class TextTableRegression(Table, Regression):
         return None if number is None or abs(number) > torch.finfo(torch.float32).max else number
 
 
+def _read(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
+    names = [str(name) for name in (config.text, config.second_text, config.label) if name is not None]
+    return read_columns(path, names, header=config.header, encoding=config.encoding)
+
+
 def _classes(config: TextTable.Config) -> tuple[str, ...]:
     """List the sorted values of the label column in the training file, or the two sides of the threshold."""
     if config.threshold is not None:
         return ("low", "high")
-    values = (columns.get(str(config.label)) for _, columns in read_columns(config.train, config))
+    values = (columns.get(str(config.label)) for _, columns in _read(config.train, config))
     return tuple(sorted({str(value) for value in values if value is not None and str(value).strip()}))
 
 

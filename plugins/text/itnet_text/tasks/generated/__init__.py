@@ -1,0 +1,1 @@
+"""Tasks on generated sequences, on which a bag of words fails."""
