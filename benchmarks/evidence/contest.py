@@ -54,6 +54,11 @@ def correct(prediction: Tensor, targets: Tensor) -> Tensor:
     return (prediction.argmax(-1) == targets).float()
 
 
+def tokens_correct(prediction: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 for each token with a target that is classified correctly, else 0; a negative target is none."""
+    return correct(prediction, targets)[targets >= 0]
+
+
 @dataclass(frozen=True)
 class Contest:
     """A task and its budget.
