@@ -99,6 +99,10 @@ FURNITURE = Contest(
         ),
     ),
     folds=tuple({"test_fold": fold} for fold in range(5)),
+    conditions={
+        "turned about the vertical axis": {"evaluation_rotation": "vertical"},
+        "turned in any way": {"evaluation_rotation": "any"},
+    },
     goals="at least the best",
 )
 
@@ -217,9 +221,9 @@ DYCK = sequence_contest(
 AGREEMENT = sequence_contest(
     "agreement",
     "Text: subject–verb agreement with attractors",
-    "10,000 generated sentences",
-    {"name": "agreement", "training_samples": 10000},
-    2,
+    "2,000 generated sentences with up to five attractors",
+    {"name": "agreement", "training_samples": 2000, "attractors": 5},
+    6,
     64,
 )
 CONTESTS = (FASHION, LANGUAGES, FURNITURE, EASY_VQA, RECALL, LISTOPS, DYCK, AGREEMENT)

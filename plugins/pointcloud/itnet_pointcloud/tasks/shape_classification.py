@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch
 from pydantic import PositiveInt, model_validator
 
 from itnet_core import Metric
-from itnet_pointcloud.data.augmentation import AugmentationConfig, CloudAugmentation
+from itnet_pointcloud.data.augmentation import AugmentationConfig, CloudAugmentation, Rotation
 from itnet_pointcloud.data.surface import sample_surface, to_unit_sphere
 from itnet_pointcloud.points import Cloud, PointClouds
 from itnet_tasks import Classification
@@ -37,6 +38,10 @@ class ShapeClassification(Classification):
         normals: bool = False
         """Use the triangles' normals as features."""
 
+        evaluation_rotation: Rotation = "none"
+        """Rotation of the clouds for evaluation, to measure robustness: by any angle about the `vertical` axis, about
+        `any` axis, or `none`. Each mesh has one fixed rotation."""
+
         @model_validator(mode="after")
         def _pool_is_large_enough(self) -> ShapeClassification.Config:
             largest = max(self.points, self.evaluation_points or 0)
@@ -54,7 +59,11 @@ class ShapeClassification(Classification):
     def loader(self, *, training: bool) -> Callable[[Path], Cloud]:
         """Return a function from a mesh file to a cloud."""
         c = self.config
-        augmentation = CloudAugmentation(c, normals=c.normals) if training and c.augment else None
+        change: AugmentationConfig = c
+        if not training:
+            change = AugmentationConfig(up=c.up, rotation=c.evaluation_rotation)
+        changed = c.augment if training else c.evaluation_rotation != "none"
+        augmentation = CloudAugmentation(change, normals=c.normals) if changed else None
         return MeshLoader(c, augmentation, at_random=training)
 
     def collate_inputs(self, inputs: Sequence[Cloud]) -> PointClouds:
@@ -73,8 +82,9 @@ class MeshLoader:
 
     Args:
         config: number of points, and features.
-        augmentation: for training; `None` for evaluation.
-        at_random: draw the points at random from the pool; otherwise take the first.
+        augmentation: random changes of the cloud, or `None`.
+        at_random: draw the points at random from the pool, and each time other changes; otherwise take the first
+            points, and the same changes of a file whenever it is loaded.
     """
 
     def __init__(
@@ -98,4 +108,10 @@ class MeshLoader:
         else:
             count = c.evaluation_points or c.points
             cloud = to_unit_sphere(Cloud(pool.positions[:count], pool.features[:count]))
-        return cloud if self.augmentation is None else self.augmentation(cloud)
+        if self.augmentation is None:
+            return cloud
+        if self.at_random:
+            return self.augmentation(cloud)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(crc32(path.name.encode()))
+            return self.augmentation(cloud)

@@ -47,6 +47,22 @@ def test_only_training_is_augmented(root: Path) -> None:
     assert turned.norm(dim=1).max() != pytest.approx(1, abs=1e-3)
 
 
+def test_evaluation_turns_each_mesh_in_a_fixed_way(root: Path) -> None:
+    plain, turned, vertical = (
+        folder_task(root, evaluation_rotation=rotation, normals=True).dataset("test")[0].inputs  # type: ignore[union-attr]
+        for rotation in ("none", "any", "vertical")
+    )
+    again = folder_task(root, evaluation_rotation="any", normals=True).dataset("test")[0].inputs  # type: ignore[union-attr]
+    assert torch.equal(turned.positions, again.positions)
+    assert not torch.allclose(turned.positions, plain.positions, atol=0.05)
+    torch.testing.assert_close(vertical.positions[:, 2], plain.positions[:, 2])
+    for cloud in (turned, vertical):
+        gram, expected = (points @ points.T for points in (cloud.positions, plain.positions))
+        torch.testing.assert_close(gram, expected, rtol=1e-4, atol=1e-5)
+        inner = (cloud.positions * cloud.features).sum(-1)
+        torch.testing.assert_close(inner, (plain.positions * plain.features).sum(-1), rtol=1e-4, atol=1e-5)
+
+
 def test_a_mesh_is_read_once(root: Path) -> None:
     dataset = folder_task(root).dataset("train")
     first = dataset[0]
