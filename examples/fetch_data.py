@@ -143,6 +143,17 @@ def languages(folder: Path, work: Path) -> None:
     languages_prompts.write(root / "usr/share/asterisk/sounds", folder)
 
 
+def series(folder: Path, work: Path) -> None:
+    """Take four data sets of the UCR and UEA archives, and one to forecast, from the wheel."""
+    sha256 = "d05227086706f80111ac5fee8de4d5d3115bb3bcfd1c786c8629393055816409"
+    with zipfile.ZipFile(pypi(work, "aeon==1.6.0", sha256, "--only-binary")) as wheel:
+        wheel.extractall(work)
+    source = work / "aeon/datasets/data"
+    for name in ("JapaneseVowels", "BasicMotions", "ItalyPowerDemand", "OSULeaf"):
+        for split in ("TRAIN", "TEST"):
+            shutil.copy(source / name / f"{name}_{split}.ts", folder)
+
+
 DATA_SETS = {
     "fashion-mnist": DataSet("70,000 grey images of clothes", "MIT", fashion_mnist, "*-ubyte.gz", 4),
     "reviews": DataSet("sentences with sentiment scores, by VADER's authors", "MIT", reviews, "*.txt", 4),
