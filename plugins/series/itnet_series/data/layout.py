@@ -32,8 +32,8 @@ class Layout(ComponentConfig):
     channel."""
 
     series: Column | None = None
-    """Column that names the series of a row, in the layout `long`; by default the whole file is one series. A column
-    is its name, or its number from 0 in a file without a header."""
+    """Column that names the series of a row; by default a `long` file is one series. A column is its name, or its
+    number from 0 in a file without a header."""
 
     time: Column | None = None
     """Column of the times, in the layout `long`: numbers, or dates in ISO 8601, which become seconds. By default the
@@ -41,7 +41,8 @@ class Layout(ComponentConfig):
     numbers are steps at these times."""
 
     channels: tuple[Column, ...] | None = None
-    """Columns of the channels, in the layout `long`; by default all other columns. For `.ts`, numbers of dimensions."""
+    """Columns of the channels, in the layout `long`; by default all other columns that hold a number. For `.ts`,
+    numbers of dimensions."""
 
     header: bool = True
     """Whether the first line names the columns."""
@@ -69,8 +70,6 @@ def read_series(
         return _select(path, read_ts(path, layout.encoding), layout.channels, group if required else None)
     table = read_columns(path, header=layout.header, encoding=layout.encoding)
     named = {key: _name(column) for key, column in (("series", layout.series), ("label", label), ("group_by", group))}
-    if layout.layout == "wide":
-        named["series"] = None
     for key, name in named.items():
         if name is not None and name not in table.columns:
             if required:
@@ -84,9 +83,10 @@ def _read_long(table: Table, layout: Layout, series: str | None, label: str | No
     clock = _name(layout.time)
     if clock is not None and clock not in table.columns:
         raise _no_column(table, "time", clock)
-    taken = {series, label, group, clock}
-    channels = tuple(name for name in table.columns if name not in taken)
-    if layout.channels is not None:
+    if layout.channels is None:
+        others = [name for name in table.columns if name not in (series, label, group, clock)]
+        channels = tuple(name for name in others if _holds_numbers(table.columns[name]))
+    else:
         channels = tuple(map(str, layout.channels))
         if missing := [name for name in channels if name not in table.columns]:
             raise _no_column(table, "channels", missing[0])
@@ -118,6 +118,12 @@ def _read_long(table: Table, layout: Layout, series: str | None, label: str | No
     return SeriesFile(result, channels)
 
 
+def _holds_numbers(cells: Sequence[Any]) -> bool:
+    """Whether a column has a number, or nothing at all."""
+    values, bad = convert(cells, number)
+    return not bad or not np.isnan(values).all()
+
+
 def _locate(table: Table, clock: str, order: np.ndarray[Any, Any], one: TimeSeries) -> TimeSeries:
     """Name the row of the second of two steps at one time."""
     twice = (one.times.diff() <= 0).nonzero().flatten().tolist()
@@ -142,7 +148,7 @@ def _constant(table: Table, column: str | None, rows: Sequence[int]) -> tuple[st
 def _read_wide(table: Table, layout: Layout, series: str | None, label: str | None, group: str | None) -> SeriesFile:
     if layout.channels not in (None, ("value",)):
         raise DataError(str(table.path), found="channels of a wide table", expected="none: its steps are columns")
-    steps = [name for name in table.columns if name not in (label, group)]
+    steps = [name for name in table.columns if name not in (series, label, group)]
     if not steps:
         raise DataError(str(table.path), found="no column of a step", expected="at least one")
     names, bad = convert(steps, number)

@@ -14,6 +14,8 @@ from itnet_series.data.cells import convert, number, time
 from itnet_series.data.columns import decode
 from itnet_series.data.time_series import Fault, SeriesFile, TimeSeries, make_series, trim
 
+Numbers = np.ndarray[Any, Any]
+
 COLON = re.compile(r":(?![^(]*\))")
 """Separates dimensions; not the colon of a time in brackets."""
 
@@ -97,40 +99,37 @@ def _header(path: Path, tags: dict[str, list[str]]) -> Header:
 
 
 def _read_series(place: str, parts: list[str], label: str | None, count: int, header: Header) -> TimeSeries:
+    def faulty(place: str, found: str, expected: str) -> TimeSeries:
+        return make_series(
+            np.full((1, count), np.nan), np.zeros(1), place, label=label, fault=Fault(place, found, expected)
+        )
+
     if len(parts) != count:
-        fault = Fault(place, f"{len(parts)} dimensions", f"{count}" + (", and a label" if header.labelled else ""))
-        return make_series(np.full((1, count), np.nan), np.zeros(1), place, label=label, fault=fault)
-    fault = None
-    columns, stamps = [], []
+        return faulty(place, f"{len(parts)} dimensions", f"{count}" + (", and a label" if header.labelled else ""))
+    columns: list[Numbers] = []
+    stamps: list[Numbers] = []
     for channel, part in enumerate(parts):
-        pairs = PAIR.findall(part) if header.timestamps else []
-        cells = [value for _, value in pairs] if header.timestamps else part.split(",")
-        values, bad = convert(cells, number)
-        times, odd = convert([stamp for stamp, _ in pairs], time) if header.timestamps else (np.arange(len(cells)), {})
-        if header.timestamps and PAIR.sub("", part).strip(", "):
-            bad = {0: repr(PAIR.sub("", part).strip(", "))[:60]}
-        for wrong, expected in ((bad, "a number, or ? for a missing value"), (odd, "a number or a date")):
-            if wrong and fault is None:
-                step = min(wrong)
-                fault = Fault(f"{place}, dimension {channel}, step {step}", wrong[step], expected)
-        columns.append(values)
-        stamps.append(times)
-    lengths = sorted({len(column) for column in columns})
-    if header.timestamps and fault is None:
-        times = np.unique(np.concatenate(stamps))
-        values = np.full((len(times), count), np.nan)
-        for channel, (column, own) in enumerate(zip(columns, stamps, strict=True)):
-            values[np.searchsorted(times, own), channel] = column
-    elif len(lengths) > 1 or lengths[0] == 0:
-        fault = fault or Fault(place, f"dimensions of {lengths[0]} to {lengths[-1]} steps", "equal lengths, 1 or more")
-        values, times = np.full((1, count), np.nan), np.zeros(1)
-    else:
-        values, times = np.stack(columns, 1), np.arange(lengths[0], dtype=np.float64)
-    return _trimmed(values, times, place, label, fault)
-
-
-def _trimmed(
-    values: np.ndarray[Any, Any], times: np.ndarray[Any, Any], place: str, label: str | None, fault: Fault | None
-) -> TimeSeries:
+        pairs = PAIR.findall(part) if header.timestamps else enumerate(part.split(","))
+        if header.timestamps and (rest := PAIR.sub("", part).strip(", ")):
+            return faulty(f"{place}, dimension {channel}", f"{rest!r:.60}", "(time,value),(time,value)…")
+        at, cells = zip(*pairs, strict=True) if pairs else ((), ())
+        for texts, read, numbers, expected in (
+            (at, time, stamps, "a number or a date"),
+            (cells, number, columns, "a number, or ? for a missing value"),
+        ):
+            converted, bad = convert(texts, read)
+            if bad:
+                step = min(bad)
+                return faulty(f"{place}, dimension {channel}, step {step}", bad[step], expected)
+            numbers.append(converted)
+    if not header.timestamps and len({len(column) for column in columns}) > 1:
+        found = f"dimensions of {min(map(len, columns))} to {max(map(len, columns))} steps"
+        return faulty(place, found, "equal lengths")
+    times = np.unique(np.concatenate(stamps))
+    values = np.full((len(times), count), np.nan)
+    for channel, (column, own) in enumerate(zip(columns, stamps, strict=True)):
+        if len(np.unique(own)) < len(own):
+            return faulty(f"{place}, dimension {channel}", "two values at one time", "one value for each time")
+        values[np.searchsorted(times, own), channel] = column
     length = trim(values)
-    return make_series(values[:length], times[:length], place, label=label, fault=fault)
+    return make_series(values[:length], times[:length], place, label=label)

@@ -108,8 +108,7 @@ class SeriesForecast(SeriesTask):
         found["naive_error"] = tuple(
             error if error > 0 else std for error, std in zip(naive.tolist(), found["std"], strict=True)
         )
-        windows: Sequence[Any] = self.training().sources
-        found["extent"] = max((one.extent for one in windows if one.fault is None), default=1.0)
+        found["extent"] = max((one.extent for one in self.training().sources if one.fault is None), default=1.0)
         return {name: value for name, value in found.items() if getattr(self.config, name) is None}
 
     def loader(self, *, training: bool) -> Callable[[TimeSeries | Path], TimeSeries]:

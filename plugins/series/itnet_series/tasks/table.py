@@ -212,10 +212,10 @@ class SeriesTableRegression(Table, Regression):
 
     def learned(self) -> dict[str, Any]:
         """Return centre, scale, channels, statistics and extent, without the fields that are configured."""
-        training = self.training()
-        sound = [one.fault is None for one in training.sources]
-        numbers = training.labels[torch.tensor(sound)].double()  # type: ignore[index,union-attr]
-        own = {"centre": float(numbers.mean().nan_to_num()), "scale": float(numbers.std(correction=0)) or 1.0}
+        sources, labels, _ = self.training()
+        sound = [label for one, label in zip(sources, torch.as_tensor(labels).tolist(), strict=True) if not one.fault]
+        numbers = torch.tensor(sound or [0.0], dtype=torch.float64)
+        own = {"centre": float(numbers.mean()), "scale": float(numbers.std(correction=0)) or 1.0}
         return {**super().learned(), **{name: own[name] for name in own if getattr(self.config, name) is None}}
 
     def label_of(self, text: str | None) -> float | None:
