@@ -17,7 +17,7 @@ PARQUET = (".parquet", ".pq")
 csv.field_size_limit(1 << 24)
 
 
-class Table(NamedTuple):
+class ColumnTable(NamedTuple):
     """The columns of a table.
 
     Attributes:
@@ -35,7 +35,7 @@ class Table(NamedTuple):
         return f"{self.path}, {self.rows[row]}" + (f", column {column!r}" if column else "")
 
 
-def read_columns(path: Path, *, header: bool, encoding: str) -> Table:
+def read_columns(path: Path, *, header: bool, encoding: str) -> ColumnTable:
     """Read a table.
 
     Args:
@@ -80,7 +80,7 @@ def decode(path: Path, encoding: str) -> str:
         raise DataError(str(path), found=f"the encoding {encoding!r}", expected="one of Python's encodings") from None
 
 
-def _read_text(path: Path, separator: str, header: bool, encoding: str) -> Table:
+def _read_text(path: Path, separator: str, header: bool, encoding: str) -> ColumnTable:
     reader = csv.reader(io.StringIO(decode(path, encoding), newline=""), delimiter=separator, strict=True)
     names: list[str] | None = None
     lines: list[list[str]] = []
@@ -105,10 +105,10 @@ def _read_text(path: Path, separator: str, header: bool, encoding: str) -> Table
             raise DataError(f"{path}, {row}", found=f"{len(cells)} cells", expected=f"at most {width}, one a column")
         cells += [""] * (width - len(cells))
     columns = zip(*lines, strict=True) if lines else ((),) * width
-    return Table(path, dict(zip(names, columns, strict=True)), rows)
+    return ColumnTable(path, dict(zip(names, columns, strict=True)), rows)
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path) -> ColumnTable:
     with open_data(path, expected="a parquet file") as file:
         try:
             from pyarrow import parquet
@@ -125,4 +125,4 @@ def _read_parquet(path: Path) -> Table:
         except Exception as error:  # pyarrow raises many kinds for a damaged file
             found = f"a damaged or unreadable file ({error})"
             raise DataError(str(path), found=found, expected="a parquet file") from None
-    return Table(path, columns, [f"row {row}" for row in range(read.num_rows)])
+    return ColumnTable(path, columns, [f"row {row}" for row in range(read.num_rows)])

@@ -10,8 +10,8 @@ import numpy as np
 
 from itnet_core import ComponentConfig, DataError
 from itnet_series.data.cells import MISSING, convert, number, time
-from itnet_series.data.columns import Table, read_columns
-from itnet_series.data.time_series import Fault, SeriesFile, TimeSeries, make_series, trim
+from itnet_series.data.columns import ColumnTable, read_columns
+from itnet_series.data.time_series import SeriesFault, SeriesFile, TimeSeries, make_series, trim
 from itnet_series.data.ts_file import read_ts
 
 Column = str | int
@@ -79,7 +79,9 @@ def read_series(
     return read(table, layout, named["series"], named["label"], named["group_by"])
 
 
-def _read_long(table: Table, layout: Layout, series: str | None, label: str | None, group: str | None) -> SeriesFile:
+def _read_long(
+    table: ColumnTable, layout: Layout, series: str | None, label: str | None, group: str | None
+) -> SeriesFile:
     clock = _name(layout.time)
     if clock is not None and clock not in table.columns:
         raise _no_column(table, "time", clock)
@@ -97,7 +99,7 @@ def _read_long(table: Table, layout: Layout, series: str | None, label: str | No
     if clock is not None:
         times, bad = convert(table.columns[clock], time)
         for row, cell in bad.items():
-            faults.setdefault(row, Fault(table.place(row, clock), cell, "a number or a date"))
+            faults.setdefault(row, SeriesFault(table.place(row, clock), cell, "a number or a date"))
     rows: dict[Any, list[int]] = {}
     for row, name in enumerate(table.columns[series] if series is not None else [None] * len(table.rows)):
         rows.setdefault(name, []).append(row)
@@ -124,28 +126,30 @@ def _holds_numbers(cells: Sequence[Any]) -> bool:
     return not bad or not np.isnan(values).all()
 
 
-def _locate(table: Table, clock: str, order: np.ndarray[Any, Any], one: TimeSeries) -> TimeSeries:
+def _locate(table: ColumnTable, clock: str, order: np.ndarray[Any, Any], one: TimeSeries) -> TimeSeries:
     """Name the row of the second of two steps at one time."""
     twice = (one.times.diff() <= 0).nonzero().flatten().tolist()
     if not twice:
         return one
     row = int(order[twice[0] + 1])
     found = f"{table.columns[clock][row]!r:.60}, the time of another step"
-    return one._replace(fault=Fault(table.place(row, clock), found, "one row for each time of a series"))
+    return one._replace(fault=SeriesFault(table.place(row, clock), found, "one row for each time of a series"))
 
 
-def _constant(table: Table, column: str | None, rows: Sequence[int]) -> tuple[str | None, Fault | None]:
+def _constant(table: ColumnTable, column: str | None, rows: Sequence[int]) -> tuple[str | None, SeriesFault | None]:
     """Return the text that a column has in all rows of a series; `None` for an empty one."""
     if column is None:
         return None, None
     cells = table.columns[column]
     row = next((row for row in rows if cells[row] != cells[rows[0]]), None)
     if row is not None:
-        return None, Fault(table.place(row, column), f"{cells[row]!r:.60}", f"{cells[rows[0]]!r:.60} as above")
+        return None, SeriesFault(table.place(row, column), f"{cells[row]!r:.60}", f"{cells[rows[0]]!r:.60} as above")
     return _text(cells[rows[0]]), None
 
 
-def _read_wide(table: Table, layout: Layout, series: str | None, label: str | None, group: str | None) -> SeriesFile:
+def _read_wide(
+    table: ColumnTable, layout: Layout, series: str | None, label: str | None, group: str | None
+) -> SeriesFile:
     if layout.channels not in (None, ("value",)):
         raise DataError(str(table.path), found="channels of a wide table", expected="none: its steps are columns")
     steps = [name for name in table.columns if name not in (series, label, group)]
@@ -167,14 +171,14 @@ def _read_wide(table: Table, layout: Layout, series: str | None, label: str | No
     return SeriesFile(result, ("value",))
 
 
-def _numbers(table: Table, columns: Sequence[str]) -> tuple[np.ndarray[Any, Any], dict[int, Fault]]:
+def _numbers(table: ColumnTable, columns: Sequence[str]) -> tuple[np.ndarray[Any, Any], dict[int, SeriesFault]]:
     """Return the numbers of columns, shape (rows, columns), and the first fault of each row that has one."""
     values = np.empty((len(table.rows), len(columns)))
-    faults: dict[int, Fault] = {}
+    faults: dict[int, SeriesFault] = {}
     for index, column in enumerate(columns):
         values[:, index], bad = convert(table.columns[column], number)
         for row, cell in bad.items():
-            faults.setdefault(row, Fault(table.place(row, column), cell, "a number, or an empty cell"))
+            faults.setdefault(row, SeriesFault(table.place(row, column), cell, "a number, or an empty cell"))
     return values, faults
 
 
@@ -192,7 +196,7 @@ def _select(path: Path, file: SeriesFile, channels: Sequence[Column] | None, gro
     return file._replace(series=[one._replace(values=one.values[:, chosen]) for one in file.series], channels=names)
 
 
-def _no_column(table: Table, option: str, name: str) -> DataError:
+def _no_column(table: ColumnTable, option: str, name: str) -> DataError:
     known = list(table.columns)
     expected = f"one of {', '.join(map(repr, known[:10]))}" + ("" if len(known) <= 10 else ", …")
     hint = f"Set {option}; for a file without a header, header: false, and numbers from 0."

@@ -11,7 +11,7 @@ from torch import Tensor
 from itnet_core import DataError
 
 
-class Fault(NamedTuple):
+class SeriesFault(NamedTuple):
     """Why a series cannot be used: the place, what was found, and what was expected."""
 
     place: str
@@ -36,7 +36,7 @@ class TimeSeries(NamedTuple):
     place: str
     label: str | None = None
     group: str | None = None
-    fault: Fault | None = None
+    fault: SeriesFault | None = None
 
     def checked(self) -> TimeSeries:
         """Return the series.
@@ -80,7 +80,7 @@ def make_series(
     *,
     label: str | None = None,
     group: str | None = None,
-    fault: Fault | None = None,
+    fault: SeriesFault | None = None,
 ) -> TimeSeries:
     """Return a series of values (T, c) at times (T,) in float64; a fault if times do not increase, or all are missing.
 
@@ -88,10 +88,12 @@ def make_series(
     """
     times = (times - times[:1]).astype(np.float32)
     if fault is None and np.isnan(values).all():
-        fault = Fault(place, "no value", "at least one value that is not missing")
+        fault = SeriesFault(place, "no value", "at least one value that is not missing")
     if fault is None and not (np.diff(times) > 0).all():
         step = int((np.diff(times) <= 0).argmax()) + 1
-        fault = Fault(place, f"two steps at one time, or in reverse (step {step})", "times that increase, in float32")
+        fault = SeriesFault(
+            place, f"two steps at one time, or in reverse (step {step})", "times that increase, in float32"
+        )
     return TimeSeries(torch.from_numpy(values.astype(np.float32)), torch.from_numpy(times), place, label, group, fault)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from itnet_core import DataError
 from itnet_series.data.cells import convert, number, time
 from itnet_series.data.columns import decode
-from itnet_series.data.time_series import Fault, SeriesFile, TimeSeries, make_series, trim
+from itnet_series.data.time_series import SeriesFault, SeriesFile, TimeSeries, make_series, trim
 
 Numbers = np.ndarray[Any, Any]
 
@@ -24,7 +24,7 @@ PAIR = re.compile(r"\(([^()]*),([^(),]*)\)")
 
 
 @dataclass(frozen=True)
-class Header:
+class TsHeader:
     """The tags of a `.ts` file.
 
     Attributes:
@@ -64,7 +64,7 @@ def read_ts(path: Path, encoding: str = "utf-8") -> SeriesFile:
     return SeriesFile(series, tuple(map(str, range(count or 0))), header.classes)
 
 
-def _read_header(path: Path, lines: list[str]) -> tuple[Header, int]:
+def _read_header(path: Path, lines: list[str]) -> tuple[TsHeader, int]:
     tags: dict[str, list[str]] = {}
     for row, line in enumerate(lines):
         words = line.split()
@@ -79,7 +79,7 @@ def _read_header(path: Path, lines: list[str]) -> tuple[Header, int]:
     raise DataError(str(path), found="no line @data", expected="a .ts file: tags, @data, and a line for each series")
 
 
-def _header(path: Path, tags: dict[str, list[str]]) -> Header:
+def _header(path: Path, tags: dict[str, list[str]]) -> TsHeader:
     def flag(tag: str) -> bool:
         words = tags.get(tag, ["false"])
         if not words or words[0].lower() not in ("true", "false"):
@@ -90,7 +90,7 @@ def _header(path: Path, tags: dict[str, list[str]]) -> Header:
     dimensions = tags.get("dimensions", ["1"] if flag("univariate") else [])
     if dimensions and not (dimensions[0].isdecimal() and int(dimensions[0])):
         raise DataError(str(path), found=f"@dimensions {dimensions[0]}", expected="a positive number")
-    return Header(
+    return TsHeader(
         classes,
         classes is not None or flag("targetlabel"),
         flag("timestamps"),
@@ -98,10 +98,10 @@ def _header(path: Path, tags: dict[str, list[str]]) -> Header:
     )
 
 
-def _read_series(place: str, parts: list[str], label: str | None, count: int, header: Header) -> TimeSeries:
+def _read_series(place: str, parts: list[str], label: str | None, count: int, header: TsHeader) -> TimeSeries:
     def faulty(place: str, found: str, expected: str) -> TimeSeries:
         return make_series(
-            np.full((1, count), np.nan), np.zeros(1), place, label=label, fault=Fault(place, found, expected)
+            np.full((1, count), np.nan), np.zeros(1), place, label=label, fault=SeriesFault(place, found, expected)
         )
 
     if len(parts) != count:

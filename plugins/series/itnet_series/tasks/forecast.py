@@ -127,12 +127,12 @@ class SeriesForecast(SeriesTask):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return `mae` and `mse` of standardised values, and `mase`."""
-        from itnet_series.tasks.forecast_error import ForecastError  # seconds of imports, which training alone needs
+        from itnet_series.tasks.forecast_metric import ForecastMetric  # seconds of imports, which training alone needs
 
         c = self.settings
         alike = (1.0,) * len(c.channels)
         naive = tuple(std / error for std, error in zip(c.std, c.naive_error, strict=True))
-        return {"mae": ForecastError(1, alike), "mse": ForecastError(2, alike), "mase": ForecastError(1, naive)}
+        return {"mae": ForecastMetric(1, alike), "mse": ForecastMetric(2, alike), "mase": ForecastMetric(1, naive)}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
         """Describe each sample by the steps of each channel, in the data's unit."""

@@ -14,12 +14,12 @@ from pydantic import NonNegativeFloat, PositiveFloat
 
 from itnet_series.data.augmentation import SeriesAugmentation
 from itnet_series.data.layout import Column, read_series
-from itnet_series.data.time_series import Fault, SeriesFile, TimeSeries
+from itnet_series.data.time_series import SeriesFault, SeriesFile, TimeSeries
 from itnet_series.tasks.series_task import SeriesLoader, SeriesTask, statistics
 from itnet_tasks import Classification, HeldOut, Labelled, Regression, hold_out
 
 
-class Table(SeriesTask):
+class LabelledSeries(SeriesTask):
     """Base of tasks on series with a label each."""
 
     class Config(HeldOut, SeriesTask.Config):
@@ -106,9 +106,9 @@ class Table(SeriesTask):
         for one in file.series:
             label = self.label_of(one.label)
             if label is None and one.fault is None:
-                one = one._replace(fault=Fault(one.place, f"the label {one.label!r:.60}", self.labels))
+                one = one._replace(fault=SeriesFault(one.place, f"the label {one.label!r:.60}", self.labels))
             if self.config.group_by is not None and one.group is None and one.fault is None:
-                one = one._replace(fault=Fault(one.place, "no group", f"one in column {self.config.group_by!r}"))
+                one = one._replace(fault=SeriesFault(one.place, "no group", f"one in column {self.config.group_by!r}"))
             series.append(one)
             labels.append(0 if label is None else label)
         groups = None if self.config.group_by is None else [one.group or "" for one in series]
@@ -120,7 +120,7 @@ class Table(SeriesTask):
         raise NotImplementedError
 
 
-class SeriesTable(Table, Classification):
+class SeriesTable(LabelledSeries, Classification):
     """Classification of the series of a table or a `.ts` file.
 
     Example:
@@ -131,7 +131,7 @@ class SeriesTable(Table, Classification):
         (('0', '1'), 14, 9.0)
     """
 
-    class Config(Table.Config, Classification.Config):
+    class Config(LabelledSeries.Config, Classification.Config):
         classes: tuple[str, ...] | None = None
         """Class names; by default those that a `.ts` file declares, or the sorted labels of the training series. A
         checkpoint stores the names, so that it predicts without the data."""
@@ -174,7 +174,7 @@ class SeriesTable(Table, Classification):
         return f"one of {', '.join(map(repr, self.classes[:10]))}" + ("" if len(self.classes) <= 10 else ", …")
 
 
-class SeriesTableRegression(Table, Regression):
+class SeriesTableRegression(LabelledSeries, Regression):
     """Regression of one number for each series of a table or a `.ts` file.
 
     Example:
@@ -185,7 +185,7 @@ class SeriesTableRegression(Table, Regression):
         [{'value': 12.5}]
     """
 
-    class Config(Table.Config, Regression.Config):
+    class Config(LabelledSeries.Config, Regression.Config):
         centre: float | None = None
         """A typical number, which an untrained model predicts; by default the mean of the training labels."""
 

@@ -9,7 +9,7 @@ from torchmetrics import Metric
 from itnet_series.tasks.horizon import forecast_errors
 
 
-class ForecastError(Metric):
+class ForecastMetric(Metric):
     """Mean absolute or squared error of all steps and channels that are not missing.
 
     Args:
