@@ -85,15 +85,7 @@ def _read_long(
     clock = _name(layout.time)
     if clock is not None and clock not in table.columns:
         raise _no_column(table, "time", clock)
-    if layout.channels is None:
-        others = [name for name in table.columns if name not in (series, label, group, clock)]
-        channels = tuple(name for name in others if _holds_numbers(table.columns[name]))
-    else:
-        channels = tuple(map(str, layout.channels))
-        if missing := [name for name in channels if name not in table.columns]:
-            raise _no_column(table, "channels", missing[0])
-    if not channels:
-        raise DataError(str(table.path), found="no column of a channel", expected="at least one", hint="Set channels.")
+    channels = _channels(table, layout.channels, {series, label, group, clock})
     values, faults = _numbers(table, channels)
     times = np.arange(len(table.rows), dtype=np.float64)
     if clock is not None:
@@ -101,8 +93,10 @@ def _read_long(
         for row, cell in bad.items():
             faults.setdefault(row, SeriesFault(table.place(row, clock), cell, "a number or a date"))
     rows: dict[Any, list[int]] = {}
-    for row, name in enumerate(table.columns[series] if series is not None else [None] * len(table.rows)):
+    for row, name in enumerate(table.columns[series] if series is not None else [str(table.path)] * len(table.rows)):
         rows.setdefault(name, []).append(row)
+        if series is not None and _text(name) is None:
+            faults.setdefault(row, SeriesFault(table.place(row, series), f"{name!r}", "the name of a series"))
     result = []
     for name, mine in rows.items():
         place = str(table.path) + ("" if series is None else f", series {name!r}")
@@ -118,6 +112,20 @@ def _read_long(
             one = _locate(table, clock, order, one)
         result.append(one)
     return SeriesFile(result, channels)
+
+
+def _channels(table: ColumnTable, chosen: Sequence[Column] | None, taken: set[str | None]) -> tuple[str, ...]:
+    """Return the names of the columns of the channels."""
+    if chosen is None:
+        others = (name for name in table.columns if name not in taken)
+        channels = tuple(name for name in others if _holds_numbers(table.columns[name]))
+    else:
+        channels = tuple(map(str, chosen))
+        if missing := [name for name in channels if name not in table.columns]:
+            raise _no_column(table, "channels", missing[0])
+    if not channels:
+        raise DataError(str(table.path), found="no column of a channel", expected="at least one", hint="Set channels.")
+    return channels
 
 
 def _holds_numbers(cells: Sequence[Any]) -> bool:

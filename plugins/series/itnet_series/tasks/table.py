@@ -60,7 +60,8 @@ class LabelledSeries(SeriesTask):
 
     def validation(self) -> Labelled | None:
         """Return the series of the validation file, or `None` without one."""
-        return None if self.config.validation_file is None else self._labelled(self._read(self.config.validation_file))
+        path = self.config.validation_file
+        return None if path is None else self._labelled(self._read(path, self._file.channels))
 
     def test(self) -> Labelled:
         """Return the series of the test file, or the series held out."""
@@ -94,8 +95,7 @@ class LabelledSeries(SeriesTask):
         everything = self._labelled(self._file)
         if self.config.test is None:
             return hold_out(everything, self.config)
-        channels = self._file.channels
-        return everything, self._labelled(self._read(self.config.test, channels))
+        return everything, self._labelled(self._read(self.config.test, self._file.channels))
 
     def _read(self, path: str, channels: tuple[Column, ...] | None = None) -> SeriesFile:
         c = self.config if channels is None else self.config.model_copy(update={"channels": channels})

@@ -28,6 +28,12 @@ def test_without_columns_of_series_and_time_a_file_is_one_series_of_even_steps(w
     assert one.values.tolist() == [[2], [4]]
 
 
+def test_a_row_without_a_name_is_of_no_series(write: Any) -> None:
+    series = read_series(write("a.csv", *LONG, ",2,1,1,bad"), Layout(series="who", time="at"), "kind").series
+    with pytest.raises(DataError, match="a.csv, line 6, column 'who': found ''; expected the name of a series"):
+        series[2].checked()
+
+
 def test_a_column_without_any_number_is_no_channel(write: Any) -> None:
     path = write("a.csv", "x,note,y,empty", "1,fine,?,", "2,5 o'clock,z,")
     file = read_series(path, Layout())

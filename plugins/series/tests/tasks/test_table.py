@@ -118,9 +118,10 @@ def test_files_for_validation_and_test_are_taken_whole(long: str, write: Any) ->
     other = str(write("other.csv", "who,at,y,x,kind", "v,0,1,2,b"))
     task = table(long, validation_file=other, test=other)
     assert [len(task.dataset(split)) for split in SPLITS] == [30, 1, 1]
-    sample: Any = task.dataset("test")[0]
-    assert sample.inputs.values.tolist() == [[2, 1]]  # in the order of the training file
-    assert sample.label == 1
+    for split in ("validation", "test"):
+        sample: Any = task.dataset(split)[0]  # type: ignore[arg-type]
+        assert sample.inputs.values.tolist() == [[2, 1]]  # in the order of the training file
+        assert sample.label == 1
 
 
 def test_classes_are_those_that_a_ts_file_declares(write: Any) -> None:
