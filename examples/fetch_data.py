@@ -143,6 +143,19 @@ def languages(folder: Path, work: Path) -> None:
     languages_prompts.write(root / "usr/share/asterisk/sounds", folder)
 
 
+def series(folder: Path, work: Path) -> None:
+    """Take four data sets of the UCR and UEA archives, and a series to forecast, from the wheel."""
+    sha256 = "d05227086706f80111ac5fee8de4d5d3115bb3bcfd1c786c8629393055816409"
+    with zipfile.ZipFile(pypi(work, "aeon==1.6.0", sha256, "--only-binary")) as wheel:
+        wheel.extractall(work)
+    source = work / "aeon/datasets/data"
+    for name in ("JapaneseVowels", "BasicMotions", "ItalyPowerDemand", "OSULeaf"):
+        for split in ("TRAIN", "TEST"):
+            shutil.copy(source / name / f"{name}_{split}.ts", folder)
+    pressure = "135_UCR_Anomaly_InternalBleeding16_TEST.csv"
+    shutil.copy(source / "KDD-TSAD_135" / pressure, folder / "InternalBleeding16.csv")
+
+
 DATA_SETS = {
     "fashion-mnist": DataSet("70,000 grey images of clothes", "MIT", fashion_mnist, "*-ubyte.gz", 4),
     "reviews": DataSet("sentences with sentiment scores, by VADER's authors", "MIT", reviews, "*.txt", 4),
@@ -154,6 +167,9 @@ DATA_SETS = {
     "silero-vad": DataSet("a voice detector, 0.3M weights", "MIT", silero_vad, "*.safetensors", 1),
     "furniture": DataSet("252 meshes of 12 kinds of furniture", "CC-BY-3.0 and CC0", furniture, "*/*.obj", 252),
     "easy-vqa": DataSet("48,248 questions about images of shapes", "MIT", easy_vqa, "*/images/*.png", 5000),
+    "series": DataSet(
+        "4 data sets of labelled time series, and a series of 7,501 steps", "BSD-3-Clause", series, "*.*", 9
+    ),
     "darcy": DataSet("1,050 flows through porous ground on 16 x 16 points, 50 on 32 x 32", "MIT", darcy, "*.pt", 3),
     "languages": DataSet("495 prompts in 5 languages", "CC-BY-SA-3.0 and CC-BY-3.0", languages, "**/*.wav", 2475),
 }

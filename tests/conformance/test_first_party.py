@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel
 
 from itnet_registry import Registry
+from itnet_series.series import Series
 from itnet_testing import (
     EncoderConformance,
     EvaluatorConformance,
@@ -144,6 +145,15 @@ class TestMel(EncoderConformance):
 class TestWaveform(EncoderConformance):
     component = "itnet-audio/waveform"
     options: ClassVar = {"sample_rate": 4000, "strides": [4, 4, 4]}
+
+
+class TestSeries(EncoderConformance):
+    component = "itnet-series/series"
+    options: ClassVar = {"channels": 2, "patch": 2}
+
+    def refined(self, times: int) -> Series:
+        t = (torch.arange(16 * times) + 0.5) / times
+        return Series.of([torch.stack([torch.sin(t / 3), torch.cos(t / 2)], 1)], [t])
 
 
 class TestImageText(EncoderConformance):

@@ -13,6 +13,9 @@ import pytest
 from itnet_core import DataError
 from itnet_registry import create
 
+SUFFIXES = ("csv", "parquet", "ts")
+COMPLETE = {"classes": ["a", "b"], "channels": ["x"], "mean": [0.0], "std": [1.0], "extent": 1.0}
+
 USER_FILES = [
     ("image-folder", {}, "a.png"),
     ("audio-folder", {}, "a.wav"),
@@ -20,11 +23,13 @@ USER_FILES = [
     ("part-segmentation", {}, "02691156/a.txt"),
     ("text-table", {"root": None, "train": "none.csv", "classes": ["a", "b"]}, "a.txt"),
     ("image-text-retrieval", {}, "a.json"),
+    *(("series-table", {"root": None, "train": "none.csv", **COMPLETE}, f"a.{suffix}") for suffix in SUFFIXES),
 ]
 """Tasks, their options, and what a user's file is called."""
 
 DATA_SETS = [
     ("text-table", {"root": None, "train": "a.csv", "classes": ["a", "b"]}, "a.csv"),
+    *(("series-table", {"root": None, "train": f"a.{suffix}", **COMPLETE}, f"a.{suffix}") for suffix in SUFFIXES),
     ("image-text-retrieval", {"captions": "a.json"}, "a.json"),
     ("image-text-retrieval", {"captions": "a.csv"}, "a.csv"),
     ("image-text-retrieval", {"captions": "a.jsonl"}, "a.jsonl"),

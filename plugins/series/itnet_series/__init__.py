@@ -1,0 +1,3 @@
+"""ITNet's plugin for time series; `itnet_series.plugin` declares its components."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Read time series from tables and from `.ts` files, and augment them."""
