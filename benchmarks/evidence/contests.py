@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from evidence.baselines import audio, images, joint, points
+from evidence.baselines import audio, images, joint, points, series
 from evidence.baselines.over_fields import over_field
 from evidence.contest import Contest, Entry, itnet, tokens_correct
 
@@ -226,4 +226,53 @@ AGREEMENT = sequence_contest(
     6,
     64,
 )
-CONTESTS = (FASHION, LANGUAGES, FURNITURE, EASY_VQA, RECALL, LISTOPS, DYCK, AGREEMENT)
+
+
+def series_contest(name: str, title: str, what: str, epochs: int, **model: Any) -> Contest:
+    """Return a contest on a classification of the UCR and UEA archives."""
+    encoder = {"name": "series"}
+    files = {split: f"data/series/{name}_{split.upper()}.ts" for split in ("train", "test")}
+    return Contest(
+        name,
+        f"Time series: {title}",
+        f"{what}, with noise and warped time in training, {epochs} epochs in batches of 32",
+        {"name": "series-table", **files, "validation": 0.2, "jitter": 0.3, "warp": 0.2},
+        {"batch_size": 32, "warmup": 0.2, "epochs": epochs},
+        itnet("ITNet", preset="series-nano", **model),
+        (
+            Entry("ROCKET", "scikit-learn", series.Rocket, fitted=True),
+            Entry("LSTM", "torch", over_field, {"encoder": encoder, "mixer": "recurrent", "dim": 64, "hidden": 76}),
+            Entry(
+                "Transformer",
+                "torch",
+                over_field,
+                {"encoder": encoder, "mixer": "transformer", "dim": 64, "layers": 4, "longest": 512},
+            ),
+        ),
+        rates=(0.001, 0.002, 0.004),
+        goals="at least the best",
+    )
+
+
+SERIES = (
+    series_contest(
+        "JapaneseVowels",
+        "nine speakers by two vowels",
+        "270 series in training and validation, 12 channels, 370 in the test",
+        30,
+        kernel={"support": {"window": 0.35}},
+    ),
+    series_contest(
+        "ItalyPowerDemand",
+        "two seasons by a day of power",
+        "67 series in training and validation, 1,029 in the test",
+        60,
+    ),
+    series_contest(
+        "BasicMotions", "four motions by six sensors", "40 series in training and validation, 40 in the test", 60
+    ),
+    series_contest(
+        "OSULeaf", "six kinds of leaves by their outline", "200 series in training and validation, 242 in the test", 60
+    ),
+)
+CONTESTS = (FASHION, LANGUAGES, FURNITURE, EASY_VQA, RECALL, LISTOPS, DYCK, AGREEMENT, *SERIES)
