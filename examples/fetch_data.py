@@ -129,12 +129,13 @@ def furniture(folder: Path, work: Path) -> None:
 
 
 def darcy(folder: Path, work: Path) -> None:
-    """Take flows through porous ground from the wheel."""
-    sha256 = "483b358f2d9823c2ccb5dd0c1af8d21f879fd103806ad42959ebb975260e6ec4"
-    with zipfile.ZipFile(pypi(work, "neuraloperator==0.3.0", sha256, "--only-binary")) as wheel:
-        wheel.extractall(work)
-    for file in (work / "neuralop/datasets/data").glob("darcy_*.pt"):
-        shutil.copy(file, folder)
+    """Take flows through porous ground from neuraloperator's wheel."""
+    neuraloperator(folder, work, "darcy_*.pt")
+
+
+def burgers(folder: Path, work: Path) -> None:
+    """Take solutions of Burgers' equation from neuraloperator's wheel."""
+    neuraloperator(folder, work, "burgers_lowres.pt")
 
 
 def languages(folder: Path, work: Path) -> None:
@@ -171,8 +172,18 @@ DATA_SETS = {
         "4 data sets of labelled time series, and a series of 7,501 steps", "BSD-3-Clause", series, "*.*", 9
     ),
     "darcy": DataSet("1,050 flows through porous ground on 16 x 16 points, 50 on 32 x 32", "MIT", darcy, "*.pt", 3),
+    "burgers": DataSet("1,200 solutions of Burgers' equation on 16 points, at 17 times", "MIT", burgers, "*.pt", 1),
     "languages": DataSet("495 prompts in 5 languages", "CC-BY-SA-3.0 and CC-BY-3.0", languages, "**/*.wav", 2475),
 }
+
+
+def neuraloperator(folder: Path, work: Path, files: str) -> None:
+    """Take some of the data files in neuraloperator's wheel."""
+    sha256 = "483b358f2d9823c2ccb5dd0c1af8d21f879fd103806ad42959ebb975260e6ec4"
+    with zipfile.ZipFile(pypi(work, "neuraloperator==0.3.0", sha256, "--only-binary")) as wheel:
+        wheel.extractall(work)
+    for file in (work / "neuralop/datasets/data").glob(files):
+        shutil.copy(file, folder)
 
 
 def pypi(work: Path, requirement: str, sha256: str, form: str = "--no-binary") -> Path:

@@ -1,0 +1,1 @@
+"""Read fields from files, and generate them."""

@@ -1,0 +1,1 @@
+"""Tasks from fields to fields."""
