@@ -26,7 +26,8 @@ class PeriodicFieldEncoder(FieldEncoder):
     it is the encoder `field`.
 
     A kernel that reads positions by their distances alone is then invariant to shifts, but also to reflections. For
-    operators that know left from right, such as transport, use the kernel `periodic-mlp`, which needs no circle.
+    operators that know left from right, such as transport, use the kernel `periodic-mlp`, which needs no circle: leave
+    `periods` empty.
 
     Example:
         >>> encoder = PeriodicFieldEncoder(8, axes="x", periods={"x": 2.0})
@@ -44,7 +45,7 @@ class PeriodicFieldEncoder(FieldEncoder):
         """Axes that the data uses; a task sets them."""
 
         periods: Periods = ConfigField(default={})
-        """Length of the period of each periodic axis; a task sets them."""
+        """Length of the period of each periodic axis; 2 where the domain is [-1, 1]."""
 
         @model_validator(mode="after")
         def _check_axes(self) -> Self:

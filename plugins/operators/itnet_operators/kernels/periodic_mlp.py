@@ -23,7 +23,8 @@ class PeriodicMLPKernel(MLPKernel):
 
     z = [ũ(x), ũ(y), ũ(x)⊙ũ(y), cos 2πB(x−y), sin 2πB(x−y)], where the rows of B are the lowest whole numbers of cycles
     per period: 1, 2, …, `frequencies` for one axis. So k is periodic in x and in y, shifting a field around the circle
-    shifts the integral exactly, and x−y keeps its sign, unlike a distance. Coordinates along other axes are not read.
+    shifts the integral exactly, and x−y keeps its sign, unlike a distance. Coordinates along other axes are not read,
+    so the periodic axes must stay straight: use the encoder `field`, or `periodic-field` without `periods`.
 
     Few frequencies and a smooth activation keep k band-limited, so that its sum over a coarse grid is close to the
     integral: with `frequencies` up to a quarter of the points along the period, models give nearly the same function on

@@ -35,12 +35,12 @@ class Burgers(OperatorLearning):
     by a spectral method on 256 points (`solve_burgers`), of which every k-th is taken. At the points of the file they
     agree with its solutions within a relative error of 2e-4. So the functions are the same at all resolutions.
 
-    The circle is the axis x from −1 to 1; point i of n lies at −1 + 2i/n, whatever the resolution.
+    The circle is the axis x from −1 to 1, of the period 2; point i of n lies at −1 + 2i/n.
 
     Example:
         >>> task = Burgers(root="data/burgers", scale=[0.2])
         >>> task.encoder_options
-        {'channels': 1, 'axes': 'x', 'periods': {'x': 2.0}}
+        {'channels': 1, 'axes': 'x'}
     """
 
     class Config(OperatorLearning.Config):
@@ -55,11 +55,6 @@ class Burgers(OperatorLearning):
             return {"scale": self.scale or Burgers(self).measured_scale()}
 
     axes, channels, outputs = "x", 1, 1
-
-    @property
-    def periods(self) -> dict[str, float]:
-        """The circumference, in units of positions."""
-        return {"x": 2.0}
 
     def training(self) -> Labelled:
         """Return the first 1,000 samples."""

@@ -27,7 +27,7 @@ class Darcy(OperatorLearning):
     Example:
         >>> task = Darcy(root="data/darcy", scale=[0.1], resolution=32)
         >>> task.encoder_options, task.head
-        ({'channels': 1, 'axes': 'yx', 'periods': {}}, {'name': 'itnet-core/per-point', 'outputs': 1})
+        ({'channels': 1, 'axes': 'yx'}, {'name': 'itnet-core/per-point', 'outputs': 1})
     """
 
     class Config(OperatorLearning.Config):

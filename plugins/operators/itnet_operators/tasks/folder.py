@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field as ConfigField
 from pydantic import PositiveFloat
 
 from itnet_core import AXES, ConfigError, DataError
-from itnet_operators.axes import AxisLetters, Periods
+from itnet_operators.axes import AxisLetters
 from itnet_operators.data.field_arrays import sample_of
 from itnet_operators.data.field_files import SUFFIXES, Row, Stack, read_arrays
 from itnet_operators.data.moments import Moments
@@ -20,6 +19,7 @@ from itnet_operators.samples import FieldSample, place_positions
 from itnet_operators.tasks.operator_learning import OperatorLearning
 from itnet_tasks import HeldOut, Labelled, SkippedSampleWarning, hold_out
 
+MEASURED = ("scale", "axes", "input_mean", "input_scale", "centre", "unit")
 Numbers = tuple[float, ...]
 Units = tuple[PositiveFloat, ...]
 
@@ -44,7 +44,7 @@ class FieldFolder(OperatorLearning):
     is no target: a boundary point that only carries input has a small weight, and NaN as its target.
 
     Inputs are standardised, and positions are shifted and scaled so that the longest side of their bounding box over
-    all training samples is [−1, 1]; or, if `periods` are set, the longest period is 2. The numbers for it are computed
+    all training samples is [−1, 1]; or, if `period` is set, so that it is 2. The numbers for it are computed
     from the training samples, unless they are configured, and stored in checkpoints.
 
     Example:
@@ -65,8 +65,8 @@ class FieldFolder(OperatorLearning):
         axes: AxisLetters | None = None
         """Axis of space-time of each coordinate, such as `tx`; by default `x`, `xy`, `xyz` or `txyz`."""
 
-        periods: Periods = ConfigField(default={})
-        """Length of the period of each periodic axis, in the unit of the positions."""
+        period: PositiveFloat | None = None
+        """Length of the (longest) period of a periodic domain, in the unit of the positions; it becomes 2."""
 
         input_mean: Numbers | None = None
         """Mean of each input channel over the training samples, which is subtracted."""
@@ -78,13 +78,12 @@ class FieldFolder(OperatorLearning):
         """Middle of the bounding box of the training samples' positions, which is subtracted."""
 
         unit: PositiveFloat | None = None
-        """Unit of the positions: half the longest side of that box, or half the longest period."""
+        """Unit of the positions: half the longest side of that box, or half of `period`."""
 
         def measured(self) -> dict[str, Any]:
             """Return the fields that are missing, from the training samples."""
-            names = ("scale", "axes", "input_mean", "input_scale", "centre", "unit")
-            given = {name: value for name in names if (value := getattr(self, name)) is not None}
-            return given if len(given) == len(names) else FieldFolder(self).measure() | given
+            known = {name: getattr(self, name) for name in MEASURED}
+            return FieldFolder(self).measure() if None in known.values() else known
 
     @property
     def axes(self) -> str:
@@ -101,11 +100,6 @@ class FieldFolder(OperatorLearning):
     def outputs(self) -> int:
         """Columns of `targets`."""
         return len(self._known["scale"])
-
-    @property
-    def periods(self) -> dict[str, float]:
-        """Length of the period of each periodic axis, in units of `unit`."""
-        return {axis: period / self._known["unit"] for axis, period in self.config.periods.items()}
 
     def training(self) -> Labelled:
         """Return the samples for training; without `test`, a fold of them is held out for the test split."""
@@ -140,13 +134,14 @@ class FieldFolder(OperatorLearning):
         Raises:
             DataError: the samples are missing, or one of them cannot be read or has other columns than the first.
         """
-        what, inputs, targets = f"{self.config.root}: the training samples", Moments(), Moments()
+        c, inputs, targets = self.config, Moments(), Moments()
+        what = f"{c.root}: the training samples"
         boxes, columns = [], None
         for source in self._training_parts["train"].sources:
             try:
                 sample = _read(source)
             except DataError:
-                if self.config.on_bad_sample == "skip":
+                if c.on_bad_sample == "skip":
                     continue
                 raise
             assert sample.targets is not None
@@ -161,14 +156,14 @@ class FieldFolder(OperatorLearning):
             raise DataError(what, found="none that can be read", expected="at least one")
         corners = torch.stack(boxes)
         low, high = corners[:, 0].amin(0), corners[:, 1].amax(0)
-        length = max(self.config.periods.values(), default=float((high - low).max()))
+        length = float((high - low).max()) if c.period is None else c.period
         return {
-            "scale": targets.deviations(f"{what}: targets"),
-            "axes": "txyz" if len(low) == len(AXES) else "xyz"[: len(low)],
-            "input_mean": inputs.means(f"{what}: inputs"),
-            "input_scale": inputs.deviations(f"{what}: inputs", constant=1.0),
-            "centre": tuple(((low + high) / 2).tolist()),
-            "unit": length / 2 or 1.0,
+            "scale": c.scale or targets.deviations(f"{what}: targets"),
+            "axes": c.axes or ("txyz" if len(low) == len(AXES) else "xyz"[: len(low)]),
+            "input_mean": c.input_mean or inputs.means(f"{what}: inputs"),
+            "input_scale": c.input_scale or inputs.deviations(f"{what}: inputs", constant=1.0),
+            "centre": c.centre or tuple(((low + high) / 2).tolist()),
+            "unit": c.unit or length / 2 or 1.0,
         }
 
     @cached_property

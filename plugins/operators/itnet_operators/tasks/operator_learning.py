@@ -99,11 +99,6 @@ class OperatorLearning(LabelledTask):
         """Numbers to predict at each point."""
 
     @property
-    def periods(self) -> Mapping[str, float]:
-        """Length of the period of each periodic axis, for the encoder `periodic-field`; by default there is none."""
-        return {}
-
-    @property
     def scale(self) -> tuple[float, ...]:
         """Unit of each output.
 
@@ -136,9 +131,9 @@ class OperatorLearning(LabelledTask):
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
-        """Channels, axes and periods."""
+        """Channels and axes."""
         channels = self.channels + len(self.axes) * self.config.coordinates
-        return {"channels": channels, "axes": self.axes, "periods": dict(self.periods)}
+        return {"channels": channels, "axes": self.axes}
 
     def loader(self, *, training: bool) -> Callable[[Any], FieldSample]:
         """Return a function from a source to a sample."""
