@@ -156,6 +156,14 @@ class TestSeries(EncoderConformance):
         return Series.of([torch.stack([torch.sin(t / 3), torch.cos(t / 2)], 1)], [t])
 
 
+class TestPeriodicField(EncoderConformance):
+    component = "itnet-operators/periodic-field"
+
+
+class TestPeriodicMLP(KernelConformance):
+    component = "itnet-operators/periodic-mlp"
+
+
 class TestImageText(EncoderConformance):
     component = "itnet-vision-language/image-text"
 

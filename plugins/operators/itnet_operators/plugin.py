@@ -69,7 +69,7 @@ def _plane() -> dict[str, Any]:
 
 def _line() -> dict[str, Any]:
     """Return blocks of all pairs."""
-    kernel = {"name": "itnet-core/mlp", "heads": 4, "hidden": 16, "rank": 8, "frequencies": 4, "activation": "silu"}
+    kernel = {"name": "itnet-core/mlp", "heads": 4, "hidden": 16, "rank": 8, "frequencies": 4}
     return {**_BLOCKS, "kernel": kernel}
 
 

@@ -11,7 +11,7 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveInt, field_validator
 from torch import Tensor
 
-from itnet_core import AXES, ComponentConfig, MLPKernel, Support
+from itnet_core import AXES, ComponentConfig, FastPaths, MLPKernel, Support
 from itnet_operators.axes import Periods
 
 PeriodicInput = Literal["query", "key", "product", "fourier"]
@@ -61,6 +61,14 @@ class PeriodicMLPKernel(MLPKernel):
             if not support.everywhere:
                 raise ValueError("every pair; for near pairs on a circle, the encoder periodic-field and a radius")
             return support
+
+    transform, integrate = FastPaths.transform, FastPaths.integrate
+    """None: those of `mlp` need a local support."""
+
+    @classmethod
+    def reads_positions(cls, config: Any, axes: str) -> bool:
+        """Whether positions along one of the axes are among the inputs."""
+        return "fourier" in config.inputs and not set(config.periods).isdisjoint(axes)
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
