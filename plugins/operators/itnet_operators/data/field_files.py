@@ -113,7 +113,7 @@ class Stack:
             yield arrays
 
 
-class Row(NamedTuple):
+class StackRow(NamedTuple):
     """A sample of a file of many.
 
     Attributes:

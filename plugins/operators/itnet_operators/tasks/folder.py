@@ -13,7 +13,7 @@ from pydantic import PositiveFloat
 from itnet_core import AXES, ConfigError, DataError
 from itnet_operators.axes import AxisLetters
 from itnet_operators.data.field_arrays import sample_of
-from itnet_operators.data.field_files import SUFFIXES, Row, Stack, read_arrays
+from itnet_operators.data.field_files import SUFFIXES, Stack, StackRow, read_arrays
 from itnet_operators.data.moments import Moments
 from itnet_operators.samples import FieldSample, place_positions
 from itnet_operators.tasks.operator_learning import OperatorLearning
@@ -113,7 +113,7 @@ class FieldFolder(OperatorLearning):
         """Return the samples in `test`, or the samples held out."""
         return self._train_and_test[1]
 
-    def load(self, source: Path | Row) -> FieldSample:
+    def load(self, source: Path | StackRow) -> FieldSample:
         """Read and prepare a sample.
 
         Raises:
@@ -202,12 +202,12 @@ def _find(root: Path, split: str) -> Path | None:
 
 def _samples(place: Path) -> Labelled:
     """List the samples of a folder or of a file."""
-    sources: list[Path] | list[Row]
+    sources: list[Path] | list[StackRow]
     if place.is_dir():
         sources = _files(place)
     elif place.suffix.lower() in SUFFIXES or not place.exists():
         stack = Stack(place)
-        sources = [Row(stack, index) for index in range(len(stack))]
+        sources = [StackRow(stack, index) for index in range(len(stack))]
     else:
         raise DataError(
             str(place), found="another suffix", expected=f"a folder, or a file ending in {', '.join(SUFFIXES)}"
@@ -230,6 +230,6 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _read(source: Path | Row) -> FieldSample:
+def _read(source: Path | StackRow) -> FieldSample:
     arrays = read_arrays(source) if isinstance(source, Path) else source.stack.arrays(source.number)
     return sample_of(arrays, str(source), labelled=True)
