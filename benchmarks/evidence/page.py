@@ -72,7 +72,9 @@ def rows(contest: Contest, results: Results, costs: Mapping[str, Cost]) -> list[
         else:
             found = verdict(ours, records, contest)
             cells += [f"{found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})", found.word]
-        cells += [number(by_seed(records, name)) for name in contest.conditions]
+        cells += [
+            number(by_seed(records, name)) if name in records[0].conditions else "cannot" for name in contest.conditions
+        ]
         table.append(cells)
     return table
 

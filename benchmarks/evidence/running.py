@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from evidence.baselines.fields import ScatteredError
 from evidence.contest import Contest, Entry
 from evidence.records import Record, packed
 from itnet_core import Split, Task
@@ -44,14 +46,21 @@ def run(contest: Contest, entry: Entry, rate: float, seed: int, fold: int, *, qu
         validation=metrics["validation"],
         curve=curve,
         test={contest.metric: float(scores.mean())},
-        conditions={
-            name: float(test(module, create("task", **contest.task_of(fold, **options)), contest).mean())
-            for name, options in contest.conditions.items()
-        },
+        conditions=_conditions(module, contest, fold),
         scores=packed(scores),
         seconds=metrics["seconds"],
         commit=_commit(),
     )
+
+
+def _conditions(module: nn.Module, contest: Contest, fold: int) -> dict[str, float]:
+    """Return the metric under each condition, without those that the network cannot take."""
+    metrics = {}
+    for name, options in contest.conditions.items():
+        task: Task = create("task", **contest.task_of(fold, **options))
+        with suppress(ScatteredError):
+            metrics[name] = float(test(module, task, contest).mean())
+    return metrics
 
 
 def parameters(module: nn.Module) -> int:

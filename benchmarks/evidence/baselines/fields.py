@@ -12,6 +12,10 @@ from itnet_core import Field
 from itnet_registry import create
 
 
+class ScatteredError(ValueError):
+    """A network on grids was given a field at scattered points."""
+
+
 class OnGrid(nn.Module):
     """A network of images or signals, (B, C, sides), applied to a field on a grid; returns (B, N, outputs)."""
 
@@ -22,7 +26,7 @@ class OnGrid(nn.Module):
     def forward(self, field: Field) -> Tensor:
         """Predict at every point."""
         if field.grid is None:
-            raise ValueError("a field at scattered points, which a network on grids cannot take")
+            raise ScatteredError
         sides = torch.unflatten(field.values.transpose(1, 2), -1, field.grid)
         out: Tensor = self.network(sides)
         return out.flatten(2).transpose(1, 2)
