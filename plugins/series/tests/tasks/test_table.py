@@ -119,7 +119,7 @@ def test_files_for_validation_and_test_are_taken_whole(long: str, write: Any) ->
     task = table(long, validation_file=other, test=other)
     assert [len(task.dataset(split)) for split in SPLITS] == [30, 1, 1]
     for split in ("validation", "test"):
-        sample: Any = task.dataset(split)[0]  # type: ignore[arg-type]
+        sample: Any = task.dataset(split)[0]
         assert sample.inputs.values.tolist() == [[2, 1]]  # in the order of the training file
         assert sample.label == 1
 
