@@ -137,7 +137,7 @@ class OperatorLearning(LabelledTask):
 
     def loader(self, *, training: bool) -> Callable[[Any], FieldSample]:
         """Return a function from a source to a sample."""
-        return lambda source: self._finish(self.load(source))
+        return self._load
 
     def load(self, source: Any) -> FieldSample:
         """Return the sample of a source; by default, the source itself."""
@@ -195,8 +195,8 @@ class OperatorLearning(LabelledTask):
 
         `values` has a list of the outputs for each point, in the order of the file's points.
         """
-        records = []
-        for values in prediction.float() * prediction.new_tensor(self.scale):
+        records, prediction = [], prediction.float()
+        for values in prediction * prediction.new_tensor(self.scale):
             summary = {"minimum": values.amin(0), "maximum": values.amax(0), "mean": values.mean(0)}
             records.append({name: numbers.tolist() for name, numbers in {**summary, "values": values}.items()})
         return records
@@ -214,6 +214,9 @@ class OperatorLearning(LabelledTask):
                 columns = f"{tensor.shape[1]} columns"
                 raise DataError(f"{place}: {key}", found=columns, expected=f"{expected[key]}, as in the training data")
         return sample
+
+    def _load(self, source: Any) -> FieldSample:
+        return self._finish(self.load(source))
 
     def _finish(self, sample: FieldSample) -> FieldSample:
         return with_coordinates(sample, self.axes) if self.config.coordinates else sample

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,13 @@ def test_a_bad_training_file_is_refused_or_left_out(
 def inputs_with_gaps(task: FieldFolder) -> int:
     dataset: Any = task.dataset("train")
     return sum(dataset[number] is not None for number in range(len(dataset)))
+
+
+def test_processes_that_load_data_get_the_same_samples(write_stack: WriteFields, tmp_path: Path) -> None:
+    """They get a copy of the dataset by pickle."""
+    dataset: Any = FieldFolder(root=str(write_stack(tmp_path / "all.h5"))).dataset("train")
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy[3].inputs.values, dataset[3].inputs.values)
 
 
 def test_a_users_file_of_other_columns_is_refused(write_fields: WriteFields, tmp_path: Path) -> None:
