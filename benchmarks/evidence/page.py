@@ -95,28 +95,29 @@ def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-def best_other(contest: Contest, results: Results) -> Entry:
-    """Return the best network that is not an ITNet, by its test metric."""
+def best_other(contest: Contest, results: Results) -> Entry | None:
+    """Return the best network that is not an ITNet by its test metric, or `None` if there is none."""
     others = [entry for entry in contest.entries if entry.source != "ITNet" and results.get(entry.name)]
     sign = 1 if contest.higher else -1
-    return max(others, key=lambda entry: sign * mean(by_seed(results[entry.name])))
+    return max(others, key=lambda entry: sign * mean(by_seed(results[entry.name])), default=None)
 
 
 def summary(contests: Sequence[tuple[Contest, Results]]) -> list[str]:
-    """Return a table of all contests: ours, the best specialist, and the verdict."""
+    """Return a table of all contests with specialists: ours, the best of them, and the verdict."""
     lines = []
     for contest, results in contests:
         best = best_other(contest, results)
-        found = verdict(results[contest.ours.name], results[best.name], contest)
-        lines.append(
-            [
-                f"[{contest.title}](#{contest.name})",
-                contest.metric.replace("_", " "),
-                number(by_seed(results[contest.ours.name])),
-                f"{number(by_seed(results[best.name]))} ({best.name})",
-                f"**{found.word}**",
-            ]
-        )
+        if best is not None:
+            found = verdict(results[contest.ours.name], results[best.name], contest)
+            lines.append(
+                [
+                    f"[{contest.title}](#{contest.name})",
+                    contest.metric.replace("_", " "),
+                    number(by_seed(results[contest.ours.name])),
+                    f"{number(by_seed(results[best.name]))} ({best.name})",
+                    f"**{found.word}**",
+                ]
+            )
     return table(("task", "metric", "ITNet", "best specialist", "ITNet is"), lines)
 
 
