@@ -65,7 +65,7 @@ def test_the_families_are_drawn_and_printed(
     monkeypatch.setattr(families, "TEST_FIELDS", 1)
     families.main(["--steps", "1", "--output", str(tmp_path), "--json"])
     records = json.loads(capsys.readouterr().out)
-    assert [item["family"] for item in records] == [f.name for f in families.FAMILIES for _ in range(4)]
+    assert [item["family"] for item in records] == [f.name for f in families.FAMILIES for _ in range(5)]
     assert records == json.loads((tmp_path / "three_families.json").read_text())
     assert (tmp_path / "three_families.png").read_bytes().startswith(b"\x89PNG")
 

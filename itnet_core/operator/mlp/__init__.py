@@ -2,6 +2,6 @@
 
 from itnet_core.operator.mlp.grid_sum import Taps
 from itnet_core.operator.mlp.kernel import ACTIVATIONS, ADDITIVE, MLPKernel, PointTerms
-from itnet_core.operator.mlp.pair_inputs import INPUTS, Input
+from itnet_core.operator.mlp.pair_inputs import CONTENT, INPUTS, PAPER, Input
 
-__all__ = ["ACTIVATIONS", "ADDITIVE", "INPUTS", "Input", "MLPKernel", "PointTerms", "Taps"]
+__all__ = ["ACTIVATIONS", "ADDITIVE", "CONTENT", "INPUTS", "PAPER", "Input", "MLPKernel", "PointTerms", "Taps"]

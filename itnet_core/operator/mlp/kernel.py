@@ -16,7 +16,7 @@ from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Normalization, Problem, ScalarConfig
 from itnet_core.operator.mlp.first_layer import pre_activation
 from itnet_core.operator.mlp.grid_sum import Taps, convolve, taps_of
-from itnet_core.operator.mlp.pair_inputs import INPUTS, Input, PairInputs
+from itnet_core.operator.mlp.pair_inputs import CONTENT, INPUTS, PAPER, Input, PairInputs
 from itnet_core.operator.points import Points, distinct
 from itnet_core.operator.precision import exact_dtype, precise
 from itnet_core.operator.support import Support
@@ -62,6 +62,10 @@ class MLPKernel(Kernel[PointTerms, None]):
     the hidden layer of a tile, as it gives attention scores, and a second one over p + 1 numbers per pair adds the
     terms of x−y and ‖x−y‖².
 
+    ũ(x)⊙ũ(y) gives a hidden unit symmetric forms ũ(x)ᵀ W_c ũ(y) alone, with a diagonal W_c. The input `bilinear`,
+    ũ(x)⊗ũ(y), gives it any W_c, such as attention's scores ⟨W_q u(x), W_k u(y)⟩, at the same cost per pair
+    (docs/operator.md, §2). It replaces `product`, which is its diagonal.
+
     With `values: full`, the normalization `none` and as many heads as hidden units, W_2 is the identity and b_2 is 0:
     K = Σ_c M_c σ_c, where W_2 would only mix the matrices M_c.
 
@@ -95,8 +99,8 @@ class MLPKernel(Kernel[PointTerms, None]):
         """Rows of B, drawn once from a normal distribution."""
         frequency_scale: PositiveFloat = 1.0
         """Standard deviation of B, in cycles per unit of length."""
-        inputs: tuple[Input, ...] = INPUTS
-        """Inputs of the MLP; leave some out for an ablation."""
+        inputs: tuple[Input, ...] = PAPER
+        """Inputs of the MLP; leave some out for an ablation, or replace `product` by `bilinear`, its general form."""
         activation: Literal["relu", "silu", "gelu", "tanh"] = "relu"
         """Activation of the hidden layer."""
         normalization: Normalization = "none"
@@ -277,7 +281,7 @@ class MLPKernel(Kernel[PointTerms, None]):
     def _taps(self, query: Points, key: Points) -> Taps | None:
         """Return the displacements within the support if k depends on these alone; else `None`."""
         plain = self.normalization == "none" and type(self).tile is MLPKernel.tile
-        content = not {"query", "key", "product"}.isdisjoint(self.config.inputs)
+        content = not CONTENT.isdisjoint(self.config.inputs)
         return self._taps_of_support(query, key) if self.support.local and plain and not content else None
 
     def _taps_of_support(self, query: Points, key: Points) -> Taps | None:

@@ -10,17 +10,21 @@ from torch import Tensor, nn
 
 from itnet_core.operator.transforms import differentiated
 
-Input = Literal["query", "key", "product", "displacement", "distance", "fourier"]
+Input = Literal["query", "key", "product", "bilinear", "displacement", "distance", "fourier"]
 INPUTS: tuple[Input, ...] = get_args(Input)
+CONTENT: frozenset[Input] = frozenset({"query", "key", "product", "bilinear"})
+"""The inputs that depend on content."""
+
+PAPER: tuple[Input, ...] = tuple(name for name in INPUTS if name != "bilinear")
+"""The inputs of the paper's kernel."""
+
 Entry = Tensor | int
 
 SQUARE_LIMIT = 1e30
 """Largest squared distance, so that the first layer is finite in float32 for weights of up to 1e8."""
 
 _FEATURES_OF: dict[Input, tuple[str, ...]] = {
-    "query": ("content",),
-    "key": ("content",),
-    "product": ("content",),
+    **dict.fromkeys(CONTENT, ("content",)),
     "fourier": ("cos", "sin"),
 }
 
@@ -68,13 +72,13 @@ class PairInputs(nn.Module):
         self._displacement, self._distance = "displacement" in inputs, "distance" in inputs
         start["displacement"], start["distance"] = self.width, self.width + self._displacement * position_dim
         self.geometry = start["distance"] + self._distance - self.width
-        sizes = {"query": rank, "key": rank, "product": rank, "displacement": position_dim, "distance": 1}
+        sizes = {"displacement": position_dim, "distance": 1, "bilinear": rank**2, "fourier": 2 * frequencies}
         self.columns: dict[Input, slice] = {}
         self.count = 0
         for name in (name for name in INPUTS if name in inputs):
-            self.columns[name] = slice(self.count, self.count + sizes.get(name, 2 * frequencies))
+            self.columns[name] = slice(self.count, self.count + sizes.get(name, rank))
             self.count = self.columns[name].stop
-        entries = [entry for name, columns in self.columns.items() for entry in _entries(name, columns, start)]
+        entries = [entry for name, columns in self.columns.items() for entry in _entries(name, columns, start, rank)]
         entries.append((torch.tensor([self.count]), 0, 0, 1.0))
         unit, row, column, coefficient = (
             torch.cat([torch.as_tensor(entry[n]).expand(len(entry[0])) for entry in entries]) for n in range(4)
@@ -128,7 +132,9 @@ class PairInputs(nn.Module):
         return out if self._displacement else out[:, axes:]
 
 
-def _entries(name: Input, columns: slice, start: Mapping[str, int]) -> Iterator[tuple[Tensor, Entry, Entry, float]]:
+def _entries(
+    name: Input, columns: slice, start: Mapping[str, int], rank: int
+) -> Iterator[tuple[Tensor, Entry, Entry, float]]:
     """Yield non-zero entries (k, row, column, coefficient) of S_k for some entries k of z; the feature 1 has row 0."""
     k = torch.arange(columns.start, columns.stop)
     if name in ("displacement", "distance"):
@@ -140,6 +146,9 @@ def _entries(name: Input, columns: slice, start: Mapping[str, int]) -> Iterator[
         yield real, sin, sin, 1.0
         yield imaginary, sin, cos, 1.0
         yield imaginary, cos, sin, -1.0
+    elif name == "bilinear":
+        content = start["content"] + torch.arange(rank)
+        yield k, content.repeat_interleave(rank), content.repeat(rank), 1.0
     else:
-        content = torch.arange(start["content"], start["content"] + len(k))
+        content = start["content"] + torch.arange(rank)
         yield k, 0 if name == "key" else content, 0 if name == "query" else content, 1.0

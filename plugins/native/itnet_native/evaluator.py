@@ -31,8 +31,8 @@ class NativeEvaluator(Evaluator):
     No pair tensor is held; the backward pass recomputes the hidden layer, and second derivatives are refused. Tensors
     are float32 or float64. The code is vectorised for AVX-512 or AVX2 if the processor supports them
     (`ITNET_NATIVE_ISA` chooses another), runs on `torch.get_num_threads()` threads, and is deterministic for a given
-    number of them. A kernel without the inputs `product`, `distance` and `fourier` has a hidden layer σ(a(x) + b(y)),
-    and costs a fraction of the others.
+    number of them. A kernel without the inputs `product`, `bilinear`, `distance` and `fourier` has a hidden layer
+    σ(a(x) + b(y)), and costs a fraction of the others.
 
     Example:
         >>> from itnet_core import Field, IntegralOperator

@@ -12,10 +12,13 @@ template <class T> constexpr int64_t HEADS = WIDTH<T> / CHUNK<T>;
 // Sizes of the arrays, in numbers. Rows are padded to whole vectors.
 template <class T> struct Layout {
     int64_t row, heads, features, columns;
+    int64_t places = 2;  // most entries of T in a column but the first; two, but for the input `bilinear`
 
     explicit Layout(const Problem &p)
         : row(p.heads * p.head_dim), heads((p.heads + HEADS<T> - 1) / HEADS<T> * HEADS<T>), features(p.rank - 1),
-          columns(up(p.rank - 1 + (p.grad_key_positions ? p.geometry() : 0))) {}
+          columns(up(p.rank - 1 + (p.grad_key_positions ? p.geometry() : 0))) {
+        each_entry(p, [&](int64_t, int64_t, int64_t place) { if (place >= places) places = place + 1; });
+    }
     // Call f(e, column, place) for the entries of T but those of the first column of ψ, whose gradient nobody needs: `place`
     // numbers the entries of a column.
     template <class F> void each_entry(const Problem &p, F f) const {
@@ -27,10 +30,6 @@ template <class T> struct Layout {
     }
     static int64_t up(int64_t count) { return (count + WIDTH<T> - 1) / WIDTH<T> * WIDTH<T>; }
 };
-
-// The entries of T in a column but the first are at most two: a content or a phase of the key meets one of the query, and
-// the constant or the other phase.
-constexpr int64_t PLACES = 2;
 
 // A thread's arrays, cut from one allocation: measured first, with no memory, and then taken.
 template <class T> struct LocalWork {
@@ -62,15 +61,15 @@ template <class T> struct LocalWork {
             lanes(second_bias + h * CHUNK<T>, h, [&](int64_t head, int64_t) { return static_cast<const T *>(p.second_bias)[head]; });
         }
         if (!backward) return;
-        std::memset(turned, 0, size_t(PLACES * p.hidden * l.columns) * sizeof(T));
-        std::memset(factors, 0, size_t(PLACES * l.columns) * sizeof(T));
+        std::memset(turned, 0, size_t(l.places * p.hidden * l.columns) * sizeof(T));
+        std::memset(factors, 0, size_t(l.places * l.columns) * sizeof(T));
         l.each_entry(p, [&](int64_t e, int64_t column, int64_t place) {
             for (int64_t c = 0; c < p.hidden; ++c) turned[(place * p.hidden + c) * l.columns + column] = static_cast<const T *>(p.forms)[e * p.hidden + c];
         });
     }
 
     // Compute a query's factor of the first layer with its axes exchanged, `across`, (hidden, columns), but for its first
-    // column: the sum of two entries of T, `turned`, each times a feature of the query, `factors`.
+    // column: the sum of the entries of T in a column, `turned`, each times a feature of the query, `factors`.
     void turn(const Problem &p, const Layout<T> &l, const T *features) const {
         const int64_t hidden = p.hidden, columns = l.columns, *rows = static_cast<const int64_t *>(p.entry_rows);
         l.each_entry(p, [&](int64_t e, int64_t column, int64_t place) { factors[place * columns + column] = features[rows[e]]; });
@@ -78,7 +77,9 @@ template <class T> struct LocalWork {
             const Vec<T> first = load(factors + r), second = load(factors + columns + r);
             for (int64_t c = 0; c < hidden; ++c) {
                 const T *of = turned + c * columns + r;
-                store(across + c * columns + r, first * load(of) + second * load(of + hidden * columns));
+                Vec<T> sum = first * load(of) + second * load(of + hidden * columns);
+                for (int64_t place = 2; place < l.places; ++place) sum += load(factors + place * columns + r) * load(of + place * hidden * columns);
+                store(across + c * columns + r, sum);
             }
         }
     }
@@ -94,7 +95,7 @@ template <class T> struct LocalWork {
         if (!backward) return;
         f(values, KEYS * l.row), f(values_across, KEYS * l.row), f(grad_out, QUERIES * l.row), f(grad_k, QUERIES * p.heads * KEYS), f(own_grad_k, of_k), f(slope, block);
         f(grad_linear, p.depth() * p.hidden), f(grad_own, p.grad_key_positions ? KEYS * l.columns : 0);
-        f(turned, PLACES * p.hidden * l.columns), f(factors, PLACES * l.columns), f(across, p.hidden * l.columns);
+        f(turned, l.places * p.hidden * l.columns), f(factors, l.places * l.columns), f(across, p.hidden * l.columns);
         f(grad_keys, KEYS * l.columns), f(grad_values, KEYS * l.row), f(grad_bias, KEYS), f(grad_positions, KEYS * p.coordinates);
         f(grad_second, p.heads * p.hidden), f(grad_second_bias, p.heads), f(grad_forms, p.entries * p.hidden), f(grad_query, p.rank * WIDTH<T>);
         f(grad_table, p.taps * p.hidden);

@@ -80,7 +80,9 @@ def assert_close(found: list[Tensor], expected: list[Tensor], bound: float) -> N
 
 
 @pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
-@pytest.mark.parametrize("inputs", [("query", "key", "displacement"), ("product", "fourier")], ids=["additive", "full"])
+@pytest.mark.parametrize(
+    "inputs", [("query", "key", "displacement"), ("product", "fourier"), ("key", "bilinear")], ids=str
+)
 @pytest.mark.parametrize("heads", [1, 2, 3, 6])
 def test_every_instruction_set_gives_the_same(
     instruction_set: str, activation: str, inputs: tuple[str, ...], heads: int

@@ -18,6 +18,7 @@ def concatenated_mlp(kernel: MLPKernel, query: Field, key: Field) -> Tensor:
         "query": ux.expand(pairs),
         "key": uy.expand(pairs),
         "product": ux * uy,
+        "bilinear": (ux.unsqueeze(-1) * uy.unsqueeze(-2)).flatten(-2),
         "displacement": x - y,
         "distance": (x - y).square().sum(-1, keepdim=True),
         "fourier": torch.cat([phase.cos(), phase.sin()], dim=-1),

@@ -183,7 +183,9 @@ def test_a_compiled_operator_with_a_window_is_one_node(triton: TritonEvaluator) 
     torch.testing.assert_close(torch.compile(operator, backend="aot_eager")(field).values, expected)
 
 
-@pytest.mark.parametrize("inputs", [("query",), ("product", "distance"), ("query", "key", "displacement")])
+@pytest.mark.parametrize(
+    "inputs", [("query",), ("product", "distance"), ("bilinear", "fourier"), ("query", "key", "displacement")]
+)
 def test_parts_of_the_inputs_equal_dense(triton: TritonEvaluator, inputs: tuple[str, ...]) -> None:
     given = case((1, 5, 9), inputs=inputs)
     compare(given.solve(triton), given.solve(DenseEvaluator()), 1e-9)

@@ -26,7 +26,7 @@ from itnet_core import (
     TiledEvaluator,
     Trunk,
 )
-from itnet_core.operator.mlp import PointTerms
+from itnet_core.operator.mlp import INPUTS, PointTerms
 
 MakeField = Callable[..., Field]
 
@@ -244,7 +244,7 @@ def test_a_trunk_goes_one_point_at_a_time_too() -> None:
 @pytest.mark.parametrize(("pointwise", "projected"), [(True, [1, 1, 1]), (False, [1, 2, 3])])
 def test_a_stream_projects_each_point_once_if_its_terms_are_its_own(pointwise: bool, projected: list[int]) -> None:
     torch.manual_seed(0)
-    kernel = MLPKernel(8, position_dim=1, support=Support(causal=0))
+    kernel = MLPKernel(8, position_dim=1, support=Support(causal=0), inputs=INPUTS)
     kernel.pointwise_terms = pointwise
     operator = IntegralOperator(8, kernel)
     field = Field.on_grid(torch.randn(2, 3, 8))

@@ -44,9 +44,9 @@ def pairs(kernel: Any, field: Field) -> Tensor:
     return kernel.tile(*kernel.project(field, field))
 
 
-def of_rank_eight() -> MLPKernel:
+def of_rank_eight(content: str = "product") -> MLPKernel:
     """Return a kernel of rank 8: no hidden unit is ever cut off, so that k is bilinear in [1, ũ, x, ‖x‖²]."""
-    kernel = mlp(activation="relu", rank=2, inputs=("query", "key", "product", "displacement", "distance"))
+    kernel = mlp(activation="relu", rank=2, inputs=("query", "key", content, "displacement", "distance"))
     nn.init.normal_(kernel.first.weight, std=0.1)
     nn.init.constant_(kernel.first.bias, 20.0)
     return kernel
@@ -57,8 +57,9 @@ def smooth_matrices() -> Tensor:
     return torch.stack([1 / (1 + (x[:, None] - y).abs()), 5 * torch.exp(-3 * (x[:, None] * y))])
 
 
-def test_it_is_exact_for_a_kernel_of_that_rank() -> None:
-    kernel, field = of_rank_eight(), fields()
+@pytest.mark.parametrize("content", ["product", "bilinear"])
+def test_it_is_exact_for_a_kernel_of_that_rank(content: str) -> None:
+    kernel, field = of_rank_eight(content), fields()
     actual = factorize(kernel, field, rank=32, tolerance=1e-8)
     assert actual.kernel.config.pivots <= 8
     assert actual.reached

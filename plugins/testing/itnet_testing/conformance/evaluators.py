@@ -81,6 +81,7 @@ class EvaluatorConformance(Conformance):
         for activation in ACTIVATIONS:
             yield f"MLP of {activation}", partial(mlp, activation=activation)
             yield f"additive MLP of {activation}", partial(mlp, activation=activation, inputs=ADDITIVE)
+        yield "bilinear MLP", partial(mlp, inputs=("bilinear", "displacement", "fourier"))
         yield "MLP of products and distances", partial(mlp, heads=3, inputs=("product", "distance"))
         yield "wide MLP", partial(mlp, heads=1, hidden=33)
         yield "MLP with a tile of its own", partial(Doubled, 8, heads=2)

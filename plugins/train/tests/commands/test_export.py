@@ -18,7 +18,8 @@ Itnet = Callable[..., Any]
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    model = create_model(width=8, depth=1, encoder="signal", kernel={"name": "mlp", "hidden": 4}, task="tones")
+    kernel = {"name": "mlp", "hidden": 4, "inputs": ["query", "product", "bilinear", "displacement", "fourier"]}
+    model = create_model(width=8, depth=1, encoder="signal", kernel=kernel, task="tones")
     save_model(model, tmp_path / "best")
     return tmp_path / "best"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.utils._pytree import tree_map
 
 from itnet_core import ConfigError, DenseEvaluator, Field, IntegralOperator, MLPKernel, ShapeError
-from itnet_core.operator.mlp import INPUTS
+from itnet_core.operator.mlp import CONTENT, INPUTS, PAPER
 from itnet_testing.reference import concatenated_mlp
 
 
@@ -34,10 +34,31 @@ def test_the_first_layer_separates(inputs: set[str], sizes: tuple[int, int, int,
     query, key = fields(*sizes)
     separated, definition = kernel.tile(*kernel.project(query, key)), concatenated_mlp(kernel, query, key)
     torch.testing.assert_close(separated, definition, rtol=1e-9, atol=1e-11)
-    used = [p for p in kernel.parameters() if p is not kernel.content.weight or {"query", "key", "product"} & inputs]
+    used = [p for p in kernel.parameters() if p is not kernel.content.weight or CONTENT & inputs]
     gradients = [torch.autograd.grad(k.square().sum(), used) for k in (separated, definition)]
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu"])
+def test_attention_is_a_bilinear_kernel(activation: str) -> None:
+    """docs/operator.md, §2: σ(s) − σ(−s) = s, so two hidden units form a head's scores ⟨W_q u(x), W_k u(y)⟩."""
+    torch.set_default_dtype(torch.float64)
+    query, key = torch.randn(2, 2, 9, 6)
+    kernel = MLPKernel(
+        6, heads=2, hidden=4, rank=6, inputs=("bilinear",), normalization="softmax", activation=activation
+    )
+    forms = torch.randn(2, 6, 6)  # W_qᵀ W_k / √d_h of each head
+    with torch.no_grad():
+        kernel.content.weight.copy_(torch.eye(6))
+        kernel.first.weight.copy_(torch.cat([forms, -forms]).flatten(1))
+        kernel.first.bias.zero_()
+        kernel.second.weight.copy_(torch.eye(2).repeat(1, 2) * torch.tensor([1.0, 1.0, -1.0, -1.0]))
+    operator = IntegralOperator(6, kernel, pointwise=False)
+    out = operator(*(Field(values, torch.randn(2, 9, 4)) for values in (query, key))).values
+    scores = torch.einsum("bnd,hde,bme->bhnm", query, forms, key)
+    values = operator.value(key).movedim(1, 2)
+    torch.testing.assert_close(out, operator.output((scores.softmax(-1) @ values).movedim(1, 2)), rtol=1e-9, atol=1e-9)
 
 
 def test_positions_far_from_zero_do_not_cancel() -> None:
@@ -120,7 +141,7 @@ def test_config_round_trip() -> None:
 
 
 @pytest.mark.parametrize("normalization", ["none", "softmax"])
-@pytest.mark.parametrize("inputs", [INPUTS, ("query", "key", "displacement")])
+@pytest.mark.parametrize("inputs", [PAPER, ("query", "key", "displacement"), ("bilinear", "fourier")])
 def test_second_derivatives(normalization: str, inputs: tuple[str, ...]) -> None:
     torch.manual_seed(0)
     options: dict[str, Any] = {"normalization": normalization, "inputs": inputs, "position_dim": 2}
