@@ -22,7 +22,7 @@ from evidence.contest import Contest, Entry
 from evidence.contests import CONTESTS
 from evidence.costs import Cost, costs
 from evidence.page import draw, section, summary
-from evidence.records import Key, Record, append, read
+from evidence.records import Key, Record, append, keep, read
 from evidence.running import run
 from measuring import ENVIRONMENT
 from provenance import provenance, rewrite_section
@@ -45,6 +45,7 @@ class Runs:
     def __init__(self, contest: Contest, *, quick: bool) -> None:
         self.contest, self.quick = contest, quick
         self.path = (QUICK if quick else RESULTS) / f"{contest.name}.jsonl"
+        keep(self.path, [contest.recipe(entry, quick=quick) for entry in contest.networks])
         self.records = read(self.path)
 
     def key(self, entry: Entry, rate: float, seed: int, fold: int = 0) -> Key:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from itnet_core import write_atomically
 
 Key = tuple[str, str, float, int, int]
 
@@ -94,3 +96,10 @@ def append(path: Path, record: Record) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(asdict(record)) + "\n")
+
+
+def keep(path: Path, recipes: Collection[str]) -> None:
+    """Remove the records of recipes that are no longer in use from a file."""
+    if path.is_file():
+        kept = [record for record in read(path).values() if record.recipe in recipes]
+        write_atomically(path, "".join(json.dumps(asdict(record)) + "\n" for record in kept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from evidence.contest import Contest, Entry
 from evidence.contests import CONTESTS
 from evidence.page import by_seed, summary, verdict
-from evidence.records import Record, append, packed, read, unpacked
+from evidence.records import Record, append, keep, packed, read, unpacked
 from evidence.verdict import compare
 from torch import nn
 
@@ -55,6 +56,17 @@ def test_records_are_read_as_written_and_the_last_of_equal_keys_counts(tmp_path:
     for item in (first, again, other):
         append(file, item)
     assert list(read(file).values()) == [again, other]
+
+
+def test_records_of_another_recipe_are_removed(tmp_path: Path) -> None:
+    file = tmp_path / "contest.jsonl"
+    keep(file, ["r"])
+    assert not file.exists()
+    old, new = record("a", 0, [1, 0]), dataclasses.replace(record("a", 0, [1, 1]), recipe="new")
+    for item in (old, new):
+        append(file, item)
+    keep(file, ["new", "other"])
+    assert list(read(file).values()) == [new]
 
 
 def contest() -> Contest:
