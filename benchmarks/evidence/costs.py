@@ -70,9 +70,12 @@ def flops(module: nn.Module, inputs: Any) -> float:
     """
     own = isinstance(module, ITNetModel) and isinstance(module.trunk, Trunk)
     recurrent = _Recurrent(module)
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused layers are not counted
     with FlopCounterMode(display=False) as counter:
         [encoder] = module.encoders.values() if isinstance(module, ITNetModel) and own else [module]
         out = encoder(inputs)
+    torch.backends.mha.set_fastpath_enabled(fused)
     total = counter.get_total_flops() + recurrent.total
     if isinstance(module, ITNetModel) and own:
         rows = trunk_table(
