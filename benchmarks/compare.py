@@ -169,9 +169,9 @@ def main() -> None:
             raise SystemExit(f"{name}: found no such contest; expected some of {', '.join(BY_NAME)}")
     chosen = [] if given.page else [BY_NAME[name] for name in given.contests or BY_NAME]
     jobs = [
-        (Runs(contest, quick=given.quick), entry)
-        for contest in chosen
-        for entry in contest.networks
+        (runs, entry)
+        for runs in [Runs(contest, quick=given.quick) for contest in chosen]
+        for entry in runs.contest.networks
         if not given.only or entry.name in given.only
     ]
     with ThreadPoolExecutor(given.jobs) as pool:

@@ -13,14 +13,18 @@ import torch
 
 def provenance(threads: int | None = None) -> str:
     """Return processor, threads of a run (torch's by default), torch's version, date and commit, as words of a line."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
     count = torch.get_num_threads() if threads is None else threads
     return (
         f"{count} thread{'s' * (count > 1)} of {_processor()}, torch {torch.__version__}, "
-        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip() or 'unknown'}"
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}"
     )
+
+
+def commit() -> str:
+    """Return the short name of the repository's commit, or "unknown"."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    return done.stdout.strip() or "unknown"
 
 
 def rewrite_section(page: Path, start: str, end: str, lines: Sequence[str]) -> None:

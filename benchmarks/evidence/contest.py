@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itnet_operators.samples import relative_errors
 from itnet_registry import create_model
 
 SEEDS = (0, 1, 2)
@@ -58,11 +57,6 @@ def correct(prediction: Tensor, targets: Tensor) -> Tensor:
 def tokens_correct(prediction: Tensor, targets: Tensor) -> Tensor:
     """Return 1 for each token with a target that is classified correctly, else 0; a negative target is none."""
     return correct(prediction, targets)[targets >= 0]
-
-
-def relative_error(prediction: Tensor, targets: Any) -> Tensor:
-    """Return the relative L2 error of each field."""
-    return relative_errors(prediction, targets)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from evidence.baselines import audio, fields, images, joint, points, series
 from evidence.baselines.over_fields import over_field
-from evidence.contest import Contest, Entry, itnet, relative_error, tokens_correct
+from evidence.contest import Contest, Entry, itnet, tokens_correct
+from itnet_operators.samples import relative_errors
 
 BUDGET: Mapping[str, Any] = {"batch_size": 64, "warmup": 0.2}
 
@@ -127,13 +128,13 @@ EASY_VQA = Contest(
         Entry(
             "late fusion of ResNet and LSTM",
             "timm, torch",
-            joint.LateFusion,
+            joint.late_fusion,
             {"tokenizer": TOKENIZER, "depth": 2, "widths": [16, 32, 48], "dim": 64, "hidden": 48},
         ),
         Entry(
             "two Transformers",
             "timm, torch",
-            joint.TwoTowers,
+            joint.two_towers,
             {"tokenizer": TOKENIZER, "patch": 8, "dim": 52, "layers": 3, "heads": 4},
         ),
         itnet("ITNet, each point of equal weight", preset="itnet-nano", encoder={**IMAGE_TEXT, "measure": "mean"}),
@@ -294,7 +295,7 @@ SERIES = (
 FIELDS: Mapping[str, Any] = {
     "metric": "relative_l2",
     "higher": False,
-    "score": relative_error,
+    "score": relative_errors,
     "rates": (0.004, 0.008, 0.016),
 }
 FIELD_RECIPE: Mapping[str, Any] = {"batch_size": 20, "warmup": 0.2, "weight_decay": 0.0001}

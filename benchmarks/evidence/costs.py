@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from measuring import Ratio, interleaved
+from measuring import interleaved
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -28,8 +28,7 @@ Cost = dict[str, Any]
 def costs(contest: Contest, seconds: float = 20.0) -> dict[str, Cost]:
     """Return the cost of each trained network by its name; the steps run interleaved on one thread.
 
-    Each has `flops` of a sample, forward; `milliseconds` of a step, the median; and `ratio`, the median of the rounds'
-    ratios to the first baseline's, with its quartiles.
+    Each has `flops` of a sample, forward, and `milliseconds` of a step, the median.
     """
     torch.set_num_threads(1)
     task: Task = create("task", **contest.task_of())
@@ -39,16 +38,13 @@ def costs(contest: Contest, seconds: float = 20.0) -> dict[str, Cost]:
     config = TrainConfig(**contest.train_section(quick=False))
     steps = {name: _step(module, task, batch, config) for name, module in modules.items()}
     times = interleaved(steps, seconds)
-    baseline = times[trained[1].name] if len(trained) > 1 else times[trained[0].name]
-    result = {}
-    for name, module in modules.items():
-        ratio = Ratio.of(times[name], baseline)
-        result[name] = {
+    return {
+        name: {
             "flops": flops(module.eval(), batch.inputs) / len(batch.targets),
             "milliseconds": 1000 * median(times[name]),
-            "ratio": [ratio.median, ratio.low, ratio.high],
         }
-    return result
+        for name, module in modules.items()
+    }
 
 
 def _step(module: nn.Module, task: Task, batch: Any, config: TrainConfig) -> Callable[[], None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from provenance import commit
 from torch import nn
 
 from evidence.baselines.fields import ScatteredError
@@ -49,7 +49,7 @@ def run(contest: Contest, entry: Entry, rate: float, seed: int, fold: int, *, qu
         conditions=_conditions(module, contest, fold),
         scores=packed(scores),
         seconds=metrics["seconds"],
-        commit=_commit(),
+        commit=commit(),
     )
 
 
@@ -85,8 +85,3 @@ def batches(task: Task, split: Split, size: int) -> Iterator[Any]:
 def _curve(history: Path, column: str) -> list[float]:
     header, *rows = (line.split(",") for line in history.read_text().splitlines())
     return [float(row[header.index(column)]) for row in rows]
-
-
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT)
-    return done.stdout.strip() or "unknown"

@@ -50,10 +50,17 @@ def convnext(task: Mapping[str, Any], *, depths: Sequence[int], dims: Sequence[i
 
 
 def vit(task: Mapping[str, Any], *, patch: int, dim: int, depth: int, heads: int, ratio: float = 4.0) -> nn.Module:
-    """Return timm's vision transformer."""
+    """Return timm's vision transformer for a task."""
+    channels, size, classes = _sizes(task)
+    return transformer(channels, size, classes, patch=patch, dim=dim, depth=depth, heads=heads, ratio=ratio)
+
+
+def transformer(
+    channels: int, size: int, classes: int, *, patch: int, dim: int, depth: int, heads: int, ratio: float
+) -> nn.Module:
+    """Return timm's vision transformer, with the mean over its patches."""
     from timm.models.vision_transformer import VisionTransformer
 
-    channels, size, classes = _sizes(task)
     network: nn.Module = VisionTransformer(
         img_size=size,
         patch_size=patch,

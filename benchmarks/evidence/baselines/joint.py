@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evidence.baselines.images import residual
+from evidence.baselines.images import residual, transformer
 from evidence.baselines.over_fields import Recurrent, Transformer
+from itnet_core.models.head import mean
 from itnet_registry import create
 from itnet_vision_language.inputs import ImageText
 
@@ -18,63 +19,37 @@ def _classes(reference: Mapping[str, Any]) -> int:
     return int(create("task", **reference).head["classes"])
 
 
-class LateFusion(nn.Module):
-    """A residual network for the image, an LSTM for the question, and an MLP on both vectors."""
+class TwoBranches(nn.Module):
+    """A network of the image and one of the question, each to a vector, and an MLP on both vectors."""
 
-    def __init__(
-        self, task: Mapping[str, Any], *, tokenizer: str, depth: int, widths: Sequence[int], dim: int, hidden: int
-    ) -> None:
+    def __init__(self, image: nn.Module, words: nn.Module, text: nn.Module, dim: int, classes: int) -> None:
         super().__init__()
-        self.image = residual(3, dim, depth, widths, stride=2)
-        self.words = _words(tokenizer, dim)
-        self.text = Recurrent(dim, hidden=hidden, layers=1)
-        self.head = nn.Sequential(nn.Linear(3 * dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, _classes(task)))
+        self.image, self.words, self.text = image, words, text
+        self.head = nn.Sequential(nn.Linear(3 * dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, classes))
 
     def forward(self, inputs: ImageText) -> Tensor:
         """Return logits."""
         image, field = self.image(inputs.images), self.words(inputs.texts)
-        text = _mean(self.text(field.values, field.mask), field.mask)
+        text = mean(field.with_values(self.text(field.values, field.mask)))
         logits: Tensor = self.head(torch.cat([image, text, image * text], -1))
         return logits
 
 
-class TwoTowers(nn.Module):
-    """A vision transformer for the image, a Transformer for the question, and an MLP on both vectors."""
+def late_fusion(
+    task: Mapping[str, Any], *, tokenizer: str, depth: int, widths: Sequence[int], dim: int, hidden: int
+) -> nn.Module:
+    """Return a residual network for the image, and an LSTM for the question."""
+    text = Recurrent(dim, hidden=hidden, layers=1)
+    return TwoBranches(residual(3, dim, depth, widths, stride=2), _words(tokenizer, dim), text, dim, _classes(task))
 
-    def __init__(
-        self,
-        task: Mapping[str, Any],
-        *,
-        tokenizer: str,
-        patch: int,
-        dim: int,
-        layers: int,
-        heads: int,
-        ratio: float = 4,
-    ) -> None:
-        super().__init__()
-        from timm.models.vision_transformer import VisionTransformer
 
-        self.image = VisionTransformer(
-            img_size=64,
-            patch_size=patch,
-            num_classes=dim,
-            embed_dim=dim,
-            depth=layers,
-            num_heads=heads,
-            mlp_ratio=ratio,
-            global_pool="avg",
-        )
-        self.words = _words(tokenizer, dim)
-        self.text = Transformer(dim, layers=layers, heads=heads, ratio=ratio, longest=64)
-        self.head = nn.Sequential(nn.Linear(3 * dim, 2 * dim), nn.ReLU(), nn.Linear(2 * dim, _classes(task)))
-
-    def forward(self, inputs: ImageText) -> Tensor:
-        """Return logits."""
-        image, field = self.image(inputs.images), self.words(inputs.texts)
-        text = _mean(self.text(field.values, field.mask), field.mask)
-        logits: Tensor = self.head(torch.cat([image, text, image * text], -1))
-        return logits
+def two_towers(
+    task: Mapping[str, Any], *, tokenizer: str, patch: int, dim: int, layers: int, heads: int, ratio: float = 4
+) -> nn.Module:
+    """Return a vision transformer for the image, and a Transformer for the question."""
+    image = transformer(3, 64, dim, patch=patch, dim=dim, depth=layers, heads=heads, ratio=ratio)
+    text = Transformer(dim, layers=layers, heads=heads, ratio=ratio, longest=64)
+    return TwoBranches(image, _words(tokenizer, dim), text, dim, _classes(task))
 
 
 def _words(tokenizer: str, dim: int) -> nn.Module:
@@ -87,8 +62,3 @@ def _content(tokenizer: str) -> dict[str, Any]:
     from itnet_text.tokenizer import completed_tokenizer
 
     return completed_tokenizer(tokenizer, "tokenizer")
-
-
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    inside = mask.unsqueeze(-1)
-    return (values * inside).sum(1) / inside.sum(1)

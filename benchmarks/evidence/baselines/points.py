@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MLP, EdgeConv, PointNetConv, PointTransformerConv, global_max_pool
+from torch_geometric.nn import MLP, EdgeConv, PointNetConv, PointTransformerConv
 
+from itnet_core.models.neighbours import farthest_points, nearest_points
+from itnet_core.operator.points import gather_points
 from itnet_pointcloud.points import PointClouds
 from itnet_registry import create
 
@@ -21,37 +23,30 @@ def _sizes(reference: Mapping[str, Any]) -> Sizes:
     return int(task.encoder_options["features"]), int(task.head["classes"])
 
 
-def neighbours(positions: Tensor, count: int) -> Tensor:
-    """Return edges from the `count` nearest points of each point, itself among them, (2, B · N · count).
-
-    Args:
-        positions: clouds of equal sizes, (B, N, c).
-        count: number of neighbours.
-    """
+def neighbours(places: Tensor, positions: Tensor, count: int) -> Tensor:
+    """Return edges to each place, (B, n, c), from the `count` nearest positions, (B, m, c): (2, B · n · count)."""
+    mask = torch.ones(positions.shape[:2], dtype=torch.bool, device=positions.device)
+    nearest, _ = nearest_points(places, positions, mask, count)
     clouds, size, _ = positions.shape
-    nearest = torch.cdist(positions, positions).topk(count, largest=False).indices
     offset = size * torch.arange(clouds, device=positions.device).view(-1, 1, 1)
-    targets = torch.arange(clouds * size, device=positions.device).repeat_interleave(count)
+    targets = torch.arange(clouds * places.shape[1], device=positions.device).repeat_interleave(count)
     return torch.stack([(nearest + offset).flatten(), targets])
 
 
 def farthest(positions: Tensor, count: int) -> Tensor:
-    """Return `count` points of each cloud, each the farthest from those before it, (B, count)."""
-    chosen = [torch.zeros(len(positions), dtype=torch.int64, device=positions.device)]
-    distances = positions.new_full(positions.shape[:2], torch.inf)
-    for _ in range(count - 1):
-        last = positions.gather(1, chosen[-1].view(-1, 1, 1).expand(-1, 1, positions.shape[-1]))
-        distances = distances.minimum((positions - last).square().sum(-1))
-        chosen.append(distances.argmax(1))
-    return torch.stack(chosen, 1)
+    """Return `count` positions of each cloud, (B, m, 3), each the farthest from those before it."""
+    mask = torch.ones(positions.shape[:2], dtype=torch.bool, device=positions.device)
+    return gather_points(positions, farthest_points(positions, mask, count))
 
 
-def _flat(clouds: PointClouds) -> tuple[Tensor, Tensor, Tensor]:
-    """Return features with positions, positions, and the cloud of each point, one row a point."""
-    count, size = clouds.weights.shape
-    values = torch.cat([clouds.positions, clouds.features], -1).flatten(0, 1)
-    batch = torch.arange(count, device=values.device).repeat_interleave(size)
-    return values, clouds.positions.flatten(0, 1), batch
+def _pooled(values: Tensor, clouds: int) -> Tensor:
+    """Return the maximum over the points of each cloud, of clouds of equal sizes."""
+    return values.view(clouds, -1, values.shape[-1]).amax(1)
+
+
+def _flat(clouds: PointClouds) -> Tensor:
+    """Return positions and features, one row a point."""
+    return torch.cat([clouds.positions, clouds.features], -1).flatten(0, 1)
 
 
 class PointNet(nn.Module):
@@ -65,8 +60,7 @@ class PointNet(nn.Module):
 
     def forward(self, clouds: PointClouds) -> Tensor:
         """Return logits."""
-        values, _, batch = _flat(clouds)
-        logits: Tensor = self.head(global_max_pool(self.points(values), batch))
+        logits: Tensor = self.head(_pooled(self.points(_flat(clouds)), len(clouds.weights)))
         return logits
 
 
@@ -98,19 +92,12 @@ class PointNet2(nn.Module):
         """Return logits."""
         positions, values = clouds.positions, clouds.features
         for level, count in zip(self.levels, self.points, strict=True):
-            centres = farthest(positions, count)
-            places = positions.gather(1, centres.unsqueeze(-1).expand(-1, -1, 3))
-            nearest = torch.cdist(places, positions).topk(self.count, largest=False).indices
-            number, size = positions.shape[:2]
-            offset = torch.arange(number).view(-1, 1, 1)
-            edges = torch.stack(
-                [(nearest + size * offset).flatten(), torch.arange(number * count).repeat_interleave(self.count)]
-            )
+            places = farthest(positions, count)
+            edges = neighbours(places, positions, self.count)
             flat = level((values.flatten(0, 1), None), (positions.flatten(0, 1), places.flatten(0, 1)), edges)
-            positions, values = places, flat.view(number, count, -1)
-        number, count = positions.shape[:2]
-        pooled = self.last(torch.cat([positions, values], -1).flatten(0, 1))
-        logits: Tensor = self.head(global_max_pool(pooled, torch.arange(number).repeat_interleave(count)))
+            positions, values = places, flat.view(*places.shape[:2], -1)
+        points = self.last(torch.cat([positions, values], -1).flatten(0, 1))
+        logits: Tensor = self.head(_pooled(points, len(positions)))
         return logits
 
 
@@ -139,14 +126,12 @@ class DGCNN(nn.Module):
 
     def forward(self, clouds: PointClouds) -> Tensor:
         """Return logits."""
-        values, places, batch = _flat(clouds)
-        shape = clouds.weights.shape
-        outputs = []
+        values, places, outputs = _flat(clouds), clouds.positions, list[Tensor]()
         for layer in self.layers:
-            edges = neighbours(places.detach().view(*shape, -1), self.count)
-            values = places = layer(values, edges)
+            values = layer(values, neighbours(places, places, self.count))
+            places = values.detach().view(*clouds.weights.shape, -1)
             outputs.append(values)
-        logits: Tensor = self.head(global_max_pool(self.last(torch.cat(outputs, -1)), batch))
+        logits: Tensor = self.head(_pooled(self.last(torch.cat(outputs, -1)), len(places)))
         return logits
 
 
@@ -173,23 +158,14 @@ class PointTransformer(nn.Module):
 
     def forward(self, clouds: PointClouds) -> Tensor:
         """Return logits."""
-        values, _, _ = _flat(clouds)
-        values, positions = self.first(values), clouds.positions
+        values, positions = self.first(_flat(clouds)), clouds.positions
         for level, attention in enumerate(self.attention):
             if level:
-                centres = farthest(positions, self.points[level - 1])
-                nearest = (
-                    torch.cdist(positions.gather(1, centres.unsqueeze(-1).expand(-1, -1, 3)), positions)
-                    .topk(self.count, largest=False)
-                    .indices
-                )
-                number, size = positions.shape[:2]
-                offset = size * torch.arange(number).view(-1, 1, 1)
-                values = self.down[level - 1](values)[(nearest + offset).flatten()]
-                values = values.view(number * centres.shape[1], self.count, -1).amax(1)
-                positions = positions.gather(1, centres.unsqueeze(-1).expand(-1, -1, 3))
-            edges = neighbours(positions, min(self.count, positions.shape[1]))
+                places = farthest(positions, self.points[level - 1])
+                sources, _ = neighbours(places, positions, self.count)
+                values = _pooled(self.down[level - 1](values)[sources], len(sources) // self.count)
+                positions = places
+            edges = neighbours(positions, positions, min(self.count, positions.shape[1]))
             values = values + attention(values, positions.flatten(0, 1), edges)
-        number, size = positions.shape[:2]
-        logits: Tensor = self.head(global_max_pool(values, torch.arange(number).repeat_interleave(size)))
+        logits: Tensor = self.head(_pooled(values, len(positions)))
         return logits

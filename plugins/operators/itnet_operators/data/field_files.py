@@ -95,7 +95,7 @@ class Stack:
 
     @contextmanager
     def _opened(self) -> Iterator[Mapping[str, Any]]:
-        """Open the arrays, and for HDF5 the file, which is opened anew for each sample so that processes share it."""
+        """Open the arrays, and for HDF5 the file, opened again for each sample so that processes share it."""
         if self._memory is not None:
             yield self._memory
             return
