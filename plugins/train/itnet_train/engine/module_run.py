@@ -79,9 +79,9 @@ class ModuleRun(Run):
             save_file(weights, partial)
 
     def load(self, path: Path) -> SingleModality:
-        """Load weights into the module; of a state that is not a tensor, the module keeps its own."""
-        module = self.model.module
-        module.load_state_dict({**module.state_dict(), **load_file(path / "model.safetensors")})
+        """Load weights into the module."""
+        weights = load_file(path / "model.safetensors")
+        self.model.load_state_dict({f"module.{name}": value for name, value in weights.items()})
         return self.model.eval()
 
 

@@ -42,7 +42,7 @@ class Unusual(Network):
         self.same = self.linear
         self.layers.append(nn.Linear(8, 8))
 
-    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
         state: dict[str, Any] = super().state_dict(*args, **options)
         state["_metadata"] = {"activation": nn.functional.gelu}
         return state
@@ -78,9 +78,9 @@ def test_a_module_learns_and_has_the_weights_of_the_best_epoch(
     assert metrics["versions"].keys() >= {"python", "torch", "lightning", "itnet-train"}
 
 
-@pytest.mark.parametrize("network", [Network, Unusual])
+@pytest.mark.parametrize("network", [Network, Unusual, lambda: nn.Sequential(Unusual())])
 def test_resuming_gives_the_weights_of_the_uninterrupted_run(
-    network: type[nn.Module], task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: Callable[[], nn.Module], task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, cut = network(), network()
     train_module(task, whole, tmp_path / "whole", CONFIG)
