@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from itnet_registry import create_model
 
 SEEDS = (0, 1, 2)
+BUDGET: Mapping[str, Any] = {"batch_size": 64, "warmup": 0.2}
 SHORT = 0.2
 """Share of the epochs that a quick run trains."""
 
