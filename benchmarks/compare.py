@@ -65,17 +65,17 @@ class Runs:
         return self.records[key]
 
     def best_rate(self, entry: Entry) -> float:
-        """Return the learning rate with the best validation of the first seed, over all folds."""
+        """Return the learning rate of the best validation metric (then loss) of the first seed and fold."""
         rates = self.contest.rates_of(entry)
         if len(rates) == 1:
             return rates[0]
         if self.quick:
             return rates[len(rates) // 2]
-        sign = 1 if self.contest.higher else -1
-        return max(rates, key=lambda rate: sign * self._validation(entry, rate))
+        return max(rates, key=lambda rate: self._validation(entry, rate))
 
-    def _validation(self, entry: Entry, rate: float) -> float:
-        return self.make(entry, rate, self.contest.seeds[0]).validation[self.contest.metric]
+    def _validation(self, entry: Entry, rate: float) -> tuple[float, float]:
+        metrics = self.make(entry, rate, self.contest.seeds[0]).validation
+        return metrics[self.contest.metric] * (1 if self.contest.higher else -1), -metrics["loss"]
 
     def of(self, entry: Entry) -> list[Record]:
         """Return the runs of an entry at its best rate, by seed and fold."""

@@ -70,8 +70,9 @@ class Result:
 
 def on_pixels(model: ITNetModel) -> ITNetModel:
     """Replace the encoder by one of the same weights that makes a point of every pixel, at any resolution."""
-    encoder = create("encoder", "patch", dim=model.trunk.norm.normalized_shape[0], patch_size=1, channels=1)
-    encoder.load_state_dict(model.encoders["image"].state_dict())
+    trained = model.encoders["image"]
+    encoder = create("encoder", "patch", dim=trained.dim, patch_size=1, channels=1)
+    encoder.load_state_dict(trained.state_dict())
     model.encoders["image"] = encoder
     return model.eval()
 

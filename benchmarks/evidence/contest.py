@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itnet_registry import create_model
+from itnet_registry import create_model, default_registry
+from itnet_registry.config.merge import merge
 
 SEEDS = (0, 1, 2)
+BUDGET: Mapping[str, Any] = {"batch_size": 64, "warmup": 0.2}
 SHORT = 0.2
 """Share of the epochs that a quick run trains."""
 
@@ -37,6 +39,13 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     fitted: bool = False
     rates: tuple[float, ...] | None = None
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """The options, with what a preset stands for in its place."""
+        if "preset" not in self.options:
+            return self.options
+        return merge(default_registry(), self.options, "model").model_dump(mode="json", exclude_none=True)
 
 
 def itnet(name: str, rates: tuple[float, ...] | None = None, **model: Any) -> Entry:
@@ -113,7 +122,7 @@ class Contest:
 
     def recipe(self, entry: Entry, *, quick: bool) -> str:
         """Return a key of all that a result depends on, besides learning rate, seed and fold."""
-        content = [self.task, self.train_section(quick=quick), entry.build.__qualname__, entry.options]
+        content = [self.task, self.train_section(quick=quick), entry.build.__qualname__, entry.content]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:10]
 
     def build(self, entry: Entry, seed: int, fold: int = 0) -> nn.Module:

@@ -29,7 +29,8 @@ class Block(nn.Module):
     Args:
         operator: the integral operator; its `out_dim` is the block's width.
         ffn_ratio: hidden width of the feed-forward part, as a multiple of the width; 0 for none.
-        norm: kind of the norms; `batch` normalises over all points of the batch that are not padding.
+        norm: kind of the norms; `batch` normalises over all points of the batch that are not padding. `none` keeps the
+            scale of a function, which an operator between fields needs.
         norm_first: whether the norms are applied before the operator and the feed-forward part. Otherwise they are
             applied after, as in convolutional networks: u ← u + activation(norm Integral(u)); u ← u + norm FFN(u).
         activation: between the maps of the feed-forward part, and after the norm if it is not first.

@@ -12,7 +12,7 @@ from itnet_core.operator.field import Field
 from itnet_core.operator.field_checks import readable
 from itnet_core.operator.precision import precise
 
-Norm = Literal["layer", "batch", "rms"]
+Norm = Literal["layer", "batch", "rms", "none"]
 BlockActivation = Literal["gelu", "relu", "silu"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
@@ -52,7 +52,12 @@ class BatchNorm(nn.BatchNorm1d):
         return (centred * (variance + self.eps).rsqrt() * self.weight + self.bias).to(values.dtype)
 
 
-NORMS: dict[str, Callable[[int], nn.Module]] = {"layer": nn.LayerNorm, "batch": BatchNorm, "rms": nn.RMSNorm}
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "layer": nn.LayerNorm,
+    "batch": BatchNorm,
+    "rms": nn.RMSNorm,
+    "none": lambda _: nn.Identity(),
+}
 
 
 def normalized(norm: nn.Module, field: Field) -> Field:

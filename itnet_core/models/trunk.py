@@ -39,7 +39,9 @@ class Trunk(nn.Module):
     def __init__(self, blocks: Iterable[Block], *, position: Position = "none", scan: Scan = "none") -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
-        self.norm = nn.LayerNorm(self._parts[-1].operator.out_dim)
+        last = self._parts[-1]
+        plain = isinstance(last.norm, nn.Identity)
+        self.norm: nn.Module = nn.Identity() if plain else nn.LayerNorm(last.operator.out_dim)
         self.position = FourierPositions(self._parts[0].operator.dim) if position == "fourier" else None
         self.scan = None if scan == "none" else ScanOrder(self._scanned_axis(scan), scan)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from evidence.baselines.over_fields import Mamba
 from evidence.contest import Contest, Entry
 from evidence.contests import CONTESTS
 from evidence.page import by_seed, summary, verdict
@@ -89,3 +91,11 @@ def test_names_are_unique_and_a_changed_budget_is_another_recipe() -> None:
         names = [entry.name for entry in item.networks]
         assert len(set(names)) == len(names)
         assert item.recipe(item.ours, quick=True) != item.recipe(item.ours, quick=False)
+
+
+def test_mamba_is_scanned_to_the_same_result_as_transformers_scans_it() -> None:
+    torch.manual_seed(0)
+    model, values = Mamba(8, layers=1, bidirectional=True), torch.randn(2, 9, 8)
+    mask = torch.arange(9) < torch.tensor([[9], [5]])
+    theirs = Mamba.forward.__wrapped__(model, values, mask)  # type: ignore[attr-defined]
+    assert torch.allclose(model(values, mask), theirs, atol=1e-6)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from itnet_core import Field
+from itnet_kernels.numerics.selective_scan import selective_scan
 from itnet_registry import create_model
 
 
@@ -114,8 +116,28 @@ class Transformer(nn.Module):
         return out
 
 
+def _scan(
+    inputs: Tensor,
+    steps: Tensor,
+    rates: Tensor,
+    to_state: Tensor,
+    from_state: Tensor,
+    *,
+    z: Tensor,
+    delta_bias: Tensor,
+    **options: Any,
+) -> Tensor:
+    """Compute transformers' `mamba_selective_scan` of inputs (B, channels, N)."""
+    steps = nn.functional.softplus(steps + delta_bias.unsqueeze(-1))
+    out = selective_scan(steps.mT, (steps * inputs).mT, rates, to_state.mT, from_state.mT).mT
+    return (out + inputs * options["D"].unsqueeze(-1)) * nn.functional.silu(z)
+
+
 class Mamba(nn.Module):
-    """transformers' Mamba, forward in time; or two of them, the other backward."""
+    """transformers' Mamba, forward in time; or two of them, the other backward.
+
+    Without CUDA, transformers loops over the points; here they are scanned by itnet-kernels, to the same result.
+    """
 
     def __init__(self, dim: int, *, layers: int = 2, state: int = 16, bidirectional: bool = False) -> None:
         super().__init__()
@@ -128,6 +150,7 @@ class Mamba(nn.Module):
         for model in self.models:
             model.embeddings = nn.Identity()
 
+    @patch("transformers.models.mamba.modeling_mamba.mamba_selective_scan", _scan)
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """Return the last layer's values."""
         out: Tensor = self.models[0](inputs_embeds=values, use_cache=False).last_hidden_state

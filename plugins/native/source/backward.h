@@ -188,6 +188,7 @@ template <int64_t A, class T> int backward(const Problem &p, const Packed<T> &pa
     int failed = 0;
 #pragma omp parallel for num_threads(int(p.threads)) schedule(static, 1) reduction(| : failed)
     for (int64_t thread = 0; thread < p.threads; ++thread) {
+        const WithoutDenormals flushed;
         Scratch scratch(Work<T>::bytes(p));
         failed |= !scratch.there();
         if (failed) continue;

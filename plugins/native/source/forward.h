@@ -1,5 +1,6 @@
 // Sums over all keys for blocks of queries. One thread computes a block, so results do not depend on their number.
 #pragma once
+#include "denormals.h"
 #include "forms.h"
 #include "geometry.h"
 #include "hidden.h"
@@ -111,6 +112,7 @@ template <int64_t A, class T> int forward(const Problem &p) {
     int failed = 0;
 #pragma omp parallel num_threads(int(p.threads)) reduction(| : failed)
     {
+        const WithoutDenormals flushed;
         Scratch scratch(Scratch::padded<T>(pairs) + Scratch::padded<T>(hidden) + Scratch::padded<T>(k) +
                         Scratch::padded<T>(linear) + 2 * Scratch::padded<T>(rows));
         failed |= !scratch.there();

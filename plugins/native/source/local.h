@@ -293,6 +293,7 @@ template <int64_t A, class T> int forward_local(const Problem &p) {
     int failed = 0;
 #pragma omp parallel num_threads(int(p.threads)) reduction(| : failed)
     {
+        const WithoutDenormals flushed;
         Scratch scratch(LocalWork<T>::bytes(p, false));
         failed |= !scratch.there();
         LocalWork<T> work;
@@ -461,6 +462,7 @@ template <int64_t A, class T> int backward_local(const Problem &p) {
             }
             return n == p.threads ? p.groups : low;
         };
+        const WithoutDenormals flushed;
         const int64_t from = bound(thread), to = bound(thread + 1);
         Range<T> &range = ranges[thread];
         range = {p.keys, 0, nullptr, nullptr, nullptr, nullptr};

@@ -55,13 +55,13 @@ def _plane() -> dict[str, Any]:
             "support": {"window": 0.3125, "edge": 0.125},  # a smooth edge: the same at other resolutions
         },
         "ffn_ratio": 0,
-        "norm": "batch",
         "norm_first": False,
     }
     content = ["query", "key", "product", "displacement", "distance"]
     return {
         "encoder": {"name": "itnet-operators/periodic-field"},
         "width": 32,
+        "norm": "none",
         "kernel": {"name": "itnet-core/mlp", "heads": 4, "hidden": 8, "rank": 8, "inputs": content},
         "trunk": [near, {"width": 80, "query": {"grid": 8}}, {"width": 80}, {"query": {"block": 0}}, near],
     }
@@ -82,5 +82,7 @@ def _circle() -> dict[str, Any]:
 _BLOCKS: dict[str, Any] = {
     "encoder": {"name": "itnet-operators/periodic-field"},
     "width": 32,
+    "norm": "none",
+    "norm_first": False,
     "trunk": [{"repeat": 4}],
 }

@@ -80,7 +80,9 @@ class BlockOptions(BaseModel):
     ffn_ratio: Ratio | None = None
     """Hidden width of a block's feed-forward part, as a multiple of the width; 4.5 by default, 0 for none."""
     norm: Norm | None = None
-    """Norms of a block: `layer` (the default), `rms`, or `batch` (over all points of the batch except padding)."""
+    """Norms of a block: `layer` (the default), `rms`, `batch` (over all points of the batch except padding), or `none`,
+    which keeps the scale of a function: for operators between fields. The last block's is also that of the trunk's end:
+    a layer norm, or none."""
     norm_first: bool | None = None
     """`true`, the default: a block is u + Integral(norm u). `false`: it is u + activation(norm Integral(u)), as in
     convolutional networks."""

@@ -125,7 +125,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "an unknown norm": (
         [{"norm": "group"}],
-        r"model\.trunk\.0\.norm: found 'group'; expected 'layer', 'batch' or",
+        r"model\.trunk\.0\.norm: found 'group'; expected 'layer', 'batch', 'rms' or",
     ),
 }
 

@@ -74,6 +74,14 @@ def test_norms_may_follow() -> None:
     torch.testing.assert_close(part(field).values, u + part.ffn_norm(part.ffn(u)), rtol=1e-9, atol=1e-9)
 
 
+def test_without_norms_a_linear_trunk_keeps_the_scale_of_a_function() -> None:
+    position = MLPKernel(4, heads=2, inputs=("displacement",))
+    trunk = Trunk([Block(IntegralOperator(4, position), ffn_ratio=0, norm="none")]).double()
+    field = image(3, 3)
+    scaled, zero = trunk(field.map(lambda values: 100 * values)).values, trunk(field.map(torch.zeros_like)).values
+    torch.testing.assert_close(scaled - zero, 100 * (trunk(field).values - zero), rtol=1e-9, atol=1e-9)
+
+
 def test_a_feed_forward_part_may_be_left_out() -> None:
     part, field = block(ffn_ratio=0).double(), image(3, 3)
     assert part.ffn is None
@@ -117,7 +125,7 @@ QUERIES: dict[str, Callable[[], QueryPoints | None]] = {
 
 
 @pytest.mark.parametrize("query", QUERIES)
-@pytest.mark.parametrize("norm", ["layer", "batch", "rms"])
+@pytest.mark.parametrize("norm", ["layer", "batch", "rms", "none"])
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_padding_changes_no_output_and_no_running_statistic(query: str, norm: Any, norm_first: bool) -> None:
     def after(field: Field) -> tuple[Tensor, dict[str, Tensor]]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_model as load_weights
-from safetensors.torch import save_model as save_weights
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from itnet_core import Task, parse
@@ -19,11 +18,15 @@ from itnet_train.engine.versions import engine_versions
 
 
 class SingleModality(nn.Module):
-    """A module of one modality, called as an `ITNetModel` is."""
+    """A module of one modality, called as an `ITNetModel` is.
+
+    Its state has tensors alone: neuraloperator's networks add the arguments of their constructor, for example.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
+        self.register_state_dict_post_hook(_keep_tensors)  # type: ignore[no-untyped-call]
 
     def forward(self, inputs: Any, modality: str | None = None) -> Tensor:
         """Predict for a batch."""
@@ -69,15 +72,22 @@ class ModuleRun(Run):
         return True
 
     def save(self, path: Path) -> None:
-        """Write the module's weights."""
+        """Write the module's weights under their own names; weights that share memory are written for each name."""
         path.mkdir(exist_ok=True)
+        weights = {name.removeprefix("module."): value.clone() for name, value in self.model.state_dict().items()}
         with atomic_path(path / "model.safetensors") as partial:
-            save_weights(self.model.module, str(partial))
+            save_file(weights, partial)
 
     def load(self, path: Path) -> SingleModality:
         """Load weights into the module."""
-        load_weights(self.model.module, path / "model.safetensors")
+        weights = load_file(path / "model.safetensors")
+        self.model.load_state_dict({f"module.{name}": value for name, value in weights.items()})
         return self.model.eval()
+
+
+def _keep_tensors(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+    for name in [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        del state[name]
 
 
 def _class(item: object) -> str:

@@ -33,6 +33,28 @@ class Network(nn.Module):
         return out
 
 
+class Unusual(Network):
+    """A network with complex weights, weights of two names, and arguments in its state, as neuraloperator's have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.phases = nn.Parameter(torch.ones(8, dtype=torch.complex64))
+        self.same = self.linear
+        self.layers.append(nn.Linear(8, 8))
+
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
+        state: dict[str, Any] = super().state_dict(*args, **options)
+        state["_metadata"] = {"activation": nn.functional.gelu}
+        return state
+
+    def load_state_dict(self, state_dict: Any, *args: Any, **options: Any) -> Any:
+        return super().load_state_dict({k: v for k, v in state_dict.items() if k != "_metadata"}, *args, **options)
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        out: torch.Tensor = self.linear((self.layers(inputs["samples"].unsqueeze(1)) * self.phases).real)
+        return out
+
+
 @pytest.fixture
 def task() -> Task:
     created: Task = create("task", "tones")
@@ -56,20 +78,21 @@ def test_a_module_learns_and_has_the_weights_of_the_best_epoch(
     assert metrics["versions"].keys() >= {"python", "torch", "lightning", "itnet-train"}
 
 
+@pytest.mark.parametrize("network", [Network, Unusual, lambda: nn.Sequential(Unusual())])
 def test_resuming_gives_the_weights_of_the_uninterrupted_run(
-    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    network: Callable[[], nn.Module], task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, cut = Network(), Network()
+    whole, cut = network(), network()
     train_module(task, whole, tmp_path / "whole", CONFIG)
     monkeypatch.setenv("ITNET_TOY_FAULT", "nan:168")
     with pytest.raises(ITNetError, match="the loss of epoch 2"):
         train_module(task, cut, tmp_path / "cut", TrainConfig(**CONFIG))
     monkeypatch.delenv("ITNET_TOY_FAULT")
-    train_module(task, Network(), tmp_path / "cut", CONFIG, resume=True)
-    ended = Network()
+    train_module(task, network(), tmp_path / "cut", CONFIG, resume=True)
+    ended = network()
     assert train_module(task, ended, tmp_path / "cut", CONFIG, resume=True)["epochs"] == 3
-    for name, value in whole.state_dict().items():
-        assert torch.equal(ended.state_dict()[name], value), name
+    for (name, value), other in zip(whole.named_parameters(), ended.parameters(), strict=True):
+        assert torch.equal(other, value), name
 
 
 def test_a_run_of_something_else_is_not_resumed(task: Task, tmp_path: Path, sections: dict[str, Any]) -> None:

@@ -1,0 +1,26 @@
+"""All contests."""
+
+from evidence.contests.ablations import ABLATIONS
+from evidence.contests.audio import LANGUAGES
+from evidence.contests.fields import ANTIDERIVATIVE, BURGERS, DARCY
+from evidence.contests.images import FASHION
+from evidence.contests.joint import EASY_VQA
+from evidence.contests.points import FURNITURE
+from evidence.contests.sequences import AGREEMENT, DYCK, LISTOPS, RECALL
+from evidence.contests.series import SERIES
+
+CONTESTS = (
+    FASHION,
+    LANGUAGES,
+    FURNITURE,
+    EASY_VQA,
+    RECALL,
+    LISTOPS,
+    DYCK,
+    AGREEMENT,
+    *SERIES,
+    DARCY,
+    BURGERS,
+    ANTIDERIVATIVE,
+    *ABLATIONS,
+)

@@ -1,0 +1,33 @@
+"""Contests on images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evidence.baselines import images
+from evidence.baselines.over_fields import over_field
+from evidence.contest import BUDGET, Contest, Entry, itnet
+
+STEM: Mapping[str, Any] = {"name": "conv-stem", "strides": [1, 2], "norm": "batch"}
+FASHION = Contest(
+    "fashion-15k",
+    "Images: Fashion-MNIST, 15,000 images",
+    "15,000 training images, random shifts of 2 pixels, 6 epochs in batches of 64; test on 10,000",
+    {"name": "fashion-mnist", "root": "data/fashion-mnist", "training_samples": 15000},
+    {**BUDGET, "epochs": 6},
+    itnet("ITNet", preset="itnet-pyramid-nano", encoder=STEM),
+    (
+        Entry("ResNet", "timm", images.resnet, {"depth": 2, "widths": [18, 36, 72]}),
+        Entry("ConvNeXt", "timm", images.convnext, {"depths": [2, 2, 2, 2], "dims": [20, 40, 60, 80]}),
+        Entry("ViT", "timm", images.vit, {"patch": 4, "dim": 68, "depth": 4, "heads": 4}),
+        Entry(
+            "Transformer on a stem",
+            "torch",
+            over_field,
+            {"encoder": {"name": "conv-stem", "strides": [2, 2]}, "mixer": "transformer", "dim": 60, "longest": 49},
+        ),
+        Entry("logistic regression", "scikit-learn", images.Linear, fitted=True),
+    ),
+    goals="at least the convolutional network",
+)

@@ -1,0 +1,44 @@
+"""Contests on images with text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evidence.baselines import joint
+from evidence.contest import BUDGET, Contest, Entry, itnet
+
+TOKENIZER = "data/easy-vqa/tokenizer.json"
+IMAGE_TEXT: Mapping[str, Any] = {
+    "name": "image-text",
+    "image": {"name": "conv-stem", "strides": [2, 2, 2, 2], "norm": "batch"},
+    "text": {"name": "token", "tokenizer": TOKENIZER},
+}
+EASY_VQA = Contest(
+    "easy-vqa",
+    "Vision and language: questions about shapes",
+    "10,000 questions about images of 64 × 64 pixels, 8 epochs in batches of 64; test on 9,673 about other images",
+    {"name": "easy-vqa", "root": "data/easy-vqa", "training_samples": 10000},
+    {**BUDGET, "epochs": 8},
+    itnet(
+        "ITNet",
+        preset="itnet-nano",
+        encoder=IMAGE_TEXT,
+    ),
+    (
+        Entry(
+            "late fusion of ResNet and LSTM",
+            "timm, torch",
+            joint.late_fusion,
+            {"tokenizer": TOKENIZER, "depth": 2, "widths": [16, 32, 48], "dim": 64, "hidden": 48},
+        ),
+        Entry(
+            "two Transformers",
+            "timm, torch",
+            joint.two_towers,
+            {"tokenizer": TOKENIZER, "patch": 8, "dim": 52, "layers": 3, "heads": 4},
+        ),
+        itnet("ITNet, each point of equal weight", preset="itnet-nano", encoder={**IMAGE_TEXT, "measure": "mean"}),
+    ),
+    goals="at least the best",
+)

@@ -1,0 +1,97 @@
+"""Contests on sequences of tokens: one trunk for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evidence.baselines.over_fields import over_field
+from evidence.contest import Contest, Entry, itnet, tokens_correct
+
+SEQUENCE: Mapping[str, Any] = {
+    "width": 64,
+    "depth": 3,
+    "ffn_ratio": 2,
+    "kernel": {
+        "name": "sum",
+        "kernels": [
+            {"name": "attention", "heads": 4},
+            {
+                "name": "mlp",
+                "heads": 4,
+                "hidden": 16,
+                "rank": 8,
+                "frequencies": 4,
+                "support": {"window": 0.6},
+            },
+        ],
+    },
+}
+"""One trunk for all tasks on sequences."""
+
+
+def sequences(encoder: str | Mapping[str, Any], longest: int) -> tuple[Entry, ...]:
+    """Return the networks that an ITNet is compared with on sequences, over the same encoder."""
+    mixers: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
+        "LSTM": ("torch", "recurrent", {"hidden": 56, "layers": 2}),
+        "Transformer": ("torch", "transformer", {"layers": 3, "ratio": 3.3, "longest": longest}),
+        "Mamba": ("transformers", "mamba", {"layers": 2, "bidirectional": True}),
+        "bag": ("torch", "bag", {"hidden": 900}),
+    }
+    return tuple(
+        Entry(name, source, over_field, {"encoder": encoder, "mixer": mixer, "dim": 64, **options})
+        for name, (source, mixer, options) in mixers.items()
+    )
+
+
+def sequence_contest(
+    name: str, title: str, what: str, task: Mapping[str, Any], epochs: int, longest: int, **options: Any
+) -> Contest:
+    """Return a contest on sequences of tokens: the same trunk, recipe and rivals for each."""
+    encoder = {"name": "token"}
+    return Contest(
+        name,
+        title,
+        f"{what}, {epochs} epochs in batches of 32",
+        task,
+        {"batch_size": 32, "warmup": 0.1, "epochs": epochs},
+        itnet("ITNet", **SEQUENCE, encoder=encoder),
+        sequences(encoder, longest),
+        goals="at least the best, with one trunk for all tasks on sequences",
+        **options,
+    )
+
+
+RECALL = sequence_contest(
+    "associative-recall",
+    "Sequences: associative recall (MQAR)",
+    "20,000 sequences of 64 tokens, 8 pairs of keys and values of a vocabulary of 64",
+    {"name": "associative-recall", "pairs": 8, "vocabulary": 64, "length": 64, "training_samples": 20000},
+    3,
+    64,
+    score=tokens_correct,
+)
+LISTOPS = sequence_contest(
+    "listops",
+    "Sequences: ListOps of 10 to 100 tokens",
+    "20,000 expressions",
+    {"name": "listops", "min_length": 10, "max_length": 100, "training_samples": 20000},
+    3,
+    100,
+)
+DYCK = sequence_contest(
+    "dyck",
+    "Sequences: the bracket to close (Dyck)",
+    "20,000 prefixes of 10 to 40 brackets of four kinds, at most five deep",
+    {"name": "dyck", "kinds": 4, "max_depth": 5, "min_length": 10, "max_length": 40, "training_samples": 20000},
+    2,
+    40,
+)
+AGREEMENT = sequence_contest(
+    "agreement",
+    "Text: subject–verb agreement with attractors",
+    "2,000 generated sentences with up to five attractors",
+    {"name": "agreement", "training_samples": 2000, "attractors": 5},
+    6,
+    64,
+)
