@@ -6,7 +6,7 @@ from evidence.contests.fields import ANTIDERIVATIVE, BURGERS, DARCY
 from evidence.contests.images import FASHION
 from evidence.contests.joint import EASY_VQA
 from evidence.contests.points import FURNITURE
-from evidence.contests.sequences import AGREEMENT, DYCK, LISTOPS, RECALL
+from evidence.contests.sequences import AGREEMENT, DYCK, LISTOPS, PIXELS, RECALL, WORD_ORDER
 from evidence.contests.series import SERIES
 
 CONTESTS = (
@@ -18,6 +18,8 @@ CONTESTS = (
     LISTOPS,
     DYCK,
     AGREEMENT,
+    WORD_ORDER,
+    PIXELS,
     *SERIES,
     DARCY,
     BURGERS,
