@@ -84,7 +84,7 @@ of images of a side."""
 
 
 class Pair(NamedTuple):
-    """Two images with a statement."""
+    """Two images, seldom the same one, with a statement."""
 
     left: Shape
     right: Shape
@@ -97,7 +97,7 @@ class Statements:
 
     Of forms with two images on each side, each image is in one true and in one false pair, so that a statement and one
     image do not decide. Of forms with three, one image is in both, and the others decide: the best guess from the
-    statement and one image is right in 3/4 of the pairs, the least that is possible for a conjunction.
+    statement and one image is right in 3/4 of the pairs, the least that is possible for a conjunction or its negation.
 
     Example:
         >>> shapes = [Shape(0, "red", "circle"), Shape(1, "red", "triangle")]

@@ -65,8 +65,8 @@ class ImageTextTask(LabelledTask):
         which is 0 after normalisation; `text` replaces each text by a question mark."""
 
         modality_dropout: Annotated[float, ConfigField(ge=0, le=0.5)] = 0.0
-        """Probability that the images of a training sample are replaced, as by `evaluation_missing`; its text is with
-        the same probability, never both."""
+        """Probability of replacing a training sample's images, as `evaluation_missing` does, and of replacing its text
+        instead; never both."""
 
     modality = "image-text"
     images: int = 1
