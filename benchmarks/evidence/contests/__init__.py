@@ -4,7 +4,7 @@ from evidence.contests.ablations import ABLATIONS
 from evidence.contests.audio import LANGUAGES
 from evidence.contests.fields import ANTIDERIVATIVE, BURGERS, DARCY
 from evidence.contests.images import FASHION
-from evidence.contests.joint import EASY_VQA
+from evidence.contests.joint import EASY_VQA, EASY_VQA_PAIRS
 from evidence.contests.points import FURNITURE
 from evidence.contests.sequences import AGREEMENT, DYCK, LISTOPS, PIXELS, RECALL, WORD_ORDER
 from evidence.contests.series import SERIES
@@ -14,6 +14,7 @@ CONTESTS = (
     LANGUAGES,
     FURNITURE,
     EASY_VQA,
+    EASY_VQA_PAIRS,
     RECALL,
     LISTOPS,
     DYCK,
