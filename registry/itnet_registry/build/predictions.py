@@ -24,6 +24,8 @@ def check_predictions(model: nn.Module, tasks: Mapping[str, Task]) -> None:
     """
     training = model.training
     model.eval()
-    for modality, task in tasks.items():
-        task.check_model(partial(model, modality=modality))
-    model.train(training)
+    try:
+        for modality, task in tasks.items():
+            task.check_model(partial(model, modality=modality))
+    finally:
+        model.train(training)

@@ -17,8 +17,8 @@ def validate(
 ) -> None:
     """Check a configuration file: names, options, every section, and that encoder, task and head fit together.
 
-    One block of each entry of the trunk is built, to check that widths and heads fit, and that the model suits the task. The position encoding and the
-    scan order chosen for the kernels are shown, if any.
+    One block of each entry of the trunk is built, to check that widths and heads fit, and that the task accepts the
+    model. The position encoding and the scan order chosen for the kernels are shown, if any.
     """
     from itnet_core.plugin.config import parse
     from itnet_registry.api import default_registry

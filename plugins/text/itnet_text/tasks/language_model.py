@@ -27,7 +27,7 @@ from itnet_text.tokenizer import (
 
 TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 
-LEAK = 1e-3
+LEAK = 1e-5
 """Largest change of earlier predictions, relative to that of later ones, that counts as rounding."""
 
 
@@ -142,11 +142,11 @@ class LanguageModel(LabelledTask):
                 predictions.append(predict(self.collate_inputs([tokens])))
             self._check_shape(predictions[-1], (1, length), "LanguageModel.check_model(predict)")
         change = (predictions[0].double() - predictions[1].double()).abs()
-        before, after = change[:, :earlier].max().item(), change[:, earlier:].max().item()
-        if before > LEAK * after:
+        leak, scale = change[:, :earlier].max().item(), change[:, earlier:].max().item()
+        if leak > LEAK * scale:
             raise ConfigError(
                 "model",
-                found=f"predictions that depend on later tokens (they change by {before:.2g}, later ones by {after:.2g})",
+                found=f"predictions that depend on later tokens (by {leak:.1g}; later ones change by {scale:.1g})",
                 expected="a causal model, since the target is the next token",
                 hint="Give every kernel support: {causal: t}, or use a recurrence or a state space; and leave out "
                 "window of the encoder 'token', and samplers that represent points by others.",
@@ -173,9 +173,7 @@ class LanguageModel(LabelledTask):
         records = []
         for probabilities, tokens in zip(top.values.tolist(), top.indices.tolist(), strict=True):
             likeliest = dict(zip(map(self._name, tokens), probabilities, strict=True))
-            records.append(
-                {"token": self._name(tokens[0]), "probability": probabilities[0], "likeliest": likeliest}
-            )
+            records.append({"token": self._name(tokens[0]), "probability": probabilities[0], "likeliest": likeliest})
         return records
 
     @cached_property
@@ -253,7 +251,7 @@ class LanguageModel(LabelledTask):
                 f"LanguageModel.dataset({name!r})",
                 found=f"{len(tokens)} tokens in {len(texts.sources)} texts",
                 expected=f"more than {length}, the length of a stretch",
-                hint="Set a smaller length. Texts are held out whole; without a column text, empty lines separate them.",
+                hint="Set a smaller length. Texts are held out whole; in plain files, empty lines separate them.",
             )
         stretches = tokens.unfold(0, length + 1, length)  # each begins with the last target of the one before
         return Labelled(list(stretches[:, :-1]), list(stretches[:, 1:]))
