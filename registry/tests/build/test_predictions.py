@@ -20,7 +20,7 @@ def test_each_task_gets_predictions_of_its_modality_as_in_evaluation(registry: R
         encoders={"image": "pixels", "text": "letters"},
         tasks={"image": "stripes", "text": "vowels"},
     ).train(training)
-    examples = {"image": torch.randn(2, 4, 4, 3), "text": torch.zeros(2, 5, dtype=torch.long)}
+    examples = {"image": torch.randn(2, 4, 4, 1), "text": torch.zeros(2, 5, dtype=torch.long)}
     tasks: dict[str, Any] = {"image": registry.create("task", "stripes"), "text": registry.create("task", "vowels")}
     found: dict[str, Tensor] = {}
     for name, task in tasks.items():
