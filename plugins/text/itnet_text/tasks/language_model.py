@@ -130,11 +130,11 @@ class LanguageModel(LabelledTask):
             ConfigError: they do.
             ShapeError: the prediction has another shape than `loss` takes.
         """
-        length, random = self.config.length, torch.Generator().manual_seed(0)
+        length = self.config.length
         earlier = min(length // 2 + 1, length - 1)
-        stretch = torch.randint(self._vocabulary, (length,), generator=random)
+        stretch = torch.randint(self._vocabulary, (length,), generator=torch.Generator().manual_seed(0))
         changed = stretch.clone()
-        changed[earlier:] = torch.randint(self._vocabulary, (length - earlier,), generator=random)
+        changed[earlier:] = (changed[earlier:] + 1) % self._vocabulary
         predictions = []
         for tokens in (stretch, changed):
             with torch.random.fork_rng(devices=[]):  # a sampler draws the same points for both
