@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -88,6 +88,19 @@ class Task(Configured, ABC):
     def encoder_options(self) -> Mapping[str, Any]:
         """Options of the encoder that the data determines, `{"channels": 1}`; the user's options take precedence."""
         return {}
+
+    def check_model(self, predict: Callable[[Any], Tensor]) -> None:
+        """Check a model before it is trained or evaluated; by default, every model passes.
+
+        Override it where a model could get a good score without learning the task, such as by reading the answer from
+        its input.
+
+        Args:
+            predict: maps inputs as `collate` returns them to the model's prediction.
+
+        Raises:
+            ConfigError: the model does not suit the task.
+        """
 
     @abstractmethod
     def dataset(self, split: Split) -> Dataset[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from evidence.baselines.joint import late_fusion, two_towers
 from evidence.baselines.over_fields import Mamba
 from evidence.contest import Contest, Entry
 from evidence.contests import CONTESTS
@@ -16,6 +17,9 @@ from evidence.page import by_seed, summary, verdict
 from evidence.records import Record, append, keep, packed, read, unpacked
 from evidence.verdict import compare
 from torch import nn
+
+from itnet_text.tokenizer import train_tokenizer
+from itnet_vision_language.inputs import ImageText
 
 
 def test_the_interval_covers_the_true_difference_as_often_as_it_says() -> None:
@@ -99,3 +103,24 @@ def test_mamba_is_scanned_to_the_same_result_as_transformers_scans_it() -> None:
     mask = torch.arange(9) < torch.tensor([[9], [5]])
     theirs = Mamba.forward.__wrapped__(model, values, mask)  # type: ignore[attr-defined]
     assert torch.allclose(model(values, mask), theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        (late_fusion, {"depth": 1, "widths": [8, 8], "hidden": 8}),
+        (two_towers, {"patch": 16, "layers": 1, "heads": 2}),
+    ],
+)
+def test_joint_networks_see_every_image_and_the_text(network: Any, options: dict[str, Any], tmp_path: Path) -> None:
+    train_tokenizer(["both images show a circle"], 260).save(str(tmp_path / "tokenizer.json"))
+    sizes = {"dim": 8, "tokenizer": str(tmp_path / "tokenizer.json"), **options}
+    torch.manual_seed(0)
+    pairs = network({"name": "easy-vqa-pairs", "root": "anywhere"}, **sizes).eval()
+    images, texts = torch.randn(2, 2, 3, 64, 64), ["both images show a circle", "no"]
+    logits = pairs(ImageText(images, texts))
+    assert logits.shape == (2, 2)
+    for changed in (ImageText(images.flip(1), texts), ImageText(images, texts[::-1])):
+        assert not torch.allclose(pairs(changed), logits)
+    single = network({"name": "easy-vqa", "root": "anywhere", "answers": ["yes", "no", "red"]}, **sizes)
+    assert single(ImageText(images[:, 0], texts)).shape == (2, 3)

@@ -4,9 +4,9 @@ from evidence.contests.ablations import ABLATIONS
 from evidence.contests.audio import LANGUAGES
 from evidence.contests.fields import ANTIDERIVATIVE, BURGERS, DARCY
 from evidence.contests.images import FASHION
-from evidence.contests.joint import EASY_VQA
+from evidence.contests.joint import EASY_VQA, EASY_VQA_PAIRS
 from evidence.contests.points import FURNITURE
-from evidence.contests.sequences import AGREEMENT, DYCK, LISTOPS, RECALL
+from evidence.contests.sequences import AGREEMENT, DYCK, LISTOPS, PIXELS, RECALL, WORD_ORDER
 from evidence.contests.series import SERIES
 
 CONTESTS = (
@@ -14,10 +14,13 @@ CONTESTS = (
     LANGUAGES,
     FURNITURE,
     EASY_VQA,
+    EASY_VQA_PAIRS,
     RECALL,
     LISTOPS,
     DYCK,
     AGREEMENT,
+    WORD_ORDER,
+    PIXELS,
     *SERIES,
     DARCY,
     BURGERS,

@@ -40,5 +40,37 @@ EASY_VQA = Contest(
         ),
         itnet("ITNet, each point of equal weight", preset="itnet-nano", encoder={**IMAGE_TEXT, "measure": "mean"}),
     ),
+    conditions={
+        "without the image": {"evaluation_missing": "image"},
+        "without the question": {"evaluation_missing": "text"},
+    },
+    goals="at least the best",
+)
+EASY_VQA_PAIRS = Contest(
+    "easy-vqa-pairs",
+    "Vision and language: statements about two images of shapes",
+    "10,000 pairs of images of 64 × 64 pixels, each with a statement, true of half of them, 8 epochs in batches of 64;"
+    " test on 5,000 pairs of other images",
+    {"name": "easy-vqa-pairs", "root": "data/easy-vqa", "training_samples": 10000, "test_samples": 5000},
+    {**BUDGET, "epochs": 8},
+    itnet("ITNet", preset="itnet-nano", encoder={**IMAGE_TEXT, "name": "image-pair-text"}),
+    (
+        Entry(
+            "late fusion of ResNet and LSTM",
+            "timm, torch",
+            joint.late_fusion,
+            {"tokenizer": TOKENIZER, "depth": 2, "widths": [16, 32, 48], "dim": 64, "hidden": 48},
+        ),
+        Entry(
+            "two Transformers",
+            "timm, torch",
+            joint.two_towers,
+            {"tokenizer": TOKENIZER, "patch": 8, "dim": 52, "layers": 3, "heads": 4},
+        ),
+    ),
+    conditions={
+        "without the images": {"evaluation_missing": "image"},
+        "without the statement": {"evaluation_missing": "text"},
+    },
     goals="at least the best",
 )

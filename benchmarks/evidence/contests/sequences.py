@@ -1,4 +1,4 @@
-"""Contests on sequences of tokens: one trunk for all of them."""
+"""Contests on sequences: one trunk for all of them."""
 
 from __future__ import annotations
 
@@ -45,10 +45,16 @@ def sequences(encoder: str | Mapping[str, Any], longest: int) -> tuple[Entry, ..
 
 
 def sequence_contest(
-    name: str, title: str, what: str, task: Mapping[str, Any], epochs: int, longest: int, **options: Any
+    name: str,
+    title: str,
+    what: str,
+    task: Mapping[str, Any],
+    epochs: int,
+    longest: int,
+    encoder: Mapping[str, Any] = {"name": "token"},
+    **options: Any,
 ) -> Contest:
-    """Return a contest on sequences of tokens: the same trunk, recipe and rivals for each."""
-    encoder = {"name": "token"}
+    """Return a contest on sequences: the same trunk, recipe and rivals for each."""
     return Contest(
         name,
         title,
@@ -94,4 +100,27 @@ AGREEMENT = sequence_contest(
     {"name": "agreement", "training_samples": 2000, "attractors": 5},
     6,
     64,
+)
+WORD_ORDER = sequence_contest(
+    "word-order",
+    "Text: two words of a sentence swapped or not",
+    "Sentences of film reviews, original and with two neighbouring words swapped",
+    {
+        "name": "word-order",
+        "table": "data/reviews/movieReviewSnippets_GroundTruth.txt",
+        "header": False,
+        "text": 2,
+    },
+    3,
+    64,
+    {"name": "token", "tokenizer": "data/reviews/tokenizer.json", "max_length": 64},
+)
+PIXELS = sequence_contest(
+    "sequential-fashion",
+    "Sequences: Fashion-MNIST, row by row",
+    "5,000 training images as sequences of 196 groups of four pixels",
+    {"name": "fashion-mnist", "root": "data/fashion-mnist", "training_samples": 5000},
+    6,
+    196,
+    {"name": "pixel-sequence", "pixels": 4},
 )

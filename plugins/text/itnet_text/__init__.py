@@ -1,3 +1,3 @@
-"""ITNet's plugin for texts: encoders of tokens and of pretrained models, GLUE, and tables of texts."""
+"""ITNet's plugin for texts: encoders of tokens and of pretrained models, GLUE, tables of texts, and language models."""
 
 __version__ = "0.1.0"

@@ -46,6 +46,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "numbers for texts in CSV, TSV or JSON lines",
         ),
         text("task", "word-order", "itnet_text.tasks.word_order:WordOrder", "sentences with two words swapped or not"),
+        text("task", "language-model", "itnet_text.tasks.language_model:LanguageModel", "the next token of texts"),
         text("task", "listops", f"{generated}.listops:ListOps", "values of nested expressions"),
         text(
             "task",

@@ -29,6 +29,12 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         ComponentSpec("head", "contrastive", f"{heads}.contrastive:ContrastiveHead", "embeddings on a sphere"),
         single("task", "vqa-v2", f"{tasks}.vqa_v2:VQAv2", "open questions about COCO's photographs"),
         single("task", "easy-vqa", f"{tasks}.easy_vqa:EasyVQA", "simple questions about images of one shape"),
+        pair(
+            "task",
+            "easy-vqa-pairs",
+            f"{tasks}.easy_vqa_pairs:EasyVQAPairs",
+            "is a statement true of two images of shapes?",
+        ),
         pair("task", "nlvr2", f"{tasks}.nlvr2:NLVR2", "is a sentence true of two photographs?"),
         single("task", "image-text-retrieval", f"{tasks}.retrieval:ImageTextRetrieval", "match captions with images"),
     ]

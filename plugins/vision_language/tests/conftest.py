@@ -84,6 +84,20 @@ def easy_vqa(write_image: WriteImage, write_json: WriteJSON, tmp_path: Path) -> 
     return root
 
 
+@pytest.fixture
+def easy_vqa_shapes(write_image: WriteImage, write_json: WriteJSON, tmp_path: Path) -> Path:
+    """Lay out easy-VQA with two colors, two shapes, and questions that tell both of each image; return the folder."""
+    root = tmp_path / "easy-vqa"
+    for split, images in (("train", 40), ("test", 12)):
+        questions = []
+        for i in range(images):
+            write_image(root / split / "images" / f"{i}.png", size=(64, 64))
+            color, shape = ("red", "blue")[i % 2], ("circle", "triangle")[i // 2 % 2]
+            questions += [[f"what is the {color} shape?", shape, i], ["is there a rectangle?", "no", i]]
+        write_json(root / split / "questions.json", questions)
+    return root
+
+
 def _vqa_part(root: Path, part: str, images: range, write_image: WriteImage, write_json: WriteJSON) -> None:
     kinds = [("how many dogs?", "2", "how many", "number"), ("is it day?", "yes", "is it", "yes/no")]
     questions: list[dict[str, Any]] = []

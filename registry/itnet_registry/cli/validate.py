@@ -17,12 +17,13 @@ def validate(
 ) -> None:
     """Check a configuration file: names, options, every section, and that encoder, task and head fit together.
 
-    One block of each entry of the trunk is built, to check that widths and heads fit. The position encoding and the
-    scan order chosen for the kernels are shown, if any.
+    One block of each entry of the trunk is built, to check that widths and heads fit, and that the task accepts the
+    model. The position encoding and the scan order chosen for the kernels are shown, if any.
     """
     from itnet_core.plugin.config import parse
     from itnet_registry.api import default_registry
     from itnet_registry.build.builder import build, build_component
+    from itnet_registry.build.predictions import check_predictions
     from itnet_registry.config.files import load_config
     from itnet_registry.config.heads import check_heads
     from itnet_registry.config.resolve import resolve
@@ -38,9 +39,10 @@ def validate(
                 parse(section_model(registry, name, name), section, name)
         if "model" in sections:
             model = resolve(registry, sections["model"])
-            build(registry, model.with_repeats(1))
+            built = build(registry, model.with_repeats(1))
             tasks = {modality: build_component(registry, "task", task) for modality, task in model.tasks.items()}
             check_heads(tasks, model.model_dump()["heads"])
+            check_predictions(built, tasks)
     if json:
         print_json(None if model is None else model.model_dump())
     else:

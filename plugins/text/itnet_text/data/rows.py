@@ -71,6 +71,22 @@ def read_file(path: Path, encoding: str = "utf-8") -> str:
         raise DataError(str(path), found=f"the encoding {encoding!r}", expected="one of Python's encodings") from None
 
 
+def read_paragraphs(path: Path, encoding: str = "utf-8") -> Iterator[Row]:
+    """Yield the paragraphs of a text file, which are separated by empty lines.
+
+    Raises:
+        DataError: the file is missing, or not in this encoding.
+    """
+    start, lines = 1, list[str]()
+    for number, line in enumerate([*read_file(path, encoding).replace("\r\n", "\n").split("\n"), ""], start=1):
+        if line.strip():
+            start = start if lines else number
+            lines.append(line)
+        elif lines:
+            yield Row(("\n".join(lines),), f"{path}, line {start}")
+            lines = []
+
+
 def read_tsv(path: Path, header: Sequence[str] | None = None) -> Iterator[tuple[str, Columns]]:
     """Yield the place and the columns of each line of a tab-separated file without quoting, such as GLUE's.
 

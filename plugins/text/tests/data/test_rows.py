@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from itnet_core import DataError
-from itnet_text.data.rows import Row, check_row, read_file, read_table, read_tsv, select_texts
+from itnet_text.data.rows import Row, check_row, read_file, read_paragraphs, read_table, read_tsv, select_texts
 
 Write = Callable[..., Path]
 ROWS = [{"text": "fine", "label": "1"}, {"text": "dull", "label": "0"}]
@@ -115,3 +115,15 @@ def test_a_text_that_cannot_be_read_is_refused(text: str, found: str) -> None:
         with pytest.raises(DataError, match=f"here: found {found}"):
             check_row(Row(texts, "here"))
     assert check_row(Row((" fine ",), "here")) == " fine "
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_paragraphs_are_separated_by_empty_lines(write: Write, newline: str) -> None:
+    path = write("a.txt", newline.join(["", "one", "  two", " ", "", "three", "", "four", ""]))
+    rows = list(read_paragraphs(path))
+    assert [row.texts for row in rows] == [("one\n  two",), ("three",), ("four",)]
+    assert [row.place for row in rows] == [f"{path}, line {line}" for line in (2, 6, 8)]
+
+
+def test_a_file_of_empty_lines_has_no_paragraph(write: Write) -> None:
+    assert [list(read_paragraphs(write("a.txt", content))) for content in ("", "\n \n\t\n")] == [[], []]

@@ -8,6 +8,7 @@ from typing import Any
 
 from itnet_core import Split
 from itnet_registry import load_model, use_sampler
+from itnet_registry.build.predictions import check_predictions
 from itnet_train.config import TrainConfig
 from itnet_train.console import quiet_lightning
 from itnet_train.data.datamodule import TaskData
@@ -53,6 +54,7 @@ def evaluate(
     if sampler is not None:
         use_sampler(model, sampler)
     tasks = create_tasks(model, modality, **(task or {}))
+    check_predictions(model, tasks)
     module, data = TaskModule(model, tasks, config), TaskData(tasks, config, test_split=split)
     with quiet_lightning():
         create_trainer(config).test(module, datamodule=data, verbose=False)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from itnet_core import ITNetError, Split, Task, initialize_scales
+from itnet_registry.build.predictions import check_predictions
 from itnet_registry.errors import ComponentError, one_line
 from itnet_train.config import TrainConfig
 from itnet_train.console import quiet_lightning
@@ -74,7 +75,7 @@ class Run(ABC):
         return TaskData(self.tasks, self.config)
 
     def check(self) -> dict[str, int]:
-        """Check the devices, and evaluate the first samples of each split.
+        """Check the devices and whether the model suits the tasks, and evaluate the first samples of each split.
 
         A fault that would otherwise end the first validation or the final test is found before training starts.
 
@@ -91,6 +92,8 @@ class Run(ABC):
             for task in self.tasks.values():
                 check_monitor(task)
             module = TaskModule(self.model, self.tasks, self.config).eval()
+        with _attribute_errors("the check of the model"):
+            check_predictions(self.model, self.tasks)
         sizes = {}
         for modality, split in product(self.tasks, get_args(Split)):
             samples = self.data.dataset(modality, split)

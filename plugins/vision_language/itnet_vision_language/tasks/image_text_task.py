@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import torch
+from pydantic import Field as ConfigField
 from pydantic import PositiveInt
 from torch import Tensor
 from torchvision.transforms import v2
@@ -20,6 +21,11 @@ from itnet_vision_language.data.json_files import check_text, read_json
 from itnet_vision_language.inputs import ImageText
 
 T = TypeVar("T")
+
+Modality = Literal["image", "text"]
+
+NO_TEXT = "?"
+"""Replaces a missing text; encoders need some text."""
 
 
 class ImageTextFiles(NamedTuple):
@@ -54,6 +60,14 @@ class ImageTextTask(LabelledTask):
         image_size: PositiveInt = 224
         """Side of the square images that encoders get, in pixels."""
 
+        evaluation_missing: Modality | None = None
+        """Modality that is missing in evaluation, to measure robustness: `image` replaces each image by the mean color,
+        which is 0 after normalisation; `text` replaces each text by a question mark."""
+
+        modality_dropout: Annotated[float, ConfigField(ge=0, le=0.5)] = 0.0
+        """Probability of replacing a training sample's images, as `evaluation_missing` does, and of replacing its text
+        instead; never both."""
+
     modality = "image-text"
     images: int = 1
     normalization: tuple[Sequence[float], Sequence[float]] = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -76,7 +90,9 @@ class ImageTextTask(LabelledTask):
         mean, std = self.normalization
         to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
         transform = v2.Compose([v2.Resize((side, side)), *to_tensor, v2.ToPureTensor()])
-        return partial(load, transform=transform, count=self.images)
+        c = self.config
+        missing, dropout = (None, c.modality_dropout) if training else (c.evaluation_missing, 0.0)
+        return partial(load, transform=transform, count=self.images, missing=missing, dropout=dropout)
 
     def collate_inputs(self, inputs: Sequence[tuple[Tensor, str]]) -> ImageText:
         """Collate images (B, C, H, W), or (B, 2, C, H, W) for two per text, and B texts."""
@@ -105,16 +121,24 @@ class ImageTextTask(LabelledTask):
         return good
 
 
-def load(source: ImageTextFiles | Path, *, transform: v2.Transform, count: int) -> tuple[Tensor, str]:
+def load(
+    source: ImageTextFiles | Path, *, transform: v2.Transform, count: int, missing: Modality | None, dropout: float
+) -> tuple[Tensor, str]:
     """Load a sample's images, (C, H, W) or (count, C, H, W) for more than one, and its text.
+
+    One of them is replaced if it is `missing`, and each with probability `dropout`.
 
     Raises:
         DataError: a file contains no intact image, or a user's file does not describe a sample.
     """
     if isinstance(source, Path):
         source = read_sample(source, count)
-    images = [transform(open_image(path, 3)) for path in source.images]
-    return (images[0] if count == 1 else torch.stack(images)), source.text
+    loaded = [transform(open_image(path, 3)) for path in source.images]
+    images, text = (loaded[0] if count == 1 else torch.stack(loaded)), source.text
+    if dropout:
+        drawn = float(torch.rand(()))
+        missing = "image" if drawn < dropout else "text" if drawn >= 1 - dropout else None
+    return torch.zeros_like(images) if missing == "image" else images, NO_TEXT if missing == "text" else text
 
 
 def read_sample(path: Path, count: int) -> ImageTextFiles:

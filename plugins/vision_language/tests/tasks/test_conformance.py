@@ -42,6 +42,16 @@ class TestEasyVQA(ImageTextConformance):
     files = "easy_vqa"
 
 
+class TestEasyVQAPairs(ImageTextConformance):
+    component = "itnet-vision-language/easy-vqa-pairs"
+    encoder: ClassVar = {"name": "itnet-vision-language/image-pair-text", "image": {"name": "patch", "patch_size": 8}}
+    files = "easy_vqa_shapes"
+    image: ClassVar = ["mine.png", "mine.png"]
+
+    def prepare(self, folder: Path) -> Mapping[str, Any]:
+        return {**super().prepare(folder), "validation": 0.5}
+
+
 class TestNLVR2(ImageTextConformance):
     component = "itnet-vision-language/nlvr2"
     encoder: ClassVar = {"name": "itnet-vision-language/image-pair-text", "image": {"name": "patch", "patch_size": 8}}

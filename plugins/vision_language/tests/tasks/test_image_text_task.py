@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from itnet_core import DataError
+from itnet_core import ConfigError, DataError
 from itnet_vision_language.tasks.easy_vqa import EasyVQA
 from itnet_vision_language.tasks.nlvr2 import NLVR2
 
@@ -64,3 +64,38 @@ def test_nothing_of_an_image_is_cut_off(easy_vqa: Path, write_json: Any) -> None
     light = image * std + mean
     assert light[0, :, 0].min() > 0.9  # red
     assert light[2, :, -1].min() > 0.9  # blue
+
+
+def batch_of_all(task: Any, split: str) -> Any:
+    dataset = task.dataset(split)
+    return task.collate([dataset[i] for i in range(len(dataset))]).inputs
+
+
+@pytest.mark.parametrize("missing", ["image", "text"])
+def test_evaluation_may_lack_a_modality(easy_vqa: Path, missing: str) -> None:
+    whole, task = EasyVQA(root=str(easy_vqa)), EasyVQA(root=str(easy_vqa), evaluation_missing=missing)
+    known, actual = batch_of_all(whole, "test"), batch_of_all(task, "test")
+    assert torch.equal(actual.images, torch.zeros_like(known.images) if missing == "image" else known.images)
+    assert actual.texts == (["?"] * 6 if missing == "text" else known.texts)
+    train, same = batch_of_all(task, "train"), batch_of_all(whole, "train")
+    assert torch.equal(train.images, same.images)
+    assert train.texts == same.texts
+
+
+def test_training_drops_each_modality_with_the_probability_and_never_both(easy_vqa: Path) -> None:
+    task = EasyVQA(root=str(easy_vqa), modality_dropout=0.3)
+    torch.manual_seed(0)
+    batches = [batch_of_all(task, "train") for _ in range(30)]
+    no_image = torch.cat([(batch.images == 0).flatten(1).all(1) for batch in batches])
+    no_text = torch.tensor([text == "?" for batch in batches for text in batch.texts])
+    assert not (no_image & no_text).any()
+    for dropped in (no_image, no_text):
+        assert abs(float(dropped.float().mean()) - 0.3) < 0.06  # 3 standard deviations of 540 samples
+    known, actual = batch_of_all(EasyVQA(root=str(easy_vqa)), "test"), batch_of_all(task, "test")
+    assert torch.equal(actual.images, known.images)
+    assert actual.texts == known.texts
+
+
+def test_more_than_every_sample_cannot_lack_a_modality() -> None:
+    with pytest.raises(ConfigError, match="modality_dropout: found 0.6"):
+        EasyVQA(root="anywhere", modality_dropout=0.6)
