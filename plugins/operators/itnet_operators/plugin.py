@@ -61,7 +61,7 @@ def _plane() -> dict[str, Any]:
     return {
         "encoder": {"name": "itnet-operators/periodic-field"},
         "width": 32,
-        "norm": "none",
+        "norm": "none",  # a norm would hide the scale of the function
         "kernel": {"name": "itnet-core/mlp", "heads": 4, "hidden": 8, "rank": 8, "inputs": content},
         "trunk": [near, {"width": 80, "query": {"grid": 8}}, {"width": 80}, {"query": {"block": 0}}, near],
     }
@@ -74,15 +74,22 @@ def _line() -> dict[str, Any]:
 
 
 def _circle() -> dict[str, Any]:
-    """Return blocks of all pairs, with a kernel of few harmonics."""
-    kernel = {"name": "itnet-operators/periodic-mlp", "heads": 4, "hidden": 16, "rank": 8}
-    return {**_BLOCKS, "kernel": kernel}
+    """Return blocks of all pairs, with a kernel of the displacement alone and of few harmonics."""
+    kernel = {
+        "name": "itnet-operators/periodic-mlp",
+        "heads": 4,
+        "hidden": 32,
+        "rank": 8,
+        "inputs": ["fourier"],
+        "values": "full",
+    }
+    return {**_BLOCKS, "width": 28, "kernel": kernel}
 
 
 _BLOCKS: dict[str, Any] = {
     "encoder": {"name": "itnet-operators/periodic-field"},
     "width": 32,
-    "norm": "none",
+    "norm": "none",  # a norm would hide the scale of the function
     "norm_first": False,
     "trunk": [{"repeat": 4}],
 }
