@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from evidence.baselines import series
 from evidence.baselines.over_fields import over_field
 from evidence.contest import Contest, Entry, itnet
 
 
 def series_contest(
-    name: str, title: str, what: str, *, epochs: int, batch: int, patch: int = 1, jitter: float = 0.3, **model: Any
+    name: str, title: str, what: str, *, epochs: int, batch: int, patch: int = 1, jitter: float = 0.3
 ) -> Contest:
     """Return a contest on a classification of the UCR and UEA archives."""
     encoder = {"name": "series", "patch": patch}
@@ -21,7 +19,7 @@ def series_contest(
         f"{what}, with noise and warped time in training, {epochs} epochs in batches of {batch}",
         {"name": "series-table", **files, "validation": 0.2, "jitter": jitter, "warp": 0.2},
         {"batch_size": batch, "warmup": 0.2, "epochs": epochs},
-        itnet("ITNet", preset="series-nano", encoder=encoder, **model),
+        itnet("ITNet", preset="series-pyramid-nano", encoder=encoder),
         (
             Entry("ROCKET", "scikit-learn", series.Rocket, fitted=True),
             Entry("LSTM", "torch", over_field, {"encoder": encoder, "mixer": "recurrent", "dim": 64, "hidden": 70}),
@@ -43,7 +41,6 @@ SERIES = (
         "270 series of 12 channels in training and validation, 370 in the test",
         epochs=30,
         batch=32,
-        kernel={"support": {"window": 0.35}},
     ),
     series_contest(
         "ItalyPowerDemand",
@@ -65,7 +62,7 @@ SERIES = (
         "200 series in training and validation, 242 in the test",
         epochs=60,
         batch=32,
-        patch=8,
+        patch=4,
         jitter=0.1,
     ),
 )

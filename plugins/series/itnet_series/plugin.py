@@ -31,6 +31,11 @@ def itnet_register_presets(api: int) -> list[PresetSpec]:
             "series-nano", "up to about 200 steps on a CPU", {"preset": "itnet-core/itnet-nano", "encoder": step}
         ),
         PresetSpec(
+            "series-pyramid-nano",
+            "windows on two scales, for regular steps, on a CPU",
+            {"preset": "itnet-core/itnet-pyramid-nano", "encoder": step},
+        ),
+        PresetSpec(
             "series-s", "the paper's S, on patches of 8 steps", {"preset": "itnet-core/itnet-s", "encoder": patch}
         ),
     ]
