@@ -45,8 +45,11 @@ class Runs:
     def __init__(self, contest: Contest, *, quick: bool) -> None:
         self.contest, self.quick = contest, quick
         self.path = (QUICK if quick else RESULTS) / f"{contest.name}.jsonl"
-        keep(self.path, [contest.recipe(entry, quick=quick) for entry in contest.networks])
         self.records = read(self.path)
+
+    def prune(self) -> None:
+        """Remove the results of recipes that are no longer in use from the file."""
+        keep(self.path, [self.contest.recipe(entry, quick=self.quick) for entry in self.contest.networks])
 
     def key(self, entry: Entry, rate: float, seed: int, fold: int = 0) -> Key:
         """Return the key of a run."""
@@ -168,9 +171,12 @@ def main() -> None:
         if name not in BY_NAME:
             raise SystemExit(f"{name}: found no such contest; expected some of {', '.join(BY_NAME)}")
     chosen = [] if given.page else [BY_NAME[name] for name in given.contests or BY_NAME]
+    all_runs = [Runs(contest, quick=given.quick) for contest in chosen]
+    for runs in all_runs:
+        runs.prune()
     jobs = [
         (runs, entry)
-        for runs in [Runs(contest, quick=given.quick) for contest in chosen]
+        for runs in all_runs
         for entry in runs.contest.networks
         if not given.only or entry.name in given.only
     ]
