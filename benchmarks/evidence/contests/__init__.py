@@ -3,7 +3,7 @@
 from evidence.contests.ablations import ABLATIONS
 from evidence.contests.audio import LANGUAGES
 from evidence.contests.fields import ANTIDERIVATIVE, BURGERS, DARCY
-from evidence.contests.images import FASHION
+from evidence.contests.images import CIFAR, FASHION
 from evidence.contests.joint import EASY_VQA, EASY_VQA_PAIRS
 from evidence.contests.points import FURNITURE
 from evidence.contests.sequences import AGREEMENT, DYCK, LISTOPS, PIXELS, RECALL, WORD_ORDER
@@ -11,6 +11,7 @@ from evidence.contests.series import SERIES
 
 CONTESTS = (
     FASHION,
+    CIFAR,
     LANGUAGES,
     FURNITURE,
     EASY_VQA,

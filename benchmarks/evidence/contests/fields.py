@@ -48,7 +48,10 @@ BURGERS = Contest(
     {"name": "burgers", "root": "data/burgers"},
     {**FIELD_RECIPE, "epochs": 40},
     itnet("ITNet", preset="operator-periodic-nano"),
-    (Entry("FNO", "neuraloperator", fields.fno, {"modes": [16], "hidden": 24}),),
+    (
+        Entry("FNO", "neuraloperator", fields.fno, {"modes": [16], "hidden": 24}),
+        itnet("ITNet with layer norms", preset="operator-periodic-nano", norm="layer", norm_first=True),
+    ),
     conditions={f"{n} points": {"resolution": n} for n in (8, 32, 64, 256)},
     goals="the same error at 8 to 256 points",
     **FIELDS,
@@ -60,7 +63,10 @@ ANTIDERIVATIVE = Contest(
     {"name": "antiderivative", "points": 32},
     {**FIELD_RECIPE, "epochs": 12, "initialize_scales": False},
     itnet("ITNet", preset="operator-1d-nano"),
-    (Entry("FNO", "neuraloperator", fields.fno, {"modes": [16], "hidden": 24}),),
+    (
+        Entry("FNO", "neuraloperator", fields.fno, {"modes": [16], "hidden": 24}),
+        itnet("ITNet with layer norms", preset="operator-1d-nano", norm="layer", norm_first=True),
+    ),
     conditions={
         **{f"{n} points": {"points": n} for n in (8, 64, 256)},
         **{f"{n} random points": {"points": n, "irregular": True} for n in (64, 256)},

@@ -30,6 +30,20 @@ SEQUENCE: Mapping[str, Any] = {
 """One trunk for all tasks on sequences."""
 
 
+CONTENT: Mapping[str, Any] = {"kernel": {"name": "attention", "heads": 4}, "position": "none", "ffn_ratio": 3.15}
+POSITION: Mapping[str, Any] = {
+    "kernel": {
+        "name": "mlp",
+        "heads": 8,
+        "hidden": 24,
+        "frequencies": 4,
+        "inputs": ["displacement", "distance", "fourier"],
+    },
+    "ffn_ratio": 3.95,
+}
+"""What remains of the trunk if its kernels read content alone, or position alone, with as many parameters."""
+
+
 def sequences(encoder: str | Mapping[str, Any], longest: int) -> tuple[Entry, ...]:
     """Return the networks that an ITNet is compared with on sequences, over the same encoder."""
     mixers: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
@@ -62,7 +76,11 @@ def sequence_contest(
         task,
         {"batch_size": 32, "warmup": 0.1, "epochs": epochs},
         itnet("ITNet", **SEQUENCE, encoder=encoder),
-        sequences(encoder, longest),
+        (
+            *sequences(encoder, longest),
+            itnet("ITNet, content alone", **{**SEQUENCE, **CONTENT}, encoder=encoder),
+            itnet("ITNet, position alone", **{**SEQUENCE, **POSITION}, encoder=encoder),
+        ),
         goals="at least the best, with one trunk for all tasks on sequences",
         **options,
     )
