@@ -32,9 +32,9 @@ RIVALS = (
 EASY_VQA = Contest(
     "easy-vqa",
     "Vision and language: questions about shapes",
-    "10,000 questions about images of 64 × 64 pixels, 8 epochs in batches of 64; test on 9,673 about other images",
+    "10,000 questions about images of 64 × 64 pixels, 12 epochs in batches of 64; test on 9,673 about other images",
     {"name": "easy-vqa", "root": "data/easy-vqa", "training_samples": 10000},
-    {**BUDGET, "epochs": 8},
+    {**BUDGET, "epochs": 12},
     itnet(
         "ITNet",
         preset="itnet-nano",
