@@ -14,30 +14,34 @@ IMAGE_TEXT: Mapping[str, Any] = {
     "image": {"name": "conv-stem", "strides": [2, 2, 2, 2], "norm": "batch"},
     "text": {"name": "token", "tokenizer": TOKENIZER},
 }
+RIVALS = (
+    Entry(
+        "late fusion of ResNet and LSTM",
+        "timm, torch",
+        joint.late_fusion,
+        {"tokenizer": TOKENIZER, "depth": 2, "widths": [16, 32, 48], "dim": 64, "hidden": 48},
+    ),
+    Entry(
+        "two Transformers",
+        "timm, torch",
+        joint.two_towers,
+        {"tokenizer": TOKENIZER, "patch": 8, "dim": 52, "layers": 3, "heads": 4},
+    ),
+)
+
 EASY_VQA = Contest(
     "easy-vqa",
     "Vision and language: questions about shapes",
-    "10,000 questions about images of 64 × 64 pixels, 8 epochs in batches of 64; test on 9,673 about other images",
+    "10,000 questions about images of 64 × 64 pixels, 12 epochs in batches of 64; test on 9,673 about other images",
     {"name": "easy-vqa", "root": "data/easy-vqa", "training_samples": 10000},
-    {**BUDGET, "epochs": 8},
+    {**BUDGET, "epochs": 12},
     itnet(
         "ITNet",
         preset="itnet-nano",
         encoder=IMAGE_TEXT,
     ),
     (
-        Entry(
-            "late fusion of ResNet and LSTM",
-            "timm, torch",
-            joint.late_fusion,
-            {"tokenizer": TOKENIZER, "depth": 2, "widths": [16, 32, 48], "dim": 64, "hidden": 48},
-        ),
-        Entry(
-            "two Transformers",
-            "timm, torch",
-            joint.two_towers,
-            {"tokenizer": TOKENIZER, "patch": 8, "dim": 52, "layers": 3, "heads": 4},
-        ),
+        *RIVALS,
         itnet("ITNet, each point of equal weight", preset="itnet-nano", encoder={**IMAGE_TEXT, "measure": "mean"}),
     ),
     conditions={
@@ -54,20 +58,7 @@ EASY_VQA_PAIRS = Contest(
     {"name": "easy-vqa-pairs", "root": "data/easy-vqa", "training_samples": 10000, "test_samples": 5000},
     {**BUDGET, "epochs": 8},
     itnet("ITNet", preset="itnet-nano", encoder={**IMAGE_TEXT, "name": "image-pair-text"}),
-    (
-        Entry(
-            "late fusion of ResNet and LSTM",
-            "timm, torch",
-            joint.late_fusion,
-            {"tokenizer": TOKENIZER, "depth": 2, "widths": [16, 32, 48], "dim": 64, "hidden": 48},
-        ),
-        Entry(
-            "two Transformers",
-            "timm, torch",
-            joint.two_towers,
-            {"tokenizer": TOKENIZER, "patch": 8, "dim": 52, "layers": 3, "heads": 4},
-        ),
-    ),
+    RIVALS,
     conditions={
         "without the images": {"evaluation_missing": "image"},
         "without the statement": {"evaluation_missing": "text"},
