@@ -6,7 +6,7 @@ from itnet_tasks.class_folders import class_files, class_names
 from itnet_tasks.classification import Classification, Smoothing
 from itnet_tasks.dataset import Labelled, LabelledDataset, OnBadSample, Sample, warn_skipped
 from itnet_tasks.errors import SkippedSampleWarning
-from itnet_tasks.files import check_inside, open_data, read_data
+from itnet_tasks.files import check_inside, decode_text, open_data, read_data
 from itnet_tasks.folder import FolderClassification
 from itnet_tasks.labelled_task import LabelledTask
 from itnet_tasks.regression import Regression
@@ -31,6 +31,7 @@ __all__ = [
     "check_inside",
     "class_files",
     "class_names",
+    "decode_text",
     "hold_out",
     "open_data",
     "read_data",

@@ -46,6 +46,34 @@ def read_data(path: Path, expected: str, hint: str = "") -> bytes:
         return file.read()
 
 
+def decode_text(content: bytes, path: Path, encoding: str = "utf-8") -> str:
+    """Decode the content of a text file, without a byte order mark.
+
+    Example:
+        >>> decode_text("a fine film".encode("utf-16"), Path("a.txt"), "utf-16")
+        'a fine film'
+
+    Args:
+        content: all bytes of the file.
+        path: the file, for errors.
+        encoding: one of Python's encodings.
+
+    Raises:
+        DataError: the content is not in this encoding, or there is no such encoding; the error names the line.
+    """
+    try:
+        return content.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}, line {content.count(10, 0, error.start) + 1}",
+            found=f"bytes that are not {encoding} ({content[error.start : error.start + 4]!r})",
+            expected=f"a text in {encoding}",
+            hint="Set encoding to the file's (latin-1, utf-16, …), or convert it.",
+        ) from None
+    except LookupError:
+        raise DataError(str(path), found=f"the encoding {encoding!r}", expected="one of Python's encodings") from None
+
+
 def check_inside(name: str, place: str) -> str:
     """Return a file name from a data set after checking that it stays below the data set's folder.
 

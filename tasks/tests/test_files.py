@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from itnet_core import DataError, open_regular
-from itnet_tasks import check_inside, open_data, read_data
+from itnet_tasks import check_inside, decode_text, open_data, read_data
 
 
 def test_regular_files_and_links_to_them_are_read(tmp_path: Path) -> None:
@@ -35,6 +35,19 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=message) as refused:
             open_data(path, "a text", "Write one.")
         assert refused.value.place == str(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_a_text_is_decoded_without_a_byte_order_mark(encoding: str) -> None:
+    assert decode_text("ä\nb".encode(encoding), Path("a.txt"), encoding) == "ä\nb"
+    assert decode_text("\ufeffb".encode(), Path("a.txt")) == "b"
+
+
+def test_a_text_of_another_encoding_is_refused_with_its_line() -> None:
+    with pytest.raises(DataError, match=r"a.txt, line 2: found bytes that are not utf-8 \(b'\\xe4h'\).*Set encoding"):
+        decode_text(b"fine\n\xe4h", Path("a.txt"))
+    with pytest.raises(DataError, match="a.txt: found the encoding 'morse'"):
+        decode_text(b"a", Path("a.txt"), "morse")
 
 
 def test_a_refusal_leaves_no_file_open(tmp_path: Path) -> None:

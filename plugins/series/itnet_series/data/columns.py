@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from itnet_core import DataError
-from itnet_tasks import open_data, read_data
+from itnet_tasks import decode_text, open_data, read_data
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 PARQUET = (".parquet", ".pq")
@@ -60,28 +60,17 @@ def read_columns(path: Path, *, header: bool, encoding: str) -> ColumnTable:
     return table
 
 
-def decode(path: Path, encoding: str) -> str:
+def read_text(path: Path, encoding: str) -> str:
     """Read a text file, without a byte order mark.
 
     Raises:
         DataError: the file cannot be read, or is not in this encoding; the error names the line.
     """
-    content = read_data(path, expected="a table of time series")
-    try:
-        return content.decode(encoding).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}, line {content.count(10, 0, error.start) + 1}",
-            found=f"bytes that are not {encoding} ({content[error.start : error.start + 4]!r})",
-            expected=f"a text in {encoding}",
-            hint="Set encoding to the file's, or convert it.",
-        ) from None
-    except LookupError:
-        raise DataError(str(path), found=f"the encoding {encoding!r}", expected="one of Python's encodings") from None
+    return decode_text(read_data(path, expected="a table of time series"), path, encoding)
 
 
 def _read_text(path: Path, separator: str, header: bool, encoding: str) -> ColumnTable:
-    reader = csv.reader(io.StringIO(decode(path, encoding), newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(io.StringIO(read_text(path, encoding), newline=""), delimiter=separator, strict=True)
     names: list[str] | None = None
     lines: list[list[str]] = []
     rows: list[str] = []

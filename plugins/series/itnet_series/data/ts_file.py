@@ -11,7 +11,7 @@ import numpy as np
 
 from itnet_core import DataError
 from itnet_series.data.cells import convert, number, time
-from itnet_series.data.columns import decode
+from itnet_series.data.columns import read_text
 from itnet_series.data.time_series import SeriesFault, SeriesFile, TimeSeries, make_series, trim
 
 Numbers = np.ndarray[Any, Any]
@@ -49,7 +49,7 @@ def read_ts(path: Path, encoding: str = "utf-8") -> SeriesFile:
     Raises:
         DataError: the file cannot be read, or lacks a tag.
     """
-    lines = decode(path, encoding).splitlines()
+    lines = read_text(path, encoding).splitlines()
     header, start = _read_header(path, lines)
     series: list[TimeSeries] = []
     count = header.dimensions

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from itnet_core import DataError, open_regular
-from itnet_tasks import Labelled
+from itnet_tasks import Labelled, decode_text
 from itnet_text.texts import text_fault
 
 Value = str | int | float | None
@@ -58,17 +58,7 @@ def read_file(path: Path, encoding: str = "utf-8") -> str:
             content = file.read()
     except OSError as error:
         raise DataError(str(path), found=error.strerror or str(error), expected="a file that can be read") from None
-    try:
-        return content.decode(encoding).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}, line {content.count(10, 0, error.start) + 1}",
-            found=f"bytes that are not {encoding} ({content[error.start : error.start + 4]!r})",
-            expected=f"a text in {encoding}",
-            hint="Set encoding to the file's (latin-1, utf-16, …), or convert it.",
-        ) from None
-    except LookupError:
-        raise DataError(str(path), found=f"the encoding {encoding!r}", expected="one of Python's encodings") from None
+    return decode_text(content, path, encoding)
 
 
 def read_paragraphs(path: Path, encoding: str = "utf-8") -> Iterator[Row]:
