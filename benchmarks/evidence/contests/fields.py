@@ -41,6 +41,9 @@ DARCY = Contest(
     goals="at most 0.085, and 0.110 on 32 × 32 points, which no network was trained on",
     **FIELDS,
 )
+FNO = Entry("FNO", "neuraloperator", fields.fno, {"modes": [16], "hidden": 24})
+"""The rival along a line or a circle."""
+
 BURGERS = Contest(
     "burgers",
     "Operators: Burgers' equation",
@@ -49,7 +52,7 @@ BURGERS = Contest(
     {**FIELD_RECIPE, "epochs": 40},
     itnet("ITNet", preset="operator-periodic-nano"),
     (
-        Entry("FNO", "neuraloperator", fields.fno, {"modes": [16], "hidden": 24}),
+        FNO,
         itnet("ITNet with layer norms", preset="operator-periodic-nano", norm="layer", norm_first=True),
     ),
     conditions={f"{n} points": {"resolution": n} for n in (8, 32, 64, 256)},
@@ -64,7 +67,7 @@ ANTIDERIVATIVE = Contest(
     {**FIELD_RECIPE, "epochs": 12, "initialize_scales": False},
     itnet("ITNet", preset="operator-1d-nano"),
     (
-        Entry("FNO", "neuraloperator", fields.fno, {"modes": [16], "hidden": 24}),
+        FNO,
         itnet("ITNet with layer norms", preset="operator-1d-nano", norm="layer", norm_first=True),
     ),
     conditions={
