@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from evidence.baselines.joint import late_fusion, two_towers
-from evidence.baselines.over_fields import Mamba
+from evidence.baselines.over_fields import MIXERS, Mamba
 from evidence.contest import Contest, Entry
 from evidence.contests import CONTESTS
 from evidence.page import by_seed, summary, verdict
@@ -103,6 +103,20 @@ def test_mamba_is_scanned_to_the_same_result_as_transformers_scans_it() -> None:
     mask = torch.arange(9) < torch.tensor([[9], [5]])
     theirs = Mamba.forward.__wrapped__(model, values, mask)  # type: ignore[attr-defined]
     assert torch.allclose(model(values, mask), theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("mixer", ["recurrent", "transformer", "s4d", "mamba"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_mixers_leave_padding_out_and_causal_ones_the_future(mixer: str, causal: bool) -> None:
+    torch.manual_seed(0)
+    ways = {"causal": causal} if mixer == "transformer" else {"bidirectional": not causal}
+    options: dict[str, Any] = {"recurrent": {"hidden": 8}, "s4d": {"state": 8}}.get(mixer, {})
+    model = MIXERS[mixer](8, layers=2, **options, **ways).eval()
+    values, mask = torch.randn(2, 9, 8), torch.arange(9) < torch.tensor([[9], [5]])
+    out = model(values, mask)
+    assert torch.allclose(out[1, :5], model(values[1:, :5], mask[1:, :5])[0], atol=1e-5)
+    changed = values.index_fill(1, torch.tensor([4]), 1.0)
+    assert torch.allclose(model(changed, mask)[0, :4], out[0, :4], atol=1e-5) == causal
 
 
 @pytest.mark.parametrize(

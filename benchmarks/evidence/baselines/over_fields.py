@@ -1,4 +1,4 @@
-"""Sequence mixers of torch and transformers between an encoder and a head of ITNet's."""
+"""Sequence mixers of torch, transformers and itnet-kernels between an encoder and a head of ITNet's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from itnet_core import Field
+from itnet_core import Field, IntegralOperator
+from itnet_kernels import S4DKernel
 from itnet_kernels.numerics.selective_scan import selective_scan
 from itnet_registry import create_model
 
@@ -161,6 +162,52 @@ class Mamba(nn.Module):
         return out
 
 
+class S4D(nn.Module):
+    """Pre-norm layers of S4D, forward in time, or in both directions: u + GLU(GELU(S4D(norm u))).
+
+    The convolutions are itnet-kernels', which are tested against the recurrence of Gu et al., arXiv 2206.11893.
+    """
+
+    def __init__(self, dim: int, *, layers: int = 4, state: int = 64, bidirectional: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(S4DLayer(dim, state, bidirectional) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Return the last layer's values."""
+        for layer in self.layers:
+            values = layer(values, mask)
+        out: Tensor = self.norm(values)
+        return out
+
+
+class S4DLayer(nn.Module):
+    """One layer of S4D."""
+
+    def __init__(self, dim: int, state: int, bidirectional: bool) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.directions = nn.ModuleList(
+            IntegralOperator(dim, S4DKernel(dim, state=state), pointwise=False) for _ in range(1 + bidirectional)
+        )
+        self.skip = nn.Parameter(torch.randn(dim))  # D
+        self.out = nn.Linear(dim * (1 + bidirectional), 2 * dim)
+
+    def forward(self, values: Tensor, mask: Tensor) -> Tensor:
+        """Add the layer's result to values (B, N, dim)."""
+        inputs = self.norm(values)
+        past = self._integrate(0, inputs) + self.skip * inputs
+        sums = [past, *(_reversed(self._integrate(1, _reversed(inputs, mask)), mask) for _ in self.directions[1:])]
+        mixed = nn.functional.glu(self.out(nn.functional.gelu(torch.cat(sums, -1))))
+        return values + mixed
+
+    def _integrate(self, direction: int, values: Tensor) -> Tensor:
+        """Apply S4D at steps of one unit."""
+        field = Field.on_grid(values, axes="t", bounds=[(0.0, float(values.shape[1]))], measure="counting")
+        out: Tensor = self.directions[direction](field).values
+        return out
+
+
 def _reversed(values: Tensor, mask: Tensor) -> Tensor:
     """Reverse each sequence up to its own length; padding stays at the end."""
     lengths = mask.sum(1, keepdim=True)
@@ -169,4 +216,10 @@ def _reversed(values: Tensor, mask: Tensor) -> Tensor:
     return values.gather(1, order.unsqueeze(-1).expand_as(values))
 
 
-MIXERS: Mapping[str, Any] = {"bag": Bag, "recurrent": Recurrent, "transformer": Transformer, "mamba": Mamba}
+MIXERS: Mapping[str, Any] = {
+    "bag": Bag,
+    "recurrent": Recurrent,
+    "transformer": Transformer,
+    "s4d": S4D,
+    "mamba": Mamba,
+}

@@ -6,7 +6,7 @@ from evidence.contests.fields import ANTIDERIVATIVE, BURGERS, DARCY
 from evidence.contests.images import CIFAR, FASHION
 from evidence.contests.joint import EASY_VQA, EASY_VQA_PAIRS
 from evidence.contests.points import FURNITURE
-from evidence.contests.sequences import AGREEMENT, DYCK, LISTOPS, PIXELS, RECALL, WORD_ORDER
+from evidence.contests.sequences import AGREEMENT, CHARACTERS, DYCK, LISTOPS, PIXELS, RECALL, WORD_ORDER
 from evidence.contests.series import SERIES
 
 CONTESTS = (
@@ -21,6 +21,7 @@ CONTESTS = (
     DYCK,
     AGREEMENT,
     WORD_ORDER,
+    CHARACTERS,
     PIXELS,
     *SERIES,
     DARCY,

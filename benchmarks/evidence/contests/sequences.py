@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
+
+from torch import Tensor
+from torch.nn import functional
 
 from evidence.baselines.over_fields import over_field
 from evidence.contest import Contest, Entry, itnet, tokens_correct
@@ -29,6 +33,17 @@ SEQUENCE: Mapping[str, Any] = {
 }
 """One trunk for all tasks on sequences."""
 
+CAUSAL: Mapping[str, Any] = {
+    **SEQUENCE,
+    "kernel": {
+        "name": "sum",
+        "kernels": [
+            {**kernel, "support": {**kernel.get("support", {}), "causal": "t"}}
+            for kernel in SEQUENCE["kernel"]["kernels"]
+        ],
+    },
+}
+"""The same, over the past alone."""
 
 CONTENT: Mapping[str, Any] = {"kernel": {"name": "attention", "heads": 4}, "position": "none", "ffn_ratio": 3.15}
 POSITION: Mapping[str, Any] = {
@@ -44,14 +59,34 @@ POSITION: Mapping[str, Any] = {
 """What remains of the trunk if its kernels read content alone, or position alone, with as many parameters."""
 
 
-def sequences(encoder: str | Mapping[str, Any], longest: int) -> tuple[Entry, ...]:
-    """Return the networks that an ITNet is compared with on sequences, over the same encoder."""
-    mixers: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
+Mixers = Mapping[str, tuple[str, str, Mapping[str, Any]]]
+"""The library, the mixer and its options by the network's name."""
+
+
+def both_ways(longest: int) -> Mixers:
+    """Return the mixers that an ITNet is compared with on sequences of at most `longest` points."""
+    return {
         "LSTM": ("torch", "recurrent", {"hidden": 56, "layers": 2}),
         "Transformer": ("torch", "transformer", {"layers": 3, "ratio": 3.3, "longest": longest}),
+        "S4D": ("itnet-kernels", "s4d", {"layers": 4, "state": 64, "bidirectional": True}),
         "Mamba": ("transformers", "mamba", {"layers": 2, "bidirectional": True}),
         "bag": ("torch", "bag", {"hidden": 900}),
     }
+
+
+def causal(longest: int) -> Mixers:
+    """Return the same mixers, forward in time alone."""
+    return {
+        "LSTM": ("torch", "recurrent", {"hidden": 96, "layers": 2, "bidirectional": False}),
+        "Transformer": ("torch", "transformer", {"layers": 3, "ratio": 3.3, "longest": longest, "causal": True}),
+        "S4D": ("itnet-kernels", "s4d", {"layers": 8, "state": 64}),
+        "Mamba": ("transformers", "mamba", {"layers": 4}),
+        "bag": ("torch", "bag", {"hidden": 1080}),
+    }
+
+
+def sequences(encoder: str | Mapping[str, Any], mixers: Mixers) -> tuple[Entry, ...]:
+    """Return networks of mixers over the same encoder."""
     return tuple(
         Entry(name, source, over_field, {"encoder": encoder, "mixer": mixer, "dim": 64, **options})
         for name, (source, mixer, options) in mixers.items()
@@ -77,7 +112,7 @@ def sequence_contest(
         {"batch_size": 32, "warmup": 0.1, "epochs": epochs},
         itnet("ITNet", **SEQUENCE, encoder=encoder),
         (
-            *sequences(encoder, longest),
+            *sequences(encoder, both_ways(longest)),
             itnet("ITNet, content alone", **{**SEQUENCE, **CONTENT}, encoder=encoder),
             itnet("ITNet, position alone", **{**SEQUENCE, **POSITION}, encoder=encoder),
         ),
@@ -142,3 +177,25 @@ PIXELS = sequence_contest(
     196,
     {"name": "pixel-sequence", "pixels": 4},
 )
+
+
+def bits(prediction: Tensor, targets: Tensor) -> Tensor:
+    """Return the bits per token of each stretch, of logits (B, N, vocabulary) and targets (B, N)."""
+    nats = functional.cross_entropy(prediction.mT, targets, reduction="none")
+    return nats.mean(1) / math.log(2)
+
+
+CHARACTERS = Contest(
+    "characters",
+    "Sequences: the next character of reviews",
+    "13,581 stretches of 128 bytes, 3 epochs in batches of 32",
+    {"name": "language-model", "train": "data/reviews", "header": False, "text": 2, "length": 128},
+    {"batch_size": 32, "warmup": 0.1, "epochs": 3},
+    itnet("ITNet", **CAUSAL, encoder="token"),
+    sequences("token", causal(128)),
+    metric="bits",
+    higher=False,
+    score=bits,
+    goals="at least the best, with one trunk for all tasks on sequences",
+)
+"""The same trunk, causal."""
