@@ -64,8 +64,7 @@ coverage: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
-	$(BIN)/python examples/fetch_data.py darcy
-	for name in blocks evaluators local quasilinear samplers low_rank special_cases compiled darcy; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in blocks evaluators local quasilinear samplers low_rank special_cases compiled; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/reference.py
