@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from evidence.records import Key, Record, append, keep, read
 from evidence.running import run
 from measuring import ENVIRONMENT
 from provenance import provenance, rewrite_section
+from rich.progress import track
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results/evidence"
@@ -39,11 +38,12 @@ class Runs:
 
     Args:
         contest: the contest.
+        workers: run what is missing.
         quick: short runs of one seed and one learning rate, filed apart.
     """
 
-    def __init__(self, contest: Contest, *, quick: bool) -> None:
-        self.contest, self.quick = contest, quick
+    def __init__(self, contest: Contest, workers: Executor, *, quick: bool) -> None:
+        self.contest, self.workers, self.quick = contest, workers, quick
         self.path = (QUICK if quick else RESULTS) / f"{contest.name}.jsonl"
         self.records = read(self.path)
 
@@ -56,15 +56,14 @@ class Runs:
         return entry.name, self.contest.recipe(entry, quick=self.quick), rate, seed, fold
 
     def make(self, entry: Entry, rate: float, seed: int, fold: int = 0) -> Record:
-        """Return a run's record, from the file or from a new process of one thread."""
+        """Return a run's record, from the file or made."""
         key = self.key(entry, rate, seed, fold)
         if key not in self.records:
-            options = [self.contest.name, entry.name, str(rate), str(seed), str(fold)]
-            printed = _process("--run", *options, *(["--quick"] if self.quick else []))
-            self.records[key] = Record(**json.loads(printed))
-            append(self.path, self.records[key])
-            scores = self.records[key].test | self.records[key].conditions
-            print(f"{' '.join(options)}: {scores}, {self.records[key].seconds:.0f} s", flush=True)
+            record = self.workers.submit(run, self.contest, entry, rate, seed, fold, quick=self.quick).result()
+            self.records[key] = record
+            append(self.path, record)
+            what = f"{self.contest.name}, {entry.name}, learning rate {rate:g}, seed {seed}, fold {fold}"
+            print(f"{what}: {record.test | record.conditions}, {record.seconds:.0f} s", flush=True)
         return self.records[key]
 
     def best_rate(self, entry: Entry) -> float:
@@ -108,32 +107,36 @@ class Runs:
         return [self.key(entry, rate, *part) for part in self._parts(entry)]
 
     def costs(self) -> dict[str, Cost]:
-        """Return the costs of the networks, from the file or from a new process of one thread."""
+        """Return the costs of the networks, from the file or measured."""
         path = self.path.with_suffix(".costs.json")
         recipes = {entry.name: self.contest.recipe(entry, quick=False) for entry in self.contest.networks}
         known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         if known.get("recipes") != recipes:
-            known = {"recipes": recipes, "costs": json.loads(_process("--costs", self.contest.name))}
+            known = {
+                "recipes": recipes,
+                "costs": self.workers.submit(costs, self.contest, 5.0 if self.quick else 20.0).result(),
+            }
             path.write_text(json.dumps(known, indent=1) + "\n")
-        costs: dict[str, Cost] = known["costs"]
-        return costs
+        found: dict[str, Cost] = known["costs"]
+        return found
 
 
-def _process(*options: str) -> str:
-    """Return the last line that this script prints with some options, in a new process of one thread."""
-    environment = os.environ | ENVIRONMENT | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, *options]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(options)} failed:\n{done.stderr[-3000:]}")
-    return done.stdout.splitlines()[-1]
+def processes(count: int) -> ProcessPoolExecutor:
+    """Return processes of one thread, a new one for each job, forked from one that has imported the libraries."""
+    path = os.pathsep.join(filter(None, [str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH")]))
+    os.environ.update({**ENVIRONMENT, "OMP_NUM_THREADS": "1", "PYTHONPATH": path})
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context.set_forkserver_preload(["evidence.running"])
+    return ProcessPoolExecutor(count, context, max_tasks_per_child=1)
 
 
-def write_page(*, quick: bool) -> None:
+def write_page(workers: Executor, *, quick: bool) -> None:
     """Write the page of all results on file; of short runs, to runs/ instead of docs/."""
     page = QUICK / "evidence.md" if quick else PAGE
     images = page.parent / "images/evidence"
-    measured = [(runs.contest, runs.on_file(), runs) for runs in (Runs(contest, quick=quick) for contest in CONTESTS)]
+    everything = [Runs(contest, workers, quick=quick) for contest in CONTESTS]
+    measured = [(runs.contest, runs.on_file(), runs) for runs in everything]
     measured = [item for item in measured if item[0].ours.name in item[1] and len(item[1]) > 1]
     lines = ["", f"{provenance(threads=1)}.", "", *summary([item[:2] for item in measured]), ""]
     for contest, results, runs in measured:
@@ -155,35 +158,24 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed, a fifth of the epochs, no choice of rates")
     parser.add_argument("--page", action="store_true", help="run nothing, and write the page of what is on file")
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each (default: %(default)s)")
-    parser.add_argument("--run", nargs=5, help=argparse.SUPPRESS)
-    parser.add_argument("--costs", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.run:
-        name, network, rate, seed, fold = given.run
-        contest = BY_NAME[name]
-        [entry] = [entry for entry in contest.networks if entry.name == network]
-        print(json.dumps(asdict(run(contest, entry, float(rate), int(seed), int(fold), quick=given.quick))))
-        return
-    if given.costs:
-        print(json.dumps(costs(BY_NAME[given.costs])))
-        return
     for name in given.contests:
         if name not in BY_NAME:
             raise SystemExit(f"{name}: found no such contest; expected some of {', '.join(BY_NAME)}")
     chosen = [] if given.page else [BY_NAME[name] for name in given.contests or BY_NAME]
-    all_runs = [Runs(contest, quick=given.quick) for contest in chosen]
-    for runs in all_runs:
-        runs.prune()
-    jobs = [
-        (runs, entry)
-        for runs in all_runs
-        for entry in runs.contest.networks
-        if not given.only or entry.name in given.only
-    ]
-    with ThreadPoolExecutor(given.jobs) as pool:
-        list(pool.map(lambda job: job[0].of(job[1]), jobs))
-    if not given.only:
-        write_page(quick=given.quick)
+    with processes(given.jobs) as workers, ThreadPoolExecutor(given.jobs) as pool:
+        all_runs = [Runs(contest, workers, quick=given.quick) for contest in chosen]
+        for runs in all_runs:
+            runs.prune()
+        jobs = [
+            (runs, entry)
+            for runs in all_runs
+            for entry in runs.contest.networks
+            if not given.only or entry.name in given.only
+        ]
+        list(track(pool.map(lambda job: job[0].of(job[1]), jobs), "networks", total=len(jobs)))
+        if not given.only:
+            write_page(workers, quick=given.quick)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from itnet_train.engine.optimizer import create_optimizer
 Cost = dict[str, Any]
 
 
-def costs(contest: Contest, seconds: float = 20.0) -> dict[str, Cost]:
+def costs(contest: Contest, seconds: float) -> dict[str, Cost]:
     """Return the cost of each trained network by its name; the steps run interleaved on one thread.
 
     Each has `flops` of a sample, forward, and `milliseconds` of a step, the median.

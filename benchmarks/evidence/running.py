@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def run(contest: Contest, entry: Entry, rate: float, seed: int, fold: int, *, qu
     if not entry.fitted:
         directory = RUNS / contest.name / f"{entry.name}-{recipe}-{rate}-{seed}-{fold}".replace(" ", "_")
         config = {**contest.train_section(quick=quick), "learning_rate": rate, "seed": seed}
-        metrics = train_module(task, module, directory, config, resume=True)
+        with redirect_stderr(StringIO()):
+            metrics = train_module(task, module, directory, config, resume=True)
         curve = _curve(directory / "history.csv", f"validation_{task.monitor}")
     scores = test(module.eval(), task, contest)
     return Record(
