@@ -87,7 +87,7 @@ class Runs:
     def _parts(self, entry: Entry) -> list[tuple[int, int]]:
         """Return the seeds and folds of an entry's runs."""
         seeds = self.contest.seeds[:1] if self.quick or entry.fitted else self.contest.seeds
-        return list(product(seeds, range(len(self.contest.folds))))
+        return list(product(seeds, range(1 if self.quick else len(self.contest.folds))))
 
     def on_file(self) -> dict[str, list[Record]]:
         """Return the complete results on file, by network."""
@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("contests", nargs="*", metavar="CONTEST", help=f"some of {', '.join(BY_NAME)}; default: all")
     parser.add_argument("--only", metavar="NETWORK", action="append", help="run this network alone, and write no page")
-    parser.add_argument("--quick", action="store_true", help="one seed, a fifth of the epochs, no choice of rates")
+    parser.add_argument("--quick", action="store_true", help="one seed, one rate, 20 batches: a check")
     parser.add_argument("--page", action="store_true", help="run nothing, and write the page of what is on file")
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each (default: %(default)s)")
     given = parser.parse_args()

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import redirect_stderr, suppress
 from io import StringIO
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from provenance import commit
 from torch import nn
+from torch.utils.data import Subset
 
 from evidence.baselines.fields import ScatteredError
-from evidence.contest import Contest, Entry
+from evidence.contest import QUICK_BATCHES, Contest, Entry
 from evidence.records import Record, packed
 from itnet_core import Split, Task
 from itnet_registry import create
@@ -26,7 +28,7 @@ RUNS = ROOT / "runs/evidence"
 
 def run(contest: Contest, entry: Entry, rate: float, seed: int, fold: int, *, quick: bool) -> Record:
     """Train and test a network; a run that was cut off goes on where its state was saved."""
-    task: Task = create("task", **contest.task_of(fold))
+    task = _task(contest, quick, fold)
     module = contest.build(entry, seed, fold)
     recipe = contest.recipe(entry, quick=quick)
     metrics: dict[str, Any] = {"seconds": 0.0, "validation": {}}
@@ -48,18 +50,45 @@ def run(contest: Contest, entry: Entry, rate: float, seed: int, fold: int, *, qu
         validation=metrics["validation"],
         curve=curve,
         test={contest.metric: float(scores.mean())},
-        conditions=_conditions(module, contest, fold),
+        conditions=_conditions(module, contest, fold, quick=quick),
         scores=packed(scores),
         seconds=metrics["seconds"],
         commit=commit(),
     )
 
 
-def _conditions(module: nn.Module, contest: Contest, fold: int) -> dict[str, float]:
+def _task(contest: Contest, quick: bool, fold: int, **options: Any) -> Task:
+    """Create a contest's task; that of a quick run has few samples."""
+    task: Task = create("task", **contest.task_of(fold, **options))
+    return cast(Task, FewSamples(task, QUICK_BATCHES * contest.train["batch_size"])) if quick else task
+
+
+class FewSamples:
+    """A task with some samples of each split, evenly spread, and all else as it was.
+
+    Args:
+        task: the task.
+        most: the largest number of samples of a split.
+    """
+
+    def __init__(self, task: Task, most: int) -> None:
+        self.task, self.most = task, most
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.task, name)
+
+    def dataset(self, split: Split) -> Any:
+        """Return some samples of a split."""
+        everything: Any = self.task.dataset(split)
+        count = len(everything)
+        return Subset(everything, range(0, count, ceil(count / self.most)))
+
+
+def _conditions(module: nn.Module, contest: Contest, fold: int, *, quick: bool) -> dict[str, float]:
     """Return the metric under each condition, without those that the network cannot take."""
     metrics = {}
     for name, options in contest.conditions.items():
-        task: Task = create("task", **contest.task_of(fold, **options))
+        task = _task(contest, quick, fold, **options)
         with suppress(ScatteredError):
             metrics[name] = float(test(module, task, contest).mean())
     return metrics
