@@ -19,7 +19,7 @@ from typing import Any
 from evidence.contest import Contest, Entry
 from evidence.contests import CONTESTS
 from evidence.costs import Cost, costs
-from evidence.page import draw, section, summary
+from evidence.page import alone, draw, section, summary
 from evidence.records import Key, Record, append, keep, read
 from evidence.running import run
 from measuring import ENVIRONMENT
@@ -135,14 +135,14 @@ def write_page(workers: Executor, *, quick: bool) -> None:
     """Write the page of all results on file; of short runs, to runs/ instead of docs/."""
     page = QUICK / "evidence.md" if quick else PAGE
     images = page.parent / "images/evidence"
-    everything = [Runs(contest, workers, quick=quick) for contest in CONTESTS]
-    measured = [(runs.contest, runs.on_file(), runs) for runs in everything]
-    measured = [item for item in measured if item[0].ours.name in item[1] and len(item[1]) > 1]
-    lines = ["", f"{provenance(threads=1)}.", "", *summary([item[:2] for item in measured]), ""]
-    for contest, results, runs in measured:
+    all_runs = {contest.name: Runs(contest, workers, quick=quick) for contest in CONTESTS}
+    on_file = [(contest, all_runs[contest.name].on_file()) for contest in CONTESTS]
+    measured = [(contest, results) for contest, results in on_file if contest.ours.name in results and len(results) > 1]
+    lines = ["", f"{provenance(threads=1)}.", "", *summary(measured), "", *alone(measured)]
+    for contest, results in measured:
         image = images / f"{contest.name}.svg"
         draw(contest, results, image)
-        lines += section(contest, results, runs.costs(), image.relative_to(page.parent).as_posix())
+        lines += section(contest, results, all_runs[contest.name].costs(), image.relative_to(page.parent).as_posix())
     if quick:
         page.write_text("\n".join(["# Short runs", *lines]))
     else:

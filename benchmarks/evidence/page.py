@@ -121,6 +121,21 @@ def summary(contests: Sequence[tuple[Contest, Results]]) -> list[str]:
     return table(("task", "metric", "ITNet", "best specialist", "ITNet is"), lines)
 
 
+def alone(contests: Sequence[tuple[Contest, Results]]) -> list[str]:
+    """Return a table of our networks whose kernels read content alone, or position alone, beside the whole ones."""
+    parts = ("ITNet, content alone", "ITNet, position alone")
+    lines = [
+        [f"[{contest.title}](#{contest.name})", contest.metric.replace("_", " ")]
+        + [number(by_seed(results[name])) for name in (contest.ours.name, *parts)]
+        for contest, results in contests
+        if all(name in results for name in parts)
+    ]
+    if not lines:
+        return []
+    header = ("task", "metric", "content and position", "content alone", "position alone")
+    return ["What the kernels need to read, at equal parameters:", "", *table(header, lines), ""]
+
+
 def section(contest: Contest, results: Results, costs: Mapping[str, Cost], image: str) -> list[str]:
     """Return the lines of a contest."""
     recipe = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in contest.train.items())
