@@ -11,8 +11,9 @@ from itnet_core import IntegralOperator, ITNetModel
 from itnet_kernels.algebra.masked import MaskedKernel
 from itnet_kernels.algebra.scaled import ScaledKernel
 from itnet_kernels.algebra.sum import SumKernel
-from itnet_kernels.conversion.attention import FieldBertAttention, FieldMultiheadAttention
+from itnet_kernels.conversion.attention import FieldMultiheadAttention
 from itnet_kernels.conversion.converted import ConvertedLayer
+from itnet_kernels.conversion.interface import FieldAttention
 from itnet_kernels.errors import ConversionError
 from itnet_registry import component, create, replace_operator
 
@@ -75,7 +76,7 @@ def unlock(model: nn.Module, kernel: str | Mapping[str, Any] = "itnet-core/mlp")
 
 
 def _is_attention(layer: ConvertedLayer) -> bool:
-    return isinstance(layer, FieldMultiheadAttention | FieldBertAttention)
+    return isinstance(layer, FieldMultiheadAttention | FieldAttention)
 
 
 def _add(operator: IntegralOperator, options: Mapping[str, Any], model: nn.Module, *, converted: bool) -> None:

@@ -107,7 +107,7 @@ class AttentionKernel(Kernel[Terms, None]):
             return super().value_map(dim, head_dim)
         group = self.heads // self.key_heads
         linear = nn.Linear(dim, self.key_heads * head_dim, bias=self.config.bias)
-        return nn.Sequential(linear, nn.Unflatten(-1, (self.key_heads, head_dim)), _Repeat(group))
+        return nn.Sequential(linear, nn.Unflatten(-1, (self.key_heads, head_dim)), RepeatedHeads(group))
 
     def output_map(self, head_dim: int, dim: int) -> nn.Module:
         """Return O: one linear map of all heads."""
@@ -225,7 +225,9 @@ def _are_equal(points: Points) -> bool:
     return bool(((weights == weights[:1, :1]) & (weights > 0)).all())
 
 
-class _Repeat(nn.Module):
+class RepeatedHeads(nn.Module):
+    """Each head several times, one after another."""
+
     def __init__(self, times: int) -> None:
         super().__init__()
         self.times = times

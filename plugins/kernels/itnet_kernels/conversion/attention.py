@@ -1,4 +1,4 @@
-"""Conversion of PyTorch's and transformers' attention layers."""
+"""Conversion of attention: PyTorch's layer, and the operator of queries, keys and values that a layer computes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import Field, FullSampler, IntegralOperator, Support, tracing
-from itnet_kernels.attention.attention import AttentionKernel
+from itnet_core import Field, FullSampler, IntegralOperator, Problem, Support, tracing
+from itnet_kernels.attention.attention import AttentionKernel, RepeatedHeads, Terms, select_columns
 from itnet_kernels.conversion.converted import ConvertedLayer
 from itnet_kernels.errors import ConversionError
 from itnet_kernels.state_space.mixers import ChannelSlice
@@ -35,7 +35,7 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
 
     def __init__(self, module: nn.MultiheadAttention) -> None:
         super().__init__(module)
-        self.operator = _attention(self.num_heads, self.head_dim)
+        self.operator = projected_attention(ProjectedKernel(self.num_heads, self.head_dim), self.head_dim)
         # `nn.TransformerEncoderLayer` bypasses this layer, unless something in it has a hook.
         self.operator.register_forward_pre_hook(_do_nothing)
 
@@ -59,7 +59,7 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
             raise ConversionError(
                 "MultiheadAttention(is_causal)", found="True, without attn_mask", expected="attn_mask as well"
             )
-        if _runs_original(self.operator, query, key, dropout=self.training and self.dropout > 0):
+        if runs_original(self.operator, query, key, dropout=self.training and self.dropout > 0):
             masks = key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
             return super().forward(query, key, value, *masks)
         batched, self_attention = query.ndim == 3, query is key and key is value
@@ -70,7 +70,7 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
             query, key, value = query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1)
         query, key = self._project(query, query, query) if self_attention else self._project(query, key, value)
         key, added = self._append_keys(key)
-        scores, weights = _additive_mask(attn_mask, query.dtype), None
+        scores, weights = additive_mask(attn_mask, query.dtype), None
         if scores is not None and scores.ndim == 3:
             scores = scores.reshape(-1, self.num_heads, *scores.shape[1:])
         scores = None if scores is None else F.pad(scores, (0, added))
@@ -79,7 +79,7 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
             scores = more if scores is None else scores + more
         elif key_padding_mask is not None:
             weights = F.pad(1 - key_padding_mask.to(query.dtype), (0, added), value=1)
-        out, matrix = _attend(self.operator, query, key, weights, scores, need_weights=need_weights)
+        out, matrix = attend(self.operator, query, key, weights, scores, need_weights=need_weights)
         out = self.out_proj(out)
         if matrix is not None and average_attn_weights:
             matrix = matrix.mean(1)
@@ -111,110 +111,66 @@ class FieldMultiheadAttention(ConvertedLayer, nn.MultiheadAttention):
         return key, len(added)
 
 
-class FieldBertAttention(ConvertedLayer):
-    """transformers' `BertSelfAttention` or `BertCrossAttention` by an integral operator.
-
-    With a cache, and in training with dropout, the original's `forward` runs.
-
-    Example:
-        >>> from transformers import BertConfig
-        >>> from transformers.models.bert.modeling_bert import BertSelfAttention
-        >>> config = BertConfig(hidden_size=8, num_attention_heads=2, attn_implementation="eager")
-        >>> attention, x = BertSelfAttention(config).eval(), torch.randn(2, 5, 8)
-        >>> torch.allclose(FieldBertAttention(attention).eval()(x)[0], attention(x)[0], atol=1e-5)
-        True
+class ProjectedKernel(AttentionKernel):
+    """Attention's kernel for queries whose first channels are q, and keys whose first channels are k and v.
 
     Args:
-        module: the layer; its parameters are shared.
-
-    Raises:
-        ConversionError: its scores depend on relative positions, an option before transformers 5.
+        heads: heads of the queries.
+        head_dim: channels of a head of q and k.
+        key_heads: heads of k and v; as many as `heads` by default.
+        softcap: bound c of the scores s, which become c tanh(s / c); none by default.
+        support: pairs that the integral runs over.
     """
 
-    operator: IntegralOperator
-    query: nn.Module
-    key: nn.Module
-    value: nn.Module
-    dropout: nn.Dropout
-    config: Any
-
-    def __init__(self, module: Any) -> None:
-        encoding = getattr(module, "position_embedding_type", "absolute")
-        if encoding != "absolute":
-            raise ConversionError(
-                f"{type(module).__name__}.position_embedding_type", found=repr(encoding), expected="'absolute'"
-            )
-        super().__init__(module)
-        support = Support(causal=0) if getattr(module, "is_causal", False) else Support()
-        self.operator = _attention(module.num_attention_heads, module.attention_head_size, support)
-
-    def forward(
+    def __init__(
         self,
-        hidden_states: Tensor,
-        *arguments: Any,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        past_key_values: Any = None,
-        **options: Any,
-    ) -> tuple[Any, ...]:
-        """Compute the output, (B, N, channels), and in `eager` mode the attention weights, as the original.
-
-        Raises:
-            ConversionError: the mask is not a tensor, or dropout comes with a sampler.
-        """
-        keys = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        unknown = bool(arguments) or past_key_values is not None or bool(options.get("output_attentions"))
-        dropout = self.training and self.dropout.p > 0
-        if _runs_original(self.operator, hidden_states, keys, dropout=dropout, unknown=unknown):
-            options |= {"attention_mask": attention_mask, "past_key_values": past_key_values} if not arguments else {}
-            options |= {} if encoder_hidden_states is None else {"encoder_hidden_states": encoder_hidden_states}
-            return cast(tuple[Any, ...], super().forward(hidden_states, *arguments, **options))
-        if attention_mask is not None and not isinstance(attention_mask, Tensor):
-            raise ConversionError(
-                "BertSelfAttention(attention_mask)",
-                found=type(attention_mask).__name__,
-                expected="a tensor",
-                hint="Load the model with attn_implementation='sdpa' or 'eager'.",
-            )
-        if attention_mask is not None and attention_mask.dtype == torch.bool:
-            attention_mask = ~attention_mask  # here True marks a pair that counts
-        query = self.query(hidden_states)
-        query, key = F.pad(query, (0, query.shape[-1])), torch.cat([self.key(keys), self.value(keys)], dim=-1)
-        scores = _additive_mask(attention_mask, query.dtype)
-        eager = getattr(self.config, "_attn_implementation", None) == "eager"
-        return _attend(self.operator, query, key, None, scores, need_weights=eager)
-
-
-class _ProjectedKernel(AttentionKernel):
-    """Attention's kernel for queries whose first channels are q, and keys whose channels are k and v."""
-
-    def __init__(self, dim: int, **options: Any) -> None:
+        heads: int,
+        head_dim: int,
+        *,
+        key_heads: int | None = None,
+        softcap: float | None = None,
+        support: Support = Support(),  # noqa: B008 (frozen)
+    ) -> None:
         with torch.device("meta"):  # the layer's own maps replace these
-            super().__init__(dim, **options)
-        view: Any = ChannelSlice(0, dim)
-        self.query = self.key = view
+            super().__init__(heads * head_dim, heads=heads, key_heads=key_heads, head_dim=head_dim, support=support)
+        self.softcap = softcap
+        self.query: Any = ChannelSlice(0, heads * head_dim)
+        self.key: Any = ChannelSlice(0, self.key_heads * head_dim)
 
     def value_map(self, dim: int, head_dim: int) -> nn.Module:
-        """Return the view of v as heads."""
-        return nn.Sequential(ChannelSlice(dim // 2, dim), nn.Unflatten(-1, (self.heads, head_dim)))
+        """Return the view of v as heads, each repeated for its group."""
+        start, count = self.key_heads * self.head_dim, self.key_heads
+        view = ChannelSlice(start, start + count * head_dim), nn.Unflatten(-1, (count, head_dim))
+        return nn.Sequential(*view, RepeatedHeads(self.heads // count))
 
     def output_map(self, head_dim: int, dim: int) -> nn.Module:
         """Return the view of heads as channels; the layer's own output map follows it."""
         return nn.Flatten(-2)
 
+    def tile(self, query_terms: Terms, key_terms: Terms) -> Tensor:
+        """Compute the scores, (B, heads, n, m)."""
+        if self.softcap is None:
+            return super().tile(query_terms, key_terms)
+        scores = self.softcap * (super().tile(query_terms[:2], key_terms[:2]) / self.softcap).tanh()
+        return scores + select_columns(query_terms[2], key_terms[2]) if len(query_terms) > 2 else scores
 
-def _attention(heads: int, head_dim: int, support: Support = Support()) -> IntegralOperator:  # noqa: B008 (frozen)
-    """Return the operator of `_ProjectedKernel`, without parameters."""
-    dim = heads * head_dim
-    kernel = _ProjectedKernel(dim, heads=heads, support=support)
-    return IntegralOperator(2 * dim, kernel, out_dim=dim, head_dim=head_dim, pointwise=False)
+    def can_integrate(self, problem: Problem[Terms]) -> bool:
+        """Whether PyTorch's attention computes the integral; it has no bound of the scores."""
+        return self.softcap is None and super().can_integrate(problem)
+
+
+def projected_attention(kernel: ProjectedKernel, value_dim: int) -> IntegralOperator:
+    """Return the operator of a kernel and heads of v of `value_dim` channels, without parameters."""
+    keys = kernel.key_heads * (kernel.head_dim + value_dim)
+    dim = max(keys, kernel.heads * kernel.head_dim)
+    return IntegralOperator(dim, kernel, out_dim=kernel.heads * value_dim, head_dim=value_dim, pointwise=False)
 
 
 def _do_nothing(module: nn.Module, arguments: Any) -> None:
     """Change nothing: a hook that keeps PyTorch from bypassing a layer."""
 
 
-def _runs_original(
+def runs_original(
     operator: IntegralOperator, query: Tensor, key: Tensor, *, dropout: bool, unknown: bool = False
 ) -> bool:
     """Whether the original's `forward` runs: in traces, with dropout or unknown arguments, and for empty tensors.
@@ -242,7 +198,7 @@ def _runs_original(
     return dropout or unknown or empty or (full and not unlocked and tracing())
 
 
-def _attend(
+def attend(
     operator: IntegralOperator,
     query: Tensor,
     key: Tensor,
@@ -250,22 +206,24 @@ def _attend(
     scores: Tensor | None,
     *,
     need_weights: bool,
+    start: int = 0,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute the operator's result, and its attention weights, if needed.
 
     Args:
-        operator: of `_ProjectedKernel`.
-        query: q, and other channels, (B, N, 2 · channels).
-        key: k and v, (B, M, 2 · channels).
+        operator: of `ProjectedKernel`.
+        query: q, and other channels, (B, N, operator.dim).
+        key: k and v, and other channels, (B, M, operator.dim).
         weights: 1 for keys, 0 for padding, (B, M).
         scores: numbers to add to the kernel's.
         need_weights: whether to return the attention weights, (B, heads, N, M); NaN in a sample that is all padding, as
             in PyTorch.
+        start: place of the first query on the line of the keys.
     """
     empty = None if weights is None else (weights == 0).all(-1, keepdim=True)
     # A field has mass in every sample; the result of an empty sample is discarded.
     masses = weights if weights is None or empty is None else weights.masked_fill(empty, 1.0)
-    fields = sequence_field(query), sequence_field(key, masses)
+    fields = sequence_field(query, start=start), sequence_field(key, masses)
     out = operator(*fields, additive=scores).values
     out = out if empty is None else out.masked_fill(empty.unsqueeze(-1), 0.0)
     if not need_weights:
@@ -275,15 +233,15 @@ def _attend(
     return out, (k if weights is None else k + weights.log()[:, None, None]).softmax(-1)
 
 
-def sequence_field(values: Tensor, weights: Tensor | None = None) -> Field:
-    """Return a field of values, (B, N, d), at 0, 1, 2, … on a line, with the counting measure or other weights."""
+def sequence_field(values: Tensor, weights: Tensor | None = None, *, start: int = 0) -> Field:
+    """Return a field of values, (B, N, d), at start, start + 1, … on a line; by default each counts as 1."""
     batch, points, _ = values.shape
-    positions = torch.arange(points, dtype=torch.float32, device=values.device).view(1, -1, 1)
+    positions = torch.arange(start, start + points, dtype=torch.float32, device=values.device).view(1, -1, 1)
     weights = values.new_ones(1, 1).expand(batch, points) if weights is None else weights
     return Field(values, positions.expand(batch, -1, -1), weights)
 
 
-def _additive_mask(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+def additive_mask(mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """Return a mask as numbers to add to scores; a boolean one is `True` where a pair does not count."""
     if mask is None or mask.dtype != torch.bool:
         return mask

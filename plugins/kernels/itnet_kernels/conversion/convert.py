@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from itnet_kernels.conversion.attention import FieldBertAttention, FieldMultiheadAttention
+from itnet_kernels.conversion.attention import FieldMultiheadAttention
 from itnet_kernels.conversion.converted import ConvertedLayer
 from itnet_kernels.conversion.convolution import GridConvolution
+from itnet_kernels.conversion.interface import FieldAttention, uses_interface
 from itnet_kernels.conversion.mamba import FieldMamba
 from itnet_kernels.conversion.mixing import count_mixing
 from itnet_kernels.conversion.recurrent import FieldRecurrent
@@ -25,8 +26,6 @@ CONVERTERS: dict[str, Converter] = {
     "torch.nn.modules.activation.MultiheadAttention": FieldMultiheadAttention,
     "torch.nn.modules.rnn.GRU": FieldRecurrent,
     "torch.nn.modules.rnn.LSTM": FieldRecurrent,
-    "transformers.models.bert.modeling_bert.BertSelfAttention": FieldBertAttention,
-    "transformers.models.bert.modeling_bert.BertCrossAttention": FieldBertAttention,
     "transformers.models.mamba.modeling_mamba.MambaMixer": FieldMamba,
     "transformers.models.mamba2.modeling_mamba2.Mamba2Mixer": FieldMamba,
 }
@@ -80,9 +79,9 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
         True
 
     Args:
-        module: an `nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d`, `nn.MultiheadAttention`, `nn.LSTM` or `nn.GRU`, or one of
-            transformers' BERT attention layers or Mamba mixers. Its parameters are shared. A converted layer is
-            returned as it is.
+        module: an `nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d`, `nn.MultiheadAttention`, `nn.LSTM` or `nn.GRU`; a Mamba mixer
+            of transformers, or one of its attention layers that call a function of its `AttentionInterface`. Its
+            parameters are shared. A converted layer is returned as it is.
         converters: functions that convert modules of further classes.
 
     Raises:
@@ -196,7 +195,8 @@ def _refuse_hooks(module: nn.Module) -> None:
 
 
 def _converter(module: nn.Module, converters: Mapping[type[nn.Module], Converter]) -> Converter | None:
-    return converters.get(type(module)) or CONVERTERS.get(_name(type(module)))
+    found = converters.get(type(module)) or CONVERTERS.get(_name(type(module)))
+    return FieldAttention if found is None and uses_interface(type(module)) else found
 
 
 def _convertible_base(cls: type[nn.Module]) -> str | None:
@@ -207,7 +207,8 @@ def _convertible_base(cls: type[nn.Module]) -> str | None:
         "torch.nn.modules.rnn.RNNBase",
         "torch.nn.modules.rnn.RNNCellBase",
     )
-    return next((base.__name__ for base in cls.__mro__ if _name(base) in related), None)
+    bases = (base for base in cls.__mro__ if issubclass(base, nn.Module))
+    return next((base.__name__ for base in bases if _name(base) in related or uses_interface(base)), None)
 
 
 def _name(cls: type) -> str:

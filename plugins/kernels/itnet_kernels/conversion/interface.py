@@ -1,0 +1,250 @@
+"""Conversion of transformers' attention layers, through its `AttentionInterface`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from itnet_core import IntegralOperator
+from itnet_kernels.conversion.attention import (
+    ProjectedKernel,
+    additive_mask,
+    attend,
+    projected_attention,
+    runs_original,
+)
+from itnet_kernels.conversion.converted import ConvertedLayer
+from itnet_kernels.errors import ConversionError
+
+NAME = "itnet-kernels"
+"""Name of our function in transformers' registry of attention functions."""
+
+HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
+HEAD_DIMS = ("head_dim", "attention_head_size", "head_size", "qk_head_dim")
+SPARSE = {"indices", "block_indices"}
+"""Arguments of attention functions that select keys for each query."""
+
+
+class FieldAttention(ConvertedLayer):
+    """An attention layer of transformers by an integral operator.
+
+    The original's `forward` computes q, k and v, with its caches, norms and rotations, and calls the function that its
+    configuration names. The converted layer has a copy of the configuration, which names a function of ours. With
+    dropout in training, and while PyTorch traces, that function calls the original one.
+
+    Heads are read from the layer's attributes, and from q, k and v at the first call if these differ.
+
+    Example:
+        >>> from transformers import BertConfig
+        >>> from transformers.models.bert.modeling_bert import BertSelfAttention
+        >>> config = BertConfig(hidden_size=8, num_attention_heads=2, attn_implementation="eager")
+        >>> attention, x = BertSelfAttention(config).eval(), torch.randn(2, 5, 8)
+        >>> torch.allclose(FieldAttention(attention)(x)[0], attention(x)[0], atol=1e-5)
+        True
+
+    Args:
+        module: the layer; its parameters are shared.
+
+    Raises:
+        ConversionError: it selects keys for each query, or its implementation is not `sdpa` or `eager`.
+    """
+
+    operator: IntegralOperator
+    config: Any
+    implementation: str
+    """The original's attention function."""
+
+    def __init__(self, module: Any) -> None:
+        layer = type(module).__name__
+        implementation = module.config._attn_implementation or "eager"
+        if implementation not in ("sdpa", "eager"):
+            raise ConversionError(
+                f"{layer}.config", found=f"attn_implementation={implementation!r}", expected="'sdpa' or 'eager'"
+            )
+        if sparse := SPARSE & _keywords(type(module).forward):
+            raise ConversionError(layer, found=f"{', '.join(sparse)}, keys of each query", expected="a mask of pairs")
+        super().__init__(module)
+        _register()
+        self.implementation, self.config = implementation, copy(module.config)
+        self.config._attn_implementation_internal = NAME
+        heads = _first(module, HEADS) or _first(module.config, HEADS) or 1
+        head_dim = _first(module, HEAD_DIMS) or getattr(module.config, "hidden_size", heads) // heads
+        key_heads = heads // (_first(module, ("num_key_value_groups",)) or 1)
+        kernel = ProjectedKernel(heads, head_dim, key_heads=key_heads)
+        self.operator = projected_attention(kernel, _first(module, ("v_head_dim",)) or head_dim)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        _register()
+
+    def integrate(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        *,
+        scaling: float | None,
+        dropout: float,
+        causal: bool | None,
+        bias: Tensor | None,
+        softcap: float | None,
+        sinks: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None] | None:
+        """Compute attention by the operator, or return `None` where the original function has to.
+
+        Args:
+            query: q, (B, heads, N, d).
+            key: k, (B, key heads, M, d).
+            value: v, (B, key heads, M, channels).
+            mask: `True` for pairs that count, or numbers to add to the scores.
+            scaling: factor on the scores; 1 / √d by default.
+            dropout: probability that a weight is dropped.
+            causal: whether earlier queries see earlier keys alone, if there is no mask.
+            bias: numbers to add to the scores.
+            softcap: bound of the scores.
+            sinks: score of each head for a key whose value is 0, (heads,).
+
+        Returns:
+            The values, (B, N, heads, channels), and in `eager` mode the weights, (B, heads, N, M).
+        """
+        if runs_original(self.operator, query, key, dropout=dropout > 0 and self.training):
+            return None
+        self._fit(query, key, value, softcap)
+        eager, (points, keys) = self.implementation == "eager", (query.shape[2], key.shape[2])
+        causal = getattr(self, "is_causal", True) if causal is None else causal
+        if mask is None and causal and points > 1 and not eager:
+            mask = torch.ones(points, keys, dtype=torch.bool, device=query.device).tril()
+        scores = additive_mask(~mask if mask is not None and mask.dtype == torch.bool else mask, query.dtype)
+        scores = scores if scores is None else scores[..., :keys]
+        if bias is not None:
+            scores = bias if scores is None else scores + bias
+        scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+        q = _joined(query) * (scaling * query.shape[-1] ** 0.5)  # the kernel divides by √d
+        kv = torch.cat([_joined(key), _joined(value)], dim=-1)
+        if sinks is not None:
+            kv = F.pad(kv, (0, 0, 0, 1))
+            scores = query.new_zeros(1, 1, 1, 1) if scores is None else scores
+            scores = scores.expand(-1, len(sinks), -1, keys if scores.shape[-1] == 1 else -1)
+            scores = torch.cat([scores, sinks.view(1, -1, 1, 1).expand(*scores.shape[:3], 1).to(scores)], dim=-1)
+        q, kv = (F.pad(side, (0, self.operator.dim - side.shape[-1])) for side in (q, kv))
+        start = keys - points if getattr(self, "is_causal", False) else 0  # the past is in a cache
+        out, weights = attend(self.operator, q, kv, None, scores, need_weights=eager, start=start)
+        out = torch.unflatten(out, -1, (query.shape[1], -1))
+        return out, None if weights is None else weights[..., :keys]
+
+    def _fit(self, query: Tensor, key: Tensor, value: Tensor, softcap: float | None) -> None:
+        """Replace the operator if its heads are not those of q, k and v."""
+        operator = self.operator
+        kernel: Any = operator.kernel.summands[0]
+        expected = query.shape[1], query.shape[-1], key.shape[1], softcap, query.shape[1] * value.shape[-1]
+        found = kernel.heads, kernel.head_dim, kernel.key_heads, kernel.softcap, operator.out_dim
+        if expected == found:
+            return
+        if not isinstance(operator.kernel, ProjectedKernel):
+            raise ConversionError(
+                type(self).__name__,
+                found=f"an unlocked operator of (heads, d, key heads, softcap, channels) = {found}",
+                expected=f"{expected}",
+                hint="Call the converted model once before unlock.",
+            )
+        adapted = ProjectedKernel(query.shape[1], query.shape[-1], key_heads=key.shape[1], softcap=softcap)
+        self.operator = projected_attention(adapted, value.shape[-1])
+        self.operator.sampler, self.operator.evaluator = operator.sampler, operator.evaluator
+        self.operator.train(operator.training)
+
+
+def uses_interface(cls: type[nn.Module]) -> bool:
+    """Whether a layer's `forward` calls a function of transformers' registry of attention functions."""
+    code = getattr(inspect.unwrap(cls.forward), "__code__", None)
+    return code is not None and "ALL_ATTENTION_FUNCTIONS" in code.co_names
+
+
+def _keywords(function: Callable[..., Any]) -> set[str]:
+    """Return the names of the keyword arguments of a function's calls."""
+    constants = inspect.unwrap(function).__code__.co_consts
+    return {name for constant in constants if isinstance(constant, tuple) for name in constant if name in SPARSE}
+
+
+def _register() -> None:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, _attention)
+
+
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    sinks: Tensor | None = None,
+    **options: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Compute attention as an attention function of transformers does."""
+    if not isinstance(module, FieldAttention):
+        raise ConversionError(
+            "attn_implementation",
+            found=f"{NAME!r} for {type(module).__name__}",
+            expected="a converted layer",
+            hint="Call itnet_kernels.convert_model, which sets it.",
+        )
+    if attention_mask is not None and not isinstance(attention_mask, Tensor):
+        raise ConversionError(
+            f"{type(module).__name__}(attention_mask)", found=type(attention_mask).__name__, expected="a tensor"
+        )
+    result = module.integrate(
+        query,
+        key,
+        value,
+        attention_mask,
+        scaling=scaling,
+        dropout=dropout,
+        causal=is_causal,
+        bias=position_bias,
+        softcap=softcap,
+        sinks=s_aux if sinks is None else sinks,
+    )
+    if result is not None:
+        return result
+    given = {"position_bias": position_bias, "softcap": softcap, "s_aux": s_aux, "sinks": sinks, "is_causal": is_causal}
+    options |= {name: item for name, item in given.items() if item is not None}
+    original: Any = _original(module)
+    computed: tuple[Tensor, Tensor | None] = original(
+        module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
+    )
+    return computed
+
+
+def _original(layer: FieldAttention) -> Callable[..., Any]:
+    """Return the attention function of the original layer."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    module = sys.modules[inspect.unwrap(type(layer).forward).__module__]
+    eager: Any = getattr(module, "eager_attention_forward", None)
+    original: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS.get_interface(layer.implementation, eager)
+    return original
+
+
+def _joined(heads: Tensor) -> Tensor:
+    """Return (B, heads, N, d) as (B, N, heads · d)."""
+    return heads.transpose(1, 2).flatten(2)
+
+
+def _first(source: Any, names: tuple[str, ...]) -> int | None:
+    """Return the first of some attributes that is a positive number."""
+    found = (getattr(source, name, None) for name in names)
+    return next((item for item in found if isinstance(item, int) and item > 0), None)
