@@ -110,7 +110,7 @@ class FieldAttention(ConvertedLayer):
             causal: whether earlier queries see earlier keys alone, if there is no mask.
             bias: numbers to add to the scores.
             softcap: bound of the scores.
-            sinks: score of each head for a key whose value is 0, (heads,).
+            sinks: scores of keys whose value is 0, (heads,) or (B, heads, N, keys).
 
         Returns:
             The values, (B, N, heads, channels), and in `eager` mode the weights, (B, heads, N, M).
@@ -130,10 +130,11 @@ class FieldAttention(ConvertedLayer):
         q = _joined(query) * (scaling * query.shape[-1] ** 0.5)  # the kernel divides by √d
         kv = torch.cat([_joined(key), _joined(value)], dim=-1)
         if sinks is not None:
-            kv = F.pad(kv, (0, 0, 0, 1))
+            sinks = sinks.view(1, -1, 1, 1) if sinks.ndim == 1 else sinks
+            shape = (*query.shape[:3], sinks.shape[-1])
+            kv = F.pad(kv, (0, 0, 0, shape[-1]))
             scores = query.new_zeros(1, 1, 1, 1) if scores is None else scores
-            scores = scores.expand(-1, len(sinks), -1, keys if scores.shape[-1] == 1 else -1)
-            scores = torch.cat([scores, sinks.view(1, -1, 1, 1).expand(*scores.shape[:3], 1).to(scores)], dim=-1)
+            scores = torch.cat([scores.expand(*shape[:3], keys), sinks.expand(shape).to(scores)], dim=-1)
         q, kv = (F.pad(side, (0, self.operator.dim - side.shape[-1])) for side in (q, kv))
         start = keys - points if getattr(self, "is_causal", False) else 0  # the past is in a cache
         out, weights = attend(self.operator, q, kv, None, scores, need_weights=eager, start=start)

@@ -69,11 +69,10 @@ class _Census(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", str(func))
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        data = [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
-        if self._mixes(name, data):
+        result = func(*args, **(kwargs or {}))
+        if self._mixes(name, _numbers((args, kwargs))) and _numbers(result):
             self.calls.setdefault(self.paths[-1], Counter())[name.strip("_")] += 1
-        return func(*args, **(kwargs or {}))
+        return result
 
     def _mixes(self, name: str, data: list[Tensor]) -> bool:
         if name not in PRODUCTS:
@@ -81,6 +80,12 @@ class _Census(TorchFunctionMode):
         # Outer products and products with a vector mix no points.
         factors = [tensor for tensor in data if tensor.ndim > 2 and _storage(tensor) not in self.weights]
         return len(factors) > 1 and (name == "einsum" or factors[0].shape[-1] > 1)
+
+
+def _numbers(tree: Any) -> list[Tensor]:
+    """Return the tensors of floating or complex numbers: others count or index points, as experts' routing does."""
+    tensors = (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+    return [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
 
 
 def _storage(tensor: Tensor) -> int:
