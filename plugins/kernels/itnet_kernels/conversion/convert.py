@@ -92,10 +92,11 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
         return module
     converter = _converter(module, converters or {})
     if converter is None:
+        names = ", ".join(sorted(name.rpartition(".")[2] for name in CONVERTERS))
         raise ConversionError(
             "convert",
             found=_name(type(module)),
-            expected=f"one of {', '.join(sorted(name.rpartition('.')[2] for name in CONVERTERS))}",
+            expected=f"one of {names}, or an attention layer of transformers that calls its AttentionInterface",
             hint="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
         )
     _refuse_hooks(module)

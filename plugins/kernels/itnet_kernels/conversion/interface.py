@@ -53,7 +53,8 @@ class FieldAttention(ConvertedLayer):
         module: the layer; its parameters are shared.
 
     Raises:
-        ConversionError: it selects keys for each query, or its implementation is not `sdpa` or `eager`.
+        ConversionError: it selects keys for each query, its scores depend on relative positions (an option of BERT
+            before transformers 5), or its implementation is not `sdpa` or `eager`.
     """
 
     operator: IntegralOperator
@@ -70,6 +71,8 @@ class FieldAttention(ConvertedLayer):
             )
         if sparse := SPARSE & _keywords(type(module).forward):
             raise ConversionError(layer, found=f"{', '.join(sparse)}, keys of each query", expected="a mask of pairs")
+        if (encoding := getattr(module, "position_embedding_type", "absolute")) != "absolute":
+            raise ConversionError(f"{layer}.position_embedding_type", found=repr(encoding), expected="'absolute'")
         super().__init__(module)
         _register()
         self.implementation, self.config = implementation, copy(module.config)
@@ -77,7 +80,8 @@ class FieldAttention(ConvertedLayer):
         heads = _first(module, HEADS) or _first(module.config, HEADS) or 1
         head_dim = _first(module, HEAD_DIMS) or getattr(module.config, "hidden_size", heads) // heads
         key_heads = heads // (_first(module, ("num_key_value_groups",)) or 1)
-        kernel = ProjectedKernel(heads, head_dim, key_heads=key_heads)
+        softcap = getattr(module, "attn_logit_softcapping", None)
+        kernel = ProjectedKernel(heads, head_dim, key_heads=key_heads, softcap=softcap)
         self.operator = projected_attention(kernel, _first(module, ("v_head_dim",)) or head_dim)
 
     def __setstate__(self, state: Any) -> None:
