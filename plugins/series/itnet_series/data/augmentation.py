@@ -33,7 +33,6 @@ class SeriesAugmentation:
         magnitude: standard deviation of the logarithm of a factor on the distance of each channel from `mean`.
         warp: standard deviation of the logarithm of the rate at which time passes, which varies along a series.
         crop: smallest share of consecutive steps to keep.
-        rotate: whether a series starts at a random step, its earlier values after the later ones.
     """
 
     mean: Tensor
@@ -42,13 +41,10 @@ class SeriesAugmentation:
     magnitude: float = 0.0
     warp: float = 0.0
     crop: float = 1.0
-    rotate: bool = False
 
     def __call__(self, series: TimeSeries) -> TimeSeries:
         """Return a changed series."""
         count = len(series.times)
-        if self.rotate:
-            series = series._replace(values=series.values.roll(int(torch.rand(()) * count), 0))
         if self.crop < 1:
             length = count - int(torch.rand(()) * (count - max(1, round(self.crop * count)) + 1))
             start = int(torch.rand(()) * (count - length + 1))

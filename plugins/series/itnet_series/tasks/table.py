@@ -40,7 +40,7 @@ class LabelledSeries(SeriesTask):
         """Column of the group of a series: no split divides the series of one patient, machine or day."""
 
         augment: bool = True
-        """Augment training series, as the next five options say."""
+        """Augment training series, as the next four options say."""
 
         jitter: NonNegativeFloat = 0.0
         """Standard deviation of noise, in units of a channel's."""
@@ -53,10 +53,6 @@ class LabelledSeries(SeriesTask):
 
         crop: Annotated[float, ConfigField(gt=0, le=1)] = 1.0
         """Smallest share of the consecutive steps of a series that is kept."""
-
-        rotate: bool = False
-        """Start each series at a random step, its earlier values after the later ones, at the same times: for closed
-        curves and periods, in steps of equal time."""
 
     def training(self) -> Labelled:
         """Return the training series; without a test file, a fold of them is held out for the test split."""
@@ -87,7 +83,7 @@ class LabelledSeries(SeriesTask):
         c, augmentation = self.settings, None
         if training and c.augment:
             mean, std = torch.tensor(c.mean), torch.tensor(c.std)
-            augmentation = SeriesAugmentation(mean, std, c.jitter, c.magnitude, c.warp, c.crop, c.rotate)
+            augmentation = SeriesAugmentation(mean, std, c.jitter, c.magnitude, c.warp, c.crop)
         return SeriesLoader(c, augmentation)
 
     @cached_property

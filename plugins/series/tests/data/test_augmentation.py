@@ -57,17 +57,7 @@ def test_a_crop_keeps_its_share_of_consecutive_steps(crop: float) -> None:
     assert len(lengths) > 1
 
 
-def test_a_rotated_series_has_its_earlier_values_after_the_later_ones() -> None:
-    starts = set()
-    for item in drawn(rotate=True):
-        start = int((SERIES.values == item.values[0]).all(1).nonzero())
-        assert torch.equal(item.values, torch.cat([SERIES.values[start:], SERIES.values[:start]]))
-        assert torch.equal(item.times, SERIES.times)
-        starts.add(start)
-    assert len(starts) > 10
-
-
 def test_one_step_can_be_augmented() -> None:
     one = SERIES.part(0, 1)
-    changed = SeriesAugmentation(MEAN, STD, jitter=0.1, magnitude=0.1, warp=0.1, crop=0.1, rotate=True)(one)
+    changed = SeriesAugmentation(MEAN, STD, jitter=0.1, magnitude=0.1, warp=0.1, crop=0.1)(one)
     assert changed.values.shape == (1, 2)
