@@ -9,6 +9,7 @@ from evidence.baselines import images
 from evidence.baselines.over_fields import over_field
 from evidence.contest import BUDGET, Contest, Entry, itnet
 
+RATES = (0.002, 0.004, 0.008)
 STEM: Mapping[str, Any] = {"name": "conv-stem", "strides": [1, 2], "norm": "batch"}
 FASHION = Contest(
     "fashion-15k",
@@ -29,6 +30,7 @@ FASHION = Contest(
         ),
         Entry("logistic regression", "scikit-learn", images.Linear, fitted=True),
     ),
+    rates=RATES,
     goals="at least the convolutional network",
 )
 
@@ -56,5 +58,6 @@ CIFAR = Contest(
         Entry("ViT", "timm", images.vit, {"patch": 4, "dim": 76, "depth": 4, "heads": 4}),
         Entry("logistic regression", "scikit-learn", images.Linear, fitted=True),
     ),
+    rates=RATES,
     goals="at least ResNet-20 at the same steps",
 )
