@@ -93,14 +93,16 @@ class FieldAttention(ConvertedLayer):
         query: Tensor,
         key: Tensor,
         value: Tensor,
-        mask: Tensor | None,
+        attention_mask: Tensor | None = None,
         *,
-        scaling: float | None,
-        dropout: float,
-        causal: bool | None,
-        bias: Tensor | None,
-        softcap: float | None,
-        sinks: Tensor | None,
+        scaling: float | None = None,
+        dropout: float = 0.0,
+        is_causal: bool | None = None,
+        position_bias: Tensor | None = None,
+        softcap: float | None = None,
+        s_aux: Tensor | None = None,
+        sinks: Tensor | None = None,
+        **ignored: Any,
     ) -> tuple[Tensor, Tensor | None] | None:
         """Compute attention by the operator, or return `None` where the original function has to.
 
@@ -108,13 +110,15 @@ class FieldAttention(ConvertedLayer):
             query: q, (B, heads, N, d).
             key: k, (B, key heads, M, d).
             value: v, (B, key heads, M, channels).
-            mask: `True` for pairs that count, or numbers to add to the scores.
+            attention_mask: `True` for pairs that count, or numbers to add to the scores.
             scaling: factor on the scores; 1 / √d by default.
             dropout: probability that a weight is dropped.
-            causal: whether earlier queries see earlier keys alone, if there is no mask.
-            bias: numbers to add to the scores.
+            is_causal: whether earlier queries see earlier keys alone, if there is no mask.
+            position_bias: numbers to add to the scores.
             softcap: bound of the scores.
-            sinks: scores of keys whose value is 0, (heads,) or (B, heads, N, keys).
+            s_aux: score of each head for a key whose value is 0, (heads,).
+            sinks: scores of such keys, (B, heads, N, keys).
+            ignored: what says the same as the mask, or serves other functions.
 
         Returns:
             The values, (B, N, heads, channels), and in `eager` mode the weights, (B, heads, N, M).
@@ -123,18 +127,20 @@ class FieldAttention(ConvertedLayer):
             return None
         self._fit(query, key, value, softcap)
         eager, (points, keys) = self.implementation == "eager", (query.shape[2], key.shape[2])
-        causal = getattr(self, "is_causal", True) if causal is None else causal
+        causal = getattr(self, "is_causal", True) if is_causal is None else is_causal
+        mask = attention_mask
         if mask is None and causal and points > 1 and not eager:
             mask = torch.ones(points, keys, dtype=torch.bool, device=query.device).tril()
         scores = additive_mask(~mask if mask is not None and mask.dtype == torch.bool else mask, query.dtype)
         scores = scores if scores is None else scores[..., :keys]
-        if bias is not None:
-            scores = bias if scores is None else scores + bias
+        if position_bias is not None:
+            scores = position_bias if scores is None else scores + position_bias
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
         q = _joined(query) * (scaling * query.shape[-1] ** 0.5)  # the kernel divides by √d
         kv = torch.cat([_joined(key), _joined(value)], dim=-1)
+        if s_aux is not None:
+            sinks = s_aux.view(1, -1, 1, 1)
         if sinks is not None:
-            sinks = sinks.view(1, -1, 1, 1) if sinks.ndim == 1 else sinks
             shape = (*query.shape[:3], sinks.shape[-1])
             kv = F.pad(kv, (0, 0, 0, shape[-1]))
             scores = query.new_zeros(1, 1, 1, 1) if scores is None else scores
@@ -185,19 +191,7 @@ def _register() -> None:
 
 
 def _attention(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Any = None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    is_causal: bool | None = None,
-    position_bias: Tensor | None = None,
-    softcap: float | None = None,
-    s_aux: Tensor | None = None,
-    sinks: Tensor | None = None,
-    **options: Any,
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None, **options: Any
 ) -> tuple[Tensor, Tensor | None]:
     """Compute attention as an attention function of transformers does."""
     if not isinstance(module, FieldAttention):
@@ -211,27 +205,8 @@ def _attention(
         raise ConversionError(
             f"{type(module).__name__}(attention_mask)", found=type(attention_mask).__name__, expected="a tensor"
         )
-    result = module.integrate(
-        query,
-        key,
-        value,
-        attention_mask,
-        scaling=scaling,
-        dropout=dropout,
-        causal=is_causal,
-        bias=position_bias,
-        softcap=softcap,
-        sinks=s_aux if sinks is None else sinks,
-    )
-    if result is not None:
-        return result
-    given = {"position_bias": position_bias, "softcap": softcap, "s_aux": s_aux, "sinks": sinks, "is_causal": is_causal}
-    options |= {name: item for name, item in given.items() if item is not None}
-    original: Any = _original(module)
-    computed: tuple[Tensor, Tensor | None] = original(
-        module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
-    )
-    return computed
+    found = module.integrate(query, key, value, attention_mask, **options)
+    return _original(module)(module, query, key, value, attention_mask, **options) if found is None else found
 
 
 def _original(layer: FieldAttention) -> Callable[..., Any]:
