@@ -94,13 +94,14 @@ class Transposed(nn.Module):
 
 
 SIZES: dict[str, Any] = {"vocab_size": 20, "hidden_size": 8}
+EAGER: dict[str, Any] = {"attn_implementation": "eager"}
 MODELS: dict[str, Any] = {
     "BLOOM": lambda: transformers.BloomModel(transformers.BloomConfig(**SIZES, n_layer=1, n_head=2)),
     "GPT-Neo": lambda: transformers.GPTNeoModel(
         transformers.GPTNeoConfig(**SIZES, num_layers=1, num_heads=2, attention_types=[[["global"], 1]])
     ),
     "Falcon": lambda: transformers.FalconModel(
-        transformers.FalconConfig(**SIZES, num_hidden_layers=1, num_attention_heads=2, attn_implementation="eager")
+        transformers.FalconConfig(**SIZES, **EAGER, num_hidden_layers=1, num_attention_heads=2)
     ),
 }
 
