@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import Field, FullSampler, IntegralOperator, Problem, Support, tracing
+from itnet_core import Field, FullSampler, IntegralOperator, Problem, tracing
 from itnet_kernels.attention.attention import AttentionKernel, RepeatedHeads, Terms, select_columns
 from itnet_kernels.conversion.converted import ConvertedLayer
 from itnet_kernels.errors import ConversionError
@@ -119,7 +119,6 @@ class ProjectedKernel(AttentionKernel):
         head_dim: channels of a head of q and k.
         key_heads: heads of k and v; as many as `heads` by default.
         softcap: bound c of the scores s, which become c tanh(s / c); none by default.
-        support: pairs that the integral runs over.
     """
 
     def __init__(
@@ -129,10 +128,9 @@ class ProjectedKernel(AttentionKernel):
         *,
         key_heads: int | None = None,
         softcap: float | None = None,
-        support: Support = Support(),  # noqa: B008 (frozen)
     ) -> None:
         with torch.device("meta"):  # the layer's own maps replace these
-            super().__init__(heads * head_dim, heads=heads, key_heads=key_heads, head_dim=head_dim, support=support)
+            super().__init__(heads * head_dim, heads=heads, key_heads=key_heads, head_dim=head_dim)
         self.softcap = softcap
         self.query: Any = ChannelSlice(0, heads * head_dim)
         self.key: Any = ChannelSlice(0, self.key_heads * head_dim)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -178,10 +177,10 @@ def uses_interface(cls: type[nn.Module]) -> bool:
     return code is not None and "ALL_ATTENTION_FUNCTIONS" in code.co_names
 
 
-def _keywords(function: Callable[..., Any]) -> set[str]:
-    """Return the names of the keyword arguments of a function's calls."""
+def _keywords(function: Callable[..., Any]) -> set[Any]:
+    """Return the names of the keyword arguments of a function's calls, among its other constants in tuples."""
     constants = inspect.unwrap(function).__code__.co_consts
-    return {name for constant in constants if isinstance(constant, tuple) for name in constant if name in SPARSE}
+    return {name for constant in constants if isinstance(constant, tuple) for name in constant}
 
 
 def _register() -> None:
@@ -211,11 +210,9 @@ def _attention(
 
 def _original(layer: FieldAttention) -> Callable[..., Any]:
     """Return the attention function of the original layer."""
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
-    module = sys.modules[inspect.unwrap(type(layer).forward).__module__]
-    eager: Any = getattr(module, "eager_attention_forward", None)
-    original: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS.get_interface(layer.implementation, eager)
+    names = inspect.unwrap(type(layer).forward).__globals__
+    registry, eager = names["ALL_ATTENTION_FUNCTIONS"], names.get("eager_attention_forward")
+    original: Callable[..., Any] = registry.get_interface(layer.implementation, eager)
     return original
 
 
