@@ -29,6 +29,9 @@ ACTIVATIONS: dict[str, Activation] = {"relu": F.relu_, "silu": F.silu, "gelu": F
 ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
 """The inputs that are a function of x plus one of y."""
 
+NORM_EPS = 1e-6
+"""Added to the mean square of ũ by `content_norm`."""
+
 LENGTHS = 1.05, 3.5
 """Smallest and largest length of a bump after `initialize`, in units of the spacing of the points."""
 
@@ -99,6 +102,8 @@ class MLPKernel(Kernel[PointTerms, None]):
         """Rows of B, drawn once from a normal distribution."""
         frequency_scale: PositiveFloat = 1.0
         """Standard deviation of B, in cycles per unit of length."""
+        content_norm: bool = False
+        """Divide ũ by its root mean square over the channels, so that k is bounded whatever the size of u."""
         inputs: tuple[Input, ...] = PAPER
         """Inputs of the MLP; leave some out for an ablation, or replace `product` by `bilinear`, its general form."""
         activation: Literal["relu", "silu", "gelu", "tanh"] = "relu"
@@ -345,7 +350,7 @@ class MLPKernel(Kernel[PointTerms, None]):
         positions, dtype = field.positions, self.first.weight.dtype
         features: dict[str, Callable[[], Tensor]] = {
             "one": lambda: torch.ones_like(positions[..., :1]),
-            "content": lambda: self.content(field.values),
+            "content": lambda: self._content(field.values),
             "cos": lambda: phase.cos().expand(*positions.shape[:2], -1),
             "sin": lambda: phase.sin().expand(*positions.shape[:2], -1),
         }
@@ -354,6 +359,11 @@ class MLPKernel(Kernel[PointTerms, None]):
             phase = 2 * torch.pi * self._turns(positions if by_sample else distinct(positions))
         chi = torch.cat([features[name]().to(dtype) for name in self.inputs.features], dim=-1)
         return PointTerms(chi, precise(positions))
+
+    def _content(self, values: Tensor) -> Tensor:
+        """Return ũ, (B, N, rank)."""
+        content: Tensor = self.content(values)
+        return F.rms_norm(content, content.shape[-1:], eps=NORM_EPS) if self.config.content_norm else content
 
     def _turns(self, positions: Tensor) -> Tensor:
         """Return Bx modulo 1, (B, N, frequencies), reduced in float64: float32 keeps only whole turns of far points."""
