@@ -8,6 +8,7 @@ from evidence.contests.joint import EASY_VQA, EASY_VQA_PAIRS
 from evidence.contests.points import FURNITURE
 from evidence.contests.sequences import AGREEMENT, CHARACTERS, DYCK, LISTOPS, PIXELS, RECALL, WORD_ORDER
 from evidence.contests.series import SERIES
+from evidence.contests.transfer import MINILM
 
 CONTESTS = (
     FASHION,
@@ -27,5 +28,6 @@ CONTESTS = (
     DARCY,
     BURGERS,
     ANTIDERIVATIVE,
+    MINILM,
     *ABLATIONS,
 )

@@ -29,9 +29,6 @@ ACTIVATIONS: dict[str, Activation] = {"relu": F.relu_, "silu": F.silu, "gelu": F
 ADDITIVE: frozenset[Input] = frozenset({"query", "key", "displacement"})
 """The inputs that are a function of x plus one of y."""
 
-NORM_EPS = 1e-6
-"""Added to the mean square of ũ by `content_norm`."""
-
 LENGTHS = 1.05, 3.5
 """Smallest and largest length of a bump after `initialize`, in units of the spacing of the points."""
 
@@ -102,8 +99,8 @@ class MLPKernel(Kernel[PointTerms, None]):
         """Rows of B, drawn once from a normal distribution."""
         frequency_scale: PositiveFloat = 1.0
         """Standard deviation of B, in cycles per unit of length."""
-        content_norm: bool = False
-        """Divide ũ by its root mean square over the channels, so that k is bounded whatever the size of u."""
+        bounded: bool = False
+        """Divide ũ by the root of 1 + its mean square over the channels, so that k is bounded whatever the size of u."""
         inputs: tuple[Input, ...] = PAPER
         """Inputs of the MLP; leave some out for an ablation, or replace `product` by `bilinear`, its general form."""
         activation: Literal["relu", "silu", "gelu", "tanh"] = "relu"
@@ -363,7 +360,7 @@ class MLPKernel(Kernel[PointTerms, None]):
     def _content(self, values: Tensor) -> Tensor:
         """Return ũ, (B, N, rank)."""
         content: Tensor = self.content(values)
-        return F.rms_norm(content, content.shape[-1:], eps=NORM_EPS) if self.config.content_norm else content
+        return F.rms_norm(content, content.shape[-1:], eps=1.0) if self.config.bounded else content
 
     def _turns(self, positions: Tensor) -> Tensor:
         """Return Bx modulo 1, (B, N, frequencies), reduced in float64: float32 keeps only whole turns of far points."""
