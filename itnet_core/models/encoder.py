@@ -58,6 +58,13 @@ class Encoder(Configured, nn.Module, ABC):
         """
         return inputs
 
+    def labels(self, inputs: Any) -> list[list[str]] | None:
+        """Return a name for each point of each sample of a batch, for reports; by default there are none.
+
+        Override it for points that a reader knows by name, such as a text's tokens. Padding has no names.
+        """
+        return None
+
     def example(self) -> Any:
         """Return a small batch of at least two samples, of different lengths if the modality has lengths.
 

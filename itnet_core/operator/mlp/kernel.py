@@ -100,7 +100,7 @@ class MLPKernel(Kernel[PointTerms, None]):
         frequency_scale: PositiveFloat = 1.0
         """Standard deviation of B, in cycles per unit of length."""
         bounded: bool = False
-        """Divide ũ by the root of 1 + its mean square over the channels, so that k is bounded whatever the size of u."""
+        """Divide ũ by the root of 1 + its mean square over channels, which bounds k whatever the size of u."""
         inputs: tuple[Input, ...] = PAPER
         """Inputs of the MLP; leave some out for an ablation, or replace `product` by `bilinear`, its general form."""
         activation: Literal["relu", "silu", "gelu", "tanh"] = "relu"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from itnet_core import AXES, Field, ShapeError
-from itnet_text.tokenizer import Tokens
+from itnet_text.tokenizer import Tokens, token_names
 
 Text = str | tuple[str, str]
 """One text, or two that belong together."""
@@ -69,6 +70,10 @@ class TokenBatch(NamedTuple):
             [[*row, *[type(row[0])()] * (longest - len(row))] for row in rows] for rows in zip(*sides, strict=True)
         )
         return cls(*(torch.tensor(rows, device=device) for rows in padded))
+
+    def names(self, tokenizer: Tokenizer | None) -> list[list[str]]:
+        """Return the tokens of each text as text, without padding."""
+        return [token_names(tokenizer, ids[mask].tolist()) for ids, mask in zip(self.ids, self.mask, strict=True)]
 
 
 def text_field(values: Tensor, mask: Tensor, tokens_per_unit: float) -> Field:

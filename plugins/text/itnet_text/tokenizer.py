@@ -94,6 +94,18 @@ def vocabulary_size(content: dict[str, Any] | None) -> int:
     return BYTES if content is None else load_tokenizer(content).get_vocab_size(with_added_tokens=True)
 
 
+def token_names(tokenizer: Tokenizer | None, ids: Sequence[int]) -> list[str]:
+    """Return each token as text; without a tokenizer, tokens are bytes of UTF-8.
+
+    Example:
+        >>> token_names(None, [102, 105])
+        ['f', 'i']
+    """
+    if tokenizer is None:
+        return [bytes([number]).decode(errors="replace") for number in ids]
+    return [tokenizer.decode([number], skip_special_tokens=False) for number in ids]
+
+
 def tokenize(tokenizer: Tokenizer | None, texts: Sequence[tuple[str, ...]], max_length: int) -> list[Tokens]:
     """Tokenize texts or pairs of texts; without a tokenizer, into bytes of UTF-8.
 

@@ -180,6 +180,10 @@ class PretrainedEncoder(Encoder):
                 values = self.body(input_ids=ids, attention_mask=mask.long(), **known).last_hidden_state
         return text_field(self.projection(values), mask, self.config.tokens_per_unit)
 
+    def labels(self, inputs: Sequence[Text] | TokenBatch) -> list[list[str]]:
+        """Return the tokens of each text."""
+        return self.tensors(inputs).names(self.tokenizer)
+
     def example(self) -> list[Text]:
         """Return a text, and a pair of texts."""
         return list(EXAMPLE)

@@ -109,6 +109,10 @@ class TokenEncoder(Encoder):
             values = self.convolution((values * inside).transpose(1, 2)).transpose(1, 2)
         return text_field(values, mask, self.config.tokens_per_unit)
 
+    def labels(self, inputs: Sequence[Text] | TokenBatch) -> list[list[str]]:
+        """Return the tokens of each text."""
+        return self.tensors(inputs).names(self.tokenizer)
+
     def example(self) -> list[Text]:
         """Return a text, and a pair of texts."""
         return list(EXAMPLE)

@@ -9,11 +9,11 @@ from typing import Any
 from itnet_core import Split
 from itnet_registry import load_model, use_sampler
 from itnet_registry.build.predictions import check_predictions
+from itnet_registry.build.tasks import create_tasks
 from itnet_train.config import TrainConfig
 from itnet_train.console import quiet_lightning
 from itnet_train.data.datamodule import TaskData
 from itnet_train.engine.module import TaskModule
-from itnet_train.engine.tasks import create_tasks
 from itnet_train.engine.trainer import create_trainer
 
 

@@ -12,9 +12,9 @@ import torch
 
 from itnet_core import ConfigError
 from itnet_registry import load_model
+from itnet_registry.build.tasks import create_task
 from itnet_registry.errors import one_line
 from itnet_train.data.batches import collate
-from itnet_train.engine.tasks import create_task
 
 
 @dataclass(frozen=True)

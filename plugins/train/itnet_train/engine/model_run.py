@@ -9,11 +9,11 @@ from typing import Any
 
 from itnet_core import ConfigError, ITNetModel
 from itnet_registry import create_model, load_model, save_model
+from itnet_registry.build.tasks import create_tasks
 from itnet_registry.config.heads import check_heads
 from itnet_train.config import TrainConfig
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.run import Run
-from itnet_train.engine.tasks import create_tasks
 from itnet_train.engine.versions import model_versions
 
 

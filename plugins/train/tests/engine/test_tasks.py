@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from itnet_core import ConfigError
-from itnet_train.engine.tasks import create_task, create_tasks
+from itnet_registry.build.tasks import create_task, create_tasks
 
 TONES = {"name": "itnet-toy/tones", "size": 5}
 

@@ -1,0 +1,29 @@
+"""ITNet's plugin that explains trained models; `itnet_explain.plugin` declares its command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from itnet_core import lazy_exports
+
+if TYPE_CHECKING:
+    from itnet_explain.explanation import Explanation as Explanation
+    from itnet_explain.explanation import Head as Head
+    from itnet_explain.explanation import Layer as Layer
+    from itnet_explain.explanation import Maps as Maps
+    from itnet_explain.explanation import explain as explain
+    from itnet_explain.recording import Call as Call
+    from itnet_explain.recording import record as record
+    from itnet_explain.variance import Shares as Shares
+    from itnet_explain.variance import shares as shares
+
+__version__ = "0.1.0"
+
+__all__, __getattr__ = lazy_exports(
+    __name__,
+    {
+        "itnet_explain.explanation": "Explanation Head Layer Maps explain",
+        "itnet_explain.recording": "Call record",
+        "itnet_explain.variance": "Shares shares",
+    },
+)

@@ -1,0 +1,77 @@
+"""The command `itnet explain`. Torch is imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from itnet_registry.cli.output import machine_readable, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from itnet_explain.explanation import Explanation, Layer
+
+
+@machine_readable
+def explain(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="At least two files of the kind that the task reads; by default samples of the split."),
+    ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="The modality, for a model of several tasks.", show_default=False)
+    ] = None,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="The split of the samples.")] = "test",
+    samples: Annotated[int, typer.Option(min=2, help="Number of samples of the split.")] = 16,
+    seed: Annotated[int, typer.Option(help="Of the random choices.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The folder to write; by default the checkpoint's name with -explained.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")] = False,
+) -> None:
+    """Explain a checkpoint's kernels: what is due to position and content, what each head equals, where it looks.
+
+    The folder has report.html, which opens in any browser, figures, and explanation.json.
+    """
+    from itnet_explain.checkpoint import explain_checkpoint
+    from itnet_explain.report import write_report
+
+    found = explain_checkpoint(checkpoint, files or (), modality=modality, split=split, samples=samples, seed=seed)
+    folder = checkpoint.with_name(f"{checkpoint.resolve().name}-explained") if output is None else output
+    write_report(found.explanation, folder, title=str(checkpoint), pictures=found.pictures, labels=found.labels)
+    if json:
+        print_json({**found.explanation.to_json(), "output": str(folder)})
+        return
+    print_table(f"{found.explanation.samples} samples", COLUMNS, rows(found.explanation))
+    print_line(f"report: {folder / 'report.html'}")
+
+
+COLUMNS = ("kernel", "head", "constant", "position", "content", "interaction", "reach", "nearest")
+
+
+def rows(explanation: Explanation) -> list[tuple[str, ...]]:
+    """Return the rows of the table: the shares of E[k²] in percent, for each head."""
+    found: list[tuple[str, ...]] = []
+    for layer in explanation.layers:
+        found += _rows(layer)
+    return found
+
+
+def _rows(layer: Layer) -> list[tuple[str, ...]]:
+    if not layer.heads:
+        return [(layer.path, "", "", "", "", "", "", layer.note)]
+    return [
+        (layer.path if number == 0 else "", str(number), *_percent(head.shares), f"{head.reach:.2g}", head.summary)
+        for number, head in enumerate(layer.heads)
+    ]
+
+
+def _percent(shares: Any) -> tuple[str, ...]:
+    if not shares:
+        return ("",) * 4
+    content = sum(shares[part] for part in ("query", "key", "both"))
+    parts = (shares["constant"], shares["position"], content, shares["interaction"])
+    return tuple(f"{max(part, 0):.0%}" for part in parts)

@@ -1,0 +1,240 @@
+"""Explanation of a model: what each kernel is due to, what it equals, and where it looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from itnet_core import ITNetModel, pair_matrix
+from itnet_explain.equivalents import draw, explained, nearest
+from itnet_explain.recording import Call, record
+from itnet_explain.variance import PARTS, shares
+
+MOST_HEADS = 64
+"""Kernels of more heads, such as a converted convolution's, are not explained head by head."""
+
+NOUNS = {
+    "distance": "a kernel of distance",
+    "recurrence": "a recurrence",
+    "convolution": "a convolution",
+    "attention": "attention",
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """Explanation of one head of a kernel.
+
+    Example:
+        >>> head = Head(shares={"position": 0.9, "query": 0.1}, equals={"convolution": 0.88})
+        >>> head.summary
+        '88% a convolution'
+
+    Attributes:
+        shares: the share of each part in E[k²]; empty if the kernel cannot be taken apart.
+        intervals: their intervals of 95%.
+        equals: the share of the variance that the nearest kernel of each family explains.
+        reach: mean distance of the points that the head reads, weighted by the size of its weights.
+    """
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    equals: Mapping[str, float] = field(default_factory=dict)
+    reach: float = 0.0
+
+    @property
+    def summary(self) -> str:
+        """The nearest kernel, and how much of the variance it explains."""
+        name = nearest(self.equals)
+        if name == "constant":
+            return "constant"
+        return f"{max(self.equals[name], 0):.0%} {NOUNS[name]}"
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Weights of a kernel around some query points of one sample.
+
+    Attributes:
+        sample: number of the sample.
+        queries: numbers of the query points, (Q,).
+        weights: what multiplies the values at each key point, (heads, Q, M): w_j k, or the softmax weights.
+        query_positions: all query points, (N, p).
+        key_positions: (M, p).
+        grid: sizes of the key's grid, if it has one.
+    """
+
+    sample: int
+    queries: Tensor
+    weights: Tensor
+    query_positions: Tensor
+    key_positions: Tensor
+    grid: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Explanation of one kernel.
+
+    Attributes:
+        path: of its operator.
+        kernel: name of its class.
+        normalization: `none`, or `softmax`, whose shares are those of the logits.
+        points: query points and key points of a sample.
+        heads: explanations of the heads; none if there are more than 64.
+        note: why something is missing.
+        maps: where it looks, by sample.
+    """
+
+    path: str
+    kernel: str
+    normalization: str
+    points: tuple[int, int]
+    heads: tuple[Head, ...]
+    note: str = ""
+    maps: tuple[Maps, ...] = ()
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Explanation of a model, by `explain`.
+
+    Attributes:
+        layers: of all kernels, in the order of their integrals.
+        samples: number of samples that it was made from.
+    """
+
+    layers: tuple[Layer, ...]
+    samples: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the maps, JSON-native."""
+        layers = [
+            {
+                "path": layer.path,
+                "kernel": layer.kernel,
+                "normalization": layer.normalization,
+                "points": list(layer.points),
+                "note": layer.note,
+                "heads": [
+                    {
+                        "shares": dict(head.shares),
+                        "intervals": {name: list(ends) for name, ends in head.intervals.items()},
+                        "equals": {name: None if math.isnan(share) else share for name, share in head.equals.items()},
+                        "summary": head.summary,
+                        "reach": head.reach,
+                    }
+                    for head in layer.heads
+                ],
+            }
+            for layer in self.layers
+        ]
+        return {"samples": self.samples, "layers": layers}
+
+
+def explain(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    modality: str | None = None,
+    maps: int = 2,
+    queries: int = 64,
+    pairs: int = 256,
+    contents: int = 8,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Explanation:
+    """Explain the kernels of a model by what they compute on some samples.
+
+    Example:
+        >>> from itnet_registry import create_model
+        >>> model = create_model("itnet-nano", depth=1, encoder={"name": "patch", "patch_size": 2}, task="digits")
+        >>> explanation = explain(model, torch.rand(4, 1, 8, 8))
+        >>> [layer] = explanation.layers
+        >>> layer.kernel, len(layer.heads), sorted(layer.heads[0].shares)[:2]
+        ('MLPKernel', 4, ['both', 'constant'])
+
+    Args:
+        model: an `ITNetModel`, or any module with integral operators, such as one by `itnet_kernels.convert_model`.
+        inputs: a batch of at least two samples: for an `ITNetModel` the input of its encoder; for other modules a tuple
+            of arguments, a mapping of keyword arguments, or the one argument.
+        modality: the modality of an `ITNetModel` of several.
+        maps: number of samples to compute maps for.
+        queries: the largest number of query points of a map.
+        pairs: pairs of positions for the shares; see `itnet_explain.shares`.
+        contents: contents of either side of each sample for the shares.
+        seed: of the random choices.
+        progress: called with the number of kernels that are done, and of all.
+
+    Raises:
+        ShapeError: there are fewer than two samples.
+    """
+    calls = record(model, _runner(model, inputs, modality))
+    layers = []
+    for number, call in enumerate(calls):
+        layers.append(_layer(call, maps, queries, pairs, contents, seed))
+        progress(number + 1, len(calls))
+    return Explanation(tuple(layers), len(calls[0].query.values) if calls else 0)
+
+
+def _runner(model: nn.Module, inputs: Any, modality: str | None) -> Callable[[], Any]:
+    if isinstance(model, ITNetModel):
+        return lambda: model.features(inputs, modality)
+    if isinstance(inputs, Mapping):
+        return lambda: model(**inputs)
+    return lambda: model(*(inputs if isinstance(inputs, tuple) else (inputs,)))
+
+
+@torch.no_grad()
+def _layer(call: Call, maps: int, queries: int, pairs: int, contents: int, seed: int) -> Layer:
+    kernel, points = call.kernel, (call.query.values.shape[1], call.key.values.shape[1])
+    name, kind = type(kernel).__name__, kernel.normalization
+    if kernel.heads > MOST_HEADS:
+        return Layer(call.path, name, kind, points, (), f"{kernel.heads} heads, of which none is explained alone")
+    notes, found = [], None
+    if not kernel.pointwise_terms:
+        notes.append("its terms depend on all points, so that positions and contents cannot be drawn apart")
+    else:
+        found = shares(call, pairs=pairs, contents=contents, seed=seed)
+        if call.arguments:
+            notes.append(f"shares without {', '.join(call.arguments)}")
+    equals = explained(draw(call, seed=seed))
+    drawn = tuple(_maps(call, sample, queries) for sample in range(min(maps, len(call.query.values))))
+    heads = []
+    for head in range(kernel.heads):
+        values = {} if found is None else dict(zip(PARTS, found.values[head].tolist(), strict=True))
+        ends = (
+            {}
+            if found is None
+            else dict(zip(PARTS, zip(found.low[head].tolist(), found.high[head].tolist(), strict=True), strict=True))
+        )
+        families = {family: float(share[head]) for family, share in equals.items()}
+        heads.append(Head(values, ends, families, _reach(drawn, head)))
+    return Layer(call.path, name, kind, points, tuple(heads), "; ".join(notes), drawn)
+
+
+def _maps(call: Call, sample: int, most: int) -> Maps:
+    inside = call.query.mask[sample].nonzero().squeeze(1)
+    steps = torch.linspace(0, len(inside) - 1, min(most, len(inside))).round().long()
+    queries = inside[steps.to(inside.device)]
+    problem = call.problem(sample, queries)
+    weights = pair_matrix(problem)[0]
+    if call.kernel.normalization == "none":
+        weights = weights * problem.key.weights[0]
+    grid = call.key.grid
+    sides = call.query.positions[sample].cpu(), call.key.positions[sample].cpu()
+    return Maps(sample, queries.cpu(), weights.float().cpu(), *sides, grid)
+
+
+def _reach(maps: tuple[Maps, ...], head: int) -> float:
+    total = size = 0.0
+    for item in maps:
+        distance = torch.cdist(item.query_positions[item.queries].float(), item.key_positions.float())
+        weights = item.weights[head].abs()
+        total, size = total + float((weights * distance).sum()), size + float(weights.sum())
+    return total / size if size else 0.0

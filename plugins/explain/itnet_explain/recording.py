@@ -1,0 +1,93 @@
+"""The fields that the operators of a model are called with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from itnet_core import Field, IntegralOperator, Kernel, Problem, evaluation_mode, gather_points
+
+
+@dataclass(frozen=True)
+class Call:
+    """An integral that a model computes, with the fields that it was called with.
+
+    Attributes:
+        path: of the operator in the model, and the number of the summand if its kernel is a sum.
+        kernel: k.
+        query: the field at the query points.
+        key: the field that is integrated.
+        arguments: further arguments of `kernel.project`, such as a mask.
+    """
+
+    path: str
+    kernel: Kernel
+    query: Field
+    key: Field
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def problem(self, sample: int, queries: Tensor | None = None) -> Problem:
+        """Return the problem of one sample, at some of its query points, by their numbers."""
+        sides = [_sample(side, sample) for side in (self.query, self.key)]
+        query, key = sides if self.query is not self.key else (sides[0], sides[0])
+        arguments = {name: _of_sample(value, sample, len(self.query.values)) for name, value in self.arguments.items()}
+        problem = self.kernel.problem(query, key, key.values.unsqueeze(2), **arguments)
+        return problem if queries is None else problem.at_queries(queries.unsqueeze(0))
+
+    def draw_pairs(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw pairs of positions in the support from random samples, both (count, p)."""
+        batch = len(self.query.values)
+        samples = torch.randint(batch, (count,), generator=generator).to(self.query.device)
+        rows = torch.multinomial(self.query.weights.cpu().float()[samples.cpu()], 1, generator=generator)
+        x = gather_points(self.query.positions[samples], rows.to(samples.device))
+        inside = self.kernel.support.mask(x, self.key.positions[samples]).squeeze(1)
+        chances = self.key.weights[samples] * inside
+        columns = torch.multinomial(chances.cpu().float() + 1e-30, 1, generator=generator).to(samples.device)
+        return x.squeeze(1), gather_points(self.key.positions[samples], columns).squeeze(1)
+
+
+@torch.no_grad()
+def record(model: nn.Module, run: Callable[[], Any]) -> list[Call]:
+    """Run a model in evaluation mode, and return the integrals that its operators computed, in order."""
+    calls: list[Call] = []
+
+    def remember(path: str, operator: Any, fields: tuple[Any, ...], options: dict[str, Any]) -> None:
+        named = dict(zip(("query", "key"), fields, strict=False)) | options
+        query = named.pop("query").without_padding()
+        key = named.pop("key", None)
+        key = query if key is None or key is query else key.without_padding()
+        kernels = operator.kernel.summands
+        for number, kernel in enumerate(kernels):
+            measured = query.with_measure(kernel.measure)
+            other = measured if key is query else key.with_measure(kernel.measure)
+            name = path if len(kernels) == 1 else f"{path}[{number}]"
+            calls.append(Call(name, kernel, measured, other, named))
+
+    hooks = [
+        module.register_forward_pre_hook(partial(remember, path), with_kwargs=True)
+        for path, module in model.named_modules()
+        if isinstance(module, IntegralOperator)
+    ]
+    try:
+        with evaluation_mode(model):
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+def _sample(side: Field, sample: int) -> Field:
+    one = slice(sample, sample + 1)
+    return Field(side.values[one], side.positions[one], side.weights[one], side.grid)
+
+
+def _of_sample(value: Any, sample: int, batch: int) -> Any:
+    """Return a sample's part of an argument that has one for each, (B, heads, N, M)."""
+    per_sample = isinstance(value, Tensor) and value.ndim == 4 and len(value) == batch
+    return value[sample : sample + 1] if per_sample else value

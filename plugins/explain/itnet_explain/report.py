@@ -1,0 +1,102 @@
+"""The folder of an explanation: report.html, figures, and the numbers as JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+from torch import Tensor
+
+from itnet_core import write_atomically
+from itnet_explain.explanation import Explanation, Layer, Maps
+from itnet_explain.variance import PARTS
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+COLOURS = dict(zip(PARTS, ("#9aa4b2", "#2563eb", "#f59e0b", "#dc6803", "#b42318", "#7c3aed"), strict=True))
+SMALLEST = 1e-6
+"""A coordinate varies if its extent is larger than this."""
+
+
+def write_report(
+    explanation: Explanation,
+    folder: Path,
+    *,
+    title: str = "",
+    pictures: Mapping[int, str] | None = None,
+    labels: Mapping[int, Sequence[str]] | None = None,
+) -> None:
+    """Write report.html, explanation.json, and the figure of the shares as PNG and SVG.
+
+    The report is one file that needs neither a server nor a network.
+
+    Args:
+        explanation: of a model.
+        folder: created if it does not exist; files of the same names are replaced.
+        title: heading of the report.
+        pictures: pictures of samples as data URLs, by number; they lie under the maps of points on a grid.
+        labels: names of the points of samples, such as tokens, by number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = explanation.to_json()
+    content: dict[str, Any] = {"title": title, **numbers, "pictures": dict(pictures or {})}
+    for shown, layer in zip(content["layers"], explanation.layers, strict=True):
+        shown["maps"] = [_map(item, (labels or {}).get(item.sample)) for item in layer.maps]
+    page = files("itnet_explain").joinpath("report.html").read_text(encoding="utf-8")
+    safe = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")  # text of the data ends no script
+    write_atomically(folder / "report.html", page.replace("/*data*/", safe))
+    write_atomically(folder / "explanation.json", json.dumps(numbers, indent=2) + "\n")
+    _draw_shares(explanation.layers, folder)
+
+
+def _map(item: Maps, labels: Sequence[str] | None) -> dict[str, Any]:
+    """Return a map for the report: positions in the coordinates that vary, and weights of −127 to 127 for each row."""
+    both = torch.cat([item.query_positions, item.key_positions])
+    moving = (both.amax(0) - both.amin(0) > SMALLEST).nonzero().squeeze(1)[:3]
+    moving = moving if len(moving) else torch.tensor([0])
+    named = labels is not None and len(labels) <= len(item.key_positions) == len(item.query_positions)  # before padding
+    return {
+        "sample": item.sample,
+        "queries": item.queries.tolist(),
+        "points": _rounded(item.key_positions[:, moving]),
+        "places": _rounded(item.query_positions[item.queries][:, moving]),
+        "grid": item.grid,
+        "labels": list(labels or ()) if named else None,
+        "weights": base64.b64encode(_bytes(item.weights)).decode(),
+    }
+
+
+def _rounded(positions: Tensor) -> list[list[float]]:
+    return [[round(x, 4) for x in row] for row in positions.tolist()]
+
+
+def _bytes(weights: Tensor) -> bytes:
+    largest = weights.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+    return (weights / largest * 127).round().to(torch.int8).numpy().tobytes()
+
+
+def _draw_shares(layers: Sequence[Layer], folder: Path) -> None:
+    """Draw the shares of all heads as stacked bars."""
+    bars = [(layer.path, head.shares) for layer in layers for head in layer.heads if head.shares]
+    if not bars:
+        return
+    figure, axes = pyplot.subplots(figsize=(max(4.0, 0.22 * len(bars) + 2.5), 3.2), layout="constrained")
+    bottom = [0.0] * len(bars)
+    for part in PARTS:
+        heights = [max(shares[part], 0.0) for _, shares in bars]
+        axes.bar(range(len(bars)), heights, bottom=bottom, color=COLOURS[part], label=part, width=0.85)
+        bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
+    starts = [i for i, (path, _) in enumerate(bars) if i == 0 or bars[i - 1][0] != path]
+    axes.set_xticks(starts, [bars[start][0].removesuffix(".operator") for start in starts], rotation=40, ha="right")
+    axes.set_ylabel("share of E[k²]")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    for suffix in ("png", "svg"):
+        figure.savefig(folder / f"shares.{suffix}", dpi=150)
+    pyplot.close(figure)
