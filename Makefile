@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load
 .PHONY: help demo results evidence evidence-quick claims test test-all coverage lint bench docs clean
 
 help:
-	@echo "make demo      train an ITNet on images of digits, load the checkpoint and draw its kernels (demo/; 2 minutes)"
+	@echo "make demo      train an ITNet on images of digits, load the checkpoint, draw and explain its kernels (demo/; 2 minutes)"
 	@echo "make results   fetch data, train on every modality, and write the table in docs/results.md (1 hour)"
 	@echo "make evidence  compare ITNets with specialised networks at equal budget: docs/evidence.md (many hours, resumable; evidence-quick: 20 minutes)"
 	@echo "make claims    convert pretrained models into integral operators, and compare their outputs"
@@ -32,6 +32,7 @@ demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/itnet train examples/digits.yaml --output demo/digits --overwrite
 	$(BIN)/itnet evaluate demo/digits/best
 	$(BIN)/python examples/draw_digits.py demo/digits/best demo/digits.png
+	$(BIN)/itnet explain demo/digits/best --output demo/explained
 
 results: $(INSTALLED)
 	$(BIN)/python examples/fetch_data.py all

@@ -79,7 +79,8 @@ def _pyramid(name: str, summary: str, widths: Sequence[int], blocks: Sequence[in
         trunk.append({**alike, "repeat": count - (stage > 0)})
     config = {
         "width": widths[0],
-        "kernel": {"name": "itnet-core/mlp", "heads": 9, "values": "full", **kernel},
+        # Batch norm does not bound a single sample in evaluation, and k grows with the square of u.
+        "kernel": {"name": "itnet-core/mlp", "heads": 9, "values": "full", "bounded": True, **kernel},
         "ffn_ratio": 0,
         "norm": "batch",
         "norm_first": False,

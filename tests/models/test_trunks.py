@@ -67,3 +67,15 @@ def test_an_image_goes_through_a_pyramid() -> None:
     actual = model.features(torch.randn(2, 3, 28, 28))
     assert (actual.grid, actual.dim) == ((7, 7), 64)
     torch.autograd.backward(actual.values.sum())
+
+
+def test_an_image_of_high_contrast_grows_no_faster_than_itself_in_a_pyramid() -> None:
+    """Batch norm bounds a batch in training, not one image in evaluation, and k alone would square it in each block."""
+    model = create_model("itnet-pyramid-nano", encoder={"name": "patch", "patch_size": 2}, heads={}).train()
+    image = torch.randn(4, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    for _ in range(3):
+        model.features(image)
+    model.eval()
+    with torch.no_grad():
+        sizes = [float(model.features(scale * image).values.abs().max()) for scale in (1e3, 1e6)]
+    assert sizes[1] < 3e3 * sizes[0]

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.progress import Progress
 
-from itnet_core import DataError, Split
+from itnet_core import DataError, Encoder, Split
 from itnet_explain.explanation import Explanation, explain
 from itnet_explain.pictures import picture
 from itnet_registry import load_model
@@ -72,7 +72,8 @@ def explain_checkpoint(
         )
     shown = sorted({item.sample for layer in explanation.layers for item in layer.maps})
     drawn = {sample: picture(inputs, sample) for sample in shown}
-    labels = model.encoders[task.modality].labels(inputs)
+    encoder = cast(Encoder, model.encoders[task.modality])
+    labels = encoder.labels(inputs)
     return Explained(
         explanation,
         {sample: source for sample, source in drawn.items() if source is not None},

@@ -114,13 +114,13 @@ def _labels(coordinates: Tensor) -> tuple[Tensor, int]:
     """Number the distinct coordinates, or bins of them where they do not repeat."""
     extent = coordinates.abs().amax().clamp(min=1e-12)
     fine = (coordinates / extent * 1e4).round()
-    groups, labels = fine.unique(dim=0, return_inverse=True)
+    groups, labels = torch.unique(fine, dim=0, return_inverse=True)
     if len(groups) <= len(coordinates) / 8:
         return labels, len(groups)
     bins = BINS[min(coordinates.shape[1], 4)]
     low, high = coordinates.amin(0), coordinates.amax(0)
     cells = ((coordinates - low) / (high - low).clamp(min=1e-12) * bins).long().clamp(max=bins - 1)
-    groups, labels = cells.unique(dim=0, return_inverse=True)
+    groups, labels = torch.unique(cells, dim=0, return_inverse=True)
     return labels, len(groups)
 
 

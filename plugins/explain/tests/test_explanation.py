@@ -52,7 +52,7 @@ def test_maps_are_what_multiplies_the_values(images: torch.Tensor) -> None:
 def test_recorded_calls_compute_the_operators_output(images: torch.Tensor) -> None:
     model = create_model("itnet-nano", depth=1, **DIGITS)
     [call] = record(model, lambda: model.features(images))
-    operator = model.trunk.blocks[0].operator
+    operator: Any = model.get_submodule("trunk.blocks.0.operator")
     problem = call.problem(2)
     matrix = pair_matrix(problem)[0] * problem.key.weights[0]
     values = operator.value(call.key.values)[2].transpose(0, 1)

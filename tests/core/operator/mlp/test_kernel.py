@@ -150,3 +150,23 @@ def test_second_derivatives(normalization: str, inputs: tuple[str, ...]) -> None
     parts = torch.randn(2, 4, 4), torch.randn(2, 4, 2), torch.rand(2, 4) + 0.1
     tensors = [part.double().requires_grad_() for part in parts]
     assert torch.autograd.gradgradcheck(lambda *given: operator(Field(*given)).values, tensors)
+
+
+def test_a_bounded_kernel_stays_finite_where_another_grows_with_the_square() -> None:
+    torch.manual_seed(0)
+    field = Field(torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+    sizes = {}
+    for bounded in (False, True):
+        kernel = MLPKernel(8, bounded=bounded)
+        scaled = [field.with_values(scale * field.values) for scale in (1e3, 1e6)]
+        sizes[bounded] = [float(kernel(*kernel.project(each, each)).abs().max()) for each in scaled]
+    assert sizes[True][1] < 1.01 * sizes[True][0]
+    assert sizes[False][1] > 9e5 * sizes[False][0]
+
+
+def test_small_contents_are_the_same_in_a_bounded_kernel() -> None:
+    field = Field(1e-3 * torch.randn(1, 5, 8), torch.rand(1, 5, 4))
+    plain, bounded = MLPKernel(8), MLPKernel(8, bounded=True)
+    bounded.load_state_dict(plain.state_dict())
+    expected, actual = (kernel(*kernel.project(field, field)) for kernel in (plain, bounded))
+    torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
