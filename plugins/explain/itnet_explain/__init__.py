@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 from itnet_core import lazy_exports
 
 if TYPE_CHECKING:
+    from itnet_explain.ablation import VARIANTS as VARIANTS
+    from itnet_explain.ablation import ablate as ablate
+    from itnet_explain.checkpoint import Explained as Explained
+    from itnet_explain.checkpoint import explain_checkpoint as explain_checkpoint
     from itnet_explain.explanation import Explanation as Explanation
     from itnet_explain.explanation import Head as Head
     from itnet_explain.explanation import Layer as Layer
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from itnet_explain.explanation import explain as explain
     from itnet_explain.recording import Call as Call
     from itnet_explain.recording import record as record
+    from itnet_explain.report import write_report as write_report
     from itnet_explain.variance import Shares as Shares
     from itnet_explain.variance import shares as shares
 
@@ -22,8 +27,11 @@ __version__ = "0.1.0"
 __all__, __getattr__ = lazy_exports(
     __name__,
     {
+        "itnet_explain.ablation": "VARIANTS ablate",
+        "itnet_explain.checkpoint": "Explained explain_checkpoint",
         "itnet_explain.explanation": "Explanation Head Layer Maps explain",
         "itnet_explain.recording": "Call record",
+        "itnet_explain.report": "write_report",
         "itnet_explain.variance": "Shares shares",
     },
 )

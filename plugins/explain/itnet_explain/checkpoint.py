@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -11,11 +11,16 @@ from typing import Any, cast
 from rich.console import Console
 from rich.progress import Progress
 
-from itnet_core import DataError, Encoder, Split
+from itnet_core import DataError, Encoder, ITNetModel, Split, Task
+from itnet_explain.ablation import ablate, obstacle
 from itnet_explain.explanation import Explanation, explain
 from itnet_explain.pictures import picture
+from itnet_explain.recording import record
 from itnet_registry import load_model
 from itnet_registry.build.tasks import create_task
+
+BATCH = 50
+"""Samples of a batch for the ablation."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ def explain_checkpoint(
     modality: str | None = None,
     split: Split = "test",
     samples: int = 16,
+    ablation: int = 200,
     seed: int = 0,
 ) -> Explained:
     """Explain the kernels of a checkpoint.
@@ -50,6 +56,7 @@ def explain_checkpoint(
         modality: the task of a model of several.
         split: the split that samples are taken from, evenly spread.
         samples: their number.
+        ablation: samples of the split to score the model on with parts of its kernels alone; 0 for none.
         seed: of the random choices.
 
     Raises:
@@ -57,7 +64,8 @@ def explain_checkpoint(
     """
     model = load_model(checkpoint)
     task = create_task(model, modality)
-    found = [task.read(Path(file)) for file in files] or _spread(task.dataset(split), samples)
+    read = [task.read(Path(file)) for file in files]
+    found = read or _spread(task.dataset(split), samples)
     if len(found) < 2:
         raise DataError("explain", found=f"{len(found)} sample", expected="at least two")
     inputs = task.collate(found).inputs
@@ -70,6 +78,9 @@ def explain_checkpoint(
             seed=seed,
             progress=lambda done, total: bar.update(kernels, completed=done, total=total),
         )
+    if ablation and not read:
+        scores = _ablate(model, task, inputs, _spread(task.dataset(split), ablation), seed)
+        explanation = replace(explanation, ablation=scores)
     shown = sorted({item.sample for layer in explanation.layers for item in layer.maps})
     drawn = {sample: picture(inputs, sample) for sample in shown}
     encoder = cast(Encoder, model.encoders[task.modality])
@@ -79,6 +90,24 @@ def explain_checkpoint(
         {sample: source for sample, source in drawn.items() if source is not None},
         {} if labels is None else {sample: labels[sample] for sample in shown},
     )
+
+
+def _ablate(model: ITNetModel, task: Task, inputs: Any, samples: list[Any], seed: int) -> dict[str, dict[str, float]]:
+    """Score the model with parts of its kernels alone; nothing if they cannot be taken apart, or cost too much."""
+    calls = record(model, lambda: model.features(inputs, task.modality))
+    if obstacle(calls):
+        return {}
+    batches = [task.collate(samples[start : start + BATCH]) for start in range(0, len(samples), BATCH)]
+
+    def score() -> dict[str, float]:
+        metrics = task.metrics()
+        for batch in batches:
+            prediction = model(batch.inputs, task.modality)
+            for metric in metrics.values():
+                metric.update(prediction, batch.targets)
+        return {name: float(metric.compute()) for name, metric in metrics.items()}
+
+    return ablate(model, calls, score, seed=seed)
 
 
 def _spread(dataset: Any, count: int) -> list[Any]:

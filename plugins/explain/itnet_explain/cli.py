@@ -25,6 +25,9 @@ def explain(
     ] = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="The split of the samples.")] = "test",
     samples: Annotated[int, typer.Option(min=2, help="Number of samples of the split.")] = 16,
+    ablation: Annotated[
+        int, typer.Option(min=0, help="Samples to score the model on with parts of its kernels alone; 0 for none.")
+    ] = 200,
     seed: Annotated[int, typer.Option(help="Of the random choices.")] = 0,
     output: Annotated[
         Path | None,
@@ -39,13 +42,22 @@ def explain(
     from itnet_explain.checkpoint import explain_checkpoint
     from itnet_explain.report import write_report
 
-    found = explain_checkpoint(checkpoint, files or (), modality=modality, split=split, samples=samples, seed=seed)
+    found = explain_checkpoint(
+        checkpoint, files or (), modality=modality, split=split, samples=samples, ablation=ablation, seed=seed
+    )
     folder = checkpoint.with_name(f"{checkpoint.resolve().name}-explained") if output is None else output
     write_report(found.explanation, folder, title=str(checkpoint), pictures=found.pictures, labels=found.labels)
     if json:
         print_json({**found.explanation.to_json(), "output": str(folder)})
         return
     print_table(f"{found.explanation.samples} samples", COLUMNS, rows(found.explanation))
+    scores = found.explanation.ablation
+    names = next(iter(scores.values()), {})
+    print_table(
+        "With parts of the kernels alone",
+        ("kept", *names),
+        [(variant, *(f"{value:.3f}" for value in values.values())) for variant, values in scores.items()],
+    )
     print_line(f"report: {folder / 'report.html'}")
 
 

@@ -107,10 +107,12 @@ class Explanation:
     Attributes:
         layers: of all kernels, in the order of their integrals.
         samples: number of samples that it was made from.
+        ablation: scores of the model with parts of its kernels alone, by variant; see `itnet_explain.ablate`.
     """
 
     layers: tuple[Layer, ...]
     samples: int
+    ablation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the maps, JSON-native."""
@@ -134,7 +136,8 @@ class Explanation:
             }
             for layer in self.layers
         ]
-        return {"samples": self.samples, "layers": layers}
+        ablation = {name: dict(scores) for name, scores in self.ablation.items()}
+        return {"samples": self.samples, "layers": layers, "ablation": ablation}
 
 
 def explain(

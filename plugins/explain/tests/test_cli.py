@@ -23,10 +23,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_checkpoint_is_explained_by_samples_of_its_task(checkpoint: Path) -> None:
-    result = CliRunner().invoke(app, ["explain", str(checkpoint), "--samples", "4", "--json"])
+    result = CliRunner().invoke(app, ["explain", str(checkpoint), "--samples", "4", "--ablation", "20", "--json"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["samples"], len(found["layers"][0]["heads"])) == (4, 4)
+    assert set(found["ablation"]["position alone"]) == {"accuracy"}
     folder = checkpoint.with_name("best-explained")
     assert found["output"] == str(folder)
     report = (folder / "report.html").read_text()
