@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "itnet_tasks": {"itnet_core"},
     "itnet_train": {"itnet_core", "itnet_registry"},
     "itnet_kernels": {"itnet_core", "itnet_registry"},  # kernels made of others, by their names
+    "itnet_explain": {"itnet_core", "itnet_registry"},  # it loads checkpoints
     "itnet_vision_language": {"itnet_core", "itnet_registry", "itnet_tasks"},  # other encoders, by their names
 }
 THIRD_PARTIES_OF_THE_CORE = {
@@ -37,6 +38,7 @@ THIRD_PARTIES_OF_THE_CORE = {
 INNER_BUT_IMPORTED = {
     "models.neighbours.distance_blocks",
     "models.z_order.along_curve",
+    "operator.evaluators.dense.weigh_edge",
     "operator.mlp.ADDITIVE",
     "operator.stateless.with_parameters",
     "operator.transforms.EXPORT",

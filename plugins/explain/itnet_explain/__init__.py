@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from itnet_explain.checkpoint import Explained as Explained
     from itnet_explain.checkpoint import explain_checkpoint as explain_checkpoint
     from itnet_explain.explanation import Explanation as Explanation
-    from itnet_explain.explanation import Head as Head
-    from itnet_explain.explanation import Layer as Layer
+    from itnet_explain.explanation import HeadExplanation as HeadExplanation
+    from itnet_explain.explanation import KernelExplanation as KernelExplanation
     from itnet_explain.explanation import Maps as Maps
     from itnet_explain.explanation import explain as explain
     from itnet_explain.recording import Call as Call
@@ -29,7 +29,7 @@ __all__, __getattr__ = lazy_exports(
     {
         "itnet_explain.ablation": "VARIANTS ablate",
         "itnet_explain.checkpoint": "Explained explain_checkpoint",
-        "itnet_explain.explanation": "Explanation Head Layer Maps explain",
+        "itnet_explain.explanation": "Explanation HeadExplanation KernelExplanation Maps explain",
         "itnet_explain.recording": "Call record",
         "itnet_explain.report": "write_report",
         "itnet_explain.variance": "Shares shares",

@@ -145,6 +145,14 @@ def ablate(
 ) -> dict[str, dict[str, float]]:
     """Score a model with each variant of its kernels.
 
+    Example:
+        >>> from itnet_explain import record
+        >>> operator, field = IntegralOperator(8, MLPKernel(8)), Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4))
+        >>> model = nn.ModuleDict({"first": operator})
+        >>> calls = record(model, lambda: operator(field))
+        >>> list(ablate(model, calls, lambda: {"mean": float(operator(field).values.mean())}))[:3]
+        ['everything', 'position alone', 'content alone']
+
     Args:
         model: with the operators of the calls.
         calls: of `record`, on some samples that the parts are means over.

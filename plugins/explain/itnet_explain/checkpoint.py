@@ -27,6 +27,11 @@ BATCH = 50
 class Explained:
     """An explanation, and what the report shows of its samples.
 
+    Example:
+        >>> from itnet_explain import Explanation
+        >>> Explained(Explanation((), 2), pictures={}, labels={0: ["a", "film"]}).labels[0]
+        ['a', 'film']
+
     Attributes:
         explanation: of the checkpoint's model.
         pictures: pictures of samples as data URLs, by number.
@@ -49,6 +54,14 @@ def explain_checkpoint(
     seed: int = 0,
 ) -> Explained:
     """Explain the kernels of a checkpoint.
+
+    Example:
+        >>> from itnet_registry import create_model, save_model
+        >>> encoder = {"name": "patch", "patch_size": 2}
+        >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, task="digits"), "digits")
+        >>> found = explain_checkpoint("digits", samples=4, ablation=0)
+        >>> found.explanation.samples, sorted(found.pictures)
+        (4, [0, 1])
 
     Args:
         checkpoint: a checkpoint directory.

@@ -10,7 +10,7 @@ import typer
 from itnet_registry.cli.output import machine_readable, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from itnet_explain.explanation import Explanation, Layer
+    from itnet_explain.explanation import Explanation, KernelExplanation
 
 
 @machine_readable
@@ -72,7 +72,7 @@ def rows(explanation: Explanation) -> list[tuple[str, ...]]:
     return found
 
 
-def _rows(layer: Layer) -> list[tuple[str, ...]]:
+def _rows(layer: KernelExplanation) -> list[tuple[str, ...]]:
     if not layer.heads:
         return [(layer.path, "", "", "", "", "", "", layer.note)]
     return [

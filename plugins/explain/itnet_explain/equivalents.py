@@ -23,7 +23,7 @@ CONSTANT = 1e-8
 
 
 @dataclass(frozen=True)
-class Pairs:
+class DrawnPairs:
     """Values of a kernel at pairs of points as they occur, each with its own content.
 
     Attributes:
@@ -42,7 +42,7 @@ class Pairs:
 
 
 @torch.no_grad()
-def draw(call: Call, *, queries: int = 24, keys: int = 48, seed: int = 0) -> Pairs:
+def draw(call: Call, *, queries: int = 24, keys: int = 48, seed: int = 0) -> DrawnPairs:
     """Compute a kernel at pairs of points of every sample, at most `queries` × `keys` of each, within the support."""
     generator = torch.Generator().manual_seed(seed)
     batch, parts = len(call.query.values), []
@@ -63,15 +63,15 @@ def draw(call: Call, *, queries: int = 24, keys: int = 48, seed: int = 0) -> Pai
         parts.append([tensor.cpu()[kept.cpu()] for tensor in (values, displacement, u, v, which)])
     k, displacement, u, v, fitted = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     moving = displacement.double().abs().amax(0) > 1e-6
-    return Pairs(k.double(), displacement[:, moving].double(), _components(u), _components(v), fitted)
+    return DrawnPairs(k.double(), displacement[:, moving].double(), _components(u), _components(v), fitted)
 
 
-def explained(pairs: Pairs) -> dict[str, Tensor]:
+def explained(pairs: DrawnPairs) -> dict[str, Tensor]:
     """Return the share of k's variance, on the samples that were left out of the fit, by kernel, (heads,).
 
     Simpler kernels come first. A share may be negative where the fit is worse than the mean; NaN stands for a constant.
     """
-    fits: Mapping[str, Callable[[Pairs], Tensor]] = {
+    fits: Mapping[str, Callable[[DrawnPairs], Tensor]] = {
         "distance": lambda p: _by_group(p, p.displacement.norm(dim=1, keepdim=True)),
         "recurrence": _decay,
         "convolution": lambda p: _by_group(p, p.displacement),
@@ -100,7 +100,7 @@ def nearest(shares: Mapping[str, float]) -> str:
     return next(name for name, share in shares.items() if share >= best - CLOSE)
 
 
-def _by_group(pairs: Pairs, coordinates: Tensor) -> Tensor:
+def _by_group(pairs: DrawnPairs, coordinates: Tensor) -> Tensor:
     """Predict by the mean over pairs of the same coordinates, such as the displacement."""
     labels, count = _labels(coordinates)
     fitted = pairs.fitted
@@ -124,7 +124,7 @@ def _labels(coordinates: Tensor) -> tuple[Tensor, int]:
     return labels, len(groups)
 
 
-def _decay(pairs: Pairs) -> Tensor:
+def _decay(pairs: DrawnPairs) -> Tensor:
     """Predict by c e^(−λ (t − s)) over the past, 0 over the future, with the best λ for each head."""
     lag = pairs.displacement[:, :1]
     past = lag >= -1e-9
@@ -137,7 +137,7 @@ def _decay(pairs: Pairs) -> Tensor:
     return curves[~pairs.fitted][:, best] * slopes.gather(0, best.unsqueeze(0))
 
 
-def _bilinear(pairs: Pairs) -> Tensor:
+def _bilinear(pairs: DrawnPairs) -> Tensor:
     """Predict by ⟨W_q u(x), W_k u(y)⟩ with biases, fitted by ridge regression."""
     ones = torch.ones(len(pairs.k), 1, dtype=pairs.k.dtype)
     u, v = (torch.cat([ones, side], 1) for side in (pairs.query, pairs.key))

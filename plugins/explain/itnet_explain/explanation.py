@@ -27,11 +27,11 @@ NOUNS = {
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadExplanation:
     """Explanation of one head of a kernel.
 
     Example:
-        >>> head = Head(shares={"position": 0.9, "query": 0.1}, equals={"convolution": 0.88})
+        >>> head = HeadExplanation(shares={"position": 0.9, "query": 0.1}, equals={"convolution": 0.88})
         >>> head.summary
         '88% a convolution'
 
@@ -60,6 +60,12 @@ class Head:
 class Maps:
     """Weights of a kernel around some query points of one sample.
 
+    Example:
+        >>> operator = IntegralOperator(8, MLPKernel(8))
+        >>> [kernel] = explain(operator, Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4)), queries=3).layers
+        >>> kernel.maps[0].weights.shape  # (heads, Q, M)
+        torch.Size([4, 3, 9])
+
     Attributes:
         sample: number of the sample.
         queries: numbers of the query points, (Q,).
@@ -78,8 +84,13 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Layer:
+class KernelExplanation:
     """Explanation of one kernel.
+
+    Example:
+        >>> kernel = KernelExplanation("operator", "MLPKernel", "none", (9, 9), (), note="72 heads")
+        >>> kernel.note
+        '72 heads'
 
     Attributes:
         path: of its operator.
@@ -95,7 +106,7 @@ class Layer:
     kernel: str
     normalization: str
     points: tuple[int, int]
-    heads: tuple[Head, ...]
+    heads: tuple[HeadExplanation, ...]
     note: str = ""
     maps: tuple[Maps, ...] = ()
 
@@ -104,13 +115,18 @@ class Layer:
 class Explanation:
     """Explanation of a model, by `explain`.
 
+    Example:
+        >>> explanation = explain(IntegralOperator(8, MLPKernel(8)), Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4)))
+        >>> explanation.to_json()["layers"][0]["kernel"]
+        'MLPKernel'
+
     Attributes:
         layers: of all kernels, in the order of their integrals.
         samples: number of samples that it was made from.
         ablation: scores of the model with parts of its kernels alone, by variant; see `itnet_explain.ablate`.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[KernelExplanation, ...]
     samples: int
     ablation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
@@ -194,11 +210,13 @@ def _runner(model: nn.Module, inputs: Any, modality: str | None) -> Callable[[],
 
 
 @torch.no_grad()
-def _layer(call: Call, maps: int, queries: int, pairs: int, contents: int, seed: int) -> Layer:
+def _layer(call: Call, maps: int, queries: int, pairs: int, contents: int, seed: int) -> KernelExplanation:
     kernel, points = call.kernel, (call.query.values.shape[1], call.key.values.shape[1])
     name, kind = type(kernel).__name__, kernel.normalization
     if kernel.heads > MOST_HEADS:
-        return Layer(call.path, name, kind, points, (), f"{kernel.heads} heads, of which none is explained alone")
+        return KernelExplanation(
+            call.path, name, kind, points, (), f"{kernel.heads} heads, of which none is explained alone"
+        )
     notes, found = [], None
     if not kernel.pointwise_terms:
         notes.append("its terms depend on all points, so that positions and contents cannot be drawn apart")
@@ -217,8 +235,8 @@ def _layer(call: Call, maps: int, queries: int, pairs: int, contents: int, seed:
             else dict(zip(PARTS, zip(found.low[head].tolist(), found.high[head].tolist(), strict=True), strict=True))
         )
         families = {family: float(share[head]) for family, share in equals.items()}
-        heads.append(Head(values, ends, families, _reach(drawn, head)))
-    return Layer(call.path, name, kind, points, tuple(heads), "; ".join(notes), drawn)
+        heads.append(HeadExplanation(values, ends, families, _reach(drawn, head)))
+    return KernelExplanation(call.path, name, kind, points, tuple(heads), "; ".join(notes), drawn)
 
 
 def _maps(call: Call, sample: int, most: int) -> Maps:

@@ -17,6 +17,12 @@ from itnet_core import Field, IntegralOperator, Kernel, Problem, evaluation_mode
 class Call:
     """An integral that a model computes, with the fields that it was called with.
 
+    Example:
+        >>> field = Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4))
+        >>> call = Call("operator", MLPKernel(8), field, field)
+        >>> call.problem(0).shape
+        (1, 9, 9)
+
     Attributes:
         path: of the operator in the model, and the number of the summand if its kernel is a sum.
         kernel: k.
@@ -53,7 +59,18 @@ class Call:
 
 @torch.no_grad()
 def record(model: nn.Module, run: Callable[[], Any]) -> list[Call]:
-    """Run a model in evaluation mode, and return the integrals that its operators computed, in order."""
+    """Run a model in evaluation mode, and return the integrals that its operators computed, in order.
+
+    Example:
+        >>> operator, field = IntegralOperator(8, MLPKernel(8)), Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4))
+        >>> [call] = record(nn.ModuleDict({"first": operator}), lambda: operator(field))
+        >>> call.path, call.query
+        ('first', Field(B=2, N=9, d=8, p=4))
+
+    Args:
+        model: with integral operators.
+        run: runs the model.
+    """
     calls: list[Call] = []
 
     def remember(path: str, operator: Any, fields: tuple[Any, ...], options: dict[str, Any]) -> None:

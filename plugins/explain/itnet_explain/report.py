@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from itnet_core import write_atomically
-from itnet_explain.explanation import Explanation, Layer, Maps
+from itnet_explain.explanation import Explanation, KernelExplanation, Maps
 from itnet_explain.variance import PARTS
 
 matplotlib.use("Agg")
@@ -36,6 +36,14 @@ def write_report(
     """Write report.html, explanation.json, and the figure of the shares as PNG and SVG.
 
     The report is one file that needs neither a server nor a network.
+
+    Example:
+        >>> from itnet_explain import explain
+        >>> operator = IntegralOperator(8, MLPKernel(8))
+        >>> explanation = explain(operator, Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4)))
+        >>> write_report(explanation, Path("explained"))
+        >>> sorted(file.name for file in Path("explained").iterdir())
+        ['explanation.json', 'report.html', 'shares.png', 'shares.svg']
 
     Args:
         explanation: of a model.
@@ -82,7 +90,7 @@ def _bytes(weights: Tensor) -> bytes:
     return (weights / largest * 127).round().to(torch.int8).numpy().tobytes()
 
 
-def _draw_shares(layers: Sequence[Layer], folder: Path) -> None:
+def _draw_shares(layers: Sequence[KernelExplanation], folder: Path) -> None:
     """Draw the shares of all heads as stacked bars."""
     bars = [(layer.path, head.shares) for layer in layers for head in layer.heads if head.shares]
     if not bars:

@@ -24,6 +24,12 @@ GROUPS, NORMAL = 16, 1.96
 class Shares:
     """The share of each part in E[k²], for each head.
 
+    Example:
+        >>> from itnet_explain import Call
+        >>> field = Field(torch.randn(4, 9, 8), torch.rand(4, 9, 4))
+        >>> shares(Call("operator", MLPKernel(8), field, field)).values.shape
+        torch.Size([4, 6])
+
     Attributes:
         values: of `PARTS`, (heads, 6); they sum to 1. An estimate near 0 may be negative.
         low: lower ends of the intervals of 95%, by the jackknife over samples and over pairs of positions, (heads, 6).
@@ -47,6 +53,14 @@ def shares(call: Call, *, pairs: int = 256, contents: int = 8, seed: int = 0) ->
 
     Contents may tell the places that they come from, such as by a position encoding added to the values; their part
     then counts as content.
+
+    Example:
+        >>> from itnet_explain import Call
+        >>> field = Field(torch.randn(4, 9, 8), torch.rand(4, 9, 4))
+        >>> kernel = MLPKernel(8, inputs=("displacement",))
+        >>> found = shares(Call("operator", kernel, field, field))
+        >>> bool(found.values[:, PARTS.index("interaction")].abs().max() < 1e-6)
+        True
 
     Args:
         call: a call of the operator, with at least two samples.
