@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from torch import nn
 
 from itnet_kernels.conversion.attention import FieldMultiheadAttention
 from itnet_kernels.conversion.converted import ConvertedLayer
-from itnet_kernels.conversion.convolution import GridConvolution
+from itnet_kernels.conversion.grid import FUNCTIONS, GridLayer
 from itnet_kernels.conversion.interface import FieldAttention, uses_interface
 from itnet_kernels.conversion.mamba import FieldMamba
 from itnet_kernels.conversion.mixing import count_mixing
@@ -20,16 +21,31 @@ from itnet_kernels.errors import ConversionError
 Converter = Callable[[Any], nn.Module]
 
 CONVERTERS: dict[str, Converter] = {
-    "torch.nn.modules.conv.Conv1d": GridConvolution,
-    "torch.nn.modules.conv.Conv2d": GridConvolution,
-    "torch.nn.modules.conv.Conv3d": GridConvolution,
+    "torch.nn.modules.conv._ConvNd": GridLayer,
+    "torch.nn.modules.pooling._AvgPoolNd": GridLayer,
+    "torch.nn.modules.pooling._AdaptiveAvgPoolNd": GridLayer,
+    "torch.nn.modules.pooling._LPPoolNd": GridLayer,
     "torch.nn.modules.activation.MultiheadAttention": FieldMultiheadAttention,
     "torch.nn.modules.rnn.GRU": FieldRecurrent,
     "torch.nn.modules.rnn.LSTM": FieldRecurrent,
+    "torch.nn.modules.rnn.RNN": FieldRecurrent,
+    "transformers.models.fnet.modeling_fnet.FNetBasicFourierTransform": GridLayer,
+    "transformers.models.inkling.modeling_inkling.InklingShortConvolution": GridLayer,
+    "transformers.models.inkling2.modeling_inkling2.Inkling2ShortConvolution": GridLayer,
     "transformers.models.mamba.modeling_mamba.MambaMixer": FieldMamba,
     "transformers.models.mamba2.modeling_mamba2.Mamba2Mixer": FieldMamba,
 }
-"""Converted layers by the name of the original class, so that transformers need not be imported."""
+"""Converted layers by the name of the original class, so that transformers need not be imported.
+
+Subclasses of PyTorch's layers are converted, too, if they keep `forward`, or if the converter is `GridLayer`.
+"""
+
+NO_INTEGRALS: dict[str, str] = {
+    "torch.nn.modules.pooling._MaxPoolNd": "a maximum is no integral",
+    "torch.nn.modules.pooling._AdaptiveMaxPoolNd": "a maximum is no integral",
+    "torch.nn.modules.rnn.RNNCellBase": "one step mixes no points, and the loop around it is not converted",
+}
+"""Reasons to leave layers, by the name of a base class."""
 
 
 @dataclass
@@ -79,24 +95,23 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
         True
 
     Args:
-        module: an `nn.Conv1d`, `nn.Conv2d`, `nn.Conv3d`, `nn.MultiheadAttention`, `nn.LSTM` or `nn.GRU`; a Mamba mixer
-            of transformers, or one of its attention layers that call a function of its `AttentionInterface`. Its
-            parameters are shared. A converted layer is returned as it is.
+        module: a convolution, a transposed one, an average pool, `nn.MultiheadAttention`, `nn.LSTM`, `nn.GRU` or
+            `nn.RNN` of PyTorch; a mixer of transformers' Mamba or FNet, or one of its attention layers that call a
+            function of its `AttentionInterface`. Its parameters are shared. A converted layer is returned as it is.
         converters: functions that convert modules of further classes.
 
     Raises:
-        ConversionError: the module is none of these (a subclass may have another `forward`), or has no exact
-            counterpart; the message says why.
+        ConversionError: the module is none of these (a subclass of an attention or a recurrence has another `forward`),
+            or has no exact counterpart; the message says why.
     """
     if isinstance(module, ConvertedLayer):
         return module
     converter = _converter(module, converters or {})
     if converter is None:
-        names = ", ".join(sorted(name.rpartition(".")[2] for name in CONVERTERS))
         raise ConversionError(
             "convert",
-            found=_name(type(module)),
-            expected=f"one of {names}, or an attention layer of transformers that calls its AttentionInterface",
+            found=_reason(type(module)) or _name(type(module)),
+            expected="a convolution, average pool, attention or recurrence of PyTorch, or a mixer of transformers",
             hint="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
         )
     _refuse_hooks(module)
@@ -117,7 +132,7 @@ def convert_model(
         >>> print(convert_model(model, example=torch.randn(1, 3, 32, 32)))
         1 converted, 1 left
           0: Conv2d
-          1: left: MaxPool2d calls max_pool2d (1), outside of what was converted
+          1: left: MaxPool2d: a maximum is no integral
 
     Args:
         model: the model; it is not replaced itself.
@@ -142,10 +157,14 @@ def _count(model: nn.Module, example: Any, report: ConversionReport) -> None:
     settled = {*report.converted, *report.left}
     settled |= {path for path, module in model.named_modules() if isinstance(module, ConvertedLayer)}
     for path, calls in count_mixing(model, example).items():
-        names = path.split(".")
-        if settled.isdisjoint(".".join(names[:end]) for end in range(len(names) + 1)):
-            caller, functions = model.get_submodule(path), (f"{name} ({count})" for name, count in calls.items())
-            report.left[path] = f"{type(caller).__name__} calls {', '.join(functions)}, outside of what was converted"
+        names, caller = path.split("."), model.get_submodule(path)
+        above = {".".join(names[:end]) for end in range(len(names) + 1)}
+        if isinstance(caller, GridLayer):  # the other functions that its forward calls
+            calls, above = Counter({name: calls[name] for name in calls if name not in FUNCTIONS}), above - {path}
+        if calls and settled.isdisjoint(above):
+            functions = ", ".join(f"{name} ({count})" for name, count in calls.items())
+            name = report.converted.get(path, type(caller).__name__)
+            report.left[path] = f"{name} calls {functions}, outside of what was converted"
 
 
 def _convert_children(
@@ -169,10 +188,8 @@ def _convert_children(
             else:
                 setattr(parent, name, done[id(child)][1])
                 report.converted[child_path] = type(child).__name__
-        elif (base := _convertible_base(type(child))) is not None:
-            report.left[child_path] = (
-                f"{type(child).__name__} derives from {base}, but its forward may do anything else"
-            )
+        elif (reason := _reason(type(child))) is not None:
+            report.left[child_path] = reason
         else:
             if any(True for _ in child.parameters(recurse=False)):
                 report.pointwise[type(child).__name__] = report.pointwise.get(type(child).__name__, 0) + 1
@@ -196,20 +213,25 @@ def _refuse_hooks(module: nn.Module) -> None:
 
 
 def _converter(module: nn.Module, converters: Mapping[type[nn.Module], Converter]) -> Converter | None:
-    found = converters.get(type(module)) or CONVERTERS.get(_name(type(module)))
-    return FieldAttention if found is None and uses_interface(type(module)) else found
+    cls = type(module)
+    if cls in converters or uses_interface(cls):
+        return converters.get(cls, FieldAttention)
+    for base in cls.__mro__:
+        found = CONVERTERS.get(_name(base))
+        inherits = base.__module__.startswith("torch.") and cls.forward is getattr(base, "forward", None)
+        if found is not None and (found is GridLayer or base is cls or inherits):
+            return found
+    return None
 
 
-def _convertible_base(cls: type[nn.Module]) -> str | None:
-    """Return the convertible class that `cls` derives from, or a related one that is never converted, if any."""
-    related = (
-        *CONVERTERS,
-        "torch.nn.modules.conv._ConvNd",
-        "torch.nn.modules.rnn.RNNBase",
-        "torch.nn.modules.rnn.RNNCellBase",
-    )
-    bases = (base for base in cls.__mro__ if issubclass(base, nn.Module))
-    return next((base.__name__ for base in bases if _name(base) in related or uses_interface(base)), None)
+def _reason(cls: type[nn.Module]) -> str | None:
+    """Return why a layer of a known kind is left, or `None`."""
+    for base in cls.__mro__:
+        if _name(base) in NO_INTEGRALS:
+            return f"{cls.__name__}: {NO_INTEGRALS[_name(base)]}"
+        if _name(base) in CONVERTERS or (issubclass(base, nn.Module) and uses_interface(base)):
+            return f"{cls.__name__} derives from {base.__name__}, but may compute something else"
+    return None
 
 
 def _name(cls: type) -> str:

@@ -1,4 +1,4 @@
-"""Conversion of PyTorch's LSTM and GRU."""
+"""Conversion of PyTorch's LSTM, GRU and RNN."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from itnet_kernels.recurrent.recurrent import PathState
 
 
 class FieldRecurrent(ConvertedLayer, nn.RNNBase):
-    """`torch.nn.LSTM` or `torch.nn.GRU` by integral operators.
+    """`torch.nn.LSTM`, `torch.nn.GRU` or `torch.nn.RNN` by integral operators.
 
     A sequence is a field at the times 0, 1, 2, …; a packed one is padded by points of weight 0. The kernels' fast path
     is the original's `forward`. With other evaluators, or Newton's method, dropout between layers has the module's
-    probability, but draws other elements.
+    probability, but draws other elements. An RNN is a GRU with the gates r = 1 and z = 0.
 
     Example:
         >>> lstm, x = nn.LSTM(4, 8, batch_first=True), torch.randn(2, 5, 4)
@@ -30,7 +30,7 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         True
 
     Args:
-        module: an LSTM or a GRU of any number of layers, both directions or one; its parameters are shared.
+        module: an LSTM, GRU or RNN of any number of layers, both directions or one; its parameters are shared.
         evaluator: how the integrals are computed.
         options: of the kernels, such as `solver="newton"`.
 
@@ -38,21 +38,25 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         template: the layers on fields, without parameters; see `layers`.
 
     Raises:
-        ConversionError: the states of the module are projected (`proj_size`).
+        ConversionError: the states of the module are projected (`proj_size`), or it is an RNN with ReLU.
     """
 
     template: Recurrent
 
-    def __init__(self, module: nn.LSTM | nn.GRU, evaluator: Evaluator | None = None, **options: Any) -> None:
+    def __init__(self, module: nn.LSTM | nn.GRU | nn.RNN, evaluator: Evaluator | None = None, **options: Any) -> None:
         if module.proj_size:
             raise ConversionError(
                 f"{type(module).__name__}.proj_size",
                 found=f"{module.proj_size}",
                 expected="0, no projection",
             )
+        if module.mode == "RNN_RELU":
+            raise ConversionError(
+                f"{type(module).__name__}.nonlinearity", found="'relu'", expected="'tanh', as a GRU has"
+            )
         super().__init__(module)
         self.steps = options.get("solver", "step") == "step"
-        layer: type[Recurrent] = LSTM if isinstance(module, nn.LSTM) else GRU
+        layer: type[Recurrent] = LSTM if module.mode == "LSTM" else GRU
         with torch.device("meta"):  # the weights are the module's
             self.template = layer(
                 module.input_size,
@@ -61,7 +65,7 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
                 bidirectional=module.bidirectional,
                 dropout=module.dropout,
                 evaluator=evaluator,
-                bias=module.bias,
+                bias=module.bias or module.mode == "RNN_TANH",
                 axis=0,
                 **options,
             )
@@ -73,11 +77,11 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         suffixes = ["", "_reverse"] if self.bidirectional else [""]
         names = [f"l{number}{suffix}" for number in range(self.num_layers) for suffix in suffixes]
         kinds = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
-        weights = {
-            f"operators.{n}.kernel.recurrence.{kind}_l0": getattr(self, f"{kind}_{name}")
-            for n, name in enumerate(names)
-            for kind in kinds
-        }
+        weights: dict[str, Tensor] = {}
+        for n, name in enumerate(names):
+            cell = {kind: getattr(self, f"{kind}_{name}") for kind in kinds}
+            cell = _as_gru(cell) if self.mode == "RNN_TANH" else cell
+            weights |= {f"operators.{n}.kernel.recurrence.{kind}_l0": weight for kind, weight in cell.items()}
         return with_parameters(self.template, weights)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:  # noqa: A002
@@ -85,7 +89,7 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
 
         Args:
             input: (T, B, C), or (B, T, C) if the module has batch_first, or (T, C); or a `PackedSequence`.
-            hx: (h_0, c_0) of an LSTM, h_0 of a GRU, each (layers · directions, B, hidden); 0 by default.
+            hx: (h_0, c_0) of an LSTM, h_0 of others, each (layers · directions, B, hidden); 0 by default.
         """
         packed = isinstance(input, PackedSequence)
         batched = packed or input.ndim == 3
@@ -122,6 +126,14 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         field, ends = self.layers.with_states(sequence_field(values, weights), states)
         last = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
         return field.values, last if self.mode == "LSTM" else last[0]
+
+
+def _as_gru(cell: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of a GRU with r = 1 and z = 0 in all floating-point formats, for those of an RNN."""
+    zeros = cell["weight_hh"].new_zeros(len(cell["weight_hh"]))
+    gates = {"bias_ih": torch.cat([zeros + 1e3, zeros - 1e3])}
+    cell = {"bias_ih": zeros, "bias_hh": zeros, **cell}
+    return {k: torch.cat([gates.get(k, w.new_zeros(2 * len(w), *w.shape[1:])), w]) for k, w in cell.items()}
 
 
 def _pack_like(values: Tensor, lengths: Tensor, like: PackedSequence) -> PackedSequence:
