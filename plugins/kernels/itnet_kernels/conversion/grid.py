@@ -69,9 +69,10 @@ class GridLayer(ConvertedLayer):
         """
         if takes_fast_path(self.operator):
             return super().forward(*args, **kwargs)
-        with _ByOperator(self) as mode:
+        calls: list[str] = []
+        with _ByOperator(self, calls):
             out = super().forward(*args, **kwargs)
-        if not mode.calls:
+        if not calls:
             raise ConversionError(
                 f"{type(self).__name__}.forward",
                 found="no convolution, average pool or fftn",
@@ -91,17 +92,17 @@ class GridLayer(ConvertedLayer):
 
 
 class _ByOperator(TorchFunctionMode):
-    """Compute calls of `FUNCTIONS` by a layer's operator."""
+    """Compute calls of `FUNCTIONS` by a layer's operator, and list them."""
 
-    def __init__(self, layer: GridLayer) -> None:
+    def __init__(self, layer: GridLayer, calls: list[str]) -> None:
         super().__init__()
-        self.layer, self.calls = layer, 0
+        self.layer, self.calls = layer, calls
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, options = getattr(func, "__name__", ""), dict(kwargs or {})
         if name not in FUNCTIONS:
             return func(*args, **options)
-        self.calls += 1
+        self.calls.append(name)
         image, *args = args or (options.pop("input"),)
         # The function itself checks the shapes, and determines the number of query points.
         (other, *others), other_options = tree_map_only(Tensor, _on_meta, ([image, *args], options))

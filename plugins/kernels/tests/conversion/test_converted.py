@@ -26,8 +26,11 @@ MAKERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Conv1d": (lambda: nn.Conv1d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2), (2, 4, 9)),
     "Conv2d": (lambda: nn.Conv2d(3, 4, (3, 2), padding="same"), (2, 3, 5, 5)),
     "Conv3d": (lambda: nn.Conv3d(2, 3, 2, bias=False), (2, 2, 3, 3, 3)),
+    "circular": (lambda: nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), (2, 3, 5, 5)),
+    "transposed": (lambda: nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1), (2, 3, 4, 4)),
     "LSTM": (lambda: nn.LSTM(4, 5, num_layers=2, bidirectional=True, batch_first=True), (2, 6, 4)),
     "GRU": (lambda: nn.GRU(4, 5, bias=False, batch_first=True), (2, 6, 4)),
+    "RNN": (lambda: nn.RNN(4, 5, num_layers=2, batch_first=True), (2, 6, 4)),
     "attention": (lambda: nn.MultiheadAttention(8, 2, batch_first=True), (2, 5, 8)),
     "Bert": (lambda: BertSelfAttention(bert_config()), (2, 5, 8)),  # type: ignore[no-untyped-call]
     "Mamba": (lambda: MambaMixer(transformers.MambaConfig(**MAMBA, use_bias=True), 0), (2, 7, 8)),
@@ -36,7 +39,7 @@ MAKERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         (2, 7, 8),
     ),
 }
-TORCHS = ["Conv1d", "Conv2d", "Conv3d", "LSTM", "GRU", "attention"]
+TORCHS = ["Conv1d", "Conv2d", "Conv3d", "circular", "transposed", "LSTM", "GRU", "RNN", "attention"]
 EXACT: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
 
 

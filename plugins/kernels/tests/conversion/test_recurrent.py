@@ -1,4 +1,4 @@
-"""Conversion of torch's LSTM and GRU, and with it the proof that the sum over pairs is theirs."""
+"""Conversion of torch's LSTM, GRU and RNN, and with it the proof that the sum over pairs is theirs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from itnet_core import DenseEvaluator, Evaluator, TiledEvaluator
 from itnet_kernels import ConversionError, convert, convert_model
 from itnet_kernels.conversion.recurrent import FieldRecurrent
 
-KINDS = {"lstm": nn.LSTM, "gru": nn.GRU}
+KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 EVALUATORS: dict[str, Evaluator | None] = {
     "fast path": None,
     "dense": DenseEvaluator(),
@@ -24,12 +24,12 @@ EVALUATORS: dict[str, Evaluator | None] = {
 }
 
 
-def module(kind: str, dim: int = 5, hidden: int = 4, **options: Any) -> nn.LSTM | nn.GRU:
+def module(kind: str, dim: int = 5, hidden: int = 4, **options: Any) -> nn.RNNBase:
     torch.manual_seed(0)
     return KINDS[kind](dim, hidden, **{"batch_first": True, **options}).double()
 
 
-def on_fields(theirs: nn.LSTM | nn.GRU, evaluator: str = "fast path") -> FieldRecurrent:
+def on_fields(theirs: nn.RNNBase, evaluator: str = "fast path") -> FieldRecurrent:
     """Return the converted module, which goes through the layers on fields even where torch's would do."""
     ours = FieldRecurrent(theirs, EVALUATORS[evaluator])
     ours.steps = False
