@@ -1,8 +1,8 @@
 """Convert real pretrained models into integral operators, and check that they compute the same.
 
 Run `make claims`, which fetches weights and data into data/ and runs this script: `python examples/claims.py [--json]`.
-Each model keeps its weights and its code; every convolution, attention layer and LSTM in it is replaced by an
-`IntegralOperator` (`itnet_kernels.convert_model`), and the outputs before and after are compared on real data.
+Each model keeps its weights and its code; every convolution, average pool, attention layer and LSTM in it is replaced by
+an `IntegralOperator` (`itnet_kernels.convert_model`), and the outputs before and after are compared on real data.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from itnet_core import IntegralOperator, TiledEvaluator
-from itnet_kernels import convert, convert_model
+from itnet_kernels import convert_model
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -69,7 +69,6 @@ def compare(
     bound: float,
     *,
     run_by_pairs: Run | None = None,
-    converters: dict[type[nn.Module], Any] | None = None,
     also: Callable[[Tensor, Tensor], bool] = lambda before, after: True,
 ) -> Claim:
     """Convert a copy of a model, and compare its outputs to the original's.
@@ -81,11 +80,10 @@ def compare(
         run: returns the outputs of a model, scaled as the error is taken.
         bound: of the error.
         run_by_pairs: the same on inputs of few points, where `run` has many.
-        converters: as for `convert_model`.
         also: a further condition on the outputs before and after.
     """
     twin, slow = deepcopy(model).eval(), run_by_pairs or run
-    report = convert_model(twin, converters)
+    report = convert_model(twin)
     before, before_by_pairs, after = run(model.eval()), slow(model), run(twin)
     for module in twin.modules():
         if isinstance(module, IntegralOperator):
@@ -131,8 +129,6 @@ def efficientnet(data: Path) -> Claim:
     batch = F.interpolate(torch.stack(parts), (224, 224), mode="bilinear", antialias=True)
     batch = (batch - 127.0) / 128.0
 
-    padded = import_module("efficientnet_lite_pytorch.utils").Conv2dStaticSamePadding
-
     def logits(model: nn.Module, batch: Tensor = batch) -> Tensor:
         outputs = model(batch)
         return outputs / outputs.abs().max()
@@ -144,25 +140,8 @@ def efficientnet(data: Path) -> Claim:
         logits,
         1e-4,
         run_by_pairs=partial(logits, batch=batch[:1, :, 64:128, 64:128]),
-        converters={padded: with_its_padding},
         also=lambda before, after: torch.equal(before.argmax(-1), after.argmax(-1)),
     )
-
-
-def with_its_padding(module: Any) -> nn.Module:
-    """Convert a convolution that pads by its own layer."""
-    with torch.device("meta"):
-        plain = nn.Conv2d(
-            module.in_channels,
-            module.out_channels,
-            module.kernel_size,
-            module.stride,
-            dilation=module.dilation,
-            groups=module.groups,
-            bias=module.bias is not None,
-        )
-    plain.weight, plain.bias = module.weight, module.bias
-    return nn.Sequential(module.static_padding, convert(plain))
 
 
 class SpeakerEncoder(nn.Module):

@@ -203,7 +203,7 @@ class _Call:
         """Compute the sums over the points from `first` to before `end`, divided by their number or another divisor."""
         key, query = self._grid(self._image_sizes), torch.cat([first, end - 1], dim=-1)
         sums = self._integrate(self._values, torch.cat([key, key], -1), query, WindowKernel, self._values.shape[-1])
-        return self._result(sums) / (divisor or (end - first).prod(-1).clamp(min=1))
+        return self._result(sums) / (divisor or (end - first).prod(-1))
 
     def _integrate(
         self, values: Tensor, key: Tensor, query: Tensor, kernel: Callable[..., Kernel], channels: int, **options: Any

@@ -174,12 +174,18 @@ class Plain(nn.Conv2d):
         super().__init__(channels, channels, 3, groups=channels)
 
 
+def fnet(**options: Any) -> nn.Module:
+    mixer: Any = FNetBasicFourierTransform
+    made: nn.Module = mixer(transformers.FNetConfig(**options))
+    return made
+
+
 OTHERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "a subclass that pads": (lambda: Causal(4, 4, 3, dilation=2), (2, 4, 7)),
     "a subclass that keeps forward": (lambda: Plain(4), (2, 4, 5, 6)),
-    "BiT, standardised weights": (lambda: WeightStandardizedConv2d(4, 6, 3, stride=2), (2, 4, 6, 5)),
+    "BiT, standardised weights": (lambda: WeightStandardizedConv2d(4, 6, 3, stride=2), (2, 4, 6, 5)),  # type: ignore[no-untyped-call]
     "Lasr, channels last": (lambda: LasrEncoderCTCHead(4, 6, 1), (2, 5, 4)),
-    "FNet": (lambda: FNetBasicFourierTransform(transformers.FNetConfig()), (2, 7, 6)),
+    "FNet": (fnet, (2, 7, 6)),
     "weight_norm": (lambda: weight_norm(nn.Conv1d(4, 6, 3, groups=2), dim=2), (2, 4, 7)),
     "weight_norm, transposed": (lambda: weight_norm(nn.ConvTranspose1d(4, 6, 3, stride=2)), (2, 4, 7)),
     "spectral_norm": (lambda: spectral_norm(nn.Conv2d(4, 6, 3)).eval(), (2, 4, 5, 5)),
@@ -202,7 +208,7 @@ SINGLES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "transposed": (lambda: nn.ConvTranspose2d(16, 8, 4, stride=2, padding=1), (2, 16, 8, 8)),
     "average": (lambda: nn.AvgPool2d(3, 2, padding=1), (2, 16, 12, 12)),
     "adaptive": (lambda: nn.AdaptiveAvgPool2d(5), (16, 12, 12)),
-    "FNet": (lambda: FNetBasicFourierTransform(transformers.FNetConfig()), (1, 300, 8)),
+    "FNet": (fnet, (1, 300, 8)),
 }
 
 
@@ -272,14 +278,13 @@ class Named(nn.LSTM):
 
 
 def test_layers_that_are_left_say_why() -> None:
-    config = transformers.FNetConfig(use_tpu_fourier_optimizations=True, max_position_embeddings=5000)
     model = nn.Sequential(
         nn.MaxPool2d(2),
         nn.AdaptiveMaxPool1d(2),
         nn.LPPool1d(float("inf"), 2),
         nn.LSTMCell(2, 2),
         OwnForward(2, 2),
-        FNetBasicFourierTransform(config),
+        fnet(use_tpu_fourier_optimizations=True, max_position_embeddings=5000),
         nn.RNN(2, 2, nonlinearity="relu"),
         Named(2, 2),
     )

@@ -24,12 +24,12 @@ EVALUATORS: dict[str, Evaluator | None] = {
 }
 
 
-def module(kind: str, dim: int = 5, hidden: int = 4, **options: Any) -> nn.RNNBase:
+def module(kind: str, dim: int = 5, hidden: int = 4, **options: Any) -> nn.LSTM | nn.GRU | nn.RNN:
     torch.manual_seed(0)
     return KINDS[kind](dim, hidden, **{"batch_first": True, **options}).double()
 
 
-def on_fields(theirs: nn.RNNBase, evaluator: str = "fast path") -> FieldRecurrent:
+def on_fields(theirs: nn.LSTM | nn.GRU | nn.RNN, evaluator: str = "fast path") -> FieldRecurrent:
     """Return the converted module, which goes through the layers on fields even where torch's would do."""
     ours = FieldRecurrent(theirs, EVALUATORS[evaluator])
     ours.steps = False
