@@ -1,8 +1,8 @@
 """Convert real pretrained models into integral operators, and check that they compute the same.
 
 Run `make claims`, which fetches weights and data into data/ and runs this script: `python examples/claims.py [--json]`.
-Each model keeps its weights and its code; every convolution, average pool, attention layer and LSTM in it is replaced by
-an `IntegralOperator` (`itnet_kernels.convert_model`), and the outputs before and after are compared on real data.
+Each model keeps its weights and its code; every convolution, average pool, attention layer and LSTM in it is replaced
+by an `IntegralOperator` (`itnet_kernels.convert_model`), and the outputs before and after are compared on real data.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from itnet_kernels.conversion.attention import FieldMultiheadAttention
-from itnet_kernels.conversion.converted import ConvertedLayer
+from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path
 from itnet_kernels.conversion.grid import FUNCTIONS, GridLayer
 from itnet_kernels.conversion.interface import FieldAttention, uses_interface
 from itnet_kernels.conversion.mamba import FieldMamba
@@ -159,7 +159,7 @@ def _count(model: nn.Module, example: Any, report: ConversionReport) -> None:
     for path, calls in count_mixing(model, example).items():
         names, caller = path.split("."), model.get_submodule(path)
         above = {".".join(names[:end]) for end in range(len(names) + 1)}
-        if isinstance(caller, GridLayer):  # the other functions that its forward calls
+        if isinstance(caller, GridLayer) and takes_fast_path(caller.operator):  # other functions of its forward
             calls, above = Counter({name: calls[name] for name in calls if name not in FUNCTIONS}), above - {path}
         if calls and settled.isdisjoint(above):
             functions = ", ".join(f"{name} ({count})" for name, count in calls.items())

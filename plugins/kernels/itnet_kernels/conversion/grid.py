@@ -46,7 +46,6 @@ class GridLayer(ConvertedLayer):
     """
 
     operator: IntegralOperator
-    form: tuple[Any, ...]
 
     def __init__(self, module: Any) -> None:
         name = type(module).__name__
@@ -56,10 +55,12 @@ class GridLayer(ConvertedLayer):
         if transform is not None and getattr(transform, "keywords", None) != {"dim": (1, 2)}:
             raise ConversionError(f"{name}.fourier_transform", found=repr(transform), expected="fftn over dim (1, 2)")
         super().__init__(module)
-        self.operator, self.form = IntegralOperator(1, WindowKernel(), pointwise=False), ()
         if isinstance(module, _ConvNd):
             taps, channels = module.kernel_size, module.out_channels
-            self.fit(TapKernel, prod(taps) * channels, channels, kernel_size=taps, dilation=module.dilation)
+            options = {"kernel_size": taps, "dilation": module.dilation}
+            self.operator = _operator((TapKernel, prod(taps) * channels, channels, options))
+        else:
+            self.operator = _operator((WindowKernel, 1, 1, {}))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the original's `forward`.
@@ -83,12 +84,21 @@ class GridLayer(ConvertedLayer):
     def fit(self, kernel: Callable[..., Kernel], dim: int, channels: int, **options: Any) -> IntegralOperator:
         """Return the operator for a kernel and channels; a new one if the last call had others."""
         form, present = (kernel, dim, channels, options), self.operator
-        if form == self.form:
+        if vars(present).get("form") == form:
             return present
-        parts = kernel(**options), present.sampler, present.evaluator
-        operator = IntegralOperator(dim, *parts, out_dim=channels, head_dim=channels, pointwise=False)
-        self.operator, self.form = operator.train(present.training), form
+        self.operator = operator = _operator(form, present.sampler, present.evaluator).train(present.training)
         return operator
+
+
+def _operator(form: tuple[Callable[..., Kernel], int, int, dict[str, Any]], *parts: Any) -> IntegralOperator:
+    """Return an operator with this kernel, channels of the field and of the result, and options of the kernel."""
+    kernel, dim, channels, options = form
+    operator: Any = IntegralOperator(
+        dim, kernel(**options), *parts, out_dim=channels, head_dim=channels, pointwise=False
+    )
+    operator.form = form
+    made: IntegralOperator = operator
+    return made
 
 
 class _ByOperator(TorchFunctionMode):
