@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from itnet_core.operator.mlp import Taps as Taps
     from itnet_core.operator.neighbourhoods import Neighbourhoods as Neighbourhoods
     from itnet_core.operator.neighbourhoods import neighbourhoods as neighbourhoods
+    from itnet_core.operator.points import Edges as Edges
     from itnet_core.operator.points import Lattice as Lattice
     from itnet_core.operator.points import Measure as Measure
     from itnet_core.operator.points import Points as Points
@@ -130,7 +131,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.operator.kernel": "FastPath FastPaths Kernel Normalization Problem ScalarConfig State Terms",
         "itnet_core.operator.mlp": "ACTIVATIONS MLPKernel PointTerms Taps",
         "itnet_core.operator.neighbourhoods": "Neighbourhoods neighbourhoods",
-        "itnet_core.operator.points": "Lattice Measure Points distinct gather_points log_weights",
+        "itnet_core.operator.points": "Edges Lattice Measure Points distinct gather_points log_weights",
         "itnet_core.operator.precision": "exact_dtype precise",
         "itnet_core.operator.sampler": "FullSampler Nodes Sampler",
         "itnet_core.operator.support": "Axis Support",

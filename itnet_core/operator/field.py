@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import GetAttrKey, KeyEntry, register_pytree_node
 
-from itnet_core.operator.field_checks import check_numbers, check_shapes, readable
-from itnet_core.operator.points import Lattice, Measure, Points
+from itnet_core.operator.field_checks import check_edges, check_numbers, check_shapes, readable
+from itnet_core.operator.points import Edges, Lattice, Measure, Points
 from itnet_core.plugin.errors import FieldError
 
 AXES = "txyz"
@@ -171,17 +171,28 @@ class Field:
     def replace(
         self, *, values: Tensor | None = None, positions: Tensor | None = None, weights: Tensor | None = None
     ) -> Field:
-        """Return the field with other tensors, checked like those of a new field.
+        """Return the field with other tensors, checked like those of a new field; the points keep their edges.
 
         Raises:
-            FieldError: as for a new field.
+            FieldError: as for a new field, or as for `with_edges`.
         """
-        return Field(
+        field = Field(
             self.values if values is None else values,
             self.positions if positions is None else positions,
             self.weights if weights is None else weights,
             self.grid,
         )
+        return field if self.points.edges is None else field.with_edges(self.points.edges)
+
+    def with_edges(self, edges: Edges | None) -> Field:
+        """Return the field with these edges between its points, for kernels that sum over edges.
+
+        Raises:
+            FieldError: the edges are not of the field's points, or a weight is negative or not finite.
+        """
+        if edges is not None:
+            check_edges(*edges, self.values.shape[0], self.values.shape[1])
+        return _field(self.values, Points(self.positions, self.weights, self.grid, self.points.lattice, edges))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Field:
         """Return the field of `function(values)`, applied point by point."""
@@ -215,7 +226,9 @@ class Field:
         if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and readable():
             check_numbers(positions, weights)
         lattice = self.points.lattice if positions.dtype == self.positions.dtype else None  # another dtype rounds
-        return _field(values, Points(positions, weights, self.grid, lattice))
+        edges = self.points.edges
+        edges = edges and Edges(edges.sources.to(values.device), edges.weights.to(*args, **kwargs))
+        return _field(values, Points(positions, weights, self.grid, lattice, edges))
 
 
 def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
@@ -290,18 +303,18 @@ def _fill(field: Field, values: Tensor, points: Points, sampled_from: Field | No
 
 
 def _flatten(field: Field) -> tuple[list[Tensor], Any]:
-    return [field.values, field.positions, field.weights], field.grid
+    return [field.values, field.positions, field.weights, *(field.points.edges or ())], field.grid
 
 
 def _unflatten(leaves: Any, grid: Any) -> Field:
-    values, positions, weights = leaves
-    return _field(values, Points(positions, weights, grid))
+    values, positions, weights, *edges = leaves
+    return _field(values, Points(positions, weights, grid, edges=Edges(*edges) if edges else None))
 
 
 def _flatten_with_keys(field: Field) -> tuple[list[tuple[KeyEntry, Tensor]], Any]:
     leaves, grid = _flatten(field)
-    names = ("values", "positions", "weights")
-    return [(GetAttrKey(name), leaf) for name, leaf in zip(names, leaves, strict=True)], grid
+    names = ("values", "positions", "weights", "points.edges.sources", "points.edges.weights")
+    return [(GetAttrKey(name), leaf) for name, leaf in zip(names, leaves, strict=False)], grid
 
 
 register_pytree_node(

@@ -48,6 +48,32 @@ def check_shapes(values: Tensor, positions: Tensor, weights: Tensor | None, grid
         raise FieldError("Field.weights", found=_described(weights), expected=f"a floating tensor of shape {shape}")
 
 
+def check_edges(sources: Tensor, weights: Tensor, batch: int, points: int) -> None:
+    """Check edges between the points of a field of shape (B, N).
+
+    Raises:
+        FieldError: sources are not int64 (B, N, K), K ≥ 1, from 0 to N − 1, or weights not floating of that shape, finite and
+            at least 0.
+    """
+    tensors = isinstance(sources, Tensor) and isinstance(weights, Tensor)
+    fits = tensors and sources.ndim == 3 and sources.shape[:2] == (batch, points) and sources.shape == weights.shape
+    if not fits or sources.shape[2] == 0 or sources.dtype != torch.int64 or not weights.is_floating_point():
+        expected = f"int64 sources and floating weights of shape ({batch}, {points}, K), K ≥ 1"
+        raise FieldError("Field.edges", found=f"{_described(sources)}, {_described(weights)}", expected=expected)
+    if not readable():
+        return
+    if sources.amin() < 0 or sources.amax() >= points:
+        raise FieldError(
+            "Field.edges.sources",
+            found=f"numbers from {int(sources.amin())} to {int(sources.amax())}",
+            expected=f"0 to {points - 1}, the numbers of the points",
+        )
+    if not (weights.isfinite() & (weights >= 0)).all():
+        raise FieldError(
+            "Field.edges.weights", found="weights that are negative or not finite", expected="weights >= 0"
+        )
+
+
 def check_numbers(positions: Tensor, weights: Tensor) -> None:
     """Check that squared distances are finite, weights ≥ 0, and that every sample has mass.
 

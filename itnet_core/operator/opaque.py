@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from itnet_core.operator.field import Field
-from itnet_core.operator.points import distinct
+from itnet_core.operator.points import Edges, distinct
 from itnet_core.operator.stateless import with_parameters
 from itnet_core.operator.transforms import recording
 
@@ -28,6 +28,8 @@ class _Recorded(NamedTuple):
     inputs: list[Tensor]
 
 
+PARTS = 5
+"""Tensors of a field: see `_tensors`."""
 _operators: WeakValueDictionary[int, nn.Module] = WeakValueDictionary()
 _recorded: dict[int, _Recorded] = {}
 _last: WeakKeyDictionary[nn.Module, list[Field]] = WeakKeyDictionary()
@@ -69,17 +71,18 @@ def _apply(
 ) -> tuple[Tensor, Tensor]:
     record = any(differentiable)
     # A compiled graph may write to the memory of a tensor after its last use there; what outlives the call is a copy.
-    kept = [tensor.clone() if record or i % 3 else tensor for i, tensor in enumerate(tensors[: 3 * fields])]
+    given = PARTS * fields
+    kept = [tensor.clone() if record or i % PARTS else tensor for i, tensor in enumerate(tensors[:given])]
     inputs = [
         tensor.detach().requires_grad_(needed)
-        for tensor, needed in zip(kept + tensors[3 * fields :], differentiable, strict=True)
+        for tensor, needed in zip(kept + tensors[given:], differentiable, strict=True)
     ]
     operator = _operators[number]
     names = [name for name, _ in operator.named_parameters(remove_duplicate=False)]
-    parameters = dict(zip(names, inputs[3 * fields :], strict=True))
+    parameters = dict(zip(names, inputs[given:], strict=True))
     device = tensors[0].device.type
     with recording(record), torch.autocast(device, autocast, enabled=autocast is not None):
-        result = with_parameters(operator, parameters)(*_fields(operator, inputs[: 3 * fields]))
+        result = with_parameters(operator, parameters)(*_fields(operator, inputs[:given]))
         out = result.values.to(tensors[0].dtype)
     token = torch.tensor(next(_numbers))
     if record:
@@ -137,32 +140,36 @@ def _backward(ctx: Any, grad_out: Tensor, _: Tensor | None) -> tuple[Any, ...]:
 _apply.register_autograd(_backward, setup_context=_keep)
 
 
-def _tensors(field: Field) -> tuple[Tensor, Tensor, Tensor]:
-    """Return values, positions and weights, without copies for samples that share them.
+def _tensors(field: Field) -> tuple[Tensor, ...]:
+    """Return values, positions, weights and both tensors of edges, without copies for samples that share them.
 
-    The weights of a grid have its shape, (B, 1, *grid).
+    The weights of a grid have its shape, (B, 1, *grid). Without edges, their tensors are empty.
     """
     weights = distinct(field.weights)
     weights = weights if field.grid is None else weights.view(-1, 1, *field.grid)
-    return field.values, distinct(field.positions), weights
+    none = weights.new_empty(0)
+    sources, edge_weights = field.points.edges or (none, none.clone())
+    return field.values, distinct(field.positions), weights, sources, edge_weights
 
 
 def _fields(operator: nn.Module, tensors: Sequence[Tensor]) -> list[Field]:
     """Return the fields of `_tensors`, at the points of the last call where they are equal."""
     last = _last.get(operator, [])
-    fields = [_field(*parts, last) for parts in zip(tensors[::3], tensors[1::3], tensors[2::3], strict=True)]
-    constant = not any(t.requires_grad or t.is_inference() for f in fields for t in (f.positions, f.weights))
+    fields = [_field(last, *tensors[first : first + PARTS]) for first in range(0, len(tensors), PARTS)]
+    constant = not any(t.requires_grad or t.is_inference() for f in fields for t in _tensors(f)[1:])
     if constant:
         _last[operator] = [field.map(lambda values: values.new_empty(*values.shape[:2], 0)) for field in fields]
     return fields
 
 
-def _field(values: Tensor, positions: Tensor, weights: Tensor, last: Sequence[Field]) -> Field:
-    for field in last if not (positions.requires_grad or weights.requires_grad) else ():
-        if len(field.values) == len(values) and all(map(_are_equal, _tensors(field)[1:], (positions, weights))):
+def _field(last: Sequence[Field], values: Tensor, *parts: Tensor) -> Field:
+    for field in last if not any(part.requires_grad for part in parts) else ():
+        if len(field.values) == len(values) and all(map(_are_equal, _tensors(field)[1:], parts)):
             return field.with_values(values)
+    positions, weights, sources, edge_weights = parts
     batch, grid = values.shape[0], tuple(weights.shape[2:]) or None
-    return Field(values, positions.expand(batch, -1, -1), weights.flatten(1).expand(batch, -1), grid)
+    field = Field(values, positions.expand(batch, -1, -1), weights.flatten(1).expand(batch, -1), grid)
+    return field.with_edges(Edges(sources, edge_weights)) if sources.ndim == 3 else field
 
 
 def _are_equal(a: Tensor, b: Tensor) -> bool:

@@ -42,6 +42,24 @@ class Lattice(NamedTuple):
     even: bool = True
 
 
+class Edges(NamedTuple):
+    """Edges of a graph whose nodes are the points: to each point x from points y, in lists of equal length.
+
+    Example:
+        >>> path = Edges(torch.tensor([[[1, 0], [0, 2], [1, 0]]]), torch.tensor([[[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]]))
+        >>> field = Field(torch.randn(1, 3, 8), torch.zeros(1, 3, 4)).with_edges(path)
+        >>> field.map(torch.relu).points.edges is path
+        True
+
+    Attributes:
+        sources: the number of y, int64, shape (B, N, K), from 0 to N − 1.
+        weights: w ≥ 0 of the edge, floating, shape (B, N, K); 0 for none.
+    """
+
+    sources: Tensor
+    weights: Tensor
+
+
 @dataclass(frozen=True, eq=False)
 class Points:
     """Points x_i with weights w_i, which discretise a measure: ∫ g dμ ≈ Σ_i w_i g(x_i).
@@ -61,12 +79,14 @@ class Points:
         grid: the sizes of a row-major grid of N points; `None` for scattered points.
         lattice: the lattice that the points were built from, if any; a compiled graph, which cannot read positions to
             fit one, takes it instead.
+        edges: edges between the points, for kernels that sum over them. A part or a union of points has none.
     """
 
     positions: Tensor
     weights: Tensor
     grid: tuple[int, ...] | None = None
     lattice: Lattice | None = None
+    edges: Edges | None = None
     _cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def cached(self, function: Callable[Concatenate[Points, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -101,7 +121,7 @@ class Points:
 
     def __reduce__(self) -> tuple[type[Points], tuple[Any, ...]]:
         """Copy and pickle without the cache: the versions of a copy's tensors start at 0 again."""
-        return Points, (self.positions, self.weights, self.grid, self.lattice)
+        return Points, (self.positions, self.weights, self.grid, self.lattice, self.edges)
 
     @property
     def has_padding(self) -> bool:
@@ -171,4 +191,4 @@ def _with_measure(points: Points, measure: Measure) -> Points:
     weights = (distinct(points.weights) > 0).to(points.weights.dtype)
     if measure == "mean":
         weights = weights / weights.sum(-1, keepdim=True)
-    return Points(points.positions, weights.expand_as(points.weights), points.grid, points.lattice)
+    return Points(points.positions, weights.expand_as(points.weights), points.grid, points.lattice, points.edges)

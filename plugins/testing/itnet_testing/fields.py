@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from itnet_core import AXES, Field
+from itnet_core import AXES, Edges, Field
 
 
 def scattered(batch: int = 2, points: int = 11, dim: int = 8, *, seed: int = 0) -> Field:
@@ -34,7 +34,11 @@ def on_an_image(seed: int, dim: int = 8) -> Field:
 
 def permuted(field: Field, order: torch.Tensor) -> Field:
     """Return the field with its points permuted; the result has no grid."""
-    return Field(field.values[:, order], field.positions[:, order], field.weights[:, order])
+    points = Field(field.values[:, order], field.positions[:, order], field.weights[:, order])
+    if field.points.edges is None:
+        return points
+    sources, weights = field.points.edges
+    return points.with_edges(Edges(order.argsort()[sources[:, order]], weights[:, order]))
 
 
 def with_padding(field: Field, points: int = 3) -> Field:
@@ -43,10 +47,15 @@ def with_padding(field: Field, points: int = 3) -> Field:
     far = scattered(batch, points, dim, seed=99).to(field.values)
     parts = ((field.values, 1e4 * far.values), (field.positions, far.positions), (field.weights, 0 * far.weights))
     values, positions, weights = (torch.cat(part, dim=1) for part in parts)
-    return Field(values, positions.to(field.positions), weights.to(field.weights))
+    padded = Field(values, positions.to(field.positions), weights.to(field.weights))
+    if field.points.edges is None:
+        return padded
+    return padded.with_edges(Edges(*(torch.nn.functional.pad(part, (0, 0, 0, points)) for part in field.points.edges)))
 
 
 def sample(field: Field, number: int) -> Field:
     """Return one sample of a field as a batch of one."""
     part = slice(number, number + 1)
-    return field.replace(values=field.values[part], positions=field.positions[part], weights=field.weights[part])
+    alone = Field(field.values[part], field.positions[part], field.weights[part], field.grid)
+    edges = field.points.edges
+    return alone if edges is None else alone.with_edges(Edges(*(tensor[part] for tensor in edges)))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from itnet_core import DenseEvaluator, Field, FieldError, MLPKernel, Problem, union
+from itnet_core import DenseEvaluator, Edges, Field, FieldError, MLPKernel, Problem, union
 from itnet_core.operator.mlp import PointTerms
 
 MakeField = Callable[..., Field]
@@ -193,3 +194,39 @@ def test_problems_can_be_copied(how: str, make_field: MakeField) -> None:
     assert type(again.query_terms) is PointTerms
     assert again.kernel is not kernel
     torch.testing.assert_close(DenseEvaluator()(again), DenseEvaluator()(problem))
+
+
+def test_edges_stay_with_the_points() -> None:
+    edges = Edges(torch.tensor([[[1], [0], [1]]]), torch.ones(1, 3, 1))
+    field = Field(torch.randn(1, 3, 2), torch.rand(1, 3, 4)).with_edges(edges)
+    leaves, spec = tree_flatten(field)
+    fields = [
+        field.map(torch.relu),
+        field.with_measure("counting"),
+        field.without_padding(),
+        tree_unflatten(leaves, spec),
+    ]
+    fields += [field.replace(positions=field.positions + 1), pickle.loads(pickle.dumps(field))]
+    for same in fields:
+        assert same.points.edges is not None
+        assert torch.equal(same.points.edges.sources, edges.sources)
+    moved = field.to(torch.float64).points.edges
+    assert moved is not None
+    assert (moved.sources.dtype, moved.weights.dtype) == (torch.int64, torch.float64)
+    assert field.with_edges(None).points.edges is None
+
+
+@pytest.mark.parametrize(
+    ("sources", "weights", "message"),
+    [
+        (torch.zeros(1, 3, 1), torch.ones(1, 3, 1), "Field.edges: found torch.float32 of shape (1, 3, 1)"),
+        (torch.zeros(1, 2, 1, dtype=torch.int64), torch.ones(1, 2, 1), "expected int64 sources and floating weights"),
+        (torch.zeros(1, 3, 0, dtype=torch.int64), torch.ones(1, 3, 0), "K ≥ 1"),
+        (torch.full((1, 3, 1), 3), torch.ones(1, 3, 1), "found numbers from 3 to 3; expected 0 to 2"),
+        (torch.full((1, 3, 1), 2), -torch.ones(1, 3, 1), "weights that are negative or not finite"),
+        (torch.full((1, 3, 1), 2), torch.full((1, 3, 1), torch.nan), "weights that are negative or not finite"),
+    ],
+)
+def test_edges_that_do_not_fit_are_refused(sources: torch.Tensor, weights: torch.Tensor, message: str) -> None:
+    with pytest.raises(FieldError, match=re.escape(message)):
+        Field(torch.randn(1, 3, 2), torch.rand(1, 3, 4)).with_edges(Edges(sources, weights))

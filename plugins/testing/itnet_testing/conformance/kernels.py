@@ -183,8 +183,8 @@ class KernelConformance(ModuleConformance):
                 for name, change in WEIGHTS.items():
                     key = make(1).to(torch.float64)
                     weights = change(key.weights).clone().requires_grad_()
-                    query = Field(make(0).values.double(), key.positions, weights.detach(), grid=key.grid)
-                    key = Field(key.values, key.positions, weights, grid=key.grid)
+                    query = key.replace(values=make(0).values.double(), weights=weights.detach())
+                    key = key.replace(weights=weights)
                     operator = self.operator(kernel, DenseEvaluator())
                     problem = kernel.problem(query, key, operator.value(key.values).detach())
                     pairs = DenseEvaluator()(problem)

@@ -1,0 +1,1 @@
+"""Kernels whose support are the edges of a graph."""
