@@ -52,8 +52,8 @@ def check_edges(sources: Tensor, weights: Tensor, batch: int, points: int) -> No
     """Check edges between the points of a field of shape (B, N).
 
     Raises:
-        FieldError: sources are not int64 (B, N, K), K ≥ 1, from 0 to N − 1, or weights not floating of that shape, finite and
-            at least 0.
+        FieldError: sources are not int64 (B, N, K), K ≥ 1, from 0 to N − 1; or weights are not floating of that shape,
+            finite and at least 0.
     """
     tensors = isinstance(sources, Tensor) and isinstance(weights, Tensor)
     fits = tensors and sources.ndim == 3 and sources.shape[:2] == (batch, points) and sources.shape == weights.shape

@@ -121,7 +121,7 @@ def test_a_node_of_a_graph_is_an_operator_of_pytorch() -> None:
     [operator] = [module for module in opaque().modules() if isinstance(module, IntegralOperator)]
     field = Field.on_grid(torch.randn(2, 3, 3, 16, requires_grad=True), axes="yx")
     parameters = [parameter for _, parameter in operator.named_parameters(remove_duplicate=False)]
-    tensors = [field.values, field.positions, field.weights, *parameters]
+    tensors = [*opaque_nodes._tensors(field), *parameters]
     differentiable = [tensor.requires_grad for tensor in tensors]
     arguments = tensors, differentiable, operator._number, 1, 16, None
     # Tracing is left out: it would compare the tokens of two calls.

@@ -12,9 +12,10 @@ kernel = partial(ComponentSpec, "kernel")
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
-    """Declare the kernels."""
+    """Declare the encoder and the kernels."""
     kernels = "itnet_graph.kernels"
     return [
+        graph("encoder", "graph", "itnet_graph.encoders.graph:GraphEncoder", "nodes as points, with their edges"),
         kernel("gat", f"{kernels}.gat:GATKernel", "graph attention over edges: GAT, GATv2"),
         kernel("gcn", f"{kernels}.neighbour_sums:GCNKernel", "graph convolution over edges: GCN"),
         kernel("gin", f"{kernels}.neighbour_sums:GINKernel", "sums over neighbours: GIN, GraphSAGE"),
