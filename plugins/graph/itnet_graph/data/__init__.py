@@ -1,0 +1,1 @@
+"""Read graphs from files, and generate them."""
