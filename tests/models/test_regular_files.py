@@ -16,12 +16,15 @@ from itnet_registry import create
 SUFFIXES = ("csv", "parquet", "ts")
 COMPLETE = {"classes": ["a", "b"], "channels": ["x"], "mean": [0.0], "std": [1.0], "extent": 1.0}
 
+GRAPHS = {"classes": ["a", "b"], "mean": [0.0], "std": [1.0]}
+
 USER_FILES = [
     ("image-folder", {}, "a.png"),
     ("audio-folder", {}, "a.wav"),
     ("mesh-folder", {}, "a.off"),
     ("part-segmentation", {}, "02691156/a.txt"),
     ("text-table", {"root": None, "train": "none.csv", "classes": ["a", "b"]}, "a.txt"),
+    ("graph-file", {"root": None, "train": "none.jsonl", **GRAPHS}, "a.jsonl"),
     ("image-text-retrieval", {}, "a.json"),
     *(("series-table", {"root": None, "train": "none.csv", **COMPLETE}, f"a.{suffix}") for suffix in SUFFIXES),
 ]
@@ -30,6 +33,7 @@ USER_FILES = [
 DATA_SETS = [
     ("text-table", {"root": None, "train": "a.csv", "classes": ["a", "b"]}, "a.csv"),
     *(("series-table", {"root": None, "train": f"a.{suffix}", **COMPLETE}, f"a.{suffix}") for suffix in SUFFIXES),
+    ("graph-file", {"root": None, "train": "a.jsonl", **GRAPHS}, "a.jsonl"),
     ("image-text-retrieval", {"captions": "a.json"}, "a.json"),
     ("image-text-retrieval", {"captions": "a.csv"}, "a.csv"),
     ("image-text-retrieval", {"captions": "a.jsonl"}, "a.jsonl"),

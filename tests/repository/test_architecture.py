@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "itnet_train": {"itnet_core", "itnet_registry"},
     "itnet_kernels": {"itnet_core", "itnet_registry"},  # kernels made of others, by their names
     "itnet_explain": {"itnet_core", "itnet_registry"},  # it loads checkpoints
+    "itnet_graph": {"itnet_core", "itnet_registry", "itnet_tasks"},  # message passing by other kernels, by their names
     "itnet_vision_language": {"itnet_core", "itnet_registry", "itnet_tasks"},  # other encoders, by their names
 }
 THIRD_PARTIES_OF_THE_CORE = {

@@ -227,6 +227,7 @@ def test_the_command_lists_what_is_there_alone(image_only: Path) -> None:
         pytest.param("itnet-pointcloud", [], marks=pytest.mark.slow),
         pytest.param("itnet-audio", [], marks=pytest.mark.slow),
         pytest.param("itnet-series", [], marks=pytest.mark.slow),
+        pytest.param("itnet-graph", [], marks=pytest.mark.slow),
         pytest.param("itnet-operators", [], marks=pytest.mark.slow),
         ("itnet-vision-language", ["itnet-image", "itnet-text"]),
     ],

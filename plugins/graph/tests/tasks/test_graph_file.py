@@ -24,7 +24,7 @@ def lines(count: int = 30) -> list[str]:
     for number in range(count):
         size = 3 + number % 3
         edges = [[node, (node + 1) % size] for node in range(size - number % 2)]
-        nodes = [[number % 5, 2.0] for _ in range(size)]
+        nodes = [[number / 7, 2.0] for _ in range(size)]
         row = {"nodes": nodes, "edges": edges, "kind": ["ring", "path"][number % 2], "size": size, "mass": number}
         rows.append(json.dumps({**row, "of": number // 3}))
     return rows
