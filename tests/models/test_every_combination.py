@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from itnet_core import Field, IntegralOperator, ITNetError, Kernel, Nodes, Sampler
 from itnet_registry import Registry, create
-from itnet_testing.fields import on_a_line, on_an_image, scattered
+from itnet_testing.fields import on_a_line, on_an_image, scattered, with_edges
 
 REGISTRY = Registry()
 KERNELS = [component.id for component in REGISTRY.components() if component.kind == "kernel"]
@@ -81,7 +81,7 @@ def fields(name: str) -> tuple[Field, Field]:
         weights = weights * torch.linspace(0.5, 1.5, weights.shape[1], dtype=torch.float64)
     if kind == "padded":
         weights = weights * (torch.arange(weights.shape[1]) % 4 != 1)
-    key = Field(key.values, key.positions, weights, key.grid)
+    key = with_edges(Field(key.values, key.positions, weights, key.grid))
     if kind != "cross":
         return key, key
     return make["scattered"](1).to(torch.float64), key
@@ -212,9 +212,7 @@ def outcome(given: Combination) -> str:
         else:
             parts["weights"] = key.weights
         leaves = {what: part.clone().requires_grad_() for what, part in parts.items()}
-        moved = Field(
-            leaves["values"], leaves.get("positions", key.positions), leaves.get("weights", key.weights), key.grid
-        )
+        moved = key.replace(**leaves)
         first = moved if query is key else query
         if plain:
             sampled = operator.sampler.sampled if isinstance(operator.sampler, Fixed) else None

@@ -19,7 +19,11 @@ from itnet_core.operator import opaque as opaque_nodes
 from itnet_registry import Registry, create_model
 from itnet_train.commands.export import export_program, onnx_program
 
-KERNELS = [part.id.partition("/")[2] for part in Registry().components() if part.kind == "kernel"]
+KERNELS = [
+    part.id.partition("/")[2]
+    for part in Registry().components("kernel")
+    if part.source.distribution != "itnet-graph"  # they refuse points without edges
+]
 OPTIONS: dict[str, dict[str, Any]] = {
     "product": {"kernels": ["mlp", "mlp"]},
     "scaled": {"kernel": "mlp"},

@@ -32,6 +32,16 @@ def on_an_image(seed: int, dim: int = 8) -> Field:
     return Field.on_grid(field.values.reshape(2, 4, 4, dim), axes="yx", weights=field.weights)
 
 
+def with_edges(field: Field, count: int = 4) -> Field:
+    """Return the field with up to `count` random edges to each point, some of them double, and none to the last."""
+    generator = torch.Generator().manual_seed(0)
+    shape = *field.weights.shape, count
+    sources = torch.randint(shape[1], shape, generator=generator)
+    weights = torch.rand(shape, generator=generator) * (torch.rand(shape, generator=generator) < 0.7)
+    weights[:, -1] = 0
+    return field.with_edges(Edges(sources, weights.to(field.weights)))
+
+
 def permuted(field: Field, order: torch.Tensor) -> Field:
     """Return the field with its points permuted; the result has no grid."""
     points = Field(field.values[:, order], field.positions[:, order], field.weights[:, order])

@@ -23,7 +23,10 @@ from itnet_core import (
 from itnet_registry import Registry, create
 from itnet_testing.fields import on_a_line, scattered
 
-OWN_MAPS = ("convolution", "gru", "lstm", "mamba", "product", "s4", "s4d", "scaled", "skeleton", "sum")
+OWN_MAPS = (
+    *("convolution", "gcn", "gin", "gru", "lstm", "mamba", "message-passing", "product"),
+    *("s4", "s4d", "scaled", "skeleton", "sum"),
+)
 """Kernels that bring their own V and O, and those made of other kernels, which have the option."""
 
 
