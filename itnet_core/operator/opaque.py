@@ -156,7 +156,8 @@ def _fields(operator: nn.Module, tensors: Sequence[Tensor]) -> list[Field]:
     """Return the fields of `_tensors`, at the points of the last call where they are equal."""
     last = _last.get(operator, [])
     fields = [_field(last, *tensors[first : first + PARTS]) for first in range(0, len(tensors), PARTS)]
-    constant = not any(t.requires_grad or t.is_inference() for f in fields for t in _tensors(f)[1:])
+    parts = [part for f in fields for part in (f.positions, f.weights, *(f.points.edges or ()))]
+    constant = not any(part.requires_grad or part.is_inference() for part in parts)
     if constant:
         _last[operator] = [field.map(lambda values: values.new_empty(*values.shape[:2], 0)) for field in fields]
     return fields
