@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itnet_core import Field, IntegralOperator, Kernel, Problem, evaluation_mode, gather_points
+from itnet_core import Edges, Field, IntegralOperator, Kernel, Problem, evaluation_mode, gather_points
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,9 @@ def record(model: nn.Module, run: Callable[[], Any]) -> list[Call]:
 
 
 def _sample(side: Field, sample: int) -> Field:
-    one = slice(sample, sample + 1)
-    return Field(side.values[one], side.positions[one], side.weights[one], side.grid)
+    one, edges = slice(sample, sample + 1), side.points.edges
+    field = Field(side.values[one], side.positions[one], side.weights[one], side.grid)
+    return field if edges is None else field.with_edges(Edges(*(part[one] for part in edges)))
 
 
 def _of_sample(value: Any, sample: int, batch: int) -> Any:

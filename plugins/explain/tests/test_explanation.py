@@ -69,6 +69,16 @@ def test_a_kernel_whose_terms_depend_on_all_points_has_no_shares() -> None:
     assert all(not head.shares and head.equals for head in layer.heads)
 
 
+def test_a_kernel_over_edges_is_explained() -> None:
+    model = create_model("graph-nano", depth=1, kernel="gin", heads={})
+    graphs = model.encoders["graph"].example()  # type: ignore[operator]
+    [layer] = explain(model, graphs).layers
+    sources, weights = model.encoders["graph"](graphs).points.edges
+    linked = torch.zeros(layer.points).scatter_add(1, sources[0], weights[0])
+    read = layer.maps[0].weights[0]
+    assert torch.equal(read != 0, (linked != 0)[layer.maps[0].queries])
+
+
 def test_a_module_with_masks_is_explained() -> None:
     from itnet_kernels import convert_model
 
