@@ -66,7 +66,8 @@ class TrainConfig(ConfigSection):
     tasks: dict[str, TaskSection] = ConfigField(default={})
     """Options of single tasks of a multi-task model, by modality."""
     init: InitSection | None = None
-    """Weights to start from; `null` for new ones."""
+    """Weights to start from, `{checkpoint: runs/digits/best, head: new}`; `null` for new ones. With `head: new` or
+    `encoder: new`, the heads or the encoders of the checkpoint are left out."""
     freeze: tuple[str, ...] = ()
     """Parts of the model that are not trained, by their paths: `encoder`, `head`, `trunk.0-3` for the first four
     blocks, or a module's name in the model. Norms with running statistics in them stay in evaluation mode."""
@@ -131,7 +132,7 @@ class TrainConfig(ConfigSection):
         """Freeze the parts of a model, and return its number of parameters."""
         from itnet_train.engine.freezing import describe_parameters, freeze_parts
 
-        freeze_parts(model, self)
+        freeze_parts(model, self.freeze)
         return describe_parameters(model)
 
     def task(self, modality: str) -> TaskSection:

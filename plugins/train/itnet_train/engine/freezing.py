@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from itnet_core import ConfigError, freeze
-from itnet_train.config import TrainConfig
 from itnet_train.engine.single_modality import own_module
 
 
-def freeze_parts(model: nn.Module, config: TrainConfig) -> None:
-    """Freeze the parts that a configuration names; see `itnet_core.freeze`.
+def freeze_parts(model: nn.Module, paths: Sequence[str]) -> None:
+    """Freeze the parts at the paths of `train.freeze`; see `itnet_core.freeze`.
 
     Raises:
         ConfigError: the model has no such part, or no parameter is left to train.
     """
-    freeze(own_module(model), config.freeze, "train.freeze")
-    if config.freeze and not any(parameter.requires_grad for parameter in model.parameters()):
+    freeze(own_module(model), paths, "train.freeze")
+    if paths and not any(parameter.requires_grad for parameter in model.parameters()):
         raise ConfigError("train.freeze", found="all parameters", expected="at least one that is trained")
 
 

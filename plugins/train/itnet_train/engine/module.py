@@ -47,7 +47,7 @@ class TaskModule(LightningModule):
     def train(self, mode: bool = True) -> Self:
         """Set the mode; norms with running statistics in frozen parts stay in evaluation mode."""
         super().train(mode)
-        freeze_parts(self.model, self.settings)
+        freeze_parts(self.model, self.settings.freeze)
         return self
 
     def dry_run(self, modality: str, samples: Sequence[Any]) -> None:

@@ -76,7 +76,7 @@ class Run(ABC):
         init = self.config.init
         if init is not None and not resumed:
             load_weights(own_module(self.model), init.checkpoint, new=init.new)
-        freeze_parts(self.model, self.config)
+        freeze_parts(self.model, self.config.freeze)
 
     @cached_property
     def data(self) -> TaskData:
