@@ -92,6 +92,11 @@ class TestConvStem(EncoderConformance):
         return waves(16 * times)
 
 
+class TestTimm(EncoderConformance):
+    component = "itnet-image/timm"
+    options: ClassVar = {"model": "test_resnet", "stage": 2}
+
+
 class TestPixelSequence(EncoderConformance):
     component = "itnet-image/pixel-sequence"
     options: ClassVar = {"pixels": 4}
