@@ -116,9 +116,9 @@ class TimmEncoder(Encoder):
         return image_field(self.projection(values), (height, width), self.cell)
 
     def example(self) -> Tensor:
-        """Return two images of the size that the architecture requires, or else of 64 × 96 pixels."""
+        """Return two images of the size that the architecture requires, or else of 32 × 48 pixels."""
         default = self.body.pretrained_cfg
-        size = default["input_size"][1:] if default.get("fixed_input_size") else (64, 96)
+        size = default["input_size"][1:] if default.get("fixed_input_size") else (32, 48)
         given = self.config.options.get("img_size")
         return torch.randn(2, self.config.channels, *(size if given is None else (given, given)))
 
