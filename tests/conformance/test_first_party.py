@@ -94,7 +94,7 @@ class TestConvStem(EncoderConformance):
 
 class TestTimm(EncoderConformance):
     component = "itnet-image/timm"
-    options: ClassVar = {"model": "test_resnet", "stage": 1}
+    options: ClassVar = {"model": "test_convnext", "stage": 1}  # smooth, for finite differences
 
 
 class TestPixelSequence(EncoderConformance):
