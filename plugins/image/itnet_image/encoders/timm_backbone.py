@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -15,7 +16,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field, ShapeError
-from itnet_core.plugin.errors import closest
 from itnet_image.encoders.image_field import check_images, image_field
 
 SOURCES = frozenset({"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"})
@@ -125,12 +125,12 @@ class TimmEncoder(Encoder):
     def _body(self, *, pretrained: bool = False) -> Any:
         name = self.config.model
         if not timm.is_model(name):
-            close = closest(name, timm.list_models())
+            close = get_close_matches(name, timm.list_models(), n=1)
             raise ConfigError(
                 "TimmEncoder.model",
                 found=repr(name),
                 expected="an architecture of timm, without a prefix such as hf-hub:",
-                hint=f"Did you mean {close!r}?" if close else "timm.list_models() lists them.",
+                hint=f"Did you mean {close[0]!r}?" if close else "timm.list_models() lists them.",
             )
         with self._errors("arguments that the architecture takes" if not pretrained else "weights that can be fetched"):
             body: Any = timm.create_model(
