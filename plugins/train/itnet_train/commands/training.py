@@ -134,7 +134,7 @@ def _read_final_metrics(directory: RunDirectory) -> dict[str, Any] | None:
 
 
 def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:
-    if state is None:
+    if state is None and run.config.initialize_scales and run.config.init is None:
         run.initialize_scales()
     history = History(directory.history, *monitored_score(run.tasks))
     stopping = Stopping(history, run.config)

@@ -115,11 +115,8 @@ class Run(ABC):
     def initialize_scales(self) -> None:
         """Fit the scales of the new model's kernels to the first training samples of each task.
 
-        The result is the same on every device, because samples and augmentation follow from the seed. Weights from a
-        checkpoint stay as they are.
+        The result is the same on every device, because samples and augmentation follow from the seed.
         """
-        if not self.config.initialize_scales or self.config.init is not None:
-            return
         seed_everything(derive_seed(self.config.seed, "scales"))
         batches = []
         for modality, task in self.tasks.items():

@@ -63,12 +63,11 @@ def test_frozen_parts_stay_those_of_the_checkpoint_and_the_others_learn(
 
 
 def test_the_first_weights_are_those_of_the_checkpoint(sections: dict[str, Any], start: Path) -> None:
-    """The kernels' scales too, and a new head has the weights of a run without `init`."""
+    """A new head has the weights of a run without `init`."""
     fresh = ModelRun.from_sections(sections).model.state_dict()
     sections["train"] |= {"init": {"checkpoint": str(start), "head": "new"}}
     run = ModelRun.from_sections(sections)
     run.prepare()
-    run.initialize_scales()
     stored = create_model(**{**sections["model"], "head": {"name": "classify", "classes": 2}})
     load_weights(stored, start)
     for name, tensor in run.model.state_dict().items():
@@ -86,6 +85,13 @@ def test_frozen_parameters_are_not_decayed_and_their_norms_stay_in_evaluation_mo
     for name, part in run.model.named_modules():
         if isinstance(part, nn.BatchNorm1d):
             assert part.training != name.startswith(FROZEN), name
+
+
+def test_the_scales_of_a_checkpoint_are_kept(
+    tuned: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ModelRun, "initialize_scales", lambda run: pytest.fail("the scales were fitted again"))
+    train(tuned, tmp_path / "run")
 
 
 def test_a_run_that_is_cut_off_resumes_exactly_without_the_checkpoint(
