@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from itnet_core.models.modes import evaluation_mode as evaluation_mode
     from itnet_core.models.neighbours import farthest_points as farthest_points
     from itnet_core.models.neighbours import nearest_points as nearest_points
+    from itnet_core.models.parts import freeze as freeze
+    from itnet_core.models.parts import part_names as part_names
     from itnet_core.models.query_points import CoarserGrid as CoarserGrid
     from itnet_core.models.query_points import EarlierPoints as EarlierPoints
     from itnet_core.models.query_points import FarthestPoints as FarthestPoints
@@ -118,6 +120,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.models.model": "ITNetModel",
         "itnet_core.models.modes": "evaluation_mode",
         "itnet_core.models.neighbours": "farthest_points nearest_points",
+        "itnet_core.models.parts": "freeze part_names",
         "itnet_core.models.query_points": "CoarserGrid EarlierPoints FarthestPoints Latents QueryPoints",
         "itnet_core.models.task": "Batch Metric Split Task",
         "itnet_core.models.trunk": "Trunk",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 from torch import Tensor, nn
 
 from itnet_core.models.encoder import Encoder
-from itnet_core.models.head import Head
+from itnet_core.models.head import ClassificationHead, Head, mean
 from itnet_core.models.trunk import Trunk
 from itnet_core.operator.field import Field
 from itnet_core.operator.integral_operator import IntegralOperator
@@ -28,11 +28,14 @@ class ITNetModel(nn.Module):
         >>> model = ITNetModel(encoders, trunk, heads)
         >>> model(Field(torch.randn(2, 5, 3), torch.rand(2, 5, 4))).shape
         torch.Size([2, 10])
+        >>> model.replace_head(3)
+        >>> model.num_classes
+        3
 
     Args:
         encoders: encoders by modality.
         trunk: the blocks.
-        heads: heads by modality, a subset of the modalities of `encoders`; empty for a model of features.
+        heads: heads by modality, a subset of the modalities of `encoders`; a model without heads gives features.
         config: the JSON-native configuration that the model was built from, saved with its weights.
 
     Raises:
@@ -65,25 +68,107 @@ class ITNetModel(nn.Module):
         self.config = config
 
     def forward(self, inputs: Any, modality: str | None = None) -> Tensor:
-        """Predict for a batch of one modality.
+        """Predict for a batch of one modality; without a head for it, return its pooled features, (B, width).
 
         Args:
             inputs: the input of the modality's encoder.
             modality: the encoder and head to use; optional for a model of one modality.
 
         Raises:
-            ConfigError: the model has no such modality, or no head for it.
+            ConfigError: the model has no such modality.
         """
         modality = self._modality(modality)
         if modality not in self.heads:
-            raise ConfigError(
-                f"ITNetModel.heads[{modality!r}]", found="no head", expected="a head", hint="Call `features` instead."
-            )
+            return self.features(inputs, modality, pooled=True)
         return self.heads[modality](self.features(inputs, modality))
 
-    def features(self, inputs: Any, modality: str | None = None) -> Field:
-        """Return the field of the trunk for a batch of one modality."""
-        return self.trunk(self.encoders[self._modality(modality)](inputs))
+    @overload
+    def features(
+        self, inputs: Any, modality: str | None = None, *, pooled: Literal[False] = False, blocks: None = None
+    ) -> Field: ...
+    @overload
+    def features(
+        self, inputs: Any, modality: str | None = None, *, pooled: Literal[True], blocks: None = None
+    ) -> Tensor: ...
+    @overload
+    def features(
+        self, inputs: Any, modality: str | None = None, *, pooled: Literal[False] = False, blocks: Sequence[int]
+    ) -> list[Field]: ...
+    @overload
+    def features(
+        self, inputs: Any, modality: str | None = None, *, pooled: Literal[True], blocks: Sequence[int]
+    ) -> list[Tensor]: ...
+    def features(
+        self,
+        inputs: Any,
+        modality: str | None = None,
+        *,
+        pooled: bool = False,
+        blocks: Sequence[int] | None = None,
+    ) -> Field | Tensor | list[Field] | list[Tensor]:
+        """Return the field of the trunk for a batch of one modality, or the fields after some of its blocks.
+
+        Example:
+            >>> trunk = Trunk(Block(IntegralOperator(8, MLPKernel(8))) for _ in range(3))
+            >>> model = ITNetModel({"field": FieldEncoder(8, channels=3)}, trunk, {})
+            >>> field = Field(torch.randn(2, 5, 3), torch.rand(2, 5, 4))
+            >>> model.features(field)
+            Field(B=2, N=5, d=8, p=4)
+            >>> [values.shape for values in model.features(field, pooled=True, blocks=[0, -1])]
+            [torch.Size([2, 8]), torch.Size([2, 8])]
+
+        Args:
+            inputs: as for `forward`.
+            modality: as for `forward`.
+            pooled: return the means of the fields under their measures, (B, width), instead of the fields.
+            blocks: numbers of blocks, from 0; negative ones count from the end. Their fields are those before the
+                trunk's last norm, in this order.
+
+        Raises:
+            ConfigError: the model has no such modality, or no such block.
+        """
+        count = len(self.trunk.blocks)
+        if blocks is not None and not all(-count <= number < count for number in blocks):
+            expected = f"numbers of blocks, from {-count} to {count - 1}"
+            raise ConfigError("ITNetModel.features(blocks)", found=repr(blocks), expected=expected)
+        encoded = self.encoders[self._modality(modality)](inputs)
+        fields: list[Field] = self.trunk.fields(encoded, [number % count for number in blocks or ()])
+        chosen = fields if blocks is None else fields[:-1]
+        parts = [mean(field) for field in chosen] if pooled else chosen
+        return parts[0] if blocks is None else parts
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes of the model's one classification head.
+
+        Raises:
+            ConfigError: the model has no classification head, or several.
+        """
+        heads = [head for head in self.heads.values() if isinstance(head, ClassificationHead)]
+        if len(heads) != 1:
+            raise ConfigError(
+                "ITNetModel.num_classes", found=f"{len(heads)} classification heads", expected="one of them"
+            )
+        return int(heads[0].config.classes)
+
+    def replace_head(self, classes: int, modality: str | None = None) -> None:
+        """Replace a head, or add one, by a new classification head, in the configuration too.
+
+        `itnet_registry.replace_head` replaces a head by one of any other kind.
+
+        Args:
+            classes: number of classes.
+            modality: the head's modality; optional for a model of one modality.
+
+        Raises:
+            ConfigError: the number is not positive, or the model has no such modality.
+        """
+        modality = self._modality(modality)
+        head = ClassificationHead(self.trunk.out_dim, classes=classes)
+        self.heads[modality] = head.to(next(self.trunk.parameters())).train(self.training)
+        if self.config is not None:
+            reference = {"name": "itnet-core/classify", **head.config.model_dump(mode="json")}
+            self.update_config({"heads": {**self.config["heads"], modality: reference}})
 
     def replace_kernels(self, name: str, kernels: Mapping[str, Kernel]) -> None:
         """Replace the kernels of the model's operators, in the configuration too, so that checkpoints hold them.

@@ -41,9 +41,14 @@ class Trunk(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         last = self._parts[-1]
         plain = isinstance(last.norm, nn.Identity)
-        self.norm: nn.Module = nn.Identity() if plain else nn.LayerNorm(last.operator.out_dim)
+        self.norm: nn.Module = nn.Identity() if plain else nn.LayerNorm(self.out_dim)
         self.position = FourierPositions(self._parts[0].operator.dim) if position == "fourier" else None
         self.scan = None if scan == "none" else ScanOrder(self._scanned_axis(scan), scan)
+
+    @property
+    def out_dim(self) -> int:
+        """Channels of the trunk's field."""
+        return self._parts[-1].operator.out_dim
 
     def forward(self, field: Field) -> Field:
         """Return the field after all blocks, at the query points of the last one.
@@ -51,15 +56,27 @@ class Trunk(nn.Module):
         Raises:
             ShapeError: a position encoding or a scan order is set, and positions do not lie in R^4.
         """
+        return self.fields(field, ())[-1]
+
+    def fields(self, field: Field, blocks: Sequence[int]) -> list[Field]:
+        """Return the fields after some blocks, before the trunk's last norm, and the field after all blocks.
+
+        Args:
+            field: as for `forward`.
+            blocks: numbers of blocks, from 0.
+
+        Raises:
+            ShapeError: as for `forward`.
+        """
         field = self._positioned(field)
         earlier = {-1: field}
-        queried = self._queried()
-        for run in self._runs(queried):
+        kept = self._queried() | set(blocks)
+        for run in self._runs(kept):
             function = partial(self._through, run, earlier)
             field = self.scan(field, function) if self._scans(run[0]) and self.scan is not None else function(field)
-            if run[-1] in queried:
+            if run[-1] in kept:
                 earlier[run[-1]] = field
-        return field.map(self.norm)
+        return [*(earlier[number] for number in blocks), field.map(self.norm)]
 
     def step(self, states: Sequence[Any] | None, field: Field) -> tuple[Sequence[Any], Field]:
         """Advance a stream by one point: return the blocks' new states, and the output field at that point.
@@ -92,13 +109,13 @@ class Trunk(nn.Module):
             )
         return field if self.position is None else self.position(field)
 
-    def _runs(self, queried: set[int]) -> Iterator[Sequence[int]]:
+    def _runs(self, kept: set[int]) -> Iterator[Sequence[int]]:
         """Yield the numbers of the blocks that are applied together: those that scan share one scan order."""
         run: list[int] = []
         for number in range(len(self.blocks)):
             run.append(number)
             joined = self._scans(number) and number + 1 < len(self.blocks) and self._scans(number + 1)
-            if not joined or number in queried:
+            if not joined or number in kept:
                 yield run
                 run = []
 

@@ -120,7 +120,8 @@ class CommandSpec:
         target: a typer command function, `"itnet_train.commands.cli:train"`; imported only when the command is called.
         summary: one line for `itnet --help`.
         sections: sections of a configuration file that the command reads, each with the pydantic model that checks it
-            (`{"train": "itnet_train.config:TrainConfig"}`), so that `itnet validate` and `itnet schema` know them.
+            (`{"train": "itnet_train.config:TrainConfig"}`), so that `itnet validate` and `itnet schema` know them. A
+            `itnet_registry.ConfigSection` is also checked against the model of the file.
     """
 
     name: str

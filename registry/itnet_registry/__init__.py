@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from itnet_registry.api import replace_operator as replace_operator
     from itnet_registry.api import save_model as save_model
     from itnet_registry.api import use_sampler as use_sampler
+    from itnet_registry.checkpoints.weights import load_weights as load_weights
     from itnet_registry.config.files import load_config as load_config
     from itnet_registry.config.model_config import ModelConfig as ModelConfig
+    from itnet_registry.config.sections import ConfigSection as ConfigSection
     from itnet_registry.errors import AmbiguousNameError as AmbiguousNameError
     from itnet_registry.errors import CheckpointError as CheckpointError
     from itnet_registry.errors import ComponentError as ComponentError
@@ -43,8 +45,10 @@ __all__, __getattr__ = lazy_exports(
     {
         "itnet_registry.api": "Registry available build_component complete_reference component create create_model "
         "default_registry installed_evaluators load_model replace_head replace_operator save_model use_sampler",
+        "itnet_registry.checkpoints.weights": "load_weights",
         "itnet_registry.config.files": "load_config",
         "itnet_registry.config.model_config": "ModelConfig",
+        "itnet_registry.config.sections": "ConfigSection",
         "itnet_registry.errors": "AmbiguousNameError CheckpointError ComponentError Fault PluginError RequirementError "
         "UnknownNameError",
         "itnet_registry.plugins.components": "Component",

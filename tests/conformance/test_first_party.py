@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, Wav2Vec2Config, Wav2Vec2Model
 
 from itnet_registry import Registry
 from itnet_series.series import Series
@@ -92,6 +92,11 @@ class TestConvStem(EncoderConformance):
         return waves(16 * times)
 
 
+class TestTimm(EncoderConformance):
+    component = "itnet-image/timm"
+    options: ClassVar = {"model": "test_convnext", "stage": 1}  # smooth, for finite differences
+
+
 class TestPixelSequence(EncoderConformance):
     component = "itnet-image/pixel-sequence"
     options: ClassVar = {"pixels": 4}
@@ -145,6 +150,32 @@ class TestMel(EncoderConformance):
 class TestWaveform(EncoderConformance):
     component = "itnet-audio/waveform"
     options: ClassVar = {"sample_rate": 4000, "strides": [4, 4, 4]}
+
+
+class TestTransformersAudio(EncoderConformance):
+    component = "itnet-audio/transformers-audio"
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """The options, with a small wav2vec 2.0 on disk."""
+        folder = self.folder / "wav2vec2"
+        torch.manual_seed(0)
+        Wav2Vec2Model(
+            Wav2Vec2Config(
+                hidden_size=8,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                intermediate_size=8,
+                conv_dim=[4, 4, 4],
+                conv_kernel=[10, 3, 3],
+                conv_stride=[5, 4, 4],
+                feat_extract_norm="layer",
+                do_stable_layer_norm=True,
+                num_conv_pos_embeddings=8,
+                num_conv_pos_embedding_groups=2,
+            )
+        ).save_pretrained(folder)
+        return {"model": str(folder)}
 
 
 class TestSeries(EncoderConformance):

@@ -80,7 +80,7 @@ def standardize(values: Tensor, valid: Tensor, dims: tuple[int, ...], least: flo
     return centred / deviation
 
 
-def clip_field(values: Tensor, lengths: Tensor, cell: float, unit: float) -> Field:
+def clip_field(values: Tensor, lengths: Tensor, cell: float, unit: float, *, start: float = 0.0) -> Field:
     """Return the field of clips cut into cells of time, and optionally of frequency.
 
     Positions lie on the axis t, from 0 at the beginning of a clip, in units of a fixed length, so that they mean the
@@ -93,13 +93,14 @@ def clip_field(values: Tensor, lengths: Tensor, cell: float, unit: float) -> Fie
         lengths: of the clips in samples, shape (B,).
         cell: length of a cell in samples.
         unit: one unit of t in samples.
+        start: beginning of the first cell in samples; it shifts the positions alone.
     """
     count, *bands = values.shape[1:-1]
     cells = torch.arange(count, device=values.device)
     dtype = torch.promote_types(values.dtype, torch.float32)  # half precision would blur the measure
     covered = (lengths.to(dtype).unsqueeze(1) / cell - cells).clamp(0, 1)
     weights = covered.repeat_interleave(bands[0], dim=1) if bands else covered
-    bounds = [(0.0, count * cell / unit), *[(-1.0, 1.0)] * len(bands)]
+    bounds = [(start / unit, (start + count * cell) / unit), *[(-1.0, 1.0)] * len(bands)]
     weights = weights / weights.sum(1, keepdim=True)
     return Field.on_grid(values, axes="tx"[: len(bounds)], bounds=bounds, weights=weights)
 

@@ -15,6 +15,13 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     return [
         audio("encoder", "mel", "itnet_audio.encoders.mel:MelEncoder", "patches of a log-mel spectrogram"),
         audio("encoder", "waveform", "itnet_audio.encoders.waveform:WaveformEncoder", "convolutions over raw samples"),
+        audio(
+            "encoder",
+            "transformers-audio",
+            "itnet_audio.encoders.transformers_audio:TransformersAudioEncoder",
+            "a pretrained wav2vec 2.0, HuBERT, WavLM or Whisper of transformers",
+            requires=("transformers",),
+        ),
         audio("task", "speech-commands", "itnet_audio.tasks.speech_commands:SpeechCommands", "35 spoken words, v0.02"),
         audio("task", "audio-folder", "itnet_audio.tasks.folder:AudioFolder", "your recordings, one folder per class"),
     ]

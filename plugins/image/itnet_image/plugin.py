@@ -22,6 +22,13 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "itnet_image.encoders.pixel_sequence:PixelSequenceEncoder",
             "pixels as a sequence in time, row by row",
         ),
+        image(
+            "encoder",
+            "timm",
+            "itnet_image.encoders.timm_backbone:TimmEncoder",
+            "the feature map of a backbone of timm, pretrained or not",
+            requires=("timm", "safetensors"),
+        ),
         image("task", "digits", "itnet_image.tasks.digits:Digits", "scikit-learn's 8 x 8 digits", requires=sklearn),
         image("task", "fashion-mnist", "itnet_image.tasks.fashion_mnist:FashionMNIST", "28 x 28 images of clothes"),
         image("task", "cifar-10", "itnet_image.tasks.cifar10:CIFAR10", "32 x 32 colour images of 10 classes"),

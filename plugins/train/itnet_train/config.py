@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic import Field as ConfigField
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from itnet_core import parse
+from itnet_registry import ConfigSection
+
+if TYPE_CHECKING:
+    from itnet_core import ITNetModel
 
 Beta = Annotated[float, ConfigField(ge=0, lt=1)]
 
@@ -16,13 +20,7 @@ MUTABLE_ON_RESUME = frozenset({"log_every", "max_minutes", "save_every_steps", "
 """Fields that may change when a run is resumed, because they do not change what is learned."""
 
 
-class Section(BaseModel):
-    """Base of the section's models: frozen, strict, finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-
-class TaskSection(Section):
+class TaskSection(ConfigSection):
     """Training options of one task of a multi-task model."""
 
     weight: PositiveFloat = 1.0
@@ -33,7 +31,26 @@ class TaskSection(Section):
     """Samples per batch; `null` for the run's `batch_size`."""
 
 
-class TrainConfig(Section):
+class InitSection(ConfigSection):
+    """Weights that training starts from.
+
+    Each tensor of the model needs its counterpart of the same name and shape in the checkpoint, and conversely.
+    """
+
+    checkpoint: str
+    """A checkpoint, such as `best` in a run directory, or a file in the format safetensors."""
+    head: Literal["keep", "new"] = "keep"
+    """`new`: the heads start with random weights, and those of the checkpoint are ignored."""
+    encoder: Literal["keep", "new"] = "keep"
+    """`new`: the encoders start as in a new model, and those of the checkpoint are ignored."""
+
+    @property
+    def new(self) -> list[str]:
+        """The parts that are new."""
+        return [part for part in ("encoder", "head") if getattr(self, part) == "new"]
+
+
+class TrainConfig(ConfigSection):
     """Options of training: AdamW with a linear warm-up and a cosine decay.
 
     A model with several tasks learns them together: each batch is of one task, and the batches of all tasks are spread
@@ -46,8 +63,14 @@ class TrainConfig(Section):
 
     epochs: PositiveInt = 10
     """Passes over the training split; the cosine decay ends with the last."""
-    tasks: dict[str, TaskSection] = {}
+    tasks: dict[str, TaskSection] = ConfigField(default={})
     """Options of single tasks of a multi-task model, by modality."""
+    init: InitSection | None = None
+    """Weights to start from, `{checkpoint: runs/digits/best, head: new}`; `null` for new ones. With `head: new` or
+    `encoder: new`, the heads or the encoders of the checkpoint are left out."""
+    freeze: tuple[str, ...] = ()
+    """Parts of the model that are not trained, by their paths: `encoder`, `head`, `trunk.0-3` for the first four
+    blocks, or a module's name in the model. Norms with running statistics in them stay in evaluation mode."""
     batch_size: PositiveInt = 64
     """Samples per batch on each device. Training drops an incomplete last batch unless it is the only one."""
     learning_rate: PositiveFloat = 1e-3
@@ -67,7 +90,8 @@ class TrainConfig(Section):
     clip: PositiveFloat | None = 1.0
     """Maximum norm of the gradient; `null` for no clipping."""
     initialize_scales: bool = True
-    """Whether the lengths and scales of the kernels are fitted to the first training samples, before the first step."""
+    """Whether the lengths and scales of the kernels are fitted to the first training samples, before the first step;
+    with `init` they never are."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the sample order, augmentation and dropout."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -103,6 +127,13 @@ class TrainConfig(Section):
             ConfigError: a field is unknown or its value invalid.
         """
         return parse(cls, sections.get("train") or {}, "train")
+
+    def check_model(self, model: ITNetModel) -> str:
+        """Freeze the parts of a model, and return its number of parameters."""
+        from itnet_train.engine.freezing import describe_parameters, freeze_parts
+
+        freeze_parts(model, self.freeze)
+        return describe_parameters(model)
 
     def task(self, modality: str) -> TaskSection:
         """Return the options of a task."""

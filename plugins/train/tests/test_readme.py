@@ -17,7 +17,7 @@ COMMANDS = re.findall(r"^    itnet (.+)$", README, re.MULTILINE)
 
 @pytest.mark.skipif("itnet-image/digits" not in available("task"), reason="itnet-image is not installed")
 def test_the_example_trains_and_evaluates(itnet: Callable[..., Any]) -> None:
-    example, _ = re.findall(r"```yaml\n(.+?)```", README, re.DOTALL)
+    example, *_ = re.findall(r"```yaml\n(.+?)```", README, re.DOTALL)
     Path("digits.yaml").write_text(example)
     training = [command.split() for command in COMMANDS if command.startswith("train")]
     assert len(training) == 2

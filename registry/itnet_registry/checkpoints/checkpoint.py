@@ -79,14 +79,7 @@ def load_model(registry: PluginRegistry, path: str | PathLike[str]) -> ITNetMode
     manifest = Manifest.read(path / MANIFEST)
     config = migrated_config(registry, manifest, str(path))
     weights = path / WEIGHTS
-    sha256 = _sha256(weights)
-    if sha256 != manifest.sha256:
-        raise CheckpointError(
-            str(weights),
-            found=f"sha256 {sha256[:12]}…",
-            expected=f"{manifest.sha256[:12]}…, as in {MANIFEST}",
-            hint="The file is truncated or was changed; take it from a copy.",
-        )
+    check_hash(weights, manifest)
     limit = min(machine_bytes(), SPARE + TIMES * weights.stat().st_size)
     with checkpoint_errors(hint=f"{MANIFEST} was changed after it was saved, or {_CHANGED_PLUGIN}"):
         model = build(registry, config, f"{path}: config", MemoryLimit(limit, f"for the size of its {WEIGHTS}"))
@@ -110,6 +103,22 @@ def records_of(registry: PluginRegistry, config: CompleteModelConfig) -> dict[st
         UnknownNameError: a component is not installed.
     """
     return dict(record for reference in references(config) for record in _records(registry, *reference))
+
+
+def check_hash(weights: Path, manifest: Manifest) -> None:
+    """Check that a file of weights is the one that was saved.
+
+    Raises:
+        CheckpointError: its hash is not that of the manifest.
+    """
+    sha256 = _sha256(weights)
+    if sha256 != manifest.sha256:
+        raise CheckpointError(
+            str(weights),
+            found=f"sha256 {sha256[:12]}…",
+            expected=f"{manifest.sha256[:12]}…, as in {MANIFEST}",
+            hint="The file is truncated or was changed; take it from a copy.",
+        )
 
 
 def _records(registry: PluginRegistry, path: str, kind: Kind, reference: ComponentRef) -> Iterator[tuple[str, Record]]:

@@ -17,8 +17,9 @@ def validate(
 ) -> None:
     """Check a configuration file: names, options, every section, and that encoder, task and head fit together.
 
-    One block of each entry of the trunk is built, to check that widths and heads fit, and that the task accepts the
-    model. The position encoding and the scan order chosen for the kernels are shown, if any.
+    The model is built, to check that widths and heads fit, and that the task accepts it; without a section such as
+    `train`, one block of each entry of the trunk. The position encoding and the scan order chosen for the kernels are
+    shown, if any, and the numbers of parameters.
     """
     from itnet_core.plugin.config import parse
     from itnet_registry.api import default_registry
@@ -27,22 +28,26 @@ def validate(
     from itnet_registry.config.files import load_config
     from itnet_registry.config.heads import check_heads
     from itnet_registry.config.resolve import resolve
-    from itnet_registry.config.sections import section_model
+    from itnet_registry.config.sections import ConfigSection, section_model
     from itnet_registry.errors import within
 
     registry = default_registry()
     sections = load_config(config)
-    model = None
+    model, lines = None, []
     with within(str(config)):
-        for name, section in sections.items():
-            if name != "model":
-                parse(section_model(registry, name, name), section, name)
+        parsed = {
+            name: parse(section_model(registry, name, name), section, name)
+            for name, section in sections.items()
+            if name != "model"
+        }
         if "model" in sections:
             model = resolve(registry, sections["model"])
-            built = build(registry, model.with_repeats(1))
+            checks = [section for section in parsed.values() if isinstance(section, ConfigSection)]
+            built = build(registry, model if checks else model.with_repeats(1))
             tasks = {modality: build_component(registry, "task", task) for modality, task in model.tasks.items()}
             check_heads(tasks, model.model_dump()["heads"])
             check_predictions(built, tasks)
+            lines = [line for section in checks if (line := section.check_model(built))]
     if json:
         print_json(None if model is None else model.model_dump())
     else:
@@ -50,3 +55,5 @@ def validate(
         if model is not None and (model.position, model.scan) != ("none", "none"):
             kernels = ", ".join(dict.fromkeys(entry.kernel.name for entry in model.trunk))
             print_line(f"for kernel {kernels}: position {model.position}, scan {model.scan}")
+        for line in lines:
+            print_line(line)

@@ -151,7 +151,8 @@ class ModelConfig(BlockOptions):
     encoders: dict[str, PartialRef] | None = None
     """Encoders by modality, instead of `encoder`."""
     heads: dict[str, PartialRef | None] | None = None
-    """Heads by modality, instead of `head`. `{}`, or `null` for a modality, means no head."""
+    """Heads by modality, instead of `head`. `{}`, or `null` for a modality, means no head: the model then gives its
+    pooled features."""
     tasks: dict[str, PartialRef] | None = None
     """Tasks by modality, instead of `task`."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
 
 from itnet_core import ConfigError
 from itnet_core.plugin.errors import closest
@@ -11,6 +13,39 @@ from itnet_registry.plugins import first_party
 from itnet_registry.plugins.loading import BUILT_IN_SECTIONS
 from itnet_registry.plugins.registry import PluginRegistry
 from itnet_registry.plugins.requirements import pip_install
+
+if TYPE_CHECKING:
+    from itnet_core import ITNetModel
+
+
+class ConfigSection(BaseModel):
+    """Base of the pydantic model of a section that is also checked against the model of the same file.
+
+    It is frozen, strict and finite; see `itnet_core.CommandSpec.sections`.
+
+    Example:
+        >>> class SearchConfig(ConfigSection):
+        ...     trials: int = 20
+        ...
+        ...     def check_model(self, model):
+        ...         return f"{self.trials} trials with {len(model.trunk.blocks)} blocks"
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    def check_model(self, model: ITNetModel) -> str:
+        """Check the section against the model; `itnet validate` calls it and prints the result.
+
+        Args:
+            model: the model of the file, with random weights; it may be changed.
+
+        Returns:
+            One line, or `""`.
+
+        Raises:
+            ConfigError: the section does not fit the model.
+        """
+        return ""
 
 
 def section_model(registry: PluginRegistry, section: str, place: str) -> type[BaseModel]:

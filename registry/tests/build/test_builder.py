@@ -45,7 +45,9 @@ def test_several_modalities_share_the_trunk(registry: Registry) -> None:
 
 def test_a_model_without_heads_gives_features(registry: Registry) -> None:
     model = registry.create_model("toy", encoder="pixels", heads={})
-    assert model.features(torch.randn(2, 4, 4, 3)).values.shape == (2, 16, 8)
+    image = torch.randn(2, 4, 4, 3)
+    assert model.features(image).values.shape == (2, 16, 8)
+    assert torch.equal(model(image), model.features(image, pooled=True))
 
 
 def test_widths_and_heads_that_do_not_fit_have_their_place(registry: Registry) -> None:

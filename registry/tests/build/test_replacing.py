@@ -39,6 +39,11 @@ def test_a_head_for_other_classes(model: Any, tmp_path: Path) -> None:
     saved(model, tmp_path / "c")
 
 
+def test_the_models_own_method_changes_its_configuration_too(model: Any, tmp_path: Path) -> None:
+    model.replace_head(5)
+    assert saved(model, tmp_path / "c").num_classes == 5
+
+
 def test_another_head_and_a_head_where_there_was_none(tmp_path: Path) -> None:
     model: Any = create_model(width=8, depth=1, encoder=FIELD, heads={})
     replace_head(model, {"name": "regress", "outputs": 3}, "field")

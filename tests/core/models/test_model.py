@@ -39,14 +39,53 @@ def test_each_modality_has_its_encoder_and_head() -> None:
     assert model.features(torch.randn(2, 5), "bare").values.shape == (2, 5, 8)
 
 
+def test_without_a_head_a_call_gives_the_pooled_features() -> None:
+    model, inputs = model_of(), torch.randn(2, 5)
+    assert torch.equal(model(inputs, "bare"), mean(model.features(inputs, "bare")))
+    assert torch.equal(model.features(inputs, "bare", pooled=True), mean(model.features(inputs, "bare")))
+
+
+def test_features_after_blocks_are_those_of_shorter_trunks() -> None:
+    model, inputs = model_of(depth=3), torch.randn(2, 5)
+    fields = model.features(inputs, "other", blocks=[2, 0, -2])
+    field = model.encoders["other"](inputs)
+    expected = []
+    for block in model.trunk.blocks:
+        field = block(field)
+        expected.append(field)
+    pairs = list(zip(fields, [expected[2], expected[0], expected[1]], strict=True))
+    for actual, wanted in pairs:
+        assert torch.equal(actual.values, wanted.values)
+    assert torch.equal(model.trunk.norm(fields[0].values), model.features(inputs, "other").values)
+    means = model.features(inputs, "other", pooled=True, blocks=[2, 0, -2])
+    for actual_mean, (_, wanted) in zip(means, pairs, strict=True):
+        assert torch.equal(actual_mean, mean(wanted))
+    with pytest.raises(ConfigError, match=r"features\(blocks\): found \[3\]; expected numbers of blocks, from -3 to 2"):
+        model.features(inputs, "other", blocks=[3])
+
+
+def test_another_number_of_classes() -> None:
+    model = model_of().double().eval()
+    assert model.num_classes == 3
+    model.replace_head(5, "signal")
+    assert model.num_classes == 5
+    assert not model.heads["signal"].training
+    assert model(torch.randn(2, 5).double(), "signal").shape == (2, 5)
+    model.replace_head(2, "bare")
+    with pytest.raises(ConfigError, match="num_classes: found 2 classification heads; expected one of them"):
+        _ = model.num_classes
+    with pytest.raises(ConfigError, match="ClassificationHead.classes"):
+        model.replace_head(0, "bare")
+    with pytest.raises(ConfigError, match="one of signal, other, bare"):
+        model.replace_head(2)
+
+
 def test_a_modality_that_is_not_there_is_refused() -> None:
     model = model_of()
     with pytest.raises(ConfigError, match="one of signal, other, bare"):
         model(torch.randn(2, 5))
     with pytest.raises(ConfigError, match="found 'image'"):
         model(torch.randn(2, 5), "image")
-    with pytest.raises(ConfigError, match="Call `features` instead"):
-        model(torch.randn(2, 5), "bare")
     with pytest.raises(ConfigError, match="an encoder for each head"):
         ITNetModel({"a": Pointwise(8)}, model.trunk, {"b": RegressionHead(8)})
 

@@ -181,5 +181,8 @@ def test_a_scan_order_is_for_blocks_that_scan() -> None:
     field = image(3, 3)
     assert trunk(field).points is field.points
     assert [torch.equal(positions, field.positions) for positions in seen] == [True, False, False, True]
+    middle, last = trunk.fields(field, [1])
+    assert middle.points is field.points
+    torch.testing.assert_close(last.values, trunk(field).values)
     with pytest.raises(ConfigError, match=r"^scan: found query points of its own in blocks\[1\], whose kernel scans"):
         Trunk([block(), Block(scanning(), query=Latents(3, 4))], scan="raster")

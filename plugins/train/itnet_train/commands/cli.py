@@ -43,6 +43,7 @@ def train(
     from itnet_train.commands import training
     from itnet_train.commands.sections import read_sections
     from itnet_train.console import is_first_process
+    from itnet_train.engine.freezing import count_parameters
     from itnet_train.engine.model_run import ModelRun
     from itnet_train.storage.directory import RunDirectory
 
@@ -51,7 +52,12 @@ def train(
     if dry_run:
         run = ModelRun.from_sections(sections)
         RunDirectory(output).check(run.complete_config, resume=resume, overwrite=overwrite)
-        _print_result({"parameters": run.parameters, "samples": run.check()}, json)
+        run.prepare(resumed=resume and RunDirectory(output).state.is_file())
+        counts = {
+            "parameters": count_parameters(run.model),
+            "trained_parameters": count_parameters(run.model, trained=True),
+        }
+        _print_result({**counts, "samples": run.check()}, json)
         return
     metrics = training.train(sections, output, resume=resume, overwrite=overwrite)
     if is_first_process():

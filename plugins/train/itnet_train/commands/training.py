@@ -22,6 +22,7 @@ from itnet_train.callbacks.saving import Saving
 from itnet_train.callbacks.stopping import Stopping
 from itnet_train.config import TrainConfig
 from itnet_train.console import is_first_process, print_status, quiet_lightning
+from itnet_train.engine.freezing import count_parameters, describe_parameters
 from itnet_train.engine.model_run import ModelRun
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.module_run import ModuleRun
@@ -112,6 +113,8 @@ def _train(build: Callable[[], Run], output: str | PathLike[str], *, resume: boo
         if metrics is not None:
             print_status(f"{output}: this run has ended")
             return metrics
+        state = directory.state if resume and directory.state.is_file() else None
+        run.prepare(resumed=state is not None)
         if first:
             run.check()
             stack.enter_context(directory.hold())
@@ -119,7 +122,7 @@ def _train(build: Callable[[], Run], output: str | PathLike[str], *, resume: boo
             directory.check(run.complete_config, resume=resume, overwrite=overwrite)
             directory.start(run.complete_config, resume=resume)
         with quiet_lightning():
-            return _fit_and_test(run, directory, directory.state if resume and directory.state.is_file() else None)
+            return _fit_and_test(run, directory, state)
 
 
 def _read_final_metrics(directory: RunDirectory) -> dict[str, Any] | None:
@@ -131,7 +134,7 @@ def _read_final_metrics(directory: RunDirectory) -> dict[str, Any] | None:
 
 
 def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:
-    if state is None and run.config.initialize_scales:
+    if state is None and run.config.initialize_scales and run.config.init is None:
         run.initialize_scales()
     history = History(directory.history, *monitored_score(run.tasks))
     stopping = Stopping(history, run.config)
@@ -143,7 +146,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         root=directory.path,
         find_unused_parameters=run.may_skip_parameters,
     )
-    print_status(f"{directory.path}: {run.parameters:,} parameters{', resumed' if state else ''}")
+    print_status(f"{directory.path}: {describe_parameters(run.model)}{', resumed' if state else ''}")
     module = TaskModule(run.model, run.tasks, run.config)
     try:
         trainer.fit(module, datamodule=run.data, ckpt_path=state, weights_only=True)
@@ -166,7 +169,8 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         "epochs": history.rows[-1]["epoch"],
         "steps": history.rows[-1]["step"],
         "stopped": stopping.reason,
-        "parameters": run.parameters,
+        "parameters": count_parameters(run.model),
+        "trained_parameters": count_parameters(run.model, trained=True),
         "seconds": history.rows[-1]["seconds"],
         "versions": run.versions,
     }

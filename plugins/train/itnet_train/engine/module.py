@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -16,6 +16,7 @@ from itnet_core import Task, auxiliary_losses
 from itnet_train.config import TrainConfig
 from itnet_train.data.batches import TaskBatch, collate
 from itnet_train.data.seeding import derive_seed, seed_everything
+from itnet_train.engine.freezing import freeze_parts
 from itnet_train.engine.mean_loss import MeanLoss
 from itnet_train.engine.optimizer import create_optimizer, learning_rate_factor
 from itnet_train.engine.scores import TaskScores, combine_scores
@@ -42,6 +43,12 @@ class TaskModule(LightningModule):
         self.task_scores = {modality: TaskScores(task) for modality, task in tasks.items()}
         self.score_modules = nn.ModuleList(self.task_scores.values())
         self.scores: dict[str, float] = {}
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; norms with running statistics in frozen parts stay in evaluation mode."""
+        super().train(mode)
+        freeze_parts(self.model, self.settings.freeze)
+        return self
 
     def dry_run(self, modality: str, samples: Sequence[Any]) -> None:
         """Evaluate a few samples of a task, to check that model, loss and metrics fit together."""

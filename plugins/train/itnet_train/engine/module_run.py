@@ -8,30 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from itnet_core import Task, parse
 from itnet_core.plugin.files import atomic_path
 from itnet_train.config import TrainConfig
 from itnet_train.engine.run import Run
+from itnet_train.engine.single_modality import SingleModality
 from itnet_train.engine.versions import engine_versions
-
-
-class SingleModality(nn.Module):
-    """A module of one modality, called as an `ITNetModel` is.
-
-    Its state has tensors alone: neuraloperator's networks add the arguments of their constructor, for example.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-        self.register_state_dict_post_hook(_keep_tensors)  # type: ignore[no-untyped-call]
-
-    def forward(self, inputs: Any, modality: str | None = None) -> Tensor:
-        """Predict for a batch."""
-        prediction: Tensor = self.module(inputs)
-        return prediction
 
 
 @dataclass(frozen=True)
@@ -83,11 +67,6 @@ class ModuleRun(Run):
         weights = load_file(path / "model.safetensors")
         self.model.load_state_dict({f"module.{name}": value for name, value in weights.items()})
         return self.model.eval()
-
-
-def _keep_tensors(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
-    for name in [name for name, value in state.items() if not isinstance(value, Tensor)]:
-        del state[name]
 
 
 def _class(item: object) -> str:

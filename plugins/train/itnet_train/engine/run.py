@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from itnet_core import ITNetError, Split, Task, initialize_scales
+from itnet_registry import load_weights
 from itnet_registry.build.predictions import check_predictions
 from itnet_registry.errors import ComponentError, one_line
 from itnet_train.config import TrainConfig
@@ -22,8 +23,10 @@ from itnet_train.console import quiet_lightning
 from itnet_train.data.batches import collate
 from itnet_train.data.datamodule import TaskData
 from itnet_train.data.seeding import derive_seed, seed_everything
+from itnet_train.engine.freezing import freeze_parts
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.scores import check_monitor
+from itnet_train.engine.single_modality import own_module
 from itnet_train.engine.trainer import create_trainer
 
 SCALE_SAMPLES = 16
@@ -64,10 +67,16 @@ class Run(ABC):
     def load(self, path: Path) -> nn.Module:
         """Return the model with the weights of a checkpoint."""
 
-    @property
-    def parameters(self) -> int:
-        """Number of the model's parameters."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+    def prepare(self, *, resumed: bool = False) -> None:
+        """Load the weights that training starts from, unless they come from a state to resume, and freeze parts.
+
+        Raises:
+            ITNetError: the weights cannot be read or do not fit, or the model has no part that is to be frozen.
+        """
+        init = self.config.init
+        if init is not None and not resumed:
+            load_weights(own_module(self.model), init.checkpoint, new=init.new)
+        freeze_parts(self.model, self.config.freeze)
 
     @cached_property
     def data(self) -> TaskData:
@@ -100,7 +109,7 @@ class Run(ABC):
             sizes[split if len(self.tasks) == 1 else f"{modality}/{split}"] = len(samples)
             with torch.no_grad(), _attribute_errors(f"the first samples of {modality}/{split}"):
                 module.dry_run(modality, self.data.first_samples(modality, split, 2))
-        self.model.train()
+        module.train()
         return sizes
 
     def initialize_scales(self) -> None:

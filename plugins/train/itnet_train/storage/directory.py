@@ -14,7 +14,7 @@ from itnet_core.plugin.files import partial_path, partial_paths, previous_path
 from itnet_registry import load_config
 from itnet_registry.config.model_config import CompleteModelConfig, with_trunk
 from itnet_registry.config.yaml_text import to_yaml
-from itnet_train.config import MUTABLE_ON_RESUME
+from itnet_train.config import MUTABLE_ON_RESUME, TrainConfig
 from itnet_train.errors import RunError
 from itnet_train.storage.lock import hold_lock
 
@@ -122,6 +122,7 @@ class RunDirectory:
             fields = CompleteModelConfig.model_fields.items()
             defaults = {f"model.{name}": field.default for name, field in fields if not field.is_required()}
             started["model"] = with_trunk(started["model"])
+        started["train"] = TrainConfig.from_sections(started).model_dump(mode="json")
         before, now = defaults | _flatten(started), _flatten(config)
         mutable = {f"train.{name}" for name in MUTABLE_ON_RESUME}
         changed = sorted(k for k in before.keys() | now.keys() if k not in mutable and before.get(k) != now.get(k))

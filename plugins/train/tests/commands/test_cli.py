@@ -41,7 +41,8 @@ def test_a_dry_run_checks_all_and_writes_nothing(itnet: Itnet, config_file: Path
     assert result.exit_code == 0
     metrics = json.loads((run / "metrics.json").read_text())
     sizes = {"train": 96, "validation": 96, "test": 96}
-    assert json.loads(result.stdout) == {"parameters": metrics["parameters"], "samples": sizes}
+    counts = {name: metrics[name] for name in ("parameters", "trained_parameters")}
+    assert json.loads(result.stdout) == {**counts, "samples": sizes}
     assert not list(Path().iterdir())
     refused = itnet("train", config_file, "--dry-run", "--output", run)
     assert refused.exit_code == 1
