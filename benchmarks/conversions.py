@@ -1,7 +1,7 @@
-"""Conversion of every architecture of transformers that can be built small: `python benchmarks/conversions.py`.
+"""Conversion of every architecture of five libraries that can be built small: `python benchmarks/conversions.py`.
 
 Each model has random weights and a small configuration, so nothing is downloaded. It is converted, and its outputs
-compared with those before, by fast paths and summed over all pairs. Writes docs/conversion.md (half an hour).
+compared with those before, by fast paths and summed over all pairs. Writes docs/conversion.md (an hour).
 """
 
 from __future__ import annotations
@@ -11,19 +11,33 @@ import inspect
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from conversion_libraries import (
+    DIFFUSERS,
+    TORCHAUDIO,
+    Candidate,
+    Example,
+    diffusers_candidates,
+    timm_architectures,
+    timm_candidates,
+    torchaudio_candidates,
+    torchvision_architectures,
+    torchvision_candidates,
+)
 from provenance import provenance
 from rich.progress import track
-from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 PAGE = Path(__file__).parents[1] / "docs/conversion.md"
-MOST_PARAMETERS = 50_000_000
+MOST_PARAMETERS = 100_000_000
 SECONDS = 90
 BOUND = 1e-5
 """Largest difference of outputs, relative to the largest output if that exceeds 1."""
@@ -78,7 +92,16 @@ FIELDS: Mapping[int, tuple[str, ...]] = {
         "n_routed_experts",
         "sliding_window",
     ),
-    8: ("head_dim", "d_kv", "attention_head_size", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "patch_size"),
+    8: (
+        "head_dim",
+        "d_kv",
+        "attention_head_size",
+        "qk_nope_head_dim",
+        "qk_rope_head_dim",
+        "v_head_dim",
+        "patch_size",
+        "rotary_dim",
+    ),
     16: ("q_lora_rank", "kv_lora_rank"),
     64: ("max_position_embeddings", "n_positions", "max_source_positions", "max_target_positions"),
     1: ("n_group", "topk_group"),
@@ -94,6 +117,7 @@ VARIANTS: tuple[Mapping[str, int | None], ...] = (
     {"head_dim": 16},
     {"embed_dim": None, "patch_size": None, "image_size": None},
     {"hidden_size": 64, "d_model": 64, "num_hidden_layers": 4},
+    dict.fromkeys({*SIZES} - {*FIELDS[2], *FIELDS[99]}),
 )
 """Changes of `SIZES` that are tried in turn, until a model can be built and called; `None` keeps the default."""
 
@@ -103,7 +127,7 @@ class Result:
     """What became of an architecture.
 
     Attributes:
-        name: transformers' name of it.
+        name: the library's name of it.
         verdict: `whole`, `in part`, `not converted`, `wrong`, `crashed`, or `not tried`.
         layers: the number of converted layers, by class.
         fast: the largest difference of outputs by fast paths.
@@ -137,12 +161,12 @@ def shrink(config: Any, sizes: Mapping[str, int | None]) -> None:
             setattr(config, name, sizes[name])
         elif name.endswith("token_id") and isinstance(value, int):
             setattr(config, name, 1)
-        elif name == "layer_types" and value:
-            config.layer_types = [value[0], value[-1]]
+        elif name.endswith("layer_types") and value:
+            setattr(config, name, [*[value[0]] * ((sizes.get("num_hidden_layers") or 2) - 1), value[-1]])
 
 
-def build(name: str, sizes: Mapping[str, int | None]) -> Any:
-    """Return a small model with random weights.
+def build(name: str, sizes: Mapping[str, int | None], everything: bool) -> tuple[Any, Example]:
+    """Return a small model with random weights, and inputs.
 
     Raises:
         ValueError: it has too many parameters.
@@ -155,15 +179,13 @@ def build(name: str, sizes: Mapping[str, int | None]) -> Any:
     found = MODEL_MAPPING[type(config)]
     cls: Any = found[0] if isinstance(found, tuple) else found
     with torch.device("meta"):
-        count = sum(item.numel() for item in cls._from_config(copy.deepcopy(config)).parameters())
-    if count > MOST_PARAMETERS:
-        raise ValueError(f"{count:,} parameters")
-    torch.manual_seed(0)
-    return cls._from_config(config, attn_implementation="eager").eval()
+        check_size(cls._from_config(copy.deepcopy(config)))
+    model = cls._from_config(config, attn_implementation="eager")
+    return model, inputs(model, everything)
 
 
-def inputs(model: Any) -> Iterator[dict[str, Tensor]]:
-    """Yield inputs that a model may take: its main one, then all that it names."""
+def inputs(model: Any, everything: bool) -> dict[str, Tensor]:
+    """Return inputs that a model may take: its main one, or all that it names."""
     config, generator = model.config, torch.Generator().manual_seed(0)
     size = getattr(getattr(config, "vision_config", config), "image_size", 32)
     size = size if isinstance(size, int) else 32
@@ -177,58 +199,88 @@ def inputs(model: Any) -> Iterator[dict[str, Tensor]]:
         "pixel_values": torch.randn(2, getattr(config, "num_channels", 3), size, size, generator=generator),
         "input_values": torch.randn(2, 2000, generator=generator),
         "input_features": torch.randn(2, getattr(config, "num_mel_bins", 80), 128, generator=generator),
+        "bbox": torch.arange(4).expand(2, 7, 4),
     }
+    known["past_values"] = torch.randn(
+        2, getattr(config, "context_length", 32), getattr(config, "num_input_channels", 1), generator=generator
+    )
     names = [name for name in inspect.signature(model.forward).parameters if name in known]
     main, decoder = model.main_input_name, ["decoder_input_ids"] if config.is_encoder_decoder else []
-    sides = [main, *(["attention_mask"] if main == "input_ids" else []), *decoder]
-    if main in known:
-        yield {name: known[name] for name in sides if name in names}
-    yield {name: known[name] for name in names}
+    sides = [main, *(["attention_mask", "bbox"] if main == "input_ids" else []), *decoder]
+    return {name: known[name] for name in names if everything or name in sides}
+
+
+def transformers_candidates(name: str) -> Iterator[Candidate]:
+    """Yield variants of a small model, with inputs."""
+    for variant in VARIANTS:
+        for everything in (False, True):
+            yield partial(build, name, {**SIZES, **variant}, everything)
+
+
+LIBRARIES: Mapping[str, tuple[Callable[[], list[str]], Callable[[str], Iterator[Candidate]]]] = {
+    "transformers": (architectures, transformers_candidates),
+    "timm": (timm_architectures, timm_candidates),
+    "torchvision": (torchvision_architectures, torchvision_candidates),
+    "torchaudio": (lambda: [*TORCHAUDIO], torchaudio_candidates),
+    "diffusers": (lambda: [*DIFFUSERS], diffusers_candidates),
+}
+"""The names of a library's architectures, and the small models and inputs that are tried for one."""
+
+
+def check_size(model: nn.Module) -> None:
+    """Refuse a large model.
+
+    Raises:
+        ValueError: it has too many parameters.
+    """
+    if (count := sum(item.numel() for item in model.parameters())) > MOST_PARAMETERS:
+        raise ValueError(f"{count:,} parameters")
 
 
 @torch.no_grad()
-def outputs(model: Any, example: Mapping[str, Tensor]) -> list[Tensor]:
+def outputs(model: Any, example: Example) -> list[Tensor]:
     """Return a model's outputs of floating numbers."""
     torch.manual_seed(0)
-    return [
-        leaf for leaf in tree_leaves(dict(model(**example))) if isinstance(leaf, Tensor) and leaf.is_floating_point()
-    ]
+    found = model(**example) if isinstance(example, dict) else model(*example)
+    leaves = tree_leaves(dict(found) if isinstance(found, Mapping) else found)
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
 
-def prepare(name: str) -> tuple[Any, dict[str, Tensor], list[Tensor]]:
+def prepare(library: str, name: str) -> tuple[Any, Example, list[Tensor]]:
     """Return a small model, inputs that it takes, and its outputs.
 
     Raises:
         Exception: no small model can be built and called.
     """
     problem: Exception = ValueError("found no inputs")
-    for variant in VARIANTS:
+    for candidate in LIBRARIES[library][1](name):
+        torch.manual_seed(0)
         try:
-            model = build(name, {**SIZES, **variant})
-        except Exception as error:  # a configuration that does not fit
+            model, example = candidate()
+            check_size(model)
+            with torch.no_grad():
+                for weight in (item for item in model.parameters() if item.ndim < 3):
+                    weight.add_(torch.randn_like(weight), alpha=0.02)  # gates that start at 0 hide what they gate
+            if found := outputs(model.eval(), example):
+                return model, example, found
+        except Exception as error:  # a configuration or inputs that do not fit
             problem = error
-            continue
-        for example in inputs(model):
-            try:
-                return model, example, outputs(model, example)
-            except Exception as error:  # inputs that do not fit
-                problem = error
     raise problem
 
 
-def check(name: str) -> Result:
+def check(library: str, name: str) -> Result:
     """Convert an architecture, and compare its outputs; in double precision too, where they differ in single."""
     try:
-        model, example, before = prepare(name)
+        model, example, before = prepare(library, name)
     except Exception as error:  # not ours
         return Result(name, "not tried", reason=f"{type(error).__name__}: {error}")
     try:
         report, fast, pairs = convert(model, example, before)
         equal = max(fast, pairs) <= BOUND
         if not equal:
-            model, example, _ = prepare(name)
+            model, example, _ = prepare(library, name)
             model.double()
-            example = {key: item.double() if item.is_floating_point() else item for key, item in example.items()}
+            example = tree_map(double, example)
             equal = max(convert(model, example, outputs(model, example))[1:]) <= BOUND_DOUBLE
     except Exception as error:  # ours: the page names it
         return Result(name, "crashed", reason=f"{type(error).__name__}: {error}")
@@ -238,7 +290,12 @@ def check(name: str) -> Result:
     return Result(name, verdict if equal else "wrong", layers, fast, pairs, left)
 
 
-def convert(model: Any, example: Mapping[str, Tensor], before: list[Tensor]) -> tuple[Any, float, float]:
+def double(item: Any) -> Any:
+    """Return floating numbers in double precision."""
+    return item.double() if isinstance(item, Tensor) and item.is_floating_point() else item
+
+
+def convert(model: Any, example: Example, before: list[Tensor]) -> tuple[Any, float, float]:
     """Convert a model; return the report, and the differences of its outputs by fast paths and by pairs."""
     from itnet_core import DenseEvaluator, IntegralOperator
     from itnet_kernels import convert_model
@@ -268,14 +325,14 @@ def start() -> None:
     torch.set_num_threads(1)
 
 
-def results(names: list[str]) -> Iterator[Result]:
+def results(library: str, names: list[str]) -> Iterator[Result]:
     """Yield the result of each architecture, from a process that is replaced when one takes too long or dies."""
     context = multiprocessing.get_context("spawn")
     pool = None
     for name in names:
         pool = pool or context.Pool(1, start)
         try:
-            yield pool.apply_async(check, (name,)).get(timeout=SECONDS)
+            yield pool.apply_async(check, (library, name)).get(timeout=SECONDS)
         except multiprocessing.TimeoutError:
             pool.terminate()
             pool = None
@@ -284,40 +341,42 @@ def results(names: list[str]) -> Iterator[Result]:
         pool.terminate()
 
 
-def page(found: list[Result]) -> str:
-    """Return the page."""
-    import transformers
-
-    of = {verdict: [item for item in found if item.verdict == verdict] for verdict in dict.fromkeys(VERDICTS)}
-    tried = sum(len(items) for verdict, items in of.items() if verdict != "not tried")
+def page(found: Mapping[str, list[Result]]) -> str:
+    """Return the page: the results of each library."""
+    versions = ", ".join(f"{library} {version(library)}" for library in found)
     lines = [
-        "# Coverage of transformers",
+        "# Coverage of libraries",
         "",
-        f"`python benchmarks/conversions.py` on {provenance(threads=1)}, transformers {transformers.__version__}.",
+        f"`python benchmarks/conversions.py` on {provenance(threads=1)}, {versions}.",
         "",
         TEXT,
         "",
-        f"| of {tried} architectures | number |",
-        "|---|---|",
-        *(f"| {VERDICTS[verdict]} | {len(items)} |" for verdict, items in of.items() if verdict != "not tried"),
-        "",
+        f"| number of architectures | {' | '.join(found)} |",
+        f"|---|{'---|' * len(found)}",
     ]
-    for verdict in ("wrong", "crashed", "whole", "in part", "not converted"):
-        if items := of[verdict]:
-            lines += [
-                f"## {VERDICTS[verdict].capitalize()}",
-                "",
-                "| architecture | layers | fast paths | by pairs | left |",
-            ]
-            lines += ["|---|---|---|---|---|", *map(row, items), ""]
-    names = ", ".join(item.name for item in of["not tried"])
-    lines += ["## Not tried", "", f"The script found no small configuration and inputs of: {names}.", ""]
-    return "\n".join(lines)
+    for verdict, words in VERDICTS.items():
+        counts = (str(sum(item.verdict == verdict for item in items)) for items in found.values())
+        lines.append(f"| {words} | {' | '.join(counts)} |")
+    for library, items in found.items():
+        lines += ["", f"## {library}", ""]
+        for verdict in ("wrong", "crashed", "whole", "in part", "not converted"):
+            if of := [item for item in items if item.verdict == verdict]:
+                lines += [
+                    f"### {VERDICTS[verdict].capitalize()}",
+                    "",
+                    "| architecture | layers | fast paths | by pairs | left |",
+                ]
+                lines += ["|---|---|---|---|---|", *map(row, of), ""]
+        names = ", ".join(item.name for item in items if item.verdict == "not tried")
+        if names:
+            lines += ["### Not tried", "", f"The script found no small configuration and inputs of: {names}.", ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 TEXT = f"""\
-Every architecture that transformers lists with a base model is built with random weights and a small configuration,
-converted by [`convert_model`](guides/convert.md), and called again. The differences are the largest of all outputs in
+Architectures are built with random weights and small configurations, converted by
+[`convert_model`](guides/convert.md), and called again: all that transformers lists with a base model, one for each file
+of timm and torchvision, and a choice of torchaudio's and diffusers'. The differences are the largest of all outputs in
 float32, relative to the largest output if that exceeds 1: by the kernels' fast paths, and with every operator summed
 over all pairs. The bound is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} in float64. A model is converted
 whole if no function that mixes points runs outside of converted layers."""
@@ -346,10 +405,12 @@ def row(item: Result) -> str:
 
 def main() -> None:
     """Check all architectures, and write the page."""
-    names = architectures()
-    found = list(track(results(names), "architectures", total=len(names)))
+    found = {}
+    for library, (names_of, _) in LIBRARIES.items():
+        names = names_of()
+        found[library] = list(track(results(library, names), library, total=len(names)))
+        print(library, Counter(item.verdict for item in found[library]))
     PAGE.write_text(page(found))
-    print(Counter(item.verdict for item in found))
 
 
 if __name__ == "__main__":

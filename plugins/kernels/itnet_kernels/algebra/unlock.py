@@ -13,7 +13,7 @@ from itnet_kernels.algebra.scaled import ScaledKernel
 from itnet_kernels.algebra.sum import SumKernel
 from itnet_kernels.conversion.attention import FieldMultiheadAttention
 from itnet_kernels.conversion.converted import ConvertedLayer
-from itnet_kernels.conversion.interface import FieldAttention
+from itnet_kernels.conversion.heads import HeadsAttention
 from itnet_kernels.errors import ConversionError
 from itnet_registry import component, create, replace_operator
 
@@ -76,7 +76,7 @@ def unlock(model: nn.Module, kernel: str | Mapping[str, Any] = "itnet-core/mlp")
 
 
 def _is_attention(layer: ConvertedLayer) -> bool:
-    return isinstance(layer, FieldMultiheadAttention | FieldAttention)
+    return isinstance(layer, FieldMultiheadAttention | HeadsAttention)
 
 
 def _add(operator: IntegralOperator, options: Mapping[str, Any], model: nn.Module, *, converted: bool) -> None:

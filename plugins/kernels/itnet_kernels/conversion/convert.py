@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -14,8 +15,9 @@ from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path
 from itnet_kernels.conversion.grid import FUNCTIONS, GridLayer
 from itnet_kernels.conversion.interface import FieldAttention, uses_interface
 from itnet_kernels.conversion.mamba import FieldMamba
-from itnet_kernels.conversion.mixing import count_mixing
+from itnet_kernels.conversion.mixing import Mixing, WrittenOut, count_mixing
 from itnet_kernels.conversion.recurrent import FieldRecurrent
+from itnet_kernels.conversion.written import WrittenAttention
 from itnet_kernels.errors import ConversionError
 
 Converter = Callable[[Any], nn.Module]
@@ -47,6 +49,8 @@ NO_INTEGRALS: dict[str, str] = {
 }
 """Reasons to leave layers, by the name of a base class."""
 
+ATTENTION: tuple[Converter, ...] = FieldMultiheadAttention, FieldAttention
+
 
 @dataclass
 class ConversionReport:
@@ -60,9 +64,9 @@ class ConversionReport:
 
     Attributes:
         converted: the class of each converted module, by its path.
-        left: the reason why each other module was left as it is, by its path; "" is the model itself. Without an
-            example, these are modules of known kinds that mix points or may do so; with one, all modules that mixed
-            points in its run.
+        left: the reason why each other module was left as it is, by its path, or what a converted one computes outside
+            of its operator; "" is the model itself. Without an example, these are modules of known kinds that mix
+            points or may do so; with one, all modules that mixed points in its run.
         pointwise: the number of other modules with parameters, by class: linear maps, norms, …
         counted: whether an example was run to determine `left`.
     """
@@ -127,6 +131,9 @@ def convert_model(
 ) -> ConversionReport:
     """Convert all modules inside a model that have an exact counterpart, in place.
 
+    Attention that a layer writes out, or computes by `scaled_dot_product_attention`, is found in a run, so it needs an
+    `example`.
+
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.MaxPool2d(2))
         >>> print(convert_model(model, example=torch.randn(1, 3, 32, 32)))
@@ -138,32 +145,43 @@ def convert_model(
         model: the model; it is not replaced itself.
         converters: as for `convert`.
         example: inputs of the model: a tuple of arguments, a mapping of keyword arguments, or the one argument. The
-            converted model runs on it once, in evaluation mode, and modules that mix points outside of converted ones
-            are reported as left. Without an example, only modules of known kinds are.
+            model runs on it once, in evaluation mode. Its attention is found, and modules that mix points outside of
+            converted ones are reported as left. Without an example, only modules of known kinds are.
 
     Returns:
         The converted modules, and those that were left.
     """
-    report = ConversionReport()
-    _convert_children(model, "", converters or {}, report, {})
-    if example is not None:
-        _count(model, example, report)
+    mixing = Mixing() if example is None else count_mixing(model, example)
+    report = ConversionReport(counted=example is not None)
+    _convert_children(model, "", converters or {}, _innermost(model, mixing), report, {})
+    _report_left(model, mixing, report)
     return report
 
 
-def _count(model: nn.Module, example: Any, report: ConversionReport) -> None:
-    """Report modules that mix points in a run, outside of converted modules and of those reported already."""
-    report.counted = True
-    settled = {*report.converted, *report.left}
-    settled |= {path for path, module in model.named_modules() if isinstance(module, ConvertedLayer)}
-    for path, calls in count_mixing(model, example).items():
-        names, caller = path.split("."), model.get_submodule(path)
+def _innermost(model: nn.Module, mixing: Mixing) -> dict[nn.Module, WrittenOut]:
+    """Return the modules that write attention out, without those that call other modules with attention."""
+    written = {model.get_submodule(path): found for path, found in mixing.attention.items() if path}
+    called = {model.get_submodule(path) for path in mixing.calls}
+    attention = {module for module in called if _converter(module, {}) in ATTENTION} | {*written}
+    return {module: found for module, found in written.items() if len(attention & {*module.modules()}) == 1}
+
+
+def _report_left(model: nn.Module, mixing: Mixing, report: ConversionReport) -> None:
+    """Report modules that mixed points in a run, outside of converted modules and of those reported already."""
+    layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, ConvertedLayer)}
+    written = {path for path, layer in layers.items() if isinstance(layer, WrittenAttention)} & {*report.converted}
+    settled = ({*report.converted, *layers} - written) | {*report.left}
+    for path in written:
+        for caller, calls in mixing.attention[path].calls.items():
+            mixing.calls[caller] -= calls
+    for path, calls in mixing.calls.items():
+        names, module = path.split("."), model.get_submodule(path)
         above = {".".join(names[:end]) for end in range(len(names) + 1)}
-        if isinstance(caller, GridLayer) and takes_fast_path(caller.operator):  # other functions of its forward
+        if isinstance(module, GridLayer) and takes_fast_path(module.operator):  # other functions of its forward
             calls, above = Counter({name: calls[name] for name in calls if name not in FUNCTIONS}), above - {path}
         if calls and settled.isdisjoint(above):
             functions = ", ".join(f"{name} ({count})" for name, count in calls.items())
-            name = report.converted.get(path, type(caller).__name__)
+            name = report.converted.get(path, type(module).__name__)
             report.left[path] = f"{name} calls {functions}, outside of what was converted"
 
 
@@ -171,6 +189,7 @@ def _convert_children(
     parent: nn.Module,
     path: str,
     converters: Mapping[type[nn.Module], Converter],
+    written: Mapping[nn.Module, WrittenOut],
     report: ConversionReport,
     done: dict[int, Any],
 ) -> None:
@@ -179,21 +198,25 @@ def _convert_children(
         child_path = f"{path}.{name}" if path else name
         if isinstance(child, ConvertedLayer):
             continue
-        if _converter(child, converters) is not None:
+        own = converters
+        if child in written and _converter(child, converters) is None:
+            own = {type(child): partial(WrittenAttention, found=written[child])}
+        if _converter(child, own) is not None:
             try:
                 if id(child) not in done:  # a shared module is converted once
-                    done[id(child)] = child, convert(child, converters)
-            except ConversionError as error:
-                report.left[child_path] = str(error)
-            else:
+                    done[id(child)] = child, convert(child, own)
                 setattr(parent, name, done[id(child)][1])
                 report.converted[child_path] = type(child).__name__
+            except ConversionError as error:
+                report.left[child_path] = str(error)
+            if own is not converters:  # the original's `forward` runs, with the modules in it
+                _convert_children(getattr(parent, name), child_path, converters, written, report, done)
         elif (reason := _reason(type(child))) is not None:
             report.left[child_path] = reason
         else:
             if any(True for _ in child.parameters(recurse=False)):
                 report.pointwise[type(child).__name__] = report.pointwise.get(type(child).__name__, 0) + 1
-            _convert_children(child, child_path, converters, report, done)
+            _convert_children(child, child_path, converters, written, report, done)
     if isinstance(parent, nn.TransformerEncoder):  # its path of nested tensors reads the original layers
         parent.use_nested_tensor = False
 

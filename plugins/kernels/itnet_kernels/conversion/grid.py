@@ -236,7 +236,7 @@ class _Call:
     def _result(self, values: Tensor) -> Tensor:
         """Return values, (B, N, C), as an image."""
         batch = self.image.shape[: -len(self.sizes) - 1]
-        return values.transpose(1, 2).reshape(*batch, values.shape[-1], *self.sizes)
+        return values.transpose(1, 2).reshape(*batch, values.shape[-1], *self.sizes).contiguous()
 
     def _each(self, option: Any) -> tuple[int, ...]:
         """Return an option of each dimension."""

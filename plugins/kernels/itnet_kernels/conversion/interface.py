@@ -11,27 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import IntegralOperator
-from itnet_kernels.conversion.attention import (
-    ProjectedKernel,
-    additive_mask,
-    attend,
-    projected_attention,
-    runs_original,
-)
-from itnet_kernels.conversion.converted import ConvertedLayer
+from itnet_kernels.conversion.attention import ProjectedKernel, additive_mask, projected_attention, runs_original
+from itnet_kernels.conversion.heads import HEADS, HeadsAttention, first_number
 from itnet_kernels.errors import ConversionError
 
 NAME = "itnet-kernels"
 """Name of our function in transformers' registry of attention functions."""
 
-HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 HEAD_DIMS = ("head_dim", "attention_head_size", "head_size", "qk_head_dim")
 SPARSE = {"indices", "block_indices"}
 """Arguments of attention functions that select keys for each query."""
 
 
-class FieldAttention(ConvertedLayer):
+class FieldAttention(HeadsAttention):
     """An attention layer of transformers by an integral operator.
 
     The original's `forward` computes q, k and v, with its caches, norms and rotations, and calls the function that its
@@ -56,7 +48,6 @@ class FieldAttention(ConvertedLayer):
             before transformers 5), or its implementation is not `sdpa` or `eager`.
     """
 
-    operator: IntegralOperator
     config: Any
     implementation: str
     """The original's attention function."""
@@ -76,12 +67,12 @@ class FieldAttention(ConvertedLayer):
         _register()
         self.implementation, self.config = implementation, copy(module.config)
         self.config._attn_implementation_internal = NAME
-        heads = _first(module, HEADS) or _first(module.config, HEADS) or 1
-        head_dim = _first(module, HEAD_DIMS) or getattr(module.config, "hidden_size", heads) // heads
-        key_heads = heads // (_first(module, ("num_key_value_groups",)) or 1)
+        heads = first_number(module, HEADS) or first_number(module.config, HEADS) or 1
+        head_dim = first_number(module, HEAD_DIMS) or getattr(module.config, "hidden_size", heads) // heads
+        key_heads = heads // (first_number(module, ("num_key_value_groups",)) or 1)
         softcap = getattr(module, "attn_logit_softcapping", None)
         kernel = ProjectedKernel(heads, head_dim, key_heads=key_heads, softcap=softcap)
-        self.operator = projected_attention(kernel, _first(module, ("v_head_dim",)) or head_dim)
+        self.operator = projected_attention(kernel, first_number(module, ("v_head_dim",)) or head_dim)
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -124,7 +115,6 @@ class FieldAttention(ConvertedLayer):
         """
         if runs_original(self.operator, query, key, dropout=dropout > 0 and self.training):
             return None
-        self._fit(query, key, value, softcap)
         eager, (points, keys) = self.implementation == "eager", (query.shape[2], key.shape[2])
         causal = getattr(self, "is_causal", True) if is_causal is None else is_causal
         mask = attention_mask
@@ -135,40 +125,17 @@ class FieldAttention(ConvertedLayer):
         if position_bias is not None:
             scores = position_bias if scores is None else scores + position_bias
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-        q = _joined(query) * (scaling * query.shape[-1] ** 0.5)  # the kernel divides by √d
-        kv = torch.cat([_joined(key), _joined(value)], dim=-1)
         if s_aux is not None:
             sinks = s_aux.view(1, -1, 1, 1)
         if sinks is not None:
             shape = (*query.shape[:3], sinks.shape[-1])
-            kv = F.pad(kv, (0, 0, 0, shape[-1]))
+            key, value = (F.pad(side, (0, 0, 0, shape[-1])) for side in (key, value))
             scores = query.new_zeros(1, 1, 1, 1) if scores is None else scores
             scores = torch.cat([scores.expand(*shape[:3], keys), sinks.expand(shape).to(scores)], dim=-1)
-        q, kv = (F.pad(side, (0, self.operator.dim - side.shape[-1])) for side in (q, kv))
         start = keys - points if getattr(self, "is_causal", False) else 0  # the past is in a cache
-        out, weights = attend(self.operator, q, kv, None, scores, need_weights=eager, start=start)
-        out = torch.unflatten(out, -1, (query.shape[1], -1))
+        options: Any = {"scaling": scaling, "softcap": softcap, "start": start, "need_weights": eager}
+        out, weights = self.attend_heads(query, key, value, scores, **options)
         return out, None if weights is None else weights[..., :keys]
-
-    def _fit(self, query: Tensor, key: Tensor, value: Tensor, softcap: float | None) -> None:
-        """Replace the operator if its heads are not those of q, k and v."""
-        operator = self.operator
-        kernel: Any = operator.kernel.summands[0]
-        expected = query.shape[1], query.shape[-1], key.shape[1], softcap, query.shape[1] * value.shape[-1]
-        found = kernel.heads, kernel.head_dim, kernel.key_heads, kernel.softcap, operator.out_dim
-        if expected == found:
-            return
-        if not isinstance(operator.kernel, ProjectedKernel):
-            raise ConversionError(
-                type(self).__name__,
-                found=f"an unlocked operator of (heads, d, key heads, softcap, channels) = {found}",
-                expected=f"{expected}",
-                hint="Call the converted model once before unlock.",
-            )
-        adapted = ProjectedKernel(query.shape[1], query.shape[-1], key_heads=key.shape[1], softcap=softcap)
-        self.operator = projected_attention(adapted, value.shape[-1])
-        self.operator.sampler, self.operator.evaluator = operator.sampler, operator.evaluator
-        self.operator.train(operator.training)
 
 
 def uses_interface(cls: type[nn.Module]) -> bool:
@@ -214,14 +181,3 @@ def _original(layer: FieldAttention) -> Callable[..., Any]:
     registry, eager = names["ALL_ATTENTION_FUNCTIONS"], names.get("eager_attention_forward")
     original: Callable[..., Any] = registry.get_interface(layer.implementation, eager)
     return original
-
-
-def _joined(heads: Tensor) -> Tensor:
-    """Return (B, heads, N, d) as (B, N, heads · d)."""
-    return heads.transpose(1, 2).flatten(2)
-
-
-def _first(source: Any, names: tuple[str, ...]) -> int | None:
-    """Return the first of some attributes that is a positive number."""
-    found = (getattr(source, name, None) for name in names)
-    return next((item for item in found if isinstance(item, int) and item > 0), None)

@@ -1,44 +1,76 @@
-"""Counts of the operations of a model that mix points."""
+"""Counts of the operations of a model that mix points, and the attention among them."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from itnet_core import evaluation_mode
+from itnet_core import IntegralOperator, evaluation_mode
+from itnet_kernels.conversion.following import Attention, Following, storage
+from itnet_kernels.conversion.heads import HEADS, first_number
+from itnet_kernels.conversion.products import PRODUCTS
 
 NAMES = re.compile(
     r"attention|attn|conv|pool|fft|stft|lstm|gru|rnn|interpolate|upsample|grid_sample|fold|cumsum|cumprod|roll"
 )
 """Names of functions that mix the points of a tensor of floating numbers."""
 
-PRODUCTS = {"matmul", "bmm", "baddbmm", "einsum", "__matmul__", "__rmatmul__"}
-"""Names of products that mix points if neither factor is a weight, such as the scores of attention."""
+Calls = dict[str, Counter[str]]
+"""Numbers of calls of functions, by the path of the calling module and the function's name."""
 
 
-def count_mixing(model: nn.Module, example: Any) -> dict[str, Counter[str]]:
-    """Count a model's calls of functions that mix points, by the path of the calling module and the function's name.
+@dataclass
+class WrittenOut:
+    """Attention that a module writes out.
+
+    Attributes:
+        sizes: (heads, d, key heads, channels) of each attention.
+        calls: the calls that compute it.
+        others: other products of the module, by their names.
+    """
+
+    sizes: set[tuple[int, ...]] = field(default_factory=set)
+    calls: Calls = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Mixing:
+    """What mixes points in a model's run.
+
+    Attributes:
+        calls: all calls of functions that mix points.
+        attention: attention that is written out, by the path of the innermost module whose `forward` contains it.
+    """
+
+    calls: Calls = field(default_factory=dict)
+    attention: dict[str, WrittenOut] = field(default_factory=dict)
+
+
+def count_mixing(model: nn.Module, example: Any) -> Mixing:
+    """Count a model's calls of functions that mix points, and find the attention that it writes out.
 
     These are attention, convolution, pooling, Fourier transforms, resampling, recurrence, cumulative sums, and products
     of two tensors of which neither is a weight. Reductions are not counted, since norms over channels are reductions.
 
     Example:
-        >>> count_mixing(nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU()), torch.randn(1, 3, 8))
+        >>> count_mixing(nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU()), torch.randn(1, 3, 8)).calls
         {'0': Counter({'conv1d': 1})}
 
     Args:
         model: it runs once in evaluation mode, without gradients.
         example: inputs: a tuple of arguments, a mapping of keyword arguments, or the one argument.
     """
-    census = _Census({_storage(weight) for weight in (*model.parameters(), *model.buffers())})
+    census = _Census(model)
     with ExitStack() as stack:
         stack.enter_context(evaluation_mode(model))
         for path, module in model.named_modules():
@@ -50,44 +82,83 @@ def count_mixing(model: nn.Module, example: Any) -> dict[str, Counter[str]]:
             model(**example)
         else:
             model(*(example if isinstance(example, tuple) else (example,)))
-    return census.calls
+    return census.mixing()
 
 
-class _Census(TorchFunctionMode):
-    def __init__(self, weights: set[int]) -> None:
-        super().__init__()
-        self.weights, self.paths = weights, [""]
-        self.calls: dict[str, Counter[str]] = {}
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """A running `forward`."""
+
+    path: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A call of a function, and the running `forward`s around it."""
+
+    name: str
+    frames: tuple[_Frame, ...]
+
+
+class _Census(Following):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__((*model.parameters(), *model.buffers()))
+        self.model, self.frames = model, [_Frame("")]
+        self.calls: list[_Call] = []
+        self.attention: dict[str, tuple[set[tuple[int, ...]], set[_Call]]] = {}
 
     def enter(self, path: str) -> Any:
         """Return a hook that records the start of a module's `forward`."""
-        return lambda module, inputs: self.paths.append(path)
+        return lambda module, inputs: self.frames.append(_Frame(path))
 
     def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
         """Record the end of a module's `forward`."""
-        self.paths.pop()
+        self.frames.pop()
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", str(func))
-        result = func(*args, **(kwargs or {}))
-        if self._mixes(name, _numbers((args, kwargs))) and _numbers(result):
-            self.calls.setdefault(self.paths[-1], Counter())[name.strip("_")] += 1
-        return result
+    def call(self, name: str) -> _Call:
+        return _Call(name, tuple(self.frames))
+
+    def observe(self, call: _Call, arguments: Any, result: Any) -> None:
+        if self._mixes(call.name, _numbers(arguments)) and _numbers(result):
+            self.calls.append(call)
+
+    def integrate(self, attention: Attention, calls: tuple[_Call, ...]) -> None:
+        """Record attention in the innermost module that makes all its calls, unless an operator computes it."""
+        modules = (self.model.get_submodule(frame.path) for frame in calls[-1].frames)
+        if any(isinstance(module, IntegralOperator) for module in modules):
+            return
+        around = zip(*(call.frames for call in calls), strict=False)
+        [*_, owner] = (frames[0] for frames in takewhile(lambda frames: len({*frames}) == 1, around))
+        sizes, made = self.attention.setdefault(owner.path, (set(), set()))
+        parts = attention.split(first_number(self.model.get_submodule(owner.path), HEADS) or 1)
+        sizes.add((parts.query.shape[1], parts.query.shape[-1], parts.key.shape[1], parts.value.shape[-1]))
+        made.update(calls)
+
+    def mixing(self) -> Mixing:
+        """Return the counts."""
+        mixing = Mixing(_counted(self.calls))
+        for path, (sizes, made) in self.attention.items():
+            inside = (call for call in self.calls if any(frame.path == path for frame in call.frames))
+            others = Counter(call.name for call in inside if call.name in PRODUCTS and call not in made)
+            mixing.attention[path] = WrittenOut(sizes, _counted(call for call in self.calls if call in made), others)
+        return mixing
 
     def _mixes(self, name: str, data: list[Tensor]) -> bool:
         if name not in PRODUCTS:
             return bool(data) and NAMES.search(name) is not None
         # Outer products and products with a vector mix no points.
-        factors = [tensor for tensor in data if tensor.ndim > 2 and _storage(tensor) not in self.weights]
+        factors = [tensor for tensor in data if tensor.ndim > 2 and storage(tensor) not in self.weights]
         return len(factors) > 1 and (name == "einsum" or factors[0].shape[-1] > 1)
+
+
+def _counted(calls: Iterable[_Call]) -> Calls:
+    counted: Calls = {}
+    for call in calls:
+        counted.setdefault(call.frames[-1].path, Counter())[call.name] += 1
+    return counted
 
 
 def _numbers(tree: Any) -> list[Tensor]:
     """Return the tensors of floating or complex numbers: others count or index points, as experts' routing does."""
     tensors = (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
     return [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
-
-
-def _storage(tensor: Tensor) -> int:
-    """Identify the storage that views of a tensor share."""
-    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)

@@ -1,0 +1,457 @@
+"""Attention that layers write out, found in a run and computed by an integral operator."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchaudio
+import torchvision
+import transformers
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
+
+from itnet_core import DenseEvaluator, Field, IntegralOperator, Nodes, Sampler
+from itnet_kernels import ConversionError, convert_model, unlock
+from itnet_kernels.conversion.following import Attention, Following
+from itnet_kernels.conversion.mixing import count_mixing
+from itnet_kernels.conversion.written import WrittenAttention
+
+BERT: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 16}
+VIT: dict[str, Any] = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 4}
+SWIN: dict[str, Any] = {"img_size": 16, "patch_size": 2, "window_size": 4, "embed_dim": 8, "depths": (2, 1)}
+MVP: dict[str, Any] = dict.fromkeys(
+    ("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"), 2
+)
+WAVES: dict[str, Any] = {
+    "extractor_mode": "group_norm",
+    "extractor_conv_layer_config": [(8, 10, 5)],
+    "extractor_conv_bias": False,
+    "encoder_embed_dim": 16,
+    "encoder_projection_dropout": 0.0,
+    "encoder_pos_conv_kernel": 3,
+    "encoder_pos_conv_groups": 2,
+    "encoder_num_layers": 2,
+    "encoder_num_heads": 4,
+    "encoder_attention_dropout": 0.0,
+    "encoder_ff_interm_features": 16,
+    "encoder_ff_interm_dropout": 0.0,
+    "encoder_dropout": 0.0,
+    "encoder_layer_norm_first": False,
+    "encoder_layer_drop": 0.0,
+    "aux_num_out": None,
+}
+
+
+def language_model(family: str, head: str = "Model", **sizes: Any) -> Any:
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    config = getattr(transformers, f"{family}Config")(vocab_size=50, **sizes, **tokens)
+    config._attn_implementation = "eager"
+    return getattr(transformers, f"{family}{head}")(config)
+
+
+BLOOM: dict[str, Any] = {"hidden_size": 16, "n_layer": 2, "n_head": 4}
+NEO: dict[str, Any] = {"hidden_size": 16, "num_layers": 2, "num_heads": 4, "window_size": 3}
+NEO |= {"attention_types": [[["global", "local"], 1]]}
+DISENTANGLED = {**BERT, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+MODELS: dict[str, tuple[str, int, Callable[[], Any]]] = {
+    "ViT": ("Attention", 2, lambda: timm.create_model("vit_tiny_patch16_224", **VIT)),
+    "EVA": ("EvaAttention", 2, lambda: timm.create_model("eva02_tiny_patch14_224", **VIT)),
+    "Swin of timm": ("WindowAttention", 3, lambda: timm.create_model("swin_tiny_patch4_window7_224", **SWIN)),
+    "Swin of torchvision": (
+        "ShiftedWindowAttention",
+        3,
+        lambda: torchvision.models.SwinTransformer([2, 2], 8, [2, 1], [2, 4], [4, 4]),
+    ),
+    "wav2vec 2 of torchaudio": ("SelfAttention", 2, lambda: torchaudio.models.wav2vec2_model(**WAVES)),
+    "BLOOM": ("BloomAttention", 2, lambda: language_model("Bloom", **BLOOM)),
+    "DeBERTa-v2": ("DisentangledSelfAttention", 2, lambda: language_model("DebertaV2", **DISENTANGLED)),
+    "MPNet": ("MPNetSelfAttention", 2, lambda: language_model("MPNet", **BERT)),
+    "GPT-Neo": ("GPTNeoSelfAttention", 2, lambda: language_model("GPTNeo", **NEO)),
+    "XLNet": (
+        "XLNetRelativeAttention",
+        2,
+        lambda: language_model("XLNet", d_model=16, n_layer=2, n_head=4, d_inner=16),
+    ),
+    "CvT": (
+        "CvtSelfAttention",
+        1,
+        lambda: transformers.CvtModel(
+            transformers.CvtConfig(embed_dim=[16], num_heads=[4], depth=[1], **CVT, patch_sizes=[4])
+        ),
+    ),
+    "MVP": (
+        "MvpAttention",
+        6,
+        lambda: language_model(
+            "Mvp", d_model=16, encoder_ffn_dim=8, decoder_ffn_dim=8, decoder_start_token_id=1, **MVP
+        ),
+    ),
+}
+CVT: dict[str, Any] = {
+    name: [value]
+    for name, value in {
+        "patch_stride": 4,
+        "patch_padding": 0,
+        "mlp_ratio": 2.0,
+        "attention_drop_rate": 0.0,
+        "drop_rate": 0.0,
+        "drop_path_rate": 0.0,
+        "qkv_bias": True,
+        "cls_token": True,
+        "qkv_projection_method": "dw_bn",
+        "kernel_qkv": 3,
+        "padding_kv": 1,
+        "stride_kv": 2,
+        "padding_q": 1,
+        "stride_q": 1,
+    }.items()
+}
+SINGLE = {"BLOOM", "GPT-Neo"}
+"""Models that compute their weights in single precision."""
+
+
+def build(name: str) -> nn.Module:
+    """Return a model in double precision with weights that make its attention uneven."""
+    torch.manual_seed(0)
+    model: nn.Module = MODELS[name][2]().double().eval()
+    with torch.no_grad():
+        for item in model.parameters():
+            item.add_(torch.randn_like(item), alpha=0.2)
+    return model
+
+
+def example(name: str) -> Any:
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(3, 50, (2, 7), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    if "wav2vec" in name:
+        return torch.randn(2, 60, dtype=torch.float64, generator=generator), torch.tensor([60, 40])
+    if name in ("ViT", "EVA", "CvT") or "Swin" in name:
+        return torch.randn(2, 3, 16, 16, dtype=torch.float64, generator=generator)
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def outputs(model: nn.Module, inputs: Any, **options: Any) -> list[Tensor]:
+    arguments = inputs if isinstance(inputs, tuple) else () if isinstance(inputs, dict) else (inputs,)
+    out = model(*arguments, **(inputs if isinstance(inputs, dict) else {}), **options)
+    leaves = tree_leaves(dict(out) if isinstance(out, dict) else out)
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+
+
+def by_pairs(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if isinstance(module, IntegralOperator):
+            module.evaluator = DenseEvaluator()
+    return model
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_converted_models_equal_the_originals(name: str) -> None:
+    theirs, inputs = build(name), example(name)
+    ours = copy.deepcopy(theirs)
+    report = convert_model(ours, example=inputs)
+    layer, count, _ = MODELS[name]
+    assert [*report.converted.values()].count(layer) == count
+    allowed = ("roll", "Pool", "ParametrizedConv1d")
+    assert all(any(word in reason for word in allowed) for reason in report.left.values()), report.left
+    assert [*ours.state_dict()] == [*theirs.state_dict()]
+    near: dict[str, Any] = dict.fromkeys(("rtol", "atol"), 1e-5 if name in SINGLE else 1e-9)
+    expected = outputs(theirs, inputs)
+    gradients = torch.autograd.grad(expected[0].square().sum(), [*theirs.parameters()], allow_unused=True)
+    for model in (ours, by_pairs(copy.deepcopy(ours))):
+        actual = outputs(model, inputs)
+        torch.testing.assert_close(actual, expected, **near)
+        found = torch.autograd.grad(actual[0].square().sum(), [*model.parameters()], allow_unused=True)
+        for mine, its in zip(found, gradients, strict=True):
+            assert (mine is None) == (its is None)
+            if mine is not None:
+                scale = its.abs().max().clamp(min=1)
+                torch.testing.assert_close(mine / scale, its / scale, **near)
+
+
+@pytest.mark.parametrize(("family", "sizes"), [("Bloom", BLOOM), ("GPTNeo", NEO)])
+def test_generation_with_a_cache_is_the_same(family: str, sizes: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    theirs = language_model(family, "ForCausalLM", **sizes).eval()
+    ours = copy.deepcopy(theirs)
+    assert convert_model(ours, example=example(family)).converted
+    by_pairs(ours)
+    options: dict[str, Any] = {"max_new_tokens": 6, "do_sample": False, "output_scores": True}
+    results = [model.generate(**example(family), **options, return_dict_in_generate=True) for model in (theirs, ours)]
+    assert torch.equal(results[0].sequences, results[1].sequences)
+    torch.testing.assert_close(results[1].scores, results[0].scores, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["MPNet", "XLNet", "DeBERTa-v2"])
+def test_layers_return_the_weights(name: str) -> None:
+    theirs, inputs = build(name), example(name)
+    ours = copy.deepcopy(theirs)
+    convert_model(ours, example=inputs)
+    expected, actual = (outputs(model, inputs, output_attentions=True) for model in (theirs, ours))
+    assert len(expected) > len(outputs(theirs, inputs))
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
+
+
+def softmax(scores: Tensor) -> Tensor:
+    return F.dropout(scores.softmax(-1), 0.5, training=False)
+
+
+def masked(scores: Tensor) -> Tensor:
+    return torch.ones_like(scores, dtype=torch.bool).tril()
+
+
+def changed_in_place(scores: Tensor) -> Tensor:
+    scores = scores / 2
+    scores += torch.arange(scores.shape[-1])
+    scores[..., 1] = -3.0
+    return scores
+
+
+def joined(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Compute attention by `bmm`, as many layers do; weights have four axes once."""
+    q, k, v = (side.flatten(0, 1) for side in (q, k, v))
+    weights = torch.bmm(q, k.transpose(1, 2)).view(2, 3, q.shape[1], -1).softmax(-1)
+    return torch.bmm(weights.view(6, q.shape[1], -1), v).view(2, 3, -1, 5)
+
+
+WRITTEN: dict[str, tuple[bool, Callable[[Tensor, Tensor, Tensor], Tensor]]] = {
+    "a product": (True, lambda q, k, v: softmax(q @ k.mT) @ v),
+    "a scale": (True, lambda q, k, v: softmax((q @ k.transpose(-1, -2)).mul(0.3) / math.sqrt(5)) @ v),
+    "a scale of each head": (True, lambda q, k, v: softmax(q @ k.mT * torch.rand(3, 1, 1)) @ v),
+    "joined heads": (True, joined),
+    "points as the last axis": (True, lambda q, k, v: (v.mT @ softmax(q @ k.mT).transpose(-2, -1)).mT),
+    "a single precision": (True, lambda q, k, v: softmax((q @ k.mT).float()).to(v.dtype) @ v),
+    "an einsum": (
+        True,
+        lambda q, k, v: torch.einsum(
+            "bhnm,bmhc->bnhc", softmax(torch.einsum("bhnd,mbhd->bhnm", q, k.permute(2, 0, 1, 3))), v.transpose(1, 2)
+        ).transpose(1, 2),
+    ),
+    "an einsum of lists": (
+        True,
+        lambda q, k, v: torch.einsum("...nm,...mc->...nc", [softmax(torch.einsum("...md,...nd->...nm", [k, q])), v]),
+    ),
+    "a bias": (False, lambda q, k, v: softmax(torch.rand(4, 6) + q @ k.mT) @ v),
+    "a mask": (False, lambda q, k, v: softmax((q @ k.mT).masked_fill(~masked(q @ k.mT), -torch.inf)) @ v),
+    "a choice": (False, lambda q, k, v: softmax(torch.where(masked(q @ k.mT), q @ k.mT, -1e9)) @ v),
+    "a bound": (False, lambda q, k, v: softmax((q @ k.mT).clamp(max=0.5).tanh()) @ v),
+    "changes in place": (False, lambda q, k, v: softmax(changed_in_place(q @ k.mT)) @ v),
+    "a shift": (False, lambda q, k, v: softmax((q @ F.pad(k, (0, 0, 1, 0)).mT)[..., 1:]) @ v),
+    "a sum of products": (
+        False,
+        lambda q, k, v: softmax(torch.baddbmm(q[:, 0] @ k[:, 0].mT, q[:, 1], k[:, 1].mT, alpha=2)) @ v[:, 0],
+    ),
+}
+
+
+class Found(Following):
+    """Compute the attention that is found, and keep it."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.attention: list[Attention] = []
+
+    def integrate(self, attention: Attention, calls: tuple[Any, ...]) -> Tensor:
+        self.attention.append(attention)
+        scores = attention.query @ attention.key.mT
+        return (scores if attention.mask is None else scores + attention.mask).softmax(-1) @ attention.value
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_attention_is_found_however_it_is_written(name: str) -> None:
+    plain, compute = WRITTEN[name]
+    q, k, v = (torch.randn(2, 3, points, 5, dtype=torch.float64) for points in (4, 6, 6))
+    torch.manual_seed(0)
+    expected = compute(q, k, v)
+    torch.manual_seed(0)
+    with Found() as found:
+        actual = compute(q, k, v)
+    [attention] = found.attention
+    assert (attention.mask is None) == plain
+    if name != "a shift":  # scores of other pairs than q kᵀ
+        assert attention.query.any()
+        assert attention.key.any()
+    near: dict[str, Any] = dict.fromkeys(("rtol", "atol"), 1e-6 if "single" in name else 1e-12)
+    torch.testing.assert_close(actual, expected, **near)
+
+
+def changed(weights: Tensor) -> Tensor:
+    weights[..., 0] = 0
+    return weights
+
+
+OTHERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "weights changed in place": lambda x, w: changed((x @ x.mT).softmax(-1)) @ x,
+    "weights changed through a view": lambda x, w: ((a := (x @ x.mT).softmax(-1)).view(-1).mul_(2), a)[1] @ x,
+    "queries changed in place": lambda x, w: ((a := (q := x + 1) @ x.mT), q.mul_(2), a.softmax(-1) @ x)[2],
+    "weights of a linear map": lambda x, w: F.linear(x, w).softmax(-1) @ x,
+    "a mixture of weights": lambda x, w: (x @ x.mT).softmax(-1) @ w,
+    "experts": lambda x, w: torch.einsum("bne,bnec->bnc", (x @ w).softmax(-1), torch.stack(5 * [x], dim=2)),
+    "a sum over queries": lambda x, w: (x @ x.mT).softmax(-1).transpose(1, 2) @ x,
+    "a softmax over queries": lambda x, w: (x @ x.mT).softmax(1) @ x,
+    "linear attention": lambda x, w: x.softmax(-1) @ (x.softmax(1).mT @ x),
+}
+
+
+class Calls(nn.Module):
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.weight, self.function = nn.Parameter(torch.randn(5, 5)), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, self.weight)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_gates_routers_and_other_products_are_not_attention(name: str) -> None:
+    model = nn.Sequential(Calls(OTHERS[name]))
+    assert not count_mixing(model, torch.randn(2, 5, 5)).attention
+    assert not convert_model(model, example=torch.randn(2, 5, 5)).converted
+
+
+def two_sizes(x: Tensor, w: Tensor) -> Tensor:
+    return (x @ x.mT).softmax(-1) @ x + ((x[..., :2] @ x[..., :2].mT).softmax(-1) @ x)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (two_sizes, r"found attention of \(heads, d, key heads, channels\) = \(1, 2, 1, 5\), \(1, 5, 1, 5\)"),
+        (lambda x, w: (x @ x.mT).softmax(-1) @ x + (x @ x.mT).tanh() @ x, r"found attention, and matmul \(2\)"),
+    ],
+)
+def test_layers_that_compute_more_than_attention_are_left_with_the_reason(function: Any, reason: str) -> None:
+    report = convert_model(nn.Sequential(Calls(function)), example=torch.randn(2, 6, 5))
+    assert re.search(reason, report.left["0"])
+
+
+def test_products_of_a_mask_belong_to_the_attention() -> None:
+    def masked_by_products(x: Tensor, w: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(x, x, x, attn_mask=(x @ x.mT) / 2)
+
+    report = convert_model(nn.Sequential(Calls(masked_by_products)), example=torch.randn(2, 6, 5))
+    assert str(report) == "1 converted, 0 left\n  0: Calls"
+
+
+def test_attention_between_channels_is_left() -> None:
+    report = convert_model(model := timm.models.xcit.XCABlock(8, 2), example=(torch.randn(2, 4, 8), 2, 2))
+    assert "XCA: found attention between channels; expected attention between points" in report.left["attn"]
+    assert not isinstance(model.attn, WrittenAttention)
+
+
+def attention(dropout: float = 0.0) -> tuple[Any, Tensor]:
+    """Return two layers that write attention out, and their input."""
+    layers = (timm.layers.attention.Attention(8, 2, qkv_bias=True, attn_drop=dropout) for _ in range(2))
+    torch.manual_seed(0)
+    model: Any = nn.Sequential(*layers).double().eval()
+    model[0].fused_attn = False
+    return model, torch.randn(2, 6, 8, dtype=torch.float64)
+
+
+class Half(Sampler):
+    """The points of even numbers, which stand for two each."""
+
+    def forward(self, query: Field, key: Field) -> Nodes:
+        count = key.values.shape[1] // 2
+        indices = 2 * torch.arange(count).expand(len(key.values), -1)
+        return Nodes(indices, 2 * key.weights.gather(1, indices))
+
+
+def test_weights_are_dropped_in_training_as_the_original_drops_them() -> None:
+    theirs, x = attention(dropout=0.5)
+    ours = copy.deepcopy(theirs)
+    convert_model(ours, example=x)
+    torch.manual_seed(0)
+    expected = theirs.train()(x)
+    torch.manual_seed(0)
+    torch.testing.assert_close(ours.train()(x), expected)
+    for layer in ours:
+        layer.operator.sampler = Half(8)
+        with pytest.raises(ConversionError, match="weights dropped in training, and the sampler Half"):
+            layer(x)
+
+
+def test_a_converted_model_is_copied_and_uses_its_operators() -> None:
+    model, x = attention()
+    expected = model(x)
+    convert_model(model, example=x)
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        torch.testing.assert_close(again(x), expected)
+    for layer in model:
+        before = model(x)
+        layer.operator.sampler = Half(8)
+        assert not torch.allclose(model(x), before)
+
+
+def test_a_converted_model_and_its_operators_are_not_converted_again() -> None:
+    model, x = attention()
+    assert len(convert_model(model, example=x).converted) == 2
+    assert str(convert_model(model, example=x)) == "0 converted, 0 left"
+    assert not count_mixing(model, x).attention
+
+
+def test_a_module_inside_of_written_attention_is_converted_too() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv1d(8, 8, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            q = self.conv(x.mT).mT
+            return F.max_pool1d((q @ x.mT).softmax(-1) @ x, 1)
+
+    model, x = nn.Sequential(Block()), torch.randn(2, 6, 8)
+    expected = model(x)
+    report = convert_model(model, example=x)
+    assert report.converted == {"0": "Block", "0.conv": "Conv1d"}
+    assert report.left == {"0": "Block calls max_pool1d (1), outside of what was converted"}
+    torch.testing.assert_close(by_pairs(model)(x), expected)
+
+
+def test_a_sampler_stands_for_the_keys_of_all_pairs() -> None:
+    layer = convert_written(lambda x, w: ((x @ x.mT) + torch.arange(6.0)).softmax(-1) @ x)
+    layer.operator.sampler, x = Half(5), torch.randn(2, 6, 5, dtype=torch.float64)
+    even = x[:, ::2]
+    expected = (x @ even.mT + torch.arange(0, 6, 2)).softmax(-1) @ even
+    torch.testing.assert_close(layer(x), expected)
+
+
+def convert_written(function: Callable[[Tensor, Tensor], Tensor]) -> Any:
+    model = nn.Sequential(Calls(function))
+    convert_model(model, example=torch.randn(2, 6, 5, dtype=torch.float64))
+    assert isinstance(model[0], WrittenAttention)
+    return model[0]
+
+
+def test_an_unlocked_model_starts_as_the_original_and_learns() -> None:
+    model, x = attention()
+    expected = model(x)
+    convert_model(model, example=x)
+    assert unlock(model) == ["0.operator", "1.operator"]
+    torch.testing.assert_close(model(x), expected)
+    model(x).square().sum().backward()
+    gates = [item for name, item in model.named_parameters() if name.endswith("gate")]
+    assert len(gates) == 2
+    assert all(gate.grad is not None and gate.grad.any() for gate in gates)
+
+
+def test_weights_that_a_call_changes_are_used_by_plain_operators_alone() -> None:
+    def halved(x: Tensor, w: Tensor) -> Tensor:
+        weights = (x @ x.mT).softmax(-1)
+        return (weights if x.shape[1] == 6 else weights * 0.5) @ x
+
+    layer, x = convert_written(halved), torch.randn(2, 4, 5, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), halved(x, x))
+    layer.operator.sampler = Half(5)
+    with pytest.raises(ConversionError, match="weights that are changed between softmax and values"):
+        layer(x)
