@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from itnet_core import AutoEvaluator, ConfigError, DenseEvaluator, Field, IntegralOperator, ShapeError, TiledEvaluator
 from itnet_kernels import convert
 from itnet_kernels.convolution.convolution import ConvolutionKernel
-from itnet_kernels.errors import ConversionError
 
 EXACT: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-10}
 CLASSES: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -215,8 +214,6 @@ def test_invalid_options_are_refused() -> None:
         operator(Field.on_grid(torch.randn(1, 2, 2, 2, 8)))
     with pytest.raises(ShapeError, match="head_dim 4; expected the result's channels, 8"):
         IntegralOperator(8, ConvolutionKernel(8), head_dim=4)
-    with pytest.raises(ConversionError, match=r"Conv2d\.padding_mode: found 'reflect'"):
-        convert(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"))
 
 
 def test_points_on_the_border_of_cells_lie_in_one_cell_whatever_their_rounding() -> None:
