@@ -127,15 +127,16 @@ class ITNetModel(nn.Module):
         Raises:
             ConfigError: the model has no such modality, or no such block.
         """
+        encoded = self.encoders[self._modality(modality)](inputs)
+        if blocks is None:
+            field = self.trunk(encoded)
+            return mean(field) if pooled else field
         count = len(self.trunk.blocks)
-        if blocks is not None and not all(-count <= number < count for number in blocks):
+        if not all(-count <= number < count for number in blocks):
             expected = f"numbers of blocks, from {-count} to {count - 1}"
             raise ConfigError("ITNetModel.features(blocks)", found=repr(blocks), expected=expected)
-        encoded = self.encoders[self._modality(modality)](inputs)
-        fields: list[Field] = self.trunk.fields(encoded, [number % count for number in blocks or ()])
-        chosen = fields if blocks is None else fields[:-1]
-        parts = [mean(field) for field in chosen] if pooled else chosen
-        return parts[0] if blocks is None else parts
+        fields = self.trunk.fields(encoded, [number % count for number in blocks])[:-1]
+        return [mean(field) for field in fields] if pooled else fields
 
     @property
     def num_classes(self) -> int:

@@ -145,3 +145,14 @@ def test_presets_have_the_sizes_of_the_paper(name: str, millions: int) -> None:
         parts = nn.ModuleList([nn.Conv2d(3, width, 16), Trunk(blocks), ClassificationHead(width, classes=1000)])
     count = sum(p.numel() for p in parts.parameters())
     assert abs(count / 1e6 - millions) <= 0.02 * millions
+
+
+def test_the_trunk_may_be_any_module_between_fields() -> None:
+    class Doubling(nn.Module):
+        def forward(self, field: Field) -> Field:
+            return field.map(lambda values: 2 * values)
+
+    model, inputs = model_of(), torch.randn(2, 5)
+    model.trunk = Doubling()  # type: ignore[assignment]
+    assert model(inputs, "signal").shape == (2, 3)
+    assert torch.equal(model(inputs, "bare"), 2 * mean(model.encoders["bare"](inputs)))
