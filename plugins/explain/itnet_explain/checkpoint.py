@@ -13,9 +13,9 @@ from rich.progress import Progress
 
 from itnet_core import DataError, Encoder, ITNetModel, Split, Task
 from itnet_explain.ablation import ablate, obstacle
-from itnet_explain.explanation import Explanation, explain
-from itnet_explain.pictures import picture
-from itnet_explain.recording import record
+from itnet_explain.explanation import Explanation, explain_calls
+from itnet_explain.images import image_url
+from itnet_explain.recording import Call, record
 from itnet_registry import load_model
 from itnet_registry.build.tasks import create_task
 
@@ -29,17 +29,17 @@ class Explained:
 
     Example:
         >>> from itnet_explain import Explanation
-        >>> Explained(Explanation((), 2), pictures={}, labels={0: ["a", "film"]}).labels[0]
+        >>> Explained(Explanation((), 2), images={}, labels={0: ["a", "film"]}).labels[0]
         ['a', 'film']
 
     Attributes:
         explanation: of the checkpoint's model.
-        pictures: pictures of samples as data URLs, by number.
+        images: images of samples as data URLs, by number.
         labels: names of the points of samples, such as tokens, by number.
     """
 
     explanation: Explanation
-    pictures: dict[int, str]
+    images: dict[int, str]
     labels: dict[int, list[str]]
 
 
@@ -60,7 +60,7 @@ def explain_checkpoint(
         >>> encoder = {"name": "patch", "patch_size": 2}
         >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, task="digits"), "digits")
         >>> found = explain_checkpoint("digits", samples=4, ablation=0)
-        >>> found.explanation.samples, sorted(found.pictures)
+        >>> found.explanation.samples, sorted(found.images)
         (4, [0, 1])
 
     Args:
@@ -82,34 +82,29 @@ def explain_checkpoint(
     if len(found) < 2:
         raise DataError("explain", found=f"{len(found)} sample", expected="at least two")
     inputs = task.collate(found).inputs
+    calls = record(model, lambda: model.features(inputs, task.modality))
     with Progress(console=Console(stderr=True), transient=True) as bar:
         kernels = bar.add_task("kernels", total=None)
-        explanation = explain(
-            model,
-            inputs,
-            modality=task.modality,
-            seed=seed,
-            progress=lambda done, total: bar.update(kernels, completed=done, total=total),
+        explanation = explain_calls(
+            calls, seed=seed, progress=lambda done, total: bar.update(kernels, completed=done, total=total)
         )
-    if ablation and not read:
-        scores = _ablate(model, task, inputs, _spread(task.dataset(split), ablation), seed)
+    if ablation and not read and not obstacle(calls):
+        scores = _ablate(model, task, calls, _spread(task.dataset(split), ablation), seed)
         explanation = replace(explanation, ablation=scores)
     shown = sorted({item.sample for layer in explanation.layers for item in layer.maps})
-    drawn = {sample: picture(inputs, sample) for sample in shown}
-    encoder = cast(Encoder, model.encoders[task.modality])
-    labels = encoder.labels(inputs)
+    images = {sample: image_url(inputs, sample) for sample in shown}
+    labels = cast(Encoder, model.encoders[task.modality]).labels(inputs)
     return Explained(
         explanation,
-        {sample: source for sample, source in drawn.items() if source is not None},
+        {sample: source for sample, source in images.items() if source is not None},
         {} if labels is None else {sample: labels[sample] for sample in shown},
     )
 
 
-def _ablate(model: ITNetModel, task: Task, inputs: Any, samples: list[Any], seed: int) -> dict[str, dict[str, float]]:
-    """Score the model with parts of its kernels alone; nothing if they cannot be taken apart, or cost too much."""
-    calls = record(model, lambda: model.features(inputs, task.modality))
-    if obstacle(calls):
-        return {}
+def _ablate(
+    model: ITNetModel, task: Task, calls: list[Call], samples: list[Any], seed: int
+) -> dict[str, dict[str, float]]:
+    """Score the model with parts of its kernels alone."""
     batches = [task.collate(samples[start : start + BATCH]) for start in range(0, len(samples), BATCH)]
 
     def score() -> dict[str, float]:

@@ -46,7 +46,7 @@ def explain(
         checkpoint, files or (), modality=modality, split=split, samples=samples, ablation=ablation, seed=seed
     )
     folder = checkpoint.with_name(f"{checkpoint.resolve().name}-explained") if output is None else output
-    write_report(found.explanation, folder, title=str(checkpoint), pictures=found.pictures, labels=found.labels)
+    write_report(found.explanation, folder, title=str(checkpoint), images=found.images, labels=found.labels)
     if json:
         print_json({**found.explanation.to_json(), "output": str(folder)})
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -194,6 +194,22 @@ def explain(
         ShapeError: there are fewer than two samples.
     """
     calls = record(model, _runner(model, inputs, modality))
+    return explain_calls(
+        calls, maps=maps, queries=queries, pairs=pairs, contents=contents, seed=seed, progress=progress
+    )
+
+
+def explain_calls(
+    calls: Sequence[Call],
+    *,
+    maps: int = 2,
+    queries: int = 64,
+    pairs: int = 256,
+    contents: int = 8,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Explanation:
+    """Explain the kernels of recorded calls; arguments and errors as for `explain`."""
     layers = []
     for number, call in enumerate(calls):
         layers.append(_layer(call, maps, queries, pairs, contents, seed))
@@ -226,16 +242,15 @@ def _layer(call: Call, maps: int, queries: int, pairs: int, contents: int, seed:
             notes.append(f"shares without {', '.join(call.arguments)}")
     equals = explained(draw(call, seed=seed))
     drawn = tuple(_maps(call, sample, queries) for sample in range(min(maps, len(call.query.values))))
-    heads = []
-    for head in range(kernel.heads):
-        values = {} if found is None else dict(zip(PARTS, found.values[head].tolist(), strict=True))
-        ends = (
-            {}
-            if found is None
-            else dict(zip(PARTS, zip(found.low[head].tolist(), found.high[head].tolist(), strict=True), strict=True))
-        )
-        families = {family: float(share[head]) for family, share in equals.items()}
-        heads.append(HeadExplanation(values, ends, families, _reach(drawn, head)))
+    numbers = [] if found is None else zip(found.values.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
+    parts = [
+        (dict(zip(PARTS, values, strict=True)), dict(zip(PARTS, zip(low, high, strict=True), strict=True)))
+        for values, low, high in numbers
+    ] or [({}, {})] * kernel.heads
+    heads = [
+        HeadExplanation(*parts[head], {family: float(share[head]) for family, share in equals.items()}, reach)
+        for head, reach in enumerate(_reach(drawn, kernel.heads))
+    ]
     return KernelExplanation(call.path, name, kind, points, tuple(heads), "; ".join(notes), drawn)
 
 
@@ -252,10 +267,11 @@ def _maps(call: Call, sample: int, most: int) -> Maps:
     return Maps(sample, queries.cpu(), weights.float().cpu(), *sides, grid)
 
 
-def _reach(maps: tuple[Maps, ...], head: int) -> float:
-    total = size = 0.0
+def _reach(maps: Sequence[Maps], heads: int) -> list[float]:
+    """Return the mean distance that each head reads, weighted by the size of its weights."""
+    total, size = torch.zeros(2, heads)
     for item in maps:
         distance = torch.cdist(item.query_positions[item.queries].float(), item.key_positions.float())
-        weights = item.weights[head].abs()
-        total, size = total + float((weights * distance).sum()), size + float(weights.sum())
-    return total / size if size else 0.0
+        weights = item.weights.abs()
+        total, size = total + (weights * distance).sum((1, 2)), size + weights.sum((1, 2))
+    return torch.where(size > 0, total / size, 0.0).tolist()

@@ -9,16 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from itnet_core import write_atomically
 from itnet_explain.explanation import Explanation, KernelExplanation, Maps
 from itnet_explain.variance import PARTS
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
 COLOURS = dict(zip(PARTS, ("#9aa4b2", "#2563eb", "#f59e0b", "#dc6803", "#b42318", "#7c3aed"), strict=True))
 SMALLEST = 1e-6
@@ -30,7 +27,7 @@ def write_report(
     folder: Path,
     *,
     title: str = "",
-    pictures: Mapping[int, str] | None = None,
+    images: Mapping[int, str] | None = None,
     labels: Mapping[int, Sequence[str]] | None = None,
 ) -> None:
     """Write report.html, explanation.json, and the figure of the shares as PNG and SVG.
@@ -49,12 +46,12 @@ def write_report(
         explanation: of a model.
         folder: created if it does not exist; files of the same names are replaced.
         title: heading of the report.
-        pictures: pictures of samples as data URLs, by number; they lie under the maps of points on a grid.
+        images: images of samples as data URLs, by number; they lie under the maps of points on a grid.
         labels: names of the points of samples, such as tokens, by number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = explanation.to_json()
-    content: dict[str, Any] = {"title": title, **numbers, "pictures": dict(pictures or {})}
+    content: dict[str, Any] = {"title": title, **numbers, "images": dict(images or {})}
     for shown, layer in zip(content["layers"], explanation.layers, strict=True):
         shown["maps"] = [_map(item, (labels or {}).get(item.sample)) for item in layer.maps]
     page = files("itnet_explain").joinpath("report.html").read_text(encoding="utf-8")
@@ -95,7 +92,8 @@ def _draw_shares(layers: Sequence[KernelExplanation], folder: Path) -> None:
     bars = [(layer.path, head.shares) for layer in layers for head in layer.heads if head.shares]
     if not bars:
         return
-    figure, axes = pyplot.subplots(figsize=(max(4.0, 0.22 * len(bars) + 2.5), 3.2), layout="constrained")
+    figure = Figure(figsize=(max(4.0, 0.22 * len(bars) + 2.5), 3.2), layout="constrained")
+    axes = figure.subplots()
     bottom = [0.0] * len(bars)
     for part in PARTS:
         heights = [max(shares[part], 0.0) for _, shares in bars]
@@ -107,4 +105,3 @@ def _draw_shares(layers: Sequence[KernelExplanation], folder: Path) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     for suffix in ("png", "svg"):
         figure.savefig(folder / f"shares.{suffix}", dpi=150)
-    pyplot.close(figure)

@@ -32,7 +32,7 @@ def test_a_checkpoint_is_explained_by_samples_of_its_task(checkpoint: Path) -> N
     assert found["output"] == str(folder)
     report = (folder / "report.html").read_text()
     content = json.loads(report.split('id="data">')[1].split("</script>")[0])
-    assert content["pictures"]["0"].startswith("data:image/png;base64,")
+    assert content["images"]["0"].startswith("data:image/png;base64,")
 
 
 def test_files_are_explained(checkpoint: Path, tmp_path: Path) -> None:

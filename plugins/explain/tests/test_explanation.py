@@ -104,7 +104,7 @@ def test_a_module_with_masks_is_explained() -> None:
 def test_the_report_holds_everything_and_nothing_ends_its_script(images: torch.Tensor, tmp_path: Path) -> None:
     model = create_model("itnet-nano", depth=1, **DIGITS)
     explanation = explain(model, images)
-    write_report(explanation, tmp_path / "out", title="</script><b>x", pictures={0: "data:,"})
+    write_report(explanation, tmp_path / "out", title="</script><b>x", images={0: "data:,"})
     page = (tmp_path / "out/report.html").read_text()
     assert page.count("</script>") == 2
     content = json.loads(page.split('id="data">')[1].split("</script>")[0])

@@ -1,4 +1,4 @@
-"""Pictures of samples for a report."""
+"""Images of samples for a report."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import base64
 from io import BytesIO
 from typing import Any
 
-import matplotlib
+from matplotlib.image import imsave
 from torch import Tensor
 
-matplotlib.use("Agg")
-from matplotlib import pyplot
 
-
-def picture(inputs: Any, sample: int) -> str | None:
+def image_url(inputs: Any, sample: int) -> str | None:
     """Return a sample of a batch of images, (B, 1 or 3, H, W), as a data URL; `None` for other inputs."""
     if not isinstance(inputs, Tensor) or inputs.ndim != 4 or inputs.shape[1] not in (1, 3):
         return None
@@ -21,5 +18,5 @@ def picture(inputs: Any, sample: int) -> str | None:
     image = (image - image.min()) / (image.max() - image.min()).clamp(min=1e-12)
     pixels = image[0] if len(image) == 1 else image.permute(1, 2, 0)
     file = BytesIO()
-    pyplot.imsave(file, pixels.numpy(), cmap="gray", vmin=0, vmax=1, format="png")
+    imsave(file, pixels.numpy(), cmap="gray", vmin=0, vmax=1, format="png")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
