@@ -1,4 +1,4 @@
-"""Fixtures of the kernels' tests: points on a time axis, and comparisons of operators."""
+"""Fixtures of the kernels' tests: points on a time axis, a sampler, and comparisons of operators."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from itnet_core import Field, IntegralOperator
+from itnet_core import DenseEvaluator, Field, IntegralOperator, Nodes, Sampler
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +55,31 @@ def check_float32() -> Callable[[IntegralOperator, Field, float], None]:
             assert (single.double() - double).abs().max() <= tolerance * double.abs().max()
 
     return check
+
+
+@pytest.fixture(scope="session")
+def by_pairs() -> Callable[[nn.Module], nn.Module]:
+    """Return a function that makes the operators of a module sum over all pairs, and returns the module."""
+
+    def set_evaluators(module: nn.Module) -> nn.Module:
+        for part in module.modules():
+            if isinstance(part, IntegralOperator):
+                part.evaluator = DenseEvaluator()
+        return module
+
+    return set_evaluators
+
+
+class Half(Sampler):
+    """The points of even numbers, in a mixed order, which stand for two each."""
+
+    def forward(self, query: Field, key: Field) -> Nodes:
+        count = key.values.shape[1] // 2
+        indices = 2 * torch.arange(count).flip(0).expand(len(key.values), -1)
+        return Nodes(indices, 2 * key.weights.gather(1, indices))
+
+
+@pytest.fixture(scope="session")
+def half() -> type[Sampler]:
+    """Return a sampler of every other point."""
+    return Half

@@ -18,7 +18,7 @@ from transformers.models.bert.modeling_bert import BertSelfAttention
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
 
-from itnet_core import DenseEvaluator, Field, IntegralOperator, Nodes, Sampler
+from itnet_core import IntegralOperator, Sampler
 from itnet_kernels import ConversionError, convert, convert_model
 
 MAMBA: dict[str, Any] = {"hidden_size": 8, "state_size": 3}
@@ -52,14 +52,6 @@ def call(layer: nn.Module, x: Tensor) -> list[Tensor]:
     """Return the tensors that a layer makes of one input, which is query, key and value of attention."""
     inputs = (x,) * (3 if isinstance(layer, nn.MultiheadAttention) else 1)
     return [leaf for leaf in tree_leaves(layer(*inputs)) if isinstance(leaf, Tensor)]
-
-
-def by_pairs(layer: nn.Module) -> nn.Module:
-    """Return a converted layer whose operators sum over all pairs."""
-    for module in layer.modules():
-        if isinstance(module, IntegralOperator):
-            module.evaluator = DenseEvaluator()
-    return layer
 
 
 @pytest.fixture(params=MAKERS)
@@ -97,7 +89,9 @@ def test_attributes_and_parameters_are_the_originals(pair: tuple[nn.Module, Tens
     assert convert(ours) is ours
 
 
-def test_published_weights_load_and_copies_are_layers_of_their_own(pair: tuple[nn.Module, Tensor]) -> None:
+def test_published_weights_load_and_copies_are_layers_of_their_own(
+    pair: tuple[nn.Module, Tensor], by_pairs: Callable[[nn.Module], Any]
+) -> None:
     theirs, x = pair
     ours = convert(copy.deepcopy(theirs))
     others = {name: torch.randn_like(item) / 4 for name, item in theirs.state_dict().items()}
@@ -115,7 +109,7 @@ def test_published_weights_load_and_copies_are_layers_of_their_own(pair: tuple[n
     torch.testing.assert_close(call(ours, x), expected, **EXACT)
 
 
-def test_replaced_parameters_are_used(pair: tuple[nn.Module, Tensor]) -> None:
+def test_replaced_parameters_are_used(pair: tuple[nn.Module, Tensor], by_pairs: Callable[[nn.Module], Any]) -> None:
     theirs, x = pair
     layers = convert(copy.deepcopy(theirs)), by_pairs(convert(copy.deepcopy(theirs)))
     others = {name: torch.randn_like(item) / 4 for name, item in theirs.named_parameters()}
@@ -127,7 +121,7 @@ def test_replaced_parameters_are_used(pair: tuple[nn.Module, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("name", TORCHS)
-def test_the_batch_may_be_empty(name: str) -> None:
+def test_the_batch_may_be_empty(name: str, by_pairs: Callable[[nn.Module], Any]) -> None:
     make, shape = MAKERS[name]
     theirs, empty = make(), torch.randn(0, *shape[1:], requires_grad=True)
     for layer in (convert(theirs), by_pairs(convert(theirs))):
@@ -137,7 +131,7 @@ def test_the_batch_may_be_empty(name: str) -> None:
         assert all(item is None or not item.any() for item in gradients)
 
 
-def test_a_sample_may_be_all_padding() -> None:
+def test_a_sample_may_be_all_padding(by_pairs: Callable[[nn.Module], Any]) -> None:
     theirs = nn.MultiheadAttention(8, 2, batch_first=True).eval()
     nn.init.normal_(theirs.out_proj.bias)
     padding = torch.tensor([[False, False, False, True, True], [True] * 5])
@@ -156,7 +150,7 @@ def test_a_sample_may_be_all_padding() -> None:
 
 
 @pytest.mark.parametrize("name", ["attention", "Bert"])
-def test_weights_are_dropped_in_training_as_the_original_drops_them(name: str) -> None:
+def test_weights_are_dropped_in_training_as_the_original_drops_them(name: str, half: type[Sampler]) -> None:
     make, shape = MAKERS[name]
     theirs, x = make(), torch.randn(shape)
     dropout: Any = theirs.dropout
@@ -172,27 +166,18 @@ def test_weights_are_dropped_in_training_as_the_original_drops_them(name: str) -
     frozen: Any = convert(theirs)  # shares its parts, which keep their modes
     assert [item.training for item in theirs.modules()].count(True) == 1
     assert not frozen.operator.kernel.training
-    ours.operator.sampler = Half(16)
+    ours.operator.sampler = half(16)
     with pytest.raises(ConversionError, match="dropped in training, and the sampler Half"):
         call(ours.train(), x)
 
 
-class Half(Sampler):
-    """The points of even numbers, in a mixed order, which stand for two each."""
-
-    def forward(self, query: Field, key: Field) -> Nodes:
-        count = key.values.shape[1] // 2
-        indices = 2 * torch.arange(count).flip(0).expand(len(key.values), -1)
-        return Nodes(indices, 2 * key.weights.gather(1, indices))
-
-
 @pytest.mark.parametrize("name", ["Conv1d", "Conv2d", "attention", "Bert"])
-def test_a_sampler_is_used(name: str) -> None:
+def test_a_sampler_is_used(name: str, half: type[Sampler]) -> None:
     make, shape = MAKERS[name]
     ours: Any = convert(make().eval())
     x = torch.randn(*shape)
     everywhere = call(ours, x)[0]
-    ours.operator.sampler = Half(ours.operator.dim)
+    ours.operator.sampler = half(ours.operator.dim)
     assert not torch.allclose(call(ours, x)[0], everywhere)
 
 
@@ -218,7 +203,7 @@ def test_nested_calls_do_not_interfere() -> None:
                 torch.testing.assert_close(actual, alone[mask is not None])
 
 
-def test_threads_do_not_interfere(pair: tuple[nn.Module, Tensor]) -> None:
+def test_threads_do_not_interfere(pair: tuple[nn.Module, Tensor], by_pairs: Callable[[nn.Module], Any]) -> None:
     theirs, x = pair
     ours, inputs = by_pairs(convert(theirs)), [torch.randn_like(x) for _ in range(3)]
     interval = sys.getswitchinterval()
@@ -236,7 +221,7 @@ def test_threads_do_not_interfere(pair: tuple[nn.Module, Tensor]) -> None:
 @pytest.mark.parametrize(
     ("name", "strict"), [*((name, False) for name in TORCHS), ("Conv2d", True), ("attention", True)]
 )
-def test_it_can_be_exported(name: str, strict: bool) -> None:
+def test_it_can_be_exported(name: str, strict: bool, by_pairs: Callable[[nn.Module], Any]) -> None:
     make, shape = MAKERS[name]
     x, layer, other = torch.randn(shape), convert(make().eval()), by_pairs(convert(make().eval()))
     expected = call(layer, x), call(other, x)
@@ -266,7 +251,7 @@ class Asking(nn.Module):
         return out
 
 
-def test_models_that_read_attributes_of_their_layers_still_work() -> None:
+def test_models_that_read_attributes_of_their_layers_still_work(by_pairs: Callable[[nn.Module], Any]) -> None:
     vision: dict[str, Any] = {
         "image_size": 16,
         "patch_size": 8,

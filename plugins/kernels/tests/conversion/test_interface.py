@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import transformers
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from itnet_core import DenseEvaluator, Field, IntegralOperator, Nodes, Sampler
+from itnet_core import Sampler
 from itnet_kernels import ConversionError, convert_model, unlock
 from itnet_kernels.conversion.attention import ProjectedKernel, projected_attention
 from itnet_kernels.conversion.interface import NAME
@@ -90,15 +91,10 @@ def outputs(model: Any, **options: Any) -> list[Tensor]:
     return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
 
-def by_pairs(model: nn.Module) -> nn.Module:
-    for module in model.modules():
-        if isinstance(module, IntegralOperator):
-            module.evaluator = DenseEvaluator()
-    return model
-
-
 @pytest.mark.parametrize(("name", "implementation"), CASES)
-def test_converted_models_equal_the_originals(name: str, implementation: str) -> None:
+def test_converted_models_equal_the_originals(
+    name: str, implementation: str, by_pairs: Callable[[nn.Module], Any]
+) -> None:
     theirs = build(name, implementation)
     ours = copy.deepcopy(theirs)
     report = convert_model(ours, example=example(ours))
@@ -124,7 +120,7 @@ def test_converted_models_equal_the_originals(name: str, implementation: str) ->
 
 
 @pytest.mark.parametrize("name", ["GPT-2", "Llama, groups of queries", "Mistral, a window", "BART, two sequences"])
-def test_generation_with_a_cache_is_the_same(name: str) -> None:
+def test_generation_with_a_cache_is_the_same(name: str, by_pairs: Callable[[nn.Module], Any]) -> None:
     head = "LMHeadModel" if name == "GPT-2" else "ForConditionalGeneration" if "BART" in name else "ForCausalLM"
     theirs = build(name, "sdpa", head=head)
     ours: Any = copy.deepcopy(theirs)
@@ -156,25 +152,16 @@ def test_weights_are_dropped_in_training_as_the_original_drops_them() -> None:
         torch.testing.assert_close(actual, expected)
 
 
-def test_a_converted_model_is_copied_and_keeps_its_operators_under_another_implementation() -> None:
+def test_a_converted_model_is_copied_and_keeps_its_operators_under_another_implementation(half: type[Sampler]) -> None:
     model = build("BERT", "sdpa")
     expected = outputs(model)
     convert_model(model)
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         torch.testing.assert_close(outputs(again), expected, rtol=1e-9, atol=1e-9)
     model.set_attn_implementation("eager")
-    model.encoder.layer[0].attention.self.operator.sampler = Half(16)
+    model.encoder.layer[0].attention.self.operator.sampler = half(16)
     assert not torch.allclose(outputs(model)[0], expected[0])
     assert model.config._attn_implementation == "eager"
-
-
-class Half(Sampler):
-    """The points of even numbers, which stand for two each."""
-
-    def forward(self, query: Field, key: Field) -> Nodes:
-        count = key.values.shape[1] // 2
-        indices = 2 * torch.arange(count).expand(len(key.values), -1)
-        return Nodes(indices, 2 * key.weights.gather(1, indices))
 
 
 def test_an_unlocked_model_starts_as_the_original_and_learns() -> None:

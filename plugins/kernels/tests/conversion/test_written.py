@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves
 
-from itnet_core import DenseEvaluator, Field, IntegralOperator, Nodes, Sampler
+from itnet_core import Sampler
 from itnet_kernels import ConversionError, convert_model, unlock
 from itnet_kernels.conversion.following import Attention, Following
 from itnet_kernels.conversion.mixing import count_mixing
@@ -148,15 +148,8 @@ def outputs(model: nn.Module, inputs: Any, **options: Any) -> list[Tensor]:
     return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
 
-def by_pairs(model: nn.Module) -> nn.Module:
-    for module in model.modules():
-        if isinstance(module, IntegralOperator):
-            module.evaluator = DenseEvaluator()
-    return model
-
-
 @pytest.mark.parametrize("name", MODELS)
-def test_converted_models_equal_the_originals(name: str) -> None:
+def test_converted_models_equal_the_originals(name: str, by_pairs: Callable[[nn.Module], Any]) -> None:
     theirs, inputs = build(name), example(name)
     ours = copy.deepcopy(theirs)
     report = convert_model(ours, example=inputs)
@@ -180,7 +173,9 @@ def test_converted_models_equal_the_originals(name: str) -> None:
 
 
 @pytest.mark.parametrize(("family", "sizes"), [("Bloom", BLOOM), ("GPTNeo", NEO)])
-def test_generation_with_a_cache_is_the_same(family: str, sizes: dict[str, Any]) -> None:
+def test_generation_with_a_cache_is_the_same(
+    family: str, sizes: dict[str, Any], by_pairs: Callable[[nn.Module], Any]
+) -> None:
     torch.manual_seed(0)
     theirs = language_model(family, "ForCausalLM", **sizes).eval()
     ours = copy.deepcopy(theirs)
@@ -358,16 +353,7 @@ def attention(dropout: float = 0.0) -> tuple[Any, Tensor]:
     return model, torch.randn(2, 6, 8, dtype=torch.float64)
 
 
-class Half(Sampler):
-    """The points of even numbers, which stand for two each."""
-
-    def forward(self, query: Field, key: Field) -> Nodes:
-        count = key.values.shape[1] // 2
-        indices = 2 * torch.arange(count).expand(len(key.values), -1)
-        return Nodes(indices, 2 * key.weights.gather(1, indices))
-
-
-def test_weights_are_dropped_in_training_as_the_original_drops_them() -> None:
+def test_weights_are_dropped_in_training_as_the_original_drops_them(half: type[Sampler]) -> None:
     theirs, x = attention(dropout=0.5)
     ours = copy.deepcopy(theirs)
     convert_model(ours, example=x)
@@ -376,12 +362,12 @@ def test_weights_are_dropped_in_training_as_the_original_drops_them() -> None:
     torch.manual_seed(0)
     torch.testing.assert_close(ours.train()(x), expected)
     for layer in ours:
-        layer.operator.sampler = Half(8)
+        layer.operator.sampler = half(8)
         with pytest.raises(ConversionError, match="weights dropped in training, and the sampler Half"):
             layer(x)
 
 
-def test_a_converted_model_is_copied_and_uses_its_operators() -> None:
+def test_a_converted_model_is_copied_and_uses_its_operators(half: type[Sampler]) -> None:
     model, x = attention()
     expected = model(x)
     convert_model(model, example=x)
@@ -389,7 +375,7 @@ def test_a_converted_model_is_copied_and_uses_its_operators() -> None:
         torch.testing.assert_close(again(x), expected)
     for layer in model:
         before = model(x)
-        layer.operator.sampler = Half(8)
+        layer.operator.sampler = half(8)
         assert not torch.allclose(model(x), before)
 
 
@@ -400,7 +386,7 @@ def test_a_converted_model_and_its_operators_are_not_converted_again() -> None:
     assert not count_mixing(model, x).attention
 
 
-def test_a_module_inside_of_written_attention_is_converted_too() -> None:
+def test_a_module_inside_of_written_attention_is_converted_too(by_pairs: Callable[[nn.Module], Any]) -> None:
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -418,9 +404,9 @@ def test_a_module_inside_of_written_attention_is_converted_too() -> None:
     torch.testing.assert_close(by_pairs(model)(x), expected)
 
 
-def test_a_sampler_stands_for_the_keys_of_all_pairs() -> None:
+def test_a_sampler_stands_for_the_keys_of_all_pairs(half: type[Sampler]) -> None:
     layer = convert_written(lambda x, w: ((x @ x.mT) + torch.arange(6.0)).softmax(-1) @ x)
-    layer.operator.sampler, x = Half(5), torch.randn(2, 6, 5, dtype=torch.float64)
+    layer.operator.sampler, x = half(5), torch.randn(2, 6, 5, dtype=torch.float64)
     even = x[:, ::2]
     expected = (x @ even.mT + torch.arange(0, 6, 2)).softmax(-1) @ even
     torch.testing.assert_close(layer(x), expected)
@@ -445,13 +431,13 @@ def test_an_unlocked_model_starts_as_the_original_and_learns() -> None:
     assert all(gate.grad is not None and gate.grad.any() for gate in gates)
 
 
-def test_weights_that_a_call_changes_are_used_by_plain_operators_alone() -> None:
+def test_weights_that_a_call_changes_are_used_by_plain_operators_alone(half: type[Sampler]) -> None:
     def halved(x: Tensor, w: Tensor) -> Tensor:
         weights = (x @ x.mT).softmax(-1)
         return (weights if x.shape[1] == 6 else weights * 0.5) @ x
 
     layer, x = convert_written(halved), torch.randn(2, 4, 5, dtype=torch.float64)
     torch.testing.assert_close(layer(x), halved(x, x))
-    layer.operator.sampler = Half(5)
+    layer.operator.sampler = half(5)
     with pytest.raises(ConversionError, match="weights that are changed between softmax and values"):
         layer(x)
