@@ -9,6 +9,7 @@ from itnet_tasks.errors import SkippedSampleWarning
 from itnet_tasks.files import check_inside, decode_text, open_data, read_data
 from itnet_tasks.folder import FolderClassification
 from itnet_tasks.labelled_task import LabelledTask
+from itnet_tasks.learned_task import LearnedTask, typical
 from itnet_tasks.regression import Regression
 from itnet_tasks.splits import HeldOut, Share, assign_folds, hold_out, split
 
@@ -21,6 +22,7 @@ __all__ = [
     "Labelled",
     "LabelledDataset",
     "LabelledTask",
+    "LearnedTask",
     "OnBadSample",
     "Regression",
     "Sample",
@@ -36,5 +38,6 @@ __all__ = [
     "open_data",
     "read_data",
     "split",
+    "typical",
     "warn_skipped",
 ]

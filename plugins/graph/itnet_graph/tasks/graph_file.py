@@ -16,19 +16,15 @@ from itnet_core import DataError
 from itnet_graph.data.graph_file import GraphRow, read_graphs
 from itnet_graph.graphs import Graph, Graphs
 from itnet_graph.tasks.loader import load_graph
-from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, hold_out
+from itnet_tasks import Classification, HeldOut, Labelled, LearnedTask, Regression, hold_out, typical
 
 Finite = Annotated[float, ConfigField(allow_inf_nan=False)]
 
 
-class LabelledGraphs(LabelledTask):
-    """Base of tasks on the graphs of files, with a label each.
+class LabelledGraphs(LearnedTask):
+    """Base of tasks on the graphs of files, with a label each."""
 
-    A complete configuration holds what a model takes from the training graphs, so that a checkpoint predicts without
-    them.
-    """
-
-    class Config(HeldOut, LabelledTask.Config):
+    class Config(HeldOut, LearnedTask.Config):
         train: str
         """File of the training graphs: JSON lines, one graph a line."""
 
@@ -53,18 +49,8 @@ class LabelledGraphs(LabelledTask):
         std: tuple[PositiveFloat, ...] | None = None
         """Standard deviation of each feature, which the encoder divides by; by default that of the training graphs."""
 
-        def complete(self, task: type[LabelledGraphs]) -> Self:
-            """Return the configuration with all fields that follow from the training graphs, if they exist already."""
-            if all(getattr(self, name) is not None for name in task.fields):
-                return self
-            try:
-                return self.model_copy(update=task(self).learned())
-            except DataError:  # a configuration may be written before the data exist
-                return self
-
     modality = "graph"
     fields: Sequence[str] = ("mean", "std")
-    """Fields of the configuration that follow from the training graphs."""
 
     def learned(self) -> dict[str, Any]:
         """Return the fields that follow from the training graphs, without those that are configured.
@@ -74,16 +60,6 @@ class LabelledGraphs(LabelledTask):
         """
         own = self._measured([row for row in self._train_and_test[0].sources if row.fault is None])
         return {name: value for name, value in own.items() if getattr(self.config, name) is None}
-
-    @cached_property
-    def settings(self) -> Any:
-        """The complete configuration.
-
-        Raises:
-            DataError: it is not complete, and the file to complete it from is missing.
-        """
-        c = self.config
-        return c if all(getattr(c, name) is not None for name in self.fields) else c.model_copy(update=self.learned())
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
@@ -251,9 +227,7 @@ class GraphFileRegression(LabelledGraphs, Regression):
         return float(label) if fits else None
 
     def _measured(self, rows: Sequence[GraphRow]) -> dict[str, Any]:
-        numbers = torch.tensor([float(row.label) for row in rows] or [0.0], dtype=torch.float64)
-        own = {"centre": float(numbers.mean()), "scale": float(numbers.std(correction=0)) or 1.0}
-        return {**super()._measured(rows), **own}
+        return {**super()._measured(rows), **typical([float(row.label) for row in rows])}
 
 
 def _name(label: Any) -> str | None:

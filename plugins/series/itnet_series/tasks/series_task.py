@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field as ConfigField
@@ -17,19 +16,15 @@ from itnet_series.data.augmentation import SeriesAugmentation
 from itnet_series.data.layout import Layout, read_series
 from itnet_series.data.time_series import TimeSeries
 from itnet_series.series import Series
-from itnet_tasks import LabelledTask, Sample
+from itnet_tasks import LearnedTask, Sample
 
 Finite = Annotated[float, ConfigField(allow_inf_nan=False)]
 
 
-class SeriesTask(LabelledTask):
-    """Base of tasks on the series of files.
+class SeriesTask(LearnedTask):
+    """Base of tasks on the series of files."""
 
-    A complete configuration holds what a model takes from the training series, so that a checkpoint predicts without
-    them: a subclass returns these fields from `learned`, and calls `complete` in its `Config.completed`.
-    """
-
-    class Config(Layout, LabelledTask.Config):
+    class Config(Layout, LearnedTask.Config):
         mean: tuple[Finite, ...] | None = None
         """Mean of each channel, which the encoder subtracts; by default that of the training series."""
 
@@ -39,36 +34,8 @@ class SeriesTask(LabelledTask):
         extent: PositiveFloat | None = None
         """Time that the longest series covers, which spans 2 units of t; by default that of the training series."""
 
-        def complete(self, task: type[SeriesTask]) -> Self:
-            """Return the configuration with all fields that follow from the training series, if they exist already."""
-            if all(getattr(self, name) is not None for name in task.fields):
-                return self
-            try:
-                return self.model_copy(update=task(self).learned())
-            except DataError:  # a configuration may be written before the data exist
-                return self
-
     modality = "series"
     fields: Sequence[str] = ("channels", "mean", "std", "extent")
-    """Fields of the configuration that follow from the training series."""
-
-    def learned(self) -> dict[str, Any]:
-        """Return the fields that follow from the training series, without those that are configured.
-
-        Raises:
-            DataError: the files are missing, or not as the configuration says.
-        """
-        raise NotImplementedError
-
-    @cached_property
-    def settings(self) -> Any:
-        """The complete configuration.
-
-        Raises:
-            DataError: it is not complete, and the files to complete it from are missing.
-        """
-        c = self.config
-        return c if all(getattr(c, name) is not None for name in self.fields) else c.model_copy(update=self.learned())
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from itnet_series.data.augmentation import SeriesAugmentation
 from itnet_series.data.layout import Column, read_series
 from itnet_series.data.time_series import SeriesFault, SeriesFile, TimeSeries
 from itnet_series.tasks.series_task import SeriesLoader, SeriesTask, statistics
-from itnet_tasks import Classification, HeldOut, Labelled, Regression, hold_out
+from itnet_tasks import Classification, HeldOut, Labelled, Regression, hold_out, typical
 
 
 class LabelledSeries(SeriesTask):
@@ -214,8 +214,7 @@ class SeriesTableRegression(LabelledSeries, Regression):
         """Return centre, scale, channels, statistics and extent, without the fields that are configured."""
         sources, labels, _ = self.training()
         sound = [label for one, label in zip(sources, torch.as_tensor(labels).tolist(), strict=True) if not one.fault]
-        numbers = torch.tensor(sound or [0.0], dtype=torch.float64)
-        own = {"centre": float(numbers.mean()), "scale": float(numbers.std(correction=0)) or 1.0}
+        own = typical(sound)
         return {**super().learned(), **{name: own[name] for name in own if getattr(self.config, name) is None}}
 
     def label_of(self, text: str | None) -> float | None:
