@@ -15,10 +15,21 @@ Example = tuple[Any, ...] | dict[str, Any]
 Candidate = Callable[[], tuple[nn.Module, Example]]
 """Builds a model, and inputs."""
 
+MOST_PARAMETERS = 100_000_000
 SIZES = 32, 64, 96, 128
 """Sizes of images that are tried in turn; sums over all pairs of pixels are slow."""
 SMALL = "test", "atto", "femto", "pico", "nano", "xxs", "xx_small", "tiny", "18", "small"
 """Parts of names of small models, the smallest first."""
+
+
+def check_size(model: nn.Module) -> None:
+    """Refuse a large model.
+
+    Raises:
+        ValueError: it has too many parameters.
+    """
+    if (count := sum(item.numel() for item in model.parameters())) > MOST_PARAMETERS:
+        raise ValueError(f"{count:,} parameters")
 
 
 def noise(*shape: int) -> Tensor:
