@@ -85,9 +85,15 @@ class Block(nn.Module):
         key = normalized(self.norm, field) if self.norm_first else field
         if self.query is None:
             return self._finish(field, self.operator(key))
-        start = self.query(field, {} if earlier is None else earlier)
+        start = self._query_points(self.query, field, {} if earlier is None else earlier)
         query = normalized(self.query_norm, start).map(self.query_map)
         return self._finish(start, self.operator(query, key))
+
+    def _query_points(self, query: QueryPoints, field: Field, earlier: Mapping[int, Field]) -> Field:
+        shards = field.points.shards
+        if shards is None:
+            return query(field, earlier)
+        return query(field.gather(), {number: other.gather() for number, other in earlier.items()}).shard(shards.group)
 
     def step(self, state: Any, field: Field) -> tuple[Any, Field]:
         """Advance a stream by one point; see `IntegralOperator.step`.

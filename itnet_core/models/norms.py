@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from itnet_core.operator.field import Field
 from itnet_core.operator.field_checks import readable
 from itnet_core.operator.precision import precise
+from itnet_core.operator.shards import Shards
 
 Norm = Literal["layer", "batch", "rms", "none"]
 BlockActivation = Literal["gelu", "relu", "silu"]
@@ -30,20 +31,22 @@ class BatchNorm(nn.BatchNorm1d):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def forward(self, values: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, values: Tensor, mask: Tensor | None = None, shards: Shards | None = None) -> Tensor:
         """Return the normalised values; padding affects neither the other values nor the running statistics.
 
         Args:
             values: shape (B, N, d).
             mask: the points that are not padding, (B, N); all by default.
+            shards: how the points are dealt to processes, if they are, with a mask: statistics are those of all points.
         """
         if mask is None or not self.training:
             return super().forward(values.flatten(0, 1)).view_as(values)
         present, points = mask.unsqueeze(-1), precise(values)
-        count = mask.sum()
-        mean = points.masked_fill(~present, 0.0).sum((0, 1)) / count
+        add: Callable[[Tensor], Tensor] = _itself if shards is None else shards.add
+        count = add(mask.sum())
+        mean = add(points.masked_fill(~present, 0.0).sum((0, 1))) / count
         centred = (points - mean).masked_fill(~present, 0.0)
-        variance = centred.square().sum((0, 1)) / count
+        variance = add(centred.square().sum((0, 1))) / count
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum or 0.1)
@@ -62,9 +65,14 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 def normalized(norm: nn.Module, field: Field) -> Field:
     """Apply a norm of `NORMS` to a field's values."""
-    if isinstance(norm, BatchNorm) and (not readable() or field.points.has_padding):
-        return field.with_values(norm(field.values, field.mask))
+    shards = field.points.shards
+    if isinstance(norm, BatchNorm) and (shards is not None or not readable() or field.points.has_padding):
+        return field.with_values(norm(field.values, field.mask, shards))
     return field.map(norm)
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 class StochasticDepth(nn.Module):

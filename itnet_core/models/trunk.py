@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -31,6 +31,10 @@ class Trunk(nn.Module):
         position: the position encoding, for kernels that do not read positions; see `FourierPositions`.
         scan: the order of points that are not ordered in time, for blocks whose kernels scan; see `ScanOrder`.
 
+    Attributes:
+        group: processes of `torch.distributed` that share the points of each field, as `Field.shard` deals them; set it
+            where all of them have the same inputs. `None` by default.
+
     Raises:
         ConfigError: a scan order is set, but no kernel scans, the kernels scan different axes, or a block that scans
             has query points of its own.
@@ -38,6 +42,7 @@ class Trunk(nn.Module):
 
     def __init__(self, blocks: Iterable[Block], *, position: Position = "none", scan: Scan = "none") -> None:
         super().__init__()
+        self.group: Any = None
         self.blocks = nn.ModuleList(blocks)
         last = self._parts[-1]
         plain = isinstance(last.norm, nn.Identity)
@@ -69,14 +74,15 @@ class Trunk(nn.Module):
             ShapeError: as for `forward`.
         """
         field = self._positioned(field)
+        field = field if self.group is None else field.shard(self.group)
         earlier = {-1: field}
         kept = self._queried() | set(blocks)
         for run in self._runs(kept):
             function = partial(self._through, run, earlier)
-            field = self.scan(field, function) if self._scans(run[0]) and self.scan is not None else function(field)
+            field = self._scanned(field, function) if self._scans(run[0]) else function(field)
             if run[-1] in kept:
                 earlier[run[-1]] = field
-        return [*(earlier[number] for number in blocks), field.map(self.norm)]
+        return [part.gather() for part in (*(earlier[number] for number in blocks), field.map(self.norm))]
 
     def step(self, states: Sequence[Any] | None, field: Field) -> tuple[Sequence[Any], Field]:
         """Advance a stream by one point: return the blocks' new states, and the output field at that point.
@@ -123,6 +129,12 @@ class Trunk(nn.Module):
         for number in run:
             field = self.blocks[number](field, earlier)
         return field
+
+    def _scanned(self, field: Field, function: Callable[[Field], Field]) -> Field:
+        """Apply blocks in scan order, to the whole field."""
+        assert self.scan is not None
+        out = self.scan(field.gather(), function)
+        return out if self.group is None else out.shard(self.group)
 
     def _scans(self, number: int) -> bool:
         kernels = self._parts[number].operator.kernel.summands

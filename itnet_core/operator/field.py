@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import GetAttrKey, KeyEntry, register_pytree_node
 
 from itnet_core.operator.field_checks import check_edges, check_numbers, check_shapes, readable
-from itnet_core.operator.points import Edges, Lattice, Measure, Points
+from itnet_core.operator.points import Edges, Lattice, Measure, Points, shard_of
 from itnet_core.plugin.errors import FieldError
 
 AXES = "txyz"
@@ -176,6 +176,7 @@ class Field:
         Raises:
             FieldError: as for a new field, or as for `with_edges`.
         """
+        self._refuse_shards("replace")
         field = Field(
             self.values if values is None else values,
             self.positions if positions is None else positions,
@@ -192,6 +193,7 @@ class Field:
         """
         if edges is not None:
             check_edges(*edges, self.values.shape[0], self.values.shape[1])
+        self._refuse_shards("with_edges")
         return _field(self.values, Points(self.positions, self.weights, self.grid, self.points.lattice, edges))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Field:
@@ -216,12 +218,47 @@ class Field:
         """
         return self if measure == "given" else _field(self.values, self.points.with_measure(measure))
 
+    def shard(self, group: Any) -> Field:
+        """Return this process's part of the field, whose points are dealt to the processes of a group.
+
+        All processes call it with the same points. Operators apply to parts as they do to the whole field: the integral
+        runs over the points of all processes.
+
+        Example:
+            ```python
+            part = field.shard(torch.distributed.group.WORLD)
+            out = operator(part).gather()  # as operator(field)
+            ```
+
+        Args:
+            group: the processes, of `torch.distributed`.
+
+        Raises:
+            FieldError: `torch.compile` traces the call.
+        """
+        if torch.compiler.is_compiling():
+            found, expected = "a call under torch.compile", "an eager one"
+            raise FieldError("Field.shard", found=found, expected=expected)
+        points = self.points.cached(shard_of, group)
+        assert points.shards is not None
+        return _field(points.shards.share(self.values), points)
+
+    def gather(self) -> Field:
+        """Return the whole field, of which this one is the part of a process; a field of one process is whole.
+
+        Gradients are sums over the processes, each of which may use the whole field for something else. So the mean of
+        gradients over processes, as in data-parallel training, is the gradient of their mean loss.
+        """
+        shards = self.points.shards
+        return self if shards is None else _field(shards.gather(self.values), shards.whole)
+
     def to(self, *args: Any, **kwargs: Any) -> Field:
         """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`.
 
         Raises:
             FieldError: its positions or its mass exceed the range of that dtype.
         """
+        self._refuse_shards("to")
         values, positions, weights = (t.to(*args, **kwargs) for t in (self.values, self.positions, self.weights))
         if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and readable():
             check_numbers(positions, weights)
@@ -229,6 +266,11 @@ class Field:
         edges = self.points.edges
         edges = edges and Edges(edges.sources.to(values.device), edges.weights.to(*args, **kwargs))
         return _field(values, Points(positions, weights, self.grid, lattice, edges))
+
+    def _refuse_shards(self, method: str) -> None:
+        if self.points.shards is not None:
+            found, expected = "the points of one process of several", "a whole field"
+            raise FieldError(f"Field.{method}", found=found, expected=expected, hint="Call it before `shard`.")
 
 
 def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
@@ -259,6 +301,8 @@ def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
     weights = [field.weights for field in fields]
     if measure == "balanced":
         weights = [w / (w.sum(-1, keepdim=True) * len(fields)) for w in weights]
+    for field in fields:
+        field._refuse_shards("union")
     positions = torch.cat([field.positions for field in fields], dim=1)
     points = Points(positions, torch.cat(weights, dim=1))
     joined = _field(torch.cat([field.values for field in fields], dim=1), points)

@@ -16,6 +16,7 @@ from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.opaque import apply_as_one_node, numbered
 from itnet_core.operator.points import Measure
+from itnet_core.operator.ring import ring_obstacle, ring_sum
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
 from itnet_core.operator.stream import step
 from itnet_core.operator.transforms import transform_of
@@ -107,6 +108,9 @@ class IntegralOperator(nn.Module):
         Raises:
             ShapeError: the fields' channels are not `dim`, or their batches or coordinates differ.
         """
+        if (shards := query.points.shards) is not None and self._gathers(query, key, arguments):
+            whole = self(query.gather(), None if key is None else key.gather(), **arguments)
+            return query.with_values(shards.share(whole.values))
         compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting() and not arguments
         if compiling and any(kernel.opaque for kernel in self.kernel.summands):
             return self._as_one_node(query, key)
@@ -251,7 +255,7 @@ class IntegralOperator(nn.Module):
         problem = integral.problem(arguments, self.evaluator)
         if nodes is not None and nodes.loss is not None and collecting():
             add_loss(nodes.loss(problem))
-        sums = self.evaluator(problem)
+        sums = self.evaluator(problem) if key.points.shards is None else ring_sum(problem, self.evaluator)
         out: Tensor = output(sums.reshape(*query.values.shape[:2], *sums.shape[2:]))
         return out
 
@@ -266,7 +270,15 @@ class IntegralOperator(nn.Module):
         reason = evaluator_obstacle(self.evaluator, problem, transform_of(problem.values))
         return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
 
+    def _gathers(self, query: Field, key: Field | None, arguments: dict[str, Any]) -> bool:
+        """Whether parts of fields are gathered, because the sum over a ring does not apply to a kernel."""
+        key = query if key is None else key
+        kernels = self.kernel.summands
+        return bool(arguments) or any(ring_obstacle(kernel, self.sampler, query, key) for kernel in kernels)
+
     def _transform_obstacle(self, integral: _Integral, arguments: dict[str, Any]) -> str:
+        if integral.key.points.shards is not None:
+            return "the points are dealt to several processes"
         if integral.nodes is not None:
             return "the sampler returns nodes"
         if arguments:

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from itnet_core.operator.shards import Shards
 from itnet_core.operator.transforms import tracing
 from itnet_core.plugin.errors import FieldError
 
@@ -80,6 +81,7 @@ class Points:
         lattice: the lattice that the points were built from, if any; a compiled graph, which cannot read positions to
             fit one, takes it instead.
         edges: edges between the points, for kernels that sum over them. A part or a union of points has none.
+        shards: how the points are dealt to processes, where these are the points of one of them; see `Field.shard`.
     """
 
     positions: Tensor
@@ -87,6 +89,7 @@ class Points:
     grid: tuple[int, ...] | None = None
     lattice: Lattice | None = None
     edges: Edges | None = None
+    shards: Shards | None = None
     _cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def cached(self, function: Callable[Concatenate[Points, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -121,7 +124,7 @@ class Points:
 
     def __reduce__(self) -> tuple[type[Points], tuple[Any, ...]]:
         """Copy and pickle without the cache: the versions of a copy's tensors start at 0 again."""
-        return Points, (self.positions, self.weights, self.grid, self.lattice, self.edges)
+        return Points, (self.positions, self.weights, self.grid, self.lattice, self.edges, self.shards)
 
     @property
     def has_padding(self) -> bool:
@@ -147,6 +150,12 @@ class Points:
     def narrow(self, points: slice, batch: slice = slice(None)) -> Points:
         """Return some of the points, of some samples, as views."""
         return Points(self.positions[batch, points], self.weights[batch, points])
+
+
+def shard_of(points: Points, group: Any) -> Points:
+    """Return this process's part of points that are dealt to the processes of a group."""
+    shards = Shards(group, points)
+    return Points(shards.share(points.positions), shards.share_weights(points.weights), shards=shards)
 
 
 def gather_points(values: Tensor, indices: Tensor) -> Tensor:
@@ -188,6 +197,8 @@ def _has_padding(points: Points) -> bool:
 
 
 def _with_measure(points: Points, measure: Measure) -> Points:
+    if points.shards is not None:
+        return shard_of(points.shards.whole.with_measure(measure), points.shards.group)
     weights = (distinct(points.weights) > 0).to(points.weights.dtype)
     if measure == "mean":
         weights = weights / weights.sum(-1, keepdim=True)

@@ -80,11 +80,11 @@ class LocalEvaluator(Evaluator):
         x, y, pairs = query.detach(), key.detach(), max(1, budget // (kernel.pair_width * values.element_size()))
         if nodes is None:
             plan: Plan = _Groups(kernel, x, y, neighbourhoods(problem), pairs)
-            sums = sum_tiles(plan, query_terms, key_terms, query, key, values, bias)
+            sums, _ = sum_tiles(plan, query_terms, key_terms, query, key, values, bias)
         else:
             plan = _Nodes(kernel, x, y, nodes.indices, problem.shape[2], pairs)
             weights = nodes.weights.flatten(0, 1)
-            sums = sum_tiles(plan, query_terms, key_terms, query, key, values, bias, weights)
+            sums, _ = sum_tiles(plan, query_terms, key_terms, query, key, values, bias, weights)
         return sums.view(*problem.shape[:2], *sums.shape[1:])
 
 

@@ -107,7 +107,7 @@ def sum_tiles(
     values: Tensor,
     bias: Tensor | None,
     pair_weights: Tensor | None = None,
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """Compute Σ_j k v, or Σ_j e^(k + bias) v / Σ_j e^(k + bias) with a bias.
 
     Gradients reach terms, positions, values, bias and the kernel's own parameters. The points' axes of all tensors are
@@ -124,15 +124,18 @@ def sum_tiles(
         pair_weights: weights of the keys of each query, (points, keys), in place of the points' own weights.
 
     Returns:
-        The sums at the query points, (..., heads, head_dim).
+        The sums at the query points, (..., heads, head_dim), and with a bias log Σ_j e^(k + bias), (..., heads), which
+        is −∞ without a pair.
     """
     x, y = (query, key) if plan.kernel.support.edge else ((), ())
     query_leaves, query_spec = tree_flatten((query_terms, x, () if pair_weights is None else pair_weights))
     key_leaves, key_spec = tree_flatten((key_terms, y))
     parameters = dict(plan.kernel.named_parameters(remove_duplicate=False))  # a tied one under each of its names
     arguments = _Arguments(plan.kernel, query_spec, key_spec, tuple(parameters))
-    out: Tensor = _TileSum.apply(plan, arguments, values, bias, *query_leaves, *key_leaves, *parameters.values())
-    return out
+    sums: tuple[Tensor, Tensor] = _TileSum.apply(
+        plan, arguments, values, bias, *query_leaves, *key_leaves, *parameters.values()
+    )
+    return sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +174,7 @@ class _TileSum(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, plan: Plan, arguments: _Arguments, values: Tensor, bias: Tensor | None, *tensors: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         out = values.new_zeros(*plan.query_positions.shape[:-1], plan.kernel.heads, values.shape[-1])
         log_total = out.new_zeros(out.shape[:-1], dtype=_accumulator(out.dtype))
         for i, row in plan.tiles():
@@ -189,10 +192,12 @@ class _TileSum(torch.autograd.Function):
         ctx.plan, ctx.arguments = plan, arguments
         ctx.autocast = torch.is_autocast_enabled(values.device.type), torch.get_autocast_dtype(values.device.type)
         ctx.save_for_backward(values, bias, out, log_total, *tensors)
-        return out
+        if bias is None:
+            ctx.mark_non_differentiable(log_total)
+        return out, log_total
 
     @staticmethod
-    def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_out: Tensor, grad_total: Tensor) -> tuple[Tensor | None, ...]:
         plan: Plan = ctx.plan
         refuse_second_derivatives(plan.evaluator, grad_out)
         arguments: _Arguments = ctx.arguments
@@ -201,7 +206,8 @@ class _TileSum(torch.autograd.Function):
         grads = [torch.zeros_like(t) if need else None for t, need in zip(tensors, needed, strict=True)]
         grad_values = torch.zeros_like(values)
         grad_bias = None if bias is None else torch.zeros_like(bias)
-        delta = (grad_out * out).sum(-1)
+        delta = (grad_out * out).sum(-1) - grad_total
+        log_total = log_total.masked_fill(log_total == -torch.inf, 0.0)
         enabled, dtype = ctx.autocast
         for i, j in ((i, j) for i, row in plan.tiles() for j in row):
             taken = zip(arguments.take(tensors, i, j), needed, strict=True)
@@ -249,7 +255,7 @@ def _softmax_row(logits: Iterator[tuple[Tensor, Tensor]], out: Tensor, log_total
         peak = new_peak
     empty = total == 0
     total = total.masked_fill(empty, 1.0)
-    return (sums / total.unsqueeze(-1)).to(out.dtype), (peak + total.log()).masked_fill(empty, 0.0)
+    return (sums / total.unsqueeze(-1)).to(out.dtype), (peak + total.log()).masked_fill(empty, -torch.inf)
 
 
 def _rows(matrix: Tensor, values: Tensor) -> Tensor:

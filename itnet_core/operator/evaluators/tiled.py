@@ -53,6 +53,10 @@ class TiledEvaluator(Evaluator):
 
     def evaluate(self, problem: Problem) -> Tensor:
         """Compute the integral. Gradients reach terms, values, weights and the kernel's own parameters."""
+        return self.with_totals(problem)[0]
+
+    def with_totals(self, problem: Problem) -> tuple[Tensor, Tensor]:
+        """Compute the integral and, for `softmax`, log Σ_j w_j e^k, (B, N, heads), which is −∞ without a pair."""
         kernel, query, key = problem.kernel, problem.query.positions, problem.key.positions
         values, bias = problem.weighted_values()
         shape = tile_shape(*problem.shape, kernel.pair_width * values.element_size(), values.device)

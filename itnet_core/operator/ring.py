@@ -1,0 +1,60 @@
+"""The integral over points that are dealt to several processes: key points travel around a ring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from itnet_core.operator.evaluators import Evaluator, TiledEvaluator
+from itnet_core.operator.field import Field
+from itnet_core.operator.kernel import Kernel, Problem
+from itnet_core.operator.points import Points
+from itnet_core.operator.sampler import FullSampler, Sampler
+
+
+def ring_obstacle(kernel: Kernel, sampler: Sampler, query: Field, key: Field) -> str:
+    """Return why an operator has to gather the whole fields, instead of summing over a ring, or ""."""
+    if not isinstance(sampler, FullSampler):
+        return f"{type(sampler).__name__} samples the whole field"
+    if query.points.shards is None or key.points.shards is None:
+        return "one of the fields is whole"
+    if not kernel.pointwise_terms:
+        return f"the terms of {type(kernel).__name__} depend on other points"
+    return ""
+
+
+def ring_sum(problem: Problem, evaluator: Evaluator) -> Tensor:
+    """Compute the integral over the key points of all processes, at this one's query points, (B, N, heads, d).
+
+    In each of P turns the key points move one process on, as in ring attention (Liu et al., arXiv 2310.01889), so that
+    each process computes a share of N M / P² pairs a turn.
+
+    Args:
+        problem: the problem of this process's query points and key points.
+        evaluator: computes the part of a turn, if it is a plain sum. With `softmax`, `TiledEvaluator` does, since parts
+            are weighed by their totals.
+    """
+    turns = _turns(problem)
+    if problem.kernel.normalization == "none":
+        return torch.stack([evaluator(turn) for turn in turns]).sum(0)
+    tiled = TiledEvaluator()
+    sums, totals = (torch.stack(parts) for parts in zip(*map(tiled.with_totals, turns), strict=True))
+    empty = (totals == -torch.inf).all(0, keepdim=True)
+    shares = totals.masked_fill(empty, 0.0).softmax(0).unsqueeze(-1)
+    return (sums * shares).sum(0).to(sums.dtype)
+
+
+def _turns(problem: Problem) -> Iterator[Problem]:
+    """Yield the problems of this process's query points and each process's key points, its own first."""
+    shards = problem.key.shards
+    assert shards is not None
+    tensors, spec = tree_flatten((problem.key_terms, problem.key.positions, problem.key.weights, problem.values))
+    for turn in range(shards.size):
+        tensors = shards.shift(tensors) if turn else tensors
+        terms, positions, weights, values = tree_unflatten(tensors, spec)
+        key = Points(positions, weights)
+        yield replace(problem, query=replace(problem.query, shards=None), key=key, key_terms=terms, values=values)
