@@ -50,6 +50,14 @@ class InitSection(ConfigSection):
         return [part for part in ("encoder", "head") if getattr(self, part) == "new"]
 
 
+class ParallelSection(ConfigSection):
+    """How the processes of a run share its work."""
+
+    points: PositiveInt = 1
+    """Processes that share the points of each field, and train on the same batches: each holds a part of the points,
+    and key points travel from process to process. It divides the number of processes."""
+
+
 class TrainConfig(ConfigSection):
     """Options of training: AdamW with a linear warm-up and a cosine decay.
 
@@ -103,7 +111,11 @@ class TrainConfig(ConfigSection):
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Device type; `auto` uses a GPU if one is available."""
     devices: PositiveInt = 1
-    """Number of devices; each trains on batches of its own."""
+    """Number of devices of each node; each trains on batches of its own, unless `parallel` lets them share more."""
+    nodes: PositiveInt = 1
+    """Number of nodes, on each of which a launcher starts the processes."""
+    parallel: ParallelSection = ParallelSection()
+    """How the processes share the work: `{points: 2}` deals the points of each field to two of them."""
     log_every: PositiveInt = 50
     """Steps between two entries of the training loss in the log."""
     patience: PositiveInt | None = None
@@ -134,6 +146,11 @@ class TrainConfig(ConfigSection):
 
         freeze_parts(model, self.freeze)
         return describe_parameters(model)
+
+    @property
+    def processes(self) -> int:
+        """The number of processes, one for each device of each node."""
+        return self.devices * self.nodes
 
     def task(self, modality: str) -> TaskSection:
         """Return the options of a task."""

@@ -100,14 +100,12 @@ class TaskData(LightningDataModule):
         Raises:
             DataError: a split has fewer samples than devices.
         """
-        trainer, shares = self._trainer(), {}
+        (rank, processes), shares = self._position(), {}
         for modality, task in self.tasks.items():
             size, section = len(self.dataset(modality, "train")), self.config.task(modality)
             samples = section.samples or size
-            if samples < trainer.world_size:
-                raise _dataset_error(
-                    task, "train", f"{samples} samples", f"one for each of {trainer.world_size} devices"
-                )
+            if samples < processes:
+                raise _dataset_error(task, "train", f"{samples} samples", f"one for each of {processes} devices")
             shares[modality] = TaskShare(size, section.batch_size or self.config.batch_size, samples)
         epoch, batches = self.position
         sampler = TaskBatchSampler(
@@ -115,8 +113,8 @@ class TaskData(LightningDataModule):
             self.config.seed,
             epoch=epoch,
             skip=batches,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
+            rank=rank,
+            world_size=processes,
         )
         return self._loader("train", sampler)
 
@@ -129,7 +127,7 @@ class TaskData(LightningDataModule):
         return self._sequential_loader(self.test_split)
 
     def _sequential_loader(self, split: Split) -> DataLoader[Any]:
-        trainer = self._trainer()
+        rank, processes = self._position()
         batches: list[list[SampleKey]] = []
         for modality in self.tasks:
             self.first_samples(modality, split, 1)
@@ -137,8 +135,8 @@ class TaskData(LightningDataModule):
                 modality,
                 len(self.dataset(modality, split)),
                 self.config.task(modality).batch_size or self.config.batch_size,
-                rank=trainer.global_rank,
-                world_size=trainer.world_size,
+                rank=rank,
+                world_size=processes,
             )
         return self._loader(split, batches)
 
@@ -153,6 +151,11 @@ class TaskData(LightningDataModule):
             persistent_workers=self.config.workers > 0,
             pin_memory=self._trainer().strategy.root_device.type == "cuda",
         )
+
+    def _position(self) -> tuple[int, int]:
+        """Return the number of this process, and the number of processes, that have batches of their own."""
+        trainer, points = self._trainer(), self.config.parallel.points
+        return trainer.global_rank // points, trainer.world_size // points
 
     def _trainer(self) -> Any:
         if self.trainer is None:

@@ -19,6 +19,7 @@ from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.freezing import freeze_parts
 from itnet_train.engine.mean_loss import MeanLoss
 from itnet_train.engine.optimizer import create_optimizer, learning_rate_factor
+from itnet_train.engine.parallel import share_points
 from itnet_train.engine.scores import TaskScores, combine_scores
 from itnet_train.errors import NonFiniteError
 
@@ -43,6 +44,12 @@ class TaskModule(LightningModule):
         self.task_scores = {modality: TaskScores(task) for modality, task in tasks.items()}
         self.score_modules = nn.ModuleList(self.task_scores.values())
         self.scores: dict[str, float] = {}
+
+    def setup(self, stage: str) -> None:
+        """Let the processes that share points do so."""
+        points = self.settings.parallel.points
+        if points > 1:
+            share_points(self.model, self.trainer.world_size, points, self.trainer.strategy.root_device.type)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; norms with running statistics in frozen parts stay in evaluation mode."""
@@ -72,7 +79,8 @@ class TaskModule(LightningModule):
 
     def on_train_batch_start(self, batch: TaskBatch, batch_idx: int) -> None:
         """Seed the generators that dropout and samplers draw from."""
-        self._seed("step", self.current_epoch, batch_idx, self.global_rank)
+        # Processes that share points draw the same numbers, as their samplers and their stochastic depth need.
+        self._seed("step", self.current_epoch, batch_idx, self.global_rank // self.settings.parallel.points)
 
     def training_step(self, batch: TaskBatch, batch_idx: int) -> Tensor | None:
         """Return the loss of a batch: the task's loss plus the auxiliary losses of submodules.

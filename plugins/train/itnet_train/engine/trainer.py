@@ -36,14 +36,21 @@ def create_trainer(
 
     Raises:
         ConfigError: the devices are not available, do not support the precision, or a launcher started a number of
-            processes other than the number of devices.
+            processes other than the number of devices; or the processes that share points do not divide it.
     """
     bars = progress_bars()
-    unused = find_unused_parameters and config.devices > 1
+    unused = find_unused_parameters and config.processes > 1
+    if config.processes % config.parallel.points:
+        raise ConfigError(
+            "train.parallel.points",
+            found=f"{config.parallel.points}, with {config.processes} processes",
+            expected="a divisor of devices · nodes",
+        )
     try:
         trainer = Trainer(
             accelerator=config.accelerator,
             devices=config.devices,
+            num_nodes=config.nodes,
             strategy="ddp_find_unused_parameters_true" if unused else "auto",
             precision=config.precision,
             max_epochs=config.epochs,
@@ -65,12 +72,17 @@ def create_trainer(
             found=f"{config.accelerator!r} with {config.devices} devices and precision {config.precision!r}: {error}",
             expected="devices and a precision that this machine supports",
         ) from error
-    if processes != config.devices:
+    if processes != config.processes:
+        several = config.nodes > 1
+        launch = f"torchrun --nnodes {config.nodes} --nproc-per-node {config.devices} --rdzv-endpoint HOST:PORT"
         raise ConfigError(
             "train.devices",
-            found=f"{processes} processes, started by torchrun or a cluster, for devices = {config.devices}",
+            found=f"{processes} processes, started by torchrun or a cluster, for devices = {config.devices}"
+            + (f" on each of {config.nodes} nodes" if several else ""),
             expected="one process for each device",
-            hint=f"Set train.devices={processes}, or start a single process, which starts those of the other devices.",
+            hint=f"Start them on each node: {launch} -m itnet_registry train …"
+            if several
+            else f"Set train.devices={processes}, or start a single process, which starts those of the other devices.",
         )
     return trainer
 
