@@ -159,17 +159,19 @@ def test_errors_are_one_line_and_an_exit_code(garden: Garden) -> None:
     assert done.stderr.startswith("error: plugin acme-bad 1.0")
 
 
-def test_a_list_takes_less_than_half_a_second_of_cpu(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With every plugin of this environment, in user and system time of the whole process, without coverage's own."""
+def test_a_list_takes_little_more_than_its_libraries(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every plugin of this environment, in CPU time, beside a process that imports pydantic and pluggy alone."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-    taken = []
-    for _ in range(3):
+
+    def seconds(*arguments: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = garden.run("-m", "itnet_registry", "list", ITNET_PLUGINS="")
+        done = garden.run(*arguments, ITNET_PLUGINS="")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 0, done.stderr
-        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(taken) < 0.5
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    pairs = [(seconds("-m", "itnet_registry", "list"), seconds("-c", "import pydantic.main, pluggy")) for _ in range(3)]
+    assert min(ours / libraries for ours, libraries in pairs) < 5
 
 
 FULL = "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), {fd}); sys.argv[1:] = {arguments!r}; "
