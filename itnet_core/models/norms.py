@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from itnet_core.operator.field import Field
 from itnet_core.operator.field_checks import readable
+from itnet_core.operator.messages import add
 from itnet_core.operator.precision import precise
-from itnet_core.operator.shards import Shards
 
 Norm = Literal["layer", "batch", "rms", "none"]
 BlockActivation = Literal["gelu", "relu", "silu"]
@@ -31,22 +31,21 @@ class BatchNorm(nn.BatchNorm1d):
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def forward(self, values: Tensor, mask: Tensor | None = None, shards: Shards | None = None) -> Tensor:
+    def forward(self, values: Tensor, mask: Tensor | None = None, group: Any = None) -> Tensor:
         """Return the normalised values; padding affects neither the other values nor the running statistics.
 
         Args:
             values: shape (B, N, d).
             mask: the points that are not padding, (B, N); all by default.
-            shards: how the points are dealt to processes, if they are, with a mask: statistics are those of all points.
+            group: processes that share the points, with a mask: statistics are those of all points.
         """
         if mask is None or not self.training:
             return super().forward(values.flatten(0, 1)).view_as(values)
         present, points = mask.unsqueeze(-1), precise(values)
-        add: Callable[[Tensor], Tensor] = _itself if shards is None else shards.add
-        count = add(mask.sum())
-        mean = add(points.masked_fill(~present, 0.0).sum((0, 1))) / count
+        count = _total(mask.sum(), group)
+        mean = _total(points.masked_fill(~present, 0.0).sum((0, 1)), group) / count
         centred = (points - mean).masked_fill(~present, 0.0)
-        variance = add(centred.square().sum((0, 1))) / count
+        variance = _total(centred.square().sum((0, 1)), group) / count
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum or 0.1)
@@ -67,12 +66,12 @@ def normalized(norm: nn.Module, field: Field) -> Field:
     """Apply a norm of `NORMS` to a field's values."""
     shards = field.points.shards
     if isinstance(norm, BatchNorm) and (shards is not None or not readable() or field.points.has_padding):
-        return field.with_values(norm(field.values, field.mask, shards))
+        return field.with_values(norm(field.values, field.mask, shards and shards.group))
     return field.map(norm)
 
 
-def _itself(tensor: Tensor) -> Tensor:
-    return tensor
+def _total(tensor: Tensor, group: Any) -> Tensor:
+    return tensor if group is None else add(tensor, group)
 
 
 class StochasticDepth(nn.Module):

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
+from torch.nn import functional as F
 
-from itnet_core.operator.shards import Shards
+from itnet_core.operator.messages import gather
 from itnet_core.operator.transforms import tracing
 from itnet_core.plugin.errors import FieldError
 
@@ -150,6 +152,47 @@ class Points:
     def narrow(self, points: slice, batch: slice = slice(None)) -> Points:
         """Return some of the points, of some samples, as views."""
         return Points(self.positions[batch, points], self.weights[batch, points])
+
+
+@dataclass(frozen=True, eq=False)
+class Shards:
+    """How the N points of a field are dealt to the P processes of a group: process r has the points r, r + P, r + 2P …
+
+    So all processes have as many points of a causal sum, of a sample with padding, and of any part of the domain. If P
+    does not divide N, the last shares end with padding.
+
+    Attributes:
+        group: the processes, of `torch.distributed`.
+        whole: all points, which every process has.
+    """
+
+    group: Any
+    whole: Points
+
+    @property
+    def size(self) -> int:
+        """P, the number of processes."""
+        return dist.get_world_size(self.group)
+
+    @property
+    def rank(self) -> int:
+        """r, the number of this process."""
+        return dist.get_rank(self.group)
+
+    def share(self, tensor: Tensor) -> Tensor:
+        """Return this process's part of a tensor of all points, (B, N, …)."""
+        missing = -tensor.shape[1] % self.size
+        if missing:
+            tensor = torch.cat([tensor, tensor[:, -1:].expand(-1, missing, *tensor.shape[2:])], dim=1)
+        return tensor[:, self.rank :: self.size]
+
+    def share_weights(self, weights: Tensor) -> Tensor:
+        """Return this process's part of the weights of all points, (B, N); the padding has none."""
+        return F.pad(weights, [0, -weights.shape[1] % self.size])[:, self.rank :: self.size]
+
+    def gather(self, share: Tensor) -> Tensor:
+        """Return the tensor of all points, (B, N, …), from this process's part."""
+        return gather(share, self.group).flatten(1, 2)[:, : self.whole.positions.shape[1]]
 
 
 def shard_of(points: Points, group: Any) -> Points:

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from itnet_core.operator.evaluators import Evaluator, TiledEvaluator
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
+from itnet_core.operator.messages import shift
 from itnet_core.operator.points import Points
 from itnet_core.operator.sampler import FullSampler, Sampler
 
@@ -54,7 +55,7 @@ def _turns(problem: Problem) -> Iterator[Problem]:
     assert shards is not None
     tensors, spec = tree_flatten((problem.key_terms, problem.key.positions, problem.key.weights, problem.values))
     for turn in range(shards.size):
-        tensors = shards.shift(tensors) if turn else tensors
+        tensors = shift(tensors, shards.group) if turn else tensors
         terms, positions, weights, values = tree_unflatten(tensors, spec)
         key = Points(positions, weights)
         yield replace(problem, query=replace(problem.query, shards=None), key=key, key_terms=terms, values=values)

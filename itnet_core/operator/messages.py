@@ -1,72 +1,33 @@
-"""Points that are dealt to the processes of a group, and the messages between these processes."""
+"""Messages between processes, with their gradients.
+
+Each process may do something else with what arrives, so gradients are sums over the processes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from itnet_core.operator.points import Points
 
 
-@dataclass(frozen=True, eq=False)
-class Shards:
-    """How the N points of a field are dealt to the P processes of a group: process r has the points r, r + P, r + 2P …
+def gather(part: Tensor, group: Any) -> Tensor:
+    """Return the parts (B, n, …) of all P processes, (B, n, P, …)."""
+    parts: Tensor = _Gather.apply(part, group)
+    return parts
 
-    So all processes have as many points of a causal sum, of a sample with padding, and of any part of the domain. If P
-    does not divide N, the last shares end with padding.
 
-    Attributes:
-        group: the processes, of `torch.distributed`.
-        whole: all points, which every process has.
-    """
+def add(tensor: Tensor, group: Any) -> Tensor:
+    """Return the sum over the processes."""
+    total: Tensor = _Add.apply(tensor, group)
+    return total
 
-    group: Any
-    whole: Points
 
-    @property
-    def size(self) -> int:
-        """P, the number of processes."""
-        return dist.get_world_size(self.group)
-
-    @property
-    def rank(self) -> int:
-        """r, the number of this process."""
-        return dist.get_rank(self.group)
-
-    def share(self, tensor: Tensor) -> Tensor:
-        """Return this process's part of a tensor of all points, (B, N, …)."""
-        missing = -tensor.shape[1] % self.size
-        if missing:
-            tensor = torch.cat([tensor, tensor[:, -1:].expand(-1, missing, *tensor.shape[2:])], dim=1)
-        return tensor[:, self.rank :: self.size]
-
-    def share_weights(self, weights: Tensor) -> Tensor:
-        """Return this process's part of the weights of all points, (B, N); the padding has none."""
-        return F.pad(weights, [0, -weights.shape[1] % self.size])[:, self.rank :: self.size]
-
-    def gather(self, share: Tensor) -> Tensor:
-        """Return the tensor of all points, (B, N, …), from this process's part.
-
-        Each process may do something else with it: its gradient is the sum over the processes.
-        """
-        parts: Tensor = _Gather.apply(share, self.group)
-        return parts.flatten(1, 2)[:, : self.whole.positions.shape[1]]
-
-    def add(self, tensor: Tensor) -> Tensor:
-        """Return the sum over the processes, each of which may do something else with it, as for `gather`."""
-        total: Tensor = _Add.apply(tensor, self.group)
-        return total
-
-    def shift(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Return the tensors of the process before this one, in one exchange of messages."""
-        return list(_Shift.apply(self.group, *tensors))
+def shift(tensors: Sequence[Tensor], group: Any) -> list[Tensor]:
+    """Return the tensors of the process before this one, in one exchange of messages."""
+    return list(_Shift.apply(group, *tensors))
 
 
 class _Gather(torch.autograd.Function):
