@@ -11,14 +11,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import yaml
 from provenance import provenance
+
+from itnet_core import write_atomically
 
 ROOT = Path(__file__).parent.parent
 RUNS, PAGE, START = ROOT / "runs/results", ROOT / "docs/results.md", "<!-- table -->"
@@ -44,9 +47,14 @@ class Result:
     overrides: Sequence[str] = ("",)
 
     @property
+    def config(self) -> str:
+        """The file of the configuration."""
+        return f"examples/{self.name}.yaml"
+
+    @property
     def commands(self) -> list[str]:
         """The command of each run, without its output directory."""
-        return [f"itnet train examples/{self.name}.yaml {overrides}".strip() for overrides in self.overrides]
+        return [f"itnet train {self.config} {overrides}".strip() for overrides in self.overrides]
 
     def directory(self, override: str) -> Path:
         """Where a run is written."""
@@ -70,13 +78,35 @@ RESULTS = [
 JOINT = "one_trunk"
 
 
+@dataclass(frozen=True)
+class Alone(Result):
+    """One modality of the joint model: the same trunk, encoder, task, batches and steps, and nothing else to learn."""
+
+    @property
+    def config(self) -> str:
+        """The file of the configuration, made of the joint one."""
+        modality = self.name.rpartition(" ")[2]
+        content = yaml.safe_load((ROOT / f"examples/{JOINT}.yaml").read_text())
+        for section, key in (("model", "encoders"), ("model", "tasks"), ("train", "tasks")):
+            options = content[section][key]
+            content[section][key] = {modality: options[modality]} if modality in options else {}
+        file = RUNS / f"{JOINT}-{modality}.yaml"
+        write_atomically(file, yaml.safe_dump(content))
+        return str(file.relative_to(ROOT))
+
+
+def alone() -> list[Alone]:
+    """Return the modalities of the joint model."""
+    modalities = yaml.safe_load((ROOT / f"examples/{JOINT}.yaml").read_text())["model"]["tasks"]
+    return [Alone(f"{JOINT} {modality}", modality, "score") for modality in modalities]
+
+
 def train(job: tuple[Result, str]) -> dict[str, Any]:
     """Train, or go on, or only read; return the run's metrics."""
     result, override = job
     directory = result.directory(override)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    config = f"examples/{result.name}.yaml"
-    command = [str(ITNET), "train", config, *override.split(), "--output", str(directory), "--resume", "--json"]
+    command = [str(ITNET), "train", result.config, *override.split(), "--output", str(directory), "--resume", "--json"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (directory.parent / f"{directory.name}.log").open("w") as log:
         done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log)
@@ -102,28 +132,28 @@ def _command(result: Result) -> str:
     return f"`{first}`" + (f" … `{more[-1].rpartition('=')[2]}`" if more else "")
 
 
-def joint_table(run: dict[str, Any]) -> list[str]:
-    """Return the lines of the page about the model that learned every modality."""
-    scores: dict[str, list[str]] = {}
-    for name, value in run["test"].items():
+def joint_table(joint: dict[str, Any], single: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Return the lines of the page about the model that learned every modality, beside one model for each."""
+    lines = [
+        "",
+        f"One model for all, {joint['parameters']:,} parameters, trained in {joint['seconds'] / 60:.1f} minutes by"
+        f" `itnet train examples/{JOINT}.yaml`, and models of one modality each: the same trunk, batches and steps for"
+        " that modality.",
+        "",
+        "| modality | metric | one model for all | alone |",
+        "|---|---|---|---|",
+    ]
+    for name, value in joint["test"].items():
         modality, slash, metric = name.partition("/")
         if slash:
-            scores.setdefault(modality, []).append(f"{metric} {value:.3f}")
-    return [
-        "",
-        f"One model for all, {run['parameters']:,} parameters, trained in {run['seconds'] / 60:.1f} minutes by"
-        f" `itnet train examples/{JOINT}.yaml`:",
-        "",
-        "| modality | test |",
-        "|---|---|",
-        *(f"| {modality} | {', '.join(values)} |" for modality, values in scores.items()),
-    ]
+            lines.append(f"| {modality} | {metric} | {value:.3f} | {single[modality]['test'][metric]:.3f} |")
+    return lines
 
 
 def main() -> None:
     """Train what the command line names, or everything, and write the table."""
     joint = Result(JOINT, "", "score")
-    known = {result.name: result for result in [joint, *RESULTS]}  # the longest first
+    known = {result.name: result for result in [joint, *RESULTS, *alone()]}  # the longest first
     names = sys.argv[1:] or list(known)
     for name in names:
         if name not in known:
@@ -142,7 +172,7 @@ def main() -> None:
         "| data | test | a simple model | minutes | parameters | command |",
         "|---|---|---|---|---|---|",
         *(row(result, by_name[result.name]) for result in RESULTS),
-        *joint_table(by_name[JOINT][0]),
+        *joint_table(by_name[JOINT][0], {item.what: by_name[item.name][0] for item in alone()}),
     ]
     PAGE.write_text(PAGE.read_text().partition(START)[0] + "\n".join(lines) + "\n")
     print("\n".join(lines))
