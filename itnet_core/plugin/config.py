@@ -92,7 +92,7 @@ class RefersTo:
 
     Attributes:
         kind: kind of the referenced component.
-        modality: modality of the referenced component, for an encoder or a task.
+        modality: modality of the referenced component, for an encoder or a task; `None` for any.
     """
 
     kind: Kind

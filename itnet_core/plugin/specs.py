@@ -10,6 +10,9 @@ from typing import Any, Literal, get_args
 Kind = Literal["encoder", "kernel", "sampler", "evaluator", "head", "task"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+ANY = "any"
+"""Modality of an encoder around another one, to which a field of its `Config` refers: it has that encoder's."""
+
 _NAME = re.compile(r"[a-z0-9]+([-/][a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -45,7 +48,9 @@ class ComponentSpec:
         config_version: raised by one whenever an old `Config` can no longer be read as it stands; see
             `itnet_migrate_config`.
         requires: requirements (PEP 508) beyond the distribution's own that using this component needs.
-        modality: the modality of an encoder's or a task's inputs (`"image"`); `None` for the other kinds.
+        modality: the modality of an encoder's or a task's inputs (`"image"`); `None` for the other kinds. An encoder
+            that wraps another one, of whatever modality, declares `"any"`: it has the modality and the axes of the
+            encoder that a field of its `Config` refers to, marked `RefersTo("encoder")`.
 
     Raises:
         ValueError: a field is not of the form above.
@@ -72,6 +77,8 @@ class ComponentSpec:
             raise ValueError(f"ComponentSpec.config_version: found {self.config_version!r}; expected an integer >= 1")
         if self.modality is not None:
             _check("ComponentSpec.modality", self.modality, _NAME, "image")
+        if self.modality == ANY and self.kind != "encoder":
+            raise ValueError(f"ComponentSpec.modality of {self.kind} {self.name!r}: found {ANY!r}, for encoders alone")
         if (self.kind in ("encoder", "task")) != (self.modality is not None):
             raise ValueError(
                 f"ComponentSpec.modality of {self.kind} {self.name!r}: found {self.modality!r}; "

@@ -107,6 +107,13 @@ class TestToken(EncoderConformance):
     options: ClassVar = {"window": 3, "token_dropout": 0.1}
 
 
+class TestConverted(EncoderConformance):
+    component = "itnet-kernels/converted"
+    options: ClassVar = {
+        "encoder": {"name": "timm", "model": "test_vit", "stage": 0, "options": {"img_size": 32, "patch_size": 8}}
+    }
+
+
 class TestPretrained(EncoderConformance):
     component = "itnet-text/pretrained"
     frozen = True

@@ -117,6 +117,8 @@ def obstacle(calls: list[Call]) -> str:
     for call in calls:
         if not call.kernel.pointwise_terms:
             return f"{call.path}: terms that depend on all points"
+        if any(argument is not None for argument in call.arguments.values()):
+            return f"{call.path}: masks or biases of pairs"
         if "[" in call.path:
             return f"{call.path}: a sum of integrals"
         if call.query.values.shape[1] * call.key.values.shape[1] > MOST_PAIRS:

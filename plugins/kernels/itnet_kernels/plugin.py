@@ -11,8 +11,15 @@ kernel = partial(ComponentSpec, "kernel")
 
 @hookimpl
 def itnet_register_components(api: int) -> list[ComponentSpec]:
-    """Declare the kernels."""
+    """Declare the kernels, and the encoder of converted layers."""
     return [
+        ComponentSpec(
+            "encoder",
+            "converted",
+            "itnet_kernels.conversion.converted_encoder:ConvertedEncoder",
+            "another encoder whose layers become integral operators",
+            modality="any",
+        ),
         kernel(
             "attention",
             "itnet_kernels.attention.attention:AttentionKernel",

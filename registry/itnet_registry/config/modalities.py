@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from itnet_core import ConfigError
-from itnet_core.plugin.specs import Kind
+from itnet_core.plugin.specs import ANY, Kind
 from itnet_registry.plugins.components import Component
 from itnet_registry.plugins.names import shortest
 from itnet_registry.plugins.registry import PluginRegistry
@@ -18,9 +18,9 @@ def missing_encoder(registry: PluginRegistry, place: str) -> ConfigError:
     return ConfigError(f"{place}.encoder", found="nothing", expected="an encoder", hint=_combinations(registry))
 
 
-def mismatch(registry: PluginRegistry, place: str, task: Component, encoders: Sequence[Component]) -> ConfigError:
-    """Return the error for a task of a modality that no encoder of the model reads."""
-    listed = " and ".join(f"{encoder.id}, an encoder of {encoder.spec.modality}" for encoder in encoders)
+def mismatch(registry: PluginRegistry, place: str, task: Component, encoders: Mapping[str, Component]) -> ConfigError:
+    """Return the error for a task of a modality that no encoder of the model reads; encoders are by modality."""
+    listed = " and ".join(f"{encoder.id}, an encoder of {modality}" for modality, encoder in encoders.items())
     return ConfigError(
         place,
         found=f"{task.id}, a task of {task.spec.modality}, with {listed}",
@@ -31,12 +31,12 @@ def mismatch(registry: PluginRegistry, place: str, task: Component, encoders: Se
 
 def installed_names(registry: PluginRegistry, kind: Kind, modality: str | None) -> str:
     """Return the names of a kind's installed components of a modality, joined by commas."""
-    names = shortest([c for c in registry.components(kind) if c.spec.modality == modality])
+    names = shortest([c for c in registry.components(kind) if c.spec.modality in (modality, ANY)])
     return ", ".join(names) or "(none installed)"
 
 
 def _combinations(registry: PluginRegistry) -> str:
-    modalities = sorted({str(c.spec.modality) for kind in _KINDS for c in registry.components(kind)})
+    modalities = sorted({str(c.spec.modality) for kind in _KINDS for c in registry.components(kind)} - {ANY})
     if not modalities:
         return "No encoder is installed: pip install itnet-image, or itnet list."
     lines = [

@@ -75,7 +75,8 @@ class _Resolver:
         tasks = self._by_modality("task", merged.task, merged.tasks)
         for modality, part in tasks.items():
             if modality not in encoders:
-                raise mismatch(self.registry, part.place, part.component, [e.component for e in encoders.values()])
+                components = {name: encoder.component for name, encoder in encoders.items()}
+                raise mismatch(self.registry, part.place, part.component, components)
         complete_tasks = {modality: self._complete(part) for modality, part in tasks.items()}
         needs = {modality: self._needs(tasks[modality], config) for modality, (_, config) in complete_tasks.items()}
         assert merged.width is not None  # checked by `resolve`
@@ -120,7 +121,7 @@ class _Resolver:
             options[kind], config = self._complete(part)
             if kind == "kernel":
                 with part.component.running(part.place):
-                    axes = [e.cls.axes for e in encoders.values() if not part.cls.reads_positions(config, e.cls.axes)]
+                    axes = [e.axes for e in encoders.values() if not part.cls.reads_positions(config, e.axes)]
                     scans = any(cls.scans for cls in classes_of(self.registry, "kernel", options[kind]))
                 unread.append(Unread(scans, axes))
         query = entry.query
@@ -143,10 +144,10 @@ class _Resolver:
     ) -> dict[str, LoadedRef]:
         if one is not None:
             part = self._part(kind, one, kind)
-            return {str(part.component.spec.modality): part}
+            return {str(part.modality): part}
         parts = {key: self._part(kind, reference, f"{kind}s.{key}") for key, reference in (several or {}).items()}
         for key, part in parts.items():
-            modality = part.component.spec.modality
+            modality = part.modality
             if key != modality:
                 raise ConfigError(
                     part.place,

@@ -22,6 +22,8 @@ PLUGIN = """
         return [
             ComponentSpec(kind="encoder", name="pair", target="acme_a.parts:Pair", summary="", modality="pair"),
             ComponentSpec(kind="encoder", name="album", target="acme_a.parts:Album", summary="", modality="album"),
+            ComponentSpec(kind="encoder", name="twice", target="acme_a.parts:Twice", summary="", modality="any"),
+            ComponentSpec(kind="encoder", name="nothing", target="acme_a.parts:Nothing", summary="", modality="any"),
             ComponentSpec(kind="task", name="pairs", target="acme_a.parts:Pairs", summary="", modality="pair"),
         ]
 """
@@ -61,6 +63,25 @@ PARTS = """
 
         def forward(self, inputs):
             return union([getattr(self, str(number))(each) for number, each in enumerate(inputs)])
+
+    class Twice(Encoder):
+        modality = "any"
+
+        class Config(ComponentConfig):
+            inner: Annotated[ComponentRef, RefersTo("encoder")]
+
+        def __init__(self, dim, config=None, **options):
+            super().__init__(dim, config, **options)
+            self.inner = create("encoder", self.config.inner.name, dim=dim, **self.config.inner.options)
+
+        def forward(self, inputs):
+            return self.inner(inputs).map(lambda values: 2 * values)
+
+    class Nothing(Encoder):
+        modality = "any"
+
+        def forward(self, inputs):
+            return inputs
 
     class Pairs(Stripes):
         modality = "pair"
@@ -188,3 +209,45 @@ def test_records_that_differ_from_the_configuration_are_refused(
     path.write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="encoders.pair.words"):
         registry.load_model(tmp_path / "c")
+
+
+def test_an_encoder_of_any_modality_has_that_of_the_encoder_inside(registry: Registry) -> None:
+    images, texts = (
+        {"name": "twice", "inner": {"name": "twice", "inner": "pixels"}},
+        {"name": "twice", "inner": "letters"},
+    )
+    model = registry.create_model("toy", encoders={"image": images, "text": texts}, heads={})
+    assert model.config is not None
+    assert list(model.encoders) == ["image", "text"]
+    assert model.config["encoders"]["image"]["inner"]["name"] == "acme-a/twice"
+    assert model.config["encoders"]["text"]["inner"]["name"] == "itnet-toy/letters"
+    pair = registry.create_model("toy", encoder={"name": "pair", "image": images}, heads={})
+    assert list(pair.encoders) == ["pair"]
+
+
+def test_a_task_fixes_options_of_the_encoder_inside(registry: Registry) -> None:
+    encoder = {"name": "twice", "inner": {"name": "pair", "image": {"bias": True}}}
+    model = registry.create_model("toy", encoder=encoder, task="pairs")
+    assert model.config is not None
+    assert model.config["encoders"]["pair"]["inner"]["image"] == {
+        "name": "itnet-toy/pixels",
+        "channels": 1,
+        "bias": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ({"name": "twice"}, "model.encoder.inner.name: found nothing"),
+        ({"name": "twice", "inner": "nowhere"}, "model.encoder.inner"),
+        ({"name": "twice", "inner": {"name": "pixels", "size": 3}}, "model.encoder.inner.size"),
+        ({"name": "nothing"}, "encoder acme-a/nothing of acme-a 1.0: found Nothing.Config without a reference"),
+    ],
+)
+def test_an_encoder_of_any_modality_without_another_is_refused(
+    registry: Registry, encoder: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ITNetError) as caught:
+        registry.create_model("toy", encoder=encoder, heads={})
+    assert message in str(caught.value)

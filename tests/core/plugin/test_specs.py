@@ -27,6 +27,7 @@ def test_declarations_import_no_torch() -> None:
         {"modality": "image"},
         {"kind": "encoder"},
         {"kind": "encoder", "modality": "a.b"},
+        {"kind": "task", "modality": "any"},
     ],
 )
 def test_a_malformed_declaration_is_refused(change: dict[str, object]) -> None:

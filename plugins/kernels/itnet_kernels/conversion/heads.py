@@ -62,6 +62,8 @@ class HeadsAttention(ConvertedLayer):
         """Replace the operator if its heads are not those of q, k and v."""
         operator = self.operator
         kernel: Any = operator.kernel.summands[0]
+        if not isinstance(kernel, ProjectedKernel):  # a replacement, such as a part of the kernel
+            return
         expected = query.shape[1], query.shape[-1], key.shape[1], softcap, query.shape[1] * value.shape[-1]
         found = kernel.heads, kernel.head_dim, kernel.key_heads, kernel.softcap, operator.out_dim
         if expected == found:
