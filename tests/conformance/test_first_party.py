@@ -185,6 +185,22 @@ class TestTransformersAudio(EncoderConformance):
         return {"model": str(folder)}
 
 
+class TestTorchaudioPretrained(EncoderConformance):
+    component = "itnet-audio/torchaudio-pretrained"
+    options: ClassVar = {
+        "model": "WAV2VEC2_LARGE_LV60K",
+        "architecture": {
+            "extractor_conv_layer_config": [[4, 10, 5], [4, 3, 4], [4, 3, 4]],
+            "encoder_embed_dim": 8,
+            "encoder_pos_conv_kernel": 8,
+            "encoder_pos_conv_groups": 2,
+            "encoder_num_layers": 1,
+            "encoder_num_heads": 2,
+            "encoder_ff_interm_features": 8,
+        },
+    }
+
+
 class TestSeries(EncoderConformance):
     component = "itnet-series/series"
     options: ClassVar = {"channels": 2, "patch": 2}

@@ -40,6 +40,19 @@ ENCODERS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "image": lambda folder: TIMM,
     "text": bert,
     "audio": wav2vec2,
+    "torchaudio": lambda folder: {
+        "name": "torchaudio-pretrained",
+        "model": "WAVLM_BASE",
+        "architecture": {
+            "extractor_conv_layer_config": [[4, 10, 5], [4, 3, 4], [4, 3, 4]],
+            "encoder_embed_dim": 8,
+            "encoder_pos_conv_kernel": 8,
+            "encoder_pos_conv_groups": 2,
+            "encoder_num_layers": 1,
+            "encoder_num_heads": 2,
+            "encoder_ff_interm_features": 8,
+        },
+    },
     "graph": lambda folder: {
         "name": "graph",
         "features": 2,
@@ -126,7 +139,7 @@ def test_a_task_fixes_options_of_the_encoder_inside() -> None:
     model = create_model("itnet-nano", depth=1, encoder=encoder, task="digits")
     assert model.config is not None
     assert model.config["encoders"]["image"]["encoder"]["channels"] == 1
-    assert model.config["position"] == create_model("itnet-nano", encoder="conv-stem", task="digits").config["position"]  # type: ignore[index]
+    assert model.config["position"] == create_model("itnet-nano", encoder="conv-stem", task="digits").config["position"]
 
 
 def test_a_part_of_an_encoder_may_be_converted() -> None:

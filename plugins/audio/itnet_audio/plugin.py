@@ -22,6 +22,13 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "a pretrained wav2vec 2.0, HuBERT, WavLM or Whisper of transformers",
             requires=("transformers",),
         ),
+        audio(
+            "encoder",
+            "torchaudio-pretrained",
+            "itnet_audio.encoders.torchaudio_pretrained:TorchaudioEncoder",
+            "a pretrained wav2vec 2.0, HuBERT or WavLM of torchaudio",
+            requires=("safetensors",),
+        ),
         audio("task", "speech-commands", "itnet_audio.tasks.speech_commands:SpeechCommands", "35 spoken words, v0.02"),
         audio("task", "audio-folder", "itnet_audio.tasks.folder:AudioFolder", "your recordings, one folder per class"),
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +16,8 @@ from torchaudio.functional import melscale_fbanks
 from transformers import AutoConfig, AutoModel
 from transformers.utils.hub import cached_file
 
-from itnet_audio.clips import Audio, check_audio, clip_field, example, standardize
+from itnet_audio.clips import Audio, check_audio, example
+from itnet_audio.encoders.stem import Frames, frames_of_samples
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field, ShapeError, read_regular
 
 MOST = 2**20
@@ -174,39 +174,29 @@ class TransformersAudioEncoder(Encoder):
         """
         waveform, lengths = check_audio(inputs, "TransformersAudioEncoder(inputs)")
         encode = self._of_spectrogram if self.whisper else self._of_samples
-        values, frames, cell, start = encode(waveform.to(self.projection.weight.dtype), lengths)
+        frames = encode(waveform.to(self.projection.weight.dtype), lengths)
         unit = self.config.unit_seconds * self.config.sample_rate
-        return clip_field(self.projection(values), frames * cell, cell, unit, start=start)
+        return frames._replace(values=self.projection(frames.values)).field(unit)
 
     def example(self) -> Audio:
         """Return two clips of noise."""
         return example(self.config.sample_rate)
 
-    def _of_samples(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, int, float]:
-        """Return hidden states, the number of frames of each clip, and step and beginning of the frames' cells."""
-        kernels, strides = self.body.config.conv_kernel, self.body.config.conv_stride
-        steps = [prod(strides[:layer]) for layer in range(len(strides) + 1)]
-        reach = 1 + sum((kernel - 1) * step for kernel, step in zip(kernels, steps, strict=False))
-        cell = steps[-1]
-        within = torch.arange(waveform.shape[1], device=lengths.device) < lengths.unsqueeze(1)
-        if self.config.normalization:
-            waveform = standardize(waveform, within, (1,), least=3e-4)
-        waveform = F.pad(waveform, (0, max(0, reach - waveform.shape[1])))  # a frame at least
-        lengths = lengths.clamp(min=reach)
-        frames = (lengths - reach) // cell + 1
-        if self.body.config.feat_extract_norm == "layer":
-            mask = torch.arange(waveform.shape[1], device=lengths.device) < lengths.unsqueeze(1)
-            values: Tensor = self.body(waveform, attention_mask=mask.long()).last_hidden_state
-        else:
-            groups = [(lengths == length).nonzero().squeeze(1) for length in torch.unique(lengths)]
-            states = [self.body(waveform[group, : int(lengths[group[0]])]).last_hidden_state for group in groups]
-            count = max(part.shape[1] for part in states)
-            padded = [F.pad(part, (0, 0, 0, count - part.shape[1])) for part in states]
-            values = torch.cat(padded)[torch.cat(groups).argsort()]
-        return values, frames, cell, (reach - cell) / 2
+    def _of_samples(self, waveform: Tensor, lengths: Tensor) -> Frames:
+        """Compute the frames of a model of raw samples."""
+        c = self.body.config
 
-    def _of_spectrogram(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, int, float]:
-        """Return the same for Whisper, whose frames are centred on the multiples of their step."""
+        def states(samples: Tensor, lengths: Tensor | None) -> Tensor:
+            mask = None if lengths is None else torch.arange(samples.shape[1], device=lengths.device) < lengths[:, None]
+            hidden: Tensor = self.body(samples, attention_mask=None if mask is None else mask.long()).last_hidden_state
+            return hidden
+
+        layers = list(zip(c.conv_kernel, c.conv_stride, strict=True))
+        options = {"normalization": self.config.normalization, "masks": c.feat_extract_norm == "layer"}
+        return frames_of_samples(waveform, lengths, layers, states, **options)
+
+    def _of_spectrogram(self, waveform: Tensor, lengths: Tensor) -> Frames:
+        """Compute the frames of Whisper, which are centred on the multiples of their step."""
         cell = 2 * HOP
         longest = self.body.config.max_source_positions * cell
         if waveform.shape[1] > longest:
@@ -218,7 +208,7 @@ class TransformersAudioEncoder(Encoder):
         count = (waveform.shape[1] + cell - 1) // cell
         padded = F.pad(waveform, (0, longest - waveform.shape[1]))
         states: Tensor = self.body(self.log_mel(padded)).last_hidden_state
-        return states[:, :count], (lengths + cell - 1) // cell, cell, -cell / 2
+        return Frames(states[:, :count], (lengths + cell - 1) // cell, cell, -cell / 2)
 
     def log_mel(self, waveform: Tensor) -> Tensor:
         """Compute Whisper's log-mel spectrogram, shape (B, bands, T / 160), from samples of shape (B, T).
