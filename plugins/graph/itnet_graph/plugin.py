@@ -24,8 +24,10 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             f"{kernels}.message_passing:MessagePassingKernel",
             "any kernel of both ends of an edge, over edges",
         ),
+        graph("task", "graph-blocks", f"{tasks}.blocks:GraphBlocks", "the block of each node, generated"),
         graph("task", "graph-file", f"{tasks}.graph_file:GraphFile", "your graphs, one class each"),
         graph("task", "graph-file-regression", f"{tasks}.graph_file:GraphFileRegression", "your graphs, a number each"),
+        graph("task", "graph-nodes", f"{tasks}.graph_nodes:GraphNodes", "your graphs, a class for each node"),
         graph("task", "graph-motifs", f"{tasks}.motifs:GraphMotifs", "which motif a random tree contains, generated"),
     ]
 

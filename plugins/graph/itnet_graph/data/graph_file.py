@@ -25,6 +25,7 @@ class GraphRow(NamedTuple):
         place: the file and the line.
         label: as the file has it; `None` without one.
         group: name of the graph's group; `None` without one.
+        split: split of the graph or of each node, as the file has it; `None` without one.
         fault: what was found, and what was expected; `None` for a sound row.
     """
 
@@ -32,6 +33,7 @@ class GraphRow(NamedTuple):
     place: str
     label: Any = None
     group: str | None = None
+    split: Any = None
     fault: tuple[str, str] | None = None
 
     def checked(self) -> Graph:
@@ -45,7 +47,9 @@ class GraphRow(NamedTuple):
         return self.graph
 
 
-def read_graphs(path: Path, *, directed: bool, label: str = "label", group_by: str | None = None) -> list[GraphRow]:
+def read_graphs(
+    path: Path, *, directed: bool, label: str = "label", group_by: str | None = None, split: str = "split"
+) -> list[GraphRow]:
     """Read a file of JSON lines, one graph a line.
 
     `nodes` lists the features of each node, or is the number of nodes, whose only feature is then 1. `edges` lists
@@ -64,6 +68,7 @@ def read_graphs(path: Path, *, directed: bool, label: str = "label", group_by: s
         directed: whether edges lead from source to target alone, instead of both ways.
         label: key of the label.
         group_by: key of the group.
+        split: key of the split.
 
     Raises:
         DataError: the file is missing, not in UTF-8, or has no line.
@@ -80,7 +85,8 @@ def read_graphs(path: Path, *, directed: bool, label: str = "label", group_by: s
             if not isinstance(record, dict):
                 raise ValueError(type(record).__name__, EXPECTED)
             group = None if group_by is None else record.get(group_by)
-            row = GraphRow(_graph(record, directed), place, record.get(label), None if group is None else str(group))
+            group = None if group is None else str(group)
+            row = GraphRow(_graph(record, directed), place, record.get(label), group, record.get(split))
         except (ValueError, RecursionError) as error:
             found, expected = error.args if len(error.args) == 2 else (str(error), EXPECTED)
             row = GraphRow(

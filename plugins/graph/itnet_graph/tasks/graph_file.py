@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import torch
-from pydantic import Field as ConfigField
 from pydantic import PositiveFloat
 
-from itnet_core import DataError
 from itnet_graph.data.graph_file import GraphRow, read_graphs
-from itnet_graph.graphs import Graph, Graphs
-from itnet_graph.tasks.loader import load_graph
-from itnet_tasks import Classification, HeldOut, Labelled, LearnedTask, Regression, hold_out, typical
-
-Finite = Annotated[float, ConfigField(allow_inf_nan=False)]
+from itnet_graph.tasks.graph_task import Finite, GraphTask, class_name
+from itnet_tasks import Classification, HeldOut, Labelled, Regression, hold_out, typical
 
 
-class LabelledGraphs(LearnedTask):
+class LabelledGraphs(GraphTask):
     """Base of tasks on the graphs of files, with a label each."""
 
-    class Config(HeldOut, LearnedTask.Config):
+    class Config(HeldOut, GraphTask.Config):
         train: str
         """File of the training graphs: JSON lines, one graph a line."""
 
@@ -34,38 +29,21 @@ class LabelledGraphs(LearnedTask):
         test: str | None = None
         """File of the test graphs; by default a fold of `train`."""
 
-        directed: bool = False
-        """Whether edges lead from source to target alone, instead of both ways."""
-
         label: str = "label"
         """Key of the label."""
 
         group_by: str | None = None
         """Key of the group of a graph: no split divides the graphs of one group."""
 
-        mean: tuple[Finite, ...] | None = None
-        """Mean of each feature, which the encoder subtracts; by default that of the training graphs."""
-
-        std: tuple[PositiveFloat, ...] | None = None
-        """Standard deviation of each feature, which the encoder divides by; by default that of the training graphs."""
-
-    modality = "graph"
-    fields: Sequence[str] = ("mean", "std")
-
-    def learned(self) -> dict[str, Any]:
-        """Return the fields that follow from the training graphs, without those that are configured.
-
-        Raises:
-            DataError: the file is missing, or has no sound graph.
-        """
-        own = self._measured([row for row in self._train_and_test[0].sources if row.fault is None])
-        return {name: value for name, value in own.items() if getattr(self.config, name) is None}
-
     @property
-    def encoder_options(self) -> Mapping[str, Any]:
-        """Number of features, their mean and standard deviation."""
-        c = self.settings
-        return {"features": len(c.mean), "mean": list(c.mean), "std": list(c.std)}
+    def file(self) -> str:
+        """File of the training graphs."""
+        return str(self.config.train)
+
+    def training_rows(self) -> Sequence[GraphRow]:
+        """Return the training graphs."""
+        rows: Any = self._train_and_test[0].sources
+        return list(rows)
 
     def training(self) -> Labelled:
         """Return the training graphs; without a test file, a fold of them is held out for the test split."""
@@ -80,14 +58,6 @@ class LabelledGraphs(LearnedTask):
         """Return the graphs of the test file, or the graphs held out."""
         return self._train_and_test[1]
 
-    def loader(self, *, training: bool) -> Callable[[GraphRow | Path], Graph]:
-        """Return a function that checks a graph, or reads that of a user's file."""
-        return partial(load_graph, features=len(self.settings.mean), directed=self.config.directed)
-
-    def collate_inputs(self, inputs: Sequence[Graph]) -> Graphs:
-        """Collate graphs of any sizes."""
-        return Graphs.of(inputs)
-
     def label_of(self, label: Any) -> float | None:
         """Return the number of a label as the file has it, or `None` if it is not a label."""
         raise NotImplementedError
@@ -96,15 +66,6 @@ class LabelledGraphs(LearnedTask):
     def labels(self) -> str:
         """What a label is, for errors."""
         raise NotImplementedError
-
-    def _measured(self, rows: Sequence[GraphRow]) -> dict[str, Any]:
-        """Return the fields of these sound rows."""
-        alike = [row.graph.x for row in rows if row.graph.x.shape[1] == rows[0].graph.x.shape[1]]
-        if not alike:
-            raise DataError(self.config.train, found="no sound graph", expected="at least one")
-        x = torch.cat(alike).double()
-        std = x.std(0, correction=0)
-        return {"mean": tuple(x.mean(0).tolist()), "std": tuple(torch.where(std > 0, std, 1.0).tolist())}
 
     @cached_property
     def _rows(self) -> list[GraphRow]:
@@ -168,11 +129,11 @@ class GraphFile(LabelledGraphs, Classification):
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
-        return tuple(sorted({name for row in self._rows if (name := _name(row.label))}))
+        return tuple(sorted({name for row in self._rows if (name := class_name(row.label))}))
 
     def label_of(self, label: Any) -> int | None:
         """Return the number of a class."""
-        name = _name(label)
+        name = class_name(label)
         return self.classes.index(name) if name in self.classes else None
 
     @property
@@ -180,8 +141,9 @@ class GraphFile(LabelledGraphs, Classification):
         """What a label is, for errors."""
         return f"one of {', '.join(map(repr, self.classes[:10]))}" + ("" if len(self.classes) <= 10 else ", …")
 
-    def _measured(self, rows: Sequence[GraphRow]) -> dict[str, Any]:
-        return {**super()._measured(rows), "classes": self.classes}
+    def measured(self, rows: Sequence[GraphRow]) -> dict[str, Any]:
+        """Return mean and standard deviation of the features, and the classes."""
+        return {**super().measured(rows), "classes": self.classes}
 
 
 class GraphFileRegression(LabelledGraphs, Regression):
@@ -226,12 +188,6 @@ class GraphFileRegression(LabelledGraphs, Regression):
         fits = number and math.isfinite(label) and abs(label) <= torch.finfo(torch.float32).max
         return float(label) if fits else None
 
-    def _measured(self, rows: Sequence[GraphRow]) -> dict[str, Any]:
-        return {**super()._measured(rows), **typical([float(row.label) for row in rows])}
-
-
-def _name(label: Any) -> str | None:
-    """Return the name of a class: a text that is not empty, or a whole number."""
-    if isinstance(label, bool) or not isinstance(label, str | int):
-        return None
-    return str(label) or None
+    def measured(self, rows: Sequence[GraphRow]) -> dict[str, Any]:
+        """Return mean and standard deviation of the features, and centre and scale of the labels."""
+        return {**super().measured(rows), **typical([float(row.label) for row in rows])}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from itnet_core import DataError
-from itnet_graph.data.graph_file import GraphRow, read_graphs
+from itnet_graph.data.files import read_rows
+from itnet_graph.data.graph_file import GraphRow
 from itnet_graph.graphs import Graph
 
 
@@ -16,7 +17,7 @@ def load_graph(source: GraphRow | Path, *, features: int, directed: bool) -> Gra
         DataError: the row has a fault, or other features; or the file cannot be read, or has not exactly one graph.
     """
     if isinstance(source, Path):
-        rows = read_graphs(source, directed=directed)
+        rows = read_rows(source, directed=directed)
         if len(rows) != 1:
             hint = "Write each graph to a file of its own."
             raise DataError(str(source), found=f"{len(rows)} graphs", expected="one", hint=hint)
