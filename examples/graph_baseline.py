@@ -1,13 +1,14 @@
 """Train a network of PyTorch Geometric on the task of a configuration: python examples/graph_baseline.py CONFIG.
 
-The features of the nodes, the splits, the order of the samples and the optimizer are those of `itnet train CONFIG`. The
-number of parameters is about that of `graph-nano`.
+The features of the nodes, the splits, the order of the samples, depth, dropout and the optimizer are those of `itnet
+train CONFIG`. The number of parameters is about that of `graph-nano`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +20,25 @@ from itnet_graph.encoders.graph import GraphEncoder
 from itnet_graph.graphs import Graphs
 from itnet_registry import create, load_config
 from itnet_train import train_module
+from itnet_train.commands.overrides import apply_overrides
 
 WIDTHS = {"GIN": (GIN, 156), "GCN": (GCN, 216), "GAT": (GAT, 216)}
 """Networks, and the width that gives four layers about 0.2M parameters."""
 
 
 class Baseline(nn.Module):
-    """Four layers of a network between the encoder of graphs and a linear map of the mean over the nodes."""
+    """Layers of a network between the encoder of graphs and a head of an ITNet."""
 
-    def __init__(self, name: str, outputs: int, options: dict[str, Any]) -> None:
+    def __init__(self, name: str, depth: int, dropout: float, head: Mapping[str, Any], options: dict[str, Any]) -> None:
         super().__init__()
         network, width = WIDTHS[name]
-        layers = {"name": network.__name__, "hidden_channels": width, "num_layers": 4, "norm": "batch_norm"}
-        self.encoder = GraphEncoder(width, network=layers, **options)
-        self.head = nn.Linear(width, outputs)
+        layers = {"name": network.__name__, "hidden_channels": width, "num_layers": depth, "norm": "batch_norm"}
+        self.encoder = GraphEncoder(width, network={**layers, "dropout": dropout}, **options)
+        self.head = create("head", dim=width, **head)
 
     def forward(self, inputs: Graphs) -> Tensor:
-        """Return logits or numbers, (B, outputs)."""
-        field = self.encoder(inputs)
-        out: Tensor = self.head((field.values * field.weights.unsqueeze(-1)).sum(1))
+        """Return logits or numbers, (B, outputs), or (B, N, outputs) for a task on nodes."""
+        out: Tensor = self.head(self.encoder(inputs))
         return out
 
 
@@ -45,16 +46,18 @@ def main() -> None:
     """Train, and print what `metrics.json` holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
+    parser.add_argument("overrides", nargs="*", help="changes of the configuration, task.homophily=0.8")
     parser.add_argument("--network", choices=WIDTHS, default="GIN")
     parser.add_argument("--walk", type=int, default=8, help="steps of the random walk of the encoder")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    config = load_config(arguments.config)
-    task = create("task", **config["model"]["task"])
-    head = task.head
+    config = apply_overrides(load_config(arguments.config), arguments.overrides)
+    model = config["model"]
+    task = create("task", **model["task"])
     torch.manual_seed(arguments.seed)
     options = {"features": 1, **task.encoder_options, "walk": arguments.walk}
-    module = Baseline(arguments.network, head.get("classes") or head["outputs"], options)
+    depth, dropout = model.get("depth", 4), model.get("dropout", 0.0)
+    module = Baseline(arguments.network, depth, dropout, task.head, options)
     output = Path("runs", f"{arguments.config.stem}-{arguments.network}-{arguments.walk}-{arguments.seed}")
     print(f"{output}: {sum(parameter.numel() for parameter in module.parameters()):,} parameters", flush=True)
     metrics = train_module(task, module, output, {**config["train"], "seed": arguments.seed}, overwrite=True)

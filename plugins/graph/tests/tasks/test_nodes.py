@@ -67,7 +67,7 @@ def test_each_labelled_node_is_in_one_split(write: Any) -> None:
     assert torch.stack(parts).sum(0)[0, :29].eq(1).all()
     assert torch.stack(parts).sum(0)[1, :19].eq(1).all()
     assert not torch.stack(parts)[:, 1, 19:].any()  # without a label, or padding
-    assert [int(part.sum()) for part in parts] == [26, 12, 10]
+    assert [int(part.sum()) for part in parts] == [27, 11, 10]
     for fold in range(5):
         other = GraphNodes(file=task.file, test_fold=fold)
         assert (targets(other, "test") != NONE).equal(parts[2]) == (fold == 0)
