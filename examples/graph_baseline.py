@@ -18,9 +18,9 @@ from torch_geometric.nn import GAT, GCN, GIN
 
 from itnet_graph.encoders.graph import GraphEncoder
 from itnet_graph.graphs import Graphs
-from itnet_registry import create, load_config
+from itnet_registry import create
 from itnet_train import train_module
-from itnet_train.commands.overrides import apply_overrides
+from itnet_train.commands.sections import read_sections
 
 WIDTHS = {"GIN": (GIN, 156), "GCN": (GCN, 216), "GAT": (GAT, 216)}
 """Networks, and the width that gives four layers about 0.2M parameters."""
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--walk", type=int, default=8, help="steps of the random walk of the encoder")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    config = apply_overrides(load_config(arguments.config), arguments.overrides)
+    config = read_sections(arguments.config, arguments.overrides)
     model = config["model"]
     task = create("task", **model["task"])
     torch.manual_seed(arguments.seed)
