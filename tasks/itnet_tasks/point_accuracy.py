@@ -8,12 +8,12 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
 
-class PointAccuracy(MulticlassAccuracy):
+class AccuracyOverPoints(MulticlassAccuracy):
     """Share of the points with a target whose class is predicted correctly.
 
     Example:
         >>> import torch
-        >>> accuracy = PointAccuracy(2, ignore_index=-1)
+        >>> accuracy = AccuracyOverPoints(2, ignore_index=-1)
         >>> accuracy.update(torch.tensor([[[2.0, 0.0], [0.0, 1.0], [0.0, 1.0]]]), torch.tensor([[0, 0, -1]]))
         >>> accuracy.compute()
         tensor(0.5000)

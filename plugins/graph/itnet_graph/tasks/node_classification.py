@@ -121,9 +121,9 @@ class NodeClassification(Classification):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return the accuracy over nodes."""
-        from itnet_tasks.point_accuracy import PointAccuracy  # seconds of imports, which training alone needs
+        from itnet_tasks.point_accuracy import AccuracyOverPoints  # seconds of imports, which training alone needs
 
-        return {"accuracy": PointAccuracy(len(self.classes), ignore_index=NONE)}
+        return {"accuracy": AccuracyOverPoints(len(self.classes), ignore_index=NONE)}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
         """Describe each graph by the label of each node, and the label's probability."""

@@ -123,9 +123,9 @@ class AssociativeRecall(GeneratedTask):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return the share of the queries whose value is predicted correctly."""
-        from itnet_tasks.point_accuracy import PointAccuracy  # seconds of imports, for training alone
+        from itnet_tasks.point_accuracy import AccuracyOverPoints  # seconds of imports, for training alone
 
-        return {"accuracy": PointAccuracy(len(self.values), ignore_index=UNASKED)}
+        return {"accuracy": AccuracyOverPoints(len(self.values), ignore_index=UNASKED)}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
         """Describe each sequence by the value predicted at each of its tokens; only those at queries mean something."""
