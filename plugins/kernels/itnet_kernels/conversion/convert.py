@@ -16,7 +16,7 @@ from itnet_kernels.conversion.grid import FUNCTIONS, GridLayer
 from itnet_kernels.conversion.interface import FieldAttention, uses_interface
 from itnet_kernels.conversion.mamba import FieldMamba
 from itnet_kernels.conversion.mixing import Mixing, WrittenOut, count_mixing
-from itnet_kernels.conversion.recurrent import FieldRecurrent
+from itnet_kernels.conversion.recurrent import FieldCell, FieldRecurrent
 from itnet_kernels.conversion.written import WrittenAttention
 from itnet_kernels.errors import ConversionError
 
@@ -31,6 +31,9 @@ CONVERTERS: dict[str, Converter] = {
     "torch.nn.modules.rnn.GRU": FieldRecurrent,
     "torch.nn.modules.rnn.LSTM": FieldRecurrent,
     "torch.nn.modules.rnn.RNN": FieldRecurrent,
+    "torch.nn.modules.rnn.GRUCell": FieldCell,
+    "torch.nn.modules.rnn.LSTMCell": FieldCell,
+    "torch.nn.modules.rnn.RNNCell": FieldCell,
     "transformers.models.fnet.modeling_fnet.FNetBasicFourierTransform": GridLayer,
     "transformers.models.inkling.modeling_inkling.InklingShortConvolution": GridLayer,
     "transformers.models.inkling2.modeling_inkling2.Inkling2ShortConvolution": GridLayer,
@@ -45,7 +48,6 @@ Subclasses of PyTorch's layers are converted, too, if they keep `forward`, or if
 NO_INTEGRALS: dict[str, str] = {
     "torch.nn.modules.pooling._MaxPoolNd": "a maximum is no integral",
     "torch.nn.modules.pooling._AdaptiveMaxPoolNd": "a maximum is no integral",
-    "torch.nn.modules.rnn.RNNCellBase": "one step mixes no points, and the loop around it is not converted",
 }
 """Reasons to leave layers, by the name of a base class."""
 
@@ -99,8 +101,8 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
         True
 
     Args:
-        module: a convolution, a transposed one, an average pool, `nn.MultiheadAttention`, `nn.LSTM`, `nn.GRU` or
-            `nn.RNN` of PyTorch; a mixer of transformers' Mamba or FNet, or one of its attention layers that call a
+        module: a convolution, a transposed one, an average pool, `nn.MultiheadAttention`, `nn.LSTM`, `nn.GRU`,
+            `nn.RNN` or a cell of theirs; a mixer of transformers' Mamba or FNet, or one of its attention layers that call a
             function of its `AttentionInterface`. Its parameters are shared. A converted layer is returned as it is.
         converters: functions that convert modules of further classes.
 

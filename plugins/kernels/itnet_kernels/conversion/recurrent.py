@@ -1,7 +1,8 @@
-"""Conversion of PyTorch's LSTM, GRU and RNN."""
+"""Conversion of PyTorch's LSTM, GRU and RNN, and of their cells."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -12,9 +13,19 @@ from itnet_core import Evaluator, ShapeError
 from itnet_core.operator.stateless import with_parameters
 from itnet_kernels.conversion.attention import sequence_field
 from itnet_kernels.conversion.converted import ConvertedLayer, remove_parameters, takes_fast_path
-from itnet_kernels.errors import ConversionError
-from itnet_kernels.recurrent.layers import GRU, LSTM, Recurrent
+from itnet_kernels.recurrent.layers import GRU, LSTM, RNN, Recurrent
 from itnet_kernels.recurrent.recurrent import PathState
+
+
+LAYERS: Mapping[str, tuple[type[Recurrent], dict[str, Any]]] = {
+    "LSTM": (LSTM, {}),
+    "GRU": (GRU, {}),
+    "RNN_TANH": (RNN, {}),
+    "RNN_RELU": (RNN, {"relu": True}),
+}
+"""Layers on fields and their options, by PyTorch's names of their modes."""
+
+WEIGHTS, BIASES = ("weight_ih", "weight_hh"), ("bias_ih", "bias_hh")
 
 
 class FieldRecurrent(ConvertedLayer, nn.RNNBase):
@@ -22,7 +33,7 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
 
     A sequence is a field at the times 0, 1, 2, …; a packed one is padded by points of weight 0. The kernels' fast path
     is the original's `forward`. With other evaluators, or Newton's method, dropout between layers has the module's
-    probability, but draws other elements. An RNN is a GRU with the gates r = 1 and z = 0.
+    probability, but draws other elements.
 
     Example:
         >>> lstm, x = nn.LSTM(4, 8, batch_first=True), torch.randn(2, 5, 4)
@@ -36,27 +47,16 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
 
     Attributes:
         template: the layers on fields, without parameters; see `layers`.
-
-    Raises:
-        ConversionError: the states of the module are projected (`proj_size`), or it is an RNN with ReLU.
     """
 
     template: Recurrent
 
     def __init__(self, module: nn.LSTM | nn.GRU | nn.RNN, evaluator: Evaluator | None = None, **options: Any) -> None:
-        if module.proj_size:
-            raise ConversionError(
-                f"{type(module).__name__}.proj_size",
-                found=f"{module.proj_size}",
-                expected="0, no projection",
-            )
-        if module.mode == "RNN_RELU":
-            raise ConversionError(
-                f"{type(module).__name__}.nonlinearity", found="'relu'", expected="'tanh', as a GRU has"
-            )
         super().__init__(module)
         self.steps = options.get("solver", "step") == "step"
-        layer: type[Recurrent] = LSTM if module.mode == "LSTM" else GRU
+        layer, more = LAYERS[module.mode]
+        if module.proj_size:
+            more = {"projection": module.proj_size}
         with torch.device("meta"):  # the weights are the module's
             self.template = layer(
                 module.input_size,
@@ -65,9 +65,9 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
                 bidirectional=module.bidirectional,
                 dropout=module.dropout,
                 evaluator=evaluator,
-                bias=module.bias or module.mode == "RNN_TANH",
+                bias=module.bias,
                 axis=0,
-                **options,
+                **{**more, **options},
             )
         remove_parameters(self.template)
 
@@ -76,12 +76,12 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         """The layers on fields, with the module's current weights."""
         suffixes = ["", "_reverse"] if self.bidirectional else [""]
         names = [f"l{number}{suffix}" for number in range(self.num_layers) for suffix in suffixes]
-        kinds = ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if self.bias else [])]
-        weights: dict[str, Tensor] = {}
-        for n, name in enumerate(names):
-            cell = {kind: getattr(self, f"{kind}_{name}") for kind in kinds}
-            cell = _as_gru(cell) if self.mode == "RNN_TANH" else cell
-            weights |= {f"operators.{n}.kernel.recurrence.{kind}_l0": weight for kind, weight in cell.items()}
+        kinds = [*WEIGHTS, *(BIASES if self.bias else ()), *(["weight_hr"] if self.proj_size else [])]
+        weights = {
+            f"operators.{n}.kernel.recurrence.{kind}_l0": getattr(self, f"{kind}_{name}")
+            for n, name in enumerate(names)
+            for kind in kinds
+        }
         return with_parameters(self.template, weights)
 
     def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:  # noqa: A002
@@ -113,12 +113,13 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         return out if self.batch_first else out.transpose(0, 1), ends
 
     def _check(self, states: tuple[Tensor, ...], batch: tuple[int, ...]) -> None:
-        parts, expected = 2 if self.mode == "LSTM" else 1, (len(self.template.operators), *batch, self.hidden_size)
-        if len(states) != parts or any(tuple(state.shape) != expected for state in states):
+        sizes = [self.proj_size or self.hidden_size, self.hidden_size][: 2 if self.mode == "LSTM" else 1]
+        expected = [(len(self.template.operators), *batch, size) for size in sizes]
+        if (found := [tuple(state.shape) for state in states]) != expected:
             raise ShapeError(
                 "FieldRecurrent(hx)",
-                found=f"states of shape {', '.join(str(tuple(state.shape)) for state in states)}",
-                expected=f"{parts} of shape {expected}",
+                found=f"states of shape {', '.join(map(str, found))}",
+                expected=f"{len(sizes)} of shape {', '.join(map(str, expected))}",
             )
 
     def _run(self, values: Tensor, weights: Tensor | None, hx: tuple[Tensor, ...] | None) -> tuple[Tensor, Any]:
@@ -128,12 +129,58 @@ class FieldRecurrent(ConvertedLayer, nn.RNNBase):
         return field.values, last if self.mode == "LSTM" else last[0]
 
 
-def _as_gru(cell: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of a GRU with r = 1 and z = 0 in all floating-point formats, for those of an RNN."""
-    zeros = cell["weight_hh"].new_zeros(len(cell["weight_hh"]))
-    gates = {"bias_ih": torch.cat([zeros + 1e3, zeros - 1e3])}
-    cell = {"bias_ih": zeros, "bias_hh": zeros, **cell}
-    return {k: torch.cat([gates.get(k, w.new_zeros(2 * len(w), *w.shape[1:])), w]) for k, w in cell.items()}
+class FieldCell(ConvertedLayer):
+    """`torch.nn.LSTMCell`, `torch.nn.GRUCell` or `torch.nn.RNNCell` by an integral operator.
+
+    A call integrates over one more point of a sequence: the integral over the points before is in the given state. The
+    kernel's fast path is the original's `forward`.
+
+    Example:
+        >>> cell, x = nn.GRUCell(4, 8), torch.randn(2, 4)
+        >>> torch.allclose(FieldCell(cell)(x), cell(x), atol=1e-6)
+        True
+
+    Args:
+        module: the cell; its parameters are shared.
+
+    Attributes:
+        template: the layer on fields, without parameters; see `layer`.
+    """
+
+    template: Recurrent
+
+    def __init__(self, module: nn.LSTMCell | nn.GRUCell | nn.RNNCell) -> None:
+        super().__init__(module)
+        if isinstance(module, nn.RNNCell):
+            self.mode = f"RNN_{module.nonlinearity.upper()}"
+        else:
+            self.mode = "LSTM" if isinstance(module, nn.LSTMCell) else "GRU"
+        layer, options = LAYERS[self.mode]
+        with torch.device("meta"):  # the weights are the module's
+            self.template = layer(module.input_size, module.hidden_size, bias=module.bias, axis=0, **options)
+        remove_parameters(self.template)
+
+    @property
+    def layer(self) -> Recurrent:
+        """The layer on fields, with the cell's current weights."""
+        kinds = WEIGHTS + BIASES if self.bias else WEIGHTS
+        weights = {f"operators.0.kernel.recurrence.{kind}_l0": getattr(self, kind) for kind in kinds}
+        return with_parameters(self.template, weights)
+
+    def forward(self, input: Tensor, hx: Any = None) -> Any:  # noqa: A002
+        """Compute the next state, as the original.
+
+        Args:
+            input: (B, C) or (C,).
+            hx: (h, c) of an LSTM, h of others, (B, hidden) or (hidden,) each; 0 by default.
+        """
+        if 0 in input.shape or takes_fast_path(*self.template.operators):
+            return super().forward(input, hx)
+        states = None if hx is None else tuple(hx) if self.mode == "LSTM" else (hx,)
+        rows = None if states is None else [tuple(state.view(-1, state.shape[-1]) for state in states)]
+        _, [end] = self.layer.with_states(sequence_field(input.view(-1, 1, input.shape[-1])), rows)
+        end = tuple(state.view(*input.shape[:-1], -1) for state in end)
+        return end if self.mode == "LSTM" else end[0]
 
 
 def _pack_like(values: Tensor, lengths: Tensor, like: PackedSequence) -> PackedSequence:

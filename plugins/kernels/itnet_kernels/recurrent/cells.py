@@ -1,4 +1,4 @@
-"""Steps of an LSTM and a GRU, as in PyTorch, and their derivatives by the state."""
+"""Steps of an LSTM, a GRU and an RNN, as in PyTorch, and their derivatives by the state."""
 
 from __future__ import annotations
 
@@ -8,18 +8,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+LOG_ZERO = -1e3
+"""A logarithm whose exponential is 0 in all floating-point formats, and whose sums are finite."""
+
 
 @dataclass(frozen=True, eq=False)
 class LSTMCell:
-    """Step of `nn.LSTM`, at all times at once; a state is h and c concatenated, (B, T, 2·hidden).
+    """Step of `nn.LSTM`, at all times at once; a state is h and c concatenated, (B, T, projection + hidden).
 
     Attributes:
         inputs: W_ih x + b_ih + b_hh, (B, T, 4·hidden), of the gates i, f, g and o.
-        weight: W_hh, (4·hidden, hidden).
+        weight: W_hh, (4·hidden, projection).
+        projection: W_p of h = W_p (o tanh c), (projection, hidden); the identity by default.
     """
 
     inputs: Tensor
     weight: Tensor
+    projection: Tensor | None = None
+
+    def split(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Return h and c."""
+        hidden, cell = states.split([self.weight.shape[1], len(self.weight) // 4], dim=-1)
+        return hidden, cell
+
+    def project(self, output: Tensor) -> Tensor:
+        """Compute h from o tanh c."""
+        return output if self.projection is None else F.linear(output, self.projection)
 
     def gates(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Compute the arguments of i, f, g and o, (B, T, hidden) each, from h_{t−1}."""
@@ -37,14 +51,14 @@ class LSTMCell:
 
     def __call__(self, previous: Tensor) -> Tensor:
         """Compute the states from the previous ones."""
-        hidden, cell = previous.chunk(2, dim=-1)
+        hidden, cell = self.split(previous)
         i, f, g, o = self.gates(hidden)
         cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-        return torch.cat([o.sigmoid() * cell.tanh(), cell], dim=-1)
+        return torch.cat([self.project(o.sigmoid() * cell.tanh()), cell], dim=-1)
 
     def jacobian(self, previous: Tensor) -> Tensor:
-        """Compute the derivative by the previous states, (B, T, 2·hidden, 2·hidden)."""
-        hidden, cell = previous.chunk(2, dim=-1)
+        """Compute the derivative by the previous states, (B, T, states, states)."""
+        hidden, cell = self.split(previous)
         i, f, g, o = self.gates(hidden)
         i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
         curve = (f * cell + i * g).tanh()
@@ -52,8 +66,11 @@ class LSTMCell:
         by_i, by_f, by_g, by_o = self.weight.chunk(4)
         cell_by_hidden = _rows(g * i * (1 - i), by_i) + _rows(cell * f * (1 - f), by_f) + _rows(i * (1 - g * g), by_g)
         hidden_by_hidden = _rows(curve * o * (1 - o), by_o) + _rows(slope, cell_by_hidden)
+        hidden_by_cell = torch.diag_embed(slope * f)
+        if self.projection is not None:
+            hidden_by_hidden, hidden_by_cell = (self.projection @ part for part in (hidden_by_hidden, hidden_by_cell))
         by_hidden = torch.cat([hidden_by_hidden, cell_by_hidden], dim=-2)
-        by_cell = torch.cat([torch.diag_embed(slope * f), torch.diag_embed(f)], dim=-2)
+        by_cell = torch.cat([hidden_by_cell, torch.diag_embed(f)], dim=-2)
         return torch.cat([by_hidden, by_cell], dim=-1)
 
     def starting_at(self, time: int) -> LSTMCell:
@@ -61,11 +78,12 @@ class LSTMCell:
         return replace(self, inputs=self.inputs[:, time:])
 
     def clamp_states(self, states: Tensor, start: Tensor) -> Tensor:
-        """Clamp states to |h| ≤ 1 and |c_t| ≤ t + |c_0|."""
-        hidden, cell = states.chunk(2, dim=-1)
+        """Clamp states to |h| ≤ 1, or the norm of W_p, and |c_t| ≤ t + |c_0|."""
+        hidden, cell = self.split(states)
+        bound = 1.0 if self.projection is None else float(self.projection.abs().sum(-1).amax())
         times = torch.arange(1, states.shape[1] + 1, dtype=states.dtype, device=states.device)
-        reach = times.unsqueeze(-1) + start.chunk(2, dim=-1)[1].abs().amax()
-        return torch.cat([hidden.clamp(-1, 1), torch.minimum(torch.maximum(cell, -reach), reach)], dim=-1)
+        reach = times.unsqueeze(-1) + self.split(start)[1].abs().amax()
+        return torch.cat([hidden.clamp(-bound, bound), torch.minimum(torch.maximum(cell, -reach), reach)], dim=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +134,44 @@ class GRUCell:
         """Clamp states to |h| ≤ max(1, |h_0|)."""
         reach = start.abs().amax().clamp(min=1)
         return torch.minimum(torch.maximum(states, -reach), reach)
+
+
+@dataclass(frozen=True, eq=False)
+class RNNCell:
+    """Step of `nn.RNN`, at all times at once; a state is h, (B, T, hidden).
+
+    Attributes:
+        inputs: W_ih x + b_ih + b_hh, (B, T, hidden).
+        weight: W_hh, (hidden, hidden).
+        relu: whether the activation is ReLU; tanh by default.
+    """
+
+    inputs: Tensor
+    weight: Tensor
+    relu: bool = False
+
+    def integrand(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the logarithm of 0 and h, (B, T, hidden) each, from h_{t−1}: h_t = 0 h_{t−1} + h_t."""
+        drive = self(hidden)
+        return torch.full_like(drive, LOG_ZERO), drive
+
+    def __call__(self, previous: Tensor) -> Tensor:
+        """Compute the states from the previous ones."""
+        argument = self.inputs + F.linear(previous, self.weight)
+        return argument.relu() if self.relu else argument.tanh()
+
+    def jacobian(self, previous: Tensor) -> Tensor:
+        """Compute the derivative by the previous states, (B, T, hidden, hidden)."""
+        states = self(previous)
+        return _rows((states > 0).to(states) if self.relu else 1 - states.square(), self.weight)
+
+    def starting_at(self, time: int) -> RNNCell:
+        """Return the steps from a time on, counted from 0."""
+        return replace(self, inputs=self.inputs[:, time:])
+
+    def clamp_states(self, states: Tensor, start: Tensor) -> Tensor:
+        """Clamp states to 0 ≤ h of ReLU, or |h| ≤ 1."""
+        return states.clamp(0, None) if self.relu else states.clamp(-1, 1)
 
 
 def _rows(factors: Tensor, matrix: Tensor) -> Tensor:

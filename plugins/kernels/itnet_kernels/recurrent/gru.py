@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from itnet_core import ComponentConfig, Field, Points, differentiated, distinct
-from itnet_kernels.recurrent.cells import GRUCell
+from itnet_core import Field, Points, differentiated, distinct
+from itnet_kernels.recurrent.cells import GRUCell, RNNCell
 from itnet_kernels.recurrent.recurrent import RecurrentKernel
 
 
@@ -25,14 +23,11 @@ class GRUKernel(RecurrentKernel):
         torch.Size([1, 50, 8])
     """
 
-    recurrence: nn.GRU
-    parts = 1
+    def layer(self, dim: int) -> nn.RNNBase:
+        """Return PyTorch's layer."""
+        return nn.GRU(dim, self.heads, bias=self.config.bias, batch_first=True)
 
-    def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
-        super().__init__(dim, config, **options)
-        self.recurrence = nn.GRU(dim, self.heads, bias=self.config.bias, batch_first=True)
-
-    def cell(self, values: Tensor) -> GRUCell:
+    def cell(self, values: Tensor) -> GRUCell | RNNCell:
         """Return the step for inputs of shape (B, T, dim)."""
         w_ih, w_hh, *biases = self.recurrence.all_weights[0]
         b_ih, b_hh = biases or (None, None)

@@ -1,4 +1,4 @@
-"""LSTM and GRU layers on fields, composed of integral operators."""
+"""LSTM, GRU and RNN layers on fields, composed of integral operators."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from itnet_core import ConfigError, Evaluator, Field, IntegralOperator
 from itnet_kernels.recurrent.gru import GRUKernel
 from itnet_kernels.recurrent.lstm import LSTMKernel
 from itnet_kernels.recurrent.recurrent import PathState, RecurrentKernel
+from itnet_kernels.recurrent.rnn import RNNKernel
 
 
 class Recurrent(nn.Module, ABC):
@@ -50,7 +51,7 @@ class Recurrent(nn.Module, ABC):
         super().__init__()
         hidden = dim if hidden is None else hidden
         self.directions = 2 if bidirectional else 1
-        inputs = [dim] + [self.directions * hidden] * (layers - 1)
+        inputs = [dim] + [self.directions * (options.get("projection") or hidden)] * (layers - 1)
         self.operators = nn.ModuleList(
             IntegralOperator(
                 channels,
@@ -65,7 +66,7 @@ class Recurrent(nn.Module, ABC):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, field: Field, states: Sequence[PathState] | None = None) -> Field:
-        """Compute the states h at the same points, (B, N, directions · hidden).
+        """Compute the states h at the same points, (B, N, directions · hidden), or `projection` channels for `hidden`.
 
         Args:
             field: (B, N, dim).
@@ -129,7 +130,7 @@ class Recurrent(nn.Module, ABC):
         hidden = self._finish(kernel, field, start, integral)
         last = kernel.time(field.positions).masked_fill(~field.mask, -torch.inf).argmax(-1)
         rows = torch.arange(len(last), device=last.device)
-        return hidden, (hidden[rows, last], integral[rows, last])[-kernel.parts :]
+        return hidden, (hidden[rows, last], integral[rows, last])[-len(kernel.sizes) :]
 
     @abstractmethod
     def _finish(self, kernel: Any, field: Field, start: PathState | None, integral: Tensor) -> Tensor:
@@ -141,7 +142,7 @@ def _reversed(field: Field) -> Field:
 
 
 class LSTM(Recurrent):
-    """`nn.LSTM` on fields: h_t = o_t tanh c_t, where c_t is the integral; a state is (h, c), (B, hidden) each.
+    """`nn.LSTM` on fields: h_t = W_p (o_t tanh c_t), where c_t is the integral; a state is (h, c).
 
     Example:
         >>> layer = LSTM(8, hidden=16, layers=2)
@@ -152,7 +153,7 @@ class LSTM(Recurrent):
     kernel = LSTMKernel
 
     def _finish(self, kernel: LSTMKernel, field: Field, start: PathState | None, integral: Tensor) -> Tensor:
-        return kernel.output_gate(field, start) * integral.tanh()
+        return kernel.output(field, start, integral)
 
 
 class GRU(Recurrent):
@@ -168,3 +169,15 @@ class GRU(Recurrent):
 
     def _finish(self, kernel: GRUKernel, field: Field, start: PathState | None, integral: Tensor) -> Tensor:
         return integral
+
+
+class RNN(GRU):
+    """`nn.RNN` on fields: h_t is the integral; a state is (h,), (B, hidden).
+
+    Example:
+        >>> layer = RNN(8, relu=True)
+        >>> layer(Field.on_grid(torch.randn(1, 50, 8), axes="t")).values.shape
+        torch.Size([1, 50, 8])
+    """
+
+    kernel = RNNKernel

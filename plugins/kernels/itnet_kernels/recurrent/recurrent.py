@@ -1,10 +1,10 @@
-"""Base class of the LSTM's and the GRU's kernels, whose gates read the state."""
+"""Base class of the kernels of LSTM, GRU and RNN, whose gates read the state."""
 
 from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -17,12 +17,12 @@ from itnet_kernels.numerics.newton import SolverReport, previous_states, solve
 from itnet_kernels.numerics.scan import scan
 from itnet_kernels.numerics.timeline import in_order, potentials
 from itnet_kernels.numerics.weights import apply_weights
-from itnet_kernels.recurrent.cells import GRUCell, LSTMCell
+from itnet_kernels.recurrent.cells import GRUCell, LSTMCell, RNNCell
 
 logger = logging.getLogger(__name__)
 
 PathState = tuple[Tensor, ...]
-"""State of a path at one time: (h, c) of an LSTM, (h,) of a GRU, (B, hidden) each. The last one is the integral."""
+"""State of a path at one time: (h, c) of an LSTM, (h,) of others, (B, hidden) each. The last one is the integral."""
 StreamState = tuple[PathState, Tensor]
 """State of a stream: the path's state, and the integral so far, (B, hidden, head_dim)."""
 
@@ -43,7 +43,6 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
 
     Attributes:
         recurrence: PyTorch's own layer, which holds the weights.
-        parts: the number of tensors of a `PathState`.
     """
 
     class Config(CausalKernel.Config):
@@ -61,15 +60,24 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         max_iterations: PositiveInt = 64
         """Largest number of Newton's iterations."""
 
-    recurrence: nn.LSTM | nn.GRU
-    parts: ClassVar[int]
+    recurrence: nn.RNNBase
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.heads = dim if self.config.hidden is None else self.config.hidden
+        self.recurrence = self.layer(dim)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The channels of the tensors of a `PathState`."""
+        return (self.heads,)
 
     @abstractmethod
-    def cell(self, values: Tensor) -> LSTMCell | GRUCell:
+    def layer(self, dim: int) -> nn.RNNBase:
+        """Return PyTorch's layer, which holds the weights."""
+
+    @abstractmethod
+    def cell(self, values: Tensor) -> LSTMCell | GRUCell | RNNCell:
         """Return the step for inputs of shape (B, T, dim)."""
 
     def value_dim(self, dim: int) -> int:
@@ -164,7 +172,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         start, integral = state
         cell = self.cell(query.values)
         log_decay, drive = (part.squeeze(1) for part in cell.integrand(start[0].unsqueeze(1)))
-        after = cell(torch.cat(start, dim=-1).unsqueeze(1)).squeeze(1).chunk(self.parts, dim=-1)
+        after = cell(torch.cat(start, dim=-1).unsqueeze(1)).squeeze(1).split(self.sizes, dim=-1)
         weight = query.weights.to(drive.dtype)
         increment = (weight * drive).unsqueeze(-1) * values.squeeze(1)
         present = weight > 0
@@ -197,14 +205,14 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         if self.config.solver == "newton":
             states, report = self.solve(values, start)
             if report.converged:
-                return states[..., : self.heads], states[:, -1].chunk(self.parts, dim=-1)
+                return states[..., : self.sizes[0]], states[:, -1].split(self.sizes, dim=-1)
             logger.warning(
                 "%s: Newton's method has a residual of %.1e after %d iterations, over the tolerance %.1e; stepping",
                 *(type(self).__name__, report.residual, report.iterations, self.config.tolerance),
             )
         first = tuple(part.unsqueeze(0) for part in start)
-        hidden, end = self.recurrence(values, first if self.parts == 2 else first[0])
-        return hidden, tuple(part[0] for part in (end if self.parts == 2 else (end,)))
+        hidden, end = self.recurrence(values, first if len(first) == 2 else first[0])
+        return hidden, tuple(part[0] for part in (end if len(first) == 2 else (end,)))
 
     def solve(self, values: Tensor, start: PathState | None = None) -> tuple[Tensor, SolverReport]:
         """Solve for all states at once by Newton's method, and report how the search ended.
@@ -220,7 +228,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
             start: the state before them; 0 by default.
 
         Returns:
-            The states, (B, T, parts · hidden), and the report; without convergence, the last guess.
+            The states, (B, T, sum of `sizes`), and the report; without convergence, the last guess.
         """
         start = self.initial_state(values) if start is None else start
         tolerance, most = self.config.tolerance, self.config.max_iterations
@@ -233,12 +241,12 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         state, steps = torch.cat(start, dim=-1).unsqueeze(1), []
         for time in range(values.shape[1]):
             state = self.cell(values[:, time : time + 1])(state)
-            steps.append(state[..., : self.heads])
-        return torch.cat(steps, dim=1), state[:, 0].chunk(self.parts, dim=-1)
+            steps.append(state[..., : self.sizes[0]])
+        return torch.cat(steps, dim=1), state[:, 0].split(self.sizes, dim=-1)
 
     def initial_state(self, values: Tensor) -> PathState:
         """Return a state of zeros for inputs (B, ...)."""
-        return (values.new_zeros(values.shape[0], self.heads),) * self.parts
+        return tuple(values.new_zeros(values.shape[0], size) for size in self.sizes)
 
     def order(self, times: Tensor, weights: Tensor) -> Tensor | None:
         """Return the indices of the points in the order of time, padding last; `None` if they are in it.
@@ -271,7 +279,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         levels = log_decay.double().masked_fill(~mask, 0.0).cumsum(1)
         integral = self.tile(levels[:, -1:], (levels, drive * mask)).sum(-1).squeeze(-1)
         integral = integral + levels[:, -1].exp().to(integral.dtype) * start[-1]
-        return (gather_points(hidden, counts.unsqueeze(-1) - 1).squeeze(1), integral)[-self.parts :]
+        return (gather_points(hidden, counts.unsqueeze(-1) - 1).squeeze(1), integral)[-len(self.sizes) :]
 
 
 def reorder(tensor: Tensor, order: Tensor | None) -> Tensor:

@@ -1,7 +1,8 @@
-"""Conversion of torch's LSTM, GRU and RNN, and with it the proof that the sum over pairs is theirs."""
+"""Conversion of torch's LSTM, GRU and RNN, and of their cells, and with it the proof that the sum over pairs is theirs."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,10 +14,22 @@ from torch.nn.utils.rnn import pack_sequence
 from torch.utils._pytree import tree_leaves
 
 from itnet_core import DenseEvaluator, Evaluator, TiledEvaluator
-from itnet_kernels import ConversionError, convert, convert_model
-from itnet_kernels.conversion.recurrent import FieldRecurrent
+from itnet_kernels import convert, convert_model
+from itnet_kernels.conversion.recurrent import FieldCell, FieldRecurrent
 
-KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+KINDS: dict[str, Any] = {
+    "lstm": nn.LSTM,
+    "projected lstm": partial(nn.LSTM, proj_size=2),
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+    "relu rnn": partial(nn.RNN, nonlinearity="relu"),
+}
+CELLS: dict[str, Any] = {
+    "lstm": nn.LSTMCell,
+    "gru": nn.GRUCell,
+    "rnn": nn.RNNCell,
+    "relu rnn": partial(nn.RNNCell, nonlinearity="relu"),
+}
 EVALUATORS: dict[str, Evaluator | None] = {
     "fast path": None,
     "dense": DenseEvaluator(),
@@ -24,12 +37,12 @@ EVALUATORS: dict[str, Evaluator | None] = {
 }
 
 
-def module(kind: str, dim: int = 5, hidden: int = 4, **options: Any) -> nn.LSTM | nn.GRU | nn.RNN:
+def module(kind: str, dim: int = 5, hidden: int = 4, **options: Any) -> Any:
     torch.manual_seed(0)
     return KINDS[kind](dim, hidden, **{"batch_first": True, **options}).double()
 
 
-def on_fields(theirs: nn.LSTM | nn.GRU | nn.RNN, evaluator: str = "fast path") -> FieldRecurrent:
+def on_fields(theirs: Any, evaluator: str = "fast path") -> FieldRecurrent:
     """Return the converted module, which goes through the layers on fields even where torch's would do."""
     ours = FieldRecurrent(theirs, EVALUATORS[evaluator])
     ours.steps = False
@@ -55,14 +68,15 @@ def gradients(results: Any, inputs: list[Tensor]) -> list[Tensor]:
 
 
 def initial(kind: str, count: int, batch: int, hidden: int = 4) -> Any:
-    states = [torch.randn(count, batch, hidden, dtype=torch.float64).requires_grad_() for _ in range(2)]
-    return tuple(states) if kind == "lstm" else states[0]
+    sizes = 2 if kind == "projected lstm" else hidden, hidden
+    states = [torch.randn(count, batch, size, dtype=torch.float64).requires_grad_() for size in sizes]
+    return tuple(states) if "lstm" in kind else states[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("evaluator", EVALUATORS)
 @given(
-    sizes=st.tuples(*(st.integers(1, n) for n in (3, 12, 5, 5))),
+    sizes=st.tuples(*(st.integers(least, most) for least, most in ((1, 3), (1, 12), (1, 5), (3, 5)))),
     layers=st.integers(1, 3),
     bidirectional=st.booleans(),
     bias=st.booleans(),
@@ -102,12 +116,12 @@ def test_pytorchs_layouts_are_supported(kind: str) -> None:
     theirs = module(kind, batch_first=False, num_layers=2)
     x = torch.randn(6, 3, 5, dtype=torch.float64)
     states = initial(kind, 2, 1)
-    alone = tuple(state[:, 0] for state in states) if kind == "lstm" else states[:, 0]
+    alone = tuple(state[:, 0] for state in states) if "lstm" in kind else states[:, 0]
     for ours in (convert(theirs), on_fields(theirs)):
         close(ours(x), theirs(x))
         close(ours(x[:, 0]), theirs(x[:, 0]))  # without a batch
         close(ours(x[:, 0], alone), theirs(x[:, 0], alone))
-        if kind == "lstm":
+        if "lstm" in kind:
             close(ours(x[:, :1], list(states)), theirs(x[:, :1], states))
 
 
@@ -117,7 +131,7 @@ def test_weights_are_shared_inside_a_model(kind: str) -> None:
     model: Any = nn.ModuleDict({"recurrence": theirs})
     before = {id(p) for p in model.parameters()}
     report = convert_model(model)
-    assert report.converted == {"recurrence": KINDS[kind].__name__}
+    assert report.converted == {"recurrence": type(theirs).__name__}
     assert {id(p) for p in model.parameters()} == before
     with torch.no_grad():
         theirs.weight_hh_l1.mul_(2)
@@ -134,6 +148,30 @@ def test_dropout_applies_between_layers_in_training() -> None:
     close(ours.eval()(x), theirs.eval()(x))
 
 
-def test_projected_states_are_refused_by_name() -> None:
-    with pytest.raises(ConversionError, match="LSTM.proj_size: found 2; expected 0"):
-        convert(nn.LSTM(5, 4, proj_size=2))
+@pytest.mark.parametrize("kind", KINDS)
+def test_newtons_method_solves_for_the_same_path(kind: str) -> None:
+    theirs, x = module(kind, num_layers=2), torch.randn(2, 12, 5, dtype=torch.float64)
+    ours = FieldRecurrent(theirs, solver="newton", tolerance=1e-13)
+    close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_cell_integrates_over_one_more_point(kind: str, bias: bool) -> None:
+    torch.manual_seed(0)
+    theirs = CELLS[kind](5, 4, bias=bias).double()
+    ours, integrals = convert(theirs), []
+    assert isinstance(ours, FieldCell)
+    assert [*ours.state_dict()] == [*theirs.state_dict()]
+    x = torch.randn(3, 2, 5, dtype=torch.float64, requires_grad=True)
+    leaves = [x, *theirs.parameters()]
+    expected = theirs(x[2], theirs(x[1], theirs(x[0])))
+    for evaluator in (None, DenseEvaluator()):
+        operator: Any = ours.template.operators[0]
+        operator.evaluator = evaluator or operator.evaluator
+        operator.register_forward_hook(lambda *call: integrals.append(call))
+        actual = ours(x[2], ours(x[1], ours(x[0])))
+        close(actual, expected)
+        close(gradients(actual, leaves), gradients(expected, leaves))
+        close(ours(x[0, 0]), theirs(x[0, 0]))  # without a batch
+    assert integrals
