@@ -12,6 +12,7 @@ from itnet_core import Field, FullSampler, IntegralOperator, Problem, tracing
 from itnet_kernels.attention.attention import AttentionKernel, RepeatedHeads, Terms, select_columns
 from itnet_kernels.conversion.converted import ConvertedLayer
 from itnet_kernels.errors import ConversionError
+from itnet_kernels.numerics.weights import apply_weights
 from itnet_kernels.state_space.mixers import ChannelSlice
 
 
@@ -155,6 +156,22 @@ class ProjectedKernel(AttentionKernel):
     def can_integrate(self, problem: Problem[Terms]) -> bool:
         """Whether PyTorch's attention computes the integral; it has no bound of the scores."""
         return self.softcap is None and super().can_integrate(problem)
+
+
+class ProductKernel(ProjectedKernel):
+    """Linear attention's kernel q kᵀ without a softmax, for the same queries and keys; `integrate` is q (kᵀ v)."""
+
+    normalization = "none"
+
+    def can_integrate(self, problem: Problem[Terms]) -> bool:
+        """Whether nothing is added to the product."""
+        return len(problem.query_terms) == 2
+
+    def integrate(self, problem: Problem[Terms]) -> Tensor:
+        """Compute the integral by the moments Σ_j w_j k_j v_jᵀ."""
+        keys, values = self._for_each_head(problem.key_terms[0]), apply_weights(problem.values, problem.key)
+        moments = keys.permute(0, 2, 3, 1) @ values.transpose(1, 2)
+        return (problem.query_terms[0].transpose(1, 2) @ moments).transpose(1, 2)
 
 
 def projected_attention(kernel: ProjectedKernel, value_dim: int) -> IntegralOperator:

@@ -12,7 +12,7 @@ from torch import nn
 
 from itnet_kernels.conversion.attention import FieldMultiheadAttention
 from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path
-from itnet_kernels.conversion.grid import FUNCTIONS, GridLayer
+from itnet_kernels.conversion.grid import FUNCTIONS, CallingLayer, GridLayer
 from itnet_kernels.conversion.interface import FieldAttention, uses_interface
 from itnet_kernels.conversion.mamba import FieldMamba
 from itnet_kernels.conversion.mixing import Mixing, WrittenOut, count_mixing
@@ -27,6 +27,7 @@ CONVERTERS: dict[str, Converter] = {
     "torch.nn.modules.pooling._AvgPoolNd": GridLayer,
     "torch.nn.modules.pooling._AdaptiveAvgPoolNd": GridLayer,
     "torch.nn.modules.pooling._LPPoolNd": GridLayer,
+    "torch.nn.modules.upsampling.Upsample": GridLayer,
     "torch.nn.modules.activation.MultiheadAttention": FieldMultiheadAttention,
     "torch.nn.modules.rnn.GRU": FieldRecurrent,
     "torch.nn.modules.rnn.LSTM": FieldRecurrent,
@@ -101,7 +102,7 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
         True
 
     Args:
-        module: a convolution, a transposed one, an average pool, `nn.MultiheadAttention`, `nn.LSTM`, `nn.GRU`,
+        module: a convolution, a transposed one, an average pool, `nn.Upsample`, `nn.MultiheadAttention`, `nn.LSTM`, `nn.GRU`,
             `nn.RNN` or a cell of theirs; a mixer of transformers' Mamba or FNet, or one of its attention layers that call a
             function of its `AttentionInterface`. Its parameters are shared. A converted layer is returned as it is.
         converters: functions that convert modules of further classes.
@@ -133,8 +134,8 @@ def convert_model(
 ) -> ConversionReport:
     """Convert all modules inside a model that have an exact counterpart, in place.
 
-    Attention that a layer writes out, or computes by `scaled_dot_product_attention`, is found in a run, so it needs an
-    `example`.
+    Attention that a layer writes out, or computes by `scaled_dot_product_attention`, and functions that it calls, such as
+    `avg_pool2d`, are found in a run, so they need an `example`.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.MaxPool2d(2))
@@ -155,9 +156,19 @@ def convert_model(
     """
     mixing = Mixing() if example is None else count_mixing(model, example)
     report = ConversionReport(counted=example is not None)
-    _convert_children(model, "", converters or {}, _innermost(model, mixing), report, {})
+    _convert_children(model, "", converters or {}, _written(model, mixing), report, {})
     _report_left(model, mixing, report)
     return report
+
+
+def _written(model: nn.Module, mixing: Mixing) -> dict[nn.Module, Converter]:
+    """Return converters of modules that write attention out, or call functions that an operator computes."""
+    calling: dict[nn.Module, Converter] = {}
+    for path, calls in mixing.calls.items():
+        if path and (names := calls.keys() & FUNCTIONS.keys()) and _reason(type(model.get_submodule(path))) is None:
+            calling[model.get_submodule(path)] = partial(CallingLayer, functions=names)
+    attention = _innermost(model, mixing)
+    return calling | {module: partial(WrittenAttention, found=found) for module, found in attention.items()}
 
 
 def _innermost(model: nn.Module, mixing: Mixing) -> dict[nn.Module, WrittenOut]:
@@ -172,7 +183,8 @@ def _report_left(model: nn.Module, mixing: Mixing, report: ConversionReport) -> 
     """Report modules that mixed points in a run, outside of converted modules and of those reported already."""
     layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, ConvertedLayer)}
     written = {path for path, layer in layers.items() if isinstance(layer, WrittenAttention)} & {*report.converted}
-    settled = ({*report.converted, *layers} - written) | {*report.left}
+    calling = {path for path, layer in layers.items() if isinstance(layer, CallingLayer)}
+    settled = ({*report.converted, *layers} - written - calling) | {*report.left}
     for path in written:
         for caller, calls in mixing.attention[path].calls.items():
             mixing.calls[caller] -= calls
@@ -191,7 +203,7 @@ def _convert_children(
     parent: nn.Module,
     path: str,
     converters: Mapping[type[nn.Module], Converter],
-    written: Mapping[nn.Module, WrittenOut],
+    written: Mapping[nn.Module, Converter],
     report: ConversionReport,
     done: dict[int, Any],
 ) -> None:
@@ -202,7 +214,7 @@ def _convert_children(
             continue
         own = converters
         if child in written and _converter(child, converters) is None:
-            own = {type(child): partial(WrittenAttention, found=written[child])}
+            own = {type(child): written[child]}
         if _converter(child, own) is not None:
             try:
                 if id(child) not in done:  # a shared module is converted once

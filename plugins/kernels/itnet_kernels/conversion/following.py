@@ -38,6 +38,7 @@ class Attention:
         is_causal: whether earlier queries see earlier keys alone.
         scaling: factor on the scores; 1 / √d by default.
         dropout: whether weights are dropped.
+        linear: whether the scores are the weights, without a softmax.
     """
 
     query: Tensor
@@ -47,6 +48,7 @@ class Attention:
     is_causal: bool = False
     scaling: float | None = None
     dropout: bool = False
+    linear: bool = False
 
     def split(self, heads: int) -> Attention:
         """Return the same with tensors (B, heads, …); a single batch axis is split if `heads` divide it."""
@@ -92,7 +94,7 @@ class Following(TorchFunctionMode, ABC):
 
     Scores are a product of two tensors that are no weights, with anything added to it: numbers after it that are not
     its multiples count as added. Their softmax over the last axis is followed to its product with the values, through
-    functions that leave it the same.
+    functions that leave it the same. Linear attention is q (kᵀ v), a product of three tensors.
 
     Args:
         weights: parameters and buffers.
@@ -129,6 +131,7 @@ class Following(TorchFunctionMode, ABC):
             integral = self.integrate(fused, (*added, call))
         elif factors is not None:
             integral = self._weighted(factors, call)
+            integral = self._linear(factors, call) if integral is None else integral
         if integral is not None:
             return integral
         result = func(*args, **kwargs)
@@ -146,11 +149,15 @@ class Following(TorchFunctionMode, ABC):
             self.records[scores] = record
         return result
 
+    def is_weight(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a parameter or a buffer, or a view of one."""
+        return storage(tensor) in self.weights
+
     def observe(self, call: Any, arguments: tuple[Any, ...], result: Any) -> None:
         """Observe a call that was not replaced."""
 
     def _scores(self, factors: Product, result: Tensor, call: Any) -> _Scores | None:
-        if self.weights & {storage(factors.left), storage(factors.right)}:
+        if self.is_weight(factors.left) or self.is_weight(factors.right):
             return None
         return _Scores(factors.scores(result.shape), not factors.added, (call,))
 
@@ -164,7 +171,7 @@ class Following(TorchFunctionMode, ABC):
             out = self._weighted(Product(weights, factors.left.mT), call)
             return None if out is None else out.mT.contiguous()
         record = self.records.get(factors.left)
-        if not isinstance(record, _Weights) or record.transposed or storage(factors.right) in self.weights:
+        if not isinstance(record, _Weights) or record.transposed or self.is_weight(factors.right):
             return None
         if (found := factors.integral()) is None:
             return None
@@ -181,6 +188,29 @@ class Following(TorchFunctionMode, ABC):
         out = self.integrate(attention, (*record.calls, call))
         return None if out is None else restore(out.to(value.dtype).reshape(*weights.shape[:-1], -1)).contiguous()
 
+    def _linear(self, factors: Product, call: Any) -> Tensor | None:
+        """Compute a product of q and kᵀ v by `integrate`, and return it; `None` if it is another product."""
+        moments, last = self.records.get(factors.right), self.records.get(factors.left)
+        if not _is_product(moments):
+            if not _is_product(last):
+                return None
+            if factors.indices is not None:
+                left, right, result = factors.indices
+                return self._linear(Product(factors.right, factors.left, (right, left, result)), call)
+            self.records[transposed := factors.left.mT] = replace(last, factors=last.factors[::-1])
+            out = self._linear(Product(factors.right.mT, transposed), call)  # (v kᵀ) qᵀ
+            return None if out is None else out.mT.contiguous()
+        found, query = factors.integral(), factors.left
+        if found is None or found[0].shape[-2:] != factors.right.shape[-2:] or self.is_weight(query):
+            return None
+        batch = factors.right.shape[:-2]
+        k, v = (side.mT.reshape(*batch, *side.mT.shape[-2:]) for side in moments.factors)
+        dtype = torch.promote_types(query.dtype, v.dtype)
+        q, k, v = (side.to(dtype) for side in (query, k, v))
+        k, v = (side.expand(*q.shape[:-2], -1, -1) for side in (k, v))
+        out = self.integrate(Attention(q, k, v, scaling=1.0, linear=True), (*moments.calls, call))
+        return None if out is None else found[1](out.to(factors.right.dtype)).contiguous()
+
     def _forget(self, changed: int) -> None:
         """Remove the records of numbers that were changed in place."""
         for tensor, record in [*self.records.items()]:
@@ -191,6 +221,11 @@ class Following(TorchFunctionMode, ABC):
 def storage(tensor: Tensor) -> int:
     """Identify the storage that views of a tensor share."""
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
+
+
+def _is_product(record: Any) -> bool:
+    """Whether the record of a tensor says that it is a product, and nothing was added to it."""
+    return isinstance(record, _Scores) and record.plain and record.factors is not None
 
 
 def _followed(
@@ -217,6 +252,8 @@ def _followed(
         return _Weights(source, record, (*calls, call)) if dim in (-1, source.ndim - 1) else None
     if OTHERWISE.search(name):
         return None
+    if record.factors is not None and _is_transpose(result, source):
+        return replace(record, factors=record.factors[::-1])
     if record.factors is None or not same:
         return _Scores(None, False, calls)
     if SAME.fullmatch(name):

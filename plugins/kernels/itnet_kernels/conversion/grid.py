@@ -1,8 +1,8 @@
-"""Conversion of PyTorch's layers on grids: convolutions, average pooling and Fourier transforms."""
+"""Conversion of PyTorch's layers on grids: convolutions, average pooling, interpolation and Fourier transforms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite, prod
 from typing import Any
@@ -16,13 +16,13 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from itnet_core import Field, IntegralOperator, Kernel
 from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path
-from itnet_kernels.conversion.grid_kernels import FourierKernel, TapKernel, WindowKernel
+from itnet_kernels.conversion.grid_kernels import FourierKernel, InterpolationKernel, TapKernel, WindowKernel
 from itnet_kernels.convolution.taps import apply_taps
 from itnet_kernels.errors import ConversionError
 
 
 class GridLayer(ConvertedLayer):
-    """A layer whose `forward` calls PyTorch's convolutions, average pools or `fftn`, by an integral operator.
+    """A layer whose `forward` calls PyTorch's convolutions, average pools, `interpolate` or `fftn`, by an operator.
 
     The input is a field at the points 0, 1, 2, … of a grid. The kernel's fast path is the original's `forward`.
     Otherwise the operator computes the calls of `FUNCTIONS` in that `forward`, with the weights that they get: a layer
@@ -46,6 +46,8 @@ class GridLayer(ConvertedLayer):
     """
 
     operator: IntegralOperator
+    functions: Collection[str]
+    """Names of the functions that the operator computes."""
 
     def __init__(self, module: Any) -> None:
         name = type(module).__name__
@@ -55,6 +57,7 @@ class GridLayer(ConvertedLayer):
         if transform is not None and getattr(transform, "keywords", None) != {"dim": (1, 2)}:
             raise ConversionError(f"{name}.fourier_transform", found=repr(transform), expected="fftn over dim (1, 2)")
         super().__init__(module)
+        self.functions = FUNCTIONS
         if isinstance(module, _ConvNd):
             taps, channels = module.kernel_size, module.out_channels
             options = {"kernel_size": taps, "dilation": module.dilation}
@@ -76,7 +79,7 @@ class GridLayer(ConvertedLayer):
         if not calls:
             raise ConversionError(
                 f"{type(self).__name__}.forward",
-                found="no convolution, average pool or fftn",
+                found="no convolution, average pool, interpolation or fftn",
                 expected="a function that an integral operator computes",
             )
         return out
@@ -88,6 +91,35 @@ class GridLayer(ConvertedLayer):
             return present
         self.operator = operator = _operator(form, present.sampler, present.evaluator).train(present.training)
         return operator
+
+
+class CallingLayer(GridLayer):
+    """A layer of any class whose `forward` calls functions of `FUNCTIONS`, which an integral operator computes.
+
+    Example:
+        >>> from itnet_kernels import convert_model
+        >>> class Half(nn.Module):
+        ...     def forward(self, x):
+        ...         return F.avg_pool2d(x, 2)
+        >>> print(convert_model(nn.Sequential(Half()), example=torch.randn(1, 3, 8, 8)))
+        1 converted, 0 left
+          0: Half
+
+    Args:
+        module: the layer; its parameters are shared.
+        functions: names of the functions that it called in a run.
+    """
+
+    def __init__(self, module: nn.Module, functions: Collection[str]) -> None:
+        super().__init__(module)
+        self.functions = functions
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the original's `forward`, which may call none of the functions for other inputs."""
+        if takes_fast_path(self.operator):
+            return super().forward(*args, **kwargs)
+        with _ByOperator(self, []):
+            return super(GridLayer, self).forward(*args, **kwargs)
 
 
 def _operator(form: tuple[Callable[..., Kernel], int, int, dict[str, Any]], *parts: Any) -> IntegralOperator:
@@ -110,7 +142,7 @@ class _ByOperator(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, options = getattr(func, "__name__", ""), dict(kwargs or {})
-        if name not in FUNCTIONS:
+        if name not in self.layer.functions:
             return func(*args, **options)
         self.calls.append(name)
         image, *args = args or (options.pop("input"),)
@@ -120,6 +152,7 @@ class _ByOperator(TorchFunctionMode):
         if any(0 in leaf.shape for leaf in tree_leaves((image, args, options)) if isinstance(leaf, Tensor)):
             return func(image, *args, **options)
         function, dimensions = FUNCTIONS[name]
+        dimensions = dimensions or image.ndim - 2
         return function(_Call(self.layer, image, tuple(shape[-dimensions:])), *args, **options)
 
 
@@ -204,6 +237,24 @@ class _Call:
         mean = _Call(self.layer, self.image.pow(norm_type), self.sizes).average(kernel_size, stride)
         return (mean.sign() * mean.abs().relu() * prod(self._each(kernel_size))).pow(1 / norm_type)
 
+    def interpolate(
+        self,
+        size: Any = None,
+        scale_factor: Any = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+        recompute_scale_factor: bool | None = None,
+        antialias: bool = False,
+    ) -> Tensor:
+        scales = self.sizes
+        if scale_factor is not None and not recompute_scale_factor:
+            factors = scale_factor if isinstance(scale_factor, list | tuple) else [scale_factor] * len(self.sizes)
+            scales = tuple(map(float, factors))
+        options: dict[str, Any] = {"mode": mode, "align_corners": align_corners, "antialias": antialias}
+        options = {"sizes": self._image_sizes, "scales": scales, "options": options}
+        query, key, channels = self._grid(self.sizes), self._grid(self._image_sizes), self._values.shape[-1]
+        return self._result(self._integrate(self._values, key, query, InterpolationKernel, channels, **options))
+
     def transform(self, dim: tuple[int, int]) -> Tensor:
         spectrum, points = torch.fft.fft(self.image), self._grid(self.image.shape[1:2])
         parts = torch.cat([spectrum.real, spectrum.imag], dim=-1)
@@ -255,6 +306,7 @@ class _Call:
 
 FUNCTIONS: Mapping[str, tuple[Callable[..., Tensor], int]] = {
     "fft_fftn": (_Call.transform, 1),
+    "interpolate": (_Call.interpolate, 0),
     **{
         f"{name}{dimensions}d": (function, dimensions)
         for name, function in (
@@ -267,7 +319,7 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Tensor], int]] = {
         for dimensions in (1, 2, 3)
     },
 }
-"""Functions of PyTorch that an operator computes, by name, with the number of dimensions of the grid."""
+"""Functions of PyTorch that an operator computes, by name, with the number of dimensions of the grid; 0 for those of the input."""
 
 
 def _field(values: Tensor, points: Tensor) -> Field:

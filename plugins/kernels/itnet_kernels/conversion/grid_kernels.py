@@ -1,11 +1,13 @@
-"""Kernels of converted layers on grids, with maps that have no weights: taps, windows and waves."""
+"""Kernels of converted layers on grids, with maps that have no weights: taps, windows, interpolation and waves."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from itnet_core import Field, Kernel, exact_dtype
 from itnet_kernels.convolution.convolution import ConvolutionKernel
@@ -63,6 +65,58 @@ class WindowKernel(Kernel[Tensor, None]):
         first, last = query_terms.unsqueeze(2).chunk(2, dim=-1)
         point = key_terms.unsqueeze(1).chunk(2, dim=-1)[0]
         return ((first <= point) & (point <= last)).all(-1).unsqueeze(1).to(query_terms.dtype)
+
+
+class InterpolationKernel(Kernel[tuple[Tensor, ...], Tensor]):
+    """Interpolation: k(x, y) = ∏_d w_d(x_d, y_d), the weights of PyTorch's `interpolate` along each axis d.
+
+    Positions are indices on the two grids.
+
+    Args:
+        sizes: of the image.
+        scales: number of points of the result along each axis, or the factor of that number as a float.
+        options: of `interpolate`, such as its mode.
+    """
+
+    heads, measure = 1, "counting"
+    pointwise_terms = True
+
+    def __init__(self, sizes: tuple[int, ...], scales: tuple[int | float, ...], options: dict[str, Any]) -> None:
+        super().__init__()
+        self.sizes, self.scales, self.options = sizes, scales, options
+
+    def value_map(self, dim: int, head_dim: int) -> nn.Module:
+        """Return the view of the values as those of one head."""
+        return nn.Unflatten(-1, (1, dim))
+
+    def output_map(self, head_dim: int, out_dim: int) -> nn.Module:
+        """Return the view of the only head."""
+        return nn.Flatten(-2)
+
+    def project(self, query: Field, key: Field) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Compute the weights of all points of each axis for the queries, (B, N, points), and the keys' indices."""
+        matrices = (self._weights(axis, query.values) for axis in range(len(self.sizes)))
+        indices = query.positions.long().unbind(-1)
+        return tuple(matrix[index] for matrix, index in zip(matrices, indices, strict=True)), key.positions.long()
+
+    def tile(self, query_terms: tuple[Tensor, ...], key_terms: Tensor) -> Tensor:
+        """Compute k, shape (B, 1, n, m)."""
+        points = query_terms[0].shape[1]
+        indices = (index.unsqueeze(1).expand(-1, points, -1) for index in key_terms.unbind(-1))
+        weights = [rows.gather(-1, index) for rows, index in zip(query_terms, indices, strict=True)]
+        return torch.stack(weights).prod(0).unsqueeze(1)
+
+    def _weights(self, axis: int, like: Tensor) -> Tensor:
+        """Return the weights along an axis, (points of the result, points): the interpolated unit vectors."""
+        size, scale = self.sizes[axis], self.scales[axis]
+        # Two equal points along other axes: with one, PyTorch's antialiased weights are wrong.
+        line = [size if other == axis else 2 for other in range(len(self.sizes))]
+        units = torch.eye(size, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
+        name, kept = ("size", 2) if isinstance(scale, int) else ("scale_factor", 1.0)
+        to: dict[str, Any] = {name: tuple(scale if other == axis else kept for other in range(len(self.sizes)))}
+        images = units.view(size, 1, *(size if other == axis else 1 for other in range(len(line)))).expand(-1, 1, *line)
+        weights = F.interpolate(images.contiguous(), **to, **self.options).movedim(axis + 2, 1)
+        return weights.flatten(2)[..., 0].T.to(like.dtype)
 
 
 class FourierKernel(Kernel[Tensor, None]):

@@ -75,7 +75,7 @@ class HeadsAttention(ConvertedLayer):
                 expected=f"{expected}",
                 hint="Call the converted model once before unlock.",
             )
-        adapted = ProjectedKernel(query.shape[1], query.shape[-1], key_heads=key.shape[1], softcap=softcap)
+        adapted = type(operator.kernel)(query.shape[1], query.shape[-1], key_heads=key.shape[1], softcap=softcap)
         self.operator = projected_attention(adapted, value.shape[-1])
         self.operator.sampler, self.operator.evaluator = operator.sampler, operator.evaluator
         self.operator.train(operator.training)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
 
 from itnet_core import IntegralOperator, evaluation_mode
 from itnet_kernels.conversion.following import Attention, Following, storage
@@ -20,9 +21,11 @@ from itnet_kernels.conversion.heads import HEADS, first_number
 from itnet_kernels.conversion.products import PRODUCTS
 
 NAMES = re.compile(
-    r"attention|attn|conv|pool|fft|stft|lstm|gru|rnn|interpolate|upsample|grid_sample|fold|cumsum|cumprod|roll"
+    r"attention|attn|conv|pool|fft|stft|lstm|gru|rnn|interpolate|upsample|grid_sample|fold|cumsum|cumprod"
 )
-"""Names of functions that mix the points of a tensor of floating numbers."""
+"""Names of functions that mix the points of a tensor of floating numbers. Others order points, or copy them."""
+MODES = {"linear", "bilinear", "bicubic", "trilinear", "area"}
+"""Modes of interpolation that mix points: others copy the nearest one."""
 
 Calls = dict[str, Counter[str]]
 """Numbers of calls of functions, by the path of the calling module and the function's name."""
@@ -33,7 +36,7 @@ class WrittenOut:
     """Attention that a module writes out.
 
     Attributes:
-        sizes: (heads, d, key heads, channels) of each attention.
+        sizes: (heads, d, key heads, channels, whether it is linear) of each attention.
         calls: the calls that compute it.
         others: other products of the module, by their names.
     """
@@ -60,7 +63,9 @@ def count_mixing(model: nn.Module, example: Any) -> Mixing:
     """Count a model's calls of functions that mix points, and find the attention that it writes out.
 
     These are attention, convolution, pooling, Fourier transforms, resampling, recurrence, cumulative sums, and products
-    of two tensors of which neither is a weight. Reductions are not counted, since norms over channels are reductions.
+    of two tensors of which neither is a weight. What is computed from weights and constants alone counts as a weight,
+    such as resampled position embeddings. Functions that order points or copy them mix none: `roll`, `flip`,
+    interpolation by the nearest point. Reductions are not counted, since norms over channels are reductions.
 
     Example:
         >>> count_mixing(nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU()), torch.randn(1, 3, 8)).calls
@@ -105,6 +110,7 @@ class _Census(Following):
         super().__init__((*model.parameters(), *model.buffers()))
         self.model, self.frames = model, [_Frame("")]
         self.calls: list[_Call] = []
+        self.constants: MutableMapping[Tensor, bool] = WeakIdKeyDictionary()
         self.attention: dict[str, tuple[set[tuple[int, ...]], set[_Call]]] = {}
 
     def enter(self, path: str) -> Any:
@@ -119,8 +125,18 @@ class _Census(Following):
         return _Call(name, tuple(self.frames))
 
     def observe(self, call: _Call, arguments: Any, result: Any) -> None:
-        if self._mixes(call.name, _numbers(arguments)) and _numbers(result):
+        if all(map(self.is_weight, _tensors(arguments))):
+            self.constants.update(dict.fromkeys(_tensors(result), True))
+        elif self._mixes(call.name, arguments) and _numbers(result):
             self.calls.append(call)
+
+    def is_weight(self, tensor: Tensor) -> bool:
+        return tensor in self.constants or super().is_weight(tensor)
+
+    def _forget(self, changed: int) -> None:
+        super()._forget(changed)
+        for tensor in [tensor for tensor in self.constants if storage(tensor) == changed]:
+            del self.constants[tensor]
 
     def integrate(self, attention: Attention, calls: tuple[_Call, ...]) -> None:
         """Record attention in the innermost module that makes all its calls, unless an operator computes it."""
@@ -131,7 +147,9 @@ class _Census(Following):
         [*_, owner] = (frames[0] for frames in takewhile(lambda frames: len({*frames}) == 1, around))
         sizes, made = self.attention.setdefault(owner.path, (set(), set()))
         parts = attention.split(first_number(self.model.get_submodule(owner.path), HEADS) or 1)
-        sizes.add((parts.query.shape[1], parts.query.shape[-1], parts.key.shape[1], parts.value.shape[-1]))
+        sizes.add(
+            (parts.query.shape[1], parts.query.shape[-1], parts.key.shape[1], parts.value.shape[-1], attention.linear)
+        )
         made.update(calls)
 
     def mixing(self) -> Mixing:
@@ -143,11 +161,14 @@ class _Census(Following):
             mixing.attention[path] = WrittenOut(sizes, _counted(call for call in self.calls if call in made), others)
         return mixing
 
-    def _mixes(self, name: str, data: list[Tensor]) -> bool:
+    def _mixes(self, name: str, arguments: Any) -> bool:
+        data = _numbers(arguments)
+        if name in ("interpolate", "upsample"):
+            return bool(data) and any(item in MODES for item in arguments if isinstance(item, str))
         if name not in PRODUCTS:
             return bool(data) and NAMES.search(name) is not None
         # Outer products and products with a vector mix no points.
-        factors = [tensor for tensor in data if tensor.ndim > 2 and storage(tensor) not in self.weights]
+        factors = [tensor for tensor in data if tensor.ndim > 2 and not self.is_weight(tensor)]
         return len(factors) > 1 and (name == "einsum" or factors[0].shape[-1] > 1)
 
 
@@ -158,7 +179,10 @@ def _counted(calls: Iterable[_Call]) -> Calls:
     return counted
 
 
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
 def _numbers(tree: Any) -> list[Tensor]:
     """Return the tensors of floating or complex numbers: others count or index points, as experts' routing does."""
-    tensors = (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
-    return [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
+    return [tensor for tensor in _tensors(tree) if tensor.is_floating_point() or tensor.is_complex()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
@@ -10,14 +9,17 @@ from torch import Tensor, nn
 
 from itnet_core import FullSampler, tracing
 from itnet_kernels.attention.attention import AttentionKernel
-from itnet_kernels.conversion.attention import ProjectedKernel, additive_mask, projected_attention, runs_original
+from itnet_kernels.conversion.attention import (
+    ProductKernel,
+    ProjectedKernel,
+    additive_mask,
+    projected_attention,
+    runs_original,
+)
 from itnet_kernels.conversion.following import Attention, Following
 from itnet_kernels.conversion.heads import HEADS, HeadsAttention, first_number
 from itnet_kernels.conversion.mixing import WrittenOut
 from itnet_kernels.errors import ConversionError
-
-CHANNELS = re.compile(r"XCA|Channel|CrossCovariance")
-"""Classes of attention whose points are channels."""
 
 
 class WrittenAttention(HeadsAttention):
@@ -25,7 +27,8 @@ class WrittenAttention(HeadsAttention):
 
     The original's `forward` runs, and computes q, k, scores and weights, so that it returns the weights if these are
     wanted. The operator replaces the product of weights and values: its kernel is q kᵀ, and what was added to it
-    is `additive`. It replaces `scaled_dot_product_attention` as a whole.
+    is `additive`. It replaces `scaled_dot_product_attention` as a whole, and in linear attention, q (kᵀ v), the product
+    with q. In attention between channels (XCiT), the points of the field are channels.
 
     With dropout in training, and while PyTorch traces, the original computes the attention.
 
@@ -47,25 +50,23 @@ class WrittenAttention(HeadsAttention):
         found: the attention that it computed in a run, see `count_mixing`.
 
     Raises:
-        ConversionError: its points are channels, it computes attention of several sizes, or it mixes points by other
-            products too.
+        ConversionError: it computes attention of several sizes, or it mixes points by other products too.
     """
 
     def __init__(self, module: nn.Module, found: WrittenOut) -> None:
         layer = type(module).__name__
-        if CHANNELS.search(layer):
-            raise ConversionError(layer, found="attention between channels", expected="attention between points")
         if found.others:
             others = ", ".join(f"{name} ({count})" for name, count in found.others.items())
             raise ConversionError(layer, found=f"attention, and {others}", expected="attention alone")
         if len(found.sizes) > 1:
             sizes = ", ".join(map(str, sorted(found.sizes)))
             raise ConversionError(
-                layer, found=f"attention of (heads, d, key heads, channels) = {sizes}", expected="of one size"
+                layer, found=f"attention of (heads, d, key heads, channels, linear) = {sizes}", expected="of one size"
             )
         super().__init__(module)
-        [(heads, head_dim, key_heads, channels)] = found.sizes
-        self.operator = projected_attention(ProjectedKernel(heads, head_dim, key_heads=key_heads), channels)
+        [(heads, head_dim, key_heads, channels, linear)] = found.sizes
+        kernel = ProductKernel if linear else ProjectedKernel
+        self.operator = projected_attention(kernel(heads, head_dim, key_heads=key_heads), channels)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the outputs, as the original.

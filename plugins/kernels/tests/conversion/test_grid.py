@@ -268,6 +268,60 @@ def test_other_functions_that_mix_points_in_a_converted_forward_are_reported() -
         by_pairs(Unfolded(3, 3, 3))(torch.randn(1, 3, 9))
 
 
+@settings(max_examples=40, deadline=None)
+@given(options=st.data(), dimensions=st.integers(1, 3), scaled=st.booleans(), corners=st.booleans())
+def test_interpolation(options: st.DataObject, dimensions: int, scaled: bool, corners: bool) -> None:
+    smooth = ("linear", "bilinear", "trilinear")[dimensions - 1]
+    mode = options.draw(
+        st.sampled_from(["nearest", "nearest-exact", smooth, *(["bicubic"] if dimensions == 2 else [])])
+    )
+    more: dict[str, Any] = {} if "nearest" in mode else {"align_corners": corners}
+    if scaled:
+        more |= {"scale_factor": tuple(options.draw(st.sampled_from([0.5, 1.3, 2.0])) for _ in range(dimensions))}
+        more |= {"recompute_scale_factor": options.draw(st.booleans())}
+    else:
+        more["size"] = draw(options, dimensions, 1, 7)
+    image = torch.randn(2, 3, *draw(options, dimensions, 3, 5), dtype=torch.float64)
+    check(nn.Upsample(mode=mode, **more), image)
+
+
+class Calling(nn.Module):
+    """Calls two functions, and has a convolution inside."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.inner, self.options = nn.Conv2d(3, 3, 3, padding=1), options
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.avg_pool2d(self.inner(x), 2)
+        return F.interpolate(x, **self.options) if self.options else F.max_pool2d(x, 2)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "area"])
+@pytest.mark.parametrize("antialias", [True, False])
+def test_functions_that_a_layer_calls_are_integrals(mode: str, antialias: bool) -> None:
+    torch.manual_seed(0)
+    model: Any = nn.Sequential(Calling(mode=mode, size=(5, 3), antialias=antialias and mode != "area")).double()
+    x = torch.randn(2, 3, 14, 10, dtype=torch.float64, requires_grad=True)
+    expected, keys = model(x), [*model.state_dict()]
+    leaves = [x, *model.parameters()]
+    gradients = torch.autograd.grad(expected.square().sum(), leaves)
+    report = convert_model(model, example=x)
+    assert (report.converted, report.left) == ({"0": "Calling", "0.inner": "Conv2d"}, {})
+    assert [*model.state_dict()] == keys
+    torch.testing.assert_close(model(x), expected, **DOUBLE)
+    model[0].operator.evaluator = evaluator = Counting()
+    torch.testing.assert_close(actual := model(x), expected, **DOUBLE)
+    torch.testing.assert_close(torch.autograd.grad(actual.square().sum(), leaves), gradients, **DOUBLE)
+    assert evaluator.calls == 2
+
+
+def test_other_functions_that_a_layer_calls_are_left_by_name() -> None:
+    report = convert_model(nn.Sequential(Calling()), example=torch.randn(1, 3, 8, 8))
+    assert report.converted == {"0": "Calling", "0.inner": "Conv2d"}
+    assert report.left == {"0": "Calling calls max_pool2d (1), outside of what was converted"}
+
+
 class OwnForward(nn.LSTM):
     def forward(self, *inputs: Any) -> Any:
         return super().forward(*inputs)

@@ -28,20 +28,23 @@ class Mixes(nn.Module):
 
 
 COUNTED: dict[str, Any] = {
-    "matmul": lambda m, x: torch.matmul(x @ x.transpose(1, 2), x),
+    "matmul": lambda m, x: torch.matmul((x @ x.transpose(1, 2)).tanh(), x),
     "bmm": lambda m, x: torch.bmm(x.transpose(1, 2), x),
     "einsum": lambda m, x: torch.einsum("bci,bcj->bij", x, x),
-    "conv1d": lambda m, x: F.conv1d(x, m.weight[..., :3].flatten(0, 1)[:, None].expand(-1, 4, -1)[:4]),
     "max_pool1d": lambda m, x: F.max_pool1d(x, 2),
-    "adaptive_avg_pool1d": lambda m, x: F.adaptive_avg_pool1d(x, 1),
     "fft_rfft": lambda m, x: torch.fft.rfft(x).abs(),
-    "interpolate": lambda m, x: F.interpolate(x, 3),
+    "unfold": lambda m, x: F.unfold(x[:, None], 2),
     "cumsum": lambda m, x: x.cumsum(-1),
 }
 NOT_COUNTED: dict[str, Any] = {
     "a product with weights": lambda m, x: m.weight.transpose(1, 2) @ x,
     "an outer product": lambda m, x: x[:, :, :1] @ x[:, :1, :],
     "a norm": lambda m, x: F.layer_norm(x, x.shape[-1:]),
+    "an order of points": lambda m, x: x.roll(1, -1).flip(-1),
+    "copies of points": lambda m, x: F.interpolate(x, 3),
+    "a function of weights": lambda m, x: x + F.interpolate(m.weight.mT * 2, 4, mode="linear").cumsum(-1),
+    "a product with a function of weights": lambda m, x: m.weight.exp().mT @ x,
+    "a function of constants": lambda m, x: x + torch.ones_like(m.weight).cumsum(-1),
     "a sum over whole numbers": lambda m, x: x + (x > 0).long().cumsum(-1),
 }
 
@@ -59,6 +62,16 @@ def test_an_operation_that_mixes_points_is_named_with_its_module(name: str) -> N
 def test_an_operation_that_mixes_none_is_not_named(name: str) -> None:
     report = convert_model(nn.Sequential(Mixes(NOT_COUNTED[name])), example=torch.randn(2, 4, 4))
     assert str(report) == "0 converted, 0 left"
+
+
+def test_weights_that_were_changed_by_points_are_points() -> None:
+    def changed(module: Any, x: Tensor) -> Tensor:
+        weights = module.weight + 1
+        weights[:, 0] = x[:, 0]
+        return weights.cumsum(-1)
+
+    report = convert_model(nn.Sequential(Mixes(changed)), example=torch.randn(2, 4, 4))
+    assert report.left == {"0": "Mixes calls cumsum (1), outside of what was converted"}
 
 
 def test_a_report_without_an_example_says_so() -> None:

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from itnet_core import Sampler
 from itnet_kernels import ConversionError, convert_model, unlock
+from itnet_kernels.conversion.attention import ProductKernel
 from itnet_kernels.conversion.following import Attention, Following
 from itnet_kernels.conversion.mixing import count_mixing
 from itnet_kernels.conversion.written import WrittenAttention
@@ -28,6 +29,8 @@ from itnet_kernels.conversion.written import WrittenAttention
 BERT: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 16}
 VIT: dict[str, Any] = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 4}
 SWIN: dict[str, Any] = {"img_size": 16, "patch_size": 2, "window_size": 4, "embed_dim": 8, "depths": (2, 1)}
+COAT: dict[str, Any] = {"patch_size": 2, "embed_dims": (16,) * 4, "serial_depths": (1,) * 4, "num_heads": 8}
+EFFICIENT: dict[str, Any] = {"widths": (8, 8, 8, 16, 16), "depths": (1,) * 5, "head_dim": 8, "head_widths": (16, 16)}
 MVP: dict[str, Any] = dict.fromkeys(
     ("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"), 2
 )
@@ -72,6 +75,9 @@ MODELS: dict[str, tuple[str, int, Callable[[], Any]]] = {
         lambda: torchvision.models.SwinTransformer([2, 2], 8, [2, 1], [2, 4], [4, 4]),
     ),
     "wav2vec 2 of torchaudio": ("SelfAttention", 2, lambda: torchaudio.models.wav2vec2_model(**WAVES)),
+    "XCiT": ("XCA", 2, lambda: timm.models.xcit.Xcit(**VIT | {"patch_size": 8, "img_size": 32})),
+    "CoaT": ("FactorAttnConvRelPosEnc", 4, lambda: timm.models.coat.CoaT(img_size=32, **COAT)),
+    "EfficientViT": ("LiteMLA", 2, lambda: timm.models.efficientvit_mit.EfficientVit(**EFFICIENT)),
     "BLOOM": ("BloomAttention", 2, lambda: language_model("Bloom", **BLOOM)),
     "DeBERTa-v2": ("DisentangledSelfAttention", 2, lambda: language_model("DebertaV2", **DISENTANGLED)),
     "MPNet": ("MPNetSelfAttention", 2, lambda: language_model("MPNet", **BERT)),
@@ -115,7 +121,7 @@ CVT: dict[str, Any] = {
         "stride_q": 1,
     }.items()
 }
-SINGLE = {"BLOOM", "GPT-Neo"}
+SINGLE = {"BLOOM", "GPT-Neo", "EfficientViT"}
 """Models that compute their weights in single precision."""
 
 
@@ -136,6 +142,8 @@ def example(name: str) -> Any:
     mask[1, 5:] = 0
     if "wav2vec" in name:
         return torch.randn(2, 60, dtype=torch.float64, generator=generator), torch.tensor([60, 40])
+    if name in ("XCiT", "CoaT", "EfficientViT"):
+        return torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=generator)
     if name in ("ViT", "EVA", "CvT") or "Swin" in name:
         return torch.randn(2, 3, 16, 16, dtype=torch.float64, generator=generator)
     return {"input_ids": ids, "attention_mask": mask}
@@ -155,8 +163,7 @@ def test_converted_models_equal_the_originals(name: str, by_pairs: Callable[[nn.
     report = convert_model(ours, example=inputs)
     layer, count, _ = MODELS[name]
     assert [*report.converted.values()].count(layer) == count
-    allowed = ("roll", "Pool", "ParametrizedConv1d")
-    assert all(any(word in reason for word in allowed) for reason in report.left.values()), report.left
+    assert not report.left
     assert [*ours.state_dict()] == [*theirs.state_dict()]
     near: dict[str, Any] = dict.fromkeys(("rtol", "atol"), 1e-5 if name in SINGLE else 1e-9)
     expected = outputs(theirs, inputs)
@@ -294,7 +301,8 @@ OTHERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "experts": lambda x, w: torch.einsum("bne,bnec->bnc", (x @ w).softmax(-1), torch.stack(5 * [x], dim=2)),
     "a sum over queries": lambda x, w: (x @ x.mT).softmax(-1).transpose(1, 2) @ x,
     "a softmax over queries": lambda x, w: (x @ x.mT).softmax(1) @ x,
-    "linear attention": lambda x, w: x.softmax(-1) @ (x.softmax(1).mT @ x),
+    "linear attention of weights": lambda x, w: w @ (x.softmax(1).mT @ x),
+    "a changed sum of products": lambda x, w: x.softmax(-1) @ (x.softmax(1).mT @ x).tanh(),
 }
 
 
@@ -321,7 +329,8 @@ def two_sizes(x: Tensor, w: Tensor) -> Tensor:
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (two_sizes, r"found attention of \(heads, d, key heads, channels\) = \(1, 2, 1, 5\), \(1, 5, 1, 5\)"),
+        (two_sizes, r"\(heads, d, key heads, channels, linear\) = \(1, 2, 1, 5, False\), \(1, 5, 1, 5, False\)"),
+        (lambda x, w: (x @ x.mT).softmax(-1) @ x + x @ (x.mT @ x), r"\(1, 5, 1, 5, False\), \(1, 5, 1, 5, True\)"),
         (lambda x, w: (x @ x.mT).softmax(-1) @ x + (x @ x.mT).tanh() @ x, r"found attention, and matmul \(2\)"),
     ],
 )
@@ -338,10 +347,51 @@ def test_products_of_a_mask_belong_to_the_attention() -> None:
     assert str(report) == "1 converted, 0 left\n  0: Calls"
 
 
-def test_attention_between_channels_is_left() -> None:
-    report = convert_model(model := timm.models.xcit.XCABlock(8, 2), example=(torch.randn(2, 4, 8), 2, 2))
-    assert "XCA: found attention between channels; expected attention between points" in report.left["attn"]
-    assert not isinstance(model.attn, WrittenAttention)
+LINEAR: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "a product": lambda q, k, v: q @ (k.mT @ v),
+    "a scale": lambda q, k, v: q @ (k.mT @ v / 3),
+    "points as the last axis": lambda q, k, v: ((v.mT @ k) @ q.mT).mT,
+    "a transpose": lambda q, k, v: q @ (v.mT @ k).transpose(-2, -1),
+    "joined heads": lambda q, k, v: torch.bmm(q.flatten(0, 1), (k.mT @ v).flatten(0, 1)).view(
+        *q.shape[:-1], v.shape[-1]
+    ),
+    "an einsum": lambda q, k, v: torch.einsum("bhnd,bhdc->bhnc", q, torch.einsum("bhmd,bhmc->bhdc", k, v)),
+    "an einsum in another order": lambda q, k, v: torch.einsum(
+        "bhdc,bhnd->bhnc", torch.einsum("bhmc,bhmd->bhdc", v, k), q
+    ),
+}
+
+
+class Linear(nn.Module):
+    num_heads = 3
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.attend = LINEAR[name]
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self.attend(q, k.relu(), v)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_linear_attention_is_an_integral_without_a_softmax(name: str, by_pairs: Callable[[nn.Module], Any]) -> None:
+    model: Any = nn.ModuleDict({"inner": Linear(name)})
+    model.forward = lambda *inputs: model["inner"](*inputs)
+    sides = [
+        torch.randn(2, 3, points, channels, dtype=torch.float64, requires_grad=True)
+        for points, channels in ((4, 5), (6, 5), (6, 7))
+    ]
+    expected = model(*sides)
+    gradients = torch.autograd.grad(expected.square().sum(), sides)
+    report = convert_model(model, example=tuple(sides))
+    assert (report.converted, report.left) == ({"inner": "Linear"}, {})
+    layer = model["inner"]
+    assert (type(layer.operator.kernel), layer.operator.kernel.heads) == (ProductKernel, 3)
+    for ours in (model, by_pairs(model)):
+        actual = ours(*sides)
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
+        found = torch.autograd.grad(actual.square().sum(), sides)
+        torch.testing.assert_close(found, gradients, rtol=1e-9, atol=1e-9)
 
 
 def attention(dropout: float = 0.0) -> tuple[Any, Tensor]:
