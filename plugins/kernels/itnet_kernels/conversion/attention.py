@@ -161,7 +161,7 @@ class ProjectedKernel(AttentionKernel):
 class ProductKernel(ProjectedKernel):
     """Linear attention's kernel q kᵀ without a softmax, for the same queries and keys; `integrate` is q (kᵀ v)."""
 
-    normalization = "none"
+    normalization = "none"  # type: ignore[assignment]
 
     def can_integrate(self, problem: Problem[Terms]) -> bool:
         """Whether nothing is added to the product."""

@@ -102,9 +102,10 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
         True
 
     Args:
-        module: a convolution, a transposed one, an average pool, `nn.Upsample`, `nn.MultiheadAttention`, `nn.LSTM`, `nn.GRU`,
-            `nn.RNN` or a cell of theirs; a mixer of transformers' Mamba or FNet, or one of its attention layers that call a
-            function of its `AttentionInterface`. Its parameters are shared. A converted layer is returned as it is.
+        module: a convolution, a transposed one, an average pool, `nn.Upsample`, `nn.MultiheadAttention`, `nn.LSTM`,
+            `nn.GRU`, `nn.RNN` or a cell of theirs; a mixer of transformers' Mamba or FNet, or one of its attention
+            layers that call a function of its `AttentionInterface`. Its parameters are shared. A converted layer is
+            returned as it is.
         converters: functions that convert modules of further classes.
 
     Raises:
@@ -134,8 +135,8 @@ def convert_model(
 ) -> ConversionReport:
     """Convert all modules inside a model that have an exact counterpart, in place.
 
-    Attention that a layer writes out, or computes by `scaled_dot_product_attention`, and functions that it calls, such as
-    `avg_pool2d`, are found in a run, so they need an `example`.
+    Attention that a layer writes out, or computes by `scaled_dot_product_attention`, and functions that it calls, such
+    as `avg_pool2d`, are found in a run, so they need an `example`.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.MaxPool2d(2))

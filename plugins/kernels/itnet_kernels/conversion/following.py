@@ -72,6 +72,10 @@ class _Scores:
         """What the record is true of, as long as it is not changed."""
         return self.factors or ()
 
+    def transposed(self) -> _Scores:
+        """Return the record of the transpose."""
+        return replace(self, factors=self.factors and self.factors[::-1])
+
 
 @dataclass(frozen=True)
 class _Weights:
@@ -190,21 +194,21 @@ class Following(TorchFunctionMode, ABC):
 
     def _linear(self, factors: Product, call: Any) -> Tensor | None:
         """Compute a product of q and kᵀ v by `integrate`, and return it; `None` if it is another product."""
-        moments, last = self.records.get(factors.right), self.records.get(factors.left)
-        if not _is_product(moments):
-            if not _is_product(last):
+        moments, last = (_as_product(self.records.get(side)) for side in (factors.right, factors.left))
+        if moments is None:
+            if last is None:
                 return None
             if factors.indices is not None:
                 left, right, result = factors.indices
                 return self._linear(Product(factors.right, factors.left, (right, left, result)), call)
-            self.records[transposed := factors.left.mT] = replace(last, factors=last.factors[::-1])
+            self.records[transposed := factors.left.mT] = last.transposed()
             out = self._linear(Product(factors.right.mT, transposed), call)  # (v kᵀ) qᵀ
             return None if out is None else out.mT.contiguous()
         found, query = factors.integral(), factors.left
         if found is None or found[0].shape[-2:] != factors.right.shape[-2:] or self.is_weight(query):
             return None
         batch = factors.right.shape[:-2]
-        k, v = (side.mT.reshape(*batch, *side.mT.shape[-2:]) for side in moments.factors)
+        k, v = (side.mT.reshape(*batch, *side.mT.shape[-2:]) for side in moments.factors or ())
         dtype = torch.promote_types(query.dtype, v.dtype)
         q, k, v = (side.to(dtype) for side in (query, k, v))
         k, v = (side.expand(*q.shape[:-2], -1, -1) for side in (k, v))
@@ -223,9 +227,9 @@ def storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
 
 
-def _is_product(record: Any) -> bool:
-    """Whether the record of a tensor says that it is a product, and nothing was added to it."""
-    return isinstance(record, _Scores) and record.plain and record.factors is not None
+def _as_product(record: _Scores | _Weights | None) -> _Scores | None:
+    """Return the record of a tensor if that is a product, and nothing was added to it."""
+    return record if isinstance(record, _Scores) and record.plain and record.factors is not None else None
 
 
 def _followed(
@@ -253,7 +257,7 @@ def _followed(
     if OTHERWISE.search(name):
         return None
     if record.factors is not None and _is_transpose(result, source):
-        return replace(record, factors=record.factors[::-1])
+        return record.transposed()
     if record.factors is None or not same:
         return _Scores(None, False, calls)
     if SAME.fullmatch(name):

@@ -8,7 +8,7 @@ from math import isfinite, prod
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _LPPoolNd
 from torch.overrides import TorchFunctionMode
@@ -246,10 +246,10 @@ class _Call:
         recompute_scale_factor: bool | None = None,
         antialias: bool = False,
     ) -> Tensor:
-        scales = self.sizes
+        scales: tuple[int | float, ...] = self.sizes
         if scale_factor is not None and not recompute_scale_factor:
             factors = scale_factor if isinstance(scale_factor, list | tuple) else [scale_factor] * len(self.sizes)
-            scales = tuple(map(float, factors))
+            scales = tuple(float(factor) for factor in factors)
         options: dict[str, Any] = {"mode": mode, "align_corners": align_corners, "antialias": antialias}
         options = {"sizes": self._image_sizes, "scales": scales, "options": options}
         query, key, channels = self._grid(self.sizes), self._grid(self._image_sizes), self._values.shape[-1]
@@ -319,7 +319,7 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Tensor], int]] = {
         for dimensions in (1, 2, 3)
     },
 }
-"""Functions of PyTorch that an operator computes, by name, with the number of dimensions of the grid; 0 for those of the input."""
+"""Functions of PyTorch that an operator computes, by name, with the dimensions of the grid; 0 for those of the input."""
 
 
 def _field(values: Tensor, points: Tensor) -> Field:

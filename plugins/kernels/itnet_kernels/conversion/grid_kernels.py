@@ -67,7 +67,7 @@ class WindowKernel(Kernel[Tensor, None]):
         return ((first <= point) & (point <= last)).all(-1).unsqueeze(1).to(query_terms.dtype)
 
 
-class InterpolationKernel(Kernel[tuple[Tensor, ...], Tensor]):
+class InterpolationKernel(Kernel[tuple[Tensor, ...], None]):
     """Interpolation: k(x, y) = ∏_d w_d(x_d, y_d), the weights of PyTorch's `interpolate` along each axis d.
 
     Positions are indices on the two grids.
@@ -93,16 +93,18 @@ class InterpolationKernel(Kernel[tuple[Tensor, ...], Tensor]):
         """Return the view of the only head."""
         return nn.Flatten(-2)
 
-    def project(self, query: Field, key: Field) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Compute the weights of all points of each axis for the queries, (B, N, points), and the keys' indices."""
+    def project(self, query: Field, key: Field) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Compute the weights of all points of each axis for the queries, (B, N, points), and the keys' indices, (B, M)."""
         matrices = (self._weights(axis, query.values) for axis in range(len(self.sizes)))
         indices = query.positions.long().unbind(-1)
-        return tuple(matrix[index] for matrix, index in zip(matrices, indices, strict=True)), key.positions.long()
+        return tuple(
+            matrix[index] for matrix, index in zip(matrices, indices, strict=True)
+        ), key.positions.long().unbind(-1)
 
-    def tile(self, query_terms: tuple[Tensor, ...], key_terms: Tensor) -> Tensor:
+    def tile(self, query_terms: tuple[Tensor, ...], key_terms: tuple[Tensor, ...]) -> Tensor:
         """Compute k, shape (B, 1, n, m)."""
         points = query_terms[0].shape[1]
-        indices = (index.unsqueeze(1).expand(-1, points, -1) for index in key_terms.unbind(-1))
+        indices = (index.unsqueeze(1).expand(-1, points, -1) for index in key_terms)
         weights = [rows.gather(-1, index) for rows, index in zip(query_terms, indices, strict=True)]
         return torch.stack(weights).prod(0).unsqueeze(1)
 

@@ -16,7 +16,6 @@ from itnet_kernels.conversion.converted import ConvertedLayer, remove_parameters
 from itnet_kernels.recurrent.layers import GRU, LSTM, RNN, Recurrent
 from itnet_kernels.recurrent.recurrent import PathState
 
-
 LAYERS: Mapping[str, tuple[type[Recurrent], dict[str, Any]]] = {
     "LSTM": (LSTM, {}),
     "GRU": (GRU, {}),

@@ -28,7 +28,7 @@ class LSTMCell:
 
     def split(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """Return h and c."""
-        hidden, cell = states.split([self.weight.shape[1], len(self.weight) // 4], dim=-1)
+        hidden, cell = states.split_with_sizes([self.weight.shape[1], len(self.weight) // 4], dim=-1)
         return hidden, cell
 
     def project(self, output: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ class LSTMKernel(RecurrentKernel):
         return LSTMCell(F.linear(values, w_ih, others[0] + others[1] if others else None), w_hh, projection)
 
     def output(self, field: Field, start: PathState | None, integral: Tensor) -> Tensor:
-        """Compute h at a field's points from the integral c, (B, N, hidden), on the path through them; see `project`."""
+        """Compute h from the integral c, (B, N, hidden), at the points of a field and on the path through them."""
         order = self.order(self.time(field.positions), field.weights)
         values = reorder(field.values, order)
         start = self.initial_state(values) if start is None else start

@@ -172,7 +172,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         start, integral = state
         cell = self.cell(query.values)
         log_decay, drive = (part.squeeze(1) for part in cell.integrand(start[0].unsqueeze(1)))
-        after = cell(torch.cat(start, dim=-1).unsqueeze(1)).squeeze(1).split(self.sizes, dim=-1)
+        after = cell(torch.cat(start, dim=-1).unsqueeze(1)).squeeze(1).split_with_sizes(self.sizes, dim=-1)
         weight = query.weights.to(drive.dtype)
         increment = (weight * drive).unsqueeze(-1) * values.squeeze(1)
         present = weight > 0
@@ -205,7 +205,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         if self.config.solver == "newton":
             states, report = self.solve(values, start)
             if report.converged:
-                return states[..., : self.sizes[0]], states[:, -1].split(self.sizes, dim=-1)
+                return states[..., : self.sizes[0]], states[:, -1].split_with_sizes(self.sizes, dim=-1)
             logger.warning(
                 "%s: Newton's method has a residual of %.1e after %d iterations, over the tolerance %.1e; stepping",
                 *(type(self).__name__, report.residual, report.iterations, self.config.tolerance),
@@ -242,7 +242,7 @@ class RecurrentKernel(CausalKernel[Any, StreamState]):
         for time in range(values.shape[1]):
             state = self.cell(values[:, time : time + 1])(state)
             steps.append(state[..., : self.sizes[0]])
-        return torch.cat(steps, dim=1), state[:, 0].split(self.sizes, dim=-1)
+        return torch.cat(steps, dim=1), state[:, 0].split_with_sizes(self.sizes, dim=-1)
 
     def initial_state(self, values: Tensor) -> PathState:
         """Return a state of zeros for inputs (B, ...)."""

@@ -1,4 +1,4 @@
-"""Conversion of torch's LSTM, GRU and RNN, and of their cells, and with it the proof that the sum over pairs is theirs."""
+"""Conversion of torch's LSTM, GRU, RNN and cells, and with it the proof that the sum over pairs is theirs."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from itnet_kernels.conversion.written import WrittenAttention
 BERT: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 16}
 VIT: dict[str, Any] = {"img_size": 16, "patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 4}
 SWIN: dict[str, Any] = {"img_size": 16, "patch_size": 2, "window_size": 4, "embed_dim": 8, "depths": (2, 1)}
-COAT: dict[str, Any] = {"patch_size": 2, "embed_dims": (16,) * 4, "serial_depths": (1,) * 4, "num_heads": 8}
+COAT: dict[str, Any] = {"patch_size": 4, "embed_dims": (16,) * 4, "serial_depths": (1,) * 4, "num_heads": 8}
 EFFICIENT: dict[str, Any] = {"widths": (8, 8, 8, 16, 16), "depths": (1,) * 5, "head_dim": 8, "head_widths": (16, 16)}
 MVP: dict[str, Any] = dict.fromkeys(
     ("encoder_layers", "decoder_layers", "encoder_attention_heads", "decoder_attention_heads"), 2
