@@ -319,7 +319,7 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Tensor], int]] = {
         for dimensions in (1, 2, 3)
     },
 }
-"""Functions of PyTorch that an operator computes, by name, with the dimensions of the grid; 0 for those of the input."""
+"""Functions of PyTorch that an operator computes, by name, with the dimensions of the grid; 0 if the input has them."""
 
 
 def _field(values: Tensor, points: Tensor) -> Field:

@@ -94,12 +94,10 @@ class InterpolationKernel(Kernel[tuple[Tensor, ...], None]):
         return nn.Flatten(-2)
 
     def project(self, query: Field, key: Field) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Compute the weights of all points of each axis for the queries, (B, N, points), and the keys' indices, (B, M)."""
+        """Compute the weights of each axis for the queries, (B, N, its points), and indices of the keys, (B, M)."""
         matrices = (self._weights(axis, query.values) for axis in range(len(self.sizes)))
-        indices = query.positions.long().unbind(-1)
-        return tuple(
-            matrix[index] for matrix, index in zip(matrices, indices, strict=True)
-        ), key.positions.long().unbind(-1)
+        indices, points = (side.positions.long().unbind(-1) for side in (query, key))
+        return tuple(matrix[index] for matrix, index in zip(matrices, indices, strict=True)), points
 
     def tile(self, query_terms: tuple[Tensor, ...], key_terms: tuple[Tensor, ...]) -> Tensor:
         """Compute k, shape (B, 1, n, m)."""

@@ -141,12 +141,12 @@ HINT = "Leave it exact, or train a model with the kernel 'low-rank' instead."
 
 def factorization_obstacle(kernel: Kernel) -> str:
     """Return why a kernel cannot be factorised, or ""."""
+    if kernel.normalization != "none":
+        return "normalization 'softmax': e^k would have to be of low rank, and an approximation of it positive"
     if type(kernel) is not MLPKernel:  # a subclass may have another `tile`
         return f"{type(kernel).__name__}, which is not an MLPKernel"
     if not kernel.support.everywhere:
         return f"{kernel.support!r}, which removes pairs: the triangle or band that remains is not of low rank"
-    if kernel.normalization != "none":
-        return "normalization 'softmax': e^k would have to be of low rank, and an approximation of it positive"
     return ""
 
 

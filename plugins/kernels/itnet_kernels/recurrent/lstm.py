@@ -16,8 +16,9 @@ class LSTMKernel(RecurrentKernel):
     """LSTM: k_h(t, s) = (∏_{r=s+1..t} f_r) i_s g_s for each channel; the integral is the cell state c_t.
 
     Gates and weights are those of `nn.LSTM` with one layer and one direction (Hochreiter & Schmidhuber, 1997, with the
-    forget gate of Gers et al., 2000), and the projection of Sak et al. (arXiv 1402.1128). The output gate is not part of the integral: the layer `LSTM` adds it,
-    h_t = W_p (o_t tanh c_t). `integrate` is a scan of c, on the path of h that PyTorch's LSTM computes.
+    forget gate of Gers et al., 2000, and the projection W_p of Sak et al., arXiv 1402.1128). The output gate and W_p
+    are not part of the integral: the layer `LSTM` adds them, h_t = W_p (o_t tanh c_t). `integrate` is a scan of c, on
+    the path of h that PyTorch's LSTM computes.
 
     Example:
         >>> operator = IntegralOperator(8, LSTMKernel(8))
