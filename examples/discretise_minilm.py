@@ -43,7 +43,7 @@ def texts(data: Path, tokenizer: Any) -> Tensor:
 def samplers(dim: int) -> Iterator[tuple[str, int, Callable[[], Sampler]]]:
     """Yield the name of a sampler, the number of keys of a query, and what makes it."""
     yield "full", TOKENS, lambda: FullSampler(dim)
-    for count in (32, 128, 256):
+    for count in (32, 128):
         yield "landmarks", count, lambda: LandmarksSampler(dim, count=count)  # noqa: B023
         yield "monte-carlo", count, lambda: MonteCarloSampler(dim, points=count, position_dim=1)  # noqa: B023
         yield "neighbours", count, lambda: NeighboursSampler(dim, count=count)  # noqa: B023

@@ -1,6 +1,6 @@
 """Factorise MiniLM's attention: is e^k of low rank, and what would a factorised kernel cost?
 
-Run `python examples/fetch_data.py minilm reviews`, then `python examples/factorize_minilm.py`, about three minutes of
+Run `python examples/fetch_data.py minilm reviews`, then `python examples/factorize_minilm.py`, about a minute of
 one core. `factorize_model` refuses attention, since a low rank of k says nothing of e^k; this script measures that.
 For each layer of the converted model, on a text of 512 tokens that was not in the fit, it takes e^k ≈ C U R: C at some
 pivots of the keys and R at some of the queries, chosen for each head by adaptive cross approximation on other texts.

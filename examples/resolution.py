@@ -1,6 +1,6 @@
 """Use a CNN at resolutions that it was not trained at: taps in pixels, or in the units of the domain.
 
-Run `python examples/fetch_data.py fashion-mnist`, then `python examples/resolution.py`, about two minutes of one core.
+Run `python examples/fetch_data.py fashion-mnist`, then `python examples/resolution.py`, about a minute of one core.
 A small CNN is trained on images of 28 × 28 pixels, converted by `convert_model`, and evaluated on the same test images
 at 14 × 14 and 56 × 56 pixels. A convolution is an integral over the domain, so its kernel can be kept as it is where
 the points become finer or coarser:

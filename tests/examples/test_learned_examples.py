@@ -119,3 +119,25 @@ def test_the_change_of_a_factorised_model_falls_with_the_pivots() -> None:
     assert actual[40].change < 0.5 * actual[2].change
     assert actual[40].errors[-1] < 0.5 * actual[2].errors[-1]
     assert [line.count("|") for line in digits.table(before, actual)] == [6] * 5
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_a_kernel_on_another_grid_is_the_same_at_its_own_and_of_the_same_mass(factor: float, smooth: bool) -> None:
+    torch.manual_seed(0)
+    model = load("resolution").Network()
+    twin = sys.modules["resolution"].rescaled(model, factor, smooth=smooth)
+    torch.testing.assert_close(twin[0][0].weight.sum((2, 3)), model[0][0].weight.sum((2, 3)))
+    if factor == 1:
+        image = torch.randn(2, 1, 28, 28)
+        torch.testing.assert_close(twin(image), model(image))
+
+
+def test_a_skeleton_of_full_rank_is_the_integral(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    script = load("factorize_minilm")
+    torch.manual_seed(0)
+    monkeypatch.setattr(script, "RANKS", (24,))
+    q, k, v = (torch.randn(2, 3, 12, 4) for _ in range(3))
+    actual = script.fit(q, k)[24].integrate(q, k, v)
+    torch.testing.assert_close(actual, (q @ k.mT).softmax(-1) @ v, rtol=1e-3, atol=1e-3)
