@@ -100,7 +100,7 @@ class CallingLayer(GridLayer):
         >>> from itnet_kernels import convert_model
         >>> class Half(nn.Module):
         ...     def forward(self, x):
-        ...         return F.avg_pool2d(x, 2)
+        ...         return nn.functional.avg_pool2d(x, 2)
         >>> print(convert_model(nn.Sequential(Half()), example=torch.randn(1, 3, 8, 8)))
         1 converted, 0 left
           0: Half
