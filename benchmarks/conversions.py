@@ -43,7 +43,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 ROOT = Path(__file__).parents[1]
 PAGE, SO_FAR = ROOT / "docs/conversion.md", ROOT / "runs/conversions.jsonl"
-SECONDS = 90
+SECONDS = 240
 BOUND = 1e-5
 """Largest difference of outputs, relative to the largest output if that exceeds 1."""
 BOUND_DOUBLE = 1e-9
