@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from itnet_core.operator.auxiliary import add_loss, collecting
 from itnet_core.operator.evaluators import AutoEvaluator, Choice, Evaluator
 from itnet_core.operator.evaluators.auto import Candidate, evaluator_obstacle, step_obstacle, transform_obstacle
+from itnet_core.operator.evaluators.dense import pair_values, pair_weights
 from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.opaque import apply_as_one_node, numbered
@@ -163,6 +164,49 @@ class IntegralOperator(nn.Module):
             ShapeError: as `forward`.
         """
         return [integral.problem(arguments, self.evaluator) for integral in self._integrals(query, key)]
+
+    def matrix(
+        self,
+        query: Field,
+        key: Field | None = None,
+        *,
+        queries: Tensor | None = None,
+        normalized: bool = True,
+        **arguments: Any,
+    ) -> Tensor:
+        """Return the weights by which the operator sums the values V u(y), or the kernel's values, at pairs of points.
+
+        They come from the kernel alone, whichever fast path or evaluator computes the operator's output, so that they
+        are also known where a fused one never forms them. Every point of the key counts: a sampler is not applied.
+
+        Example:
+            >>> operator = IntegralOperator(8, MLPKernel(8, normalization="softmax"))
+            >>> field = Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4))
+            >>> weights = operator.matrix(field, queries=torch.tensor([0, 4]))
+            >>> weights.shape, bool(torch.allclose(weights.sum(-1), torch.ones(2, 4, 2)))
+            (torch.Size([2, 4, 2, 9]), True)
+
+        Args:
+            query: as for `forward`.
+            key: as for `forward`.
+            queries: numbers of the query points, (n,) or (B, n); all by default. Memory is proportional to n · M.
+            normalized: whether to return w_j k, or w_j e^k / Σ_j w_j e^k for `softmax`, which are 0 at padding and
+                outside of the support. Otherwise k, which is 0 outside of the support, or −∞ for `softmax`.
+            arguments: as for `forward`.
+
+        Returns:
+            Shape (B, heads, n, M); of a sum of integrals, the heads of all kernels in their order.
+
+        Raises:
+            ShapeError: as `forward`.
+        """
+        matrices = []
+        for integral in self._integrals(query, key, sample=False):
+            problem = integral.problem(arguments, self.evaluator)
+            if queries is not None:
+                problem = problem.at_queries(queries.expand(len(query.values), -1))
+            matrices.append(pair_weights(problem) if normalized else pair_values(problem))
+        return torch.cat(matrices, 1)
 
     def step(self, state: Any, query: Field) -> tuple[Any, Field]:
         """Advance a stream by one point: return the new state, and the result over all points so far.

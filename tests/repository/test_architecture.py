@@ -39,6 +39,8 @@ THIRD_PARTIES_OF_THE_CORE = {
 INNER_BUT_IMPORTED = {
     "models.neighbours.distance_blocks",
     "models.z_order.along_curve",
+    "operator.evaluators.dense.pair_values",
+    "operator.evaluators.dense.pair_weights",
     "operator.evaluators.dense.weigh_edge",
     "operator.mlp.ADDITIVE",
     "operator.stateless.with_parameters",

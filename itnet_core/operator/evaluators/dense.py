@@ -54,18 +54,32 @@ def pair_matrix(problem: Problem) -> Tensor:
         >>> pair_matrix(problem).shape
         torch.Size([1, 4, 5, 5])
     """
-    kernel, query, key = problem.kernel, problem.query.positions, problem.key.positions
-    k = weigh_edge(kernel, kernel(problem.query_terms, problem.key_terms), query, key)
-    inside = None if kernel.support.everywhere else kernel.support.mask(query, key).unsqueeze(1)
-    if kernel.normalization == "none":
-        return k if inside is None else torch.where(inside, k, 0.0)
-    present = (problem.key.weights > 0)[:, None, None, :]
-    inside = present if inside is None else inside & present
-    logits = torch.where(inside, k + log_weights(problem.key.weights)[:, None, None, :], -torch.inf)
+    k = pair_values(problem)
+    if problem.kernel.normalization == "none":
+        return k
+    logits = k + log_weights(problem.key.weights)[:, None, None, :]
     peak = logits.detach().amax(-1, keepdim=True).clamp(min=torch.finfo(logits.dtype).min)
     matrix = (logits - peak).exp()
     total = matrix.sum(-1, keepdim=True)
     return matrix / torch.where(total > 0, total, 1.0)
+
+
+def pair_values(problem: Problem) -> Tensor:
+    """Return k, shape (B, heads, n, m); outside of the support it is 0, and −∞ for `softmax`, whose logit it is."""
+    kernel, query, key = problem.kernel, problem.query.positions, problem.key.positions
+    k = weigh_edge(kernel, kernel(problem.query_terms, problem.key_terms), query, key)
+    softmax = kernel.normalization == "softmax"
+    inside = None if kernel.support.everywhere else kernel.support.mask(query, key).unsqueeze(1)
+    if softmax:  # a logit of padding may be anything
+        present = (problem.key.weights > 0)[:, None, None, :]
+        inside = present if inside is None else inside & present
+    return k if inside is None else torch.where(inside, k, -torch.inf if softmax else 0.0)
+
+
+def pair_weights(problem: Problem) -> Tensor:
+    """Return what multiplies the values v_j, shape (B, heads, n, m): w_j k, or w_j e^k / Σ_j w_j e^k for `softmax`."""
+    matrix = pair_matrix(problem)
+    return matrix if problem.kernel.normalization == "softmax" else matrix * problem.key.weights[:, None, None, :]
 
 
 def sum_values(matrix: Tensor, values: Tensor) -> Tensor:

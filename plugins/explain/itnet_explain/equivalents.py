@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from itnet_core.operator.evaluators.dense import weigh_edge
+from itnet_core.operator.evaluators.dense import pair_values
 from itnet_explain.recording import Call
 
 CONTENT_RANK, RIDGE = 16, 1e-4
@@ -50,7 +50,7 @@ def draw(call: Call, *, queries: int = 24, keys: int = 48, seed: int = 0) -> Dra
         rows = _some(call.query.mask[sample], queries, generator)
         problem = call.problem(sample, rows)
         x, y = problem.query.positions, problem.key.positions
-        k = weigh_edge(call.kernel, call.kernel(problem.query_terms, problem.key_terms), x, y)[0]
+        k = pair_values(problem)[0]
         inside = call.kernel.support.mask(x, y)[0] & call.key.mask[sample] & k[0].isfinite()
         chances = inside.float() * torch.rand(inside.shape, generator=generator).to(inside.device)
         columns = chances.topk(min(keys, inside.shape[1]), 1).indices

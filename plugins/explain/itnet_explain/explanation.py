@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itnet_core import ITNetModel, pair_matrix
+from itnet_core import ITNetModel
+from itnet_core.operator.evaluators.dense import pair_weights
 from itnet_explain.equivalents import draw, explained, nearest
 from itnet_explain.recording import Call, record
 from itnet_explain.variance import PARTS, shares
@@ -258,10 +259,7 @@ def _maps(call: Call, sample: int, most: int) -> Maps:
     inside = call.query.mask[sample].nonzero().squeeze(1)
     steps = torch.linspace(0, len(inside) - 1, min(most, len(inside))).round().long()
     queries = inside[steps.to(inside.device)]
-    problem = call.problem(sample, queries)
-    weights = pair_matrix(problem)[0]
-    if call.kernel.normalization == "none":
-        weights = weights * problem.key.weights[0]
+    weights = pair_weights(call.problem(sample, queries))[0]
     grid = call.key.grid
     sides = call.query.positions[sample].cpu(), call.key.positions[sample].cpu()
     return Maps(sample, queries.cpu(), weights.float().cpu(), *sides, grid)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import Any, ClassVar, cast, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +27,10 @@ from itnet_core import (
     ScalarConfig,
     Support,
     TiledEvaluator,
-    pair_matrix,
 )
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
+from itnet_testing.conformance.results import by_matrix, gradients, matrix_valued, transformed, values_of
 from itnet_testing.conformance.tensors import assert_same
 from itnet_testing.derivatives import transforms
 from itnet_testing.fields import on_a_line, on_an_image, permuted, sample, scattered, with_padding
@@ -146,6 +146,18 @@ class KernelConformance(ModuleConformance):
                 **EXACT,
             )
 
+    def check_matrix(self) -> None:
+        """`IntegralOperator.matrix` holds the weights of the sum; its rows at chosen query points are the same."""
+        for title, kernel in self.variants_of_values():
+            operator, field = self.operator(kernel, DenseEvaluator()), self.field().to(torch.float64)
+            expected = transformed(operator, field)
+            assert_same(by_matrix(operator, field), expected, f"{title}: the sum by the matrix", **EXACT)
+            chosen = torch.arange(field.values.shape[1])[1::3].flip(0)
+            for normalized in (True, False):
+                whole = operator.matrix(field, normalized=normalized)[:, :, chosen]
+                rows = operator.matrix(field, queries=chosen, normalized=normalized)
+                assert_same(rows, whole, f"{title}: rows at chosen query points and of all", **EXACT)
+
     @skip_unless(lambda case: issubclass(case.cls.Config, ScalarConfig), "the kernel has no option `values`")
     def check_full_values(self) -> None:
         """With `values: full` every evaluator and fast path computes Σ_h ∫ k_h M_h u dμ, with its gradients."""
@@ -206,10 +218,10 @@ class KernelConformance(ModuleConformance):
             field = make(0).to(torch.float64)
             for evaluator in (DenseEvaluator(), AutoEvaluator()):
                 operator = self.operator(kernel, evaluator)
-                function = partial(_values, operator, field)
-                for name, transformed, expected in transforms(function, field.values):
+                function = partial(values_of, operator, field)
+                for name, derived, expected in transforms(function, field.values):
                     try:
-                        actual = transformed()
+                        actual = derived()
                     except ITNetError:
                         continue
                     assert_same(actual, expected(), f"{title}: {name} and the derivative", tolerance=1e-5)
@@ -356,39 +368,6 @@ def causal_axes(kernel: Kernel) -> set[str | int]:
     """Return the causal axes of the kernel's integrals if all of them are causal, else none."""
     axes = {part.support.causal for part in kernel.summands}
     return set() if None in axes else {axis for axis in axes if axis is not None}
-
-
-def _values(operator: IntegralOperator, field: Field, values: Tensor) -> Tensor:
-    return operator(field.with_values(values)).values
-
-
-def transformed(operator: IntegralOperator, field: Field) -> list[Tensor]:
-    """Return the operator's result for a field, and the gradients of a function of it to values and parameters."""
-    values = field.values.clone().requires_grad_()
-    result = operator(field.with_values(values)).values
-    return [result.detach(), *gradients(result, [values, *operator.parameters()])]
-
-
-def matrix_valued(operator: IntegralOperator, field: Field) -> list[Tensor]:
-    """Return Σ_h ∫ k_h M_h u dμ + W_o u, term by term, and its gradients as `transformed` does."""
-    values, kernel = field.values.clone().requires_grad_(), operator.kernel
-    side = field.with_values(values).with_measure(kernel.measure)
-    matrix = pair_matrix(kernel.problem(side, side, values.unsqueeze(2)))
-    if kernel.normalization == "none":
-        matrix = matrix * side.weights[:, None, None, :]
-    output, pointwise = cast(nn.Linear, cast(nn.Sequential, operator.output)[-1]), operator.pointwise
-    matrices = output.weight.view(len(output.weight), kernel.heads, -1)
-    result = torch.einsum("bhnm,ohd,bmd->bno", matrix, matrices, values)
-    result = result if output.bias is None else result + output.bias
-    result = result if pointwise is None else result + pointwise(values)
-    return [result.detach(), *gradients(result, [values, *operator.parameters()])]
-
-
-def gradients(result: Tensor, inputs: list[Tensor]) -> list[Tensor]:
-    """Return the gradients of a fixed linear function of `result`, 0 where it does not depend on an input."""
-    target = result.flatten() @ torch.linspace(-1, 1, result.numel(), dtype=result.dtype)
-    computed = torch.autograd.grad(target, inputs, allow_unused=True, retain_graph=True)
-    return [torch.zeros_like(x) if g is None else g for x, g in zip(inputs, computed, strict=True)]
 
 
 EXACT: dict[str, Any] = {"tolerance": 1e-9}
