@@ -36,11 +36,13 @@ class Encoder(Configured, nn.Module, ABC):
         modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.
         axes: the axes of space-time along which its points differ; the other coordinates are 0.
         mass: the sum of each sample's weights with the default options; `None` if it depends on the sample.
+        united: names of the fields that it unites, in order, such as `("image", "text")`; empty if it unites none.
     """
 
     modality: ClassVar[str]
     axes: ClassVar[str] = AXES
     mass: ClassVar[float | None] = 1.0
+    united: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()

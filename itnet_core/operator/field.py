@@ -183,6 +183,9 @@ class Field:
             self.weights if weights is None else weights,
             self.grid,
         )
+        if field.positions.shape[1] == self.positions.shape[1]:
+            points = Points(field.positions, field.weights, field.grid, parts=self.points.parts)
+            field = _field(field.values, points)
         return field if self.points.edges is None else field.with_edges(self.points.edges)
 
     def with_edges(self, edges: Edges | None) -> Field:
@@ -194,7 +197,9 @@ class Field:
         if edges is not None:
             check_edges(*edges, self.values.shape[0], self.values.shape[1])
         self._refuse_shards("with_edges")
-        return _field(self.values, Points(self.positions, self.weights, self.grid, self.points.lattice, edges))
+        points = self.points
+        points = Points(points.positions, points.weights, points.grid, points.lattice, edges, parts=points.parts)
+        return _field(self.values, points)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Field:
         """Return the field of `function(values)`, applied point by point."""
@@ -265,7 +270,7 @@ class Field:
         lattice = self.points.lattice if positions.dtype == self.positions.dtype else None  # another dtype rounds
         edges = self.points.edges
         edges = edges and Edges(edges.sources.to(values.device), edges.weights.to(*args, **kwargs))
-        return _field(values, Points(positions, weights, self.grid, lattice, edges))
+        return _field(values, Points(positions, weights, self.grid, lattice, edges, parts=self.points.parts))
 
     def _refuse_shards(self, method: str) -> None:
         if self.points.shards is not None:
@@ -304,7 +309,7 @@ def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
     for field in fields:
         field._refuse_shards("union")
     positions = torch.cat([field.positions for field in fields], dim=1)
-    points = Points(positions, torch.cat(weights, dim=1))
+    points = Points(positions, torch.cat(weights, dim=1), parts=tuple(field.values.shape[1] for field in fields))
     joined = _field(torch.cat([field.values for field in fields], dim=1), points)
     return joined if measure == "balanced" else joined.with_measure(measure)
 

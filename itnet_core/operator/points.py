@@ -84,6 +84,7 @@ class Points:
             fit one, takes it instead.
         edges: edges between the points, for kernels that sum over them. A part or a union of points has none.
         shards: how the points are dealt to processes, where these are the points of one of them; see `Field.shard`.
+        parts: of a union, the number of points of each field, in order; empty otherwise.
     """
 
     positions: Tensor
@@ -92,6 +93,7 @@ class Points:
     lattice: Lattice | None = None
     edges: Edges | None = None
     shards: Shards | None = None
+    parts: tuple[int, ...] = ()
     _cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def cached(self, function: Callable[Concatenate[Points, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -126,7 +128,7 @@ class Points:
 
     def __reduce__(self) -> tuple[type[Points], tuple[Any, ...]]:
         """Copy and pickle without the cache: the versions of a copy's tensors start at 0 again."""
-        return Points, (self.positions, self.weights, self.grid, self.lattice, self.edges, self.shards)
+        return Points, (self.positions, self.weights, self.grid, self.lattice, self.edges, self.shards, self.parts)
 
     @property
     def has_padding(self) -> bool:
@@ -245,4 +247,5 @@ def _with_measure(points: Points, measure: Measure) -> Points:
     weights = (distinct(points.weights) > 0).to(points.weights.dtype)
     if measure == "mean":
         weights = weights / weights.sum(-1, keepdim=True)
-    return Points(points.positions, weights.expand_as(points.weights), points.grid, points.lattice, points.edges)
+    weights = weights.expand_as(points.weights)
+    return Points(points.positions, weights, points.grid, points.lattice, points.edges, parts=points.parts)

@@ -230,3 +230,11 @@ def test_edges_stay_with_the_points() -> None:
 def test_edges_that_do_not_fit_are_refused(sources: torch.Tensor, weights: torch.Tensor, message: str) -> None:
     with pytest.raises(FieldError, match=re.escape(message)):
         Field(torch.randn(1, 3, 2), torch.rand(1, 3, 4)).with_edges(Edges(sources, weights))
+
+
+def test_a_union_knows_its_parts_under_any_measure_and_with_other_values() -> None:
+    fields = [Field(torch.randn(2, n, 3), torch.rand(2, n, 2)) for n in (4, 2)]
+    joined = union(fields).with_measure("counting").map(torch.relu).to(torch.float64)
+    assert joined.points.parts == (4, 2)
+    assert joined.replace(weights=torch.rand(2, 6, dtype=torch.float64)).points.parts == (4, 2)
+    assert fields[0].points.parts == ()

@@ -27,7 +27,7 @@ class ImagePairTextEncoder(JointEncoder):
     """
 
     modality = "image-pair-text"
-    parts = 3
+    united = ("left image", "right image", "text")
 
     def forward(self, inputs: ImageText) -> Field:
         """Encode pairs of images with texts.

@@ -24,7 +24,7 @@ class ImageTextEncoder(JointEncoder):
 
     modality = "image-text"
     axes = "txy"
-    parts = 2
+    united = ("image", "text")
 
     class Config(JointEncoder.Config):
         union: bool = True

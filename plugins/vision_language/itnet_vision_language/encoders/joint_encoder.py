@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,8 @@ class JointEncoder(Encoder):
     """Base of encoders of images with texts, built from an encoder of images and one of texts, each by its name.
 
     The parts lie in one space-time: texts on the axis t, images on x and y. A learned vector for each part is added to
-    its values, so that the trunk distinguishes them where they meet.
-
-    Attributes:
-        parts: number of fields that are united; the text's is the last.
+    its values, so that the trunk distinguishes them where they meet. Subclasses name the parts in `united`; the text's is
+    the last.
     """
 
     class Config(ComponentConfig):
@@ -37,14 +35,12 @@ class JointEncoder(Encoder):
             image, text = (complete_reference("encoder", part) for part in (self.image, self.text))
             return self.model_copy(update={"image": image, "text": text})
 
-    parts: ClassVar[int]
-
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         name = type(self).__name__
         self.image: Encoder = build_component("encoder", self.config.image, dim, place=f"{name}.image")
         self.text: Encoder = build_component("encoder", self.config.text, dim, place=f"{name}.text")
-        self.part_embedding = nn.Parameter(0.02 * torch.randn(self.parts, dim))
+        self.part_embedding = nn.Parameter(0.02 * torch.randn(len(self.united), dim))
 
     def part(self, number: int, field: Field) -> Field:
         """Add a part's vector to the values of its field."""

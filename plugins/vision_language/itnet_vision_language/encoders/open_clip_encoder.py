@@ -48,6 +48,7 @@ class OpenCLIPEncoder(Encoder):
     """
 
     modality = "image-text"
+    united = ("image", "text")
     axes = "txy"
 
     class Config(ComponentConfig):
