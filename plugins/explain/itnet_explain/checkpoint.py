@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from itnet_core import DataError, Encoder, ITNetModel, Split, Task
 from itnet_explain.ablation import ablate, obstacle
-from itnet_explain.explanation import Explanation, explain_calls
+from itnet_explain.explanation import Explanation, explain_calls, united
 from itnet_explain.images import image_url
 from itnet_explain.recording import Call, record
 from itnet_registry import load_model
@@ -86,7 +86,10 @@ def explain_checkpoint(
     with Progress(console=Console(stderr=True), transient=True) as bar:
         kernels = bar.add_task("kernels", total=None)
         explanation = explain_calls(
-            calls, seed=seed, progress=lambda done, total: bar.update(kernels, completed=done, total=total)
+            calls,
+            parts=united(model, task.modality),
+            seed=seed,
+            progress=lambda done, total: bar.update(kernels, completed=done, total=total),
         )
     if ablation and not read and not obstacle(calls):
         scores = _ablate(model, task, calls, _spread(task.dataset(split), ablation), seed)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -44,6 +45,16 @@ class Call:
         arguments = {name: _of_sample(value, sample, len(self.query.values)) for name, value in self.arguments.items()}
         problem = self.kernel.problem(query, key, key.values.unsqueeze(2), **arguments)
         return problem if queries is None else problem.at_queries(queries.unsqueeze(0))
+
+    def between_parts(self) -> Iterator[tuple[int, int, Call]]:
+        """Yield the call for each pair of parts of its unions: x of one part, y of the other; none without a union.
+
+        Further arguments of `project`, which belong to the pairs of all points, are left out.
+        """
+        sides = [list(_parts(side)) for side in (self.query, self.key)]
+        if max(map(len, sides)) > 1:
+            for (i, query), (j, key) in product(*map(enumerate, sides)):
+                yield i, j, Call(self.path, self.kernel, query, key)
 
     def draw_pairs(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw pairs of positions in the support from random samples, both (count, p)."""
@@ -97,6 +108,14 @@ def record(model: nn.Module, run: Callable[[], Any]) -> list[Call]:
         for hook in hooks:
             hook.remove()
     return calls
+
+
+def _parts(side: Field) -> Iterator[Field]:
+    """Yield the fields that a field is the union of."""
+    start = 0
+    for size in side.points.parts or (side.values.shape[1],):
+        part = slice(start, start := start + size)
+        yield Field(side.values[:, part], side.positions[:, part], side.weights[:, part])
 
 
 def _sample(side: Field, sample: int) -> Field:

@@ -77,7 +77,7 @@ def shares(call: Call, *, pairs: int = 256, contents: int = 8, seed: int = 0) ->
     generator = torch.Generator().manual_seed(seed)
     positions = call.draw_pairs(pairs, generator)
     query, key = (draw_contents(side, contents, generator) for side in (call.query, call.key))
-    k = torch.stack([_crossed(call.kernel, query[s], key[s], positions) for s in range(batch)])  # (S, P, heads, I, J)
+    k = torch.stack([crossed(call.kernel, query[s], key[s], positions) for s in range(batch)])  # (S, P, heads, I, J)
     k = k.permute(2, 0, 1, 3, 4).double()
     moments, everything = _Moments(k), torch.ones(1, batch, dtype=torch.float64)
     values = moments.estimate(everything)[0]
@@ -103,7 +103,7 @@ def draw_contents(field: Field, count: int, generator: torch.Generator) -> Tenso
     return field.values.gather(1, index)
 
 
-def _crossed(kernel: Kernel, query: Tensor, key: Tensor, positions: tuple[Tensor, Tensor]) -> Tensor:
+def crossed(kernel: Kernel, query: Tensor, key: Tensor, positions: tuple[Tensor, Tensor]) -> Tensor:
     """Compute k of all contents (I, d) and (J, d) at each pair of positions, (P, heads, I, J)."""
     x, y = (
         Field(values.expand(len(places), -1, -1), places.unsqueeze(1).expand(-1, len(values), -1))
