@@ -57,16 +57,17 @@ def profile(call: Call, *, seed: int = 0) -> Profile | None:
     distance = int(moving.sum()) > 2
     displacement = displacement[:, moving]
     coordinates = displacement.norm(dim=1, keepdim=True) if distance else displacement
-    bins = torch.stack([_bins(column, BINS[coordinates.shape[1]]) for column in coordinates.T], 1)
-    groups, labels = torch.unique(bins, dim=0, return_inverse=True)
+    centres, bins = zip(*(_bins(column, BINS[coordinates.shape[1]]) for column in coordinates.T), strict=True)
+    groups, labels = torch.unique(torch.stack(bins, 1), dim=0, return_inverse=True)
     kept = _some_of_each(labels, max(4, PAIRS // len(groups)))
     labels, chosen = labels[kept], kept.to(call.query.device)
     batch = min(SAMPLES, len(call.query.values))
     contents = [draw_contents(side, CONTENTS, generator)[:batch] for side in (call.query, call.key)]
     positions = pairs[0][chosen], pairs[1][chosen]
     k = [crossed(call.kernel, u, v, positions).double().mean((2, 3)) for u, v in zip(*contents, strict=True)]
-    values = torch.stack(k).mean(0).cpu()
-    return Profile(_means(coordinates[kept], labels, len(groups)), _means(values, labels, len(groups)).T, distance)
+    values = _means(torch.stack(k).mean(0).cpu(), labels, len(groups))
+    displacements = torch.stack([at[number] for at, number in zip(centres, groups.T, strict=True)], 1)
+    return Profile(displacements, values.T, distance)
 
 
 def _pairs(call: Call, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -79,12 +80,15 @@ def _pairs(call: Call, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return x[rows[order]], y[columns[order]]
 
 
-def _bins(column: Tensor, bins: int) -> Tensor:
-    """Number the distinct values of a coordinate, or bins of them if there are many."""
+def _bins(column: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """Return the distinct values of a coordinate, or the centres of bins if there are many, and the number of each."""
     low, high = column.min(), column.max()
     scaled = (column - low) / (high - low).clamp(min=SMALLEST)
-    distinct = torch.unique((scaled * 1e4).round(), return_inverse=True)
-    return distinct[1] if len(distinct[0]) <= DISTINCT else (scaled * bins).long().clamp(max=bins - 1)
+    distinct, numbers = torch.unique((scaled * 1e4).round(), return_inverse=True)
+    if len(distinct) <= DISTINCT:
+        return _means(column.unsqueeze(1), numbers, len(distinct)).squeeze(1), numbers
+    centres = low + (high - low) * (torch.arange(bins) + 0.5) / bins
+    return centres, (scaled * bins).long().clamp(max=bins - 1)
 
 
 def _some_of_each(labels: Tensor, most: int) -> Tensor:

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from itnet_core import write_atomically
-from itnet_explain.explanation import Explanation, KernelExplanation, Maps
-from itnet_explain.variance import PARTS
+from itnet_explain.explanation import Explanation, Maps
+from itnet_explain.figures import draw_figures
 
-COLOURS = dict(zip(PARTS, ("#9aa4b2", "#2563eb", "#f59e0b", "#dc6803", "#b42318", "#7c3aed"), strict=True))
 SMALLEST = 1e-6
 """A coordinate varies if its extent is larger than this."""
 
@@ -30,7 +28,7 @@ def write_report(
     images: Mapping[int, str] | None = None,
     labels: Mapping[int, Sequence[str]] | None = None,
 ) -> None:
-    """Write report.html, explanation.json, and the figure of the shares as PNG and SVG.
+    """Write report.html, explanation.json, and figures as PNG and SVG.
 
     The report is one file that needs neither a server nor a network.
 
@@ -40,7 +38,8 @@ def write_report(
         >>> explanation = explain(operator, Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4)))
         >>> write_report(explanation, Path("explained"))
         >>> sorted(file.name for file in Path("explained").iterdir())
-        ['explanation.json', 'report.html', 'shares.png', 'shares.svg']
+        ['explanation.json', 'position.png', 'position.svg', 'report.html', 'shares.png', 'shares.svg', 'spectrum.png',
+        'spectrum.svg']
 
     Args:
         explanation: of a model.
@@ -54,11 +53,12 @@ def write_report(
     content: dict[str, Any] = {"title": title, **numbers, "images": dict(images or {})}
     for shown, layer in zip(content["layers"], explanation.layers, strict=True):
         shown["maps"] = [_map(item, (labels or {}).get(item.sample)) for item in layer.maps]
+    content["rollout_maps"] = [_map(item, (labels or {}).get(item.sample)) for item in explanation.rollout]
     page = files("itnet_explain").joinpath("report.html").read_text(encoding="utf-8")
     safe = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")  # text of the data ends no script
     write_atomically(folder / "report.html", page.replace("/*data*/", safe))
-    write_atomically(folder / "explanation.json", json.dumps(numbers, indent=2) + "\n")
-    _draw_shares(explanation.layers, folder)
+    write_atomically(folder / "explanation.json", json.dumps(numbers) + "\n")
+    draw_figures(explanation.layers, folder)
 
 
 def _map(item: Maps, labels: Sequence[str] | None) -> dict[str, Any]:
@@ -85,23 +85,3 @@ def _rounded(positions: Tensor) -> list[list[float]]:
 def _bytes(weights: Tensor) -> bytes:
     largest = weights.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
     return (weights / largest * 127).round().to(torch.int8).numpy().tobytes()
-
-
-def _draw_shares(layers: Sequence[KernelExplanation], folder: Path) -> None:
-    """Draw the shares of all heads as stacked bars."""
-    bars = [(layer.path, head.shares) for layer in layers for head in layer.heads if head.shares]
-    if not bars:
-        return
-    figure = Figure(figsize=(max(4.0, 0.22 * len(bars) + 2.5), 3.2), layout="constrained")
-    axes = figure.subplots()
-    bottom = [0.0] * len(bars)
-    for part in PARTS:
-        heights = [max(shares[part], 0.0) for _, shares in bars]
-        axes.bar(range(len(bars)), heights, bottom=bottom, color=COLOURS[part], label=part, width=0.85)
-        bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
-    starts = [i for i, (path, _) in enumerate(bars) if i == 0 or bars[i - 1][0] != path]
-    axes.set_xticks(starts, [bars[start][0].removesuffix(".operator") for start in starts], rotation=40, ha="right")
-    axes.set_ylabel("share of E[k²]")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    for suffix in ("png", "svg"):
-        figure.savefig(folder / f"shares.{suffix}", dpi=150)

@@ -44,7 +44,7 @@ def weight_matrix(call: Call, sample: int, queries: int) -> WeightMatrix:
     inside, keys = call.query.mask[sample].nonzero().squeeze(1), call.key.values.shape[1]
     complete = len(inside) * keys <= LARGEST_MATRIX
     chosen = inside if complete else inside[spread(len(inside), queries).to(inside.device)]
-    rows = [pair_weights(call.problem(sample, part))[0].float().cpu() for part in chosen.split(ROWS)]
+    rows = [pair_weights(call.problem(sample, part))[0].float().cpu() for part in torch.split(chosen, ROWS)]
     return WeightMatrix(sample, chosen.cpu(), torch.cat(rows, 1), complete)
 
 

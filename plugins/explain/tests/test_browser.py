@@ -79,6 +79,42 @@ def test_clicks_choose_a_head_and_a_query_point(browser: Any, report: str) -> No
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+def test_the_mass_received_and_the_rollout_are_shown(browser: Any, report: str) -> None:
+    browser.set_window_size(1200, 900)
+    browser.get(report)
+    first = picture(browser)
+    press(browser, "#view", "ARROW_DOWN")
+    received = picture(browser)
+    browser.execute_script("document.querySelector('.head[data-at=\"2.0\"]').click()")
+    assert chosen(browser) == "all blocks, head 0: what each point reads"
+    assert len({first, received, picture(browser)}) == 3
+
+
+def test_the_position_part_and_the_spectrum_follow_the_head(browser: Any, report: str) -> None:
+    browser.get(report)
+    plots = []
+    for _ in range(2):
+        plots += [
+            browser.execute_script(f"return document.getElementById('{name}').toDataURL()")
+            for name in ("position", "energy")
+        ]
+        press(browser, ".head[aria-selected=true]", "ARROW_DOWN")
+    assert len(set(plots)) == 4
+    assert "Effective rank" in browser.execute_script("return document.getElementById('rank').textContent")
+
+
+def test_pairs_of_modalities_have_a_table(browser: Any, tmp_path: Path) -> None:
+    from itnet_core import Field, IntegralOperator, MLPKernel, union
+
+    operator = IntegralOperator(8, MLPKernel(8, position_dim=2))
+    fields = [Field(torch.randn(3, n, 8), torch.rand(3, n, 2)) for n in (5, 4)]
+    write_report(explain(operator, union(fields)), tmp_path)
+    browser.get((tmp_path / "report.html").as_uri())
+    table = browser.execute_script("return document.getElementById('between').innerText")
+    assert "part 0 reads part 1" in table
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
 def test_the_keyboard_alone_does_the_same(browser: Any, report: str) -> None:
     browser.get(report)
     first = picture(browser)

@@ -43,7 +43,8 @@ def test_files_are_explained(checkpoint: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["explain", str(checkpoint), *map(str, files), "--output", str(output)])
     assert result.exit_code == 0, result.output
     assert "3 samples" in result.output
-    assert {file.name for file in output.iterdir()} == {"report.html", "explanation.json", "shares.png", "shares.svg"}
+    figures = {f"{name}.{suffix}" for name in ("shares", "position", "spectrum") for suffix in ("png", "svg")}
+    assert {file.name for file in output.iterdir()} == {"report.html", "explanation.json", *figures}
 
 
 def test_one_file_is_refused(checkpoint: Path, tmp_path: Path) -> None:

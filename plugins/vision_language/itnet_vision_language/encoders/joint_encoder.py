@@ -15,8 +15,7 @@ class JointEncoder(Encoder):
     """Base of encoders of images with texts, built from an encoder of images and one of texts, each by its name.
 
     The parts lie in one space-time: texts on the axis t, images on x and y. A learned vector for each part is added to
-    its values, so that the trunk distinguishes them where they meet. Subclasses name the parts in `united`; the text's is
-    the last.
+    its values, so that the trunk distinguishes them where they meet. Subclasses name them in `united`, the text last.
     """
 
     class Config(ComponentConfig):
