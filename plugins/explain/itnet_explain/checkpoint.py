@@ -78,7 +78,7 @@ def explain_checkpoint(
     model = load_model(checkpoint)
     task = create_task(model, modality)
     read = [task.read(Path(file)) for file in files]
-    found = read or _spread(task.dataset(split), samples)
+    found = read or spread_samples(task.dataset(split), samples)
     if len(found) < 2:
         raise DataError("explain", found=f"{len(found)} sample", expected="at least two")
     inputs = task.collate(found).inputs
@@ -92,7 +92,7 @@ def explain_checkpoint(
             progress=lambda done, total: bar.update(kernels, completed=done, total=total),
         )
     if ablation and not read and not obstacle(calls):
-        scores = _ablate(model, task, calls, _spread(task.dataset(split), ablation), seed)
+        scores = _ablate(model, task, calls, spread_samples(task.dataset(split), ablation), seed)
         explanation = replace(explanation, ablation=scores)
     shown = sorted({item.sample for layer in explanation.layers for item in layer.maps})
     images = {sample: image_url(inputs, sample) for sample in shown}
@@ -121,7 +121,8 @@ def _ablate(
     return ablate(model, calls, score, seed=seed)
 
 
-def _spread(dataset: Any, count: int) -> list[Any]:
+def spread_samples(dataset: Any, count: int) -> list[Any]:
+    """Return at most `count` samples of a dataset, evenly spread, without those that cannot be read."""
     chosen = range(0, len(dataset), max(1, len(dataset) // count))
     found = [dataset[index] for index in chosen]
     return [sample for sample in found if sample is not None][:count]

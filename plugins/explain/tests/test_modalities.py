@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from itnet_core import Field, IntegralOperator, Kernel, union
 from itnet_explain import explain
@@ -36,10 +36,7 @@ def test_each_pair_of_parts_has_shares_of_its_own() -> None:
         for n, side in ((9, -1.0), (5, 1.0))
     ]
     first, second = (Field(torch.randn(6, p.shape[1], 4, generator=generator), p) for p in place)
-    operator = IntegralOperator(4, Split())
-    model = nn.ModuleDict({"a": operator})
-    model.forward = lambda field: operator(field)  # type: ignore[method-assign, assignment]
-    [layer] = explain(model, union([first, second])).layers
+    [layer] = explain(IntegralOperator(4, Split()), union([first, second])).layers
     between = layer.heads[0].between
     assert list(between) == [f"part {i} reads part {j}" for i in (0, 1) for j in (0, 1)]
     assert sum(pair.weight for pair in between.values()) == pytest.approx(1.0)

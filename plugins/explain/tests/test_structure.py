@@ -51,16 +51,16 @@ def test_mass_is_received_where_the_weights_lie() -> None:
 
 def test_rollout_is_the_product_of_the_normalised_blocks() -> None:
     torch.manual_seed(0)
-    operators = nn.ModuleList(IntegralOperator(4, MLPKernel(4, heads=2, position_dim=2)) for _ in range(2))
+    operators = [IntegralOperator(4, MLPKernel(4, heads=2, position_dim=2)) for _ in range(2)]
     field, seen = orthogonal(9, 4), []
 
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.operators = operators
+            self.operators = nn.ModuleList(operators)
 
         def forward(self, field: Field) -> Field:
-            for operator in self.operators:
+            for operator in operators:
                 seen.append(operator.matrix(field).detach())
                 field = operator(field)
             return field

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,11 +16,11 @@ from itnet_registry.plugins.registry import PluginRegistry
 from itnet_registry.plugins.requirements import pip_install
 
 if TYPE_CHECKING:
-    from itnet_core import ITNetModel
+    from itnet_core import ITNetModel, Task
 
 
 class ConfigSection(BaseModel):
-    """Base of the pydantic model of a section that is also checked against the model of the same file.
+    """Base of the pydantic model of a section that is also checked against the model of the same file, or scores it.
 
     It is frozen, strict and finite; see `itnet_core.CommandSpec.sections`.
 
@@ -46,6 +47,25 @@ class ConfigSection(BaseModel):
             ConfigError: the section does not fit the model.
         """
         return ""
+
+    def epoch_scores(
+        self, model: ITNetModel, tasks: Mapping[str, Task], validation: Mapping[str, Any], epoch: int
+    ) -> Mapping[str, float]:
+        """Score the model in training; `itnet train` calls it at the end of each epoch, after the validation.
+
+        It logs the scores for TensorBoard and adds them to history.csv, as `section/name`. Random numbers must come
+        from a generator of its own, and the model must be left as it is.
+
+        Args:
+            model: the model.
+            tasks: its tasks by modality.
+            validation: the samples of the validation split by modality.
+            epoch: the number of the epoch, from 1; 0 before the first, where the scores are dropped and faults found.
+
+        Returns:
+            Scores by name; by default none.
+        """
+        return {}
 
 
 def section_model(registry: PluginRegistry, section: str, place: str) -> type[BaseModel]:

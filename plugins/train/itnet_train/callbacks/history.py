@@ -25,7 +25,7 @@ class History(Callback):
 
     Attributes:
         rows: rows by column: `epoch` (from 1), `step`, `seconds` (of training so far), `learning_rate`, `train_loss`,
-            and the validation scores as `validation_…`.
+            the validation scores as `validation_…`, and the scores of sections as `section/name`.
         best: index of the best row.
     """
 
@@ -69,6 +69,7 @@ class History(Callback):
                 "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
                 "train_loss": float(pl_module.train_loss.compute()),
                 **{f"validation_{name}": score for name, score in pl_module.scores.items()},
+                **pl_module.section_scores,
             }
         )
         if self._is_better(self.rows[-1], self.rows[self.best]):

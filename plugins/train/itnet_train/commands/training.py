@@ -19,6 +19,7 @@ from itnet_registry.errors import os_errors_as
 from itnet_train.callbacks.epoch_lines import EpochLines
 from itnet_train.callbacks.history import History
 from itnet_train.callbacks.saving import Saving
+from itnet_train.callbacks.section_scores import SectionScores
 from itnet_train.callbacks.stopping import Stopping
 from itnet_train.config import TrainConfig
 from itnet_train.console import is_first_process, print_status, quiet_lightning
@@ -141,7 +142,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
     saving = Saving(directory, run.save, history, run.config.save_every_steps)
     trainer = create_trainer(
         run.config,
-        callbacks=[history, stopping, EpochLines(history), saving],
+        callbacks=[SectionScores(run), history, stopping, EpochLines(history), saving],
         logger=TensorBoardLogger(directory.path, name="", version=directory.logs.name),
         root=directory.path,
         find_unused_parameters=run.may_skip_parameters,

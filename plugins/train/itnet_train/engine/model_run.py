@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from itnet_core import ConfigError, ITNetModel
-from itnet_registry import create_model, load_model, save_model
+from itnet_core import ConfigError, ITNetModel, parse
+from itnet_registry import ConfigSection, create_model, default_registry, load_model, save_model
 from itnet_registry.build.tasks import create_tasks
 from itnet_registry.config.heads import check_heads
+from itnet_registry.config.sections import section_model
+from itnet_registry.plugins.loading import BUILT_IN_SECTIONS
 from itnet_train.config import TrainConfig
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.run import Run
@@ -42,12 +44,13 @@ class ModelRun(Run):
                 found=f"options for a task of {modality}",
                 expected=f"one of {', '.join(tasks)}",
             )
-        return cls(model, tasks, config)
+        return cls(model, tasks, config, _other_sections(sections))
 
     @property
     def complete_config(self) -> dict[str, Any]:
         """The configuration with all defaults filled in."""
-        return {"model": self.model.config, "train": self.config.model_dump(mode="json")}
+        others = {name: section.model_dump(mode="json") for name, section in self.sections.items()}
+        return {"model": self.model.config, "train": self.config.model_dump(mode="json"), **others}
 
     @property
     def versions(self) -> dict[str, str]:
@@ -66,3 +69,13 @@ class ModelRun(Run):
     def load(self, path: Path) -> ITNetModel:
         """Return the model of a checkpoint."""
         return load_model(path)
+
+
+def _other_sections(sections: Mapping[str, Any]) -> dict[str, ConfigSection]:
+    """Return the sections of other plugins that are checked against the model or score it."""
+    parsed = {
+        name: parse(section_model(default_registry(), name, name), section or {}, name)
+        for name, section in sections.items()
+        if name not in (*BUILT_IN_SECTIONS, "train")
+    }
+    return {name: section for name, section in parsed.items() if isinstance(section, ConfigSection)}

@@ -35,6 +35,7 @@ class TaskModule(LightningModule):
     Attributes:
         train_loss: mean loss over the samples of the current epoch; saved with the training state.
         scores: scores of the last validation or test by name; see `itnet_train.engine.scores.combine_scores`.
+        section_scores: scores of the last epoch by sections of the configuration.
     """
 
     def __init__(self, model: nn.Module, tasks: Mapping[str, Task], config: TrainConfig) -> None:
@@ -44,6 +45,7 @@ class TaskModule(LightningModule):
         self.task_scores = {modality: TaskScores(task) for modality, task in tasks.items()}
         self.score_modules = nn.ModuleList(self.task_scores.values())
         self.scores: dict[str, float] = {}
+        self.section_scores: dict[str, float] = {}
 
     def setup(self, stage: str) -> None:
         """Let the processes that share points do so."""

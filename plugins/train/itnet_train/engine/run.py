@@ -5,17 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from torch import nn
 
-from itnet_core import ITNetError, Split, Task, initialize_scales
-from itnet_registry import load_weights
+from itnet_core import ITNetError, ITNetModel, Split, Task, initialize_scales
+from itnet_registry import ConfigSection, load_weights
 from itnet_registry.build.predictions import check_predictions
 from itnet_registry.errors import ComponentError, one_line
 from itnet_train.config import TrainConfig
@@ -43,6 +43,8 @@ class Run(ABC):
     """The model's tasks by modality."""
     config: TrainConfig
     """The section `train`."""
+    sections: Mapping[str, ConfigSection] = field(default_factory=dict)
+    """Further sections, which may score the model after each epoch."""
 
     @property
     @abstractmethod
@@ -109,8 +111,16 @@ class Run(ABC):
             sizes[split if len(self.tasks) == 1 else f"{modality}/{split}"] = len(samples)
             with torch.no_grad(), _attribute_errors(f"the first samples of {modality}/{split}"):
                 module.dry_run(modality, self.data.first_samples(modality, split, 2))
+        for name, section in self.sections.items():
+            with _attribute_errors(f"the scores of the section {name}"):
+                self.section_scores(section, 0)
         module.train()
         return sizes
+
+    def section_scores(self, section: ConfigSection, epoch: int) -> Mapping[str, float]:
+        """Return what a section scores of the model after an epoch."""
+        validation = {modality: self.data.dataset(modality, "validation") for modality in self.tasks}
+        return section.epoch_scores(cast(ITNetModel, self.model), self.tasks, validation, epoch)
 
     def initialize_scales(self) -> None:
         """Fit the scales of the new model's kernels to the first training samples of each task.

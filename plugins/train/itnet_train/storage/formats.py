@@ -21,14 +21,15 @@ def to_json(data: Mapping[str, Any], *, indent: int | None = None) -> str:
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    r"""Return CSV with a header; all rows, of which one is required, have the same keys.
+    r"""Return CSV with a header of the keys of all rows, of which one is required.
 
     Example:
         >>> to_csv([{"epoch": 1, "loss": 0.5}])
         'epoch,loss\n1,0.5\n'
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, fieldnames=list(names), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -1,0 +1,54 @@
+"""Shares of a model's kernels during training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from itnet_core import DataError, ITNetModel, Task
+from itnet_explain.checkpoint import spread_samples
+from itnet_explain.config import ExplainConfig
+from itnet_explain.explanation import MOST_HEADS
+from itnet_explain.recording import record
+from itnet_explain.variance import shares
+
+
+def share_scores(
+    model: ITNetModel, tasks: Mapping[str, Task], validation: Mapping[str, Any], config: ExplainConfig
+) -> dict[str, float]:
+    """Return the shares by `block/part`, `block/head/part` for single heads, after the modality if there are several.
+
+    Raises:
+        DataError: a validation split has fewer than two samples.
+    """
+    scores: dict[str, float] = {}
+    for modality, task in tasks.items():
+        samples = spread_samples(validation[modality], config.samples)
+        if len(samples) < 2:
+            raise DataError(f"explain ({modality}/validation)", found=f"{len(samples)} sample", expected="at least two")
+        inputs = _to(next(model.parameters()).device, task.collate(samples).inputs)
+        for call in record(model, partial(model.features, inputs, modality)):
+            if call.kernel.pointwise_terms and call.kernel.heads <= MOST_HEADS:
+                path = call.path.replace("trunk.", "").replace(".operator", "")
+                place = path if len(tasks) == 1 else f"{modality}/{path}"
+                scores |= _by_part(shares(call, seed=config.seed).values, place, config.heads)
+    return scores
+
+
+def _by_part(values: Tensor, place: str, heads: bool) -> dict[str, float]:
+    rows = {f"{place}/{head}": row for head, row in enumerate(values)} if heads else {place: values.mean(0)}
+    found: dict[str, float] = {}
+    for name, row in rows.items():
+        constant, position, query, key, both, interaction = row.tolist()
+        parts = {"constant": constant, "position": position, "content": query + key + both, "interaction": interaction}
+        found |= {f"{name}/{part}": share for part, share in parts.items()}
+    return found
+
+
+def _to(device: torch.device, inputs: Any) -> Any:
+    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, inputs)

@@ -1,0 +1,27 @@
+"""Callback that logs what sections of the configuration score of the model after each epoch."""
+
+from __future__ import annotations
+
+from lightning.pytorch import Callback, Trainer
+
+from itnet_train.engine.module import TaskModule
+from itnet_train.engine.run import Run
+
+
+class SectionScores(Callback):
+    """Logs the scores of the run's sections, as `section/name`, and leaves them for the history.
+
+    It is called before `History`.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
+        """Score the model; see `itnet_registry.ConfigSection.epoch_scores`."""
+        pl_module.section_scores = {
+            f"{name}/{score}": value
+            for name, section in self.run.sections.items()
+            for score, value in self.run.section_scores(section, trainer.current_epoch + 1).items()
+        }
+        pl_module.log_dict(pl_module.section_scores)
