@@ -37,4 +37,6 @@ class ExplainConfig(ConfigSection):
         """Return the shares constant, position, content and interaction of each kernel."""
         from itnet_explain.training import share_scores
 
-        return {} if epoch % self.every else share_scores(model, tasks, validation, self)
+        if epoch % self.every:
+            return {}
+        return share_scores(model, tasks, validation, samples=self.samples, heads=self.heads, seed=self.seed)

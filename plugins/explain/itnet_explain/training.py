@@ -12,14 +12,19 @@ from torch.utils._pytree import tree_map
 
 from itnet_core import DataError, ITNetModel, Task
 from itnet_explain.checkpoint import spread_samples
-from itnet_explain.config import ExplainConfig
 from itnet_explain.explanation import MOST_HEADS
 from itnet_explain.recording import record
 from itnet_explain.variance import shares
 
 
 def share_scores(
-    model: ITNetModel, tasks: Mapping[str, Task], validation: Mapping[str, Any], config: ExplainConfig
+    model: ITNetModel,
+    tasks: Mapping[str, Task],
+    validation: Mapping[str, Any],
+    *,
+    samples: int = 16,
+    heads: bool = False,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Return the shares by `block/part`, `block/head/part` for single heads, after the modality if there are several.
 
@@ -28,15 +33,15 @@ def share_scores(
     """
     scores: dict[str, float] = {}
     for modality, task in tasks.items():
-        samples = spread_samples(validation[modality], config.samples)
-        if len(samples) < 2:
-            raise DataError(f"explain ({modality}/validation)", found=f"{len(samples)} sample", expected="at least two")
-        inputs = _to(next(model.parameters()).device, task.collate(samples).inputs)
+        chosen = spread_samples(validation[modality], samples)
+        if len(chosen) < 2:
+            raise DataError(f"explain ({modality}/validation)", found=f"{len(chosen)} sample", expected="at least two")
+        inputs = _to(next(model.parameters()).device, task.collate(chosen).inputs)
         for call in record(model, partial(model.features, inputs, modality)):
             if call.kernel.pointwise_terms and call.kernel.heads <= MOST_HEADS:
                 path = call.path.replace("trunk.", "").replace(".operator", "")
                 place = path if len(tasks) == 1 else f"{modality}/{path}"
-                scores |= _by_part(shares(call, seed=config.seed).values, place, config.heads)
+                scores |= _by_part(shares(call, seed=seed).values, place, heads)
     return scores
 
 

@@ -32,7 +32,7 @@ def operator(kernel: Kernel, dim: int) -> IntegralOperator:
 
 
 def test_the_teacher_that_is_a_convolution_is_position_alone() -> None:
-    from three_families import DIM, FAMILIES
+    from three_families import DIM, FAMILIES  # type: ignore[import-not-found]
 
     torch.manual_seed(0)
     family = FAMILIES[0]

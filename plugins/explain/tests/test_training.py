@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from itnet_core import ConfigError
-from itnet_explain.config import ExplainConfig
 from itnet_explain.training import share_scores
 from itnet_registry import create, create_model, default_registry
 from itnet_train import train
@@ -51,9 +50,7 @@ def test_each_head_may_have_scalars_of_its_own() -> None:
     model = create_model("itnet-nano", depth=1, encoder=ENCODER, task="digits")
     task = create("task", "digits")
     validation = {"image": task.dataset("validation")}
-    means, heads = (
-        share_scores(model, {"image": task}, validation, ExplainConfig(samples=3, heads=kind)) for kind in (False, True)
-    )
+    means, heads = (share_scores(model, {"image": task}, validation, samples=3, heads=kind) for kind in (False, True))
     assert len(means) == 4
     of_heads = torch.tensor([heads[f"blocks.0/{head}/position"] for head in range(4)])
     assert means["blocks.0/position"] == pytest.approx(float(of_heads.mean()))
