@@ -15,6 +15,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -40,7 +41,7 @@ BATCH, PART, RATE = 16, 16, 2e-2
 TEST_FIELDS = 16
 STUDENT: Mapping[str, Any] = {
     "heads": 4,
-    "hidden": 64,
+    "hidden": 128,
     "rank": 8,
     "frequencies": 8,
     "frequency_scale": 1.0,
@@ -374,11 +375,11 @@ def run(families: Sequence[Family], steps: int, seed: int, *, show: bool = True)
 
 
 def repeat(families: Sequence[Family], steps: int, seeds: Iterable[int], *, show: bool = True) -> list[Result]:
-    """Train the student with all inputs on further teachers of every family."""
+    """Train the students with all inputs on further teachers of every family."""
     results = []
     for seed in track(list(seeds), "repeating", console=Console(stderr=True), disable=not show):
-        for family in families:
-            job = (family, CLAIM, make_teacher(family, seed), students(family, seed)[CLAIM])
+        for family, name in product(families, (CLAIM, BOTH)):
+            job = (family, name, make_teacher(family, seed), students(family, seed)[name])
             results.append(learn(job, steps, seed))
     return results
 
@@ -389,7 +390,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=2500, help="of each training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of teachers, students and fields (default: %(default)s)")
     parser.add_argument(
-        "--seeds", type=int, default=1, help="repeat the student with all inputs (default: %(default)s)"
+        "--seeds", type=int, default=1, help="repeat the students with all inputs (default: %(default)s)"
     )
     parser.add_argument("--output", type=Path, default=ROOT / "runs/three_families", help="a folder for what comes out")
     parser.add_argument("--docs", action="store_true", help="rewrite docs/three_families.md and its image too")

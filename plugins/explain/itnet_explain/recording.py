@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -11,7 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from itnet_core import Edges, Field, IntegralOperator, Kernel, Problem, evaluation_mode, gather_points
+from itnet_core import (
+    Edges,
+    Evaluator,
+    Field,
+    IntegralOperator,
+    Kernel,
+    Problem,
+    TiledEvaluator,
+    evaluation_mode,
+    gather_points,
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,9 @@ class Call:
 def record(model: nn.Module, run: Callable[[], Any]) -> list[Call]:
     """Run a model in evaluation mode, and return the integrals that its operators computed, in order.
 
+    A converted layer runs as the original did where that is faster. So the model runs again, by the evaluator `tiled`,
+    if that makes further operators compute.
+
     Example:
         >>> operator, field = IntegralOperator(8, MLPKernel(8)), Field(torch.randn(2, 9, 8), torch.rand(2, 9, 4))
         >>> [call] = record(nn.ModuleDict({"first": operator}), lambda: operator(field))
@@ -96,18 +110,35 @@ def record(model: nn.Module, run: Callable[[], Any]) -> list[Call]:
             name = path if len(kernels) == 1 else f"{path}[{number}]"
             calls.append(Call(name, kernel, measured, other, named))
 
+    operators = {path: module for path, module in model.named_modules() if isinstance(module, IntegralOperator)}
     hooks = [
         module.register_forward_pre_hook(partial(remember, path), with_kwargs=True)
-        for path, module in model.named_modules()
-        if isinstance(module, IntegralOperator)
+        for path, module in operators.items()
     ]
     try:
         with evaluation_mode(model):
             run()
+            computed = {call.path.partition("[")[0] for call in calls}
+            if silent := [module for path, module in operators.items() if path not in computed]:
+                calls.clear()
+                with _evaluated_by(TiledEvaluator(), silent):
+                    run()
     finally:
         for hook in hooks:
             hook.remove()
     return calls
+
+
+@contextmanager
+def _evaluated_by(evaluator: Evaluator, operators: Sequence[IntegralOperator]) -> Iterator[None]:
+    own = [operator.evaluator for operator in operators]
+    try:
+        for operator in operators:
+            operator.evaluator = evaluator
+        yield
+    finally:
+        for operator, before in zip(operators, own, strict=True):
+            operator.evaluator = before
 
 
 def _parts(side: Field) -> Iterator[Field]:

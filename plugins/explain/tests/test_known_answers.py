@@ -92,3 +92,19 @@ def test_converted_attention_is_content_alone() -> None:
     for head in heads(model, torch.randn(12, 30, 8)):
         assert share(head, CONTENT) == pytest.approx(1.0, abs=1e-6)
         assert head.equals["attention"] > 0.95
+
+
+def test_a_converted_convolution_is_position_alone() -> None:
+    """It runs as the original did, without its operator, unless an explanation asks for it."""
+    from itnet_kernels import convert_model
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
+    convert_model(model)
+    layers = explain(model, torch.randn(4, 1, 8, 8)).layers
+    assert [layer.path for layer in layers] == ["0.operator", "2.operator"]
+    for layer in layers:
+        assert len(layer.heads) == 9  # the taps
+        assert share(layer.heads[0], POSITION) == pytest.approx(1.0, abs=1e-6)
+        for head in layer.heads:
+            assert max(abs(head.shares[part]) for part in ("query", "key", "both", "interaction")) < 1e-6

@@ -158,7 +158,7 @@ class ProjectedKernel(AttentionKernel):
         return self.softcap is None and super().can_integrate(problem)
 
 
-class ProductKernel(ProjectedKernel):
+class LinearAttentionProduct(ProjectedKernel):
     """Linear attention's kernel q kᵀ without a softmax, for the same queries and keys; `integrate` is q (kᵀ v)."""
 
     normalization = "none"  # type: ignore[assignment]

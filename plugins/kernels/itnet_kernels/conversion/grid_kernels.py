@@ -14,7 +14,12 @@ from itnet_kernels.convolution.convolution import ConvolutionKernel
 
 
 class TapKernel(ConvolutionKernel):
-    """The convolution's kernel for a field whose channels are V u, tap by tap; a query point lies at the first tap."""
+    """The convolution's kernel for a field whose channels are V u, tap by tap; a query point lies at the first tap.
+
+    Positions are indices on the grid.
+    """
+
+    pointwise_terms = True
 
     def __init__(self, kernel_size: tuple[int, ...], dilation: tuple[int, ...]) -> None:
         axes = "xyz"[: len(dilation)]
@@ -28,6 +33,10 @@ class TapKernel(ConvolutionKernel):
     def output_map(self, head_dim: int, dim: int) -> nn.Module:
         """Return the sum over taps."""
         return _SumOfTaps()
+
+    def project(self, query: Field, key: Field) -> tuple[Tensor, Tensor]:
+        """Return the positions, (B, N, p) and (B, M, p)."""
+        return query.positions, key.positions
 
     def can_transform(self, query: Field, key: Field) -> bool:
         """Return `False`: the layer takes the fast path itself, without fields."""

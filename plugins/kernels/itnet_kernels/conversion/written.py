@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from itnet_core import FullSampler, tracing
 from itnet_kernels.attention.attention import AttentionKernel
 from itnet_kernels.conversion.attention import (
-    ProductKernel,
+    LinearAttentionProduct,
     ProjectedKernel,
     additive_mask,
     projected_attention,
@@ -65,7 +65,7 @@ class WrittenAttention(HeadsAttention):
             )
         super().__init__(module)
         [(heads, head_dim, key_heads, channels, linear)] = found.sizes
-        kernel = ProductKernel if linear else ProjectedKernel
+        kernel = LinearAttentionProduct if linear else ProjectedKernel
         self.operator = projected_attention(kernel(heads, head_dim, key_heads=key_heads), channels)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from itnet_core import Sampler
 from itnet_kernels import ConversionError, convert_model, unlock
-from itnet_kernels.conversion.attention import ProductKernel
+from itnet_kernels.conversion.attention import LinearAttentionProduct
 from itnet_kernels.conversion.following import Attention, Following
 from itnet_kernels.conversion.mixing import count_mixing
 from itnet_kernels.conversion.written import WrittenAttention
@@ -386,7 +386,7 @@ def test_linear_attention_is_an_integral_without_a_softmax(name: str, by_pairs: 
     report = convert_model(model, example=tuple(sides))
     assert (report.converted, report.left) == ({"inner": "Linear"}, {})
     layer = model["inner"]
-    assert (type(layer.operator.kernel), layer.operator.kernel.heads) == (ProductKernel, 3)
+    assert (type(layer.operator.kernel), layer.operator.kernel.heads) == (LinearAttentionProduct, 3)
     for ours in (model, by_pairs(model)):
         actual = ours(*sides)
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
