@@ -90,6 +90,60 @@ VARIANTS: tuple[Mapping[str, int | None], ...] = (
 """Changes of `SIZES` that are tried in turn, until a model can be built and called; `None` keeps the default."""
 
 
+HEADS = {"num_attention_heads": 4, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 32, "vocab_size": 99}
+GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 8, "vocab_size": 99}
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "bamba": HEADS
+    | {
+        "num_key_value_heads": 2,
+        "attn_layer_indices": [1],
+        "mamba_n_heads": 8,
+        "mamba_d_head": 8,
+        "mamba_d_state": 8,
+        "mamba_n_groups": 1,
+    },
+    "codegen": GPT,
+    "esm": HEADS | {"pad_token_id": 1, "mask_token_id": 2, "emb_layer_norm_before": False},
+    "gptj": GPT,
+    "jamba": HEADS
+    | {
+        "num_hidden_layers": 4,
+        "num_key_value_heads": 2,
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "expert_layer_period": 2,
+    },
+    "luke": HEADS | {"entity_vocab_size": 99, "entity_emb_size": 16},
+    "mamba2": {
+        "num_heads": 8,
+        "head_dim": 8,
+        "hidden_size": 32,
+        "state_size": 8,
+        "n_groups": 1,
+        "num_hidden_layers": 2,
+        "vocab_size": 99,
+    },
+    "patchtsmixer": {},
+    "patchtst": {"d_model": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 32},
+    "perceiver": {
+        "d_model": 32,
+        "d_latents": 32,
+        "num_latents": 8,
+        "num_self_attends_per_block": 2,
+        "num_self_attention_heads": 4,
+        "num_cross_attention_heads": 4,
+    },
+    "rwkv": {
+        "hidden_size": 32,
+        "attention_hidden_size": 32,
+        "num_hidden_layers": 2,
+        "vocab_size": 99,
+        "context_length": 16,
+    },
+}
+"""Small configurations of architectures whose sizes depend on each other."""
+
+
 def transformers_architectures() -> list[str]:
     """Return the names of transformers' architectures with a base model."""
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
@@ -121,8 +175,9 @@ def build(name: str, sizes: Mapping[str, int | None], everything: bool) -> tuple
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
-    config = CONFIG_MAPPING[name]()
-    shrink(config, sizes)
+    config = CONFIG_MAPPING[name](**SMALL.get(name, {}))
+    if name not in SMALL:
+        shrink(config, sizes)
     found = MODEL_MAPPING[type(config)]
     cls: Any = found[0] if isinstance(found, tuple) else found
     with torch.device("meta"):
@@ -140,6 +195,7 @@ def inputs(model: Any, everything: bool) -> dict[str, Tensor]:
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
     known = {
+        "inputs": torch.randn(2, 9, getattr(config, "d_model", 32), generator=generator),
         "input_ids": ids,
         "attention_mask": mask,
         "decoder_input_ids": ids[:, :5],

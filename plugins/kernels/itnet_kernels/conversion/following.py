@@ -223,8 +223,13 @@ class Following(TorchFunctionMode, ABC):
 
 
 def storage(tensor: Tensor) -> int:
-    """Identify the storage that views of a tensor share."""
-    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else id(tensor)
+    """Return a number that tensors of the same memory share. Sparse tensors, and those under vmap, have one each."""
+    if tensor.layout is not torch.strided:
+        return id(tensor)
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except NotImplementedError:
+        return id(tensor)
 
 
 def _as_product(record: _Scores | _Weights | None) -> _Scores | None:

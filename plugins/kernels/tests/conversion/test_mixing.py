@@ -102,3 +102,13 @@ def test_operations_inside_of_converted_modules_are_not_reported() -> None:
 class Transposed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2)
+
+
+def test_a_run_may_map_functions_over_samples() -> None:
+    model, x = (
+        nn.Sequential(Mixes(lambda module, x: torch.vmap(lambda sample: sample @ sample.mT)(x))),
+        torch.randn(2, 4, 5),
+    )
+    expected = model(x)
+    convert_model(model, example=x)
+    assert torch.equal(model(x), expected)
