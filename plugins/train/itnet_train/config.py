@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from pydantic import Field as ConfigField
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from itnet_core import parse
 from itnet_registry import ConfigSection
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from itnet_core import ITNetModel
 
 Beta = Annotated[float, ConfigField(ge=0, lt=1)]
+Share = Annotated[float, ConfigField(ge=0, le=1)]
+PositiveShare = Annotated[float, ConfigField(gt=0, le=1)]
 
 MUTABLE_ON_RESUME = frozenset({"log_every", "max_minutes", "save_every_steps", "workers"})
 """Fields that may change when a run is resumed, because they do not change what is learned."""
@@ -58,8 +60,76 @@ class ParallelSection(ConfigSection):
     and key points travel from process to process. It divides the number of processes."""
 
 
+class OptimizerSection(ConfigSection):
+    """An optimizer and its options, `{name: sgd, momentum: 0.9}`; it may be written as the name alone.
+
+    Learning rate and weight decay are fields of the section `train`.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    """`adamw`, `sgd`, `muon` for the matrices between encoders and heads with AdamW for the rest, or any other
+    optimizer of timm, such as `lion` or `lamb`. All but `adamw` and `sgd` require timm."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All fields but the name."""
+        return dict(self.model_extra or {})
+
+
+class CosineSchedule(ConfigSection):
+    """A fall along half a cosine, to `final_learning_rate_share` in the last step."""
+
+    name: Literal["cosine"] = "cosine"
+    """Name of the schedule."""
+
+
+class ConstantSchedule(ConfigSection):
+    """The peak rate until the end."""
+
+    name: Literal["constant"]
+    """Name of the schedule."""
+
+
+class StepSchedule(ConfigSection):
+    """A drop by a factor every so many epochs."""
+
+    name: Literal["step"]
+    """Name of the schedule."""
+    every: PositiveInt = 30
+    """Epochs between two drops."""
+    factor: PositiveShare = 0.1
+    """Factor on the rate at a drop."""
+
+
+class WSDSchedule(ConfigSection):
+    """Warm-up, stable, decay: the peak rate, then a linear fall to `final_learning_rate_share` in the last step."""
+
+    name: Literal["wsd"]
+    """Name of the schedule."""
+    decay: PositiveShare = 0.2
+    """Fraction of the steps in which the rate falls."""
+
+
+class PlateauSchedule(ConfigSection):
+    """A drop by a factor when the monitored score has not improved; not below `final_learning_rate_share`."""
+
+    name: Literal["plateau"]
+    """Name of the schedule."""
+    patience: NonNegativeInt = 5
+    """Epochs without improvement that are accepted before a drop."""
+    factor: PositiveShare = 0.1
+    """Factor on the rate at a drop."""
+
+
+Schedule = Annotated[
+    CosineSchedule | ConstantSchedule | StepSchedule | WSDSchedule | PlateauSchedule, ConfigField(discriminator="name")
+]
+
+
 class TrainConfig(ConfigSection):
-    """Options of training: AdamW with a linear warm-up and a cosine decay.
+    """Options of training; by default, AdamW with a linear warm-up and a cosine decay.
 
     A model with several tasks learns them together: each batch is of one task, and the batches of all tasks are spread
     evenly over the epoch.
@@ -70,7 +140,7 @@ class TrainConfig(ConfigSection):
     """
 
     epochs: PositiveInt = 10
-    """Passes over the training split; the cosine decay ends with the last."""
+    """Passes over the training split; the schedule ends with the last."""
     tasks: dict[str, TaskSection] = ConfigField(default={})
     """Options of single tasks of a multi-task model, by modality."""
     init: InitSection | None = None
@@ -81,18 +151,25 @@ class TrainConfig(ConfigSection):
     blocks, or a module's name in the model. Norms with running statistics in them stay in evaluation mode."""
     batch_size: PositiveInt = 64
     """Samples per batch on each device. Training drops an incomplete last batch unless it is the only one."""
+    optimizer: OptimizerSection = OptimizerSection(name="adamw")
+    """The optimizer, by name, or `{name: sgd, momentum: 0.9}` with its options."""
     learning_rate: PositiveFloat = 1e-3
-    """Peak learning rate of AdamW, reached at the end of the warm-up."""
+    """Peak learning rate, reached at the end of the warm-up."""
     kernel_learning_rate_scale: PositiveFloat = 1.0
     """Factor on the learning rate of the operators' kernels."""
     encoder_learning_rate_scale: PositiveFloat = 1.0
     """Factor on the learning rate of the encoders; choose a small one for pretrained encoders."""
+    layer_decay: PositiveShare = 1.0
+    """Factor on the learning rate from each block of the trunk to the one before it; encoders have the lowest rate."""
     weight_decay: NonNegativeFloat = 0.05
-    """Weight decay of AdamW; norms, biases and other one-dimensional parameters are exempt."""
+    """Weight decay; norms, biases and other one-dimensional parameters are exempt."""
+    schedule: Schedule = CosineSchedule()
+    """The learning rate after the warm-up: `cosine`, `constant`, `step`, `wsd` or `plateau`, by name or as
+    `{name: step, every: 30}` with its options."""
     warmup: Annotated[float, ConfigField(ge=0, lt=1)] = 0.05
     """Fraction of the steps in which the learning rate rises linearly."""
-    final_learning_rate_share: Annotated[float, ConfigField(ge=0, le=1)] = 0.01
-    """Learning rate of the last step, as a fraction of `learning_rate`."""
+    final_learning_rate_share: Share = 0.01
+    """Learning rate that the schedules `cosine`, `wsd` and `plateau` end at, as a fraction of `learning_rate`."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Coefficients of AdamW's running averages."""
     clip: PositiveFloat | None = 1.0
@@ -126,6 +203,17 @@ class TrainConfig(ConfigSection):
     """Stop this call of `itnet train` after this many minutes; `null` for no limit."""
     save_every_steps: PositiveInt | None = None
     """Steps between saves of the training state within an epoch; `null` to save it at the end of each epoch alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_names(cls, data: Any) -> Any:
+        """Take a name for an optimizer or a schedule without options."""
+        if not isinstance(data, Mapping):
+            return data
+        names = {
+            field: {"name": data[field]} for field in ("optimizer", "schedule") if isinstance(data.get(field), str)
+        }
+        return {**data, **names}
 
     @classmethod
     def from_sections(cls, sections: Mapping[str, Any]) -> TrainConfig:

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from itnet_core import Task, auxiliary_losses
 from itnet_train.config import TrainConfig
@@ -18,9 +18,10 @@ from itnet_train.data.batches import TaskBatch, collate
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.freezing import freeze_parts
 from itnet_train.engine.mean_loss import MeanLoss
-from itnet_train.engine.optimizer import create_optimizer, learning_rate_factor
+from itnet_train.engine.optimizer import create_optimizer
 from itnet_train.engine.parallel import share_points
-from itnet_train.engine.scores import TaskScores, combine_scores
+from itnet_train.engine.schedule import create_schedules
+from itnet_train.engine.scores import TaskScores, combine_scores, monitored_score
 from itnet_train.errors import NonFiniteError
 
 
@@ -65,15 +66,22 @@ class TaskModule(LightningModule):
         self._reset_scores()
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW and its learning-rate schedule by step."""
+        """Return the optimizer and the schedulers of its learning rate."""
         optimizer = create_optimizer(self.model, self.settings)
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps, (_, mode) = int(self.trainer.estimated_stepping_batches), monitored_score(self.tasks)
+        return [optimizer], create_schedules(optimizer, steps, self.settings, mode)
 
-        def factor(step: int) -> float:
-            settings = self.settings
-            return learning_rate_factor(step, steps, warmup=settings.warmup, final=settings.final_learning_rate_share)
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step a scheduler; that of a plateau is stepped before the state is saved, and not here."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
 
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+    def on_train_epoch_end(self) -> None:
+        """Step the scheduler of a plateau."""
+        schedulers = self.lr_schedulers()
+        for scheduler in schedulers if isinstance(schedulers, list) else []:
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(self.scores[monitored_score(self.tasks)[0]])
 
     def on_train_epoch_start(self) -> None:
         """Reset the training loss."""

@@ -25,6 +25,7 @@ from itnet_train.data.datamodule import TaskData
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.freezing import freeze_parts
 from itnet_train.engine.module import TaskModule
+from itnet_train.engine.optimizer import create_optimizer
 from itnet_train.engine.scores import check_monitor
 from itnet_train.engine.single_modality import own_module
 from itnet_train.engine.trainer import create_trainer
@@ -103,6 +104,7 @@ class Run(ABC):
             for task in self.tasks.values():
                 check_monitor(task)
             module = TaskModule(self.model, self.tasks, self.config).eval()
+        create_optimizer(self.model, self.config)
         with _attribute_errors("the check of the model"):
             check_predictions(self.model, self.tasks)
         sizes = {}
