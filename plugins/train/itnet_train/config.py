@@ -172,6 +172,9 @@ class TrainConfig(ConfigSection):
     """Learning rate that the schedules `cosine`, `wsd` and `plateau` end at, as a fraction of `learning_rate`."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Coefficients of AdamW's running averages."""
+    ema: Annotated[float, ConfigField(gt=0, lt=1)] | None = None
+    """Share that an exponential moving average of the weights keeps in each step, such as 0.9999; the checkpoints and
+    the validation have the average. `null` for the weights of the last step."""
     clip: PositiveFloat | None = 1.0
     """Maximum norm of the gradient; `null` for no clipping."""
     initialize_scales: bool = True

@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from itnet_core.plugin.files import atomic_path, partial_path
+from itnet_train.callbacks.averaging import Averaging, averaged_weights
 from itnet_train.callbacks.history import History
 from itnet_train.callbacks.stopping import completes_step
 from itnet_train.data.datamodule import TaskData
@@ -29,12 +30,19 @@ class Saving(Checkpoint):
         save: writes a checkpoint of the model to a path.
         history: decides which epoch is best.
         every_steps: steps between saves within an epoch; `None` for no such saves.
+        averaging: the average that checkpoints hold in place of the weights of the last step.
     """
 
     def __init__(
-        self, directory: RunDirectory, save: Callable[[Path], None], history: History, every_steps: int | None
+        self,
+        directory: RunDirectory,
+        save: Callable[[Path], None],
+        history: History,
+        every_steps: int | None,
+        averaging: Averaging | None = None,
     ) -> None:
         self.directory, self.save, self.history, self.every_steps = directory, save, history, every_steps
+        self.averaging = averaging
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save the state within an epoch if a save is due."""
@@ -47,9 +55,10 @@ class Saving(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Save the checkpoints, and the state if the epoch is complete."""
         if trainer.is_global_zero:
-            if self.history.improved:
-                self.save(self.directory.best)
-            self.save(self.directory.last)
+            with averaged_weights(self.averaging, pl_module.model):
+                if self.history.improved:
+                    self.save(self.directory.best)
+                self.save(self.directory.last)
         if trainer.is_last_batch:
             self._save_state(trainer, trainer.current_epoch + 1, 0)
         trainer.strategy.barrier("checkpoints are saved")

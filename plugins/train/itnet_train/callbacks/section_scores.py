@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lightning.pytorch import Callback, Trainer
 
+from itnet_train.callbacks.averaging import Averaging, averaged_weights
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.run import Run
 
@@ -12,16 +13,21 @@ class SectionScores(Callback):
     """Logs the scores of the run's sections, as `section/name`, and leaves them for the history.
 
     It is called before `History`.
+
+    Args:
+        run: the run, with its sections.
+        averaging: the average that is scored in place of the weights of the last step.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, run: Run, averaging: Averaging | None = None) -> None:
+        self.run, self.averaging = run, averaging
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: TaskModule) -> None:  # type: ignore[override]
         """Score the model; see `itnet_registry.ConfigSection.epoch_scores`."""
-        pl_module.section_scores = {
-            f"{name}/{score}": value
-            for name, section in self.run.sections.items()
-            for score, value in self.run.section_scores(section, trainer.current_epoch + 1).items()
-        }
+        with averaged_weights(self.averaging, pl_module.model):
+            pl_module.section_scores = {
+                f"{name}/{score}": value
+                for name, section in self.run.sections.items()
+                for score, value in self.run.section_scores(section, trainer.current_epoch + 1).items()
+            }
         pl_module.log_dict(pl_module.section_scores)

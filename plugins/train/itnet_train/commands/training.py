@@ -16,6 +16,7 @@ from torch import nn
 
 from itnet_core import Task, write_atomically
 from itnet_registry.errors import os_errors_as
+from itnet_train.callbacks.averaging import Averaging
 from itnet_train.callbacks.epoch_lines import EpochLines
 from itnet_train.callbacks.history import History
 from itnet_train.callbacks.saving import Saving
@@ -139,10 +140,18 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
         run.initialize_scales()
     history = History(directory.history, *monitored_score(run.tasks))
     stopping = Stopping(history, run.config)
-    saving = Saving(directory, run.save, history, run.config.save_every_steps)
+    averaging = None if run.config.ema is None else Averaging(run.config.ema)
+    saving = Saving(directory, run.save, history, run.config.save_every_steps, averaging)
     trainer = create_trainer(
         run.config,
-        callbacks=[SectionScores(run), history, stopping, EpochLines(history), saving],
+        callbacks=[
+            *([] if averaging is None else [averaging]),
+            SectionScores(run, averaging),
+            history,
+            stopping,
+            EpochLines(history),
+            saving,
+        ],
         logger=TensorBoardLogger(directory.path, name="", version=directory.logs.name),
         root=directory.path,
         find_unused_parameters=run.may_skip_parameters,

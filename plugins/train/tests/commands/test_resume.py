@@ -90,6 +90,7 @@ def test_every_step_is_a_place_to_go_on_from(
         {"optimizer": {"name": "sgd", "momentum": 0.9}, "schedule": {"name": "step", "every": 1}},
         {"optimizer": "muon", "schedule": {"name": "wsd", "decay": 0.5}, "layer_decay": 0.5},
         {"optimizer": "lion", "schedule": "constant"},
+        {"ema": 0.9, "accumulate": 2, "batch_size": 16},
         {"schedule": {"name": "plateau", "patience": 0, "factor": 0.5}, "learning_rate": 1e-6, "epochs": 3},
     ],
     ids=str,
@@ -97,7 +98,7 @@ def test_every_step_is_a_place_to_go_on_from(
 def test_a_run_is_exact_with_every_part_of_a_recipe(
     sections: dict[str, Any], tmp_path: Path, assert_same_weights: Same, options: dict[str, Any]
 ) -> None:
-    """The run stops after each of its steps, two an epoch."""
+    """The run stops after each of its steps."""
     sections["train"] |= {"epochs": 2, "batch_size": 48, "warmup": 0.25, **options}
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     steps = train(sections, whole)["steps"]
