@@ -69,12 +69,15 @@ class Task(Configured, ABC):
     Attributes:
         modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.
         monitor: the metric that decides which checkpoint is best.
+        accepts_probabilities: whether `loss` takes class probabilities (B, classes) in place of class numbers, which
+            mixed samples have as their targets (`train.mixup`).
         monitor_mode: whether a larger (`"max"`) or a smaller (`"min"`) value of that metric is better.
     """
 
     modality: ClassVar[str]
     monitor: ClassVar[str]
     monitor_mode: ClassVar[Literal["max", "min"]] = "max"
+    accepts_probabilities: ClassVar[bool] = False
 
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
         self.config = self.configure(config, options)

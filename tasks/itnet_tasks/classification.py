@@ -42,6 +42,7 @@ class Classification(LabelledTask):
         """Label smoothing of the cross entropy."""
 
     monitor = "accuracy"
+    accepts_probabilities = True
 
     @property
     @abstractmethod
@@ -64,7 +65,7 @@ class Classification(LabelledTask):
         return {"name": "itnet-core/classify", "classes": len(self.classes)}
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Compute the cross entropy of logits (B, classes) and class numbers (B,)."""
+        """Compute the cross entropy of logits (B, classes) and class numbers (B,) or probabilities (B, classes)."""
         return F.cross_entropy(prediction, targets, label_smoothing=self.config.label_smoothing)
 
     def metrics(self) -> Mapping[str, Metric]:

@@ -40,6 +40,14 @@ def test_label_smoothing_is_that_of_the_cross_entropy() -> None:
     torch.testing.assert_close(Digits(label_smoothing=0.1).loss(logits, targets), expected)
 
 
+def test_the_loss_accepts_probabilities_as_the_mixture_of_classes() -> None:
+    task, logits, classes = Digits(label_smoothing=0.1), torch.randn(5, 10), torch.randint(10, (2, 5))
+    one_hot = torch.nn.functional.one_hot(classes, 10).float()
+    torch.testing.assert_close(task.loss(logits, one_hot[0]), task.loss(logits, classes[0]))
+    mixed = task.loss(logits, 0.3 * one_hot[0] + 0.7 * one_hot[1])
+    torch.testing.assert_close(mixed, 0.3 * task.loss(logits, classes[0]) + 0.7 * task.loss(logits, classes[1]))
+
+
 def test_describing_gives_the_likeliest_labels_with_their_probabilities() -> None:
     probabilities = torch.tensor([[0.02, 0.02, 0.02, 0.5, 0.3, 0.1, 0.01, 0.01, 0.01, 0.01]])
     [record] = Digits().describe(probabilities.log())

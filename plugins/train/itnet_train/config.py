@@ -180,6 +180,14 @@ class TrainConfig(ConfigSection):
     initialize_scales: bool = True
     """Whether the lengths and scales of the kernels are fitted to the first training samples, before the first step;
     with `init` they never are."""
+    mixup: NonNegativeFloat = 0.0
+    """MixUp's α: images of a training batch are blended by a share from Beta(α, α), and so are their classes; 0 for
+    none. For tasks of one class per image."""
+    cutmix: NonNegativeFloat = 0.0
+    """CutMix's α: a rectangle of an image is another's, its area from Beta(α, α); 0 for none. With `mixup` too, each
+    batch has one of them at random."""
+    repeats: PositiveInt = 1
+    """Copies of each training sample in an epoch, augmented differently. An epoch has as many samples as with 1."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the sample order, augmentation and dropout."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import torch
 from PIL import Image
 from pydantic import Field as ConfigField
+from pydantic import NonNegativeInt
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -38,6 +39,15 @@ class ImageClassification(Classification):
         flip: Probability = 0.5
         """Probability of mirroring a training image; 0 where a mirrored image means something else."""
 
+        rand_augment: NonNegativeInt = 0
+        """Number of RandAugment's operations on each training image."""
+
+        rand_augment_magnitude: Annotated[int, ConfigField(ge=0, le=30)] = 9
+        """Strength of RandAugment's operations."""
+
+        erase: Probability = 0.0
+        """Probability of replacing a random rectangle of a training image by noise (random erasing)."""
+
     modality = "image"
     channels: int = 3
     image_size: int
@@ -58,11 +68,17 @@ class ImageClassification(Classification):
 
     def loader(self, *, training: bool) -> Callable[[Source], Tensor]:
         """Return a function from a source to a normalised image tensor (C, H, W)."""
-        augmented = training and self.config.augment
-        steps = [*self.augmentation(), v2.RandomHorizontalFlip(self.config.flip)] if augmented else self.preparation()
-        mean, std = self.normalization
+        (mean, std), config, steps, erase = self.normalization, self.config, self.preparation(), []
+        if training and config.augment:
+            operations = [v2.RandAugment(config.rand_augment, config.rand_augment_magnitude)]
+            steps = [
+                *self.augmentation(),
+                *(operations if config.rand_augment else []),
+                v2.RandomHorizontalFlip(config.flip),
+            ]
+            erase = [v2.RandomErasing(config.erase, value="random")] if config.erase else []
         to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
-        transform = v2.Compose([*steps, *to_tensor, v2.ToPureTensor()])
+        transform = v2.Compose([*steps, *to_tensor, *erase, v2.ToPureTensor()])
         return partial(load_image, channels=self.channels, transform=transform)
 
 

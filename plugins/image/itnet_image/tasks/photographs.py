@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field as ConfigField
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 from torchvision.transforms import v2
 
 from itnet_image.tasks.image_classification import ImageClassification
@@ -27,9 +27,6 @@ class Photographs(ImageClassification):
         smallest_crop: Annotated[float, ConfigField(gt=0, le=1)] = 0.35
         """Smallest share of an image's area that a random training crop keeps."""
 
-        rand_augment: NonNegativeInt = 0
-        """Number of RandAugment's operations on each training image."""
-
     @property
     def image_size(self) -> int:  # type: ignore[override]
         """Side of the images in pixels."""
@@ -40,6 +37,5 @@ class Photographs(ImageClassification):
         return [v2.Resize(self.image_size * 8 // 7), v2.CenterCrop(self.image_size)]
 
     def augmentation(self) -> list[v2.Transform]:
-        """Return random resized crops, and RandAugment."""
-        crop = v2.RandomResizedCrop(self.image_size, scale=(self.config.smallest_crop, 1.0))
-        return [crop, v2.RandAugment(self.config.rand_augment)] if self.config.rand_augment else [crop]
+        """Return random resized crops."""
+        return [v2.RandomResizedCrop(self.image_size, scale=(self.config.smallest_crop, 1.0))]

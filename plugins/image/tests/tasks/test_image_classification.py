@@ -47,6 +47,12 @@ def test_training_is_augmented_by_what_the_configuration_says(training: Callable
     assert {torch.equal(item, plain[0]) for item in some} == {True, False}
     shifted = training(shift=2, flip=0)
     assert len(shifted.flatten(1).unique(dim=0)) > 9  # type: ignore[no-untyped-call]
+    erased = training(shift=0, flip=0, erase=0.5)
+    changed = (erased != plain).float().flatten(1).mean(1)  # the share of the pixels
+    assert {bool(share > 0) for share in changed} == {True, False}
+    assert changed.max() < 0.4
+    operations = training(shift=0, flip=0, rand_augment=2)
+    assert len(operations.flatten(1).unique(dim=0)) > 9  # type: ignore[no-untyped-call]
 
 
 def test_augmentation_is_drawn_from_the_seed(training: Callable[..., Tensor]) -> None:

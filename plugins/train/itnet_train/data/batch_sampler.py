@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -13,11 +14,16 @@ from itnet_train.data.seeding import derive_seed
 
 
 class SampleKey(NamedTuple):
-    """The index of a sample in a task's split, and the number of the pass over the split that reads it."""
+    """The index of a sample in a task's split, and the number of the pass over the split that reads it.
+
+    Attributes:
+        copy: number of the copy, if a pass has several of each sample, from 0.
+    """
 
     modality: str
     pass_number: int
     sample: int
+    copy: int = 0
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class TaskShare:
     """Samples per batch on each device."""
     samples: int
     """Samples per epoch, over all processes."""
+    repeats: int = 1
+    """Copies of each sample in a pass, one after another."""
 
     def keys(self, modality: str, seed: int, epoch: int) -> list[SampleKey]:
         """Return the keys of an epoch.
@@ -38,12 +46,12 @@ class TaskShare:
         often even where an epoch is shorter or longer than the split.
         """
         keys: list[SampleKey] = []
-        start, end = epoch * self.samples, (epoch + 1) * self.samples
-        for number in range(start // self.size, -(-end // self.size)):
+        start, end, size = epoch * self.samples, (epoch + 1) * self.samples, self.size * self.repeats
+        for number in range(start // size, -(-end // size)):
             generator = torch.Generator().manual_seed(derive_seed(seed, "order", number))
             order = torch.randperm(self.size, generator=generator).tolist()
-            first = number * self.size
-            keys += [SampleKey(modality, number, sample) for sample in order[max(0, start - first) : end - first]]
+            copies, first = list(product(order, range(self.repeats))), number * size
+            keys += [SampleKey(modality, number, *copy) for copy in copies[max(0, start - first) : end - first]]
         return keys
 
 

@@ -29,7 +29,8 @@ class BatchDataset(Dataset[TaskBatch]):
         return collate(self.tasks[keys[0].modality], [self._sample(key) for key in keys])
 
     def _sample(self, key: SampleKey) -> Any:
-        seed_cpu(derive_seed(self.seed, "sample", key.pass_number, key.sample))
+        copy = (key.copy,) if key.copy else ()
+        seed_cpu(derive_seed(self.seed, "sample", key.pass_number, key.sample, *copy))
         try:
             return self.datasets[key.modality][key.sample]
         except ITNetError as error:
@@ -106,7 +107,9 @@ class TaskData(LightningDataModule):
             samples = section.samples or size
             if samples < processes:
                 raise _dataset_error(task, "train", f"{samples} samples", f"one for each of {processes} devices")
-            shares[modality] = TaskShare(size, section.batch_size or self.config.batch_size, samples)
+            shares[modality] = TaskShare(
+                size, section.batch_size or self.config.batch_size, samples, self.config.repeats
+            )
         epoch, batches = self.position
         sampler = TaskBatchSampler(
             shares,

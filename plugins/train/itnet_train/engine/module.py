@@ -18,6 +18,7 @@ from itnet_train.data.batches import TaskBatch, collate
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.freezing import freeze_parts
 from itnet_train.engine.mean_loss import MeanLoss
+from itnet_train.engine.mixing import create_mixing
 from itnet_train.engine.optimizer import create_optimizer
 from itnet_train.engine.parallel import share_points
 from itnet_train.engine.schedule import create_schedules
@@ -47,6 +48,7 @@ class TaskModule(LightningModule):
         self.score_modules = nn.ModuleList(self.task_scores.values())
         self.scores: dict[str, float] = {}
         self.section_scores: dict[str, float] = {}
+        self.mixing = {modality: create_mixing(task, config) for modality, task in tasks.items()}
 
     def setup(self, stage: str) -> None:
         """Let the processes that share points do so."""
@@ -62,8 +64,10 @@ class TaskModule(LightningModule):
 
     def dry_run(self, modality: str, samples: Sequence[Any]) -> None:
         """Evaluate a few samples of a task, to check that model, loss and metrics fit together."""
-        self._evaluate(collate(self.tasks[modality], samples))
+        batch = collate(self.tasks[modality], samples)
+        self._evaluate(batch)
         self._reset_scores()
+        self._mixed(batch)
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and the schedulers of its learning rate."""
@@ -102,6 +106,7 @@ class TaskModule(LightningModule):
         """
         if batch.empty:
             return None if self.trainer.world_size == 1 else self._zero()
+        batch = self._mixed(batch)
         with auxiliary_losses() as auxiliary:
             prediction = self._predict(batch)
         loss = self.tasks[batch.modality].loss(prediction, batch.batch.targets)
@@ -163,6 +168,10 @@ class TaskModule(LightningModule):
     def _predict(self, batch: TaskBatch) -> Tensor:
         prediction: Tensor = self.model(batch.batch.inputs, batch.modality)
         return prediction
+
+    def _mixed(self, batch: TaskBatch) -> TaskBatch:
+        mixing = self.mixing[batch.modality]
+        return batch if mixing is None else TaskBatch(batch.modality, mixing(batch.batch))
 
     def _start_evaluation(self) -> None:
         self._seed("evaluation")

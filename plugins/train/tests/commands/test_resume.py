@@ -17,6 +17,12 @@ from itnet_train import train
 from itnet_train.errors import RunError
 
 Same = Callable[[Path, Path], None]
+DIGITS = {
+    "preset": "itnet-nano",
+    "depth": 1,
+    "encoder": {"name": "patch", "patch_size": 4},
+    "task": {"name": "digits", "training_samples": 96, "erase": 0.5, "rand_augment": 1},
+}
 A_MOMENT = 1e-9  # minutes: time is up after the first step
 
 
@@ -91,6 +97,7 @@ def test_every_step_is_a_place_to_go_on_from(
         {"optimizer": "muon", "schedule": {"name": "wsd", "decay": 0.5}, "layer_decay": 0.5},
         {"optimizer": "lion", "schedule": "constant"},
         {"ema": 0.9, "accumulate": 2, "batch_size": 16},
+        {"model": DIGITS, "mixup": 0.8, "cutmix": 1.0, "repeats": 3},
         {"schedule": {"name": "plateau", "patience": 0, "factor": 0.5}, "learning_rate": 1e-6, "epochs": 3},
     ],
     ids=str,
@@ -99,7 +106,9 @@ def test_a_run_is_exact_with_every_part_of_a_recipe(
     sections: dict[str, Any], tmp_path: Path, assert_same_weights: Same, options: dict[str, Any]
 ) -> None:
     """The run stops after each of its steps."""
-    sections["train"] |= {"epochs": 2, "batch_size": 48, "warmup": 0.25, **options}
+    train_options = {"epochs": 2, "batch_size": 48, "warmup": 0.25, **options}
+    sections["model"] = train_options.pop("model", sections["model"])
+    sections["train"] |= train_options
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     steps = train(sections, whole)["steps"]
     sections["train"]["max_minutes"] = A_MOMENT

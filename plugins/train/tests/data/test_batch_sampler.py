@@ -73,6 +73,16 @@ def test_parts_of_a_split_see_every_sample_equally_often(size: int, samples: int
     assert sum(seen.values()) == 7 * samples
 
 
+@given(size=SIZES, samples=SIZES, repeats=st.integers(1, 4))
+def test_repeated_samples_follow_one_another_as_numbered_copies(size: int, samples: int, repeats: int) -> None:
+    share = TaskShare(size, 1, samples, repeats)
+    keys = [key for epoch in range(5) for key in share.keys("image", 0, epoch)]
+    assert len(keys) == len(set(keys)) == 5 * samples
+    assert [key.copy for key in keys] == [number % repeats for number in range(len(keys))]
+    for start in range(0, len(keys), repeats):
+        assert len({(key.sample, key.pass_number) for key in keys[start : start + repeats]}) == 1
+
+
 def test_the_batches_of_several_tasks_are_spread_evenly() -> None:
     shares = {"image": TaskShare(80, 1, 80), "text": TaskShare(10, 1, 10), "audio": TaskShare(10, 1, 10)}
     names = [batch[0].modality for batch in TaskBatchSampler(shares, 0)]

@@ -55,6 +55,7 @@ class NLVR2(ImageTextTask, Classification):
     modality = "image-pair-text"
     images = 2
     classes = ("False", "True")
+    accepts_probabilities = False
 
     def training(self) -> Labelled:
         """Return the training examples."""
