@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, cast
 
+import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from itnet_core.models.block import Block
 from itnet_core.models.position import FourierPositions, Position
 from itnet_core.models.query_points import EarlierPoints
 from itnet_core.models.scan_order import Scan, ScanOrder
+from itnet_core.operator.auxiliary import auxiliary_losses, collecting
 from itnet_core.operator.field import AXES, Field
 from itnet_core.plugin.errors import ConfigError, ShapeError
 
@@ -34,6 +38,8 @@ class Trunk(nn.Module):
     Attributes:
         group: processes of `torch.distributed` that share the points of each field, as `Field.shard` deals them; set it
             where all of them have the same inputs. `None` by default.
+        recompute: whether the backward pass computes the inside of each block again, so that it is not kept (gradient
+            checkpointing). Batch norms in blocks would count each batch twice. `False` by default.
 
     Raises:
         ConfigError: a scan order is set, but no kernel scans, the kernels scan different axes, or a block that scans
@@ -43,6 +49,7 @@ class Trunk(nn.Module):
     def __init__(self, blocks: Iterable[Block], *, position: Position = "none", scan: Scan = "none") -> None:
         super().__init__()
         self.group: Any = None
+        self.recompute = False
         self.blocks = nn.ModuleList(blocks)
         last = self._parts[-1]
         plain = isinstance(last.norm, nn.Identity)
@@ -127,8 +134,14 @@ class Trunk(nn.Module):
 
     def _through(self, run: Sequence[int], earlier: Mapping[int, Field], field: Field) -> Field:
         for number in run:
-            field = self.blocks[number](field, earlier)
+            field = self._block(self.blocks[number], field, earlier)
         return field
+
+    def _block(self, block: nn.Module, field: Field, earlier: Mapping[int, Field]) -> Field:
+        if not (self.recompute and torch.is_grad_enabled()):
+            return cast(Field, block(field, earlier))
+        out = checkpoint(block, field, earlier, use_reentrant=False, context_fn=_recomputation)
+        return cast(Field, out)
 
     def _scanned(self, field: Field, function: Callable[[Field], Field]) -> Field:
         """Apply blocks in scan order, to the whole field."""
@@ -158,3 +171,8 @@ class Trunk(nn.Module):
                 found = f"query points of its own in blocks[{number}], whose kernel scans"
                 raise ConfigError("scan", found=found, expected="blocks that scan at the points of their input")
         return axes.pop()
+
+
+def _recomputation() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+    """Return the contexts of a block's first and second computation: both compute auxiliary losses, or neither."""
+    return nullcontext(), auxiliary_losses() if collecting() else nullcontext()

@@ -192,6 +192,13 @@ class TrainConfig(ConfigSection):
     """Seed of the initial weights, the sample order, augmentation and dropout."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Number format: `32-true`, or mixed precision with `bf16-mixed` or `16-mixed`."""
+    compile: bool = False
+    """Whether the blocks of the trunk are compiled (`torch.compile`), each size of inputs by itself; for inputs of few
+    sizes."""
+    gradient_checkpointing: bool = False
+    """Whether the backward pass computes the inside of each block of the trunk again, so that it is not kept."""
+    deterministic: bool = False
+    """Whether algorithms of PyTorch without a deterministic result are refused; a bit-equal run on a GPU needs it."""
     accumulate: PositiveInt = 1
     """Number of batches whose gradients are accumulated into one optimizer step."""
     workers: NonNegativeInt = 0

@@ -74,6 +74,7 @@ def one_thread() -> Iterator[None]:
 def _one_thread() -> Iterator[None]:
     with one_thread():
         yield
+    torch.use_deterministic_algorithms(False)  # as Lightning leaves them after a deterministic run
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,12 @@ from itnet_core import (
     IntegralOperator,
     Latents,
     MLPKernel,
+    Nodes,
     QueryPoints,
+    Sampler,
     Support,
     Trunk,
+    auxiliary_losses,
 )
 
 
@@ -186,3 +189,38 @@ def test_a_scan_order_is_for_blocks_that_scan() -> None:
     torch.testing.assert_close(last.values, trunk(field).values)
     with pytest.raises(ConfigError, match=r"^scan: found query points of its own in blocks\[1\], whose kernel scans"):
         Trunk([block(), Block(scanning(), query=Latents(3, 4))], scan="raster")
+
+
+class Drawn(Sampler):
+    """Random points, with an auxiliary loss."""
+
+    def __init__(self) -> None:
+        super().__init__(4)
+
+    def forward(self, query: Field, key: Field) -> Nodes:
+        indices = torch.multinomial(key.weights, 4, replacement=True)
+        weights = torch.full_like(key.weights[:, :4], 1 / 4)
+        return Nodes(indices, weights, loss=lambda problem: problem.values.square().mean())
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_blocks_that_are_computed_again_give_the_same_gradients_and_keep_less(sampled: bool) -> None:
+    trunk, field = pyramid(dropout=0.5), image(8, 8)
+    if sampled:
+        trunk.blocks[0].get_submodule("operator").sampler = Drawn()
+    kept, gradients = [], []
+    for trunk.recompute in (False, True):
+        torch.manual_seed(0)
+        tensors: list[Tensor] = []
+
+        def keep(tensor: Tensor, tensors: list[Tensor] = tensors) -> Tensor:
+            tensors.append(tensor)
+            return tensor
+
+        with auxiliary_losses() as losses, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            out = trunk(field).values.square().sum() + sum(losses)
+        assert len(losses) == sampled
+        gradients.append(torch.autograd.grad(out, list(trunk.parameters()), allow_unused=True, materialize_grads=True))
+        kept.append(len(tensors))
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+    assert kept[1] < kept[0] / 3

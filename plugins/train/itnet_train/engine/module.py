@@ -16,6 +16,7 @@ from itnet_core import Task, auxiliary_losses
 from itnet_train.config import TrainConfig
 from itnet_train.data.batches import TaskBatch, collate
 from itnet_train.data.seeding import derive_seed, seed_everything
+from itnet_train.engine.blocks import prepare_blocks
 from itnet_train.engine.freezing import freeze_parts
 from itnet_train.engine.mean_loss import MeanLoss
 from itnet_train.engine.mixing import create_mixing
@@ -51,10 +52,12 @@ class TaskModule(LightningModule):
         self.mixing = {modality: create_mixing(task, config) for modality, task in tasks.items()}
 
     def setup(self, stage: str) -> None:
-        """Let the processes that share points do so."""
+        """Let the processes that share points do so, and prepare the blocks for training."""
         points = self.settings.parallel.points
         if points > 1:
             share_points(self.model, self.trainer.world_size, points, self.trainer.strategy.root_device.type)
+        if stage == "fit":
+            prepare_blocks(self.model, self.settings)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; norms with running statistics in frozen parts stay in evaluation mode."""

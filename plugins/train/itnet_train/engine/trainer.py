@@ -53,6 +53,7 @@ def create_trainer(
             num_nodes=config.nodes,
             strategy="ddp_find_unused_parameters_true" if unused else "auto",
             precision=config.precision,
+            deterministic=config.deterministic or None,
             max_epochs=config.epochs,
             accumulate_grad_batches=config.accumulate,
             log_every_n_steps=config.log_every,

@@ -77,8 +77,9 @@ def test_tasks_without_probabilities_or_images_are_refused(monkeypatch: pytest.M
 def test_training_mixes_and_repeats(tmp_path: Path, rows: Callable[[Path], list[dict[str, float]]]) -> None:
     task = {"name": "digits", "training_samples": 64}
     model = {"preset": "itnet-nano", "depth": 1, "encoder": {"name": "patch", "patch_size": 4}, "task": task}
+    options: list[dict[str, float]] = [{}, {"mixup": 0.8}, {"cutmix": 1.0}, {"repeats": 2}]
     losses = set()
-    for number, fields in enumerate(({}, {"mixup": 0.8}, {"cutmix": 1.0}, {"repeats": 2})):
+    for number, fields in enumerate(options):
         run = tmp_path / str(number)
         train({"model": model, "train": {"epochs": 1, "batch_size": 32, "accelerator": "cpu", **fields}}, run)
         losses.add(rows(run)[0]["train_loss"])
