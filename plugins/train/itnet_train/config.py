@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 from pydantic import Field as ConfigField
 
 from itnet_core import parse
@@ -18,8 +26,39 @@ Beta = Annotated[float, ConfigField(ge=0, lt=1)]
 Share = Annotated[float, ConfigField(ge=0, le=1)]
 PositiveShare = Annotated[float, ConfigField(gt=0, le=1)]
 
-MUTABLE_ON_RESUME = frozenset({"log_every", "max_minutes", "save_every_steps", "workers"})
+LoggerName = Literal["tensorboard", "csv", "wandb", "mlflow"]
+
+MUTABLE_ON_RESUME = frozenset({"log_every", "loggers", "max_minutes", "profiler", "save_every_steps", "workers"})
 """Fields that may change when a run is resumed, because they do not change what is learned."""
+
+REPLACED = {
+    "accelerator": "accelerator",
+    "accumulate_grad_batches": "accumulate",
+    "check_val_every_n_epoch": "",
+    "barebones": "",
+    "callbacks": "",
+    "default_root_dir": "",
+    "deterministic": "deterministic",
+    "devices": "devices",
+    "enable_checkpointing": "save_every_steps",
+    "enable_model_summary": "",
+    "enable_progress_bar": "",
+    "fast_dev_run": "",
+    "gradient_clip_algorithm": "clip",
+    "gradient_clip_val": "clip",
+    "log_every_n_steps": "log_every",
+    "logger": "loggers",
+    "max_epochs": "epochs",
+    "max_steps": "epochs",
+    "max_time": "max_minutes",
+    "num_nodes": "nodes",
+    "num_sanity_val_steps": "",
+    "precision": "precision",
+    "profiler": "profiler",
+    "strategy": "devices",
+    "use_distributed_sampler": "",
+}
+"""Arguments of Lightning's `Trainer` that the engine sets, with the field that decides them, or `""` for none."""
 
 
 class TaskSection(ConfigSection):
@@ -213,6 +252,12 @@ class TrainConfig(ConfigSection):
     """How the processes share the work: `{points: 2}` deals the points of each field to two of them."""
     log_every: PositiveInt = 50
     """Steps between two entries of the training loss in the log."""
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
+    """Where the numbers are logged: `tensorboard`, `csv`, `wandb`, `mlflow`; `history.csv` is written in any case."""
+    profiler: Literal["simple", "advanced", "pytorch"] | None = None
+    """A profiler of Lightning that writes to the folder `profile` of the run directory; `null` for none."""
+    trainer: dict[str, Any] = ConfigField(default={})
+    """Other arguments of Lightning's `Trainer`, such as `{limit_train_batches: 10}`."""
     patience: PositiveInt | None = None
     """Stop after this many epochs without improvement; `null` for no limit. An epoch improves on another if the metric
     that the task monitors is better on the validation split, or equal with a lower loss; with several tasks, the mean
@@ -221,6 +266,16 @@ class TrainConfig(ConfigSection):
     """Stop this call of `itnet train` after this many minutes; `null` for no limit."""
     save_every_steps: PositiveInt | None = None
     """Steps between saves of the training state within an epoch; `null` to save it at the end of each epoch alone."""
+
+    @field_validator("trainer")
+    @classmethod
+    def _check_trainer(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Refuse arguments that the engine sets."""
+        for name in arguments.keys() & REPLACED.keys():
+            field = REPLACED[name]
+            instead = f"use the field train.{field}" if field else "no field changes it"
+            raise ValueError(f"arguments that the engine does not set: it sets {name}; {instead}")
+        return arguments
 
     @model_validator(mode="before")
     @classmethod

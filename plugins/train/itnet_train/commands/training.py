@@ -10,7 +10,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
@@ -25,6 +24,7 @@ from itnet_train.callbacks.stopping import Stopping
 from itnet_train.config import TrainConfig
 from itnet_train.console import is_first_process, print_status, quiet_lightning
 from itnet_train.engine.freezing import count_parameters, describe_parameters
+from itnet_train.engine.loggers import create_loggers, create_profiler
 from itnet_train.engine.model_run import ModelRun
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.module_run import ModuleRun
@@ -152,7 +152,8 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
             EpochLines(history),
             saving,
         ],
-        logger=TensorBoardLogger(directory.path, name="", version=directory.logs.name),
+        logger=create_loggers(run.config, directory),
+        profiler=create_profiler(run.config, directory),
         root=directory.path,
         find_unused_parameters=run.may_skip_parameters,
     )

@@ -25,6 +25,7 @@ from itnet_train.data.datamodule import TaskData
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.blocks import check_blocks
 from itnet_train.engine.freezing import freeze_parts
+from itnet_train.engine.loggers import check_loggers
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.optimizer import create_optimizer
 from itnet_train.engine.scores import check_monitor
@@ -105,6 +106,7 @@ class Run(ABC):
             for task in self.tasks.values():
                 check_monitor(task)
             module = TaskModule(self.model, self.tasks, self.config).eval()
+        check_loggers(self.config)
         check_blocks(self.model, self.config)
         create_optimizer(self.model, self.config)
         with _attribute_errors("the check of the model"):

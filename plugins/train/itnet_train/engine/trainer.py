@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.profilers import Profiler
 
 from itnet_core import ConfigError
+from itnet_core.plugin.errors import closest
 from itnet_train.config import TrainConfig
 from itnet_train.console import progress_bars
 
@@ -22,6 +25,7 @@ def create_trainer(
     *,
     callbacks: Sequence[Callback] = (),
     logger: Any = False,
+    profiler: Profiler | None = None,
     root: Path | None = None,
     find_unused_parameters: bool = False,
 ) -> Trainer:
@@ -30,7 +34,8 @@ def create_trainer(
     Args:
         config: the training section.
         callbacks: callbacks in the order in which they are called; those that save come last.
-        logger: a Lightning logger, or `False`.
+        logger: Lightning loggers, or `False`.
+        profiler: a profiler, if any.
         root: Lightning's default root directory.
         find_unused_parameters: whether a batch may leave parameters unused, as in multi-task training.
 
@@ -38,6 +43,7 @@ def create_trainer(
         ConfigError: the devices are not available, do not support the precision, or a launcher started a number of
             processes other than the number of devices; or the processes that share points do not divide it.
     """
+    _check_arguments(config.trainer)
     bars = progress_bars()
     unused = find_unused_parameters and config.processes > 1
     if config.processes % config.parallel.points:
@@ -59,12 +65,14 @@ def create_trainer(
             log_every_n_steps=config.log_every,
             callbacks=[*callbacks, *bars],
             logger=logger,
+            profiler=profiler,
             default_root_dir=root,
             enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
             enable_progress_bar=bool(bars),
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,  # TaskData gives each process its share
+            **config.trainer,
         )
         processes = _count_processes(trainer)
     except (MisconfigurationException, ValueError, RuntimeError) as error:
@@ -86,6 +94,16 @@ def create_trainer(
             else f"Set train.devices={processes}, or start a single process, which starts those of the other devices.",
         )
     return trainer
+
+
+def _check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Check the names of arguments of Lightning's `Trainer`."""
+    known = list(signature(Trainer).parameters)
+    for name in arguments.keys() - set(known):
+        close = closest(name, known)
+        hint = f"Did you mean {close!r}?" if close else ""
+        found, expected = "an argument that does not exist", "an argument of Lightning's Trainer"
+        raise ConfigError(f"train.trainer.{name}", found=found, expected=expected, hint=hint)
 
 
 def _count_processes(trainer: Trainer) -> int:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from itnet_core import write_atomically
 from itnet_core.plugin.files import partial_path, partial_paths, previous_path
 from itnet_registry import load_config
 from itnet_registry.config.model_config import CompleteModelConfig, with_trunk
 from itnet_registry.config.yaml_text import to_yaml
-from itnet_train.config import MUTABLE_ON_RESUME, TrainConfig
+from itnet_train.config import MUTABLE_ON_RESUME, LoggerName, TrainConfig
 from itnet_train.errors import RunError
 from itnet_train.storage.lock import hold_lock
 
@@ -61,9 +61,9 @@ class RunDirectory:
         return self.path / "history.csv"
 
     @property
-    def logs(self) -> Path:
-        """TensorBoard's event files."""
-        return self.path / "tensorboard"
+    def logs(self) -> list[Path]:
+        """Folders of the loggers and the profiler."""
+        return [self.path / name for name in (*get_args(LoggerName), "profile")]
 
     @property
     def metrics(self) -> Path:
@@ -153,7 +153,7 @@ class RunDirectory:
             for checkpoint in (self.best, self.last)
             for path in (checkpoint, previous_path(checkpoint), *partial_paths(checkpoint))
         ]
-        for path in (*checkpoints, self.state.parent, self.logs):
+        for path in (*checkpoints, self.state.parent, *self.logs):
             if path.is_symlink():
                 path.unlink()
             elif path.exists():

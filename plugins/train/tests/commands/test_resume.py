@@ -97,6 +97,7 @@ def test_every_step_is_a_place_to_go_on_from(
         {"optimizer": "muon", "schedule": {"name": "wsd", "decay": 0.5}, "layer_decay": 0.5},
         {"optimizer": "lion", "schedule": "constant"},
         {"ema": 0.9, "accumulate": 2, "batch_size": 16},
+        {"trainer": {"limit_train_batches": 2}, "loggers": ["csv"], "batch_size": 16},
         {"gradient_checkpointing": True, "deterministic": True},
         pytest.param({"compile": True, "ema": 0.9}, marks=pytest.mark.slow),
         {"model": DIGITS, "mixup": 0.8, "cutmix": 1.0, "repeats": 3},

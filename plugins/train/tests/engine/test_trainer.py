@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch import Trainer
 
-from itnet_core import ConfigError
+from itnet_core import ConfigError, parse
 from itnet_train import TrainConfig
+from itnet_train.config import REPLACED
 from itnet_train.engine.trainer import create_trainer
 
 STARTED_BY: dict[str, Mapping[str, str]] = {
@@ -45,6 +48,22 @@ def test_a_launcher_that_fails_is_an_error_of_ours(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SLURM_NTASKS", "3")
     with pytest.raises(ConfigError, match="--ntasks-per-node=3"):
         create_trainer(TrainConfig(accelerator="cpu"))
+
+
+def test_other_arguments_of_lightning_reach_it() -> None:
+    config = parse(TrainConfig, {"accelerator": "cpu", "trainer": {"limit_train_batches": 7}}, "train")
+    assert create_trainer(config).limit_train_batches == 7
+    with pytest.raises(ConfigError, match=r"train\.trainer\.limit_train_batch: .*Did you mean 'limit_train_batches'\?"):
+        create_trainer(TrainConfig(trainer={"limit_train_batch": 7}))
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_arguments_that_the_engine_sets_are_refused_with_their_field(name: str) -> None:
+    assert name in signature(Trainer).parameters
+    field = REPLACED[name]
+    assert not field or field in TrainConfig.model_fields
+    with pytest.raises(ConfigError, match=rf"train\.trainer: .*it sets {name}; .*{field}"):
+        parse(TrainConfig, {"trainer": {name: 1}}, "train")
 
 
 @pytest.mark.slow
