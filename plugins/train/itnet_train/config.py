@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     ConfigDict,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     field_validator,
-    model_validator,
 )
 from pydantic import Field as ConfigField
 
@@ -165,6 +165,11 @@ class PlateauSchedule(ConfigSection):
 Schedule = Annotated[
     CosineSchedule | ConstantSchedule | StepSchedule | WSDSchedule | PlateauSchedule, ConfigField(discriminator="name")
 ]
+ScheduleName = Literal["cosine", "constant", "step", "wsd", "plateau"]
+
+
+def _from_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
 
 
 class TrainConfig(ConfigSection):
@@ -190,7 +195,9 @@ class TrainConfig(ConfigSection):
     blocks, or a module's name in the model. Norms with running statistics in them stay in evaluation mode."""
     batch_size: PositiveInt = 64
     """Samples per batch on each device. Training drops an incomplete last batch unless it is the only one."""
-    optimizer: OptimizerSection = OptimizerSection(name="adamw")
+    optimizer: Annotated[
+        OptimizerSection, BeforeValidator(_from_name, json_schema_input_type=str | OptimizerSection)
+    ] = OptimizerSection(name="adamw")
     """The optimizer, by name, or `{name: sgd, momentum: 0.9}` with its options."""
     learning_rate: PositiveFloat = 1e-3
     """Peak learning rate, reached at the end of the warm-up."""
@@ -202,7 +209,9 @@ class TrainConfig(ConfigSection):
     """Factor on the learning rate from each block of the trunk to the one before it; encoders have the lowest rate."""
     weight_decay: NonNegativeFloat = 0.05
     """Weight decay; norms, biases and other one-dimensional parameters are exempt."""
-    schedule: Schedule = CosineSchedule()
+    schedule: Annotated[Schedule, BeforeValidator(_from_name, json_schema_input_type=ScheduleName | Schedule)] = (
+        CosineSchedule()
+    )
     """The learning rate after the warm-up: `cosine`, `constant`, `step`, `wsd` or `plateau`, by name or as
     `{name: step, every: 30}` with its options."""
     warmup: Annotated[float, ConfigField(ge=0, lt=1)] = 0.05
@@ -276,17 +285,6 @@ class TrainConfig(ConfigSection):
             instead = f"use the field train.{field}" if field else "no field changes it"
             raise ValueError(f"arguments that the engine does not set: it sets {name}; {instead}")
         return arguments
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_names(cls, data: Any) -> Any:
-        """Take a name for an optimizer or a schedule without options."""
-        if not isinstance(data, Mapping):
-            return data
-        names = {
-            field: {"name": data[field]} for field in ("optimizer", "schedule") if isinstance(data.get(field), str)
-        }
-        return {**data, **names}
 
     @classmethod
     def from_sections(cls, sections: Mapping[str, Any]) -> TrainConfig:
