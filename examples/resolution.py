@@ -65,7 +65,7 @@ def train(model: nn.Module, inputs: Tensor, classes: Tensor, epochs: int) -> Non
         chosen = order[step * batch % len(inputs) :][:batch]
         loss = F.cross_entropy(model(inputs[chosen]), classes[chosen])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
 
@@ -105,7 +105,7 @@ def accuracies(model: nn.Module, inputs: Tensor, classes: Tensor, size: int) -> 
         used = rescaled(model, factor, smooth="smooth" in mode) if "domain" in mode else deepcopy(model)
         report = convert_model(used)
         assert not report.left
-        batches = (back if mode == "resized" else seen).split(500)
+        batches = (back if mode == "resized" else seen).split(500)  # type: ignore[no-untyped-call]
         found.append(float((torch.cat([used(batch).argmax(-1) for batch in batches]) == classes).float().mean()))
     return found
 
