@@ -137,15 +137,16 @@ def test_checkpoints_load_into_both(pair: tuple[ITNetModel, ITNetModel], tmp_pat
 def test_a_task_fixes_options_of_the_encoder_inside() -> None:
     encoder = {"name": "converted", "encoder": {"name": "conv-stem"}}
     model = create_model("itnet-nano", depth=1, encoder=encoder, task="digits")
-    assert model.config is not None
+    plain = create_model("itnet-nano", encoder="conv-stem", task="digits")
+    assert model.config is not None and plain.config is not None
     assert model.config["encoders"]["image"]["encoder"]["channels"] == 1
-    assert model.config["position"] == create_model("itnet-nano", encoder="conv-stem", task="digits").config["position"]
+    assert model.config["position"] == plain.config["position"]
 
 
 def test_a_part_of_an_encoder_may_be_converted() -> None:
     encoder = {"name": "image-text", "image": {"name": "converted", "encoder": TIMM}}
     model = create_model("itnet-nano", depth=1, encoder=encoder, heads={})
-    image: Any = model.encoders["image-text"].image  # type: ignore[union-attr]
+    image: Any = model.encoders["image-text"].image
     assert image.report.converted
     wrong = {"name": "image-text", "image": {"name": "converted", "encoder": {"name": "token"}}}
     with pytest.raises(ConfigError, match=r"model\.encoder\.image: found itnet-kernels/converted, which is of text"):
