@@ -138,7 +138,8 @@ def test_a_task_fixes_options_of_the_encoder_inside() -> None:
     encoder = {"name": "converted", "encoder": {"name": "conv-stem"}}
     model = create_model("itnet-nano", depth=1, encoder=encoder, task="digits")
     plain = create_model("itnet-nano", encoder="conv-stem", task="digits")
-    assert model.config is not None and plain.config is not None
+    assert model.config is not None
+    assert plain.config is not None
     assert model.config["encoders"]["image"]["encoder"]["channels"] == 1
     assert model.config["position"] == plain.config["position"]
 
