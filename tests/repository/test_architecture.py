@@ -46,6 +46,7 @@ INNER_BUT_IMPORTED = {
     "operator.stateless.with_parameters",
     "operator.transforms.EXPORT",
     "operator.transforms.transform_of",
+    "plugin.errors.closest",
     "plugin.files.atomic_path",
     "plugin.files.partial_path",
     "plugin.files.partial_paths",

@@ -46,6 +46,11 @@ class PermutationEquivariance(MLPKernel):
         return first, second._replace(features=second.features * ramp.unsqueeze(-1))
 
 
+class Matrix(MLPKernel):
+    def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
+        return super().tile(query_terms, key_terms) / query_terms.positions.shape[1]  # all queries, not those chosen
+
+
 class FullValues(MLPKernel):
     def output_map(self, head_dim: int, out_dim: int) -> nn.Module:
         """Return the map behind a squashing function."""

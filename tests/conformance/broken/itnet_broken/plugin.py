@@ -36,6 +36,7 @@ BROKEN = {
         "SupportedVariants",
         "TileConsistency",
         "TiledSum",
+        "Matrix",
         "FullValues",
         "IntegrateExactness",
         "PermutationEquivariance",
