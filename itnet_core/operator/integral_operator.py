@@ -17,7 +17,7 @@ from itnet_core.operator.field import Field
 from itnet_core.operator.kernel import Kernel, Problem
 from itnet_core.operator.opaque import apply_as_one_node, numbered
 from itnet_core.operator.points import Measure
-from itnet_core.operator.ring import ring_obstacle, ring_sum
+from itnet_core.operator.ring import ring_sum
 from itnet_core.operator.sampler import FullSampler, Nodes, Sampler
 from itnet_core.operator.stream import step
 from itnet_core.operator.transforms import transform_of
@@ -109,9 +109,10 @@ class IntegralOperator(nn.Module):
         Raises:
             ShapeError: the fields' channels are not `dim`, or their batches or coordinates differ.
         """
-        if (shards := query.points.shards) is not None and self._gathers(query, key, arguments):
-            whole = self(query.gather(), None if key is None else key.gather(), **arguments)
-            return query.with_values(shards.share(whole.values))
+        if self._gathers(query, key, arguments):
+            values = self(query.gather(), None if key is None else key.gather(), **arguments).values
+            shards = query.points.shards
+            return query.with_values(values if shards is None else shards.share(values))
         compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting() and not arguments
         if compiling and any(kernel.opaque for kernel in self.kernel.summands):
             return self._as_one_node(query, key)
@@ -315,10 +316,13 @@ class IntegralOperator(nn.Module):
         return Choice((transform, Candidate(type(self.evaluator).__name__, reason)))
 
     def _gathers(self, query: Field, key: Field | None, arguments: dict[str, Any]) -> bool:
-        """Whether parts of fields are gathered, because the sum over a ring does not apply to a kernel."""
+        """Whether parts of fields are gathered, because the sum over a ring does not apply to them."""
         key = query if key is None else key
-        kernels = self.kernel.summands
-        return bool(arguments) or any(ring_obstacle(kernel, self.sampler, query, key) for kernel in kernels)
+        if query.points.shards is None and key.points.shards is None:
+            return False
+        one_is_whole = query.points.shards is None or key.points.shards is None
+        pointwise = all(kernel.pointwise_terms for kernel in self.kernel.summands)
+        return one_is_whole or bool(arguments) or not pointwise or not isinstance(self.sampler, FullSampler)
 
     def _transform_obstacle(self, integral: _Integral, arguments: dict[str, Any]) -> str:
         if integral.key.points.shards is not None:

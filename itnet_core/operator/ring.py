@@ -10,22 +10,9 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from itnet_core.operator.evaluators import Evaluator, TiledEvaluator
-from itnet_core.operator.field import Field
-from itnet_core.operator.kernel import Kernel, Problem
+from itnet_core.operator.kernel import Problem
 from itnet_core.operator.messages import shift
 from itnet_core.operator.points import Points
-from itnet_core.operator.sampler import FullSampler, Sampler
-
-
-def ring_obstacle(kernel: Kernel, sampler: Sampler, query: Field, key: Field) -> str:
-    """Return why an operator has to gather the whole fields, instead of summing over a ring, or ""."""
-    if not isinstance(sampler, FullSampler):
-        return f"{type(sampler).__name__} samples the whole field"
-    if query.points.shards is None or key.points.shards is None:
-        return "one of the fields is whole"
-    if not kernel.pointwise_terms:
-        return f"the terms of {type(kernel).__name__} depend on other points"
-    return ""
 
 
 def ring_sum(problem: Problem, evaluator: Evaluator) -> Tensor:
@@ -57,5 +44,4 @@ def _turns(problem: Problem) -> Iterator[Problem]:
     for turn in range(shards.size):
         tensors = shift(tensors, shards.group) if turn else tensors
         terms, positions, weights, values = tree_unflatten(tensors, spec)
-        key = Points(positions, weights)
-        yield replace(problem, query=replace(problem.query, shards=None), key=key, key_terms=terms, values=values)
+        yield replace(problem, key=Points(positions, weights), key_terms=terms, values=values)

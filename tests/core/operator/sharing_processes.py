@@ -61,6 +61,8 @@ def cases() -> Iterator[tuple[str, Callable[[], nn.Module], Field]]:
         yield component.id, partial(of_name, component.id), with_edges(field) if "graph" in component.id else field
     for name, build in OPERATORS.items():
         yield name, build, field
+    for name in ("itnet-core/mlp", "itnet-kernels/skeleton"):
+        yield f"a whole query, {name}", partial(OverSharedKeys, name), field
     yield "fewer points than processes", OPERATORS["softmax"], scattered(2, 1, DIM)
     grid = Field.on_grid(torch.randn(3, 4, 6, DIM), axes="yx")
     for preset in ("itnet-pyramid-nano", "operator-nano", "itnet-nano"):
@@ -97,6 +99,17 @@ def outcome(module: nn.Module, field: Field, group: Any) -> list[Tensor]:
             dist.all_reduce(grad, group=group)
             grad /= dist.get_world_size(group)
     return [out.detach(), *grads, *module.buffers()]
+
+
+class OverSharedKeys(nn.Module):
+    """An operator from a whole field over the points of another, which processes may share."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.inner, self.query = of_name(name), scattered(2, 4, DIM, seed=5)
+
+    def forward(self, key: Field) -> Field:
+        return self.inner(self.query, key)
 
 
 def largest_tile() -> int:
