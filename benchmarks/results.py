@@ -46,15 +46,14 @@ class Result:
     simple: str = ""
     overrides: Sequence[str] = ("",)
 
-    @property
-    def config(self) -> str:
-        """The file of the configuration."""
+    def find_config(self) -> str:
+        """Return the file of the configuration."""
         return f"examples/{self.name}.yaml"
 
     @property
     def commands(self) -> list[str]:
         """The command of each run, without its output directory."""
-        return [f"itnet train {self.config} {overrides}".strip() for overrides in self.overrides]
+        return [f"itnet train {self.find_config()} {overrides}".strip() for overrides in self.overrides]
 
     def directory(self, override: str) -> Path:
         """Where a run is written."""
@@ -82,9 +81,8 @@ JOINT = "one_trunk"
 class Alone(Result):
     """One modality of the joint model: the same trunk, encoder, task, batches and steps, and nothing else to learn."""
 
-    @property
-    def config(self) -> str:
-        """The file of the configuration, made of the joint one."""
+    def find_config(self) -> str:
+        """Make the file of the configuration of the joint one, and return it."""
         modality = self.name.rpartition(" ")[2]
         content = yaml.safe_load((ROOT / f"examples/{JOINT}.yaml").read_text())
         for section, key in (("model", "encoders"), ("model", "tasks"), ("train", "tasks")):
@@ -106,7 +104,8 @@ def train(job: tuple[Result, str]) -> dict[str, Any]:
     result, override = job
     directory = result.directory(override)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(ITNET), "train", result.config, *override.split(), "--output", str(directory), "--resume", "--json"]
+    config = result.find_config()
+    command = [str(ITNET), "train", config, *override.split(), "--output", str(directory), "--resume", "--json"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (directory.parent / f"{directory.name}.log").open("w") as log:
         done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log)

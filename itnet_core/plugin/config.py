@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from itnet_core.plugin.errors import ConfigError, closest, shown
+from itnet_core.plugin.errors import ConfigError, did_you_mean, shown
 from itnet_core.plugin.specs import Kind
 
 M = TypeVar("M", bound=BaseModel)
@@ -201,12 +201,11 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
         path = ".".join([place, *(f"{part!s:.100}" for part in first["loc"])])
         fields = _fields(model, outer)
         if first["type"] == "extra_forbidden" and fields is not None:
-            close = closest(str(last), fields)
             raise ConfigError(
                 path,
                 found="a field that does not exist",
                 expected=f"one of {', '.join(fields) or 'no field at all'}",
-                hint=f"Did you mean {close!r}?" if close else "",
+                hint=did_you_mean(str(last), fields),
             ) from None
         if first["type"] == "missing":
             raise ConfigError(path, found="nothing", expected="a value") from None

@@ -54,6 +54,12 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return a hint at the known name that is most similar to a misspelt one, or `otherwise`."""
+    close = closest(name, known)
+    return f"Did you mean {close!r}?" if close else otherwise
+
+
 def _rebuild(cls: type[ITNetError], place: str, found: str, expected: str, hint: str) -> ITNetError:
     return cls(place, found=found, expected=expected, hint=hint)
 

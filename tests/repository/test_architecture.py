@@ -46,7 +46,7 @@ INNER_BUT_IMPORTED = {
     "operator.stateless.with_parameters",
     "operator.transforms.EXPORT",
     "operator.transforms.transform_of",
-    "plugin.errors.closest",
+    "plugin.errors.did_you_mean",
     "plugin.files.atomic_path",
     "plugin.files.partial_path",
     "plugin.files.partial_paths",

@@ -45,7 +45,7 @@ def browser() -> Iterator[Any]:
     driver.quit()
 
 
-def picture(browser: Any) -> str:
+def drawn_map(browser: Any) -> str:
     """The content of the map."""
     content: str = browser.execute_script("return document.getElementById('map').toDataURL()")
     return content
@@ -69,25 +69,25 @@ def test_clicks_choose_a_head_and_a_query_point(browser: Any, report: str) -> No
 
     browser.set_window_size(1200, 900)
     browser.get(report)
-    first = picture(browser)
+    first = drawn_map(browser)
     browser.find_elements(By.CSS_SELECTOR, ".head")[5].click()
     assert chosen(browser).startswith("trunk.blocks.1.operator, head 1")
-    second = picture(browser)
+    second = drawn_map(browser)
     canvas = browser.find_element(By.ID, "map")
     ActionChains(browser).move_to_element_with_offset(canvas, 60, 60).click().perform()
-    assert len({first, second, picture(browser)}) == 3
+    assert len({first, second, drawn_map(browser)}) == 3
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 def test_the_mass_received_and_the_rollout_are_shown(browser: Any, report: str) -> None:
     browser.set_window_size(1200, 900)
     browser.get(report)
-    first = picture(browser)
+    first = drawn_map(browser)
     press(browser, "#view", "ARROW_DOWN")
-    received = picture(browser)
+    received = drawn_map(browser)
     browser.execute_script("document.querySelector('.head[data-at=\"2.0\"]').click()")
     assert chosen(browser) == "all blocks, head 0: what each point reads"
-    assert len({first, received, picture(browser)}) == 3
+    assert len({first, received, drawn_map(browser)}) == 3
 
 
 def test_the_position_part_and_the_spectrum_follow_the_head(browser: Any, report: str) -> None:
@@ -117,13 +117,13 @@ def test_pairs_of_modalities_have_a_table(browser: Any, tmp_path: Path) -> None:
 
 def test_the_keyboard_alone_does_the_same(browser: Any, report: str) -> None:
     browser.get(report)
-    first = picture(browser)
+    first = drawn_map(browser)
     press(browser, ".head[aria-selected=true]", "ARROW_DOWN")
     assert chosen(browser).startswith("trunk.blocks.0.operator, head 1")
-    second = picture(browser)
+    second = drawn_map(browser)
     press(browser, "#map", "ARROW_RIGHT")
     press(browser, "#map", "ARROW_DOWN")
-    assert len({first, second, picture(browser)}) == 3
+    assert len({first, second, drawn_map(browser)}) == 3
     label = browser.execute_script("return document.getElementById('map').getAttribute('aria-label')")
     assert label == "Weights of the points around query point 5"  # of a grid of 4 × 4
 

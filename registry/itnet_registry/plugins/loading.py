@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 import itnet_core
 from itnet_core import Check, CommandSpec, ComponentSpec, PresetSpec
 from itnet_core.plugin import hookspecs
-from itnet_core.plugin.errors import closest
+from itnet_core.plugin.errors import did_you_mean
 from itnet_registry.errors import one_line
 from itnet_registry.plugins.compatibility import check_api, check_core
 from itnet_registry.plugins.components import Component
@@ -108,8 +108,7 @@ def _hooks(module: Any) -> pluggy.HookRelay:
         options = manager.parse_hookimpl_opts(module, name)
         hook = (options and options.get("specname")) or name
         if hook not in HOOKS and (options or name.startswith("itnet_")):
-            close = closest(hook, HOOKS)
-            hint = f"Did you mean {close!r}?" if close else f"The hooks are {', '.join(HOOKS)}."
+            hint = did_you_mean(hook, HOOKS, f"The hooks are {', '.join(HOOKS)}.")
             raise AttributeError(f"{hook!r} is not a hook of itnet_core.plugin.hookspecs. {hint}")
         if hook in HOOKS and not options:
             raise AttributeError(f"{name!r} is not marked as a hook. Decorate it with itnet_core.hookimpl.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ from torchaudio.models import Wav2Vec2Model, wav2vec2_model, wavlm_model
 from itnet_audio.clips import Audio, check_audio, example
 from itnet_audio.encoders.stem import frames_of_samples
 from itnet_core import ComponentConfig, ConfigError, Encoder, Field
+from itnet_core.plugin.errors import did_you_mean
 
 BUNDLES: Mapping[str, Any] = {
     name: bundle for name, bundle in vars(pipelines).items() if isinstance(bundle, pipelines.Wav2Vec2Bundle)
@@ -90,12 +90,11 @@ class TorchaudioEncoder(Encoder):
             """
             bundle = BUNDLES.get(self.model)
             if bundle is None:
-                close = get_close_matches(self.model.upper(), BUNDLES, n=1)
                 raise ConfigError(
                     "TorchaudioEncoder.model",
                     found=repr(self.model),
                     expected=f"one of {', '.join(sorted(BUNDLES))}",
-                    hint=f"Did you mean {close[0]!r}?" if close else "",
+                    hint=did_you_mean(self.model.upper(), BUNDLES),
                 )
             if self.sample_rate != bundle.sample_rate:
                 expected = f"{bundle.sample_rate:.0f}, with which {self.model} was trained"

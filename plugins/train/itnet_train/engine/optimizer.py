@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from itnet_core import ConfigError, Encoder, Head, Kernel, Trunk
-from itnet_core.plugin.errors import closest
+from itnet_core.plugin.errors import did_you_mean
 from itnet_train.config import TrainConfig
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
@@ -107,10 +107,8 @@ def _timm_optimizer(groups: list[dict[str, Any]], config: TrainConfig) -> Optimi
 
     names = [str(known) for known in list_optimizers()]
     if name not in names:
-        close = closest(name, names)
-        hint = f"Did you mean {close!r}?" if close else ""
-        raise ConfigError("train.optimizer", found=repr(name), expected="adamw, sgd or an optimizer of timm", hint=hint)
-    betas = (
-        {"betas": config.betas} if name.endswith("muon") else {}
-    )  # of its AdamW; the other optimizers keep their own
+        expected, hint = "adamw, sgd or an optimizer of timm", did_you_mean(name, names)
+        raise ConfigError("train.optimizer", found=repr(name), expected=expected, hint=hint)
+    # Those of Muon's AdamW; the other optimizers keep their own.
+    betas = {"betas": config.betas} if name.endswith("muon") else {}
     return create_optimizer_v2(groups, name, **{"lr": config.learning_rate, **betas, **options})

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.profilers import Profiler
 
 from itnet_core import ConfigError
-from itnet_core.plugin.errors import closest
+from itnet_core.plugin.errors import did_you_mean
 from itnet_train.config import TrainConfig
 from itnet_train.console import progress_bars
 
@@ -100,10 +100,8 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
     """Check the names of arguments of Lightning's `Trainer`."""
     known = list(signature(Trainer).parameters)
     for name in arguments.keys() - set(known):
-        close = closest(name, known)
-        hint = f"Did you mean {close!r}?" if close else ""
         found, expected = "an argument that does not exist", "an argument of Lightning's Trainer"
-        raise ConfigError(f"train.trainer.{name}", found=found, expected=expected, hint=hint)
+        raise ConfigError(f"train.trainer.{name}", found=found, expected=expected, hint=did_you_mean(name, known))
 
 
 def _count_processes(trainer: Trainer) -> int:
