@@ -11,6 +11,7 @@ import argparse
 import json
 import multiprocessing
 import os
+from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -73,7 +74,13 @@ class Runs:
             return rates[0]
         if self.quick:
             return rates[len(rates) // 2]
+        self._make_all(entry, [(rate, self.contest.seeds[0]) for rate in rates])
         return max(rates, key=lambda rate: self._validation(entry, rate))
+
+    def _make_all(self, entry: Entry, runs: Sequence[tuple[float, int] | tuple[float, int, int]]) -> list[Record]:
+        """Return the records of runs, given by rate, seed and fold; those that are missing are made at once."""
+        with ThreadPoolExecutor(len(runs)) as waiting:
+            return list(waiting.map(lambda run: self.make(entry, *run), runs))
 
     def _validation(self, entry: Entry, rate: float) -> tuple[float, float]:
         metrics = self.make(entry, rate, self.contest.seeds[0]).validation
@@ -82,7 +89,7 @@ class Runs:
     def of(self, entry: Entry) -> list[Record]:
         """Return the runs of an entry at its best rate, by seed and fold."""
         rate = self.best_rate(entry)
-        return [self.make(entry, rate, *part) for part in self._parts(entry)]
+        return self._make_all(entry, [(rate, *part) for part in self._parts(entry)])
 
     def _parts(self, entry: Entry) -> list[tuple[int, int]]:
         """Return the seeds and folds of an entry's runs."""

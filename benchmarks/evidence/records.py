@@ -31,8 +31,9 @@ class Record:
         test: metrics of the test split.
         conditions: the contest's metric under its other conditions.
         scores: the metric of each test sample; see `packed`.
-        seconds: of the training, on one thread of a shared machine.
+        seconds: of the training, on one thread of a shared machine or on a shared GPU.
         commit: of the repository.
+        device: that the network was trained on.
     """
 
     model: str
@@ -48,6 +49,7 @@ class Record:
     scores: dict[str, Any]
     seconds: float
     commit: str
+    device: str = "CPU"
 
     @property
     def key(self) -> Key:

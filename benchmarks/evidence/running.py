@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import move_data_to_device
 from provenance import commit
 from torch import nn
 from torch.utils.data import Subset
@@ -39,7 +40,7 @@ def run(contest: Contest, entry: Entry, rate: float, seed: int, fold: int, *, qu
         with redirect_stderr(StringIO()):
             metrics = train_module(task, module, directory, config, resume=True)
         curve = _curve(directory / "history.csv", f"validation_{task.monitor}")
-    scores = test(module.eval(), task, contest)
+    scores = test(module.eval().to(_device(module)), task, contest)
     return Record(
         model=entry.name,
         recipe=recipe,
@@ -54,6 +55,7 @@ def run(contest: Contest, entry: Entry, rate: float, seed: int, fold: int, *, qu
         scores=packed(scores),
         seconds=metrics["seconds"],
         commit=commit(),
+        device=torch.cuda.get_device_name() if _device(module).type == "cuda" else "CPU",
     )
 
 
@@ -102,8 +104,15 @@ def parameters(module: nn.Module) -> int:
 @torch.no_grad()
 def test(module: nn.Module, task: Task, contest: Contest) -> np.ndarray:
     """Return the score of each sample of the test split."""
-    scores = [contest.score(module(batch.inputs), batch.targets) for batch in batches(task, "test", 100)]
-    return torch.cat(scores).double().numpy()
+    device = _device(module)
+    moved = (move_data_to_device(batch, device) for batch in batches(task, "test", 100))
+    return torch.cat([contest.score(module(batch.inputs), batch.targets) for batch in moved]).double().cpu().numpy()
+
+
+def _device(module: nn.Module) -> torch.device:
+    """Return where a network is trained and tested: on the GPU, if there is one and it has weights."""
+    trained = any(parameter.requires_grad for parameter in module.parameters())
+    return torch.device("cuda" if trained and torch.cuda.is_available() else "cpu")
 
 
 def batches(task: Task, split: Split, size: int) -> Iterator[Any]:

@@ -1,0 +1,194 @@
+"""Images a second at 224²: ITNet-S and timm's ViT-S on one NVIDIA GPU, in bf16.
+
+Run `python benchmarks/throughput.py`; it writes docs/benchmarks/throughput.md and benchmarks/results/throughput.json.
+Steps of training (forward, backward, AdamW) and forward passes run interleaved in one process, on random images that
+are on the GPU already. A step also says how often it made the CPU wait for the GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import timm
+import torch
+from gpu_timings import summary
+from provenance import provenance
+from torch import Tensor, nn
+
+from itnet_registry import create_model
+
+HERE = Path(__file__).parent
+SIZE, CLASSES = 224, 1000
+ROUNDS = 12
+HEADER = "| network | parameters | training, images/s | of ViT-S | forward, images/s | of ViT-S | MB | waits a step |"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A network's rates, in images a second, the peak memory of a step in MB, and its waits for the GPU."""
+
+    name: str
+    parameters: int
+    training: float
+    forward: float
+    megabytes: float
+    waits: int
+
+
+def itnet(evaluator: str, preset: str = "itnet-s", encoder: Any = None, **options: Any) -> nn.Module:
+    """Return an ITNet over patches of 16 × 16, as ViT-S has them, or over another encoder."""
+    encoder = encoder or {"name": "patch", "patch_size": 16, "channels": 3}
+    head = {"name": "classify", "classes": CLASSES}
+    model: nn.Module = create_model(preset=preset, encoder=encoder, head=head, evaluator=evaluator, **options)
+    return model
+
+
+STEM = {"name": "conv-stem", "strides": [2, 2], "norm": "batch", "channels": 3}
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "ViT-S/16 (timm)": lambda: timm.create_model("vit_small_patch16_224", num_classes=CLASSES),
+    "ITNet-S, dense": lambda: itnet("dense"),
+    "ITNet-S, triton": lambda: itnet("triton"),
+    "ITNet-S, attention kernel": lambda: itnet("auto", kernel={"name": "attention"}),
+    "ITNet-pyramid-S, auto": lambda: itnet("auto", "itnet-pyramid-s", STEM),
+}
+
+
+class Step:
+    """Training steps and forward passes of a network on one batch."""
+
+    def __init__(self, module: nn.Module, images: Tensor, *, compiled: bool) -> None:
+        self.module = module.to(images.device).train()
+        self.run: Callable[[Tensor], Tensor] = torch.compile(self.module) if compiled else self.module
+        self.images = images
+        self.targets = torch.randint(CLASSES, (len(images),), device=images.device)
+        fused = images.device.type == "cuda"
+        self.optimizer = torch.optim.AdamW(self.module.parameters(), lr=1e-4, fused=fused)
+
+    def train(self) -> None:
+        """Take a step."""
+        self.optimizer.zero_grad()
+        with torch.autocast(self.images.device.type, torch.bfloat16):
+            loss = nn.functional.cross_entropy(self.run(self.images).float(), self.targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def forward(self) -> None:
+        """Run the network."""
+        with torch.autocast(self.images.device.type, torch.bfloat16):
+            self.run(self.images)
+
+
+def seconds(run: Callable[[], None]) -> float:
+    """Return how long one run takes, the GPU's part included."""
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    run()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def waits(run: Callable[[], None]) -> int:
+    """Return how often a run makes the CPU wait for the GPU."""
+    torch.cuda.set_sync_debug_mode("warn")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run()
+    torch.cuda.set_sync_debug_mode("default")
+    found = [warning for warning in caught if "synchroniz" in str(warning.message)]
+    for place in sorted({f"{warning.filename}:{warning.lineno}" for warning in found}):
+        print(f"waits: {place}", file=sys.stderr)
+    return len(found)
+
+
+def measure(batch: int, deadline: float, *, compiled: bool) -> list[Measured]:
+    """Return what was measured of each network; one that does not run is named and left out."""
+    torch.manual_seed(0)
+    images = torch.randn(batch, 3, SIZE, SIZE, device="cuda")
+    begin = time.perf_counter()
+    steps: dict[str, Step] = {}
+    memory, waited = {}, {}
+    for name, build in NETWORKS.items():
+        try:
+            step = Step(build(), images, compiled=compiled)
+            step.train()
+            step.forward()
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            step.train()
+            memory[name] = (torch.cuda.max_memory_allocated() - before) / 1e6
+            waited[name] = waits(step.train)
+            steps[name] = step
+        except Exception as error:  # the others are measured all the same
+            print(f"{name}: {summary(error)}", file=sys.stderr)
+        print(f"{name}: ready after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+        if time.perf_counter() - begin > deadline:
+            break
+    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in steps}
+    for _ in range(ROUNDS):
+        for name, step in steps.items():
+            times[name][0].append(seconds(step.train))
+            times[name][1].append(seconds(step.forward))
+    return [
+        Measured(
+            name,
+            sum(p.numel() for p in step.module.parameters()),
+            batch / median(times[name][0]),
+            batch / median(times[name][1]),
+            memory[name],
+            waited[name],
+        )
+        for name, step in steps.items()
+    ]
+
+
+def table(rows: list[Measured]) -> list[str]:
+    """Return the lines of a table."""
+    vit = rows[0]
+    lines = ["", HEADER, "|---|---|---|---|---|---|---|---|"]
+    for row in rows:
+        share = f"{row.training / vit.training:.2f} | {row.forward:.0f} | {row.forward / vit.forward:.2f}"
+        lines.append(
+            f"| {row.name} | {row.parameters / 1e6:.1f}M | {row.training:.0f} | {share} | {row.megabytes:.0f}"
+            f" | {row.waits} |"
+        )
+    return lines
+
+
+def main() -> None:
+    """Measure and write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--batch", type=int, default=128, help="images of a step (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=60, help="for preparing each table (default: %(default)s)")
+    given = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("Nothing was measured: this benchmark needs an NVIDIA GPU.")
+    name = torch.cuda.get_device_name()
+    lines = [
+        "# Images a second on a GPU",
+        "",
+        f"`python benchmarks/throughput.py` on {name}; {provenance()}. Batches of {given.batch} random images of"
+        f" {SIZE} × {SIZE} pixels, bf16 by autocast. Medians of {ROUNDS} interleaved rounds.",
+    ]
+    data: dict[str, Any] = {"device": name}
+    for compiled in (False, True):
+        rows = measure(given.batch, given.seconds, compiled=compiled)
+        lines += ["", f"## {'Compiled' if compiled else 'Eager'}", *table(rows)]
+        data["compiled" if compiled else "eager"] = [asdict(row) for row in rows]
+        (HERE.parent / "docs/benchmarks/throughput.md").write_text("\n".join(lines) + "\n")
+        (HERE / "results/throughput.json").write_text(json.dumps(data, indent=1) + "\n")
+        print("\n".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    main()
