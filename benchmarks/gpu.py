@@ -1,6 +1,6 @@
 """The evaluator `triton` on an NVIDIA GPU: errors (`gpu_checks`), then times (`gpu_timings`).
 
-Run `python benchmarks/gpu.py` on a machine with a GPU; it takes about five minutes and writes `docs/benchmarks/gpu.md`
+Run `python benchmarks/gpu.py` on a machine with a GPU; it takes about four minutes and writes `docs/benchmarks/gpu.md`
 and `benchmarks/results/gpu.json`. It ends with an error where the kernels are off by more than is allowed. What is not
 measured by `DEADLINE` is left out. Without a GPU it measures nothing;
 `TRITON_INTERPRET=1 python benchmarks/gpu.py --interpret` then goes through all its steps on the CPU, on few points.
@@ -31,7 +31,7 @@ from itnet_triton.launch import KERNELS, shapes
 HERE = Path(__file__).parent
 WORKERS = 12
 """Processes that check and compile, each with a context of its own on the GPU."""
-DEADLINE = 300
+DEADLINE = 220
 """Seconds after which nothing more is measured; half of it is the most that compiling ahead may take."""
 
 

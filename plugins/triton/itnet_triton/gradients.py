@@ -124,8 +124,8 @@ def query_gradients_kernel(
         phi_sum += product(grad_rows.to(TYPE), features, KIND)
         if GAPS > 0:
             gap_rows = tl.zeros((QUERIES, NUMBERS, KEYS), KIND.accumulator)
-            for number in tl.static_range(GAPS):
-                gap_rows = tl.where(numbers[None, :, None] == number, of_pairs(gaps[number], False), gap_rows)
+            for gap in tl.static_range(GAPS):
+                gap_rows = tl.where(numbers[None, :, None] == gap, of_pairs(gaps[gap], False), gap_rows)
             gap_columns = tl.trans(matrix(gap_rows, False).to(GAP_TYPE))
             gap_sum += product(grad_rows.to(GAP_TYPE), gap_columns, KIND)
     rows, slots = tl.arange(0, ROWS), tl.arange(0, SLOTS)

@@ -138,11 +138,12 @@ def load_key_places(pairs, sample, columns, KIND: tl.constexpr):
 @triton.jit
 def places(time, positions, sample, points, present, count, KIND: tl.constexpr):
     """Load the times (B, count) and the positions (B, p, count) of points."""
+    COORDINATES: tl.constexpr = KIND.coordinates
     tensors = ()
     if KIND.causal:
         tensors = tensors + (tl.load(time + sample * count + points, mask=present, other=0.0),)
-    for axis in tl.static_range(KIND.coordinates):
-        at = positions + (sample * KIND.coordinates + axis) * count + points
+    for axis in tl.static_range(COORDINATES):
+        at = positions + (sample * COORDINATES + axis) * count + points
         tensors = tensors + (tl.load(at, mask=present, other=0.0),)
     return tensors
 
@@ -150,12 +151,13 @@ def places(time, positions, sample, points, present, count, KIND: tl.constexpr):
 @triton.jit
 def inside_support(pairs, columns, key, query, KIND: tl.constexpr):
     """Whether keys are in the supports of slots' queries, (keys, slots), in the arithmetic of `Support.mask`."""
+    COORDINATES: tl.constexpr = KIND.coordinates
     inside = (columns < pairs.keys)[:, None]
     if KIND.causal:
         inside = inside & (key[0][:, None] <= query[0][None, :])
-    if KIND.coordinates > 0:
+    if COORDINATES > 0:
         square = 0.0
-        for axis in tl.static_range(KIND.coordinates):
+        for axis in tl.static_range(COORDINATES):
             gap = tl.abs(query[KIND.causal + axis][None, :] - key[KIND.causal + axis][:, None])
             inside = inside & (gap <= tl.load(pairs.limits))
             square += gap * gap

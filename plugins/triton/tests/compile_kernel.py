@@ -34,20 +34,19 @@ class Driver:
         return self.target
 
 
-def kind(normalized: bool, listed: bool = False) -> Kind:
-    """Return the kind for four heads of 16 channels, and points of four coordinates; of two with listed tiles."""
-    axes = 2 if listed else 4
+def kind(normalized: bool, listed: bool = False, axes: int = 4) -> Kind:
+    """Return the kind for four heads of 16 channels, and points of some coordinates; of 0 where no input is a place."""
     return Kind(
         activation="gelu" if normalized else "relu",
         softmax=normalized,
         causal=normalized,
-        displacement=True,
-        distance=True,
-        moves=normalized,
+        displacement=axes > 0,
+        distance=axes > 0,
+        moves=normalized and axes > 0,
         axes=axes,
         coordinates=axes * listed,
         listed=listed,
-        numbers=2 * axes,
+        numbers=2 * axes or 1,
         heads=4,
         dim=16,
         width=32,
@@ -88,12 +87,13 @@ if __name__ == "__main__":
     name = sys.argv[1]
     half = compiled(name, torch.bfloat16, HALF[name][0], 90, kind(normalized=True)).asm["ptx"]
     single = compiled(name, torch.float32, SINGLE[name][0], 80, kind(normalized=False)).asm["ptx"]
-    near_half = compiled(name, torch.bfloat16, LOCAL[0][0], 90, kind(normalized=False, listed=True)).asm["ptx"]
-    near_single = compiled(name, torch.float32, LOCAL[1][0], 80, kind(normalized=True, listed=True)).asm["ptx"]
-    for program in (half, near_half):
+    near_half = compiled(name, torch.bfloat16, LOCAL[0][0], 90, kind(normalized=False, listed=True, axes=2)).asm["ptx"]
+    near_single = compiled(name, torch.float32, LOCAL[1][0], 80, kind(normalized=True, listed=True, axes=2)).asm["ptx"]
+    nowhere = compiled(name, torch.bfloat16, HALF[name][0], 90, kind(normalized=True, axes=0)).asm["ptx"]
+    for program in (half, near_half, nowhere):
         assert "wgmma.mma_async" in program, "no products on Hopper's tensor cores in bf16"
     for program in (single, near_single):
         assert "mma.sync" in program, "no products on the tensor cores in fp32"
-    for program in (half, single, near_half, near_single):
+    for program in (half, single, near_half, near_single, nowhere):
         assert not re.search(r"^\s*(@\S+ )?(atom|red)\.", program, re.MULTILINE), "atomics found"
     print("compiled")
