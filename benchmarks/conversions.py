@@ -60,7 +60,7 @@ class Result:
         verdict: `whole`, `in part`, `not converted`, `wrong`, `crashed`, or `not tried`.
         layers: the number of converted layers, by class.
         fast: the largest difference of outputs by fast paths.
-        pairs: the same, summed over all pairs.
+        pairs: the same, summed over all pairs; `None` if these do not fit into memory.
         reason: what was left, or what went wrong.
     """
 
@@ -69,7 +69,7 @@ class Result:
     verdict: str
     layers: str = ""
     fast: float = 0.0
-    pairs: float = 0.0
+    pairs: float | None = 0.0
     reason: str = ""
 
 
@@ -122,12 +122,13 @@ def check(library: str, name: str) -> Result:
         return Result(library, name, "not tried", reason=f"{type(error).__name__}: {error}")
     try:
         report, fast, pairs = convert(model, example, before)
-        equal = max(fast, pairs) <= BOUND
+        equal = max(fast, pairs or 0) <= BOUND
         if not equal:
             model, example, _ = prepare(library, name)
             model.double()
             example = tree_map(double, example)
-            equal = max(convert(model, example, outputs(model, example))[1:]) <= BOUND_DOUBLE
+            _, *errors = convert(model, example, outputs(model, example))
+            equal = max(error or 0 for error in errors) <= BOUND_DOUBLE
     except Exception as error:  # ours: the page names it
         return Result(library, name, "crashed", reason=f"{type(error).__name__}: {error}")
     layers = ", ".join(f"{count} {layer}" for layer, count in Counter(report.converted.values()).items())
@@ -141,8 +142,11 @@ def double(item: Any) -> Any:
     return item.double() if isinstance(item, Tensor) and item.is_floating_point() else item
 
 
-def convert(model: Any, example: Example, before: list[Tensor]) -> tuple[Any, float, float]:
-    """Convert a model; return the report, and the differences of its outputs by fast paths and by pairs."""
+def convert(model: Any, example: Example, before: list[Tensor]) -> tuple[Any, float, float | None]:
+    """Convert a model; return the report, and the differences of its outputs by fast paths and by pairs.
+
+    The last is `None` if the pairs do not fit into memory.
+    """
     from itnet_core import IntegralOperator, TiledEvaluator
     from itnet_kernels import convert_model
 
@@ -151,7 +155,12 @@ def convert(model: Any, example: Example, before: list[Tensor]) -> tuple[Any, fl
     for module in model.modules():
         if isinstance(module, IntegralOperator):
             module.evaluator = TiledEvaluator()
-    return report, fast, difference(outputs(model, example), before)
+    try:
+        return report, fast, difference(outputs(model, example), before)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        return report, fast, None
 
 
 def difference(actual: list[Tensor], expected: list[Tensor]) -> float:
@@ -242,9 +251,10 @@ Architectures are built with random weights and small configurations, converted 
 [`convert_model`](guides/convert.md), and called again: all that transformers lists with a base model, one for each file
 of timm and torchvision, and a choice of torchaudio's and diffusers'. The differences are the largest of all outputs in
 float32, relative to the largest output if that exceeds 1: by the kernels' fast paths, and with every operator summed
-over all pairs. The bound is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} in float64. A model is converted
-whole if no function that mixes points runs outside of converted layers. Linear layers count as maps of channels; an
-MLP-Mixer, which applies some of them to points, has these left although it is listed as whole."""
+over all pairs, unless these are too many, as of images of 1,024 × 1,024 pixels. The bound is {BOUND:g}; where rounding
+exceeds it, {BOUND_DOUBLE:g} in float64. A model is converted whole if no function that mixes points runs outside of
+converted layers. Linear layers count as maps of channels; an MLP-Mixer, which applies some of them to points, has these
+left although it is listed as whole."""
 
 VERDICTS = {
     "whole": "converted whole, equal",
@@ -262,7 +272,7 @@ def row(item: Result) -> str:
         item.name,
         item.layers,
         f"{item.fast:.1g}",
-        f"{item.pairs:.1g}",
+        "too many" if item.pairs is None else f"{item.pairs:.1g}",
         item.reason.replace("|", "/").replace("\n", " "),
     ]
     return f"| {' | '.join(cells)} |"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from typing import Any, Self
 
@@ -29,7 +30,18 @@ class ConvertedLayer(nn.Module):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:  # the class is created at run time
         state: Any = self.__getstate__()  # type: ignore[no-untyped-call]
-        return _blank, type(self).__bases__, state
+        [layer, *_, original] = type(self).__bases__
+        return _blank, (layer, original), state
+
+
+class _Children(nn.Module):
+    """The children of a container, which its `forward` may iterate over: the operator is none of them."""
+
+    def __iter__(self) -> Iterator[nn.Module | None]:
+        return (child for name, child in self._modules.items() if name != "operator")
+
+    def __len__(self) -> int:
+        return len(self._modules) - ("operator" in self._modules)
 
 
 _CLASSES: dict[tuple[type, type], Any] = {}
@@ -37,7 +49,9 @@ _CLASSES: dict[tuple[type, type], Any] = {}
 
 def _derived(layer: type[ConvertedLayer], original: type[nn.Module]) -> Any:
     """Return the class of converted layers of an original class: `FieldConv2d` for `Conv2d`."""
-    made = type(f"Field{original.__name__}", (layer, original), {"__module__": layer.__module__})
+    container = (_Children,) if issubclass(original, nn.Sequential | nn.ModuleList) else ()
+    bases = layer, *container, original
+    made = type(f"Field{original.__name__}", bases, {"__module__": layer.__module__})
     return _CLASSES.setdefault((layer, original), made)
 
 

@@ -161,8 +161,8 @@ class Following(TorchFunctionMode, ABC):
         """Observe a call that was not replaced."""
 
     def _scores(self, factors: Product, result: Tensor, call: Any) -> _Scores | None:
-        if self.is_weight(factors.left) or self.is_weight(factors.right):
-            return None
+        if any(storage(side) in self.weights for side in (factors.left, factors.right)):
+            return None  # a linear layer; queries that are computed from weights alone, as latents', are none
         return _Scores(factors.scores(result.shape), not factors.added, (call,))
 
     def _weighted(self, factors: Product, call: Any) -> Tensor | None:

@@ -19,8 +19,8 @@ NAME = "itnet-kernels"
 """Name of our function in transformers' registry of attention functions."""
 
 HEAD_DIMS = ("head_dim", "attention_head_size", "head_size", "qk_head_dim")
-SPARSE = {"indices", "block_indices"}
-"""Arguments of attention functions that select keys for each query."""
+BLOCKS = "block_indices"
+"""Argument of attention functions that selects blocks of keys for each query."""
 
 
 class FieldAttention(HeadsAttention):
@@ -44,8 +44,8 @@ class FieldAttention(HeadsAttention):
         module: the layer; its parameters are shared.
 
     Raises:
-        ConversionError: it selects keys for each query, its scores depend on relative positions (an option of BERT
-            before transformers 5), or its implementation is not `sdpa` or `eager`.
+        ConversionError: it selects blocks of keys for each query, its scores depend on relative positions (an option of
+            BERT before transformers 5), or its implementation is not `sdpa` or `eager`.
     """
 
     config: Any
@@ -59,8 +59,10 @@ class FieldAttention(HeadsAttention):
             raise ConversionError(
                 f"{layer}.config", found=f"attn_implementation={implementation!r}", expected="'sdpa' or 'eager'"
             )
-        if sparse := SPARSE & _keywords(type(module).forward):
-            raise ConversionError(layer, found=f"{', '.join(sparse)}, keys of each query", expected="a mask of pairs")
+        if BLOCKS in _keywords(type(module).forward):
+            raise ConversionError(
+                layer, found=f"{BLOCKS}, blocks of keys for each query", expected="keys, or a mask of pairs"
+            )
         if (encoding := getattr(module, "position_embedding_type", "absolute")) != "absolute":
             raise ConversionError(f"{layer}.position_embedding_type", found=repr(encoding), expected="'absolute'")
         super().__init__(module)
@@ -171,8 +173,19 @@ def _attention(
         raise ConversionError(
             f"{type(module).__name__}(attention_mask)", found=type(attention_mask).__name__, expected="a tensor"
         )
+    if (indices := options.pop("indices", None)) is not None:
+        attention_mask = _selected(attention_mask, indices)
     found = module.integrate(query, key, value, attention_mask, **options)
     return _original(module)(module, query, key, value, attention_mask, **options) if found is None else found
+
+
+def _selected(mask: Tensor, indices: Tensor) -> Tensor:
+    """Return a mask (B, 1, N, M), of truth values or added to the scores, without the keys not in `indices` (B, N, k).
+
+    A layer with indexed keys builds this mask itself for PyTorch's functions, and gives indices to others.
+    """
+    others = torch.ones_like(mask, dtype=torch.bool).scatter(-1, indices.long().unsqueeze(1), False)
+    return mask & ~others if mask.dtype == torch.bool else mask.masked_fill(others, torch.finfo(mask.dtype).min)
 
 
 def _original(layer: FieldAttention) -> Callable[..., Any]:

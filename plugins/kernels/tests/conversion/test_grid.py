@@ -354,3 +354,34 @@ def test_layers_that_are_left_say_why() -> None:
         assert reason.startswith(expected)
     with pytest.raises(ConversionError, match="found MaxPool2d: a maximum is no integral"):
         convert(nn.MaxPool2d(2))
+
+
+class Branches(nn.ModuleList):
+    """Calls a function, and iterates over its layers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(torch.cat([branch(x) for branch in self], 1), len(self))
+
+
+class Stages(nn.Sequential):
+    """Calls a function after each of its layers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for stage in self:
+            x = F.avg_pool2d(stage(x), 2)
+        return x
+
+
+@pytest.mark.parametrize("container", [Branches, Stages])
+def test_a_container_that_calls_a_function_iterates_over_its_own_layers(
+    container: Callable[[list[nn.Module]], nn.Module], by_pairs: Callable[[nn.Module], Any]
+) -> None:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 1)]
+    model: Any = nn.Sequential(container(layers) if container is Branches else Stages(*layers)).double()
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    expected = model(x)
+    assert not convert_model(model, example=x).left
+    for ours in (model, by_pairs(pickle.loads(pickle.dumps(model)))):
+        torch.testing.assert_close(ours(x), expected, rtol=1e-9, atol=1e-9)
+        assert len(ours[0]) == len(layers)

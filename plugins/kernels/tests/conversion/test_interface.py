@@ -42,6 +42,11 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         {**SIZES, **LATENT, "num_key_value_heads": 4, "n_routed_experts": 4, "n_group": 1, "topk_group": 1}
         | {"first_k_dense_replace": 2},
     ),
+    "DeepSeek-V3.2, three keys of each query": (
+        "DeepseekV32",
+        {**SIZES, **LATENT, "num_key_value_heads": 4, "n_routed_experts": 4, "n_group": 1, "topk_group": 1}
+        | {"first_k_dense_replace": 2, "index_topk": 3, "index_n_heads": 2, "index_head_dim": 8},
+    ),
     "T5, position bias": (
         "T5",
         {"vocab_size": 50, "d_model": 16, "d_kv": 4, "d_ff": 8, "num_layers": 2, "num_heads": 4},
@@ -119,7 +124,16 @@ def test_converted_models_equal_the_originals(
                 torch.testing.assert_close(mine / scale, its / scale, **near)
 
 
-@pytest.mark.parametrize("name", ["GPT-2", "Llama, groups of queries", "Mistral, a window", "BART, two sequences"])
+CACHED = (
+    "GPT-2",
+    "Llama, groups of queries",
+    "Mistral, a window",
+    "DeepSeek-V3.2, three keys of each query",
+    "BART, two sequences",
+)
+
+
+@pytest.mark.parametrize("name", CACHED)
 def test_generation_with_a_cache_is_the_same(name: str, by_pairs: Callable[[nn.Module], Any]) -> None:
     head = "LMHeadModel" if name == "GPT-2" else "ForConditionalGeneration" if "BART" in name else "ForCausalLM"
     theirs = build(name, "sdpa", head=head)

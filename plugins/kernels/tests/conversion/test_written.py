@@ -491,3 +491,23 @@ def test_weights_that_a_call_changes_are_used_by_plain_operators_alone(half: typ
     layer.operator.sampler = half(5)
     with pytest.raises(ConversionError, match="weights that are changed between softmax and values"):
         layer(x)
+
+
+class Latents(nn.Module):
+    """Attention of learned queries, as of a Perceiver: they are computed from weights alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latents, self.project = nn.Parameter(torch.randn(4, 8)), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query = self.project(self.latents).expand(len(x), -1, -1)
+        return (query @ x.mT).softmax(-1) @ x
+
+
+def test_queries_may_be_learned_latents(by_pairs: Callable[[nn.Module], Any]) -> None:
+    model, x = nn.Sequential(Latents()), torch.randn(2, 5, 8)
+    expected = model(x)
+    report = convert_model(model, example=x)
+    assert (report.converted, report.left) == ({"0": "Latents"}, {})
+    torch.testing.assert_close(by_pairs(model)(x), expected)
