@@ -169,11 +169,12 @@ def _attention(
             expected="a converted layer",
             hint="Call itnet_kernels.convert_model, which sets it.",
         )
-    if attention_mask is not None and not isinstance(attention_mask, Tensor):
+    indices = options.pop("indices", None)
+    if not isinstance(attention_mask, Tensor) and (attention_mask is not None or indices is not None):
         raise ConversionError(
             f"{type(module).__name__}(attention_mask)", found=type(attention_mask).__name__, expected="a tensor"
         )
-    if (indices := options.pop("indices", None)) is not None:
+    if indices is not None:
         attention_mask = _selected(attention_mask, indices)
     found = module.integrate(query, key, value, attention_mask, **options)
     return _original(module)(module, query, key, value, attention_mask, **options) if found is None else found
