@@ -159,7 +159,14 @@ def _register() -> None:
 
 
 def _attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any = None, **options: Any
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any = None,
+    *,
+    indices: Tensor | None = None,
+    **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute attention as an attention function of transformers does."""
     if not isinstance(module, FieldAttention):
@@ -169,12 +176,11 @@ def _attention(
             expected="a converted layer",
             hint="Call itnet_kernels.convert_model, which sets it.",
         )
-    indices = options.pop("indices", None)
-    if not isinstance(attention_mask, Tensor) and (attention_mask is not None or indices is not None):
+    if not (isinstance(attention_mask, Tensor) or (attention_mask is None and indices is None)):
         raise ConversionError(
             f"{type(module).__name__}(attention_mask)", found=type(attention_mask).__name__, expected="a tensor"
         )
-    if indices is not None:
+    if attention_mask is not None and indices is not None:
         attention_mask = _selected(attention_mask, indices)
     found = module.integrate(query, key, value, attention_mask, **options)
     return _original(module)(module, query, key, value, attention_mask, **options) if found is None else found
