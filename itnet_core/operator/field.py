@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import GetAttrKey, KeyEntry, register_pytree_node
 
 from itnet_core.operator.field_checks import check_edges, check_numbers, check_shapes, readable
 from itnet_core.operator.points import Edges, Lattice, Measure, Points, shard_of
+from itnet_core.operator.transforms import tracing
 from itnet_core.plugin.errors import FieldError
 
 AXES = "txyz"
@@ -83,6 +85,8 @@ class Field:
     ) -> Field:
         """Return a field at the cell centres of a regular grid.
 
+        Fields on equal grids share their `Points`, and whatever these have cached.
+
         Example:
             >>> image = torch.rand(2, 4, 6, 3)
             >>> Field.on_grid(image, axes="yx").positions.shape
@@ -113,16 +117,14 @@ class Field:
                 "Field.on_grid(axes)", found=repr(axes), expected=f"{len(grid)} different letters of {AXES}"
             )
         dtype = torch.promote_types(values.dtype, torch.float32)  # half precision would blur neighbouring points
-        positions = _cell_centres(grid, bounds, dtype=dtype, device=values.device)
-        coordinates = range(len(grid)) if axes is None else [AXES.index(axis) for axis in axes]
-        if axes is not None:
-            space_time = positions.new_zeros(positions.shape[0], len(AXES))
-            space_time[:, coordinates] = positions
-            positions = space_time
-        field = cls(values.reshape(batch, prod(grid), dim), positions.expand(batch, -1, -1), weights, tuple(grid))
-        lattice = _lattice(grid, bounds, coordinates, positions.shape[-1])
-        field = _field(field.values, Points(field.positions, field.weights, field.grid, lattice))
-        return field if weights is not None else field.with_measure(measure)
+        cells: Any = (batch, *grid), tuple(map(tuple, bounds)), axes, measure, dtype, values.device
+        if weights is not None or tracing() or type(values) not in (Tensor, nn.Parameter):
+            points = _grid_points(weights, *cells)
+        else:
+            points = _shared_grid_points(*cells)
+        flat = values.reshape(batch, prod(grid), dim)
+        check_shapes(flat, points.positions, points.weights, tuple(grid))
+        return _field(flat, points)
 
     @property
     def positions(self) -> Tensor:
@@ -312,6 +314,51 @@ def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
     points = Points(positions, torch.cat(weights, dim=1), parts=tuple(field.values.shape[1] for field in fields))
     joined = _field(torch.cat([field.values for field in fields], dim=1), points)
     return joined if measure == "balanced" else joined.with_measure(measure)
+
+
+def _shared_grid_points(*cells: Any) -> Points:
+    """Return the points of `_grid_points`, those of the last equal grid if nothing was written to them."""
+    device = cells[-1].type
+    mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    points, versions = _recent_grid_points(*cells, mixed=mixed)  # what autocast rounds is not shared with others
+    if versions != _versions(points):
+        _recent_grid_points.cache_clear()
+        return _shared_grid_points(*cells)
+    return points
+
+
+@lru_cache(maxsize=16)
+def _recent_grid_points(*cells: Any, mixed: bool) -> tuple[Points, tuple[int, int]]:
+    with torch.inference_mode(False):  # such tensors can be used outside of inference mode, too
+        points = _grid_points(None, *cells)
+    return points, _versions(points)
+
+
+def _versions(points: Points) -> tuple[int, int]:
+    return points.positions._version, points.weights._version
+
+
+def _grid_points(
+    weights: Tensor | None,
+    shape: tuple[int, ...],
+    bounds: Sequence[tuple[float, float]],
+    axes: str | None,
+    measure: Measure,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Points:
+    """Return the cell centres of a grid, (B, *grid), with weights or under a measure."""
+    batch, *grid = shape
+    positions = _cell_centres(grid, bounds, dtype=dtype, device=device)
+    coordinates = range(len(grid)) if axes is None else [AXES.index(axis) for axis in axes]
+    if axes is not None:
+        space_time = positions.new_zeros(positions.shape[0], len(AXES))
+        space_time[:, coordinates] = positions
+        positions = space_time
+    field = Field(positions.new_empty(batch, prod(grid), 0), positions.expand(batch, -1, -1), weights, tuple(grid))
+    lattice = _lattice(grid, bounds, coordinates, positions.shape[-1])
+    points = Points(field.positions, field.weights, field.grid, lattice)
+    return points if weights is not None else points.with_measure(measure)
 
 
 def _cell_centres(

@@ -101,7 +101,7 @@ class Points:
 
         Reading tensor values takes as long as a small kernel, and waits for a GPU. Writes that bypass PyTorch, to a
         NumPy array or to `tensor.data`, go unnoticed. Nothing is cached while PyTorch traces or transforms a function,
-        nor in inference mode: the result would be a tensor of that trace.
+        nor for points that were made in inference mode: the result would be a tensor of that trace.
 
         Example:
             >>> points = Points(torch.zeros(1, 3, 2), torch.ones(1, 3))
@@ -114,7 +114,7 @@ class Points:
             kwargs: further arguments of `function`.
         """
         positions, weights, cache = self.positions, self.weights, self._cache
-        if tracing() or torch.is_inference_mode_enabled() or positions.is_inference() or weights.is_inference():
+        if tracing() or positions.is_inference() or weights.is_inference():
             return function(self, *args, **kwargs)
         versions = positions._version, weights._version
         if cache.get("versions") != versions:
@@ -123,7 +123,8 @@ class Points:
         key = (function, args, *kwargs.items())
         result: T = cache.get(key, _MISSING)  # another thread may clear the cache at any time
         if result is _MISSING:
-            result = cache[key] = function(self, *args, **kwargs)
+            with torch.inference_mode(False):
+                result = cache[key] = function(self, *args, **kwargs)
         return result
 
     def __reduce__(self) -> tuple[type[Points], tuple[Any, ...]]:

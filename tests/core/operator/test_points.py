@@ -202,3 +202,53 @@ def test_a_copy_starts_with_an_empty_cache(how: str) -> None:
     assert again.grid == (2, 2)
     assert again.cached(total) == 8.0
     assert len(total.calls) == 2
+
+
+def grid(**options: Any) -> Field:
+    return Field.on_grid(torch.randn(2, 3, 4, 5), axes="yx", **options)
+
+
+def test_fields_on_equal_grids_share_their_points() -> None:
+    assert grid().points is grid().points
+    others: list[dict[str, Any]] = [{"measure": "counting"}, {"bounds": [(0, 1), (0, 1)]}]
+    assert all(grid(**options).points is not grid().points for options in others)
+    assert grid(measure="counting").weights.sum() == 24
+
+
+def test_grids_that_were_written_to_are_not_shared() -> None:
+    field = Field.on_grid(torch.randn(1, 3, 5))
+    before = field.positions.clone()
+    field.positions.add_(1.0)
+    torch.testing.assert_close(Field.on_grid(torch.randn(1, 3, 5)).positions, before)
+
+
+def test_a_shared_grid_of_inference_can_be_trained_with() -> None:
+    with torch.inference_mode():
+        Field.on_grid(torch.randn(1, 7, 2)).points.cached(lambda points: points.positions.square())
+    scale = torch.ones(1, requires_grad=True)
+    outputs = Field.on_grid(torch.randn(1, 7, 2)).positions * scale
+    assert torch.autograd.grad(outputs.square().sum(), scale)[0] > 0
+
+
+def test_grids_under_autocast_are_shared_with_none_outside() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = grid()
+    assert inside.points is not grid().points
+
+
+def test_a_transform_has_a_grid_of_its_own() -> None:
+    outside, inside = Field.on_grid(torch.ones(1, 9, 2)), []
+
+    def values(values: Tensor) -> Tensor:
+        inside.append(Field.on_grid(values))
+        return inside[-1].values
+
+    torch.func.vmap(values)(torch.ones(3, 1, 9, 2))
+    assert inside[0].points is not outside.points
+    assert Field.on_grid(torch.ones(1, 9, 2)).points is outside.points
+
+
+def test_a_grid_checks_its_values() -> None:
+    grid()
+    with pytest.raises(FieldError, match="floating"):
+        Field.on_grid(torch.ones(2, 3, 4, 5, dtype=torch.int64), axes="yx")
