@@ -52,8 +52,8 @@ class ComponentSpec:
         summary: one line for `itnet list`.
         config_version: raised by one whenever an old `Config` can no longer be read as it stands; see
             `itnet_migrate_config`.
-        citations: keys of entries of `citations.bib`, the file of BibTeX next to the plugin's module: the papers, data and
-            libraries that the component is from, for `itnet cite`.
+        citations: keys of entries of `citations.bib`, the file of BibTeX next to the plugin's module: the papers, data
+            and libraries that the component is from, for `itnet cite`.
         requires: requirements (PEP 508) beyond the distribution's own that using this component needs.
         modality: the modality of an encoder's or a task's inputs (`"image"`); `None` for the other kinds. An encoder
             that wraps another one, of whatever modality, declares `"any"`: it has the modality and the axes of the
