@@ -171,9 +171,10 @@ def write_page() -> None:
 
 HEAD = """# Gallery
 
-One small model of each modality, trained for a few minutes on one core, and [explained](guides/explain.md). Each figure shows the weights
-with which heads, from the first block to the last, read the points of a test sample around one query point: the head of each block whose kernel owes
-most to position and content together. `python examples/gallery.py` trains the models, draws the figures and writes this page, numbers included.
+Small models, one a modality, trained for a few minutes on one core, and [explained](guides/explain.md). Each figure
+shows the weights with which heads, from the first block to the last, read the points of a test sample around one query
+point: the head of each block whose kernel owes most to position and content together. `python examples/gallery.py`
+trains the models, draws the figures and writes this page, numbers included.
 """
 
 if __name__ == "__main__":
