@@ -42,7 +42,7 @@ POLICY = (
 )
 
 
-class File(BaseModel):
+class DemoFile(BaseModel):
     """A file of an upload; of its name only the suffix is used."""
 
     suffix: Annotated[str, StringConstraints(pattern=r"^(\.[A-Za-z0-9]{1,10})?$")] = ""
@@ -51,10 +51,10 @@ class File(BaseModel):
     """Its content."""
 
 
-class Upload(BaseModel):
+class DemoUpload(BaseModel):
     """A sample: files, a text, or both."""
 
-    files: Annotated[list[File], Field(max_length=2)] = []
+    files: Annotated[list[DemoFile], Field(max_length=2)] = []
     """An image, a recording, a mesh, …; two images for a model of pairs."""
     text: Annotated[str, StringConstraints(max_length=100_000)] = ""
     """A text, or the question about an image."""
@@ -81,11 +81,11 @@ class Upload(BaseModel):
 
 
 @dataclass(frozen=True)
-class Answer:
+class DemoAnswer:
     """The prediction for an upload, and its report.
 
     Example:
-        >>> Answer({"label": "7", "probability": 0.9}, "<!doctype html>").record["label"]
+        >>> DemoAnswer({"label": "7", "probability": 0.9}, "<!doctype html>").record["label"]
         '7'
 
     Attributes:
@@ -107,7 +107,7 @@ class Demo:
         >>> demo = Demo("digits")
         >>> demo.modality
         'image'
-        >>> demo.answer(Upload(text="no image"))
+        >>> demo.answer(DemoUpload(text="no image"))
         Traceback (most recent call last):
         itnet_core.plugin.errors.DataError: upload.txt: ...
 
@@ -126,7 +126,7 @@ class Demo:
         self.title = Path(checkpoint).name
         self._references = self._find_references()
 
-    def answer(self, upload: Upload) -> Answer:
+    def answer(self, upload: DemoUpload) -> DemoAnswer:
         """Predict and explain a sample.
 
         Raises:
@@ -142,7 +142,7 @@ class Demo:
                 error.place = error.place.replace(f"{home}/", "")
                 raise
             self._write_report(sample, home)
-            return Answer(record, (home / "report.html").read_text(encoding="utf-8"))
+            return DemoAnswer(record, (home / "report.html").read_text(encoding="utf-8"))
 
     def _write_report(self, sample: Any, folder: Path) -> None:
         try:
@@ -251,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
             error = f"{int(length):,} bytes; expected at most {MOST_BYTES:,}"
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": error}
         try:
-            upload = Upload.model_validate_json(self._body(int(length)))
+            upload = DemoUpload.model_validate_json(self._body(int(length)))
             future = self.server.worker.submit(self.server.demo.answer, upload)
             answer = future.result(self.server.seconds)
         except LateError:

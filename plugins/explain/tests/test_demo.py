@@ -17,7 +17,7 @@ from PIL import Image
 
 import itnet_explain.demo
 from itnet_core import ConfigError
-from itnet_explain import Demo, DemoServer, Upload
+from itnet_explain import Demo, DemoServer, DemoUpload
 from itnet_registry import create_model, save_model
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -121,7 +121,7 @@ def test_a_port_that_is_taken_is_refused(server: DemoServer) -> None:
 
 def test_images_with_a_text_are_written_as_tasks_read_them(tmp_path: Path, image: Path) -> None:
     files = json.loads(upload(image))["files"]
-    sample = Upload.model_validate({"files": files * 2, "text": "Both are strokes."}).write(tmp_path)
+    sample = DemoUpload.model_validate({"files": files * 2, "text": "Both are strokes."}).write(tmp_path)
     described = json.loads(sample.read_text())
     assert described == {"image": ["upload0.png", "upload1.png"], "text": "Both are strokes."}
     assert (tmp_path / "upload1.png").read_bytes() == image.read_bytes()

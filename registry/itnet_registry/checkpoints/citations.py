@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from itnet_core.plugin.specs import KINDS
 from itnet_registry.checkpoints.manifest import MANIFEST, Manifest
@@ -12,9 +12,7 @@ from itnet_registry.config.files import load_config
 from itnet_registry.errors import CheckpointError
 from itnet_registry.plugins.citations import cited
 from itnet_registry.plugins.declarations import Declared
-
-if TYPE_CHECKING:
-    from itnet_registry.api import Registry
+from itnet_registry.plugins.registry import PluginRegistry
 
 ALWAYS = ("dhor2026itnet", "paszke2019pytorch")
 """Entries of the core: the paper, and PyTorch."""
@@ -22,7 +20,7 @@ ALWAYS = ("dhor2026itnet", "paszke2019pytorch")
 CONFIG = "config.yaml"
 
 
-def citations(registry: Registry, path: Path) -> dict[str, str]:
+def citations(registry: PluginRegistry, path: Path) -> dict[str, str]:
     """Return BibTeX entries by key; see `Registry.citations`."""
     [core] = registry.plugins("itnet-core")
     found = cited(core.source, ALWAYS)
@@ -35,7 +33,7 @@ def citations(registry: Registry, path: Path) -> dict[str, str]:
     return found
 
 
-def _used(registry: Registry, path: Path) -> Iterator[Declared[Any]]:
+def _used(registry: PluginRegistry, path: Path) -> Iterator[Declared[Any]]:
     """Yield the components of a checkpoint, or those of a run's checkpoints and the commands of its sections."""
     manifests = [path / MANIFEST] if (path / MANIFEST).is_file() else sorted(path.glob(f"*/{MANIFEST}"))
     if not manifests:
