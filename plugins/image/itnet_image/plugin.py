@@ -70,7 +70,7 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "imagenet-1k",
             "itnet_image.tasks.imagenet:ImageNet1k",
             "ILSVRC 2012, 1000 classes",
-            citations=("russakovsky2014imagenet",),
+            citations=("russakovsky2015imagenet",),
         ),
         image("task", "image-folder", "itnet_image.tasks.folder:ImageFolder", "your own images, one folder per class"),
     ]

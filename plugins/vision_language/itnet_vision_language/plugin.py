@@ -46,14 +46,14 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "easy-vqa",
             f"{tasks}.easy_vqa:EasyVQA",
             "simple questions about images of one shape",
-            citations=("zhou2019easyvqa",),
+            citations=("zhoueasyvqa",),
         ),
         pair(
             "task",
             "easy-vqa-pairs",
             f"{tasks}.easy_vqa_pairs:EasyVQAPairs",
             "is a statement true of two images of shapes?",
-            citations=("zhou2019easyvqa", "suhr2018nlvr2"),
+            citations=("zhoueasyvqa", "suhr2018nlvr2"),
         ),
         pair(
             "task",
