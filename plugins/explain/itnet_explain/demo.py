@@ -36,6 +36,8 @@ REPORTS = 8
 """Reports that are kept, the latest ones."""
 REFERENCES = 3
 """Samples of the test split that the report compares an upload with."""
+IMAGES = {"image-text": 1, "image-pair-text": 2}
+"""Modalities of a text with images, and how many."""
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; "
     "connect-src 'self'; frame-src 'self'; frame-ancestors 'self'"
@@ -123,7 +125,7 @@ class Demo:
         self.model = load_model(checkpoint)
         self.task = create_task(self.model, modality)
         self.modality: str = self.task.modality
-        self.title = Path(checkpoint).name
+        self.title = "/".join(Path(checkpoint).resolve().parts[-2:])
         self._references = self._find_references()
 
     def answer(self, upload: DemoUpload) -> DemoAnswer:
@@ -135,7 +137,7 @@ class Demo:
         with TemporaryDirectory() as folder:
             home = Path(folder)
             try:
-                sample = self.task.read(upload.write(home))
+                sample = self.task.read(self._checked(upload).write(home))
                 with torch.inference_mode():
                     [record] = self.task.describe(self.model(self.task.collate([sample]).inputs, self.modality))
             except ITNetError as error:
@@ -143,6 +145,15 @@ class Demo:
                 raise
             self._write_report(sample, home)
             return DemoAnswer(record, (home / "report.html").read_text(encoding="utf-8"))
+
+    def _checked(self, upload: DemoUpload) -> DemoUpload:
+        """Refuse images without a text, and a JSON file that would name images of this machine."""
+        images = IMAGES.get(self.modality, 0)
+        if images and (len(upload.files) != images or not upload.text.strip()):
+            expected = "an image and a text" if images == 1 else f"{images} images and a text"
+            found = f"{len(upload.files)} files and {'a' if upload.text.strip() else 'no'} text"
+            raise DataError("upload", found=found, expected=expected)
+        return upload
 
     def _write_report(self, sample: Any, folder: Path) -> None:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +18,6 @@ import itnet_explain.demo
 from itnet_core import ConfigError
 from itnet_explain import Demo, DemoServer, DemoUpload
 from itnet_registry import create_model, save_model
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 @pytest.fixture(scope="module")
@@ -127,42 +124,42 @@ def test_images_with_a_text_are_written_as_tasks_read_them(tmp_path: Path, image
     assert (tmp_path / "upload1.png").read_bytes() == image.read_bytes()
 
 
-@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium with its driver")
-def test_the_page_in_a_browser(server: DemoServer, image: Path, tmp_path: Path) -> None:
-    webdriver: Any = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
+def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, server: DemoServer) -> None:
+    size = {"width": 360, "height": 720, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(server.url)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    rules = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # no other address
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900", rules):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options, Service(str(DRIVER)))
-    try:
+
+def test_it_is_dark_where_the_reader_prefers_it(browser: Any, server: DemoServer) -> None:
+    shades = []
+    for scheme in ("light", "dark"):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         browser.get(server.url)
-        broken = tmp_path / "broken.png"
-        broken.write_bytes(b"not an image")
-        for file in (broken, image):
-            browser.find_element(By.ID, "file").send_keys(str(file))
-            browser.find_element(By.ID, "go").click()
-            if file == broken:
-                WebDriverWait(browser, 60).until(lambda page: page.find_element(By.ID, "error").text)
-                assert "DataError: upload0.png" in browser.find_element(By.ID, "error").text
-        WebDriverWait(browser, 60).until(lambda page: page.find_elements(By.CSS_SELECTOR, "#answer .row"))
-        assert "probability" in browser.find_element(By.ID, "answer").text
-        assert browser.find_element(By.ID, "error").text == ""
-        browser.save_screenshot(str(tmp_path / "page.png"))
-        browser.switch_to.frame("report")
-        WebDriverWait(browser, 60).until(lambda page: page.find_elements(By.CSS_SELECTOR, ".head"))
-        errors = [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
-        assert [line for line in errors if "422" not in line["message"]] == []
-        browser.switch_to.default_content()
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 720, "deviceScaleFactor": 2, "mobile": True}
-        )
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
-    finally:
-        browser.quit()
+        shades.append(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert shades == ["rgb(255, 255, 255)", "rgb(16, 20, 28)"]
+
+
+def test_the_keyboard_reaches_every_control_in_order(browser: Any, server: DemoServer) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    browser.get(server.url)
+    reached = []
+    for _ in range(2):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        reached.append(browser.switch_to.active_element.get_attribute("id"))
+    assert reached == ["file", "go"]
+
+
+def test_the_likeliest_class_comes_first(browser: Any, server: DemoServer) -> None:
+    browser.get(server.url)
+    record = {
+        "label": "9",
+        "likeliest": {"3": 0.25, "9": 0.5},
+    }  # a browser sorts the keys of an object that are numbers
+    browser.execute_script("show({ record: arguments[0], report: 'about:blank' })", record)
+    names = browser.execute_script("return [...document.querySelectorAll('#answer .row span')].map(e => e.textContent)")
+    assert names == ["label", "9", "9", "3"]
