@@ -101,11 +101,10 @@ def describe(found: Explained) -> str:
     if not scores:
         return f"{first}. The closest head is {max(heads, key=closeness).summary}."
     metric = next(iter(scores["everything"]))
-    values = {kept: scores[kept][metric] for kept in ("everything", "position alone", "content alone")}
+    whole, *parts = (f"{scores[kept][metric]:.3f}" for kept in ("everything", "position alone", "content alone"))
     return (
-        f"{first}. The {metric.replace('_', ' ')} on {SAMPLES} test samples at most is {values['everything']:.3f} with "
-        f"everything, {values['position alone']:.3f} with position alone and {values['content alone']:.3f} with content "
-        "alone."
+        f"{first}. On at most {SAMPLES} test samples, the {metric.replace('_', ' ')} is {whole} with everything, "
+        f"{parts[0]} with position alone and {parts[1]} with content alone."
     )
 
 
@@ -144,8 +143,8 @@ def moving(item: Maps) -> Tensor:
 def draw_map(axes: Any, item: Maps, head: int, image: str | None) -> None:
     """Draw the weights of the key points, and mark the query point: on a grid, along a line, or in space."""
     row = len(item.queries) // 2
-    query, weights = int(item.queries[row]), item.weights[head, row]
-    limit = float(weights.abs().max()) or 1.0
+    query, weights = int(item.queries[row]), item.weights[head, row].numpy()
+    limit = float(abs(weights).max()) or 1.0
     colors = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
     mark = {"marker": "o", "s": 50, "facecolors": "none", "edgecolors": "black"}
     inside = moving(item)
@@ -155,7 +154,7 @@ def draw_map(axes: Any, item: Maps, head: int, image: str | None) -> None:
         if image is not None:
             axes.imshow(imread(BytesIO(b64decode(image.partition(",")[2])), format="png"), extent=extent, cmap="gray")
         over = 1.0 if image is None else 0.65
-        axes.imshow(weights.view(rows, columns), extent=extent, alpha=over, interpolation="nearest", **colors)
+        axes.imshow(weights.reshape(rows, columns), extent=extent, alpha=over, interpolation="nearest", **colors)
         axes.scatter(query % columns, query // columns, **mark)
         axes.set_aspect("auto")
         axes.set_axis_off()
@@ -163,8 +162,10 @@ def draw_map(axes: Any, item: Maps, head: int, image: str | None) -> None:
         axes.bar(range(len(weights)), weights, width=1.0)
         axes.axvline(query, color="black", linewidth=0.6, linestyle=":")
     else:
-        axes.scatter(*item.key_positions[:, inside].T, c=weights, s=14, edgecolors="0.7", linewidths=0.3, **colors)
-        axes.scatter(*item.query_positions[query, inside][:, None], **mark)
+        axes.scatter(
+            *item.key_positions[:, inside].T.numpy(), c=weights, s=14, edgecolors="0.7", linewidths=0.3, **colors
+        )
+        axes.scatter(*item.query_positions[query, inside, None].numpy(), **mark)
 
 
 def write_page() -> None:
@@ -180,7 +181,7 @@ def write_page() -> None:
         command = f"itnet train examples/{model.config}.yaml {' '.join(model.overrides)}"
         parts.append(
             f"## {model.title}\n\n![Weights of heads around one point](images/gallery/{name}.png)\n\n{shows}\n\n"
-            f"`{command}`, {measured['seconds']:.0f} s; on the test split: {scores}. {trained[0].upper()}{trained[1:]}.\n"
+            f"`{command}`, {measured['seconds']:.0f} s on {trained}; on the test split: {scores}.\n"
         )
     PAGE.write_text("\n".join(parts), encoding="utf-8")
 

@@ -155,11 +155,11 @@ def page_of(case: Case, run: Path, browser: Any) -> Iterator[DemoServer]:
 
 def refuse(browser: Any, case: Case, folder: Path) -> None:
     """Upload what is no sample: a broken file, a file without its text, or nothing."""
-    broken = ()
-    if case.files and not case.text:
-        broken = (folder / f"{EVIL.replace('/', '')}{case.files[0].suffix}",)
-        broken[0].write_bytes(b"\0 not a sample")
-    upload(browser, broken or case.files, "")
+    files = case.files
+    if files and not case.text:
+        files = (folder / f"{EVIL}{files[0].suffix}",)
+        files[0].write_bytes(b"\0 not a sample")
+    upload(browser, files, "")
     wait(browser, "return document.getElementById('error').textContent")
     assert case.refused in browser.execute_script("return document.getElementById('error').textContent")
 
