@@ -18,7 +18,11 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "encoder", "field", "itnet_core.models.encoder:FieldEncoder", "data that are fields", modality="field"
         ),
         ComponentSpec(
-            "kernel", "mlp", "itnet_core.operator.mlp.kernel:MLPKernel", "the paper's: an MLP over pairs of points"
+            "kernel",
+            "mlp",
+            "itnet_core.operator.mlp.kernel:MLPKernel",
+            "the paper's: an MLP over pairs of points",
+            citations=("dhor2026itnet",),
         ),
         ComponentSpec("sampler", "full", "itnet_core.operator.sampler:FullSampler", "every point of the field"),
         ComponentSpec("evaluator", "auto", f"{evaluators}:AutoEvaluator", "a fast path, or an efficient evaluator"),
@@ -26,7 +30,13 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         ComponentSpec(
             "evaluator", "local", f"{evaluators}:LocalEvaluator", "exact, near pairs only, for local supports"
         ),
-        ComponentSpec("evaluator", "tiled", f"{evaluators}:TiledEvaluator", "exact, tile by tile, in O(N) memory"),
+        ComponentSpec(
+            "evaluator",
+            "tiled",
+            f"{evaluators}:TiledEvaluator",
+            "exact, tile by tile, in O(N) memory",
+            citations=("rabe2021selfattention",),
+        ),
         ComponentSpec("head", "classify", f"{heads}:ClassificationHead", "logits from the field's mean"),
         ComponentSpec("head", "regress", f"{heads}:RegressionHead", "numbers from the field's mean"),
         ComponentSpec("head", "per-point", f"{heads}:PerPointHead", "outputs at every point"),

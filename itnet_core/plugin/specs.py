@@ -27,6 +27,11 @@ def _check_line(field: str, value: object) -> None:
         raise ValueError(f"{field}: found {value!r}; expected one line of text")
 
 
+def _check_keys(field: str, value: object) -> None:
+    if not isinstance(value, list | tuple) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{field}: found {value!r}; expected a tuple of keys of citations.bib")
+
+
 @dataclass(frozen=True)
 class ComponentSpec:
     """A component of a plugin: an encoder, kernel, sampler, evaluator, head or task.
@@ -47,6 +52,8 @@ class ComponentSpec:
         summary: one line for `itnet list`.
         config_version: raised by one whenever an old `Config` can no longer be read as it stands; see
             `itnet_migrate_config`.
+        citations: keys of entries of `citations.bib`, the file of BibTeX next to the plugin's module: the papers, data
+            and libraries that the component is from, for `itnet cite`.
         requires: requirements (PEP 508) beyond the distribution's own that using this component needs.
         modality: the modality of an encoder's or a task's inputs (`"image"`); `None` for the other kinds. An encoder
             that wraps another one, of whatever modality, declares `"any"`: it has the modality and the axes of the
@@ -63,6 +70,7 @@ class ComponentSpec:
     _: KW_ONLY
     config_version: int = 1
     requires: tuple[str, ...] = ()
+    citations: tuple[str, ...] = ()
     modality: str | None = None
 
     def __post_init__(self) -> None:
@@ -73,6 +81,7 @@ class ComponentSpec:
         _check_line("ComponentSpec.summary", self.summary)
         if not isinstance(self.requires, list | tuple) or not all(isinstance(text, str) for text in self.requires):
             raise ValueError(f"ComponentSpec.requires: found {self.requires!r}; expected a tuple of requirements")
+        _check_keys("ComponentSpec.citations", self.citations)
         if not isinstance(self.config_version, int) or self.config_version < 1:
             raise ValueError(f"ComponentSpec.config_version: found {self.config_version!r}; expected an integer >= 1")
         if self.modality is not None:
@@ -129,17 +138,20 @@ class CommandSpec:
         sections: sections of a configuration file that the command reads, each with the pydantic model that checks it
             (`{"train": "itnet_train.config:TrainConfig"}`), so that `itnet validate` and `itnet schema` know them. A
             `itnet_registry.ConfigSection` is also checked against the model of the file.
+        citations: as those of a component; a run used them if its configuration has a section of the command.
     """
 
     name: str
     target: str
     summary: str
     sections: Mapping[str, str] = field(default_factory=dict)
+    citations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check("CommandSpec.name", self.name, _NAME, "train")
         _check_line("CommandSpec.summary", self.summary)
         _check("CommandSpec.target", self.target, _TARGET, "itnet_train.commands.cli:train")
+        _check_keys("CommandSpec.citations", self.citations)
         for section, target in self.sections.items():
             _check(f"CommandSpec.sections[{section!r}]", target, _TARGET, "itnet_train.config:TrainConfig")
 

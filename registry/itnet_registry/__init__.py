@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from itnet_registry.api import Registry as Registry
     from itnet_registry.api import available as available
     from itnet_registry.api import build_component as build_component
+    from itnet_registry.api import citations as citations
     from itnet_registry.api import complete_reference as complete_reference
     from itnet_registry.api import component as component
     from itnet_registry.api import create as create
@@ -43,8 +44,9 @@ __version__ = "0.1.0"
 __all__, __getattr__ = lazy_exports(
     __name__,
     {
-        "itnet_registry.api": "Registry available build_component complete_reference component create create_model "
-        "default_registry installed_evaluators load_model replace_head replace_operator save_model use_sampler",
+        "itnet_registry.api": "Registry available build_component citations complete_reference component create "
+        "create_model default_registry installed_evaluators load_model replace_head replace_operator save_model "
+        "use_sampler",
         "itnet_registry.checkpoints.weights": "load_weights",
         "itnet_registry.config.files": "load_config",
         "itnet_registry.config.model_config": "ModelConfig",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import cache, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from itnet_core import ConfigError
@@ -194,6 +195,28 @@ class Registry(PluginRegistry):
         with os_errors_as(CheckpointError, path):
             return load_model(self, path)
 
+    def citations(self, path: str | PathLike[str]) -> dict[str, str]:
+        """Return BibTeX entries by key for what a run used: the paper, PyTorch, and what its components declare.
+
+        Example:
+            >>> from itnet_registry import citations, create_model, save_model
+            >>> encoder, head = {"name": "field", "channels": 3}, {"name": "classify", "classes": 10}
+            >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, head=head), "model")
+            >>> list(citations("model"))
+            ['dhor2026itnet', 'paszke2019pytorch']
+
+        Args:
+            path: a checkpoint, or a run directory: a folder of checkpoints, and of the run's `config.yaml`.
+
+        Raises:
+            CheckpointError: there is no checkpoint, or it is damaged.
+            UnknownNameError: a component is not installed.
+            PluginError: a plugin declares an entry that its `citations.bib` lacks.
+        """
+        from itnet_registry.checkpoints.citations import citations
+
+        return citations(self, Path(path))
+
     def use_sampler(self, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
         """Replace the sampler of all operators of a model, in place and in its configuration.
 
@@ -338,6 +361,7 @@ complete_reference = _of_default(Registry.complete_reference)
 create_model = _of_default(Registry.create_model)
 save_model = _of_default(Registry.save_model)
 load_model = _of_default(Registry.load_model)
+citations = _of_default(Registry.citations)
 use_sampler = _of_default(Registry.use_sampler)
 replace_head = _of_default(Registry.replace_head)
 replace_operator = _of_default(Registry.replace_operator)

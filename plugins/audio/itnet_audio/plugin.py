@@ -14,13 +14,20 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the encoders and the tasks."""
     return [
         audio("encoder", "mel", "itnet_audio.encoders.mel:MelEncoder", "patches of a log-mel spectrogram"),
-        audio("encoder", "waveform", "itnet_audio.encoders.waveform:WaveformEncoder", "convolutions over raw samples"),
+        audio(
+            "encoder",
+            "waveform",
+            "itnet_audio.encoders.waveform:WaveformEncoder",
+            "convolutions over raw samples",
+            citations=("baevski2020wav2vec2",),
+        ),
         audio(
             "encoder",
             "transformers-audio",
             "itnet_audio.encoders.transformers_audio:TransformersAudioEncoder",
             "a pretrained wav2vec 2.0, HuBERT, WavLM or Whisper of transformers",
             requires=("transformers",),
+            citations=("wolf2019transformers",),
         ),
         audio(
             "encoder",
@@ -28,8 +35,15 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "itnet_audio.encoders.torchaudio_pretrained:TorchaudioEncoder",
             "a pretrained wav2vec 2.0, HuBERT or WavLM of torchaudio",
             requires=("safetensors",),
+            citations=("yang2021torchaudio",),
         ),
-        audio("task", "speech-commands", "itnet_audio.tasks.speech_commands:SpeechCommands", "35 spoken words, v0.02"),
+        audio(
+            "task",
+            "speech-commands",
+            "itnet_audio.tasks.speech_commands:SpeechCommands",
+            "35 spoken words, v0.02",
+            citations=("warden2018speechcommands",),
+        ),
         audio("task", "audio-folder", "itnet_audio.tasks.folder:AudioFolder", "your recordings, one folder per class"),
     ]
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from itnet_explain.checkpoint import Explained as Explained
     from itnet_explain.checkpoint import explain_checkpoint as explain_checkpoint
     from itnet_explain.config import ExplainConfig as ExplainConfig
+    from itnet_explain.demo import Demo as Demo
+    from itnet_explain.demo import DemoAnswer as DemoAnswer
+    from itnet_explain.demo import DemoServer as DemoServer
+    from itnet_explain.demo import DemoUpload as DemoUpload
     from itnet_explain.explanation import Explanation as Explanation
     from itnet_explain.explanation import HeadExplanation as HeadExplanation
     from itnet_explain.explanation import KernelExplanation as KernelExplanation
@@ -34,6 +38,7 @@ __all__, __getattr__ = lazy_exports(
         "itnet_explain.ablation": "VARIANTS ablate",
         "itnet_explain.checkpoint": "Explained explain_checkpoint",
         "itnet_explain.config": "ExplainConfig",
+        "itnet_explain.demo": "DemoAnswer Demo DemoServer DemoUpload",
         "itnet_explain.explanation": "Explanation HeadExplanation KernelExplanation Maps explain",
         "itnet_explain.modalities": "Between",
         "itnet_explain.profile": "Profile profile",

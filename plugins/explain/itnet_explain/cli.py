@@ -1,4 +1,4 @@
-"""The command `itnet explain`. Torch is imported when it runs."""
+"""The commands `itnet explain` and `itnet demo`. Torch is imported when it runs."""
 
 from __future__ import annotations
 
@@ -59,6 +59,32 @@ def explain(
         [(variant, *(f"{value:.3f}" for value in values.values())) for variant, values in scores.items()],
     )
     print_line(f"report: {folder / 'report.html'}")
+
+
+def demo(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")],
+    modality: Annotated[
+        str | None, typer.Option(help="The modality, for a model of several tasks.", show_default=False)
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 for any free one.")] = 7860,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+) -> None:
+    """Serve a page, for this machine alone, to try a checkpoint: a prediction with probabilities and the kernels' maps.
+
+    Drop an image, a recording, a mesh, or another file that the task reads, or type a text. Nothing leaves the machine.
+    """
+    import webbrowser
+
+    from itnet_explain.demo import Demo, DemoServer
+
+    with DemoServer(Demo(checkpoint, modality), port) as server:
+        print_line(f"{server.url}  (Ctrl-C ends it)")
+        if browser:
+            webbrowser.open(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print_line("ended", err=True)
 
 
 COLUMNS = ("kernel", "head", "constant", "position", "content", "interaction", "reach", "nearest")

@@ -27,9 +27,27 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             "itnet_operators.kernels.periodic_mlp:PeriodicMLPKernel",
             "the MLP kernel on a periodic domain",
         ),
-        field("task", "darcy", f"{tasks}.darcy:Darcy", "flow through porous ground, 16 x 16 and 32 x 32 points"),
-        field("task", "burgers", f"{tasks}.burgers:Burgers", "Burgers' equation on a circle, 4 to 256 points"),
-        field("task", "antiderivative", f"{tasks}.antiderivative:Antiderivative", "integrals of random functions"),
+        field(
+            "task",
+            "darcy",
+            f"{tasks}.darcy:Darcy",
+            "flow through porous ground, 16 x 16 and 32 x 32 points",
+            citations=("li2020fno",),
+        ),
+        field(
+            "task",
+            "burgers",
+            f"{tasks}.burgers:Burgers",
+            "Burgers' equation on a circle, 4 to 256 points",
+            citations=("li2020fno",),
+        ),
+        field(
+            "task",
+            "antiderivative",
+            f"{tasks}.antiderivative:Antiderivative",
+            "integrals of random functions",
+            citations=("lu2019deeponet",),
+        ),
         field("task", "field-folder", f"{tasks}.folder:FieldFolder", "your own fields, in .npz or HDF5 files"),
     ]
 

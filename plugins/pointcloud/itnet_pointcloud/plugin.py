@@ -16,11 +16,35 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     encoders, tasks = "itnet_pointcloud.encoders", "itnet_pointcloud.tasks"
     return [
         cloud("encoder", "point", f"{encoders}.point:PointEncoder", "every point of the cloud"),
-        cloud("encoder", "local-group", f"{encoders}.local_group:LocalGroupEncoder", "groups around farthest points"),
-        cloud("task", "modelnet40", f"{tasks}.modelnet:ModelNet40", "12,311 meshes of 40 kinds of objects"),
-        cloud("task", "modelnet10", f"{tasks}.modelnet:ModelNet10", "4,899 meshes of 10 kinds of furniture"),
+        cloud(
+            "encoder",
+            "local-group",
+            f"{encoders}.local_group:LocalGroupEncoder",
+            "groups around farthest points",
+            citations=("qi2017pointnet2",),
+        ),
+        cloud(
+            "task",
+            "modelnet40",
+            f"{tasks}.modelnet:ModelNet40",
+            "12,311 meshes of 40 kinds of objects",
+            citations=("wu2014modelnet",),
+        ),
+        cloud(
+            "task",
+            "modelnet10",
+            f"{tasks}.modelnet:ModelNet10",
+            "4,899 meshes of 10 kinds of furniture",
+            citations=("wu2014modelnet",),
+        ),
         cloud("task", "mesh-folder", f"{tasks}.folder:MeshFolder", "your own meshes, one folder per class"),
-        cloud("task", "part-segmentation", f"{tasks}.segmentation:PartSegmentation", "50 parts of ShapeNet's objects"),
+        cloud(
+            "task",
+            "part-segmentation",
+            f"{tasks}.segmentation:PartSegmentation",
+            "50 parts of ShapeNet's objects",
+            citations=("chang2015shapenet", "yi2016parts"),
+        ),
     ]
 
 

@@ -14,6 +14,7 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
             "itnet_train.commands.cli:train",
             "Train a model from a configuration file.",
             sections={"train": "itnet_train.config:TrainConfig"},
+            citations=("falcon2019lightning",),
         ),
         CommandSpec(
             "evaluate",

@@ -10,7 +10,11 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
     """Declare the evaluator."""
     return [
         ComponentSpec(
-            "evaluator", "triton", "itnet_triton.evaluator:TritonEvaluator", "the MLP kernel on NVIDIA GPUs, exact"
+            "evaluator",
+            "triton",
+            "itnet_triton.evaluator:TritonEvaluator",
+            "the MLP kernel on NVIDIA GPUs, exact",
+            citations=("tillet2019triton", "dao2023flashattention2"),
         )
     ]
 

@@ -23,6 +23,7 @@ USAGE = (ConfigError, UnknownNameError, AmbiguousNameError)
 BUILT_IN = {
     "list": "listing:list_components",
     "info": "info:info",
+    "cite": "cite:cite",
     "doctor": "doctor:doctor",
     "new-plugin": "new_plugin:new_plugin",
     "schema": "schema:schema",

@@ -28,7 +28,7 @@ S = TypeVar("S", ComponentSpec, PresetSpec, CommandSpec, Check)
 D = TypeVar("D", bound=Declared[Any])
 
 HOOKS = tuple(name for name in vars(hookspecs) if name.startswith("itnet_"))
-BUILT_IN_COMMANDS = ("list", "info", "doctor", "new-plugin", "schema", "validate")
+BUILT_IN_COMMANDS = ("list", "info", "cite", "doctor", "new-plugin", "schema", "validate")
 BUILT_IN_SECTIONS = ("model", "task")
 """Sections of a configuration file that the registry itself reads."""
 
