@@ -17,13 +17,13 @@ def main() -> None:
     """Execute each notebook in an empty folder; drop what Lightning and progress bars write to stderr."""
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # of !itnet
     for name in sys.argv[1:] or [file.stem for file in sorted(FOLDER.glob("*.ipynb"))]:
-        book = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+        book = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
         with TemporaryDirectory() as folder:
             NotebookClient(book, timeout=300, resources={"metadata": {"path": folder}}, record_timing=False).execute()
         for cell in book.cells:
             if cell.cell_type == "code":
                 cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-        nbformat.write(book, FOLDER / f"{name}.ipynb")  # type: ignore[no-untyped-call]
+        nbformat.write(book, FOLDER / f"{name}.ipynb")
 
 
 if __name__ == "__main__":
