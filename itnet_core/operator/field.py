@@ -82,6 +82,7 @@ class Field:
         bounds: Sequence[tuple[float, float]] | None = None,
         measure: Measure = "mean",
         weights: Tensor | None = None,
+        inside: Sequence[float] | None = None,
     ) -> Field:
         """Return a field at the cell centres of a regular grid.
 
@@ -100,6 +101,8 @@ class Field:
                 inside, so the same interval at twice the resolution is the same domain.
             measure: `mean` (weights sum to 1) or `counting` (1 each).
             weights: of the cells, shape (B, N), instead of a measure.
+            inside: the length of the domain along each grid dimension, in cells; all of them by default. A cell that
+                extends beyond the domain has the weight of the part inside it.
 
         Raises:
             FieldError: `values` has no grid dimension, or `axes` or `bounds` do not match them.
@@ -117,12 +120,12 @@ class Field:
                 "Field.on_grid(axes)", found=repr(axes), expected=f"{len(grid)} different letters of {AXES}"
             )
         dtype = torch.promote_types(values.dtype, torch.float32)  # half precision would blur neighbouring points
-        cells: Any = (batch, *grid), tuple(map(tuple, bounds)), axes, measure, dtype, values.device
-        if weights is not None or tracing() or type(values) not in (Tensor, nn.Parameter):
-            points = _grid_points(weights, *cells)
-        else:
-            points = _shared_grid_points(*cells)
         flat = values.reshape(batch, prod(grid), dim)
+        inside = None if inside is None else tuple(inside)
+        cells: Any = tuple(grid), tuple(map(tuple, bounds)), axes, inside, measure, dtype
+        if weights is not None or tracing() or type(values) not in (Tensor, nn.Parameter):
+            return _grid_field(flat, weights, *cells)
+        points = _shared_grid_points(batch, values.device, *cells)
         check_shapes(flat, points.positions, points.weights, tuple(grid))
         return _field(flat, points)
 
@@ -316,21 +319,22 @@ def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
     return joined if measure == "balanced" else joined.with_measure(measure)
 
 
-def _shared_grid_points(*cells: Any) -> Points:
-    """Return the points of `_grid_points`, those of the last equal grid if nothing was written to them."""
-    device = cells[-1].type
-    mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    points, versions = _recent_grid_points(*cells, mixed=mixed)  # what autocast rounds is not shared with others
+def _shared_grid_points(batch: int, device: torch.device, *cells: Any) -> Points:
+    """Return the points of `_grid_field`, those of the last equal grid if nothing was written to them."""
+    mixed = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    points, versions = _recent_grid_points(batch, device, *cells, mixed=mixed)  # autocast may round what is cached
     if versions != _versions(points):
         _recent_grid_points.cache_clear()
-        return _shared_grid_points(*cells)
+        return _shared_grid_points(batch, device, *cells)
     return points
 
 
 @lru_cache(maxsize=16)
-def _recent_grid_points(*cells: Any, mixed: bool) -> tuple[Points, tuple[int, int]]:
+def _recent_grid_points(
+    batch: int, device: torch.device, grid: tuple[int, ...], *cells: Any, mixed: bool
+) -> tuple[Points, tuple[int, int]]:
     with torch.inference_mode(False):  # such tensors can be used outside of inference mode, too
-        points = _grid_points(None, *cells)
+        points = _grid_field(torch.empty(batch, prod(grid), 0, device=device), None, grid, *cells).points
     return points, _versions(points)
 
 
@@ -338,27 +342,33 @@ def _versions(points: Points) -> tuple[int, int]:
     return points.positions._version, points.weights._version
 
 
-def _grid_points(
+def _grid_field(
+    values: Tensor,
     weights: Tensor | None,
-    shape: tuple[int, ...],
+    grid: tuple[int, ...],
     bounds: Sequence[tuple[float, float]],
     axes: str | None,
+    inside: Sequence[float] | None,
     measure: Measure,
     dtype: torch.dtype,
-    device: torch.device,
-) -> Points:
-    """Return the cell centres of a grid, (B, *grid), with weights or under a measure."""
-    batch, *grid = shape
-    positions = _cell_centres(grid, bounds, dtype=dtype, device=device)
+) -> Field:
+    """Return the field of values (B, N, d) at the cell centres of a grid, with weights or under a measure."""
+    positions = _cell_centres(grid, bounds, dtype=dtype, device=values.device)
     coordinates = range(len(grid)) if axes is None else [AXES.index(axis) for axis in axes]
     if axes is not None:
         space_time = positions.new_zeros(positions.shape[0], len(AXES))
         space_time[:, coordinates] = positions
         positions = space_time
-    field = Field(positions.new_empty(batch, prod(grid), 0), positions.expand(batch, -1, -1), weights, tuple(grid))
+    if weights is None and inside is not None:
+        share = torch.ones(1, dtype=dtype, device=values.device)
+        for count, length in zip(grid, inside, strict=True):
+            cells = torch.arange(count, dtype=dtype, device=values.device)
+            share = torch.outer(share, (length - cells).clamp(0, 1)).flatten()
+        weights = (share / share.sum() if measure == "mean" else share).expand(values.shape[0], -1)
+    field = Field(values, positions.expand(values.shape[0], -1, -1), weights, grid)
     lattice = _lattice(grid, bounds, coordinates, positions.shape[-1])
-    points = Points(field.positions, field.weights, field.grid, lattice)
-    return points if weights is not None else points.with_measure(measure)
+    field = _field(values, Points(field.positions, field.weights, field.grid, lattice))
+    return field if weights is not None else field.with_measure(measure)
 
 
 def _cell_centres(

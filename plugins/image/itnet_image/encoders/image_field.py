@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from itnet_core import Field, Points, ShapeError
+from itnet_core import Field, ShapeError
 
 
 def check_images(images: Tensor, channels: int, place: str) -> None:
@@ -44,22 +44,8 @@ def image_field(values: Tensor, size: tuple[int, int], cell: float, *, point: fl
     """
     longer: Any = torch.sym_max(*size)  # of exported graphs' sizes too
     shift = 0.0 if point is None else point - cell / 2
-    bounds = tuple(
+    bounds = [
         ((2 * shift - side) / longer, (2 * (shift + count * cell) - side) / longer)
         for side, count in zip(size, values.shape[1:3], strict=True)
-    )
-    field = Field.on_grid(values, axes="yx", bounds=bounds)
-    return field.points.cached(_weighed, tuple(side / cell for side in size), bounds).with_values(field.values)
-
-
-def _weighed(points: Points, inside: tuple[float, ...], bounds: tuple[tuple[float, float], ...]) -> Field:
-    """Return a field without channels at an image's points; `inside` is its height and width in cells."""
-    grid, batch, device = points.grid or (), len(points.positions), points.positions.device
-    rows, columns = (
-        (side - torch.arange(count, dtype=torch.float32, device=device)).clamp(0, 1)
-        for side, count in zip(inside, grid, strict=True)
-    )
-    share = torch.outer(rows, columns).flatten()
-    values = points.positions.new_empty(batch, *grid, 0)
-    weights = (share / share.sum()).expand(batch, -1)
-    return Field.on_grid(values, axes="yx", bounds=bounds, weights=weights)
+    ]
+    return Field.on_grid(values, axes="yx", bounds=bounds, inside=[side / cell for side in size])
