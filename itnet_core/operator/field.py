@@ -101,20 +101,20 @@ class Field:
                 inside, so the same interval at twice the resolution is the same domain.
             measure: `mean` (weights sum to 1) or `counting` (1 each).
             weights: of the cells, shape (B, N), instead of a measure.
-            inside: the length of the domain along each grid dimension, in cells; all of them by default. A cell that
-                extends beyond the domain has the weight of the part inside it.
+            inside: without weights, the length of the domain along each grid dimension, in cells; all of them by
+                default. A cell that extends beyond the domain has the weight of the part inside it.
 
         Raises:
-            FieldError: `values` has no grid dimension, or `axes` or `bounds` do not match them.
+            FieldError: `values` has no grid dimension, or `axes`, `bounds` or `inside` do not match them.
         """
         if values.ndim < 3:
             raise FieldError("Field.on_grid(values)", found=f"shape {tuple(values.shape)}", expected="(B, *grid, d)")
         batch, *grid, dim = values.shape
         bounds = [(-1.0, 1.0)] * len(grid) if bounds is None else bounds
-        if len(bounds) != len(grid):
-            raise FieldError(
-                "Field.on_grid(bounds)", found=f"{len(bounds)} intervals", expected=f"one for each of {len(grid)} axes"
-            )
+        for name, what, given in (("bounds", "intervals", bounds), ("inside", "lengths", inside)):
+            if given is not None and len(given) != len(grid):
+                found, expected = f"{len(given)} {what}", f"one for each of {len(grid)} axes"
+                raise FieldError(f"Field.on_grid({name})", found=found, expected=expected)
         if axes is not None and (len(axes) != len(grid) or len(set(axes)) < len(axes) or not set(axes) <= set(AXES)):
             raise FieldError(
                 "Field.on_grid(axes)", found=repr(axes), expected=f"{len(grid)} different letters of {AXES}"

@@ -238,3 +238,15 @@ def test_a_union_knows_its_parts_under_any_measure_and_with_other_values() -> No
     assert joined.points.parts == (4, 2)
     assert joined.replace(weights=torch.rand(2, 6, dtype=torch.float64)).points.parts == (4, 2)
     assert fields[0].points.parts == ()
+
+
+@pytest.mark.parametrize("measure", ["mean", "counting"])
+def test_a_cell_at_the_border_weighs_as_much_as_is_inside(measure: Any) -> None:
+    field = Field.on_grid(torch.ones(1, 2, 3, 1), inside=[1.25, 3], measure=measure)
+    expected = torch.tensor([[1.0, 1.0, 1.0, 0.25, 0.25, 0.25]])
+    torch.testing.assert_close(field.weights, expected / expected.sum() if measure == "mean" else expected)
+
+
+def test_a_grid_has_a_length_inside_for_each_axis() -> None:
+    with pytest.raises(FieldError, match=r"inside\): found 1 lengths; expected one for each of 2 axes"):
+        Field.on_grid(torch.ones(1, 2, 3, 1), inside=[1.25])
