@@ -54,7 +54,12 @@ class DemoFile(BaseModel):
 
 
 class DemoUpload(BaseModel):
-    """A sample: files, a text, or both."""
+    """A sample: files, a text, or both.
+
+    Example:
+        >>> DemoUpload(text="A fine film.").files
+        []
+    """
 
     files: Annotated[list[DemoFile], Field(max_length=2)] = []
     """An image, a recording, a mesh, …; two images for a model of pairs."""
