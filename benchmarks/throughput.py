@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from typing import Any
 
 import timm
 import torch
-from gpu_timings import summary
+from gpu_timings import seconds, summary
 from provenance import provenance
 from torch import Tensor, nn
 
@@ -86,15 +85,6 @@ class Step:
             self.module(self.images)
 
 
-def seconds(run: Callable[[], None]) -> float:
-    """Return how long one run takes, the GPU's part included."""
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    run()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def waits(run: Callable[[], None]) -> int:
     """Return how often a run makes the CPU wait for the GPU."""
     torch.cuda.set_sync_debug_mode("warn")
@@ -131,8 +121,8 @@ def measure(batch: int) -> list[Measured]:
     times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in steps}
     for _ in range(ROUNDS):
         for name, step in steps.items():
-            times[name][0].append(seconds(step.train))
-            times[name][1].append(seconds(step.forward))
+            times[name][0].append(seconds(step.train, "cuda"))
+            times[name][1].append(seconds(step.forward, "cuda"))
     return [
         Measured(
             name,

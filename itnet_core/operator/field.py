@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import GetAttrKey, KeyEntry, register_pytree_node
 
 from itnet_core.operator.field_checks import check_edges, check_numbers, check_shapes, readable
-from itnet_core.operator.points import Edges, Lattice, Measure, Points, shard_of
+from itnet_core.operator.points import Edges, Lattice, Measure, Points, check_measure, shard_of
 from itnet_core.operator.transforms import tracing
 from itnet_core.plugin.errors import FieldError
 
@@ -323,7 +323,7 @@ def _shared_grid_points(batch: int, device: torch.device, *cells: Any) -> Points
     """Return the points of `_grid_field`, those of the last equal grid if nothing was written to them."""
     mixed = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
     points, versions = _recent_grid_points(batch, device, *cells, mixed=mixed)  # autocast may round what is cached
-    if versions != _versions(points):
+    if versions != points.versions:
         _recent_grid_points.cache_clear()
         return _shared_grid_points(batch, device, *cells)
     return points
@@ -335,11 +335,7 @@ def _recent_grid_points(
 ) -> tuple[Points, tuple[int, int]]:
     with torch.inference_mode(False):  # such tensors can be used outside of inference mode, too
         points = _grid_field(torch.empty(batch, prod(grid), 0, device=device), None, grid, *cells).points
-    return points, _versions(points)
-
-
-def _versions(points: Points) -> tuple[int, int]:
-    return points.positions._version, points.weights._version
+    return points, points.versions
 
 
 def _grid_field(
@@ -360,6 +356,7 @@ def _grid_field(
         space_time[:, coordinates] = positions
         positions = space_time
     if weights is None and inside is not None:
+        check_measure(measure)
         share = torch.ones(1, dtype=dtype, device=values.device)
         for count, length in zip(grid, inside, strict=True):
             cells = torch.arange(count, dtype=dtype, device=values.device)

@@ -113,10 +113,10 @@ class Points:
             args: further arguments of `function`.
             kwargs: further arguments of `function`.
         """
-        positions, weights, cache = self.positions, self.weights, self._cache
-        if tracing() or positions.is_inference() or weights.is_inference():
+        cache = self._cache
+        if tracing() or self.positions.is_inference() or self.weights.is_inference():
             return function(self, *args, **kwargs)
-        versions = positions._version, weights._version
+        versions = self.versions
         if cache.get("versions") != versions:
             cache.clear()
             cache["versions"] = versions
@@ -132,6 +132,11 @@ class Points:
         return Points, (self.positions, self.weights, self.grid, self.lattice, self.edges, self.shards, self.parts)
 
     @property
+    def versions(self) -> tuple[int, int]:
+        """Counts of the writes to positions and weights, by which `cached` knows that they changed."""
+        return self.positions._version, self.weights._version
+
+    @property
     def has_padding(self) -> bool:
         """Whether some weight is 0."""
         return self.cached(_has_padding)
@@ -142,11 +147,8 @@ class Points:
         Raises:
             FieldError: the measure is unknown.
         """
-        if measure == "given":
-            return self
-        if measure not in ("mean", "counting"):
-            raise FieldError("with_measure", found=repr(measure), expected="'mean', 'counting' or 'given'")
-        return self.cached(_with_measure, measure)
+        check_measure(measure)
+        return self if measure == "given" else self.cached(_with_measure, measure)
 
     def expand(self, batch: int) -> Points:
         """Return the points of a single sample repeated for each sample of a batch, as views."""
@@ -202,6 +204,16 @@ def shard_of(points: Points, group: Any) -> Points:
     """Return this process's part of points that are dealt to the processes of a group."""
     shards = Shards(group, points)
     return Points(shards.share(points.positions), shards.share_weights(points.weights), shards=shards)
+
+
+def check_measure(measure: str) -> None:
+    """Check the name of a measure.
+
+    Raises:
+        FieldError: the measure is unknown.
+    """
+    if measure not in ("mean", "counting", "given"):
+        raise FieldError("with_measure", found=repr(measure), expected="'mean', 'counting' or 'given'")
 
 
 def gather_points(values: Tensor, indices: Tensor) -> Tensor:

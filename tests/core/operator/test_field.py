@@ -250,3 +250,9 @@ def test_a_cell_at_the_border_weighs_as_much_as_is_inside(measure: Any) -> None:
 def test_a_grid_has_a_length_inside_for_each_axis() -> None:
     with pytest.raises(FieldError, match=r"inside\): found 1 lengths; expected one for each of 2 axes"):
         Field.on_grid(torch.ones(1, 2, 3, 1), inside=[1.25])
+
+
+def test_an_unknown_measure_of_cut_cells_is_refused() -> None:
+    measure: Any = "sum"
+    with pytest.raises(FieldError, match="found 'sum'; expected 'mean', 'counting' or 'given'"):
+        Field.on_grid(torch.ones(1, 2, 3, 1), inside=[1.25, 3], measure=measure)

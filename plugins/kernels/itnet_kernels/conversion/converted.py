@@ -41,7 +41,7 @@ class _Children(nn.Module):
         return (child for name, child in self._modules.items() if name != "operator")
 
     def __len__(self) -> int:
-        return len(self._modules) - ("operator" in self._modules)
+        return sum(1 for _ in self)
 
 
 _CLASSES: dict[tuple[type, type], Any] = {}

@@ -161,7 +161,7 @@ class Following(TorchFunctionMode, ABC):
         """Observe a call that was not replaced."""
 
     def _scores(self, factors: Product, result: Tensor, call: Any) -> _Scores | None:
-        if any(storage(side) in self.weights for side in (factors.left, factors.right)):
+        if any(Following.is_weight(self, side) for side in (factors.left, factors.right)):
             return None  # a linear layer; queries that are computed from weights alone, as latents', are none
         return _Scores(factors.scores(result.shape), not factors.added, (call,))
 
