@@ -11,7 +11,7 @@ from itnet_core.operator.transforms import transform_of
 
 
 def pre_activation(linear: Tensor, key: Tensor, weight: Tensor, pairs: Tensor) -> Tensor:
-    """Compute ⟨linear_c(x), χ(y)⟩ + ⟨weight_c, pairs(x, y)⟩ for each hidden unit c, (B, hidden·n, m).
+    """Compute ⟨linear_c(x), χ(y)⟩ + ⟨weight_c, pairs(x, y)⟩ for each hidden unit c, (B, hidden, n·m).
 
     The first product may be in half precision; the second product and the sum are in the dtype of `pairs`.
 
@@ -27,27 +27,33 @@ def pre_activation(linear: Tensor, key: Tensor, weight: Tensor, pairs: Tensor) -
     with torch.autocast(linear.device.type, enabled=False):
         if transform_of(linear):
             first = torch.bmm(linear, key.transpose(1, 2)).view(key.shape[0], len(weight), -1)
-            both = torch.baddbmm(first.to(pairs.dtype), weight.expand(key.shape[0], -1, -1), pairs)
-            return both.view(*linear.shape[:2], -1)
+            return torch.baddbmm(first.to(pairs.dtype), weight.expand(key.shape[0], -1, -1), pairs)
         out: Tensor = _PreActivation.apply(linear, key, weight, pairs)
     return out
 
 
 class _PreActivation(torch.autograd.Function):
-    """Adds the second product in place; out of place, the hidden layer would be copied twice."""
+    """Adds the first product in place; out of place, the hidden layer would be copied twice.
+
+    The output is no view: an activation in place of a view would copy its gradient twice.
+    """
 
     @staticmethod
     def forward(ctx: Any, linear: Tensor, key: Tensor, weight: Tensor, pairs: Tensor) -> Tensor:
         ctx.save_for_backward(linear, key, weight, pairs)
-        first = torch.bmm(linear, key.transpose(1, 2)).to(pairs.dtype)
-        first.view(key.shape[0], len(weight), -1).baddbmm_(weight.expand(key.shape[0], -1, -1), pairs)
-        return first
+        out = torch.bmm(weight.expand(key.shape[0], -1, -1), pairs)
+        rows = out.view(*linear.shape[:2], -1)
+        if linear.dtype == out.dtype:
+            rows.baddbmm_(linear, key.transpose(1, 2))
+        else:
+            rows.add_(torch.bmm(linear, key.transpose(1, 2)))
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         linear, key, weight, pairs = ctx.saved_tensors
         of_linear, of_key, of_weight, of_pairs = ctx.needs_input_grad
-        rows, grad = grad.to(key.dtype), grad.reshape(key.shape[0], len(weight), -1)
+        rows = grad.to(key.dtype).reshape(*linear.shape[:2], -1)
         return (
             rows @ key if of_linear else None,
             rows.transpose(1, 2) @ linear if of_key else None,

@@ -213,14 +213,13 @@ class MLPKernel(Kernel[PointTerms, None]):
         linear = (query @ forms[..., : self.inputs.width].flatten(1)).view(batch, n, -1, self.inputs.width)
         # Hidden units first: (B, hidden·n, m) makes both layers plain matrix products, and k comes out in its order.
         linear = linear.transpose(1, 2).flatten(1, 2)
+        activation = ACTIVATIONS[self.config.activation]
         if self.inputs.geometry:
             pairs = self.inputs.pairs(query_positions, key_positions).flatten(2)
             pairs = pairs.to(torch.promote_types(pairs.dtype, linear.dtype))
-            hidden = pre_activation(linear, key, forms[0, :, self.inputs.width :].to(pairs.dtype), pairs)
+            hidden = activation(pre_activation(linear, key, forms[0, :, self.inputs.width :].to(pairs.dtype), pairs))
         else:
-            hidden = linear @ key.transpose(1, 2)
-        # The view comes first: after it, a compiled graph would save the sign of each number beside the hidden layer.
-        hidden = ACTIVATIONS[self.config.activation](hidden.view(batch, -1, n * m))
+            hidden = activation(linear @ key.transpose(1, 2)).view(batch, -1, n * m)
         dtype = self.second.weight.dtype
         if self.normalization == "none":
             return self._second_layer(hidden.to(dtype)).view(batch, -1, n, m)
