@@ -19,8 +19,8 @@ from itnet_registry.config.model_config import CompleteModelConfig
 
 ROOT = Path(__file__).parents[1]
 PAGE, START, END = ROOT / "docs/paper.md", "<!-- costs -->", "<!-- end of costs -->"
-GPUS, RATE, SHARE = 8, 768e12, 0.11
-"""Devices; the rate of one H100 in bf16, and the share that a backward pass reached (docs/benchmarks/gpu.md)."""
+GPUS, RATE, SHARE = 8, 776e12, 0.108
+"""Devices; the rate of one H200 in bf16, and the share that a backward pass reached (docs/benchmarks/gpu.md)."""
 
 
 class Size(NamedTuple):
@@ -62,7 +62,7 @@ def estimate(name: str, size: Size) -> list[str]:
 
 def main() -> None:
     """Write the table."""
-    header = ["configuration", "trunk", "points", "FLOPs of a sample", "samples × epochs", "FLOPs", "hours on 8 H100"]
+    header = ["configuration", "trunk", "points", "FLOPs of a sample", "samples × epochs", "FLOPs", "hours on 8 H200"]
     rows = [estimate(name, size) for name, size in SIZES.items()]
     lines = ["", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}", *(f"| {' | '.join(row)} |" for row in rows)]
     rewrite_section(PAGE, START, END, [*lines, ""])
