@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from itnet_explain.recording import record as record
     from itnet_explain.report import write_report as write_report
     from itnet_explain.variance import Shares as Shares
+    from itnet_explain.variance import occurring as occurring
     from itnet_explain.variance import shares as shares
 
 __version__ = "0.1.0"
@@ -44,6 +45,6 @@ __all__, __getattr__ = lazy_exports(
         "itnet_explain.profile": "Profile profile",
         "itnet_explain.recording": "Call record",
         "itnet_explain.report": "write_report",
-        "itnet_explain.variance": "Shares shares",
+        "itnet_explain.variance": "Shares occurring shares",
     },
 )

@@ -16,7 +16,7 @@ from itnet_explain.modalities import Between, pair_name, shares_between, weight_
 from itnet_explain.profile import Profile, profile
 from itnet_explain.recording import Call, record
 from itnet_explain.structure import Rollout, WeightMatrix, received, spectrum, spread, weight_matrix
-from itnet_explain.variance import PARTS, Shares, shares
+from itnet_explain.variance import OCCURRING, PARTS, Shares, occurring, shares
 
 MOST_HEADS = 64
 """Kernels of more heads, such as a converted convolution's, are not explained head by head."""
@@ -41,6 +41,8 @@ class HeadExplanation:
     Attributes:
         shares: the share of each part in E[k²]; empty if the kernel cannot be taken apart.
         intervals: their intervals of 95%.
+        occurring: the shares `constant`, `position` and `rest` of pairs as they occur, each with its own content; empty
+            where samples have points at positions of their own.
         equals: the share of the variance that the nearest kernel of each family explains.
         reach: mean distance of the points that the head reads, weighted by the size of its weights.
         rank: effective rank of the matrix of its weights, at up to 256 points of either side.
@@ -50,6 +52,7 @@ class HeadExplanation:
 
     shares: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    occurring: Mapping[str, float] = field(default_factory=dict)
     equals: Mapping[str, float] = field(default_factory=dict)
     reach: float = 0.0
     rank: float = 0.0
@@ -161,6 +164,7 @@ class Explanation:
                     {
                         "shares": dict(head.shares),
                         "intervals": {name: list(ends) for name, ends in head.intervals.items()},
+                        "occurring": dict(head.occurring),
                         "equals": {name: None if math.isnan(share) else share for name, share in head.equals.items()},
                         "summary": head.summary,
                         "reach": head.reach,
@@ -310,12 +314,13 @@ def _layer(
         return KernelExplanation(
             call.path, name, kind, points, (), f"{kernel.heads} heads, of which none is explained alone"
         )
-    notes, found, position = [], None, None
+    notes, found, position, occurs = [], None, None, None
     if not kernel.pointwise_terms:
         notes.append("its terms depend on all points, so that positions and contents cannot be drawn apart")
     else:
         found = shares(call, pairs=pairs, contents=contents, seed=seed)
         position = profile(call, seed=seed)
+        occurs = occurring(call, seed=seed)
         if call.arguments:
             notes.append(f"shares without {', '.join(call.arguments)}")
     equals = explained(draw(call, seed=seed))
@@ -326,6 +331,7 @@ def _layer(
     heads = [
         HeadExplanation(
             *parts[head],
+            {} if occurs is None else dict(zip(OCCURRING, occurs[head].tolist(), strict=True)),
             {family: float(share[head]) for family, share in equals.items()},
             reach,
             float(ranks[head]),

@@ -21,7 +21,6 @@ from itnet_core import (
     Problem,
     TiledEvaluator,
     evaluation_mode,
-    gather_points,
 )
 
 
@@ -51,11 +50,15 @@ class Call:
 
     def problem(self, sample: int, queries: Tensor | None = None) -> Problem:
         """Return the problem of one sample, at some of its query points, by their numbers."""
-        sides = [_sample(side, sample) for side in (self.query, self.key)]
-        query, key = sides if self.query is not self.key else (sides[0], sides[0])
+        query, key = self.sides(sample)
         arguments = {name: _of_sample(value, sample, len(self.query.values)) for name, value in self.arguments.items()}
         problem = self.kernel.problem(query, key, key.values.unsqueeze(2), **arguments)
         return problem if queries is None else problem.at_queries(queries.unsqueeze(0))
+
+    def sides(self, sample: int) -> tuple[Field, Field]:
+        """Return the fields of one sample."""
+        query = _sample(self.query, sample)
+        return query, query if self.key is self.query else _sample(self.key, sample)
 
     def between_parts(self) -> Iterator[tuple[int, int, Call]]:
         """Yield the call for each pair of parts of its unions: x of one part, y of the other; none without a union.
@@ -69,14 +72,30 @@ class Call:
 
     def draw_pairs(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw pairs of positions in the support from random samples, both (count, p)."""
-        batch = len(self.query.values)
-        samples = torch.randint(batch, (count,), generator=generator).to(self.query.device)
-        rows = torch.multinomial(self.query.weights.cpu().float()[samples.cpu()], 1, generator=generator)
-        x = gather_points(self.query.positions[samples], rows.to(samples.device))
-        inside = self.kernel.support.mask(x, self.key.positions[samples]).squeeze(1)
-        chances = self.key.weights[samples] * inside
-        columns = torch.multinomial(chances.cpu().float() + 1e-30, 1, generator=generator).to(samples.device)
-        return x.squeeze(1), gather_points(self.key.positions[samples], columns).squeeze(1)
+        samples, rows, columns = self.draw_points(count, generator)
+        return self.query.positions[samples, rows], self.key.positions[samples, columns]
+
+    def draw_points(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw pairs of points in the support: numbers of their samples, query points and key points, each (count,)."""
+        samples = torch.randint(len(self.query.values), (count,), generator=generator)
+        rows = torch.multinomial(self.query.weights.cpu().float()[samples], 1, generator=generator)
+        samples, rows = (numbers.to(self.query.device) for numbers in (samples, rows.squeeze(1)))
+        inside = self.kernel.support.mask(self.query.positions[samples, rows].unsqueeze(1), self.key.positions[samples])
+        chances = self.key.weights[samples] * inside.squeeze(1)
+        columns = torch.multinomial(chances.cpu().float() + 1e-30, 1, generator=generator)
+        return samples, rows, columns.squeeze(1).to(samples.device)
+
+    def chances(self, sample: int) -> Tensor:
+        """Return the chance of each pair of a sample's points to be drawn, (N, M)."""
+        query, key = self.sides(sample)
+        of_key = key.weights.double().unsqueeze(1) * self.kernel.support.mask(query.positions, key.positions)
+        of_key = of_key / of_key.sum(2, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+        return (query.weights.double() / query.weights.double().sum()).unsqueeze(2).mul(of_key)[0]
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the points of all samples are at the same positions, such as those of a grid."""
+        return all(bool((side.positions == side.positions[:1]).all()) for side in (self.query, self.key))
 
 
 @torch.no_grad()

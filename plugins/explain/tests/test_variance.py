@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from itnet_core import Field, Kernel, MLPKernel, ShapeError
-from itnet_explain import Call, shares
-from itnet_explain.variance import PARTS
+from itnet_explain import Call, occurring, shares
+from itnet_explain.variance import EXACT, PARTS
 
 
 class Known(Kernel):
@@ -74,6 +74,82 @@ def test_the_ablated_kernels_lack_what_they_do_not_read() -> None:
     for kernel, parts in ((only_positions, (0, 1)), (only_contents, (0, 2, 3, 4))):
         found = shares(call(kernel, samples=6, dim=3))
         assert torch.allclose(found.values[:, list(parts)].sum(1), torch.ones(4).double(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        MLPKernel(1, position_dim=1, inputs=("displacement", "distance"), support={"window": 0.9}),
+        MLPKernel(1, position_dim=1, inputs=("query", "key", "product")),
+    ],
+    ids=["positions", "contents"],
+)
+def test_exact_shares_are_what_draws_estimate(kernel: MLPKernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = call(kernel, samples=24)
+    exact = shares(asked, pairs=4)
+    monkeypatch.setattr("itnet_explain.variance.EXACT", 0)
+    drawn = shares(asked, pairs=4096 if kernel.config.inputs[0] == "displacement" else 16, contents=32)
+    assert torch.allclose(exact.values, drawn.values, atol=0.05)
+    assert bool(((exact.high - exact.low) <= (drawn.high - drawn.low) + 1e-9).all())
+
+
+def test_shares_of_positions_alone_are_those_of_all_pairs() -> None:
+    asked = call(MLPKernel(1, position_dim=1, inputs=("displacement",)), samples=3, points=7)
+    k = asked.kernel(*asked.kernel.project(asked.query, asked.key)).double()  # (S, heads, N, M)
+    mean, square = k.mean((0, 2, 3)), k.square().mean((0, 2, 3))
+    expected = torch.stack([mean.square() / square, 1 - mean.square() / square], 1)
+    found = shares(asked)
+    assert torch.allclose(found.values[:, :2], expected, atol=1e-6)
+    assert torch.equal(found.low, found.high)
+    assert torch.equal(found.values[:, 2:], torch.zeros(4, 4).double())
+
+
+def test_a_large_field_is_drawn_from() -> None:
+    points = int(EXACT**0.5) + 1
+    found = shares(call(MLPKernel(1, position_dim=1, inputs=("displacement",)), samples=2, points=points), pairs=32)
+    assert bool((found.low < found.high)[:, :2].all())
+
+
+def test_contents_that_tell_their_places_count_as_position_where_pairs_occur() -> None:
+    torch.manual_seed(0)
+    grid = Field.on_grid(torch.zeros(8, 12, 3))
+    encoded = grid.with_values(torch.randn(12, 3).expand(8, -1, -1) + 0.1 * torch.randn(8, 12, 3))
+    kernel = MLPKernel(3, position_dim=1, inputs=("query", "key", "product"))
+    by_place = occurring(Call("operator", kernel, encoded, encoded))
+    by_draws = shares(Call("operator", kernel, encoded, encoded))
+    other = occurring(Call("operator", kernel, *[grid.with_values(torch.randn(8, 12, 3))] * 2))
+    assert by_place is not None
+    assert other is not None
+    assert float(by_place[:, 1].min()) > 0.2
+    assert float(by_draws.values[:, 1].abs().max()) < 1e-9
+    assert float(other[:, 1].abs().max()) < 0.1
+
+
+def test_what_occurs_is_what_the_known_variances_give() -> None:
+    torch.manual_seed(0)
+    grid = Field.on_grid(torch.randn(64, 40, 1))
+    found = occurring(Call("operator", Known(0.5, 1.0, 0.7, 0.4, 0.0, 0.0), grid, grid))
+    assert found is not None
+    x = grid.positions[0, :, 0].double()
+    expected = torch.tensor([0.25, float((x.unsqueeze(1) - x).var(correction=0)), 0.7**2 + 0.4**2]).double()
+    assert torch.allclose(found[0], expected / expected.sum(), atol=0.04)
+
+
+def test_what_occurs_leaves_padding_out() -> None:
+    torch.manual_seed(0)
+    values, weights = torch.randn(6, 10, 1), torch.ones(6, 10)
+    weights[:3, 5:] = 0.0
+    positions = torch.linspace(-1, 1, 10).view(1, 10, 1).expand(6, -1, -1)
+    kernel = Known(0.5, 1.0, 0.7, 0.4, 0.6, 0.3)
+    found = []
+    for filler in (0.0, float("inf")):
+        field = Field(values.masked_fill((weights == 0).unsqueeze(2), filler), positions, weights)
+        found.append(occurring(Call("operator", kernel, field, field)))
+    assert torch.equal(*found)  # type: ignore[arg-type]
+
+
+def test_points_of_their_own_positions_tell_nothing_of_what_occurs() -> None:
+    assert occurring(call(Known(*[1.0] * 6))) is None
 
 
 def test_a_sum_of_functions_has_no_interaction() -> None:
