@@ -41,6 +41,8 @@ from rich.progress import track
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from itnet_core import Problem, TiledEvaluator
+
 ROOT = Path(__file__).parents[1]
 PAGE, SO_FAR = ROOT / "docs/conversion.md", ROOT / "runs/conversions.jsonl"
 SECONDS = 240
@@ -121,19 +123,20 @@ def check(library: str, name: str) -> Result:
     except Exception as error:  # not ours
         return Result(library, name, "not tried", reason=f"{type(error).__name__}: {error}")
     try:
-        report, fast, pairs = convert(model, example, before)
+        report, silent, fast, pairs = convert(model, example, before)
         equal = max(fast, pairs or 0) <= BOUND
         if not equal:
             model, example, _ = prepare(library, name)
             model.double()
             example = tree_map(double, example)
-            _, *errors = convert(model, example, outputs(model, example))
+            _, _, *errors = convert(model, example, outputs(model, example))
             equal = max(error or 0 for error in errors) <= BOUND_DOUBLE
     except Exception as error:  # ours: the page names it
         return Result(library, name, "crashed", reason=f"{type(error).__name__}: {error}")
     layers = ", ".join(f"{count} {layer}" for layer, count in Counter(report.converted.values()).items())
-    left = "; ".join(dict.fromkeys(reason.partition(", outside of")[0] for reason in report.left.values()))
-    verdict = "in part" if report.left and report.converted else "not converted" if report.left else "whole"
+    reasons = [reason.partition(", outside of")[0] for reason in report.left.values()]
+    left = "; ".join(dict.fromkeys([*reasons, *(f"{layer} ran without its operator" for layer in silent)]))
+    verdict = "not converted" if not report.converted else "in part" if left else "whole"
     return Result(library, name, verdict if equal else "wrong", layers, fast, pairs, left)
 
 
@@ -142,25 +145,43 @@ def double(item: Any) -> Any:
     return item.double() if isinstance(item, Tensor) and item.is_floating_point() else item
 
 
-def convert(model: Any, example: Example, before: list[Tensor]) -> tuple[Any, float, float | None]:
-    """Convert a model; return the report, and the differences of its outputs by fast paths and by pairs.
+def convert(model: Any, example: Example, before: list[Tensor]) -> tuple[Any, set[str], float, float | None]:
+    """Convert a model; return the report, what is silent, and the differences by fast paths and by pairs.
 
-    The last is `None` if the pairs do not fit into memory.
+    Silent are the classes of converted layers that ran, and summed nothing, when all operators sum over all pairs. The
+    difference by pairs is `None` if these do not fit into memory.
     """
-    from itnet_core import IntegralOperator, TiledEvaluator
+    from itnet_core import IntegralOperator
     from itnet_kernels import convert_model
 
     report = convert_model(model, example=example)
     fast = difference(outputs(model, example), before)
-    for module in model.modules():
-        if isinstance(module, IntegralOperator):
-            module.evaluator = TiledEvaluator()
+    summed: dict[str, Summed] = {}
+    ran: set[str] = set()
+    for path in report.converted:
+        layer, summed[path] = model.get_submodule(path), Summed()
+        layer.register_forward_pre_hook(lambda *_, path=path: ran.add(path))
+        for module in layer.modules():
+            if isinstance(module, IntegralOperator):
+                module.evaluator = summed[path]
     try:
-        return report, fast, difference(outputs(model, example), before)
+        pairs = difference(outputs(model, example), before)
     except RuntimeError as error:
         if "allocate memory" not in str(error):
             raise
-        return report, fast, None
+        return report, set(), fast, None
+    return report, {report.converted[path] for path in ran if not summed[path].count}, fast, pairs
+
+
+class Summed(TiledEvaluator):
+    """Counts its sums over all pairs."""
+
+    count = 0
+
+    def evaluate(self, problem: Problem) -> Tensor:
+        """Compute the integral."""
+        self.count += 1
+        return super().evaluate(problem)
 
 
 def difference(actual: list[Tensor], expected: list[Tensor]) -> float:
@@ -247,14 +268,14 @@ def page(found: Mapping[str, list[Result]]) -> str:
 
 
 TEXT = f"""\
-Architectures are built with random weights and small configurations, converted by
-[`convert_model`](guides/convert.md), and called again: all that transformers lists with a base model, one for each file
-of timm and torchvision, and a choice of torchaudio's and diffusers'. The differences are the largest of all outputs in
-float32, relative to the largest output if that exceeds 1: by the kernels' fast paths, and with every operator summed
-over all pairs, unless these are too many, as of images of 1,024 × 1,024 pixels. The bound is {BOUND:g}; where rounding
-exceeds it, {BOUND_DOUBLE:g} in float64. A model is converted whole if no function that mixes points runs outside of
-converted layers. Linear layers count as maps of channels; an MLP-Mixer, which applies some of them to points, has these
-left although it is listed as whole."""
+Architectures are built with random weights and small configurations, converted by [`convert_model`](guides/convert.md),
+and called again: all that transformers lists with a base model, one for each file of timm and torchvision, and a choice
+of torchaudio's and diffusers'. The differences are the largest of all outputs in float32, relative to the largest
+output if that exceeds 1: by the kernels' fast paths, and with every operator summed over all pairs, unless these are
+too many, as of images of 1,024 × 1,024 pixels. The bound is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} in
+float64. A model is converted whole if no function that mixes points runs outside of converted layers, and if all
+converted layers that run compute by their operators. Linear layers count as maps of channels; an MLP-Mixer, which
+applies some of them to points, has these left although it is listed as whole."""
 
 VERDICTS = {
     "whole": "converted whole, equal",

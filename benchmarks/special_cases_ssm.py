@@ -16,8 +16,7 @@ from transformers.models.mamba import modeling_mamba
 from transformers.models.mamba2 import modeling_mamba2
 
 from itnet_core import Field, IntegralOperator
-from itnet_kernels import S4DKernel
-from itnet_kernels.conversion.mamba import FieldMamba
+from itnet_kernels import S4DKernel, convert
 from itnet_kernels.numerics.decayed_sums import decayed_sums
 from itnet_kernels.numerics.selective_scan import selective_scan
 
@@ -31,7 +30,7 @@ def mamba() -> Iterator[Pair]:
         torch.manual_seed(0)
         config: Any = MambaConfig(hidden_size=width)
         theirs: Any = modeling_mamba.MambaMixer(config, 0)
-        ours = FieldMamba(theirs)
+        ours = convert(theirs)
         x = torch.randn(1, STEPS, width, requires_grad=True)
         if width == 128:
             steps, inputs = F.softplus(torch.randn(1, STEPS, 2 * width) - 4), torch.randn(1, STEPS, 2 * width)
@@ -51,7 +50,7 @@ def mamba2() -> Iterator[Pair]:
         heads = 2 * width // 64
         config: Any = Mamba2Config(hidden_size=width, num_heads=heads, head_dim=64, n_groups=1, state_size=128)
         theirs: Any = modeling_mamba2.Mamba2Mixer(config, 0)
-        ours = FieldMamba(theirs)
+        ours = convert(theirs)
         x = torch.randn(1, STEPS, width, requires_grad=True)
         leaves = (x, *theirs.parameters())
         if width == 128:

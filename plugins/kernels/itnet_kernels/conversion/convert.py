@@ -14,9 +14,9 @@ from itnet_kernels.conversion.attention import FieldMultiheadAttention
 from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path
 from itnet_kernels.conversion.grid import FUNCTIONS, CallingLayer, GridLayer
 from itnet_kernels.conversion.interface import FieldAttention, uses_interface
-from itnet_kernels.conversion.mamba import FieldMamba
 from itnet_kernels.conversion.mixing import Mixing, WrittenOut, count_mixing
 from itnet_kernels.conversion.recurrent import FieldCell, FieldRecurrent
+from itnet_kernels.conversion.scans import ScanningLayer, scans
 from itnet_kernels.conversion.written import WrittenAttention
 from itnet_kernels.errors import ConversionError
 
@@ -38,8 +38,6 @@ CONVERTERS: dict[str, Converter] = {
     "transformers.models.fnet.modeling_fnet.FNetBasicFourierTransform": GridLayer,
     "transformers.models.inkling.modeling_inkling.InklingShortConvolution": GridLayer,
     "transformers.models.inkling2.modeling_inkling2.Inkling2ShortConvolution": GridLayer,
-    "transformers.models.mamba.modeling_mamba.MambaMixer": FieldMamba,
-    "transformers.models.mamba2.modeling_mamba2.Mamba2Mixer": FieldMamba,
 }
 """Converted layers by the name of the original class, so that transformers need not be imported.
 
@@ -103,9 +101,9 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
 
     Args:
         module: a convolution, a transposed one, an average pool, `nn.Upsample`, `nn.MultiheadAttention`, `nn.LSTM`,
-            `nn.GRU`, `nn.RNN` or a cell of theirs; a mixer of transformers' Mamba or FNet, or one of its attention
-            layers that call a function of its `AttentionInterface`. Its parameters are shared. A converted layer is
-            returned as it is.
+            `nn.GRU`, `nn.RNN` or a cell of theirs; a layer of transformers that scans the past, as in Mamba and RWKV, a
+            mixer of its FNet, or an attention layer that calls a function of its `AttentionInterface`. Its parameters
+            are shared. A converted layer is returned as it is.
         converters: functions that convert modules of further classes.
 
     Raises:
@@ -184,7 +182,11 @@ def _report_left(model: nn.Module, mixing: Mixing, report: ConversionReport) -> 
     """Report modules that mixed points in a run, outside of converted modules and of those reported already."""
     layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, ConvertedLayer)}
     written = {path for path, layer in layers.items() if isinstance(layer, WrittenAttention)} & {*report.converted}
-    calling = {path for path, layer in layers.items() if isinstance(layer, CallingLayer)}
+    calling = {
+        path
+        for path, layer in layers.items()
+        if isinstance(layer, CallingLayer) and not isinstance(layer, ScanningLayer)
+    }
     settled = ({*report.converted, *layers} - written - calling) | {*report.left}
     for path in written:
         for caller, calls in mixing.attention[path].calls.items():
@@ -192,7 +194,8 @@ def _report_left(model: nn.Module, mixing: Mixing, report: ConversionReport) -> 
     for path, calls in mixing.calls.items():
         names, module = path.split("."), model.get_submodule(path)
         above = {".".join(names[:end]) for end in range(len(names) + 1)}
-        if isinstance(module, GridLayer) and takes_fast_path(module.operator):  # other functions of its forward
+        fast = isinstance(module, GridLayer) and takes_fast_path(module.operator)
+        if fast and not isinstance(module, ScanningLayer):  # other functions of its forward
             calls, above = Counter({name: calls[name] for name in calls if name not in FUNCTIONS}), above - {path}
         if calls and settled.isdisjoint(above):
             functions = ", ".join(f"{name} ({count})" for name, count in calls.items())
@@ -254,6 +257,8 @@ def _converter(module: nn.Module, converters: Mapping[type[nn.Module], Converter
     cls = type(module)
     if cls in converters or uses_interface(cls):
         return converters.get(cls, FieldAttention)
+    if scans(cls):
+        return ScanningLayer
     for base in cls.__mro__:
         found = CONVERTERS.get(_name(base))
         inherits = base.__module__.startswith("torch.") and cls.forward is getattr(base, "forward", None)

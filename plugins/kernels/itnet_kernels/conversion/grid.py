@@ -116,10 +116,14 @@ class CallingLayer(GridLayer):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the original's `forward`, which may call none of the functions for other inputs."""
+        return self.compute(super(GridLayer, self).forward, *args, **kwargs)
+
+    def compute(self, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a `forward` whose calls of the functions the operator computes."""
         if takes_fast_path(self.operator):
-            return super().forward(*args, **kwargs)
+            return forward(*args, **kwargs)
         with _ByOperator(self, []):
-            return super(GridLayer, self).forward(*args, **kwargs)
+            return forward(*args, **kwargs)
 
 
 def _operator(form: tuple[Callable[..., Kernel], int, int, dict[str, Any]], *parts: Any) -> IntegralOperator:

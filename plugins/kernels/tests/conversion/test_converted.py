@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from transformers.models.bert.modeling_bert import BertSelfAttention
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
+from transformers.models.rwkv.modeling_rwkv import RwkvSelfAttention
 
 from itnet_core import IntegralOperator, Sampler
 from itnet_kernels import ConversionError, convert, convert_model
@@ -38,6 +39,7 @@ MAKERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: Mamba2Mixer(transformers.Mamba2Config(**MAMBA, num_heads=4, head_dim=4, n_groups=2), 0),
         (2, 7, 8),
     ),
+    "RWKV": (lambda: RwkvSelfAttention(rwkv_config(), 0), (2, 7, 8)),
 }
 TORCHS = ["Conv1d", "Conv2d", "Conv3d", "circular", "transposed", "LSTM", "GRU", "RNN", "attention"]
 EXACT: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
@@ -46,6 +48,10 @@ EXACT: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
 def bert_config() -> Any:
     options: dict[str, Any] = {"attn_implementation": "sdpa"}
     return transformers.BertConfig(hidden_size=8, num_attention_heads=2, **options)
+
+
+def rwkv_config() -> Any:
+    return transformers.RwkvConfig(hidden_size=8, attention_hidden_size=8, context_length=16)
 
 
 def call(layer: nn.Module, x: Tensor) -> list[Tensor]:

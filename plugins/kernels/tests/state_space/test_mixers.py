@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from itnet_core import Field
-from itnet_kernels.conversion.mamba import FieldMamba
-from itnet_kernels.errors import ConversionError
+from itnet_core.operator.stateless import with_parameters
 from itnet_kernels.state_space.mixers import Mamba2Mixer, MambaMixer
 
 transformers = pytest.importorskip("transformers")
@@ -31,6 +30,38 @@ def mixer(kind: str, **options: Any) -> nn.Module:
     return actual.eval()
 
 
+def with_weights_of(theirs: Any) -> MambaMixer | Mamba2Mixer:
+    """Return ITNet's mixer with the parameters of transformers'."""
+    own = {name: getattr(theirs, name) for name in ("in_proj", "out_proj", "conv1d")}
+    weights = {
+        "input.weight": theirs.in_proj.weight,
+        "output.weight": theirs.out_proj.weight,
+        "convolution.value.weight": theirs.conv1d.weight,
+        "skip": theirs.D,
+        "integral.kernel.log_decay": theirs.A_log,
+    }
+    biases = zip(("input.bias", "output.bias", "convolution.output.bias"), own.values(), strict=True)
+    weights |= {name: module.bias for name, module in biases if module.bias is not None}
+    expand, taps = theirs.intermediate_size / theirs.hidden_size, theirs.conv_kernel_size
+    given: dict[str, Any] = {"expand": expand, "taps": taps, "bias": own["in_proj"].bias is not None}
+    given["convolution_bias"] = own["conv1d"].bias is not None
+    layer: MambaMixer | Mamba2Mixer
+    if hasattr(theirs, "x_proj"):
+        sizes = [theirs.time_step_rank, theirs.ssm_state_size, theirs.ssm_state_size]
+        parts = zip(("to_rank", "to_state", "from_state"), theirs.x_proj.weight.split(sizes), strict=True)
+        weights |= {f"integral.kernel.{name}.weight": part for name, part in parts}
+        weights |= {f"integral.kernel.to_step.{name}": part for name, part in theirs.dt_proj.named_parameters()}
+        layer = MambaMixer(theirs.hidden_size, state=theirs.ssm_state_size, rank=theirs.time_step_rank, **given)
+    else:
+        weights |= {"integral.kernel.step_bias": theirs.dt_bias, "norm.weight": theirs.norm.weight}
+        least, most = theirs.time_step_limit
+        given |= {"groups": theirs.n_groups, "epsilon": theirs.norm.variance_epsilon, "head_dim": theirs.head_dim}
+        given |= {"clamp_min": least, "clamp_max": None if most == float("inf") else most}
+        layer = Mamba2Mixer(theirs.hidden_size, state=theirs.ssm_state_size, **given)
+    assert weights.keys() == dict(layer.named_parameters()).keys()
+    return with_parameters(layer, weights)
+
+
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mamba", {}),
     ("mamba", {"use_bias": True, "use_conv_bias": False, "conv_kernel": 3, "time_step_rank": 3}),
@@ -46,14 +77,14 @@ def test_it_is_the_mixer_of_transformers(
 ) -> None:
     """In float64, where theirs asks for float32 too; values and gradients, to 1e-9 of the largest number."""
     theirs = mixer(kind, **options).double()
-    ours = FieldMamba(theirs)
+    layer = with_weights_of(theirs)
     to: Any = torch.Tensor.to
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     monkeypatch.setattr(
         torch.Tensor, "to", lambda x, *a, **k: to(x, *(torch.float64 if i is torch.float32 else i for i in a), **k)
     )
     x = torch.randn(2, steps, 12, requires_grad=True, dtype=torch.float64)
-    actual, expected = ours(x), theirs(x)
+    actual, expected = layer(Field.on_grid(x, axes="t", measure="counting")).values, theirs(x)
     assert expected.dtype == torch.float64
     direction = torch.randn_like(expected)
     mine, other = (
@@ -61,26 +92,6 @@ def test_it_is_the_mixer_of_transformers(
     )
     for left, right in zip((actual, *mine), (expected, *other), strict=True):
         torch.testing.assert_close(left, right, rtol=0, atol=1e-9 * float(right.detach().abs().max()))
-
-
-@pytest.mark.parametrize("kind", ["mamba", "mamba2"])
-def test_padding_has_no_influence(kind: str) -> None:
-    theirs = mixer(kind)
-    ours = FieldMamba(theirs)
-    x, mask = torch.randn(3, 20, 12), torch.ones(3, 20)
-    mask[0, :7], mask[1, 15:] = 0, 0
-    expected = theirs(x, attention_mask=mask)
-    torch.testing.assert_close(ours(x, attention_mask=mask), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
-
-
-@pytest.mark.parametrize("kind", ["mamba", "mamba2"])
-def test_padding_with_influence_runs_the_original(kind: str) -> None:
-    x, before, between = torch.randn(1, 20, 12), torch.ones(1, 20), torch.ones(1, 20)
-    before[0, :7], between[0, 5] = 0, 0
-    for options, mask in (({}, between), ({}, 0 * before), ({"use_bias": True}, before)):
-        theirs = mixer(kind, **options)
-        expected = theirs(x, attention_mask=mask)
-        torch.testing.assert_close(FieldMamba(theirs)(x, attention_mask=mask), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -98,31 +109,3 @@ def test_steps_agree_with_the_whole_field(layer: Any) -> None:
         state, out = layer.step(state, one)
         steps.append(out.values)
     torch.testing.assert_close(torch.cat(steps, dim=1), layer(field).values, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("kind", ["mamba", "mamba2"])
-def test_other_activations_are_refused(kind: str) -> None:
-    with pytest.raises(ConversionError, match="activation: found 'gelu'; expected 'silu' or 'swish'"):
-        FieldMamba(mixer(kind, hidden_act="gelu"))
-
-
-@pytest.mark.parametrize("kind", ["mamba", "mamba2"])
-def test_models_give_the_same_with_it(kind: str) -> None:
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 11, "hidden_size": 12, "state_size": 4, "num_hidden_layers": 2}
-    if kind == "mamba":
-        model = transformers.MambaModel(transformers.MambaConfig(**sizes)).eval()
-    else:
-        heads = {"num_heads": 4, "head_dim": 6, "n_groups": 1}
-        model = transformers.Mamba2Model(transformers.Mamba2Config(**sizes, **heads)).eval()
-    words = torch.randint(11, (2, 40))
-    expected = model(words, use_cache=False).last_hidden_state
-    whole, first = model(words), model(words[:, :39])
-    then = model(words[:, 39:], cache_params=first.cache_params)
-    for block in model.layers:
-        block.mixer = FieldMamba(block.mixer)
-    torch.testing.assert_close(model(words, use_cache=False).last_hidden_state, expected, rtol=1e-4, atol=1e-5)
-    for actual, theirs in zip((model(words), model(words[:, :39])), (whole, first), strict=True):
-        torch.testing.assert_close(actual.last_hidden_state, theirs.last_hidden_state)
-    actual = model(words[:, 39:], cache_params=model(words[:, :39]).cache_params)
-    torch.testing.assert_close(actual.last_hidden_state, then.last_hidden_state)
