@@ -13,7 +13,7 @@ TINY = torch.finfo(torch.float64).tiny
 
 
 @dataclass(frozen=True)
-class Moments:
+class CrossedMoments:
     """Means of products k k', by the factors that k and k' share.
 
     E[k k'] is μ² plus the components of all factors that they share: the sample, the pair of positions p, and the
@@ -60,7 +60,7 @@ class Moments:
         return torch.stack(parts, -1) / everything.clamp(min=TINY).unsqueeze(-1)
 
 
-def shared_by_draws(k: Tensor) -> Moments:
+def shared_by_draws(k: Tensor) -> CrossedMoments:
     """Return the moments of values (heads, S, P, I, J) at drawn pairs of positions and drawn contents.
 
     Products of values that share a factor only by being the same value are left out, which makes the means unbiased.
@@ -83,10 +83,10 @@ def shared_by_draws(k: Tensor) -> Moments:
         for name, size in sizes.items():
             count *= size if name in shared else size * (size - 1)
         within["".join(sorted(shared))] = exact / count
-    return Moments(products / pairs, (total - products) / (pairs * (pairs - 1)), within)
+    return CrossedMoments(products / pairs, (total - products) / (pairs * (pairs - 1)), within)
 
 
-def shared_by_contents(k: Sequence[Tensor], weights: Sequence[Sequence[Tensor]]) -> Moments:
+def shared_by_contents(k: Sequence[Tensor], weights: Sequence[Sequence[Tensor]]) -> CrossedMoments:
     """Return the moments of a kernel of contents alone, from its values at all contents of each sample.
 
     Args:
@@ -102,4 +102,4 @@ def shared_by_contents(k: Sequence[Tensor], weights: Sequence[Sequence[Tensor]])
         rows.append(torch.stack([mean, of_i.square() @ of_query, of_j.square() @ of_key, square]))
     mean, of_i, of_j, square = torch.stack(rows, -1).cpu()  # (heads, S) each
     products = mean.unsqueeze(2) * mean.unsqueeze(1)
-    return Moments(products, products, {"": mean.square(), "i": of_i, "j": of_j, "ij": square, "ijp": square})
+    return CrossedMoments(products, products, {"": mean.square(), "i": of_i, "j": of_j, "ij": square, "ijp": square})

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from itnet_core import Field, Kernel, ShapeError
 from itnet_core.operator.evaluators.dense import weigh_edge
-from itnet_explain.moments import TINY, Moments, shared_by_contents, shared_by_draws
+from itnet_explain.moments import TINY, CrossedMoments, shared_by_contents, shared_by_draws
 from itnet_explain.recording import Call
 
 PARTS = ("constant", "position", "query", "key", "both", "interaction")
@@ -106,7 +106,7 @@ def _same_along(k: Tensor, axes: tuple[int, ...]) -> bool:
     return bool((k.amax(axes) - k.amin(axes)).max() <= ROUNDING * k.abs().max())
 
 
-def _with_intervals(moments: Moments, without_a_group: Sequence[Moments] = ()) -> Shares:
+def _with_intervals(moments: CrossedMoments, without_a_group: Sequence[CrossedMoments] = ()) -> Shares:
     samples = moments.samples
     everything, variance = torch.ones(1, samples, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     values = moments.estimate(everything)[0]
@@ -135,7 +135,7 @@ def _of_one_content(side: Field) -> Field:
     return Field(side.values[:, :1].expand_as(side.values), side.positions)
 
 
-def _of_contents(call: Call, positions: tuple[Tensor, Tensor]) -> Moments:
+def _of_contents(call: Call, positions: tuple[Tensor, Tensor]) -> CrossedMoments:
     """Return the moments of a kernel that reads contents alone, from all contents of each sample."""
     k, weights = [], []
     for sample in range(len(call.query.values)):
