@@ -105,6 +105,18 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "codegen": GPT,
     "esm": HEADS | {"pad_token_id": 1, "mask_token_id": 2, "emb_layer_norm_before": False},
     "gptj": GPT,
+    "granitemoehybrid": HEADS
+    | {
+        "num_key_value_heads": 2,
+        "layer_types": ["mamba", "attention"],
+        "mamba_n_heads": 8,
+        "mamba_d_head": 8,
+        "mamba_d_state": 8,
+        "mamba_n_groups": 1,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+        "shared_intermediate_size": 32,
+    },
     "jamba": HEADS
     | {
         "num_hidden_layers": 4,
@@ -139,6 +151,27 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
         "num_hidden_layers": 2,
         "vocab_size": 99,
         "context_length": 16,
+    },
+    "zamba": HEADS
+    | {
+        "num_hidden_layers": 3,
+        "num_key_value_heads": 2,
+        "layer_types": ["mamba", "hybrid", "hybrid"],
+        "mamba_d_state": 8,
+        "mamba_dt_rank": 4,
+        "n_mamba_heads": 2,
+    },
+    "zamba2": HEADS
+    | {
+        "num_key_value_heads": 2,
+        "layer_types": ["mamba", "hybrid"],
+        "hybrid_layer_ids": [1],
+        "num_mem_blocks": 1,
+        "mamba_d_state": 8,
+        "n_mamba_heads": 8,
+        "mamba_headdim": 8,
+        "mamba_ngroups": 1,
+        "use_mem_rope": False,
     },
 }
 """Small configurations of architectures whose sizes depend on each other."""
