@@ -135,6 +135,8 @@ def check(library: str, name: str) -> Result:
         return Result(library, name, "crashed", reason=f"{type(error).__name__}: {error}")
     layers = ", ".join(f"{count} {layer}" for layer, count in Counter(report.converted.values()).items())
     reasons = [reason.partition(", outside of")[0] for reason in report.left.values()]
+    if not report.converted and not reasons:
+        reasons = ["it mixes points, but by none of the functions that are counted"]
     left = "; ".join(dict.fromkeys([*reasons, *(f"{layer} ran without its operator" for layer in silent)]))
     verdict = "not converted" if not report.converted else "in part" if left else "whole"
     return Result(library, name, verdict if equal else "wrong", layers, fast, pairs, left)
