@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._pytree import tree_map
+from torch.utils.flop_counter import FlopCounterMode
 
 from itnet_core import ConfigError, DenseEvaluator, Field, IntegralOperator, MLPKernel, ShapeError
-from itnet_core.operator.mlp import CONTENT, INPUTS, PAPER
+from itnet_core.operator.mlp import CONTENT, INPUTS, PAPER, Input
 from itnet_testing.reference import concatenated_mlp
 
 
@@ -170,3 +171,30 @@ def test_small_contents_are_the_same_in_a_bounded_kernel() -> None:
     bounded.load_state_dict(plain.state_dict())
     expected, actual = (kernel(*kernel.project(field, field)) for kernel in (plain, bounded))
     torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_every_matrix_product_of_a_tile_counts_as_flops() -> None:
+    kernel, n, m = MLPKernel(8, heads=3, hidden=5, rank=2, frequencies=2, position_dim=2), 7, 11
+    query, key = (Field(torch.randn(1, points, 8), torch.rand(1, points, 2)) for points in (n, m))
+    terms = kernel.project(query, key)
+    with FlopCounterMode(display=False) as counter:
+        kernel.tile(*terms)
+    width, geometry = kernel.inputs.width, kernel.inputs.geometry
+    queries = n * width * kernel.config.hidden * width
+    pairs = n * m * kernel.config.hidden * (width + geometry + kernel.heads)
+    assert counter.get_total_flops() == 2 * (queries + pairs)
+
+
+@pytest.mark.parametrize("inputs", [PAPER, ("query", "key", "product"), ("displacement",)])
+def test_the_hidden_layer_is_activated_in_place_of_no_view(inputs: tuple[Input, ...]) -> None:
+    """Autograd would copy the gradient of the largest tensor of a tile twice."""
+    kernel = MLPKernel(8, inputs=inputs, position_dim=2)
+    field = Field(torch.randn(1, 9, 8, requires_grad=True), torch.rand(1, 9, 2))
+    nodes: set[Any] = set()
+    open_ends = [kernel.tile(*kernel.project(field, field)).grad_fn]
+    while open_ends:
+        if (node := open_ends.pop()) is not None and node not in nodes:
+            nodes.add(node)
+            open_ends += [parent for parent, _ in node.next_functions]
+    assert "ReluBackward0" in {node.name() for node in nodes}
+    assert "CopySlices" not in {node.name() for node in nodes}
