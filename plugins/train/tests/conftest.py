@@ -125,7 +125,7 @@ def start_itnet(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str
 
     def start(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from itnet_registry.cli.app import main; main()", *map(str, arguments)],
+            [sys.executable, "-m", "itnet_registry", *map(str, arguments)],
             env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
             cwd=tmp_path,
             capture_output=True,

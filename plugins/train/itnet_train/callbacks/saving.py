@@ -21,7 +21,7 @@ from itnet_train.storage.directory import RunDirectory
 class Saving(Checkpoint):
     """Saves the checkpoints `best` and `last` and the training state at the end of each epoch.
 
-    Within an epoch it saves the training state alone: every `every_steps` steps, when training stops, and on SIGTERM.
+    Within an epoch it saves the training state alone: every `every_steps` steps, when training stops, and on a signal.
     The state is saved after the checkpoints, so a run that is killed in between repeats the end of the epoch and saves
     them again.
 

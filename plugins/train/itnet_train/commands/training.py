@@ -21,6 +21,7 @@ from itnet_train.callbacks.history import History
 from itnet_train.callbacks.saving import Saving
 from itnet_train.callbacks.section_scores import SectionScores
 from itnet_train.callbacks.stopping import Stopping
+from itnet_train.callbacks.termination import Termination
 from itnet_train.config import TrainConfig
 from itnet_train.console import is_first_process, print_status, quiet_lightning
 from itnet_train.engine.freezing import count_parameters, describe_parameters
@@ -28,6 +29,7 @@ from itnet_train.engine.loggers import create_loggers, create_profiler
 from itnet_train.engine.model_run import ModelRun
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.module_run import ModuleRun
+from itnet_train.engine.processes import find_lost_process, is_watched
 from itnet_train.engine.run import Run
 from itnet_train.engine.scores import monitored_score
 from itnet_train.engine.trainer import create_trainer
@@ -57,7 +59,7 @@ def train(
     Raises:
         ITNetError: the configuration is invalid, the directory is in use or cannot be written, or the loss is not
             finite.
-        SystemExit: the process received SIGTERM; the training state is saved.
+        SystemExit: a process received SIGTERM or SIGUSR1; the training state is saved.
     """
     return _train(lambda: ModelRun.from_sections(sections), output, resume=resume, overwrite=overwrite)
 
@@ -95,7 +97,7 @@ def train_module(
     Raises:
         ITNetError: the configuration is invalid, the directory is in use or cannot be written, or the loss is not
             finite.
-        SystemExit: the process received SIGTERM; the training state is saved.
+        SystemExit: a process received SIGTERM or SIGUSR1; the training state is saved.
     """
     run = ModuleRun.of(module, task, config or {})
     metrics = _train(lambda: run, output, resume=resume, overwrite=overwrite)
@@ -149,6 +151,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
             SectionScores(run, averaging),
             history,
             stopping,
+            Termination(),
             EpochLines(history),
             saving,
         ],
@@ -162,7 +165,14 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
     try:
         trainer.fit(module, datamodule=run.data, ckpt_path=state, weights_only=True)
     except SIGTERMException as error:  # which would exit with 0
-        raise SystemExit(128 + signal.SIGTERM) from error
+        raise SystemExit(0 if is_watched(trainer) else 128 + signal.SIGTERM) from error
+    except RuntimeError as error:
+        if (lost := find_lost_process(trainer, error)) is None:
+            raise
+        hint = "What was saved before is intact, and --resume continues from it."
+        raise RunError(
+            f"{directory.path}: {lost.place}", found=lost.found, expected=lost.expected, hint=hint
+        ) from error
     row = history.rows[history.best]
     if not history.has_best:
         raise NonFiniteError(

@@ -43,7 +43,7 @@ class Signals(Dataset[dict[str, Any]]):
     """Sines of random phase; in training with fresh noise from all three generators.
 
     With ITNET_TOY_FAULT in the environment, after so many training samples the process gets a signal (`SIGKILL:150`),
-    or samples are not numbers (`nan:150`).
+    or samples are not numbers (`nan:150`); of several processes, the one of a rank alone (`SIGKILL:150:1`).
     """
 
     def __init__(self, split: Split, size: int, noise: float, refused: int | None) -> None:
@@ -54,8 +54,9 @@ class Signals(Dataset[dict[str, Any]]):
         self.samples = torch.sin(2 * math.pi * (times * (1.0 + self.labels.unsqueeze(1)) + phases))
         self.noise = noise if split == "train" else 0.0
         self.refused = refused if split == "train" else None
-        self.fault, _, after = os.environ.get("ITNET_TOY_FAULT", "").partition(":")
-        self.left = int(after) if after and split == "train" else None
+        self.fault, *numbers = os.environ.get("ITNET_TOY_FAULT", "").split(":")
+        mine = numbers[1:] in ([], [os.environ.get("LOCAL_RANK", "0")])
+        self.left = int(numbers[0]) if numbers and mine and split == "train" else None
 
     def __len__(self) -> int:
         return len(self.labels)
