@@ -115,6 +115,16 @@ class Task(Configured, ABC):
             DataError: the data is missing, or not in its published layout.
         """
 
+    def lengths(self, split: Split) -> Sequence[float] | None:
+        """Return the length of each sample of a split, in any unit, or `None` if samples have no lengths that differ.
+
+        Batches of samples of similar length have little padding (`train.bucket`).
+
+        Raises:
+            DataError: as for `dataset`.
+        """
+        return None
+
     @abstractmethod
     def collate(self, samples: Sequence[Any]) -> Batch:
         """Collate samples of `dataset` into a batch."""

@@ -78,14 +78,29 @@ class LabelledTask(Task):
         The function takes a source of the data set or the path of a user's file, and raises `DataError` for a bad one.
         """
 
+    def length(self, source: Any) -> float | None:
+        """Return the length of a sample, in any unit, from its source; by default `None`, for samples of one length."""
+        return None
+
     def dataset(self, split: Split) -> LabelledDataset:
         """Return the samples of a split.
 
         Raises:
             DataError: the data set is missing, or not in its published layout.
         """
-        labelled = self.test() if split == "test" else self._training_parts[split]
-        return LabelledDataset(labelled, self.loader(training=split == "train"), self.config.on_bad_sample)
+        return LabelledDataset(self._part(split), self.loader(training=split == "train"), self.config.on_bad_sample)
+
+    def lengths(self, split: Split) -> list[float] | None:
+        """Return the length of each sample of a split, or `None` if `length` gives none.
+
+        Raises:
+            DataError: as for `dataset`.
+        """
+        lengths = [self.length(source) for source in self._part(split).sources]
+        return None if None in lengths else [length for length in lengths if length is not None]
+
+    def _part(self, split: Split) -> Labelled:
+        return self.test() if split == "test" else self._training_parts[split]
 
     @cached_property
     def _training_parts(self) -> dict[Split, Labelled]:

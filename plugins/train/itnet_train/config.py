@@ -236,6 +236,9 @@ class TrainConfig(ConfigSection):
     batch has one of them at random."""
     repeats: PositiveInt = 1
     """Copies of each training sample in an epoch, augmented differently. An epoch has as many samples as with 1."""
+    bucket: PositiveInt | None = None
+    """Sort the samples of so many consecutive batches by length before they are divided into batches, which saves
+    padding; `null` for random order. For tasks whose samples have lengths, such as texts and recordings."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the sample order, augmentation and dropout."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -55,9 +56,30 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
         DataError: the file is missing, empty, truncated, or of another format, or contains no samples, or samples that
             are not finite.
     """
+    with _errors_of(path), open_regular(path) as file:
+        samples = _part(_opened(file, path), sample_rate, length, path, at_random=at_random)
+    if not np.isfinite(samples).all():
+        raise DataError(
+            str(path), found="samples that are NaN or infinite", expected="finite samples, with full scale at 1"
+        )
+    return torch.from_numpy(samples)
+
+
+def recording_seconds(path: Path) -> float:
+    """Return the length of a recording in seconds, from its header.
+
+    Raises:
+        DataError: as for `read_recording`.
+    """
+    with _errors_of(path), open_regular(path) as file:
+        sound = _opened(file, path)
+        return sound.length / sound.rate
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
     try:
-        with open_regular(path) as file:
-            samples = _part(_opened(file, path), sample_rate, length, path, at_random=at_random)
+        yield
     except DataError:
         raise
     except FileNotFoundError:
@@ -66,11 +88,6 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
         reason = getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__
         found = f"a damaged or unreadable file ({reason})"
         raise DataError(str(path), found=found, expected=EXPECTED, hint="Replace or remove it.") from error
-    if not np.isfinite(samples).all():
-        raise DataError(
-            str(path), found="samples that are NaN or infinite", expected="finite samples, with full scale at 1"
-        )
-    return torch.from_numpy(samples)
 
 
 def _part(sound: Sound, sample_rate: int, length: int | None, path: Path, *, at_random: bool) -> NDArray[np.float32]:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from itnet_audio.clips import Audio
 from itnet_audio.data.augmentation import ClipAugmentation, crop
-from itnet_audio.data.recordings import read_recording
+from itnet_audio.data.recordings import read_recording, recording_seconds
+from itnet_core import DataError
 from itnet_tasks import Classification
 
 Probability = Annotated[float, ConfigField(ge=0, le=1)]
@@ -61,6 +62,13 @@ class AudioClassification(Classification):
     def backgrounds(self) -> Sequence[Path]:
         """Return recordings of noise for augmentation; by default none, and white noise is added."""
         return ()
+
+    def length(self, source: Path) -> float:
+        """Return the seconds of a clip; 0 for a file that cannot be read."""
+        try:
+            return min(recording_seconds(source), self.config.max_seconds)
+        except DataError:
+            return 0.0
 
     def loader(self, *, training: bool) -> Callable[[Path], Tensor]:
         """Return a function from a recording to a clip (T,)."""

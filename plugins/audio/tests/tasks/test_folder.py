@@ -104,3 +104,16 @@ class TestConformance(TaskConformance):
     def user_file(self, folder: Path) -> Path:
         path: Path = self.write_recording(folder / "mine.wav", rate=11025)
         return path
+
+
+def test_lengths_are_seconds_up_to_the_longest_clip(write_recording: Any, tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        for i in range(1, 11):
+            suffix = ".flac" if i % 2 else ".wav"
+            write_recording(tmp_path / label / f"{i}{suffix}", samples=8000 * i, rate=16000)
+    (tmp_path / "a/damaged.wav").write_bytes(b"RIFF")
+    task = AudioFolder(root=str(tmp_path), sample_rate=8000, max_seconds=3.0)
+    lengths = task.lengths("train")
+    assert lengths is not None
+    for path, length in zip(task.dataset("train").sources, lengths, strict=True):
+        assert length == (0.0 if path.stem == "damaged" else min(int(path.stem) / 2, 3.0))

@@ -64,6 +64,10 @@ class Table(LabelledTask):
         """Return the number of a label as the file writes it, or `None` if it is not a label."""
         raise NotImplementedError
 
+    def length(self, source: Row) -> float:
+        """Return the number of characters."""
+        return sum(map(len, source.texts))
+
     def loader(self, *, training: bool) -> Callable[[Row | Path], Text]:
         """Return a function that reads a row, or a user's file."""
         return text_loader(pair=self.config.second_text is not None, encoding=self.config.encoding)

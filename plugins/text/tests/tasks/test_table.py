@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from itnet_core import ConfigError, DataError
+from itnet_core import ConfigError, DataError, Split
 from itnet_registry import create_model, load_model, save_model
 from itnet_tasks import SkippedSampleWarning
 from itnet_testing import TaskConformance
@@ -250,3 +250,12 @@ class TestRegression(TestClassification):
     @pytest.fixture(autouse=True)
     def _files(self, table: str) -> None:
         self.written = {"train": table, "label": "stars"}
+
+
+def test_lengths_are_those_of_the_samples(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text("a,b,label\n" + "".join(f"{'x' * n},{'y' * (2 * n)},{n % 2}\n" for n in range(1, 41)))
+    task = TextTable(train=str(file), text="a", second_text="b")
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    for split in splits:
+        assert task.lengths(split) == [len("".join(texts)) for texts, _ in samples(task, split)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
@@ -38,6 +38,25 @@ class TaskShare:
     """Samples per epoch, over all processes."""
     repeats: int = 1
     """Copies of each sample in a pass, one after another."""
+    lengths: Sequence[float] | None = None
+    """The length of each sample of the split, to form batches of similar lengths."""
+    bucket: int = 1
+    """Batches whose samples are sorted by length together."""
+
+    def sort_by_length(self, keys: list[SampleKey], world_size: int, generator: torch.Generator) -> list[SampleKey]:
+        """Sort the keys of each `bucket` batches of all processes by length, and shuffle these batches.
+
+        What does not fill a batch stays last, as it is: sorted, it would be the longest samples.
+        """
+        if (lengths := self.lengths) is None:
+            return keys
+        size = self.batch_size * world_size
+        end, found = len(keys) // size * size, list[SampleKey]()
+        for start in range(0, end, self.bucket * size):
+            window = sorted(keys[start : min(start + self.bucket * size, end)], key=lambda key: lengths[key.sample])
+            for number in torch.randperm(len(window) // size, generator=generator).tolist():
+                found += window[number * size : (number + 1) * size]
+        return found + keys[end:]
 
     def keys(self, modality: str, seed: int, epoch: int) -> list[SampleKey]:
         """Return the keys of an epoch.
@@ -100,7 +119,9 @@ class TaskBatchSampler(Sampler[list[SampleKey]]):
     def __iter__(self) -> Iterator[list[SampleKey]]:
         scheduled = []
         for modality, share in self.shares.items():
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "buckets", self.epoch))
             keys, count = share.keys(modality, self.seed, self.epoch), self._batches(share)
+            keys = share.sort_by_length(keys, self.world_size, generator)
             own = keys[: len(keys) // self.world_size * self.world_size][self.rank :: self.world_size]
             size = share.batch_size
             scheduled += [((i + 0.5) / count, own[i * size : (i + 1) * size]) for i in range(count)]

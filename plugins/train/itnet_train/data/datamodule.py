@@ -9,7 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from itnet_core import DataError, ITNetError, Split, Task
+from itnet_core import ConfigError, DataError, ITNetError, Split, Task
 from itnet_train.config import TrainConfig
 from itnet_train.data.batch_sampler import SampleKey, TaskBatchSampler, TaskShare, sequential_batches
 from itnet_train.data.batches import TaskBatch, collate
@@ -107,8 +107,16 @@ class TaskData(LightningDataModule):
             samples = section.samples or size
             if samples < processes:
                 raise _dataset_error(task, "train", f"{samples} samples", f"one for each of {processes} devices")
-            shares[modality] = TaskShare(
-                size, section.batch_size or self.config.batch_size, samples, self.config.repeats
+            batch_size, repeats = section.batch_size or self.config.batch_size, self.config.repeats
+            bucket = self.config.bucket or 1
+            lengths = task.lengths("train") if self.config.bucket else None
+            shares[modality] = TaskShare(size, batch_size, samples, repeats, lengths, bucket)
+        if self.config.bucket and all(share.lengths is None for share in shares.values()):
+            raise ConfigError(
+                "train.bucket",
+                found=f"{self.config.bucket}, with samples of one length",
+                expected="a task whose samples have lengths, such as texts or recordings",
+                hint="Leave it out.",
             )
         epoch, batches = self.position
         sampler = TaskBatchSampler(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,3 +98,39 @@ def test_a_whole_split_has_each_sample_once(size: int, batch_size: int, world: i
     keys = [key for share in shares for batch in share for key in batch]
     assert sorted(keys) == [SampleKey("image", 0, sample) for sample in range(size)]
     assert all(1 <= len(batch) <= batch_size for share in shares for batch in share)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=60),
+    batch_size=st.integers(1, 5),
+    bucket=st.integers(1, 4),
+    epoch=st.integers(0, 3),
+)
+def test_buckets_are_the_same_samples_for_any_number_of_processes(
+    lengths: list[int], batch_size: int, bucket: int, epoch: int
+) -> None:
+    def samples(world: int, **options: Any) -> list[list[int]]:
+        """Return the samples of each step, of all processes."""
+        share = TaskShare(len(lengths), batch_size * 2 // world, len(lengths), **options)
+        ranks = [TaskBatchSampler({"text": share}, 0, epoch=epoch, rank=r, world_size=world) for r in range(world)]
+        return [sorted(key.sample for batch in step for key in batch) for step in zip(*ranks, strict=True)]
+
+    alone, both = (samples(world, lengths=lengths, bucket=bucket) for world in (1, 2))
+    assert both[: len(alone) - 1] == alone[: len(both) - 1]
+    if len(lengths) >= 2 * batch_size:
+        in_buckets, at_random = (sorted(chain.from_iterable(steps)) for steps in (alone, samples(1)))
+        assert in_buckets == at_random  # those that are left out are random, not the longest
+
+
+def test_batches_of_buckets_have_little_padding_and_a_random_order() -> None:
+    lengths = list(range(400))
+    share = TaskShare(400, 10, 400, lengths=lengths, bucket=8)
+    batches = [[key.sample for key in batch] for batch in TaskBatchSampler({"text": share}, seed=0)]
+    padding = [len(batch) * max(batch) - sum(batch) for batch in batches]
+    assert sum(padding) < 0.2 * sum(lengths)  # 0.8 in random order
+    means = [sum(batch) for batch in batches]
+    assert means != sorted(means)
+    again = [[key.sample for key in batch] for batch in TaskBatchSampler({"text": share}, seed=0)]
+    assert again == batches
+    other = TaskBatchSampler({"text": share}, seed=0, epoch=1)
+    assert [[key.sample for key in batch] for batch in other] != batches

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.utils.data import IterableDataset
 
-from itnet_core import DataError, Task
+from itnet_core import ConfigError, DataError, Task
 from itnet_registry import create
-from itnet_train import TrainConfig
+from itnet_train import TrainConfig, train
 from itnet_train.data.batch_sampler import SampleKey
 from itnet_train.data.datamodule import BatchDataset, TaskData
 
@@ -51,3 +52,9 @@ def test_splits_that_cannot_be_trained_on_are_refused(
     monkeypatch.setattr(type(task), "dataset", lambda self, split: samples)
     with pytest.raises(DataError, match=rf"Tones\.dataset\('validation'\): found {found}"):
         TaskData({"signal": task}, TrainConfig()).dataset("signal", "validation")
+
+
+def test_buckets_of_samples_without_lengths_are_refused(sections: dict[str, Any], tmp_path: Path) -> None:
+    sections["train"]["bucket"] = 4
+    with pytest.raises(ConfigError, match=r"train\.bucket: found 4, with samples of one length"):
+        train(sections, tmp_path / "run")
