@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -66,6 +66,14 @@ class ConfigSection(BaseModel):
             Scores by name; by default none.
         """
         return {}
+
+    def callbacks(self) -> Sequence[Any]:
+        """Return callbacks of the training engine, `lightning.pytorch.Callback`; by default none.
+
+        `itnet train` calls them after its own that score, and before the one that saves. A callback with a `state_key`
+        and a `state_dict` is saved with the training state and resumed with it.
+        """
+        return ()
 
 
 def section_model(registry: PluginRegistry, section: str, place: str) -> type[BaseModel]:

@@ -151,6 +151,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
             SectionScores(run, averaging),
             history,
             stopping,
+            *run.section_callbacks(),
             Termination(),
             EpochLines(history),
             saving,

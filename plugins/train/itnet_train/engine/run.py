@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import torch
+from lightning.pytorch import Callback
 from torch import nn
 
 from itnet_core import ITNetError, ITNetModel, Split, Task, initialize_scales
@@ -120,6 +121,7 @@ class Run(ABC):
         for name, section in self.sections.items():
             with _attribute_errors(f"the scores of the section {name}"):
                 self.section_scores(section, 0)
+        self.section_callbacks()
         module.train()
         return sizes
 
@@ -127,6 +129,22 @@ class Run(ABC):
         """Return what a section scores of the model after an epoch."""
         validation = {modality: self.data.dataset(modality, "validation") for modality in self.tasks}
         return section.epoch_scores(cast(ITNetModel, self.model), self.tasks, validation, epoch)
+
+    def section_callbacks(self) -> list[Callback]:
+        """Return new callbacks of the sections.
+
+        Raises:
+            ComponentError: a section fails to make them, or makes something else.
+        """
+        found: list[Callback] = []
+        for name, section in self.sections.items():
+            with _attribute_errors(f"the callbacks of the section {name}"):
+                made = section.callbacks()
+            if other := next((item for item in made if not isinstance(item, Callback)), None):
+                expected = "lightning.pytorch.Callback"
+                raise ComponentError(f"the callbacks of the section {name}", found=f"{other!r:.60}", expected=expected)
+            found += made
+        return found
 
     def initialize_scales(self) -> None:
         """Fit the scales of the new model's kernels to the first training samples of each task.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itnet_core import ComponentSpec, hookimpl
+from itnet_core import CommandSpec, ComponentSpec, hookimpl
 
 
 @hookimpl
@@ -25,3 +25,9 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
         ),
         ComponentSpec(kind="task", name="echoes", target="itnet_toy.tones:Echoes", summary="the same", modality="echo"),
     ]
+
+
+@hookimpl
+def itnet_register_commands(api: int) -> list[CommandSpec]:
+    target = "itnet_toy.probe:ProbeConfig"
+    return [CommandSpec("probe", "itnet_toy.probe:probe", "Probe.", sections={"probe": target})]
