@@ -156,6 +156,7 @@ class TestPlain(HeadConformance):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_pytest_collects_one_item_for_each_check(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(TEST_FILE)

@@ -67,6 +67,7 @@ def test_it_passes_the_kit(site: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(site: Path) -> None:
     tests = site.parent / "source/tests"
     output = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tests.parent, tests, site=site)

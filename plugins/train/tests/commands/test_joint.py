@@ -72,6 +72,7 @@ def test_the_weight_of_a_task_scales_its_gradient(joint: dict[str, Any]) -> None
         torch.testing.assert_close(3 * gradient(1.0), gradient(3.0))
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_resumed_bit_for_bit(
     joint: dict[str, Any], tmp_path: Path, start_itnet: Any, assert_same_weights: Callable[[Path, Path], None]
 ) -> None:

@@ -31,7 +31,7 @@ def two(tmp_path: Path, sections: dict[str, Any]) -> Path:
     ("fault", "code", "message"),
     [
         ("SIGTERM:90:1", STOPPED, "interrupted in epoch 2; --resume continues from the last saved state"),
-        ("SIGKILL:90:1", 1, "process 1 of 2, pid"),
+        pytest.param("SIGKILL:90:1", 1, "process 1 of 2, pid", marks=pytest.mark.slow),
         pytest.param("SIGTERM:90:0", STOPPED, "interrupted in epoch 2", marks=pytest.mark.slow),
         pytest.param("SIGUSR1:90:1", STOPPED, "interrupted in epoch 2", marks=pytest.mark.slow),
         pytest.param("SIGKILL:90:0", -signal.SIGKILL, "another process is lost", marks=pytest.mark.slow),

@@ -40,7 +40,8 @@ def results(run: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("killed_after", "options"),
     [
-        (166, {}),  # 16 fit the scales; in the second of three epochs of 96 samples: goes on from the end of the first
+        # 16 fit the scales; in the second of three epochs of 96 samples: goes on from the end of the first.
+        pytest.param(166, {}, marks=pytest.mark.slow),
         # In the fourth batch, of two a step, of the second epoch: goes on from its first step, the fourth in all.
         (166, {"save_every_steps": 2, "accumulate": 2}),
     ],
