@@ -158,21 +158,20 @@ def convert(model: Any, example: Example, before: list[Tensor]) -> tuple[Any, se
 
     report = convert_model(model, example=example)
     fast = difference(outputs(model, example), before)
-    summed: dict[str, Summed] = {}
+    sums = {module: Summed() for module in model.modules() if isinstance(module, IntegralOperator)}
+    for module, evaluator in sums.items():
+        module.evaluator = evaluator
     ran: set[str] = set()
     for path in report.converted:
-        layer, summed[path] = model.get_submodule(path), Summed()
-        layer.register_forward_pre_hook(lambda *_, path=path: ran.add(path))
-        for module in layer.modules():
-            if isinstance(module, IntegralOperator):
-                module.evaluator = summed[path]
+        model.get_submodule(path).register_forward_pre_hook(lambda *_, path=path: ran.add(path))
     try:
         pairs = difference(outputs(model, example), before)
     except RuntimeError as error:
         if "allocate memory" not in str(error):
             raise
         return report, set(), fast, None
-    return report, {report.converted[path] for path in ran if not summed[path].count}, fast, pairs
+    summed = {path for path in ran if any(sums[m].count for m in model.get_submodule(path).modules() if m in sums)}
+    return report, {report.converted[path] for path in ran - summed}, fast, pairs
 
 
 class Summed(TiledEvaluator):
