@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
 
 from itnet_core import Field, FullSampler, IntegralOperator, Kernel, tracing
 from itnet_core.operator.stateless import with_parameters
@@ -55,7 +56,8 @@ class ScanningLayer(CallingLayer):
         Raises:
             ConversionError: the scan has options that are not those of transformers' own layers.
         """
-        if tracing() and isinstance(self.integral.sampler, FullSampler):
+        empty = any(0 in leaf.shape for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
+        if empty or (tracing() and isinstance(self.integral.sampler, FullSampler)):
             return super().forward(*args, **kwargs)
         original = self.original
         scans = {name: partial(scan, self) for name, scan in SCANS.items()}
@@ -97,10 +99,8 @@ class ScanningLayer(CallingLayer):
             self.integral = _operator(form, present.sampler, present.evaluator).train(present.training)
         operator = with_parameters(self.integral, {f"kernel.{name}": weight for name, weight in weights.items()})
         points = values.shape[1]
-        positions = (
-            torch.arange(points, device=values.device, dtype=torch.float32).view(1, -1, 1).expand(len(values), -1, 4)
-        )
-        positions = positions * positions.new_tensor([1.0, 0.0, 0.0, 0.0])
+        positions = values.new_zeros(len(values), points, 4, dtype=torch.float32)
+        positions[..., 0] = torch.arange(points, device=values.device)
         key = Field(values, positions, grid=(points,))
         if not queries or queries == points:
             return operator(key).values

@@ -204,3 +204,13 @@ def test_the_operator_keeps_its_evaluator_when_sizes_change() -> None:
     layer(torch.randn(2, 5, 16))
     layer(torch.randn(1, 9, 16))
     assert counted.sums == 2
+
+
+@pytest.mark.parametrize("name", ["mamba", "rwkv"])  # transformers' Mamba-2 refuses it
+def test_a_batch_may_be_empty(name: str) -> None:
+    model = language_model(name)
+    words = torch.zeros(0, 5, dtype=torch.long)
+    expected = model(words).logits.shape
+    convert_model(model)
+    summed_by_pairs(model)
+    assert model(words).logits.shape == expected
