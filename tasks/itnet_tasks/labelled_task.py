@@ -88,7 +88,9 @@ class LabelledTask(Task):
         Raises:
             DataError: the data set is missing, or not in its published layout.
         """
-        return LabelledDataset(self._part(split), self.loader(training=split == "train"), self.config.on_bad_sample)
+        return LabelledDataset(
+            self._samples_of(split), self.loader(training=split == "train"), self.config.on_bad_sample
+        )
 
     def lengths(self, split: Split) -> list[float] | None:
         """Return the length of each sample of a split, or `None` if `length` gives none.
@@ -96,10 +98,10 @@ class LabelledTask(Task):
         Raises:
             DataError: as for `dataset`.
         """
-        lengths = [self.length(source) for source in self._part(split).sources]
+        lengths = [self.length(source) for source in self._samples_of(split).sources]
         return None if None in lengths else [length for length in lengths if length is not None]
 
-    def _part(self, split: Split) -> Labelled:
+    def _samples_of(self, split: Split) -> Labelled:
         return self.test() if split == "test" else self._training_parts[split]
 
     @cached_property

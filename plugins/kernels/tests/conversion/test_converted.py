@@ -22,6 +22,15 @@ from transformers.models.rwkv.modeling_rwkv import RwkvSelfAttention
 from itnet_core import IntegralOperator, Sampler
 from itnet_kernels import ConversionError, convert, convert_model
 
+
+def rwkv() -> nn.Module:
+    config: Any = transformers.RwkvConfig(hidden_size=8, attention_hidden_size=8)
+    layer: nn.Module = RwkvSelfAttention(config, 0)  # type: ignore[no-untyped-call]
+    for parameter in layer.parameters():  # some of which have no values yet
+        nn.init.normal_(parameter, std=0.5)
+    return layer
+
+
 MAMBA: dict[str, Any] = {"hidden_size": 8, "state_size": 3}
 MAKERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Conv1d": (lambda: nn.Conv1d(4, 6, 3, stride=2, padding=1, dilation=2, groups=2), (2, 4, 9)),
@@ -39,7 +48,7 @@ MAKERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         lambda: Mamba2Mixer(transformers.Mamba2Config(**MAMBA, num_heads=4, head_dim=4, n_groups=2), 0),
         (2, 7, 8),
     ),
-    "RWKV": (lambda: RwkvSelfAttention(rwkv_config(), 0), (2, 7, 8)),
+    "RWKV": (rwkv, (2, 7, 8)),
 }
 TORCHS = ["Conv1d", "Conv2d", "Conv3d", "circular", "transposed", "LSTM", "GRU", "RNN", "attention"]
 EXACT: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
@@ -48,10 +57,6 @@ EXACT: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
 def bert_config() -> Any:
     options: dict[str, Any] = {"attn_implementation": "sdpa"}
     return transformers.BertConfig(hidden_size=8, num_attention_heads=2, **options)
-
-
-def rwkv_config() -> Any:
-    return transformers.RwkvConfig(hidden_size=8, attention_hidden_size=8, context_length=16)
 
 
 def call(layer: nn.Module, x: Tensor) -> list[Tensor]:
