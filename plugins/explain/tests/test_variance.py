@@ -121,7 +121,8 @@ def test_contents_that_tell_their_places_count_as_position_where_pairs_occur() -
     kernel = MLPKernel(3, position_dim=1, inputs=("query", "key", "product"))
     by_place = occurring(Call("operator", kernel, encoded, encoded))
     by_draws = shares(Call("operator", kernel, encoded, encoded))
-    other = occurring(Call("operator", kernel, *[grid.with_values(torch.randn(8, 12, 3))] * 2))
+    unrelated = grid.with_values(torch.randn(8, 12, 3))
+    other = occurring(Call("operator", kernel, unrelated, unrelated))
     assert by_place is not None
     assert other is not None
     assert float(by_place[:, 1].min()) > 0.2
