@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import PositiveInt
-from torch import nn
+from torch import Tensor, nn
 
 from itnet_core.operator.field import AXES, Field
 from itnet_core.plugin.config import ComponentConfig, Configured
@@ -66,6 +66,15 @@ class Encoder(Configured, nn.Module, ABC):
         Override it for points that a reader knows by name, such as a text's tokens. Padding has no names.
         """
         return None
+
+    def images(self, inputs: Any) -> Tensor | None:
+        """Return an image of each sample of a batch, (B, 1 or 3, H, W), over which reports draw points on a grid.
+
+        By default the inputs, if they are images. Override it for others that a reader knows by an image, such as the
+        spectrogram of a recording: time to the right, other axes upwards.
+        """
+        images = isinstance(inputs, Tensor) and inputs.ndim == 4 and inputs.shape[1] in (1, 3)
+        return inputs if images else None
 
     def example(self) -> Any:
         """Return a small batch of at least two samples, of different lengths if the modality has lengths.

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from rich.console import Console
 from rich.progress import Progress
 
@@ -95,8 +96,10 @@ def explain_checkpoint(
         scores = _ablate(model, task, calls, spread_samples(task.dataset(split), ablation), seed)
         explanation = replace(explanation, ablation=scores)
     shown = sorted({item.sample for layer in explanation.layers for item in layer.maps})
-    images = {sample: image_url(inputs, sample) for sample in shown}
-    labels = cast(Encoder, model.encoders[task.modality]).labels(inputs)
+    encoder = cast(Encoder, model.encoders[task.modality])
+    with torch.no_grad():
+        drawn, labels = encoder.images(inputs), encoder.labels(inputs)
+    images = {sample: image_url(drawn, sample) for sample in shown}
     return Explained(
         explanation,
         {sample: source for sample, source in images.items() if source is not None},

@@ -166,7 +166,9 @@ class Demo:
         except ITNetError:  # such as images of other sizes
             inputs = self.task.collate([sample, sample]).inputs
         explanation = explain(self.model, inputs, modality=self.modality, maps=1, pairs=64, contents=4)
-        image, labels = image_url(inputs, 0), cast(Encoder, self.model.encoders[self.modality]).labels(inputs)
+        encoder = cast(Encoder, self.model.encoders[self.modality])
+        with torch.no_grad():
+            image, labels = image_url(encoder.images(inputs), 0), encoder.labels(inputs)
         write_report(
             explanation,
             folder,

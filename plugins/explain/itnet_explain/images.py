@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 from io import BytesIO
-from typing import Any
 
 from matplotlib.image import imsave
 from torch import Tensor
 
 
-def image_url(inputs: Any, sample: int) -> str | None:
-    """Return a sample of a batch of images, (B, 1 or 3, H, W), as a data URL; `None` for other inputs."""
-    if not isinstance(inputs, Tensor) or inputs.ndim != 4 or inputs.shape[1] not in (1, 3):
+def image_url(images: Tensor | None, sample: int) -> str | None:
+    """Return an image of a batch, (B, 1 or 3, H, W), as a data URL; `None` without images."""
+    if images is None:
         return None
-    image = inputs[sample].detach().float().cpu()
+    image = images[sample].detach().float().cpu()
     image = (image - image.min()) / (image.max() - image.min()).clamp(min=1e-12)
     pixels = image[0] if len(image) == 1 else image.permute(1, 2, 0)
     file = BytesIO()

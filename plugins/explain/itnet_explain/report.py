@@ -65,12 +65,16 @@ def _map(item: Maps, labels: Sequence[str] | None) -> dict[str, Any]:
     both = torch.cat([item.query_positions, item.key_positions])
     moving = (both.amax(0) - both.amin(0) > SMALLEST).nonzero().squeeze(1)[:3]
     moving = moving if len(moving) else torch.tensor([0])
+    # A page's second coordinate points down, as an image's y does. Over time, an axis such as frequency points up.
+    signs = torch.ones(len(moving), dtype=both.dtype)
+    if len(moving) == 2 and moving[0] == 0:
+        signs[1] = -1
     named = labels is not None and len(labels) <= len(item.key_positions) == len(item.query_positions)  # before padding
     return {
         "sample": item.sample,
         "queries": item.queries.tolist(),
-        "points": _rounded(item.key_positions[:, moving]),
-        "places": _rounded(item.query_positions[item.queries][:, moving]),
+        "points": _rounded(item.key_positions[:, moving] * signs),
+        "places": _rounded(item.query_positions[item.queries][:, moving] * signs),
         "grid": item.grid,
         "labels": list(labels or ()) if named else None,
         "weights": base64.b64encode(_bytes(item.weights)).decode(),

@@ -34,6 +34,7 @@ class Case:
     shown: str = "probability"
     refused: str = ""
     encoder: dict[str, Any] | None = None
+    images: int = 0
 
 
 def image(folder: Path) -> Case:
@@ -44,6 +45,7 @@ def image(folder: Path) -> Case:
         (folder / "one.png",),
         encoder={"name": "patch", "patch_size": 4},
         refused="upload0.png",
+        images=1,
     )
 
 
@@ -59,7 +61,7 @@ def audio(folder: Path) -> Case:
         for number in range(8):
             write_tone(folder / "clips" / label / f"{number}.wav", pitch + number)
     task = {"name": "audio-folder", "root": str(folder / "clips"), "sample_rate": 8000, "max_seconds": 0.5}
-    return Case(task, "audio-nano", (folder / "clips/low/0.wav",), refused="upload0.wav")
+    return Case(task, "audio-nano", (folder / "clips/low/0.wav",), refused="upload0.wav", images=1)
 
 
 def point_cloud(folder: Path) -> Case:
@@ -134,6 +136,7 @@ def test_a_sample_is_predicted_and_explained(make: Callable[[Path], Case], brows
         browser.switch_to.frame("report")
         wait(browser, "return document.querySelectorAll('.head').length")
         assert has_a_map(browser)
+        wait(browser, f"return Object.keys(images).length === {case.images}")  # the sample under its map
         assert not browser.execute_script("return window.injected || window.parent.injected")
         browser.switch_to.default_content()
     severe = [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from itnet_core import Field, IntegralOperator, pair_matrix
+from itnet_core import Field, IntegralOperator, MLPKernel, pair_matrix
 from itnet_explain import Explanation, explain, record
 from itnet_explain.report import write_report
 from itnet_registry import create_model
@@ -127,3 +127,14 @@ def _kernel(name: str) -> Any:
     from itnet_registry import create
 
     return create("kernel", name, dim=8)
+
+
+def test_over_time_other_axes_point_up_in_maps(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    field = Field.on_grid(torch.randn(2, 6, 3, 4), axes="tx")
+    found = explain(IntegralOperator(4, MLPKernel(4)), field)
+    write_report(found, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    times, heights = zip(*json.loads(page.split('"points":')[2].split(',"places"')[0]), strict=True)
+    assert [*times] == sorted(times)
+    assert [*heights[:3]] == sorted(heights[:3], reverse=True)

@@ -139,11 +139,18 @@ class MelEncoder(Encoder):
             ShapeError: a tensor has another shape or dtype, or samples that are not finite.
         """
         c = self.config
-        waveform, lengths = check_audio(inputs, "MelEncoder(inputs)")
-        cell = c.hop * c.patch_frames
-        levels = self.log_mel(to_multiple(waveform, cell), lengths)
+        levels, lengths = self._levels(inputs)
         values = self.projection(levels.unsqueeze(1).to(self.projection.weight.dtype)).permute(0, 2, 3, 1)
-        return clip_field(values, lengths, cell, c.unit_seconds * c.sample_rate)
+        return clip_field(values, lengths, c.hop * c.patch_frames, c.unit_seconds * c.sample_rate)
+
+    def images(self, inputs: Audio) -> Tensor:
+        """Return the log-mel spectrogram of each clip, (B, 1, n_mels, frames), low bands below."""
+        levels, _ = self._levels(inputs)
+        return levels.transpose(1, 2).flip(1).unsqueeze(1)
+
+    def _levels(self, inputs: Audio) -> tuple[Tensor, Tensor]:
+        waveform, lengths = check_audio(inputs, "MelEncoder(inputs)")
+        return self.log_mel(to_multiple(waveform, self.config.hop * self.config.patch_frames), lengths), lengths
 
     def example(self) -> Audio:
         """Return two clips of noise."""

@@ -174,3 +174,13 @@ def test_many_more_bands_than_frequencies_are_refused_before_they_are_computed()
 def test_a_number_that_cannot_be_counted_with_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="MelEncoder"):
         MelEncoder(8, **options)
+
+
+def test_images_have_time_to_the_right_and_frequency_upwards() -> None:
+    encoder = MelEncoder(8, **SMALL, normalization="fixed")
+    clip = torch.cat([tone(200.0, 4000), tone(3000.0, 4000)])
+    [image] = encoder.images(Audio.of([clip]))
+    assert image.shape == (1, 20, 100)
+    rows = image[0].argmax(0)
+    assert int(rows[10]) > 15  # low, below
+    assert int(rows[90]) < 5

@@ -6,7 +6,7 @@ import logging
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from itnet_core import ComponentConfig, ComponentRef, ConfigError, Encoder, Field, RefersTo
 from itnet_kernels.conversion.convert import convert_model
@@ -82,6 +82,10 @@ class ConvertedEncoder(Encoder):
     def labels(self, inputs: Any) -> list[list[str]] | None:
         """Return a name for each point, as the other encoder does."""
         return self.encoder.labels(inputs)
+
+    def images(self, inputs: Any) -> Tensor | None:
+        """Return the images of the samples that the converted encoder gives."""
+        return self.encoder.images(inputs)
 
     def example(self) -> Any:
         """Return the other encoder's example."""
