@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -182,11 +182,7 @@ def _report_left(model: nn.Module, mixing: Mixing, report: ConversionReport) -> 
     """Report modules that mixed points in a run, outside of converted modules and of those reported already."""
     layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, ConvertedLayer)}
     written = {path for path, layer in layers.items() if isinstance(layer, WrittenAttention)} & {*report.converted}
-    calling = {
-        path
-        for path, layer in layers.items()
-        if isinstance(layer, CallingLayer) and not isinstance(layer, ScanningLayer)
-    }
+    calling = {path for path, layer in layers.items() if isinstance(layer, CallingLayer) and _is_open(layer)}
     settled = ({*report.converted, *layers} - written - calling) | {*report.left}
     for path in written:
         for caller, calls in mixing.attention[path].calls.items():
@@ -194,13 +190,17 @@ def _report_left(model: nn.Module, mixing: Mixing, report: ConversionReport) -> 
     for path, calls in mixing.calls.items():
         names, module = path.split("."), model.get_submodule(path)
         above = {".".join(names[:end]) for end in range(len(names) + 1)}
-        fast = isinstance(module, GridLayer) and takes_fast_path(module.operator)
-        if fast and not isinstance(module, ScanningLayer):  # other functions of its forward
+        if _is_open(module) and takes_fast_path(module.operator):  # other functions of its forward
             calls, above = Counter({name: calls[name] for name in calls if name not in FUNCTIONS}), above - {path}
         if calls and settled.isdisjoint(above):
             functions = ", ".join(f"{name} ({count})" for name, count in calls.items())
             name = report.converted.get(path, type(module).__name__)
             report.left[path] = f"{name} calls {functions}, outside of what was converted"
+
+
+def _is_open(layer: nn.Module) -> TypeGuard[GridLayer]:
+    """Whether functions in a layer's `forward` may mix points outside of its operator; a scan is all that mixes."""
+    return isinstance(layer, GridLayer) and not isinstance(layer, ScanningLayer)
 
 
 def _convert_children(

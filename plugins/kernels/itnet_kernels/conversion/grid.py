@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,49 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from itnet_core import Field, IntegralOperator, Kernel
-from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path
+from itnet_kernels.conversion.converted import ConvertedLayer, remove_parameters, takes_fast_path
 from itnet_kernels.conversion.grid_kernels import FourierKernel, InterpolationKernel, TapKernel, WindowKernel
 from itnet_kernels.convolution.taps import apply_taps
 from itnet_kernels.errors import ConversionError
+
+
+class OperatorForm(NamedTuple):
+    """What an operator of a layer that calls functions depends on.
+
+    Attributes:
+        kernel: makes the kernel.
+        dim: channels of the field.
+        channels: of the result.
+        head_dim: channels of a head.
+        options: of the kernel.
+    """
+
+    kernel: Callable[..., Kernel]
+    dim: int
+    channels: int
+    head_dim: int
+    options: dict[str, Any]
+
+    def build(self, *parts: Any) -> IntegralOperator:
+        """Return an operator of this form without parameters, with a sampler and an evaluator if they are given."""
+        operator: Any = IntegralOperator(
+            self.dim,
+            self.kernel(**self.options),
+            *parts,
+            out_dim=self.channels,
+            head_dim=self.head_dim,
+            pointwise=False,
+        )
+        remove_parameters(operator)
+        operator.form = self
+        made: IntegralOperator = operator
+        return made
+
+    def fit(self, present: IntegralOperator) -> IntegralOperator:
+        """Return an operator if it has this form; a new one in its place otherwise."""
+        if vars(present).get("form") == self:
+            return present
+        return self.build(present.sampler, present.evaluator).train(present.training)
 
 
 class GridLayer(ConvertedLayer):
@@ -61,9 +100,9 @@ class GridLayer(ConvertedLayer):
         if isinstance(module, _ConvNd):
             taps, channels = module.kernel_size, module.out_channels
             options = {"kernel_size": taps, "dilation": module.dilation}
-            self.operator = _operator((TapKernel, prod(taps) * channels, channels, options))
+            self.operator = OperatorForm(TapKernel, prod(taps) * channels, channels, channels, options).build()
         else:
-            self.operator = _operator((WindowKernel, 1, 1, {}))
+            self.operator = OperatorForm(WindowKernel, 1, 1, 1, {}).build()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the original's `forward`.
@@ -86,10 +125,7 @@ class GridLayer(ConvertedLayer):
 
     def fit(self, kernel: Callable[..., Kernel], dim: int, channels: int, **options: Any) -> IntegralOperator:
         """Return the operator for a kernel and channels; a new one if the last call had others."""
-        form, present = (kernel, dim, channels, options), self.operator
-        if vars(present).get("form") == form:
-            return present
-        self.operator = operator = _operator(form, present.sampler, present.evaluator).train(present.training)
+        self.operator = operator = OperatorForm(kernel, dim, channels, channels, options).fit(self.operator)
         return operator
 
 
@@ -124,17 +160,6 @@ class CallingLayer(GridLayer):
             return forward(*args, **kwargs)
         with _ByOperator(self, []):
             return forward(*args, **kwargs)
-
-
-def _operator(form: tuple[Callable[..., Kernel], int, int, dict[str, Any]], *parts: Any) -> IntegralOperator:
-    """Return an operator with this kernel, channels of the field and of the result, and options of the kernel."""
-    kernel, dim, channels, options = form
-    operator: Any = IntegralOperator(
-        dim, kernel(**options), *parts, out_dim=channels, head_dim=channels, pointwise=False
-    )
-    operator.form = form
-    made: IntegralOperator = operator
-    return made
 
 
 class _ByOperator(TorchFunctionMode):

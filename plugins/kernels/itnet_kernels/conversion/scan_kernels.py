@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from itnet_core import Field, Normalization
 from itnet_kernels.causal import CausalKernel
 from itnet_kernels.state_space.mamba import MambaKernel
-from itnet_kernels.state_space.mixers import ChannelSlice
+from itnet_kernels.state_space.mixers import ChannelSlice, JoinedValues
 
 Terms = tuple[Tensor, ...]
 
 
-class JoinedMambaKernel(MambaKernel):
+class JoinedMambaKernel(JoinedValues, MambaKernel):
     """Mamba's kernel of a field whose channels are v, Δ before softplus, B and C, concatenated.
 
     Example:
@@ -35,16 +35,8 @@ class JoinedMambaKernel(MambaKernel):
         parts: list[nn.Module] = [ChannelSlice(first, last) for first, last in pairwise(bounds)]
         self.to_rank, (self.to_step, self.to_state, self.from_state) = nn.Identity(), parts  # type: ignore[assignment]
 
-    def value_map(self, dim: int, head_dim: int) -> nn.Module:
-        """Return the view of the first channels as heads of one channel."""
-        return nn.Sequential(ChannelSlice(0, self.heads), nn.Unflatten(-1, (self.heads, 1)))
 
-    def output_map(self, head_dim: int, dim: int) -> nn.Module:
-        """Return the view of heads as channels."""
-        return nn.Flatten(-2)
-
-
-class RWKVKernel(CausalKernel[Terms, None]):
+class RWKVKernel(JoinedValues, CausalKernel[Terms, None]):
     """RWKV's kernel: a softmax over the past with the logit κ(s) − w (t − 1 − s) for s < t, and κ(t) + u for s = t.
 
     Peng et al., arXiv 2305.13048, §3.1: w > 0 and u are numbers of each channel, a head; κ is a function of the field
@@ -85,11 +77,3 @@ class RWKVKernel(CausalKernel[Terms, None]):
     def can_integrate(self, problem: object) -> bool:
         """Return `False`: there is no fast path."""
         return False
-
-    def value_map(self, dim: int, head_dim: int) -> nn.Module:
-        """Return the view of the first channels as heads of one channel."""
-        return nn.Sequential(ChannelSlice(0, self.heads), nn.Unflatten(-1, (self.heads, 1)))
-
-    def output_map(self, head_dim: int, dim: int) -> nn.Module:
-        """Return the view of heads as channels."""
-        return nn.Flatten(-2)

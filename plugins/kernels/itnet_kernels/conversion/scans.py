@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_leaves
 
 from itnet_core import Field, FullSampler, IntegralOperator, Kernel, tracing
 from itnet_core.operator.stateless import with_parameters
-from itnet_kernels.conversion.converted import remove_parameters, takes_fast_path
-from itnet_kernels.conversion.grid import FUNCTIONS, CallingLayer
+from itnet_kernels.conversion.converted import takes_fast_path
+from itnet_kernels.conversion.grid import FUNCTIONS, CallingLayer, OperatorForm
 from itnet_kernels.conversion.scan_kernels import JoinedMambaKernel, RWKVKernel
 from itnet_kernels.errors import ConversionError
 from itnet_kernels.state_space.mixers import JoinedMamba2Kernel
@@ -48,7 +48,7 @@ class ScanningLayer(CallingLayer):
 
     def __init__(self, module: Any) -> None:
         super().__init__(module, tuple(FUNCTIONS))
-        self.integral = _operator((RWKVKernel, 2, 1, 1, {"dim": 1}))
+        self.integral = OperatorForm(RWKVKernel, 2, 1, 1, {"dim": 1}).build()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the original's `forward`, with its scan by the operator.
@@ -93,10 +93,7 @@ class ScanningLayer(CallingLayer):
             queries: the number of the last points that are query points; all by default.
             options: of the kernel.
         """
-        form = (kernel, values.shape[-1], channels, head_dim, options)
-        if vars(self.integral).get("form") != form:
-            present = self.integral
-            self.integral = _operator(form, present.sampler, present.evaluator).train(present.training)
+        self.integral = OperatorForm(kernel, values.shape[-1], channels, head_dim, options).fit(self.integral)
         operator = with_parameters(self.integral, {f"kernel.{name}": weight for name, weight in weights.items()})
         points = values.shape[1]
         positions = values.new_zeros(len(values), points, 4, dtype=torch.float32)
@@ -236,22 +233,12 @@ SCANS: Mapping[str, Callable[..., Any]] = {
 
 def scans(cls: type[nn.Module]) -> bool:
     """Whether the `forward` of a class of transformers calls a function of `SCANS`."""
-    forward = inspect.unwrap(cls.forward)
-    if not cls.__module__.startswith("transformers.") or not isinstance(forward, FunctionType):
+    if not cls.__module__.startswith("transformers."):
         return False
-    return any(name in SCANS and name in forward.__globals__ for name in forward.__code__.co_names)
-
-
-def _operator(form: tuple[Callable[..., Kernel], int, int, int, dict[str, Any]], *parts: Any) -> IntegralOperator:
-    """Return an operator without parameters with this kernel, channels, channels of a head, and kernel's options."""
-    kernel, dim, channels, head_dim, options = form
-    operator: Any = IntegralOperator(
-        dim, kernel(**options), *parts, out_dim=channels, head_dim=head_dim, pointwise=False
+    forward = inspect.unwrap(cls.forward)
+    return isinstance(forward, FunctionType) and any(
+        name in SCANS and name in forward.__globals__ for name in forward.__code__.co_names
     )
-    remove_parameters(operator)
-    operator.form = form
-    made: IntegralOperator = operator
-    return made
 
 
 def _require(met: bool, option: str, found: Any) -> None:

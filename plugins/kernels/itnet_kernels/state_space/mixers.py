@@ -155,23 +155,29 @@ class Mamba2Mixer(nn.Module):
         return integral.with_values(self.output(self.norm(skipped, gate)))
 
 
-class JoinedMamba2Kernel(Mamba2Kernel):
+class JoinedValues:
+    """Maps of a kernel whose field has the values of all heads as its first channels: views, without parameters."""
+
+    heads: int
+
+    def value_map(self, dim: int, head_dim: int) -> nn.Module:
+        """Return the view of the first channels as heads."""
+        return nn.Sequential(ChannelSlice(0, self.heads * head_dim), nn.Unflatten(-1, (self.heads, head_dim)))
+
+    def output_map(self, head_dim: int, dim: int) -> nn.Module:
+        """Return the view of heads as channels."""
+        return nn.Flatten(-2)
+
+
+class JoinedMamba2Kernel(JoinedValues, Mamba2Kernel):
     """Mamba-2's kernel of a field whose channels are v, B, C, and Δ before its bias, concatenated."""
 
     def __init__(self, dim: int, **options: Any) -> None:
         super().__init__(1, **options)
         side = self.config.groups * self.config.state
-        self.inner = dim - self.heads - 2 * side
-        bounds = [self.inner, self.inner + side, self.inner + 2 * side, dim]
+        inner = dim - self.heads - 2 * side
+        bounds = [inner, inner + side, inner + 2 * side, dim]
         self.to_state, self.from_state, self.to_step = (ChannelSlice(first, last) for first, last in pairwise(bounds))
-
-    def value_map(self, dim: int, head_dim: int) -> nn.Module:
-        """Return the view of the first channels as heads."""
-        return nn.Sequential(ChannelSlice(0, self.inner), nn.Unflatten(-1, (self.heads, head_dim)))
-
-    def output_map(self, head_dim: int, dim: int) -> nn.Module:
-        """Return the view of heads as channels."""
-        return nn.Flatten(-2)
 
 
 class ChannelSlice(nn.Module):
