@@ -170,10 +170,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
     except RuntimeError as error:
         if (lost := find_lost_process(trainer, error)) is None:
             raise
-        hint = "What was saved before is intact, and --resume continues from it."
-        raise RunError(
-            f"{directory.path}: {lost.place}", found=lost.found, expected=lost.expected, hint=hint
-        ) from error
+        raise lost from error
     row = history.rows[history.best]
     if not history.has_best:
         raise NonFiniteError(

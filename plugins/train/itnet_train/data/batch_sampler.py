@@ -43,13 +43,14 @@ class TaskShare:
     bucket: int = 1
     """Batches whose samples are sorted by length together."""
 
-    def sort_by_length(self, keys: list[SampleKey], world_size: int, generator: torch.Generator) -> list[SampleKey]:
-        """Sort the keys of each `bucket` batches of all processes by length, and shuffle these batches.
+    def sort_by_length(self, keys: list[SampleKey], seed: int, epoch: int, world_size: int) -> list[SampleKey]:
+        """Sort an epoch's keys of each `bucket` batches of all processes by length, and shuffle these batches.
 
         What does not fill a batch stays last, as it is: sorted, it would be the longest samples.
         """
         if (lengths := self.lengths) is None:
             return keys
+        generator = torch.Generator().manual_seed(derive_seed(seed, "buckets", epoch))
         size = self.batch_size * world_size
         end, found = len(keys) // size * size, list[SampleKey]()
         for start in range(0, end, self.bucket * size):
@@ -119,9 +120,8 @@ class TaskBatchSampler(Sampler[list[SampleKey]]):
     def __iter__(self) -> Iterator[list[SampleKey]]:
         scheduled = []
         for modality, share in self.shares.items():
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, "buckets", self.epoch))
             keys, count = share.keys(modality, self.seed, self.epoch), self._batches(share)
-            keys = share.sort_by_length(keys, self.world_size, generator)
+            keys = share.sort_by_length(keys, self.seed, self.epoch, self.world_size)
             own = keys[: len(keys) // self.world_size * self.world_size][self.rank :: self.world_size]
             size = share.batch_size
             scheduled += [((i + 0.5) / count, own[i * size : (i + 1) * size]) for i in range(count)]
