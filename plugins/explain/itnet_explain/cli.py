@@ -12,6 +12,11 @@ from itnet_registry.cli.output import machine_readable, print_json, print_line, 
 if TYPE_CHECKING:
     from itnet_explain.explanation import Explanation, KernelExplanation
 
+Modality = Annotated[
+    str | None,
+    typer.Option("--modality", "--task", help="The modality, for a model of several tasks.", show_default=False),
+]
+
 
 @machine_readable
 def explain(
@@ -20,10 +25,7 @@ def explain(
         list[Path] | None,
         typer.Argument(help="At least two files of the kind that the task reads; by default samples of the split."),
     ] = None,
-    modality: Annotated[
-        str | None,
-        typer.Option("--modality", "--task", help="The modality, for a model of several tasks.", show_default=False),
-    ] = None,
+    modality: Modality = None,
     split: Annotated[Literal["train", "validation", "test"], typer.Option(help="The split of the samples.")] = "test",
     samples: Annotated[int, typer.Option(min=2, help="Number of samples of the split.")] = 16,
     ablation: Annotated[
@@ -64,10 +66,7 @@ def explain(
 
 def demo(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")],
-    modality: Annotated[
-        str | None,
-        typer.Option("--modality", "--task", help="The modality, for a model of several tasks.", show_default=False),
-    ] = None,
+    modality: Modality = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 for any free one.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> None:

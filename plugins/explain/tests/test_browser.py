@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,21 +107,9 @@ def test_the_keyboard_alone_does_the_same(browser: Any, report: str) -> None:
     assert label == "Weights of the points around query point 5"  # of a grid of 4 × 4
 
 
-def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, report: str) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 720, "deviceScaleFactor": 2, "mobile": True}
-    )
-    browser.get(report)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+def test_a_phone_shows_it_without_scrolling_sideways(width_on_a_phone: Callable[[str], int], report: str) -> None:
+    assert width_on_a_phone(report) <= 360
 
 
-def test_it_is_dark_where_the_reader_prefers_it(browser: Any, report: str) -> None:
-    shades = []
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        browser.get(report)
-        shades.append(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    assert shades == ["rgb(255, 255, 255)", "rgb(16, 20, 28)"]
+def test_it_is_dark_where_the_reader_prefers_it(shades: Callable[[str], list[str]], report: str) -> None:
+    assert shades(report) == ["rgb(255, 255, 255)", "rgb(16, 20, 28)"]

@@ -7,7 +7,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,23 +124,14 @@ def test_images_with_a_text_are_written_as_tasks_read_them(tmp_path: Path, image
     assert (tmp_path / "upload1.png").read_bytes() == image.read_bytes()
 
 
-def test_a_phone_shows_it_without_scrolling_sideways(browser: Any, server: DemoServer) -> None:
-    size = {"width": 360, "height": 720, "deviceScaleFactor": 2, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get(server.url)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+def test_a_phone_shows_it_without_scrolling_sideways(
+    width_on_a_phone: Callable[[str], int], server: DemoServer
+) -> None:
+    assert width_on_a_phone(server.url) <= 360
 
 
-def test_it_is_dark_where_the_reader_prefers_it(browser: Any, server: DemoServer) -> None:
-    shades = []
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        browser.get(server.url)
-        shades.append(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    assert shades == ["rgb(255, 255, 255)", "rgb(16, 20, 28)"]
+def test_it_is_dark_where_the_reader_prefers_it(shades: Callable[[str], list[str]], server: DemoServer) -> None:
+    assert shades(server.url) == ["rgb(255, 255, 255)", "rgb(16, 20, 28)"]
 
 
 def test_the_keyboard_reaches_every_control_in_order(browser: Any, server: DemoServer) -> None:
