@@ -120,7 +120,7 @@ def convert(module: nn.Module, converters: Mapping[type[nn.Module], Converter] |
             expected="a convolution, average pool, attention or recurrence of PyTorch, or a mixer of transformers",
             hint="Give `converters` a function for its class, or call `convert_model` for the modules in it.",
         )
-    _refuse_hooks(module)
+    _refuse_replaced_forward(module)
     converted, shared = converter(module), {*module.modules()}
     for part in converted.modules():
         if part not in shared:
@@ -239,17 +239,15 @@ def _convert_children(
         parent.use_nested_tensor = False
 
 
-def _refuse_hooks(module: nn.Module) -> None:
-    """Refuse hooks, which may change anything; pruning and the older weight and spectral norms are hooks."""
-    kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-    hooks = [hook for kind in kinds for hook in getattr(module, kind).values()]
-    if hooks:
-        names = ", ".join(getattr(hook, "__qualname__", type(hook).__name__) for hook in hooks)
+def _refuse_replaced_forward(module: nn.Module) -> None:
+    """Refuse a `forward` that was set on the module itself, which the class of a converted layer could not replace."""
+    if "forward" in vars(module):
+        name = type(module).__name__
         raise ConversionError(
-            type(module).__name__,
-            found=f"hooks: {names}",
-            expected="a module without hooks",
-            hint="Remove them: prune.remove, remove_weight_norm, or the handle's own remove().",
+            f"{name}.forward",
+            found="a function set on the module itself",
+            expected=f"the forward of {name}",
+            hint="Restore it (with accelerate: remove_hook_from_module), convert the module, and set it afterwards.",
         )
 
 

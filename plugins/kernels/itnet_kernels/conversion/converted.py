@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from typing import Any, Self
+from weakref import ref
 
 from torch import nn
 
@@ -12,9 +13,10 @@ from itnet_core import FullSampler, IntegralOperator, tracing
 
 
 class ConvertedLayer(nn.Module):
-    """Base class of converted layers: `Layer(module)` derives from the module's class and shares its parameters.
+    """Base class of converted layers: `Layer(module)` derives from the module's class, and shares its parameters.
 
-    Attributes, names of parameters and `state_dict` are the original's. Operators have no parameters: they use the
+    It shares its hooks, too, which run as before and are removed by the same handles. Attributes, names of parameters
+    and `state_dict` are the original's. Operators have no parameters: they use the
     layer's at each call, so parameters may be replaced. The original's `forward` is called where it is the kernel's
     fast path, where it computes more than the integral, and while PyTorch traces or transforms a function.
     """
@@ -24,9 +26,12 @@ class ConvertedLayer(nn.Module):
         return super().__new__(cls if module is None else _derived(cls, type(module)))
 
     def __init__(self, module: nn.Module) -> None:  # without nn.Module's: the state is the original's
-        containers = (dict, list, set)
-        state = {name: copy(value) if isinstance(value, containers) else value for name, value in vars(module).items()}
-        self.__dict__.update(state)
+        for name, value in vars(module).items():
+            shared = "_hooks" in name or not isinstance(value, dict | list | set)
+            self.__dict__[name] = value if shared else copy(value)
+        for hook in self._load_state_dict_pre_hooks.values():
+            if getattr(hook, "with_module", False):  # PyTorch calls it with the module that it was registered on
+                vars(hook)["module"] = ref(self)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:  # the class is created at run time
         state: Any = self.__getstate__()  # type: ignore[no-untyped-call]
