@@ -241,22 +241,37 @@ class PitchEstimator(nn.Module):
         """Return the salience of 360 pitches, 20 cents apart, (B, 360), in frames of 1,024 samples, (B, 1024)."""
         x = frames[:, None, :, None]
         for number in range(1, 7):
-            x = F.pad(x, (0, 0, 254, 254) if number == 1 else (0, 0, 31, 32))
-            x = self.get_submodule(f"conv{number}")(x).relu()
+            convolution: Any = self.get_submodule(f"conv{number}")
+            around = convolution.kernel_size[0] - convolution.stride[0]
+            x = convolution(F.pad(x, (0, 0, around // 2, around - around // 2))).relu()
             x = F.max_pool2d(self.get_submodule(f"conv{number}_BN")(x), (2, 1))
         return self.classifier(x.permute(0, 2, 1, 3).flatten(1)).sigmoid()
+
+    @classmethod
+    def pretrained(cls, data: Path) -> PitchEstimator:
+        """Return the estimator with its authors' weights."""
+        model = cls().eval()
+        model.load_state_dict(torch.load(data / "crepe/tiny.pth", weights_only=True))
+        return model
+
+
+LOWEST_PITCH = 1997.3794084376191
+"""The first of the pitches of CREPE, in cents above 10 Hz."""
+
+
+def standardise(frames: Tensor) -> Tensor:
+    """Return frames, (B, samples), of mean 0 and deviation 1, as CREPE takes them."""
+    return (frames - frames.mean(1, keepdim=True)) / frames.std(1, keepdim=True).clamp(min=1e-10)
 
 
 def crepe(data: Path) -> Claim:
     """CREPE: the pitches in recordings of five languages, and of a tone of 220 Hz."""
-    model = PitchEstimator().eval()
-    model.load_state_dict(torch.load(data / "crepe/tiny.pth", weights_only=True))
+    model = PitchEstimator.pretrained(data)
     tone = torch.sin(2 * torch.pi * 220 / 16000 * torch.arange(1024))
-    frames = torch.cat([tone[None], speech(data)[:, 8192:].unfold(1, 1024, 4096).flatten(0, 1)])
-    frames = (frames - frames.mean(1, keepdim=True)) / frames.std(1, keepdim=True).clamp(min=1e-10)
+    frames = standardise(torch.cat([tone[None], speech(data)[:, 8192:].unfold(1, 1024, 4096).flatten(0, 1)]))
 
     def hears(before: Tensor, after: Tensor) -> bool:
-        cents = 1997.3794084376191 + 20 * before[0].argmax()  # above 10 Hz, as of its authors
+        cents = LOWEST_PITCH + 20 * before[0].argmax()
         return abs(float(10 * 2 ** (cents / 1200)) - 220) < 5 and torch.equal(before.argmax(-1), after.argmax(-1))
 
     inputs = f"{len(frames)} frames of recordings and of a tone"

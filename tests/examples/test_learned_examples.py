@@ -141,3 +141,23 @@ def test_a_skeleton_of_full_rank_is_the_integral(monkeypatch: pytest.MonkeyPatch
     q, k, v = (torch.randn(2, 3, 12, 4) for _ in range(3))
     actual = script.fit(q, k)[24].integrate(q, k, v)
     torch.testing.assert_close(actual, (q @ k.mT).softmax(-1) @ v, rtol=1e-3, atol=1e-3)
+
+
+def test_a_kernel_in_seconds_gives_the_same_features_at_other_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    script = load("resolution_crepe")
+    torch.manual_seed(0)
+    model = script.PitchEstimator().eval()
+    smooth = script.resample(torch.randn(128, 64), 2000, script.TRAINED)[:, None, :, None]  # below 1 kHz
+    model.conv1.weight.data = smooth
+    pitch = torch.tensor([2400.0, 5000.0])
+
+    def features(rate: int) -> torch.Tensor:
+        tones = script.tones(pitch, script.FRAME * rate // script.TRAINED, rate)
+        out: torch.Tensor = script.at_rate(model, rate).conv1(tones[:, None, :, None])
+        return out
+
+    expected = features(script.TRAINED)
+    torch.testing.assert_close(model.conv1(script.tones(pitch, 1024, 16000)[:, None, :, None]), expected)
+    for rate in (8000, 32000):
+        torch.testing.assert_close(features(rate), expected, rtol=0, atol=0.02 * float(expected.detach().abs().max()))
