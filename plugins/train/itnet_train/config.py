@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic import Field as ConfigField
 
-from itnet_core import parse
+from itnet_core import ConfigError, parse
 from itnet_registry import ConfigSection
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ REPLACED = {
     "num_sanity_val_steps": "",
     "precision": "precision",
     "profiler": "profiler",
-    "strategy": "devices",
+    "strategy": "strategy",
     "use_distributed_sampler": "",
 }
 """Arguments of Lightning's `Trainer` that the engine sets, with the field that decides them, or `""` for none."""
@@ -92,11 +92,27 @@ class InitSection(ConfigSection):
 
 
 class ParallelSection(ConfigSection):
-    """How the processes of a run share its work."""
+    """How the processes of a run share its work: replicate · shard · points processes in all.
 
+    A mesh of processes has an axis of each name. Consecutive processes differ in `points`, then in `shard`.
+    """
+
+    replicate: PositiveInt = 1
+    """Groups of processes of which each holds all parameters (hybrid sharding). With `fsdp` only."""
+    shard: Literal[-1] | PositiveInt = -1
+    """Processes of a group, each of which holds a share of all parameters, gradients and states of the optimizer; -1
+    for all that are left. With `fsdp` only."""
     points: PositiveInt = 1
     """Processes that share the points of each field, and train on the same batches: each holds a part of the points,
     and key points travel from process to process. It divides the number of processes."""
+    offload: bool = False
+    """Whether the shares of the parameters are kept in the memory of the CPU while they are not in use. With `fsdp`
+    only."""
+
+    @property
+    def shards_parameters(self) -> bool:
+        """Whether a degree or an option of `fsdp` is set."""
+        return self.replicate > 1 or self.shard != -1 or self.offload
 
 
 class OptimizerSection(ConfigSection):
@@ -260,8 +276,12 @@ class TrainConfig(ConfigSection):
     """Number of devices of each node; each trains on batches of its own, unless `parallel` lets them share more."""
     nodes: PositiveInt = 1
     """Number of nodes, on each of which a launcher starts the processes."""
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    """`ddp`: each process holds all parameters. `fsdp`: each holds a share of them, and they are gathered block by
+    block. `auto` is `fsdp` where `parallel` has a degree of it, `ddp` elsewhere."""
     parallel: ParallelSection = ParallelSection()
-    """How the processes share the work: `{points: 2}` deals the points of each field to two of them."""
+    """How the processes share the work: `{points: 2}` deals the points of each field to two of them, `{shard: 8}` the
+    parameters to eight."""
     log_every: PositiveInt = 50
     """Steps between two entries of the training loss in the log."""
     loggers: tuple[LoggerName, ...] = ("tensorboard",)
@@ -313,6 +333,39 @@ class TrainConfig(ConfigSection):
     def processes(self) -> int:
         """The number of processes, one for each device of each node."""
         return self.devices * self.nodes
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the parameters are shared by processes."""
+        return self.strategy == "fsdp" or (self.strategy == "auto" and self.parallel.shards_parameters)
+
+    @property
+    def degrees(self) -> tuple[int, int, int]:
+        """The numbers of processes along `replicate`, `shard` and `points`, whose product is that of all processes.
+
+        Example:
+            >>> TrainConfig(devices=8, nodes=2, parallel={"replicate": 2}).degrees
+            (2, 8, 1)
+
+        Raises:
+            ConfigError: it is not, or a degree needs `fsdp`.
+        """
+        chosen = self.parallel
+        if not self.sharded:
+            if chosen.shards_parameters:
+                found = f"{chosen.model_dump(exclude_defaults=True)}, with strategy = {self.strategy!r}"
+                raise ConfigError("train.parallel", found=found, expected="points alone, or strategy = 'fsdp'")
+            replicate, shard = self.processes // chosen.points, 1
+        else:
+            replicate, left = chosen.replicate, self.processes // (chosen.replicate * chosen.points)
+            shard = left if chosen.shard == -1 else chosen.shard
+        found = f"{chosen.model_dump()}, with {self.processes} processes"
+        if replicate * shard * chosen.points != self.processes:
+            expected = "degrees whose product is devices · nodes, or that divide it"
+            raise ConfigError("train.parallel", found=found, expected=expected)
+        if self.sharded and self.processes > shard * chosen.points == 1:
+            raise ConfigError("train.parallel.shard", found=found, expected="2 or more, or strategy = 'ddp'")
+        return replicate, shard, chosen.points
 
     def task(self, modality: str) -> TaskSection:
         """Return the options of a task."""

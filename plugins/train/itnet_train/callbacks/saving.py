@@ -9,12 +9,14 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from torch import nn
 
 from itnet_core.plugin.files import atomic_path, partial_path
 from itnet_train.callbacks.averaging import Averaging, averaged_weights
 from itnet_train.callbacks.history import History
 from itnet_train.callbacks.stopping import completes_step
 from itnet_train.data.datamodule import TaskData
+from itnet_train.engine.sharded_strategy import ShardedStrategy, remove_old_shares
 from itnet_train.storage.directory import RunDirectory
 
 
@@ -27,7 +29,7 @@ class Saving(Checkpoint):
 
     Args:
         directory: where to save.
-        save: writes a checkpoint of the model to a path.
+        save: writes a checkpoint of a model to a path.
         history: decides which epoch is best.
         every_steps: steps between saves within an epoch; `None` for no such saves.
         averaging: the average that checkpoints hold in place of the weights of the last step.
@@ -36,7 +38,7 @@ class Saving(Checkpoint):
     def __init__(
         self,
         directory: RunDirectory,
-        save: Callable[[Path], None],
+        save: Callable[[nn.Module, Path], None],
         history: History,
         every_steps: int | None,
         averaging: Averaging | None = None,
@@ -54,11 +56,11 @@ class Saving(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Save the checkpoints, and the state if the epoch is complete."""
-        if trainer.is_global_zero:
-            with averaged_weights(self.averaging, pl_module.model):
-                if self.history.improved:
-                    self.save(self.directory.best)
-                self.save(self.directory.last)
+        with averaged_weights(self.averaging, pl_module.model):
+            model = pl_module.whole_model()
+            if trainer.is_global_zero:
+                for path in [self.directory.best] * self.history.improved + [self.directory.last]:
+                    self.save(model, path)
         if trainer.is_last_batch:
             self._save_state(trainer, trainer.current_epoch + 1, 0)
         trainer.strategy.barrier("checkpoints are saved")
@@ -69,3 +71,5 @@ class Saving(Checkpoint):
         path = self.directory.state
         with atomic_path(path) if trainer.is_global_zero else nullcontext(partial_path(path)) as partial:
             trainer.save_checkpoint(partial)  # all processes take part, the first one writes
+        if trainer.is_global_zero and isinstance(trainer.strategy, ShardedStrategy):
+            remove_old_shares(path)

@@ -32,6 +32,7 @@ from itnet_train.engine.module_run import ModuleRun
 from itnet_train.engine.processes import find_lost_process, is_watched
 from itnet_train.engine.run import Run
 from itnet_train.engine.scores import monitored_score
+from itnet_train.engine.sharded_strategy import read_state
 from itnet_train.engine.trainer import create_trainer
 from itnet_train.errors import NonFiniteError, RunError
 from itnet_train.storage.directory import RunDirectory
@@ -163,6 +164,8 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
     )
     print_status(f"{directory.path}: {describe_parameters(run.model)}{', resumed' if state else ''}")
     module = TaskModule(run.model, run.tasks, run.config)
+    if state is not None and run.config.sharded:  # Lightning restores it after it has created the loaders
+        run.data.load_state_dict(read_state(state)["TaskData"])
     try:
         trainer.fit(module, datamodule=run.data, ckpt_path=state, weights_only=True)
     except SIGTERMException as error:  # which would exit with 0

@@ -17,6 +17,7 @@ class SampleKey(NamedTuple):
     """The index of a sample in a task's split, and the number of the pass over the split that reads it.
 
     Attributes:
+        sample: the index, or -1 for no sample.
         copy: number of the copy, if a pass has several of each sample, from 0.
     """
 
@@ -136,6 +137,10 @@ class TaskBatchSampler(Sampler[list[SampleKey]]):
 def sequential_batches(
     modality: str, size: int, batch_size: int, *, rank: int, world_size: int
 ) -> list[list[SampleKey]]:
-    """Return the batches of a whole split in its own order, for one of `world_size` processes."""
+    """Return the batches of a whole split in its own order, for one of `world_size` processes.
+
+    All have the same number of batches; the last may have no sample.
+    """
     keys = [SampleKey(modality, 0, sample) for sample in range(rank, size, world_size)]
-    return [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
+    starts = range(0, -(-size // world_size), batch_size)
+    return [keys[start : start + batch_size] or [SampleKey(modality, 0, -1)] for start in starts]

@@ -29,6 +29,8 @@ class BatchDataset(Dataset[TaskBatch]):
         return collate(self.tasks[keys[0].modality], [self._sample(key) for key in keys])
 
     def _sample(self, key: SampleKey) -> Any:
+        if key.sample < 0:
+            return None
         copy = (key.copy,) if key.copy else ()
         seed_cpu(derive_seed(self.seed, "sample", key.pass_number, key.sample, *copy))
         try:

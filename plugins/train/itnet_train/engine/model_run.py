@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from torch import nn
 
 from itnet_core import ConfigError, ITNetModel, parse
 from itnet_registry import ConfigSection, create_model, default_registry, load_model, save_model
@@ -62,9 +64,9 @@ class ModelRun(Run):
         """Whether a batch may leave some parameters unused: those of another modality."""
         return len(self.model.encoders) > 1
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint of the model."""
-        save_model(self.model, path)
+    def save(self, model: nn.Module, path: Path) -> None:
+        """Write a checkpoint of the model, or of a copy with other weights."""
+        save_model(cast(ITNetModel, model), path)
 
     def load(self, path: Path) -> ITNetModel:
         """Return the model of a checkpoint."""

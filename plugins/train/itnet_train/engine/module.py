@@ -9,19 +9,21 @@ from typing import Any, Self
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from itnet_core import Task, auxiliary_losses
+from itnet_core import Split, Task, auxiliary_losses
 from itnet_train.config import TrainConfig
 from itnet_train.data.batches import TaskBatch, collate
+from itnet_train.data.datamodule import TaskData
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.blocks import prepare_blocks
 from itnet_train.engine.freezing import freeze_parts
 from itnet_train.engine.mean_loss import MeanLoss
 from itnet_train.engine.mixing import create_mixing
 from itnet_train.engine.optimizer import create_optimizer
-from itnet_train.engine.parallel import share_points
+from itnet_train.engine.parallel import create_mesh, share_parameters, share_points, whole_model, without_memory
 from itnet_train.engine.schedule import create_schedules
 from itnet_train.engine.scores import TaskScores, combine_scores, monitored_score
 from itnet_train.errors import NonFiniteError
@@ -50,14 +52,28 @@ class TaskModule(LightningModule):
         self.scores: dict[str, float] = {}
         self.section_scores: dict[str, float] = {}
         self.mixing = {modality: create_mixing(task, config) for modality, task in tasks.items()}
+        self.empty: list[nn.Module] | None = None  # in a list, since it is no part of this module
 
     def setup(self, stage: str) -> None:
-        """Let the processes that share points do so, and prepare the blocks for training."""
-        points = self.settings.parallel.points
-        if points > 1:
-            share_points(self.model, self.trainer.world_size, points, self.trainer.strategy.root_device.type)
+        """Prepare the blocks for training."""
         if stage == "fit":
             prepare_blocks(self.model, self.settings)
+
+    def configure_model(self) -> None:
+        """Let processes share the points of fields, and the parameters."""
+        settings = self.settings
+        if self.empty is not None or settings.processes == 1:
+            return
+        mesh = create_mesh(settings, self.trainer.strategy.root_device.type)
+        self.empty = [without_memory(self.model)] if settings.sharded else None
+        if settings.parallel.points > 1:
+            share_points(self.model, mesh)
+        if settings.sharded:
+            share_parameters(self.model, mesh, settings)
+
+    def whole_model(self) -> nn.Module:
+        """Return the model with all its parameters, in the first process; all processes call this together."""
+        return self.model if self.empty is None else whole_model(self.model, *self.empty)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; norms with running statistics in frozen parts stay in evaluation mode."""
@@ -103,12 +119,13 @@ class TaskModule(LightningModule):
         """Return the loss of a batch: the task's loss plus the auxiliary losses of submodules.
 
         An empty batch changes nothing. On several devices its loss is 0, because the others wait for its gradients.
+        Where processes share parameters, they gather them together, so that a stand-in is predicted.
 
         Raises:
             NonFiniteError: the loss is not finite.
         """
         if batch.empty:
-            return None if self.trainer.world_size == 1 else self._zero()
+            return None if self.trainer.world_size == 1 else self._zero(batch.modality)
         batch = self._mixed(batch)
         with auxiliary_losses() as auxiliary:
             prediction = self._predict(batch)
@@ -139,6 +156,8 @@ class TaskModule(LightningModule):
         """
         largest = math.inf if self.settings.clip is None else self.settings.clip
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), largest)
+        if isinstance(norm, DTensor):  # each process has the norm of its share
+            norm = norm.full_tensor()
         if not norm.isfinite() and self.settings.precision != "16-mixed":
             raise self._not_finite("gradient norm", norm.item(), self.trainer.fit_loop.batch_idx)
         self.log("train/gradient_norm", norm)
@@ -184,14 +203,24 @@ class TaskModule(LightningModule):
         for scores in self.task_scores.values():
             scores.reset()
 
-    def _zero(self) -> Tensor:
+    def _zero(self, modality: str) -> Tensor:
         """Return a loss of 0 whose gradient to every parameter is 0."""
+        if self.empty is not None:
+            return 0 * self._predict_stand_in(modality, "train").sum()
         return sum(
             (0 * p.sum() for p in self.model.parameters() if p.requires_grad), torch.zeros((), device=self.device)
         )
 
+    def _predict_stand_in(self, modality: str, split: Split) -> Tensor:
+        """Predict a sample, so that other processes get this one's share of the parameters."""
+        data: TaskData = self.trainer.datamodule  # type: ignore[attr-defined]
+        batch = collate(self.tasks[modality], data.first_samples(modality, split, 1))
+        return self._predict(self.transfer_batch_to_device(batch, self.device, 0))
+
     def _evaluate(self, batch: TaskBatch) -> None:
         if batch.empty:
+            if self.empty is not None:
+                self._predict_stand_in(batch.modality, "test" if self.trainer.testing else "validation")
             return
         self.task_scores[batch.modality].update(self._predict(batch), batch.batch.targets)
 

@@ -55,10 +55,10 @@ class ModuleRun(Run):
         """Whether a batch may leave some parameters unused, which is not known."""
         return True
 
-    def save(self, path: Path) -> None:
+    def save(self, model: nn.Module, path: Path) -> None:
         """Write the module's weights under their own names; weights that share memory are written for each name."""
         path.mkdir(exist_ok=True)
-        weights = {name.removeprefix("module."): value.clone() for name, value in self.model.state_dict().items()}
+        weights = {name.removeprefix("module."): value.clone() for name, value in model.state_dict().items()}
         with atomic_path(path / "model.safetensors") as partial:
             save_file(weights, partial)
 

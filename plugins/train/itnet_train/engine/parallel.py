@@ -1,16 +1,29 @@
-"""Processes that share a model's work."""
+"""Processes that share a model's points, or its parameters."""
 
 from __future__ import annotations
 
-from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
 
-from itnet_core import ConfigError, Trunk
+import torch
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+
+from itnet_core import Block, ConfigError, Field, Trunk
+from itnet_train.config import TrainConfig
 from itnet_train.engine.single_modality import own_module
 
 
-def share_points(model: nn.Module, processes: int, points: int, device: str) -> None:
-    """Let `points` consecutive processes, of all, share the points of the model's fields.
+def create_mesh(config: TrainConfig, device: str) -> DeviceMesh:
+    """Return the mesh of all processes, with the axes `replicate`, `shard` and `points`."""
+    return init_device_mesh(device, config.degrees, mesh_dim_names=("replicate", "shard", "points"))
+
+
+def share_points(model: nn.Module, mesh: DeviceMesh) -> None:
+    """Let the processes along `points` share the points of the model's fields.
 
     Raises:
         ConfigError: the model has no trunk.
@@ -19,8 +32,90 @@ def share_points(model: nn.Module, processes: int, points: int, device: str) -> 
     if not isinstance(trunk, Trunk):
         raise ConfigError(
             "train.parallel.points",
-            found=f"{points}, with {type(own_module(model)).__name__}",
+            found=f"{mesh['points'].size()}, with {type(own_module(model)).__name__}",
             expected="1, or a model with a trunk of integral operators",
         )
-    mesh = init_device_mesh(device, (processes // points, points), mesh_dim_names=("data", "points"))
     trunk.group = mesh["points"].get_group()
+
+
+def share_parameters(model: nn.Module, mesh: DeviceMesh, config: TrainConfig) -> None:
+    """Let the processes share the parameters of each block, and those of the rest (FSDP2).
+
+    Processes that share points share parameters, too, since each has a part of their gradients.
+    """
+    groups = DeviceMesh(mesh.device_type, mesh.mesh.flatten(1), mesh_dim_names=("replicate", "shares"))
+    options: dict[str, Any] = {
+        "mesh": groups if len(groups.mesh) > 1 else groups["shares"],
+        "mp_policy": MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16 if config.precision == "bf16-mixed" else None,
+            reduce_dtype=torch.float32,
+            cast_forward_inputs=False,  # positions keep their precision, and autocast casts what it should
+        ),
+        "offload_policy": CPUOffloadPolicy() if config.parallel.offload else OffloadPolicy(),
+    }
+    trunk = getattr(own_module(model), "trunk", None)
+    for block in trunk.blocks if isinstance(trunk, Trunk) else ():
+        _share_block(block, options)
+    fully_shard(model, **options)
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.set_reduce_scatter_unused_params(True)  # those of other modalities
+            if mesh.device_type == "cpu":  # gloo has no mean
+                module.set_force_sum_reduction_for_comms(True)
+                module.set_gradient_divide_factor(mesh.size())
+
+
+def _share_block(block: Any, options: Mapping[str, Any]) -> None:
+    """Shard a block, and show the values of fields to FSDP's hooks, which look for tensors in tuples and mappings."""
+    block.register_forward_pre_hook(_with_fields)
+    block.register_forward_hook(_with_values)
+    fully_shard(block, **options)
+    block.register_forward_pre_hook(_with_tensors, prepend=True)
+    block.register_forward_hook(_without_values)
+
+
+def _with_tensors(block: Block, arguments: tuple[Field, Mapping[int, Field]]) -> tuple[Any, ...]:
+    field, earlier = arguments
+    return field.values, {number: other.values for number, other in earlier.items()}, field, earlier
+
+
+def _with_fields(block: Block, arguments: tuple[Any, ...]) -> tuple[Field, Mapping[int, Field]]:
+    values, others, field, earlier = arguments
+    return field.with_values(values), {number: earlier[number].with_values(other) for number, other in others.items()}
+
+
+def _with_values(block: Block, arguments: Any, output: Field) -> Any:
+    return output.values, output
+
+
+def _without_values(block: Block, arguments: Any, output: Any) -> Field:
+    field: Field = output[1]
+    return field
+
+
+def without_memory(model: nn.Module) -> nn.Module:
+    """Return a copy of a model whose parameters and buffers take no memory, for `whole_model`."""
+    tensors = [*model.parameters(), *(value for _, value in model.named_buffers())]
+    return deepcopy(model, {id(tensor): _on_meta(tensor) for tensor in tensors})
+
+
+def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
+    empty = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+
+
+def whole_model(model: nn.Module, empty: nn.Module) -> nn.Module:
+    """Return a copy of a model whose parameters are shared, with all of them, on the CPU of the first process.
+
+    Args:
+        model: the model; all processes call this together.
+        empty: as `without_memory` returned it before the parameters were shared.
+    """
+    weights: dict[str, Any] = get_model_state_dict(
+        model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+    )
+    whole = deepcopy(empty)
+    if weights:
+        # A gathered tensor is a view of a larger one, which would be saved with it.
+        whole.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, assign=True)
+    return whole

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import nn
 
-from itnet_core import ITNetError, ITNetModel, Split, Task, initialize_scales
+from itnet_core import ConfigError, ITNetError, ITNetModel, Split, Task, initialize_scales
 from itnet_registry import ConfigSection, load_weights
 from itnet_registry.build.predictions import check_predictions
 from itnet_registry.errors import ComponentError, one_line
@@ -30,7 +30,7 @@ from itnet_train.engine.loggers import check_loggers
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.optimizer import create_optimizer
 from itnet_train.engine.scores import check_monitor
-from itnet_train.engine.single_modality import own_module
+from itnet_train.engine.single_modality import SingleModality, own_module
 from itnet_train.engine.trainer import create_trainer
 
 SCALE_SAMPLES = 16
@@ -66,8 +66,8 @@ class Run(ABC):
         """Whether a batch may leave some parameters unused."""
 
     @abstractmethod
-    def save(self, path: Path) -> None:
-        """Write a checkpoint of the model to a folder."""
+    def save(self, model: nn.Module, path: Path) -> None:
+        """Write a checkpoint of the model, or of a copy with other weights, to a folder."""
 
     @abstractmethod
     def load(self, path: Path) -> nn.Module:
@@ -103,6 +103,8 @@ class Run(ABC):
         """
         with quiet_lightning():
             create_trainer(self.config)
+        if self.config.sharded:
+            self._check_sharing()
         with _attribute_errors("the metrics of the tasks"):
             for task in self.tasks.values():
                 check_monitor(task)
@@ -124,6 +126,19 @@ class Run(ABC):
         self.section_callbacks()
         module.train()
         return sizes
+
+    def _check_sharing(self) -> None:
+        """Refuse what reads parameters that other processes have."""
+        scoring = [
+            name for name, item in self.sections.items() if type(item).epoch_scores != ConfigSection.epoch_scores
+        ]
+        reading = {
+            "train.ema": self.config.ema is not None,
+            "train_module": isinstance(self.model, SingleModality),
+            **{f"the section {name}, which scores each epoch": True for name in scoring},
+        }
+        if found := [name for name, present in reading.items() if present]:
+            raise ConfigError("train.strategy", found=f"fsdp, with {', '.join(found)}", expected="ddp, or fsdp alone")
 
     def section_scores(self, section: ConfigSection, epoch: int) -> Mapping[str, float]:
         """Return what a section scores of the model after an epoch."""

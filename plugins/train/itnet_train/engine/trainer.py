@@ -13,11 +13,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from itnet_core import ConfigError
 from itnet_core.plugin.errors import did_you_mean
 from itnet_train.config import TrainConfig
 from itnet_train.console import progress_bars
+from itnet_train.engine.sharded_strategy import ShardedStrategy
 
 
 def create_trainer(
@@ -45,19 +47,13 @@ def create_trainer(
     """
     _check_arguments(config.trainer)
     bars = progress_bars()
-    unused = find_unused_parameters and config.processes > 1
-    if config.processes % config.parallel.points:
-        raise ConfigError(
-            "train.parallel.points",
-            found=f"{config.parallel.points}, with {config.processes} processes",
-            expected="a divisor of devices · nodes",
-        )
+    _ = config.degrees
     try:
         trainer = Trainer(
             accelerator=config.accelerator,
             devices=config.devices,
             num_nodes=config.nodes,
-            strategy="ddp_find_unused_parameters_true" if unused else "auto",
+            strategy=_strategy(config, find_unused_parameters),
             precision=config.precision,
             deterministic=config.deterministic or None,
             max_epochs=config.epochs,
@@ -94,6 +90,14 @@ def create_trainer(
             else f"Set train.devices={processes}, or start a single process, which starts those of the other devices.",
         )
     return trainer
+
+
+def _strategy(config: TrainConfig, find_unused_parameters: bool) -> Strategy | str:
+    if config.sharded:
+        return ShardedStrategy()
+    if config.processes == 1:
+        return "auto"
+    return DDPStrategy(find_unused_parameters=find_unused_parameters)
 
 
 def _check_arguments(arguments: Mapping[str, Any]) -> None:

@@ -123,7 +123,7 @@ class RunDirectory:
             defaults = {f"model.{name}": field.default for name, field in fields if not field.is_required()}
             started["model"] = with_trunk(started["model"])
         started["train"] = TrainConfig.from_sections(started).model_dump(mode="json")
-        before, now = defaults | _flatten(started), _flatten(config)
+        before, now = defaults | _of_all_processes(started), _of_all_processes(config)
         mutable = {f"train.{name}" for name in MUTABLE_ON_RESUME}
         changed = sorted(k for k in before.keys() | now.keys() if k not in mutable and before.get(k) != now.get(k))
         if changed:
@@ -131,7 +131,8 @@ class RunDirectory:
                 f"--resume {self.path}",
                 found="; ".join(f"{key} = {now.get(key)!r}, which was {before.get(key)!r}" for key in changed),
                 expected="the configuration with which the run was started",
-                hint=f"Only {', '.join(sorted(mutable))} may change. Choose another --output for another run.",
+                hint=f"Only {', '.join(sorted(mutable))} may change, and the number of processes with the same samples "
+                "in a batch of all. Choose another --output for another run.",
             )
 
     def _repair(self) -> None:
@@ -158,6 +159,16 @@ class RunDirectory:
                 path.unlink()
             elif path.exists():
                 shutil.rmtree(path)
+
+
+def _of_all_processes(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flat configuration with the sizes of all processes' batches in place of what divides them."""
+    train = TrainConfig.from_sections(sections)
+    divisions = ("train.devices", "train.nodes", "train.strategy", "train.parallel.")
+    config = {key: value for key, value in _flatten(sections).items() if not key.startswith(divisions)}
+    sizes = [key for key, size in config.items() if key.endswith(".batch_size") and size is not None]
+    batches = {f"{key} · processes": config.pop(key) * train.processes // train.parallel.points for key in sizes}
+    return config | batches | {"train.strategy = 'fsdp'": train.sharded}
 
 
 def _flatten(value: Any, path: str = "") -> dict[str, Any]:

@@ -95,9 +95,10 @@ def test_the_batches_of_several_tasks_are_spread_evenly() -> None:
 @given(size=SIZES, batch_size=st.integers(1, 7), world=st.integers(1, 3))
 def test_a_whole_split_has_each_sample_once(size: int, batch_size: int, world: int) -> None:
     shares = [sequential_batches("image", size, batch_size, rank=rank, world_size=world) for rank in range(world)]
-    keys = [key for share in shares for batch in share for key in batch]
+    keys = [key for share in shares for batch in share for key in batch if key.sample >= 0]
     assert sorted(keys) == [SampleKey("image", 0, sample) for sample in range(size)]
     assert all(1 <= len(batch) <= batch_size for share in shares for batch in share)
+    assert len({len(share) for share in shares}) == 1
 
 
 @given(
