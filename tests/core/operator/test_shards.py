@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import torch.distributed as dist
 
 from itnet_core import FieldError, union
 from itnet_testing.fields import scattered, with_edges
+from itnet_testing.processes import run_processes
 
 SCRIPT = Path(__file__).with_name("sharing_processes.py")
 
@@ -23,19 +21,7 @@ SCRIPT = Path(__file__).with_name("sharing_processes.py")
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_that_share_points_compute_what_one_process_does(processes: int, tmp_path: Path) -> None:
     """Values and gradients of every kernel, and of trunks with coarser grids, latents, batch norms and scans."""
-    command = [sys.executable, str(SCRIPT)]
-    arguments = [[str(rank), str(processes), str(tmp_path)] for rank in range(processes)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen([*command, *each], env=environment, stderr=subprocess.PIPE, text=True) for each in arguments
-    ]
-    try:
-        for process in running:
-            _, errors = process.communicate(timeout=240)
-            assert process.returncode == 0, errors
-    finally:
-        for process in running:
-            process.kill()
+    run_processes(SCRIPT, processes, tmp_path)
     for rank in range(processes):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
         assert found.pop("largest tile of the ring") == (-(-13 // processes)) ** 2

@@ -44,11 +44,12 @@ def share_parameters(model: nn.Module, mesh: DeviceMesh, config: TrainConfig) ->
     Processes that share points share parameters, too, since each has a part of their gradients.
     """
     groups = DeviceMesh(mesh.device_type, mesh.mesh.flatten(1), mesh_dim_names=("replicate", "shares"))
+    mixed = config.precision == "bf16-mixed"
     options: dict[str, Any] = {
         "mesh": groups if len(groups.mesh) > 1 else groups["shares"],
         "mp_policy": MixedPrecisionPolicy(
-            param_dtype=torch.bfloat16 if config.precision == "bf16-mixed" else None,
-            reduce_dtype=torch.float32,
+            param_dtype=torch.bfloat16 if mixed else None,
+            reduce_dtype=torch.float32 if mixed else None,
             cast_forward_inputs=False,  # positions keep their precision, and autocast casts what it should
         ),
         "offload_policy": CPUOffloadPolicy() if config.parallel.offload else OffloadPolicy(),

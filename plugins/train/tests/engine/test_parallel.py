@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from itnet_core import ConfigError
+from itnet_testing.processes import run_processes
 from itnet_train import TrainConfig
-from itnet_train.config import ParallelSection
 from itnet_train.engine.trainer import create_trainer
 
 MODEL = {"width": 8, "depth": 2, "encoder": "signal", "task": "tones"}
@@ -22,19 +22,79 @@ WAYS: dict[str, dict[str, Any]] = {
     "one process": {"batch_size": 16},
     "batches of their own": {"batch_size": 8, "devices": 2},
     "shared points": {"batch_size": 16, "devices": 2, "parallel": {"points": 2}},
+    "shared parameters": {"batch_size": 8, "devices": 2, "strategy": "fsdp"},
 }
 
 
-def run(folder: Path, **train: Any) -> dict[str, Any]:
+def run(folder: Path, *options: str, **train: Any) -> dict[str, Any]:
     config = folder.with_suffix(".yaml")
     sections = {"model": MODEL, "train": {"epochs": 2, "accelerator": "cpu", **train}}
     config.write_text(yaml.safe_dump(sections))
-    command = [sys.executable, "-m", "itnet_registry", "train", str(config), "--output", str(folder), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "itnet_registry",
+        "train",
+        str(config),
+        "--output",
+        str(folder),
+        "--json",
+        *options,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     metrics: dict[str, Any] = json.loads(done.stdout)
     return metrics
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_processes_that_share_parameters_have_the_gradients_of_one_process(processes: int, tmp_path: Path) -> None:
+    run_processes(Path(__file__).with_name("sharing_parameters.py"), processes, tmp_path)
+    for rank in range(processes):
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert len(found) >= 4
+        assert {name: error for name, error in found.items() if not error < 1e-12} == {}
+
+
+@pytest.mark.parametrize(
+    ("train", "degrees"),
+    [
+        ({"devices": 4}, (4, 1, 1)),
+        ({"devices": 4, "parallel": {"points": 2}}, (2, 1, 2)),
+        ({"devices": 4, "strategy": "fsdp"}, (1, 4, 1)),
+        ({"devices": 4, "nodes": 2, "parallel": {"replicate": 2, "points": 2}}, (2, 2, 2)),
+        ({"devices": 8, "nodes": 128, "strategy": "fsdp", "parallel": {"points": 8}}, (1, 128, 8)),
+    ],
+)
+def test_degrees_divide_the_processes(train: dict[str, Any], degrees: tuple[int, int, int]) -> None:
+    assert TrainConfig.model_validate(train).degrees == degrees
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"devices": 4, "parallel": {"points": 3}}, "expected degrees whose product is devices · nodes"),
+        ({"devices": 4, "parallel": {"shard": 3}}, "expected degrees whose product is devices · nodes"),
+        ({"devices": 4, "strategy": "ddp", "parallel": {"shard": 2}}, "expected points alone, or strategy = 'fsdp'"),
+        ({"devices": 4, "parallel": {"replicate": 4}}, "expected 2 or more, or strategy = 'ddp'"),
+    ],
+)
+def test_other_degrees_are_refused(train: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_trainer(TrainConfig.model_validate({"accelerator": "cpu", **train}))
+
+
+@pytest.mark.slow
+def test_a_run_resumes_on_another_number_of_processes(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", strategy="fsdp", batch_size=16)
+    for number, devices in enumerate((2, 1, 4)):
+        ways = {"strategy": "fsdp", "devices": devices, "batch_size": 16 // devices, "save_every_steps": 1}
+        last = number == 2
+        metrics = run(tmp_path / "cut", "--resume", **ways, max_minutes=None if last else 1e-3)
+        assert (metrics["stopped"] == "max_minutes") is not last
+    assert metrics["steps"] == whole["steps"]
+    assert metrics["test"] == pytest.approx(whole["test"], rel=1e-4)
 
 
 @pytest.mark.slow
@@ -44,11 +104,6 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         assert metrics["steps"] == alone["steps"]
         assert metrics["validation"] == pytest.approx(alone["validation"], rel=1e-4)
         assert metrics["test"] == pytest.approx(alone["test"], rel=1e-4)
-
-
-def test_processes_that_share_points_divide_all() -> None:
-    with pytest.raises(ConfigError, match=r"train\.parallel\.points: found 2, with 3 processes; expected a divisor"):
-        create_trainer(TrainConfig(accelerator="cpu", devices=3, parallel=ParallelSection(points=2)))
 
 
 def test_several_nodes_need_a_launcher() -> None:
