@@ -282,7 +282,7 @@ class TrainConfig(ConfigSection):
     parallel: ParallelSection = ParallelSection()
     """How the processes share the work: `{points: 2}` deals the points of each field to two of them, `{shard: 8}` the
     parameters to eight."""
-    log_every: PositiveInt = 50
+    log_every: PositiveInt = 10
     """Steps between two entries of the training loss in the log."""
     loggers: tuple[LoggerName, ...] = ("tensorboard",)
     """Where the numbers are logged: `tensorboard`, `csv`, `wandb`, `mlflow`; `history.csv` is written in any case."""

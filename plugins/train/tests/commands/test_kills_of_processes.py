@@ -56,6 +56,21 @@ def test_a_run_that_loses_a_process_says_so_and_resumes_exactly(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fault", ["SIGTERM:90:1", "SIGKILL:90:1"])
+def test_a_run_of_shared_parameters_resumes_exactly(
+    start_itnet: Start, two: Path, tmp_path: Path, assert_same_weights: Same, fault: str
+) -> None:
+    cut, whole, shared = tmp_path / "cut", tmp_path / "whole", "train.strategy=fsdp"
+    assert start_itnet("train", two, shared, "--output", cut, ITNET_TOY_FAULT=fault).returncode != 0
+    state = torch.load(cut / "resume/state.ckpt", weights_only=True)
+    assert (cut / "resume" / state["shards"]).is_dir()
+    assert start_itnet("train", two, shared, "--output", cut, "--resume").returncode == 0
+    assert start_itnet("train", two, shared, "--output", whole).returncode == 0
+    assert_same_weights(cut / "last", whole / "last")
+    assert len([*(cut / "resume").iterdir()]) == 2  # no shares of a killed save are left
+
+
+@pytest.mark.slow
 def test_fifty_kills_change_nothing(start_itnet: Start, two: Path, tmp_path: Path, assert_same_weights: Same) -> None:
     cut, whole, draw = tmp_path / "cut", tmp_path / "whole", random.Random(0)
     longer = ["train.epochs=24", "--output"]
