@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 import torch
+from conversion_inputs import LAYOUTS, PLACEHOLDERS, inputs
 from conversion_libraries import Candidate, Example, check_size
-from torch import Tensor
 
 FIELDS: Mapping[int, tuple[str, ...]] = {
     32: (
@@ -89,6 +89,50 @@ VARIANTS: tuple[Mapping[str, int | None], ...] = (
 )
 """Changes of `SIZES` that are tried in turn, until a model can be built and called; `None` keeps the default."""
 
+OTHERS: Mapping[Any, tuple[str, ...]] = {
+    0: ("num_kv_shared_layers", "first_k_dense_replace", "num_dense_layers", "num_nextn_predict_layers", "output_dim"),
+    1: ("num_expert_group", "num_attention_layers", "num_groups", "extra_queries"),
+    2: (
+        "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "zero_expert_num", "num_codebooks", "n_codebooks",
+        "num_quantizers", "x_layers", "l_layers", "r_layers", "layers", "nhl", "num_layers_per_stack", "depth_layers",
+        "text_encoder_num_layers", "resampler_depth", "memory_attention_num_layers", "pred_num_hidden_layers",
+        "num_spatial_layers", "num_temporal_layers", "num_auxiliary_layers", "conf_num_hidden_layers", "swa_num_key_value_heads",
+    ),
+    4: (
+        "linear_num_heads", "index_n_heads", "moe_num_experts", "attention_heads", "decoder_self_attention_heads",
+        "decoder_cross_attention_heads", "conf_num_attention_heads", "swa_num_attention_heads", "num_frames",
+        "frames_per_clip", "pred_num_attention_heads", "decoder_num_attention_heads", "cross_num_attention_heads",
+        "cross_num_key_value_heads", "mit_num_attention_heads", "num_register_tokens", "resampler_n_heads", "prompt_num_attention_heads",
+    ),
+    8: (
+        "linear_head_dim", "index_head_dim", "global_head_dim", "swa_head_dim", "cross_head_dim", "num_latents",
+        "latent_query_num", "num_query_tokens", "num_queries", "resampler_n_latents", "resampler_head_dim", "index_topk",
+        "prediction_length", "hidden_size_per_layer_input",
+    ),
+    32: (
+        "out_hidden_size", "text_hidden_size", "encoder_hidden_size", "hidden_size_global", "projector_hidden_size",
+        "projection_hidden_dim", "adapter_in_dim", "adapter_out_dim", "adapter_input_size", "backbone_hidden_size",
+        "cross_hidden_size", "decoder_hidden_size", "shared_intermediate_size", "dense_intermediate_size",
+        "expert_ffn_hidden_size", "mit_hidden_size", "mit_intermediate_size", "pred_hidden_size", "hidden_dim", "dit_hidden_size",
+        "decoder_intermediate_size", "context_length", "max_length", "conf_hidden_size", "upsample_groups", "audio_hs",
+        "audio_hidden_size", "conv_dim", "mask_dim", "encoder_hidden_dim", "class_embed_dim", "crop_size",
+        "projection_intermediate_size", "shared_experts_intermediate_size", "prompt_intermediate_size", "fusion_hidden_size",
+    ),
+    64: ("max_length", "num_position_embeddings", "position_embedding_size", "max_img_size"),
+    99: ("vocab_size_per_layer_input", "text_vocab_size", "codebook_size", "input_vocab_size", "text_encoder_vocab_size", "codebook_vocab_size"),
+}
+CONSTRUCTED: tuple[Mapping[str, Any], ...] = tuple(
+    SIZES | {name: size for size, names in OTHERS.items() for name in names} | variant
+    for variant in (
+        {"num_key_value_heads": 4},
+        {"num_key_value_heads": 4, "head_dim": 16, "hidden_size": 64, "out_hidden_size": 64},
+        {"embed_dim": None, "hidden_size": None, "num_heads": None, "image_size": 224, "depths": None, "patch_size": None},
+    )
+)
+"""Sizes of configurations that are constructed."""
+PLACES = {f"{kind}_token_{end}": kind for kind in PLACEHOLDERS for end in ("id", "index")}
+MORE: Mapping[str, Mapping[str, Any]] = {}
+"""Sizes of single constructed configurations."""
 
 HEADS = {"num_attention_heads": 4, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 32, "vocab_size": 99}
 GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 8, "vocab_size": 99}
@@ -199,55 +243,101 @@ def shrink(config: Any, sizes: Mapping[str, int | None]) -> None:
             setattr(config, name, [*[value[0]] * ((sizes.get("num_hidden_layers") or 2) - 1), value[-1]])
 
 
-def build(name: str, sizes: Mapping[str, int | None], everything: bool) -> tuple[Any, Example]:
+def build(name: str, sizes: Mapping[str, int | None], layout: int | None) -> tuple[Any, Example]:
     """Return a small model with random weights, and inputs.
 
     Raises:
         ValueError: it has too many parameters.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING
 
     config = CONFIG_MAPPING[name](**SMALL.get(name, {}))
     if name not in SMALL:
         shrink(config, sizes)
+    model = small_model(config)
+    return model, inputs(model.eval(), layout)
+
+
+def small_model(config: Any) -> Any:
+    """Return the model of a configuration with random weights.
+
+    Raises:
+        ValueError: it has too many parameters.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING
+
     found = MODEL_MAPPING[type(config)]
     cls: Any = found[0] if isinstance(found, tuple) else found
     with torch.device("meta"):
         check_size(cls._from_config(copy.deepcopy(config)))
-    model = cls._from_config(config, attn_implementation="eager")
-    return model, inputs(model, everything)
+    return cls._from_config(config, attn_implementation="eager")
 
 
-def inputs(model: Any, everything: bool) -> dict[str, Tensor]:
-    """Return inputs that a model may take: its main one, or all that it names."""
-    config, generator = model.config, torch.Generator().manual_seed(0)
-    size = getattr(getattr(config, "vision_config", config), "image_size", 32)
-    size = size if isinstance(size, int) else 32
-    ids = torch.randint(2, 90, (2, 7), generator=generator)
-    mask = torch.ones_like(ids)
-    mask[1, 5:] = 0
-    known = {
-        "inputs": torch.randn(2, 9, getattr(config, "d_model", 32), generator=generator),
-        "input_ids": ids,
-        "attention_mask": mask,
-        "decoder_input_ids": ids[:, :5],
-        "pixel_values": torch.randn(2, getattr(config, "num_channels", 3), size, size, generator=generator),
-        "input_values": torch.randn(2, 2000, generator=generator),
-        "input_features": torch.randn(2, getattr(config, "num_mel_bins", 80), 128, generator=generator),
-        "bbox": torch.arange(4).expand(2, 7, 4),
-    }
-    known["past_values"] = torch.randn(
-        2, getattr(config, "context_length", 32), getattr(config, "num_input_channels", 1), generator=generator
-    )
-    names = [name for name in inspect.signature(model.forward).parameters if name in known]
-    main, decoder = model.main_input_name, ["decoder_input_ids"] if config.is_encoder_decoder else []
-    sides = [main, *(["attention_mask", "bbox"] if main == "input_ids" else []), *decoder]
-    return {name: known[name] for name in names if everything or name in sides}
+def construct(cls: Any, default: Any, sizes: Mapping[str, Any]) -> Any:
+    """Return a configuration whose fields, and those of configurations within it, have small values from the start.
+
+    Other than by `shrink`, fields that are derived from them follow.
+    """
+    from transformers import PretrainedConfig
+
+    fields: dict[str, Any] = {}
+    for name, value in vars(default).items():
+        if isinstance(value, PretrainedConfig):
+            fields[name] = construct(type(value), value, sizes)
+        elif name in PLACES:
+            fields[name] = PLACEHOLDERS[PLACES[name]]
+        elif name.endswith(("token_id", "token_index", "_id")) and isinstance(value, int):
+            fields[name] = 1
+        elif name.endswith("layer_types") and value:
+            fields[name] = kinds(value, sizes["num_hidden_layers"])
+        elif sizes.get(name) is not None and not isinstance(value, bool | str):
+            several = isinstance(value, list | tuple) and not isinstance(sizes[name], list | tuple)
+            fields[name] = [sizes[name]] * len(value) if several else sizes[name]
+        elif name == "rope_parameters" and value:
+            fields[name] = sections(value, sizes["head_dim"])
+    known = inspect.signature(cls.__init__).parameters
+    return cls(**{name: value for name, value in fields.items() if name in known or name.endswith("_config")})
+
+
+def kinds(layers: list[str], count: int) -> list[str]:
+    """Return the kinds of some layers of many: several, and softmax attention among them."""
+    found = [*dict.fromkeys(layers)]
+    attention = [kind for kind in found if "attention" in kind and "linear" not in kind]
+    chosen = [*dict.fromkeys([found[0], *attention, *found])][:count]
+    return [*chosen, *[chosen[-1]] * (count - len(chosen))]
+
+
+def sections(rope: Mapping[str, Any], head_dim: int) -> dict[str, Any]:
+    """Return parameters of rotations whose sections fill a small head."""
+    changed = {name: sections(item, head_dim) if isinstance(item, dict) else item for name, item in rope.items()}
+    if "mrope_section" in rope:
+        half = int(head_dim * rope.get("partial_rotary_factor", 1)) // 2
+        changed["mrope_section"] = [half - half // 4 * 2, half // 4, half // 4]
+    return changed
+
+
+def build_constructed(name: str, sizes: Mapping[str, Any], layout: int) -> tuple[Any, Example]:
+    """Return a small model of a constructed configuration, and all inputs that it names, in one of the layouts.
+
+    Raises:
+        ValueError: it has too many parameters.
+    """
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    cls = CONFIG_MAPPING[name]
+    model = small_model(construct(cls, cls(), {**sizes, **MORE.get(name, {})}))
+    return model, inputs(model.eval(), layout)
 
 
 def transformers_candidates(name: str) -> Iterator[Candidate]:
     """Yield variants of a small model, with inputs."""
-    for variant in VARIANTS:
-        for everything in (False, True):
-            yield partial(build, name, {**SIZES, **variant}, everything)
+    constructed = [partial(build_constructed, name, sizes, layout) for sizes in CONSTRUCTED for layout in LAYOUTS]
+    shrunk = [partial(build, name, {**SIZES, **variant}, layout) for variant in VARIANTS for layout in (None, 0)]
+    yield from (*constructed, *shrunk) if name in MORE or has_parts(name) else (*shrunk[:-2], *constructed, *shrunk[-2:])
+
+
+def has_parts(name: str) -> bool:
+    """Whether a model has parts of other modalities, which it does not need for text."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    return name not in SMALL and any(part.endswith("_config") for part in CONFIG_MAPPING[name].sub_configs)
