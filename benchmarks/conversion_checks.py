@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import signal
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -14,6 +16,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from itnet_core import IntegralOperator, Problem, TiledEvaluator
 from itnet_kernels import ConversionReport, convert_model
+
+SECONDS_OF_PAIRS = 150
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Comparison:
     Attributes:
         report: the report.
         silent: the classes of converted layers that ran, and summed nothing, when all operators sum over all pairs.
-        outputs: the differences of outputs by fast paths and by pairs; `None` if the pairs do not fit into memory.
+        outputs: the differences of outputs by fast paths and by pairs; `None` if these are too many for the memory or
+            the time.
         gradients: the same of gradients; `None` as well if the original has none.
     """
 
@@ -102,13 +107,29 @@ def compare(model: nn.Module, example: Example) -> Comparison:
     for path in report.converted:
         model.get_submodule(path).register_forward_pre_hook(lambda *_, path=path: ran.add(path))
     try:
-        pairs = differences()
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):
+        with limited(SECONDS_OF_PAIRS):
+            pairs = differences()
+    except (RuntimeError, TimeoutError) as error:
+        if not isinstance(error, TimeoutError) and "allocate memory" not in str(error):
             raise
         return Comparison(report, set(), (fast[0], None), (fast[1], None))
     silent = {report.converted[path] for path in ran if not any(map(sums, operators(model.get_submodule(path))))}
     return Comparison(report, silent, (fast[0], pairs[0]), (fast[1], pairs[1]))
+
+
+@contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    """Raise `TimeoutError` when a block takes longer."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 def operators(model: nn.Module) -> list[IntegralOperator]:

@@ -22,7 +22,7 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import torch
-from conversion_checks import compare, in_double, outputs
+from conversion_checks import SECONDS_OF_PAIRS, compare, in_double, outputs
 from conversion_libraries import (
     DIFFUSERS,
     TORCHAUDIO,
@@ -36,6 +36,7 @@ from conversion_libraries import (
     torchvision_architectures,
     torchvision_candidates,
 )
+from conversion_small import UNTRIED
 from conversion_transformers import transformers_architectures, transformers_candidates
 from provenance import provenance
 from rich.progress import track
@@ -43,7 +44,7 @@ from torch import nn
 
 ROOT = Path(__file__).parents[1]
 PAGE, SO_FAR = ROOT / "docs/conversion.md", ROOT / "runs/conversions.jsonl"
-SECONDS, BYTES = 240, 8 << 30
+SECONDS, BYTES = 600, 8 << 30
 """Time and memory of an architecture."""
 BOUND = 1e-5
 """Largest difference of outputs, relative to the largest if that exceeds 1, and of gradients, to their largest."""
@@ -208,18 +209,20 @@ def page(found: Mapping[str, list[Result]]) -> str:
                     "| architecture | layers | outputs | gradients | left |",
                 ]
                 lines += ["|---|---|---|---|---|", *map(row, of), ""]
-        names = ", ".join(item.name for item in items if item.verdict == "not tried")
-        if names:
-            lines += ["### Not tried", "", f"The script found no small configuration and inputs of: {names}.", ""]
+        if of := [item for item in items if item.verdict == "not tried"]:
+            lines += ["### Not tried", "", "| architecture | reason |", "|---|---|"]
+            lines += [*(f"| {item.name} | {UNTRIED.get(item.name, short(item.reason))} |" for item in of), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 TEXT = f"""\
 Architectures are built with random weights and small configurations, converted by [`convert_model`](guides/convert.md),
 and called again: all that transformers lists with a base model, one for each file of timm and torchvision, and a choice
-of torchaudio's and diffusers'. The differences are the largest of all outputs in float32, relative to the largest
-output if that exceeds 1: by the kernels' fast paths, and with every operator summed over all pairs, unless these are
-too many, as of images of 1,024 × 1,024 pixels. The bound is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} in
+of torchaudio's and diffusers'. Outputs are compared in float32, by the kernels' fast paths and with every operator
+summed over all pairs, "too many" where these exceed the memory or {SECONDS_OF_PAIRS} s. Their difference is relative to
+the largest output if that exceeds 1. So are the gradients of a random projection of all outputs, by all parameters and
+inputs, relative to the largest gradient; "none" where the original has none. Columns show fast paths / pairs. The bound
+is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} for all four in
 float64. A model is converted whole if no function that mixes points runs outside of converted layers, and if all
 converted layers that run compute by their operators. Linear layers count as maps of channels; an MLP-Mixer, which
 applies some of them to points, has these left although it is listed as whole."""
@@ -241,6 +244,11 @@ def row(item: Result) -> str:
     reason = item.reason.replace("|", "/").replace("\n", " ")
     cells = [item.name, item.layers, " / ".join(map(number, item.outputs)), gradients + decided, reason]
     return f"| {' | '.join(cells)} |"
+
+
+def short(reason: str) -> str:
+    """Return the first line of an error, for a table."""
+    return " ".join(reason.replace("|", "/").split())[:120]
 
 
 def number(difference: float | None) -> str:
