@@ -40,14 +40,14 @@ def text(config: Any, random: Any, layout: int) -> dict[str, Tensor]:
     ids = torch.randint(2, 90, (BATCH, TOKENS), generator=torch.Generator().manual_seed(0))
     mask = torch.ones_like(ids)
     mask[1, 5:] = 0
-    codes = ids.unsqueeze(-1) % 60 if layout else ids
-    if layout:
-        codes = codes.expand(-1, -1, first(config, "num_codebooks", "num_channels", default=1) + layout - 1)
+    channels = getattr(getattr(config, "decoder_config", None), "num_channels", None)
+    count = first(config, "num_codebooks", default=channels or 1) + layout - 1
+    codes = (ids.unsqueeze(-1) % 60).expand(-1, -1, count) if layout else ids
     several = hasattr(config, "num_codebooks")
     return {
         "input_ids": codes if several else ids,
         "attention_mask": mask,
-        "decoder_input_ids": (ids if several else codes)[:, :5],
+        "decoder_input_ids": (codes if channels else ids)[:, :5],
         "image_embeds_position_mask": (torch.arange(TOKENS) % 5 > 0)
         .expand(BATCH, -1)[:, :TOKENS]
         .logical_and(torch.arange(TOKENS) < 5),
@@ -60,16 +60,17 @@ def text(config: Any, random: Any, layout: int) -> dict[str, Tensor]:
     }
 
 
-def images(config: Any, random: Any, layout: int, patches: bool) -> dict[str, Tensor]:
-    """Return images: as such, as videos, or as patches with the sizes of their grids."""
-    height, width = square(first(config, "image_size", "img_size", "crop_size", default=128 if layout < 4 else 32))
+def images(config: Any, random: Any, layout: int, patches: bool, usual: int) -> dict[str, Tensor]:
+    """Return images, of the usual size unless they have one: as such, as videos, or as patches of grids."""
+    height, width = square(first(config, "image_size", "img_size", "crop_size", default=usual))
     channels = first(config, "num_channels", "in_channels", "in_chans", default=3)
     channels = channels if isinstance(channels, int) else 3
     frames = first(config, "num_frames", "frames_per_clip", default=FRAMES)
     side = square(first(config, "patch_size", default=8))
     duration = first(config, "temporal_patch_size", "patch_temporal", default=1)
     grid = torch.tensor([[1, 4, 4]] * BATCH)
-    image, video = (BATCH, channels, height, width), (BATCH, frames, channels, height, width)
+    image: tuple[int, ...] = BATCH, channels, height, width
+    video = BATCH, frames, channels, height, width
     if patches:
         pixels = channels * duration * side[0] * side[1]
         image = [
@@ -145,10 +146,9 @@ def series(config: Any, random: Any) -> dict[str, Tensor]:
     """Return time series with the features of their times, and the states of a decision process."""
     past = first(config, "context_length", default=32)
     channels, ahead = first(config, "num_input_channels", default=1), first(config, "prediction_length", default=4) or 4
+    shape: tuple[int, ...] = (channels,)
     if hasattr(config, "lags_sequence"):
         past, shape = past + max(config.lags_sequence), ()
-    else:
-        shape = (channels,)
     return {
         "past_values": random(BATCH, past, *shape),
         "past_time_features": random(BATCH, past, first(config, "num_time_features", default=1)),
@@ -191,7 +191,7 @@ def inputs(model: Any, layout: int | None) -> dict[str, Tensor]:
         vectors(config, random)
         | series(config, random)
         | recordings(config, random, layout or 0)
-        | images(config, random, layout or 0, patches)
+        | images(config, random, layout or 0, patches, 32 if layout in (None, 4) else 128)
         | text(config, random, layout or 0)
     )
     main, decoder = model.main_input_name, ["decoder_input_ids"] if config.is_encoder_decoder else []
@@ -215,11 +215,8 @@ def inputs(model: Any, layout: int | None) -> dict[str, Tensor]:
 
 def place(model: Any, given: dict[str, Tensor]) -> dict[str, Tensor]:
     """Insert the placeholders of features of other modalities into the tokens."""
-    ids, types, width = (
-        given["input_ids"],
-        torch.zeros_like(given["input_ids"]),
-        model.config.get_text_config().hidden_size,
-    )
+    ids, width = given["input_ids"], model.config.get_text_config().hidden_size
+    types = torch.zeros_like(ids)
     for number, (kind, token) in enumerate(PLACEHOLDERS.items(), start=1):
         method = getattr(model, f"get_{kind}_features", None)
         names = inspect.signature(method).parameters if method else {}
