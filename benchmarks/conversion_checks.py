@@ -69,7 +69,7 @@ def measure(model: nn.Module, example: Example, differentiable: bool = True) -> 
     if not differentiable:
         with torch.no_grad():
             return Measured(outputs(model, example), {})
-    watched = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    watched: dict[str, Tensor] = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
     def watch(item: Any) -> Any:
         if not (isinstance(item, Tensor) and item.is_floating_point()):

@@ -80,10 +80,8 @@ def construct(cls: Any, default: Any, sizes: Mapping[str, Any]) -> Any:
     for name, value in {"out_features": None, **vars(default)}.items():
         if isinstance(value, PretrainedConfig):
             fields[name] = construct(type(value), value, {**sizes, **sizes.get(name, {})})
-        elif (
-            value is None and sizes.get("parts") and name in cls.sub_configs and isinstance(cls.sub_configs[name], type)
-        ):
-            fields[name] = construct(cls.sub_configs[name], cls.sub_configs[name](), {**sizes, **sizes.get(name, {})})
+        elif value is None and sizes.get("parts") and isinstance(part := cls.sub_configs.get(name), type):
+            fields[name] = construct(part, part(), {**sizes, **sizes.get(name, {})})
         elif name in PLACES:
             fields[name] = PLACEHOLDERS[PLACES[name]]
         elif name.endswith(("token_id", "token_index", "_id")) and isinstance(value, int):
@@ -91,18 +89,20 @@ def construct(cls: Any, default: Any, sizes: Mapping[str, Any]) -> Any:
         elif name.endswith("layer_types") and value:
             fields[name] = kinds(value, sizes["num_hidden_layers"])
         elif sizes.get(name) is not None and (not isinstance(value, bool | str) or type(value) is type(sizes[name])):
-            several = isinstance(value, list | tuple) and not isinstance(sizes[name], list | tuple)
-            fields[name] = (
-                [sizes[name]] * (sizes["num_hidden_layers"] if name in OF_LAYERS else len(value))
-                if several
-                else sizes[name]
+            count = (
+                sizes["num_hidden_layers"]
+                if name in OF_LAYERS
+                else len(value)
+                if isinstance(value, list | tuple)
+                else 0
             )
+            several = isinstance(value, list | tuple) and not isinstance(sizes[name], list | tuple)
+            fields[name] = [sizes[name]] * count if several else sizes[name]
         elif name == "rope_parameters" and "mrope_section" in getattr(cls, "ignore_keys_at_rope_validation", ()):
             fields[name] = sections(value or {}, sizes["head_dim"])
     known = inspect.signature(cls.__init__).parameters
-    made = cls(
-        **{name: value for name, value in fields.items() if name in known or name.endswith(("_config", "out_features"))}
-    )
+    others = "_config", "out_features"
+    made = cls(**{name: value for name, value in fields.items() if name in known or name.endswith(others)})
     for name, value in sizes.get("attributes", {}).items():
         setattr(made, name, value)
     return made

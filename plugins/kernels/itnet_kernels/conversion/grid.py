@@ -315,7 +315,7 @@ class _Call:
         channels, points = self.image.shape[-len(self.sizes) - 1], prod(self._image_sizes)
         rows = self.image.reshape(-1, channels, points)
         if rows.requires_grad:  # On a CPU, PyTorch 2.14's batch norm in evaluation returns wrong gradients for others.
-            rows.register_hook(Tensor.contiguous)
+            rows.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
         return rows.transpose(1, 2)
 
     def _result(self, values: Tensor) -> Tensor:
