@@ -331,10 +331,11 @@ def test_gradients_reach_a_batch_norm_in_evaluation() -> None:
 def test_sizes_of_an_interpolation_may_be_tensors() -> None:
     class Resized(nn.Module):
         def forward(self, x: Tensor, size: Tensor) -> Tensor:
-            return F.interpolate(x, size=(size[0], size[1]), mode="bilinear")
+            sizes: Any = size[0], size[1]
+            return F.interpolate(x, size=sizes, mode="bilinear")
 
     model, x, size = nn.ModuleList([Resized()]), torch.randn(1, 3, 8, 8), torch.tensor([5, 6])
-    model.forward = lambda *args: model[0](*args)  # type: ignore[method-assign]
+    model.forward = lambda *args: model[0](*args)
     expected = model(x, size)
     assert convert_model(model, example=(x, size)).converted == {"0": "Resized"}
     layer: Any = model[0]
