@@ -15,8 +15,8 @@ Example = tuple[Any, ...] | dict[str, Any]
 Candidate = Callable[[], tuple[nn.Module, Example]]
 """Builds a model, and inputs."""
 
-MOST_PARAMETERS = 100_000_000
-SIZES = 32, 64, 96, 128
+MOST_PARAMETERS = 150_000_000
+SIZES = 32, 64, 96, 128, 56, 224
 """Sizes of images that are tried in turn; sums over all pairs of pixels are slow."""
 SMALL = "test", "atto", "femto", "pico", "nano", "xxs", "xx_small", "tiny", "18", "small"
 """Parts of names of small models, the smallest first."""
@@ -86,14 +86,15 @@ def torchvision_candidates(architecture: str) -> Iterator[Candidate]:
         return models.get_model(architecture, **options), example
 
     for size in SIZES:
-        image = noise(1, 3, size, size)
+        image, video = noise(1, 3, size, size), noise(1, 3, 16 if size == max(SIZES) else 4, size, size)
         pairs: tuple[tuple[Example, Mapping[str, Any]], ...] = (
             ((image,), {"image_size": size}),
             ((image,), {}),
             (([image[0]],), {"min_size": size, "max_size": size}),
             (([image[0]],), {}),
-            ((noise(1, 3, 4, size, size),), {"spatial_size": (size, size), "temporal_size": 4}),
-            ((noise(1, 3, 4, size, size),), {}),
+            ((image,), {"input_size": (size, size)}),
+            ((video,), {"spatial_size": (size, size), "temporal_size": 4}),
+            ((video,), {}),
             ((image, image.flip(-1)), {}),
         )
         for example, more in pairs:

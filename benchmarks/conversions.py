@@ -1,8 +1,8 @@
 """Conversion of every architecture of five libraries that can be built small: `python benchmarks/conversions.py`.
 
-Each model has random weights and a small configuration, so nothing is downloaded. It is converted, and its outputs
-compared with those before, by fast paths and summed over all pairs. Writes docs/conversion.md (an hour). A run that was
-cut off goes on where it was; its results so far are in runs/conversions.jsonl.
+Each model has random weights and a small configuration, so nothing is downloaded. It is converted, and its outputs and
+gradients compared with those before, by fast paths and summed over all pairs. Writes docs/conversion.md (two hours). A
+run that was cut off goes on where it was; its results so far are in runs/conversions.jsonl.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import resource
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -19,9 +20,9 @@ from functools import partial
 from importlib.metadata import version
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
 
 import torch
+from conversion_checks import SECONDS_OF_PAIRS, compare, in_double, outputs
 from conversion_libraries import (
     DIFFUSERS,
     TORCHAUDIO,
@@ -35,21 +36,22 @@ from conversion_libraries import (
     torchvision_architectures,
     torchvision_candidates,
 )
+from conversion_small import UNTRIED
 from conversion_transformers import transformers_architectures, transformers_candidates
 from provenance import provenance
 from rich.progress import track
-from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
-
-from itnet_core import Problem, TiledEvaluator
+from torch import nn
 
 ROOT = Path(__file__).parents[1]
 PAGE, SO_FAR = ROOT / "docs/conversion.md", ROOT / "runs/conversions.jsonl"
-SECONDS = 240
+SECONDS, BYTES = 600, 8 << 30
+"""Time and memory of an architecture."""
 BOUND = 1e-5
-"""Largest difference of outputs, relative to the largest output if that exceeds 1."""
+"""Largest difference of outputs, relative to the largest if that exceeds 1, and of gradients, to their largest."""
 BOUND_DOUBLE = 1e-9
 """The same in double precision, which decides where sums of many terms exceed `BOUND` by rounding."""
+
+Pair = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ class Result:
         name: the library's name of it.
         verdict: `whole`, `in part`, `not converted`, `wrong`, `crashed`, or `not tried`.
         layers: the number of converted layers, by class.
-        fast: the largest difference of outputs by fast paths.
-        pairs: the same, summed over all pairs; `None` if these do not fit into memory.
+        outputs: the largest difference of outputs by fast paths, and summed over all pairs; `None` if these do not fit
+            into memory.
+        gradients: the same of gradients; `None` if the original has none.
+        double: the largest of all in double precision, if that decides.
         reason: what was left, or what went wrong.
     """
 
@@ -70,8 +74,9 @@ class Result:
     name: str
     verdict: str
     layers: str = ""
-    fast: float = 0.0
-    pairs: float | None = 0.0
+    outputs: Pair = (0.0, 0.0)
+    gradients: Pair = (0.0, 0.0)
+    double: float | None = None
     reason: str = ""
 
 
@@ -85,17 +90,8 @@ LIBRARIES: Mapping[str, tuple[Callable[[], list[str]], Callable[[str], Iterator[
 """The names of a library's architectures, and the small models and inputs that are tried for one."""
 
 
-@torch.no_grad()
-def outputs(model: Any, example: Example) -> list[Tensor]:
-    """Return a model's outputs of floating numbers."""
-    torch.manual_seed(0)
-    found = model(**example) if isinstance(example, dict) else model(*example)
-    leaves = tree_leaves(dict(found) if isinstance(found, Mapping) else found)
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-
-
-def prepare(library: str, name: str) -> tuple[Any, Example, list[Tensor]]:
-    """Return a small model, inputs that it takes, and its outputs.
+def prepare(library: str, name: str) -> tuple[nn.Module, Example]:
+    """Return a small model, and inputs that it takes.
 
     Raises:
         Exception: no small model can be built and called.
@@ -109,8 +105,9 @@ def prepare(library: str, name: str) -> tuple[Any, Example, list[Tensor]]:
             with torch.no_grad():
                 for weight in (item for item in model.parameters() if item.ndim < 3):
                     weight.add_(torch.randn_like(weight), alpha=0.02)  # gates that start at 0 hide what they gate
-            if found := outputs(model.eval(), example):
-                return model, example, found
+                found = outputs(model.eval(), example)
+            if found and all(item.isfinite().any() for item in found if item.numel()):
+                return model, example
         except Exception as error:  # a configuration or inputs that do not fit
             problem = error
     raise problem
@@ -119,83 +116,33 @@ def prepare(library: str, name: str) -> tuple[Any, Example, list[Tensor]]:
 def check(library: str, name: str) -> Result:
     """Convert an architecture, and compare its outputs; in double precision too, where they differ in single."""
     try:
-        model, example, before = prepare(library, name)
+        model, example = prepare(library, name)
     except Exception as error:  # not ours
         return Result(library, name, "not tried", reason=f"{type(error).__name__}: {error}")
     try:
-        report, silent, fast, pairs = convert(model, example, before)
-        equal = max(fast, pairs or 0) <= BOUND
+        found, double = compare(model, example), None
+        equal = found.largest <= BOUND
         if not equal:
-            model, example, _ = prepare(library, name)
-            model.double()
-            example = tree_map(double, example)
-            _, _, *errors = convert(model, example, outputs(model, example))
-            equal = max(error or 0 for error in errors) <= BOUND_DOUBLE
+            model, example = in_double(*prepare(library, name))
+            double = compare(model, example).largest
+            equal = double <= BOUND_DOUBLE
     except Exception as error:  # ours: the page names it
         return Result(library, name, "crashed", reason=f"{type(error).__name__}: {error}")
+    report = found.report
     layers = ", ".join(f"{count} {layer}" for layer, count in Counter(report.converted.values()).items())
     reasons = [reason.partition(", outside of")[0] for reason in report.left.values()]
     if not report.converted and not reasons:
         reasons = ["it mixes points, but by none of the functions that are counted"]
-    left = "; ".join(dict.fromkeys([*reasons, *(f"{layer} ran without its operator" for layer in silent)]))
+    left = "; ".join(dict.fromkeys([*reasons, *(f"{layer} ran without its operator" for layer in found.silent)]))
     verdict = "not converted" if not report.converted else "in part" if left else "whole"
-    return Result(library, name, verdict if equal else "wrong", layers, fast, pairs, left)
-
-
-def double(item: Any) -> Any:
-    """Return floating numbers in double precision."""
-    return item.double() if isinstance(item, Tensor) and item.is_floating_point() else item
-
-
-def convert(model: Any, example: Example, before: list[Tensor]) -> tuple[Any, set[str], float, float | None]:
-    """Convert a model; return the report, what is silent, and the differences by fast paths and by pairs.
-
-    Silent are the classes of converted layers that ran, and summed nothing, when all operators sum over all pairs. The
-    difference by pairs is `None` if these do not fit into memory.
-    """
-    from itnet_core import IntegralOperator
-    from itnet_kernels import convert_model
-
-    report = convert_model(model, example=example)
-    fast = difference(outputs(model, example), before)
-    sums = {module: Summed() for module in model.modules() if isinstance(module, IntegralOperator)}
-    for module, evaluator in sums.items():
-        module.evaluator = evaluator
-    ran: set[str] = set()
-    for path in report.converted:
-        model.get_submodule(path).register_forward_pre_hook(lambda *_, path=path: ran.add(path))
-    try:
-        pairs = difference(outputs(model, example), before)
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):
-            raise
-        return report, set(), fast, None
-    summed = {path for path in ran if any(sums[m].count for m in model.get_submodule(path).modules() if m in sums)}
-    return report, {report.converted[path] for path in ran - summed}, fast, pairs
-
-
-class Summed(TiledEvaluator):
-    """Counts its sums over all pairs."""
-
-    count = 0
-
-    def evaluate(self, problem: Problem) -> Tensor:
-        """Compute the integral."""
-        self.count += 1
-        return super().evaluate(problem)
-
-
-def difference(actual: list[Tensor], expected: list[Tensor]) -> float:
-    """Return the largest difference of outputs, relative to the largest of an output if that exceeds 1."""
-    if [item.shape for item in actual] != [item.shape for item in expected]:
-        return float("inf")
-    pairs = zip(actual, expected, strict=True)
-    return max((float((a - e).abs().max() / e.abs().max().clamp(min=1)) for a, e in pairs if e.numel()), default=0.0)
+    verdict = verdict if equal else "wrong"
+    return Result(library, name, verdict, layers, found.outputs, found.gradients, double, left)
 
 
 def start() -> None:
     """Prepare a process of one thread; what transformers prints about its own models is dropped."""
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1"}
+    resource.setrlimit(resource.RLIMIT_DATA, (BYTES, BYTES))  # an error, where the system would kill the process
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -259,21 +206,23 @@ def page(found: Mapping[str, list[Result]]) -> str:
                 lines += [
                     f"### {VERDICTS[verdict].capitalize()}",
                     "",
-                    "| architecture | layers | fast paths | by pairs | left |",
+                    "| architecture | layers | outputs | gradients | left |",
                 ]
                 lines += ["|---|---|---|---|---|", *map(row, of), ""]
-        names = ", ".join(item.name for item in items if item.verdict == "not tried")
-        if names:
-            lines += ["### Not tried", "", f"The script found no small configuration and inputs of: {names}.", ""]
+        if of := [item for item in items if item.verdict == "not tried"]:
+            lines += ["### Not tried", "", "| architecture | reason |", "|---|---|"]
+            lines += [*(f"| {item.name} | {UNTRIED.get(item.name, short(item.reason))} |" for item in of), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 TEXT = f"""\
 Architectures are built with random weights and small configurations, converted by [`convert_model`](guides/convert.md),
 and called again: all that transformers lists with a base model, one for each file of timm and torchvision, and a choice
-of torchaudio's and diffusers'. The differences are the largest of all outputs in float32, relative to the largest
-output if that exceeds 1: by the kernels' fast paths, and with every operator summed over all pairs, unless these are
-too many, as of images of 1,024 × 1,024 pixels. The bound is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} in
+of torchaudio's and diffusers'. Outputs are compared in float32, by the kernels' fast paths and with every operator
+summed over all pairs, "too many" where these exceed the memory or {SECONDS_OF_PAIRS} s. Their difference is relative to
+the largest output if that exceeds 1. So are the gradients of a random projection of all outputs, by all parameters and
+inputs, relative to the largest gradient; "none" where the original has none. Columns show fast paths / pairs. The bound
+is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} for all four in
 float64. A model is converted whole if no function that mixes points runs outside of converted layers, and if all
 converted layers that run compute by their operators. Linear layers count as maps of channels; an MLP-Mixer, which
 applies some of them to points, has these left although it is listed as whole."""
@@ -290,14 +239,21 @@ VERDICTS = {
 
 def row(item: Result) -> str:
     """Return a row of a table."""
-    cells = [
-        item.name,
-        item.layers,
-        f"{item.fast:.1g}",
-        "too many" if item.pairs is None else f"{item.pairs:.1g}",
-        item.reason.replace("|", "/").replace("\n", " "),
-    ]
+    decided = "" if item.double is None else f"; {item.double:.1g} in float64"
+    gradients = " / ".join(map(number, item.gradients)) if item.gradients[0] is not None else "none"
+    reason = item.reason.replace("|", "/").replace("\n", " ")
+    cells = [item.name, item.layers, " / ".join(map(number, item.outputs)), gradients + decided, reason]
     return f"| {' | '.join(cells)} |"
+
+
+def short(reason: str) -> str:
+    """Return the first line of an error, for a table."""
+    return " ".join(reason.replace("|", "/").split())[:120]
+
+
+def number(difference: float | None) -> str:
+    """Return a difference in one digit."""
+    return "too many" if difference is None else f"{difference:.1g}"
 
 
 def main() -> None:

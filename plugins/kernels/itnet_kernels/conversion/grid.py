@@ -186,6 +186,8 @@ class _ByOperator(TorchFunctionMode):
 
 
 def _on_meta(tensor: Tensor) -> Tensor:
+    if tensor.ndim == 0:  # a size of `interpolate`
+        return tensor
     return torch.empty(tensor.shape, device="meta")  # of one dtype, which autocast would cast to
 
 
@@ -311,7 +313,10 @@ class _Call:
     def _values(self) -> Tensor:
         """The image as values, (B, N, C)."""
         channels, points = self.image.shape[-len(self.sizes) - 1], prod(self._image_sizes)
-        return self.image.reshape(-1, channels, points).transpose(1, 2)
+        rows = self.image.reshape(-1, channels, points)
+        if rows.requires_grad:  # On a CPU, PyTorch 2.14's batch norm in evaluation returns wrong gradients for others.
+            rows.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+        return rows.transpose(1, 2)
 
     def _result(self, values: Tensor) -> Tensor:
         """Return values, (B, N, C), as an image."""

@@ -316,6 +316,34 @@ def test_functions_that_a_layer_calls_are_integrals(mode: str, antialias: bool) 
     assert evaluator.calls == 2
 
 
+def test_gradients_reach_a_batch_norm_in_evaluation() -> None:
+    torch.manual_seed(0)
+    norm, layer = nn.BatchNorm2d(8).double().eval(), nn.Conv2d(8, 8, 3, stride=2, padding=1).double()
+    norm.weight.data.normal_()
+    x = torch.randn(1, 8, 4, 4, dtype=torch.double, requires_grad=True)
+    leaves, ours = [x, *norm.parameters()], by_pairs(layer)
+    expected, actual = layer(norm(x)), ours(norm(x))
+    directions = torch.randn_like(expected)
+    gradients = (torch.autograd.grad(out, leaves, directions) for out in (actual, expected))
+    torch.testing.assert_close(*gradients, **DOUBLE)
+
+
+def test_sizes_of_an_interpolation_may_be_tensors() -> None:
+    class Resized(nn.Module):
+        def forward(self, x: Tensor, size: Tensor) -> Tensor:
+            sizes: Any = size[0], size[1]
+            return F.interpolate(x, size=sizes, mode="bilinear")
+
+    model, x, size = nn.ModuleList([Resized()]), torch.randn(1, 3, 8, 8), torch.tensor([5, 6])
+    model.forward = lambda *args: model[0](*args)
+    expected = model(x, size)
+    assert convert_model(model, example=(x, size)).converted == {"0": "Resized"}
+    layer: Any = model[0]
+    layer.operator.evaluator = Counting()
+    torch.testing.assert_close(model(x, size), expected, **SINGLE)
+    assert layer.operator.evaluator.calls == 1
+
+
 def test_other_functions_that_a_layer_calls_are_left_by_name() -> None:
     report = convert_model(nn.Sequential(Calling()), example=torch.randn(1, 3, 8, 8))
     assert report.converted == {"0": "Calling", "0.inner": "Conv2d"}
