@@ -165,7 +165,7 @@ def test_only_training_is_augmented_and_loaders_go_to_workers(long: str) -> None
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["who,at,x,y", "a,0,1,2", "b,0,1,2"], "mine.csv: found 2 series; expected one. Write each"),
+        (["who,at,x,y", "a,0,1,2", "b,0,1,2"], "mine.csv: found 2 series; expected one. A Predictor"),
         (["at,x", "0,1"], r"found no column 'y' \(channels\)"),
         (["at,x,y", "0,1,z"], "mine.csv, line 2, column 'y': found 'z'"),
         (["at,x,y", "0,1,1", "0,1,1"], "mine.csv, line 3, column 'at': found '0', the time of another step"),
