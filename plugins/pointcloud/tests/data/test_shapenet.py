@@ -12,7 +12,7 @@ import torch
 from torch_geometric.datasets import ShapeNet
 
 from itnet_core import DataError
-from itnet_pointcloud.data.shapenet import CATEGORIES, IDENTIFIERS, PARTS, read_shape, shapes
+from itnet_pointcloud.data.shapenet import ARCHIVE, CATEGORIES, IDENTIFIERS, PARTS, category_of, read_shape, shapes
 
 
 def test_the_benchmark_has_16_categories_and_50_parts() -> None:
