@@ -37,22 +37,18 @@ def find_inputs(value: Any, task: Task, column: str | None = None) -> Iterator[I
     """
     if isinstance(value, str) and not task.reads_text:
         value = Path(value)
-        if has_magic(str(value)) and not value.exists():
-            files = sorted(Path(value.anchor).glob(str(value.relative_to(value.anchor))))
-            error = DataError(str(value), found="no file of this pattern", expected="at least one")
-            for file in files:
-                yield from find_inputs(file, task, column)
-            if not files:
-                yield Input(str(value), error)
-            return
     if not isinstance(value, Path):
         yield Input(value if isinstance(value, str) else "", value)
         return
     try:
-        for path in _files(value, task) if value.is_dir() else [value]:
-            yield from _inputs_of(path, task, column)
+        for path in _matches(value):
+            for file in _files(path, task) if path.is_dir() else [path]:
+                yield from _inputs_of(file, task, column)
     except ITNetError as error:
         yield Input(str(value), error)
+    except (OSError, ValueError) as error:  # a name that no file can have, or a folder that cannot be read
+        found = getattr(error, "strerror", None) or str(error)
+        yield Input(str(value), DataError(str(value), found=found, expected="a file or a folder"))
 
 
 def resolve_argument(text: str, task: Task) -> Any:
@@ -67,6 +63,16 @@ def resolve_argument(text: str, task: Task) -> Any:
     except OSError:  # a text that is too long for a file name
         return text
     return Path(text) if exists or Path(text).suffix.lower() in (*task.suffixes, *TABLES) else text
+
+
+def _matches(path: Path) -> list[Path]:
+    """Return the files and folders of a pattern, or a path that is none."""
+    if not has_magic(str(path)) or path.exists():
+        return [path]
+    found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not found:
+        raise DataError(str(path), found="no file of this pattern", expected="at least one")
+    return found
 
 
 def _files(folder: Path, task: Task) -> list[Path]:

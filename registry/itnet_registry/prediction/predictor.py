@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from math import prod
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from itnet_core import ITNetError, ITNetModel, Task
+from itnet_core import ITNetModel, Task
 from itnet_registry.prediction.devices import find_device, move
 from itnet_registry.prediction.inputs import Input, find_inputs
 
@@ -123,57 +123,59 @@ class Predictor:
 
     def predict_inputs(self, inputs: Iterable[Input], batch_size: int = 32) -> Iterator[Prediction]:
         """Predict inputs that `find_inputs` found, as `predict` does."""
-        numbered = enumerate(inputs)
+        numbered = iter(enumerate(inputs))
         while window := list(islice(numbered, WINDOW * batch_size)):
-            found: dict[int, Prediction] = {}
-            samples: list[tuple[int, str, Any]] = []
-            for number, (name, source) in window:
+            read = [self._try_to_read(source) for _, (_, source) in window]
+            results = self.predict_samples(read, batch_size)
+            for (number, (name, _)), result in zip(window, results, strict=True):
                 name = name or f"input {number}"
-                try:
-                    if isinstance(source, ITNetError):
-                        raise source
-                    samples.append((number, name, self.task.read(source)))
-                except Exception as error:  # of the task or a decoder: it concerns this input alone
-                    found[number] = Prediction(name, error=_message(error))
-            for batch in batches(samples, batch_size, mixed=self.task.mixes_sizes):
-                found |= self._predict_batch(batch)
-            for number, _ in window:
-                yield found[number]
+                if isinstance(result, Exception):
+                    yield Prediction(name, error=f"{type(result).__name__}: {result}")
+                else:
+                    yield Prediction(name, result)
 
-    def _predict_batch(self, batch: Sequence[tuple[int, str, Any]]) -> dict[int, Prediction]:
+    def predict_samples(self, samples: Sequence[Any], batch_size: int = 32) -> list[dict[str, Any] | Exception]:
+        """Predict samples of `read` in batches of similar sizes; an error takes the place of the record of its sample.
+
+        Args:
+            samples: samples; an error among them, which reading one raised, stays.
+            batch_size: number of samples of a batch.
+        """
+        results: dict[int, dict[str, Any] | Exception] = {
+            number: sample for number, sample in enumerate(samples) if isinstance(sample, Exception)
+        }
+        sizes = {number: _size(sample) for number, sample in enumerate(samples) if number not in results}
+        for batch in _batches(sizes, batch_size, mixed=self.task.mixes_sizes):
+            results |= zip(batch, self._try_to_describe([samples[number] for number in batch]), strict=True)
+        return [results[number] for number in range(len(samples))]
+
+    def _try_to_read(self, source: Any) -> Any:
         try:
-            records = self.describe([sample for _, _, sample in batch])
+            return source if isinstance(source, Exception) else self.task.read(source)
+        except Exception as error:  # of the task or of a decoder: it concerns this input alone
+            return error
+
+    def _try_to_describe(self, samples: Sequence[Any]) -> Sequence[dict[str, Any] | Exception]:
+        try:
+            return self.describe(samples)
         except Exception as error:  # of the task, the encoder or the device
-            if len(batch) == 1:
-                [(number, name, _)] = batch
-                return {number: Prediction(name, error=_message(error))}
-            return {number: found for one in batch for number, found in self._predict_batch([one]).items()}
-        return {number: Prediction(name, record) for (number, name, _), record in zip(batch, records, strict=True)}
+            if len(samples) == 1:
+                return [error]
+        return [result for sample in samples for result in self._try_to_describe([sample])]
 
 
-def batches(
-    samples: Sequence[tuple[int, str, Any]], batch_size: int, *, mixed: bool
-) -> Iterator[list[tuple[int, str, Any]]]:
-    """Divide numbered and named samples into batches of similar sizes, or of one size unless sizes may be `mixed`."""
-    sized = sorted(((size_of(item[2]), item) for item in samples), key=lambda pair: (_total(pair[0]), pair[0]))
-    for _, group in groupby(sized, key=lambda pair: None if mixed else pair[0]):
-        while batch := [item for _, item in islice(group, batch_size)]:
+Size = tuple[tuple[int, ...], ...]
+
+
+def _batches(sizes: Mapping[int, Size], batch_size: int, *, mixed: bool) -> Iterator[list[int]]:
+    """Divide numbers of samples into batches of similar sizes, or of one size unless sizes may be `mixed`."""
+    ordered = sorted(sizes, key=lambda number: (sum(map(prod, sizes[number])), sizes[number]))
+    for _, group in groupby(ordered, key=lambda number: None if mixed else sizes[number]):
+        while batch := list(islice(group, batch_size)):
             yield batch
 
 
-def size_of(sample: Any) -> tuple[tuple[int, ...], ...]:
+def _size(sample: Any) -> Size:
     """Return the shape of each tensor, and the length of each text, in a sample."""
-    leaves = tree_leaves(sample)
-    return tuple(
-        tuple(leaf.shape) if isinstance(leaf, Tensor) else (len(leaf),)
-        for leaf in leaves
-        if isinstance(leaf, Tensor | str)
-    )
-
-
-def _total(size: tuple[tuple[int, ...], ...]) -> int:
-    return sum(map(prod, size))
-
-
-def _message(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    leaves = [leaf for leaf in tree_leaves(sample) if isinstance(leaf, Tensor | str)]
+    return tuple(tuple(leaf.shape) if isinstance(leaf, Tensor) else (len(leaf),) for leaf in leaves)

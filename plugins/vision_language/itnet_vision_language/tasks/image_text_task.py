@@ -15,7 +15,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from itnet_core import DataError
-from itnet_tasks import LabelledTask, unreadable, warn_skipped
+from itnet_tasks import LabelledTask, check_inside, unreadable, warn_skipped
 from itnet_tasks.images import normalized_tensor, open_image, take_image
 from itnet_tasks.values import PLACE
 from itnet_vision_language.data.json_files import check_text, read_json
@@ -37,7 +37,7 @@ class ImageTextFiles(NamedTuple):
 
 
 class Described(TypedDict):
-    """A user's sample as a JSON file: the images' files, relative to it, and the text."""
+    """A user's sample as a JSON file: the images' files, in its folder or below, and the text."""
 
     image: str | list[str]
     text: str
@@ -178,7 +178,7 @@ def read_sample(path: Path, count: int) -> ImageTextFiles:
     """Read the sample that a user's file describes.
 
     Raises:
-        DataError: it describes none, or one with another number of images.
+        DataError: it describes none, or one with another number of images, or with images elsewhere.
     """
     expected = '{"image": "image.png", "text": "…"}' if count == 1 else '{"image": ["left.png", …], "text": "…"}'
     content = read_json(path, Described, expected)
@@ -186,4 +186,4 @@ def read_sample(path: Path, count: int) -> ImageTextFiles:
     if len(names) != count:
         raise DataError(f"{path}.image", found=f"{len(names)} images", expected=f"{count}, as in {expected}")
     check_text(content["text"], f"{path}.text")
-    return ImageTextFiles(tuple(path.parent / name for name in names), content["text"])
+    return ImageTextFiles(tuple(path.parent / check_inside(name, f"{path}.image") for name in names), content["text"])
