@@ -12,7 +12,7 @@ from torch import nn
 
 from itnet_core import ConfigError
 from itnet_registry import CheckpointError, Registry
-from itnet_registry.build.memory import OVERHEAD, MemoryLimit
+from itnet_registry.build.memory import FACTORIES, OVERHEAD, MemoryLimit
 from itnet_registry.checkpoints.manifest import MAX_BYTES
 
 
