@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,10 @@ class TestConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [{"points": torch.rand(30, 3), "normals": torch.rand(30, 3), "category": "Chair"}]
 
     def user_file(self, folder: Path) -> Path:
         (folder / IDENTIFIERS[4]).mkdir()

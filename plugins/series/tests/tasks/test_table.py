@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 
@@ -215,6 +216,10 @@ class TestClassification(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [numpy.random.rand(5, 2), {"values": [[1, None], [2, 3]], "times": ["2024-01", "2024-02"]}]
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.csv").write_text("at,x,y\n0,1,2\n3,,1\n")

@@ -20,7 +20,7 @@ def text_loader(*, pair: bool, encoding: str = "utf-8") -> Callable[[Row | Path]
 
 
 def row_of(value: Any, columns: Sequence[str]) -> Row:
-    """Return a user's text in memory as a row: a string, a pair of strings, or a mapping of the task's columns.
+    """Return a user's text in memory as a row: a string (two lines for a pair), a pair, or a mapping of columns.
 
     Example:
         >>> row_of("a fine film", ["text"]).texts, row_of({"a": "dull", "b": "fine"}, ["b", "a"]).texts
@@ -38,7 +38,9 @@ def row_of(value: Any, columns: Sequence[str]) -> Row:
         if not known and len(value) != len(columns):
             raise unreadable(value, f"the columns {', '.join(map(repr, columns))}")
         return select_texts(dict(value), columns if known else list(value), PLACE)
-    texts = (value,) if isinstance(value, str) else value
+    texts = value
+    if isinstance(value, str):
+        texts = (value,) if len(columns) == 1 else tuple(line.strip() for line in value.split("\n") if line.strip())
     if not isinstance(texts, tuple | list) or not all(isinstance(text, str) for text in texts):
         raise unreadable(value, "a text" if len(columns) == 1 else "a pair of texts")
     if len(texts) != len(columns):

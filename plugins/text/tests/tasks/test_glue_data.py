@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -315,6 +315,13 @@ class GLUEConformance(TaskConformance):
     def prepare(self, folder: Path) -> dict[str, Any]:
         write_hub(folder, self.name)
         return {"root": str(folder), "validation": 0.25}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            ["a fine film", "a film"][: len(LAYOUTS[self.name].columns)],
+            dict.fromkeys(LAYOUTS[self.name].columns, "a fine film"),
+        ]
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.txt").write_text("a fine film\n" * len(LAYOUTS[self.name].columns))
