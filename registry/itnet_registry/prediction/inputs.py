@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from glob import has_magic
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ def _matches(path: Path) -> list[Path]:
     """Return the files and folders of a pattern, or a path that is none."""
     if not has_magic(str(path)) or path.exists():
         return [path]
-    found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    found = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207  # Path.glob also returns hidden files
     if not found:
         raise DataError(str(path), found="no file of this pattern", expected="at least one")
     return found

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from itnet_core import ITNetError
+from itnet_core import DataError, ITNetError
 from itnet_registry import Predictor
 from itnet_registry.prediction.uploads import uploaded_value
 from itnet_train.serving.batcher import Batcher
@@ -166,7 +166,7 @@ async def read_request(request: Request, predictor: Predictor) -> Any:
             value = PredictRequest.model_validate_json(await request.body()).value
         except ValidationError as error:
             raise HTTPException(422, str(error.errors(include_url=False)[0]["msg"])) from None
-        return await run_in_threadpool(predictor.task.read, value)
+        return await run_in_threadpool(_read, predictor, value)
     if kind != "multipart/form-data":
         raise HTTPException(415, f"{kind or 'no content type'}; expected application/json or multipart/form-data")
     async with request.form(max_files=4, max_fields=4) as form:
@@ -178,10 +178,20 @@ async def read_request(request: Request, predictor: Predictor) -> Any:
                 await run_in_threadpool(file.write_bytes, await upload.read())
             try:
                 value = uploaded_value(files, text if isinstance(text, str) else "")
-                return await run_in_threadpool(predictor.task.read, value)
+                return await run_in_threadpool(_read, predictor, value)
             except ITNetError as error:
                 error.place = error.place.replace(f"{folder}/", "")
                 raise
+
+
+def _read(predictor: Predictor, value: Any) -> Any:
+    try:
+        return predictor.task.read(value)
+    except ITNetError:
+        raise
+    except Exception as error:  # of a decoder: it concerns this value alone
+        found = f"{type(error).__name__}: {error}"
+        raise DataError("input", found=found, expected="a value that the task reads") from error
 
 
 def _suffix(name: str | None) -> str:
