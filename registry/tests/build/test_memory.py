@@ -101,7 +101,7 @@ def test_a_manifest_of_absurd_size_is_not_read(registry: Registry, tmp_path: Pat
 )
 def test_the_bytes_of_a_range_are_counted(arguments: tuple[float, ...], options: dict[str, float]) -> None:
     with MemoryLimit(2**20, "for a test") as memory:
-        made = torch.arange(*arguments, **options)
+        made = torch.arange(*arguments, **options)  # type: ignore[call-overload]
     assert made.numel() * 8 == memory.used - OVERHEAD
     with MemoryLimit(OVERHEAD + 8 * made.numel() - 1, "for a test"), pytest.raises(ConfigError, match="for a test"):
-        torch.arange(*arguments, **options)
+        torch.arange(*arguments, **options)  # type: ignore[call-overload]

@@ -11,7 +11,7 @@ import torch
 from itnet_core import DataError, ShapeError
 from itnet_pointcloud.data.shapenet import IDENTIFIERS
 from itnet_pointcloud.encoders.point import PointEncoder
-from itnet_pointcloud.tasks.part_metrics import PADDING
+from itnet_pointcloud.tasks.chosen_parts import PADDING
 from itnet_pointcloud.tasks.segmentation import PartSegmentation
 from itnet_registry import create_model
 from itnet_tasks import SkippedSampleWarning
