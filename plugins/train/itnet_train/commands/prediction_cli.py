@@ -77,8 +77,11 @@ def serve(
     timeout: Annotated[float, typer.Option(min=0.001, help="Longest time of a request in seconds.")] = 60.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")] = 32,
     max_wait_ms: Annotated[
-        float, typer.Option(min=0, help="Longest time in milliseconds that a request waits for others to fill a batch.")
-    ] = 5.0,
+        float,
+        typer.Option(
+            min=0, help="Milliseconds that a request waits for others to fill a batch."
+        ),
+    ] = 0.0,
     max_connections: Annotated[int, typer.Option(min=1, help="Connections above which new ones are refused.")] = 1000,
     top_k: TopK = 5,
     modality: Modality = None,

@@ -35,13 +35,14 @@ class ServeLimits:
         max_bytes: size of the body of a request.
         timeout: seconds that a request may take, its body included.
         batch_size: samples of a batch.
-        max_wait: seconds that a sample waits for others, to fill a batch.
+        max_wait: seconds that a sample waits for others, to fill a batch. With 0, a batch has the samples that came
+            while the one before was computed.
     """
 
     max_bytes: int = 32 * 2**20
     timeout: float = 60.0
     batch_size: int = 32
-    max_wait: float = 0.005
+    max_wait: float = 0.0
 
 
 class PredictRequest(BaseModel):
@@ -126,6 +127,7 @@ def create_app(predictor: Predictor, limits: ServeLimits | None = None, host: st
         running.cancel()
 
     app = FastAPI(title="ITNet", version=version("itnet-train"), lifespan=lifespan, max_body_size=limits.max_bytes)
+    app.state.draining = False
     if host in LOOPBACK:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
 
@@ -148,7 +150,8 @@ def create_app(predictor: Predictor, limits: ServeLimits | None = None, host: st
             raise HTTPException(422, str(error)) from None
         finally:
             state["waiting"] -= 1
-        return Response(to_json({"prediction": record}), media_type="application/json")
+        headers = {"connection": "close"} if app.state.draining else {}
+        return Response(to_json({"prediction": record}), headers=headers, media_type="application/json")
 
     return app
 

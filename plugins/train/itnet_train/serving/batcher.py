@@ -19,7 +19,7 @@ class Batcher:
     """Predict samples of concurrent requests together.
 
     A batch starts when it is full, or when its first sample has waited for `wait` seconds. One batch is computed at a
-    time, in another thread, while the next one fills.
+    time, in another thread, while the next one fills; so under load batches fill with a `wait` of 0 too.
 
     Example:
         >>> async def main():
