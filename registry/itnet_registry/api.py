@@ -227,11 +227,12 @@ class Registry(PluginRegistry):
             CheckpointError: as for `load_model`.
             ConfigError: the model has no task, or several and `modality` is missing; or there is no such device.
         """
-        from itnet_registry.build.tasks import create_task
+        from itnet_registry.build.task_references import task_reference
         from itnet_registry.prediction.predictor import Predictor
 
         model = self.load_model(path)
-        return Predictor(model, create_task(model, modality), device=device, top_k=top_k)
+        task = self.create("task", **task_reference(model, modality))
+        return Predictor(model, task, device=device, top_k=top_k)
 
     def citations(self, path: str | PathLike[str]) -> dict[str, str]:
         """Return BibTeX entries by key for what a run used: the paper, PyTorch, and what its components declare.

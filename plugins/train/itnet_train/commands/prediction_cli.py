@@ -78,9 +78,7 @@ def serve(
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")] = 32,
     max_wait_ms: Annotated[
         float,
-        typer.Option(
-            min=0, help="Milliseconds that a request waits for others to fill a batch."
-        ),
+        typer.Option(min=0, help="Milliseconds that a request waits for others to fill a batch."),
     ] = 0.0,
     max_connections: Annotated[int, typer.Option(min=1, help="Connections above which new ones are refused.")] = 1000,
     top_k: TopK = 5,
