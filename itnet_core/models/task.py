@@ -72,12 +72,22 @@ class Task(Configured, ABC):
         accepts_probabilities: whether `loss` takes class probabilities (B, classes) in place of class numbers, which
             mixed samples have as their targets (`train.mixup`).
         monitor_mode: whether a larger (`"max"`) or a smaller (`"min"`) value of that metric is better.
+        suffixes: lower-case suffixes of the files that `read` reads, such as `.png`; others in a folder are not
+            predicted. Without any, all files of a folder are.
+        reads_text: whether a string is a text that `read` reads. Otherwise a user's string is the name of a file.
+        mixes_sizes: whether predictions of samples of different sizes are the same in one batch, with padding, as
+            alone. Otherwise only samples of one size share a batch; so it must be for predictions at every point.
+        top_k: the largest number of labels that `describe` lists, which a `Predictor` sets.
     """
 
     modality: ClassVar[str]
     monitor: ClassVar[str]
     monitor_mode: ClassVar[Literal["max", "min"]] = "max"
     accepts_probabilities: ClassVar[bool] = False
+    suffixes: ClassVar[Sequence[str]] = ()
+    reads_text: ClassVar[bool] = False
+    mixes_sizes: ClassVar[bool] = False
+    top_k: int = 5
 
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
         self.config = self.configure(config, options)
@@ -138,12 +148,27 @@ class Task(Configured, ABC):
         """Return new metrics by name, `monitor` among them."""
 
     @abstractmethod
-    def read(self, path: Path) -> Any:
-        """Read a user's file as a sample without a target, for prediction.
+    def read(self, source: Any) -> Any:
+        """Read a user's file, or a value in memory, as a sample without a target, for prediction.
+
+        Only a `Path`, or one in a mapping or a tuple, is opened as a file. A string never is, so that a value that
+        came over a network cannot name a file of this machine.
+
+        Args:
+            source: the `Path` of a file; or a value: an image, an array, a text, or a mapping of several by their
+                names, such as a row of a table.
 
         Raises:
-            DataError: the file is missing, truncated or of another format.
+            DataError: the file is missing, truncated or of another format, or the value is of another kind.
         """
+
+    def parts(self, path: Path) -> Sequence[tuple[str, Any]]:
+        """Split a user's file into sources of `read`, each with a name; by default, the file is one sample.
+
+        Raises:
+            DataError: the file is missing, or of another format.
+        """
+        return [(str(path), path)]
 
     @abstractmethod
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from itnet_registry.api import create_model as create_model
     from itnet_registry.api import default_registry as default_registry
     from itnet_registry.api import installed_evaluators as installed_evaluators
+    from itnet_registry.api import load as load
     from itnet_registry.api import load_model as load_model
     from itnet_registry.api import replace_head as replace_head
     from itnet_registry.api import replace_operator as replace_operator
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from itnet_registry.errors import UnknownNameError as UnknownNameError
     from itnet_registry.plugins.components import Component as Component
     from itnet_registry.plugins.settings import Settings as Settings
+    from itnet_registry.prediction.predictor import Prediction as Prediction
+    from itnet_registry.prediction.predictor import Predictor as Predictor
 
 __version__ = "0.1.0"
 
@@ -45,7 +48,7 @@ __all__, __getattr__ = lazy_exports(
     __name__,
     {
         "itnet_registry.api": "Registry available build_component citations complete_reference component create "
-        "create_model default_registry installed_evaluators load_model replace_head replace_operator save_model "
+        "create_model default_registry installed_evaluators load load_model replace_head replace_operator save_model "
         "use_sampler",
         "itnet_registry.checkpoints.weights": "load_weights",
         "itnet_registry.config.files": "load_config",
@@ -55,5 +58,6 @@ __all__, __getattr__ = lazy_exports(
         "UnknownNameError",
         "itnet_registry.plugins.components": "Component",
         "itnet_registry.plugins.settings": "Settings",
+        "itnet_registry.prediction.predictor": "Prediction Predictor",
     },
 )

@@ -21,7 +21,10 @@ from itnet_registry.plugins.registry import PluginRegistry
 if TYPE_CHECKING:
     from os import PathLike
 
+    import torch
+
     from itnet_core import ComponentRef, Evaluator, ITNetModel
+    from itnet_registry.prediction.predictor import Predictor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -195,6 +198,42 @@ class Registry(PluginRegistry):
         with os_errors_as(CheckpointError, path):
             return load_model(self, path)
 
+    def load(
+        self,
+        path: str | PathLike[str],
+        *,
+        modality: str | None = None,
+        device: str | torch.device = "auto",
+        top_k: int = 5,
+    ) -> Predictor:
+        """Load a checkpoint to predict with it; see `Predictor`.
+
+        Example:
+            >>> from PIL import Image
+            >>> from itnet_registry import create_model, load, save_model
+            >>> encoder = {"name": "patch", "patch_size": 2}
+            >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, task="digits"), "digits")
+            >>> predictor = load("digits")
+            >>> predictor(Image.new("L", (8, 8)))
+            {'label': ..., 'probability': ..., 'likeliest': {...}}
+
+        Args:
+            path: a checkpoint directory, such as `best` in a run directory.
+            modality: the task of a model of several.
+            device: `auto` for a GPU if PyTorch can use one; or `cpu`, `cuda`, `cuda:1`, `mps`.
+            top_k: number of likeliest labels in a record, of tasks that have labels.
+
+        Raises:
+            CheckpointError: as for `load_model`.
+            ConfigError: the model has no task, or several and `modality` is missing; or there is no such device.
+        """
+        from itnet_registry.build.task_references import task_reference
+        from itnet_registry.prediction.predictor import Predictor
+
+        model = self.load_model(path)
+        task = self.create("task", **task_reference(model, modality))
+        return Predictor(model, task, device=device, top_k=top_k)
+
     def citations(self, path: str | PathLike[str]) -> dict[str, str]:
         """Return BibTeX entries by key for what a run used: the paper, PyTorch, and what its components declare.
 
@@ -361,6 +400,7 @@ complete_reference = _of_default(Registry.complete_reference)
 create_model = _of_default(Registry.create_model)
 save_model = _of_default(Registry.save_model)
 load_model = _of_default(Registry.load_model)
+load = _of_default(Registry.load)
 citations = _of_default(Registry.citations)
 use_sampler = _of_default(Registry.use_sampler)
 replace_head = _of_default(Registry.replace_head)

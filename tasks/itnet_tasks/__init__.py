@@ -12,6 +12,7 @@ from itnet_tasks.labelled_task import LabelledTask
 from itnet_tasks.learned_task import LearnedTask, typical
 from itnet_tasks.regression import Regression
 from itnet_tasks.splits import HeldOut, Share, assign_folds, hold_out, split
+from itnet_tasks.values import as_array, one_of, unreadable
 
 __version__ = "0.1.0"
 
@@ -29,15 +30,18 @@ __all__ = [
     "Share",
     "SkippedSampleWarning",
     "Smoothing",
+    "as_array",
     "assign_folds",
     "check_inside",
     "class_files",
     "class_names",
     "decode_text",
     "hold_out",
+    "one_of",
     "open_data",
     "read_data",
     "split",
     "typical",
+    "unreadable",
     "warn_skipped",
 ]

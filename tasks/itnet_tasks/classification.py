@@ -43,6 +43,7 @@ class Classification(LabelledTask):
 
     monitor = "accuracy"
     accepts_probabilities = True
+    mixes_sizes = True
 
     @property
     @abstractmethod
@@ -75,8 +76,8 @@ class Classification(LabelledTask):
         return {"accuracy": MulticlassAccuracy(len(self.classes), average="micro")}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Describe each sample by its label, the label's probability, and the five likeliest labels at most."""
-        top = prediction.softmax(-1).topk(min(5, len(self.classes)))
+        """Describe each sample by its label, the label's probability, and the `top_k` likeliest labels."""
+        top = prediction.softmax(-1).topk(min(self.top_k, len(self.classes)))
         records = []
         for probabilities, indices in zip(top.values.tolist(), top.indices.tolist(), strict=True):
             likeliest = {self.classes[i]: p for i, p in zip(indices, probabilities, strict=True)}

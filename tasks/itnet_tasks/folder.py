@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 from itnet_core import DataError
 from itnet_tasks.class_folders import class_files, class_names
@@ -53,8 +53,6 @@ class FolderClassification(Classification):
                 return self.model_copy(update={"classes": _classes(self.root)})
             except DataError:  # a configuration may be written before the data exist
                 return self
-
-    suffixes: ClassVar[Sequence[str]]
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 from itnet_core import Batch, ComponentConfig, DataError, Split, Task
 from itnet_tasks.dataset import Labelled, LabelledDataset, OnBadSample, Sample
 from itnet_tasks.splits import Share, split
+from itnet_tasks.values import unreadable
 
 
 class LabelledTask(Task):
@@ -140,10 +141,20 @@ class LabelledTask(Task):
         """Collate labels into the targets of `loss` and of the metrics; by default, a tensor of shape (B,)."""
         return torch.tensor(labels)
 
-    def read(self, path: Path) -> Sample:
-        """Read a user's file as a sample, as evaluation reads the data set's files.
+    def read(self, source: Any) -> Sample:
+        """Read a user's file, or a value in memory, as a sample, as evaluation reads the samples of the data set.
 
         Raises:
-            DataError: the file is missing, truncated, or of another format.
+            DataError: the file is missing, truncated, or of another format, or the value is of another kind.
         """
-        return Sample(self.loader(training=False)(Path(path)), None)
+        return Sample(self.loader(training=False)(source if isinstance(source, Path) else self.source_of(source)), None)
+
+    def source_of(self, value: Any) -> Any:
+        """Return a source that `loader` loads from a user's value in memory, which is no `Path`.
+
+        By default, every value is refused: the task reads files alone.
+
+        Raises:
+            DataError: the value is of another kind.
+        """
+        raise unreadable(value, "the Path of a file")

@@ -39,6 +39,7 @@ class Regression(LabelledTask):
     """
 
     monitor = "pearson"
+    mixes_sizes = True
     centre: float = 0.0
     scale: float = 1.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -39,6 +39,9 @@ class Encoder(EncoderConformance):
 class Task(TaskConformance):
     def user_file(self, folder: Path) -> Path:
         return folder
+
+    def user_values(self) -> Sequence[Any]:
+        return [scattered(1)]
 
 
 KIT: dict[str, type[Conformance]] = {
@@ -99,7 +102,8 @@ def test_a_broken_component_is_caught(kind: str, name: str) -> None:
     check = check_of(name)
     if check == "cuda" and not torch.cuda.is_available():
         pytest.skip("this machine has no GPU")
-    broken = case(kind, name)
+    encoder = {"encoder": {"name": "itnet-core/field", "channels": 3}} if check == "batched_prediction" else {}
+    broken = case(kind, name, **encoder)
     assert broken.cls.__module__.startswith("itnet_broken")  # the component loads; the check fails
     outcomes = {outcome.check: outcome for outcome in broken.run(check, "unknown_option_error")}
     assert outcomes[check].status == "failed"

@@ -35,6 +35,12 @@ def test_every_component_has_a_case() -> None:
     assert cases == declared
 
 
+def test_every_case_of_a_task_has_values_in_memory() -> None:
+    files = [file for file in ROOT.glob("plugins/*/tests/**/test_*.py") if "(TaskConformance)" in file.read_text()]
+    assert files
+    assert [file for file in files if "    def user_values(self)" not in file.read_text()] == []
+
+
 class TestField(EncoderConformance):
     component = "itnet-core/field"
 

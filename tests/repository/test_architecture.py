@@ -56,7 +56,7 @@ INNER_BUT_IMPORTED = {
 
 ROOMS = {
     "itnet_core": ("plugin", "operator", "models"),
-    "itnet_registry": ("errors", "plugins", "config", "build", "checkpoints", "api", "cli"),
+    "itnet_registry": ("errors", "plugins", "config", "build", "checkpoints", "prediction", "api", "cli"),
 }
 """The folders and files of a package in the order of their arrows: each imports from those before it alone."""
 

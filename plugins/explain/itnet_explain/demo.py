@@ -24,8 +24,8 @@ from itnet_explain.checkpoint import spread_samples
 from itnet_explain.explanation import explain
 from itnet_explain.images import image_url
 from itnet_explain.report import write_report
-from itnet_registry import load_model
-from itnet_registry.build.tasks import create_task
+from itnet_registry import load
+from itnet_registry.prediction.uploads import uploaded_value
 
 HOST = "127.0.0.1"
 MOST_BYTES = 32 * 2**20
@@ -66,25 +66,16 @@ class DemoUpload(BaseModel):
     text: Annotated[str, StringConstraints(max_length=100_000)] = ""
     """A text, or the question about an image."""
 
-    def write(self, folder: Path) -> Path:
-        """Write the sample in the form that tasks read, and return its file.
+    def write(self, folder: Path) -> Any:
+        """Write the files, and return what tasks read: a file, a text, or a mapping of images and a text.
 
         Raises:
             DataError: there is neither a file nor a text.
         """
-        names = [f"upload{number}{file.suffix}" for number, file in enumerate(self.files)]
-        for name, file in zip(names, self.files, strict=True):
-            (folder / name).write_bytes(file.data)
-        if self.text.strip():
-            if not names:
-                (folder / "upload.txt").write_text(self.text, encoding="utf-8")
-                return folder / "upload.txt"
-            described = {"image": names[0] if len(names) == 1 else names, "text": self.text}
-            (folder / "upload.json").write_text(json.dumps(described), encoding="utf-8")
-            return folder / "upload.json"
-        if not names:
-            raise DataError("upload", found="nothing", expected="a file or a text")
-        return folder / names[0]
+        paths = [folder / f"upload{number}{file.suffix}" for number, file in enumerate(self.files)]
+        for path, file in zip(paths, self.files, strict=True):
+            path.write_bytes(file.data)
+        return uploaded_value(paths, self.text)
 
 
 @dataclass(frozen=True)
@@ -116,7 +107,7 @@ class Demo:
         'image'
         >>> demo.answer(DemoUpload(text="no image"))
         Traceback (most recent call last):
-        itnet_core.plugin.errors.DataError: upload.txt: ...
+        itnet_core.plugin.errors.DataError: input: found the text 'no image'; ...
 
     Args:
         checkpoint: a checkpoint directory.
@@ -127,8 +118,8 @@ class Demo:
     """
 
     def __init__(self, checkpoint: str | PathLike[str], modality: str | None = None) -> None:
-        self.model = load_model(checkpoint)
-        self.task = create_task(self.model, modality)
+        self.predictor = load(checkpoint, modality=modality, device="cpu")
+        self.model, self.task = self.predictor.model, self.predictor.task
         self.modality: str = self.task.modality
         self.title = "/".join(Path(checkpoint).resolve().parts[-2:])
         self._references = self._find_references()
@@ -143,8 +134,7 @@ class Demo:
             home = Path(folder)
             try:
                 sample = self.task.read(self._checked(upload).write(home))
-                with torch.inference_mode():
-                    [record] = self.task.describe(self.model(self.task.collate([sample]).inputs, self.modality))
+                [record] = self.predictor.describe([sample])
             except ITNetError as error:
                 error.place = error.place.replace(f"{home}/", "")
                 raise

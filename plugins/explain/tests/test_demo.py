@@ -77,7 +77,7 @@ def test_the_page_names_the_modality_and_loads_nothing_from_elsewhere(server: De
         ("[", 400, "Invalid JSON"),
         ('{"files": [{"suffix": "/../x", "data": ""}]}', 400, "String should match pattern"),
         ('{"files": [{"suffix": ".png", "data": "AAAA"}]}', 422, "DataError: upload0.png"),
-        ('{"text": "seven"}', 422, "DataError: upload.txt"),
+        ('{"text": "seven"}', 422, "DataError: input: found the text 'seven'; expected an image"),
     ],
 )
 def test_what_is_no_sample_is_refused_with_its_reason(server: DemoServer, body: str, status: int, error: str) -> None:
@@ -119,8 +119,7 @@ def test_a_port_that_is_taken_is_refused(server: DemoServer) -> None:
 def test_images_with_a_text_are_written_as_tasks_read_them(tmp_path: Path, image: Path) -> None:
     files = json.loads(upload(image))["files"]
     sample = DemoUpload.model_validate({"files": files * 2, "text": "Both are strokes."}).write(tmp_path)
-    described = json.loads(sample.read_text())
-    assert described == {"image": ["upload0.png", "upload1.png"], "text": "Both are strokes."}
+    assert sample == {"images": [tmp_path / "upload0.png", tmp_path / "upload1.png"], "text": "Both are strokes."}
     assert (tmp_path / "upload1.png").read_bytes() == image.read_bytes()
 
 

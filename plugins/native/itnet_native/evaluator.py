@@ -195,7 +195,10 @@ def _cancels(kernel: MLPKernel, b: Tensor, weights: Tensor) -> bool:
     return bool(largest * torch.finfo(b.dtype).eps > ROUNDING)
 
 
-@torch.compiler.assume_constant_result
 def _missing() -> str:
     """Call `missing`; a compiled graph takes the result as a constant, since it cannot look for files."""
     return missing()
+
+
+# What torch.compiler.assume_constant_result sets, whose call imports the compiler: a second that predictions need not.
+_missing._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Declarations of `itnet-train`: the commands `itnet train`, `evaluate`, `predict` and `export`. Imports no torch."""
+"""Declarations of `itnet-train`: the commands train, evaluate, predict, serve and export. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
             "itnet_train.commands.cli:evaluate",
             "Compute a checkpoint's metrics on a split of its task.",
         ),
-        CommandSpec("predict", "itnet_train.commands.cli:predict", "Predict files with a checkpoint."),
+        CommandSpec(
+            "predict",
+            "itnet_train.commands.prediction_cli:predict",
+            "Predict files, tables and texts with a checkpoint.",
+        ),
+        CommandSpec(
+            "serve", "itnet_train.commands.prediction_cli:serve", "Serve the predictions of a checkpoint over HTTP."
+        ),
         CommandSpec("export", "itnet_train.commands.cli:export", "Export a checkpoint as a graph: ONNX, or PyTorch's."),
     ]

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import itnet_core
+from itnet_registry import create_model, save_model
 from itnet_registry.api import _registry
 from itnet_registry.cli.app import app
 from itnet_train import train
@@ -110,13 +111,22 @@ def config_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def checkpoint(_toy_is_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a model with random weights."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("checkpoint") / "best"
+    save_model(create_model(**SECTIONS["model"]), folder)
+    return folder
+
+
 @pytest.fixture
 def itnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run a command in this process, in an empty working directory, and return its result."""
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return lambda *arguments, **options: CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
 
 
 @pytest.fixture

@@ -57,7 +57,8 @@ class TritonEvaluator(Evaluator):
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(config, **options)
         self._interprets = self.config.interpret and interpreted()
-        self._missing = missing_package()
+        # Importing Triton takes a while, and without a GPU nothing asks for it.
+        self._missing = missing_package() if self._interprets or torch.cuda.is_available() else None
 
     def unavailable(self) -> str:
         """Return why Triton or a GPU that runs the kernels is missing, or ""."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from itnet_core import ConfigError
@@ -28,6 +30,9 @@ FACTORIES = frozenset(
         torch.zeros,
     }
 )
+
+LIKE_EMPTY: Mapping[Callable[..., Any], Callable[..., Any]] = {torch.rand: torch.empty, torch.randn: torch.empty}
+"""Factories of tensors as large as those of another one with the same arguments."""
 
 OVERHEAD = 4096
 """Bytes counted for each tensor in addition to its numbers: the tensor, its parameter, its share of the modules."""
@@ -74,10 +79,10 @@ class MemoryLimit(TorchFunctionMode):
         if func in FACTORIES and "out" not in kwargs:
             options = {key: value for key, value in kwargs.items() if key not in ("generator", "pin_memory")}
             try:
-                created = func(*args, **{**options, "device": "meta"})
-            except (RuntimeError, TypeError, OverflowError) as error:
+                size = OVERHEAD + _bytes(func, args, options)
+            except (RuntimeError, TypeError, OverflowError, ValueError) as error:
                 raise self._refused(f"a tensor that cannot be created ({str(error).splitlines()[0]})") from error
-            self.check_fits(size := created.nbytes + OVERHEAD)
+            self.check_fits(size)
             self.used += size
         return func(*args, **kwargs)
 
@@ -94,6 +99,25 @@ class MemoryLimit(TorchFunctionMode):
     def _refused(self, found: str) -> ConfigError:
         expected = f"at most {_readable(self.limit)}, {self.origin}"
         return ConfigError("memory", found=found, expected=expected, hint="Look for a size with too many digits.")
+
+
+def _bytes(func: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> int:
+    """Return the bytes of the tensor that a factory creates.
+
+    On the device `meta`, some factories would import sympy, half a second: others stand for them.
+    """
+    if func is torch.arange:
+        return _arange_bytes(*args, **options)
+    created: Tensor = LIKE_EMPTY.get(func, func)(*args, **{**options, "device": "meta"})
+    return created.nbytes
+
+
+def _arange_bytes(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, **_: Any) -> int:
+    if len(args) == 1 and end is None:
+        [end] = args
+    else:
+        start, end, step = (*args, *(start, end, step)[len(args) :])
+    return 8 * max(0, math.ceil((end - start) / step)) if step else 0
 
 
 def _readable(size: float) -> str:

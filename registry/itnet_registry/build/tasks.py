@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from itnet_core import ConfigError, ITNetModel, Task
+from itnet_core import ITNetModel, Task
 from itnet_registry import create
+from itnet_registry.build.task_references import task_reference, task_references
 
 
 def create_tasks(model: ITNetModel, modality: str | None = None, **options: Any) -> dict[str, Task]:
-    """Create the tasks of a model's configuration, by modality.
-
-    Args:
-        model: a model that was built from a configuration.
-        modality: create this task alone.
-        options: fields of the one task that override the configuration.
+    """Create the tasks of a model's configuration, by modality; see `task_references`.
 
     Raises:
-        ConfigError: the model has no task, or none of this modality; an option is unknown; or `options` could belong
-            to several tasks.
+        ConfigError: the model has no such task, an option is unknown, or `options` could belong to several tasks.
     """
-    tasks: dict[str, dict[str, Any]] = dict((model.config or {}).get("tasks", {}))
-    if not tasks:
-        hint = "Add task: and a name from `itnet list`."
-        raise ConfigError("model.task", found="no task", expected="a task to train or evaluate", hint=hint)
-    if modality is not None and modality not in tasks:
-        raise _selection_error(tasks, modality)
-    if options and modality is None and len(tasks) > 1:
-        raise _selection_error(tasks, None)
-    selected = tasks if modality is None else {modality: tasks[modality]}
-    return {name: create("task", **{**reference, **options}) for name, reference in selected.items()}
+    references = task_references(model, modality, **options)
+    return {name: create("task", **reference) for name, reference in references.items()}
 
 
 def create_task(model: ITNetModel, modality: str | None = None) -> Task:
@@ -39,17 +25,5 @@ def create_task(model: ITNetModel, modality: str | None = None) -> Task:
     Raises:
         ConfigError: as for `create_tasks`, or the model has several tasks and `modality` is `None`.
     """
-    tasks = create_tasks(model, modality)
-    if len(tasks) > 1:
-        raise _selection_error(tasks, None)
-    [task] = tasks.values()
+    task: Task = create("task", **task_reference(model, modality))
     return task
-
-
-def _selection_error(tasks: Iterable[str], modality: str | None) -> ConfigError:
-    return ConfigError(
-        "model.tasks",
-        found=f"tasks of {', '.join(tasks)}",
-        expected=f"a task of {modality}" if modality else "one task",
-        hint="" if modality else "Select one with --modality.",
-    )

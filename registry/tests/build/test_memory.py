@@ -93,3 +93,15 @@ def test_a_manifest_of_absurd_size_is_not_read(registry: Registry, tmp_path: Pat
         registry.load_model(tmp_path / "c")
     assert tracemalloc.get_traced_memory()[1] < MAX_BYTES
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [((5,), {}), ((2, 7), {}), ((2, 7, 2), {}), ((), {"end": 9}), ((1,), {"end": 9, "step": 3}), ((0.0, 1.0, 0.3), {})],
+)
+def test_the_bytes_of_a_range_are_counted(arguments: tuple[float, ...], options: dict[str, float]) -> None:
+    with MemoryLimit(2**20, "for a test") as memory:
+        made = torch.arange(*arguments, **options)  # type: ignore[call-overload]
+    assert made.numel() * 8 == memory.used - OVERHEAD
+    with MemoryLimit(OVERHEAD + 8 * made.numel() - 1, "for a test"), pytest.raises(ConfigError, match="for a test"):
+        torch.arange(*arguments, **options)  # type: ignore[call-overload]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -15,6 +15,8 @@ from torch import Tensor
 from itnet_audio.data.resampling import Resampling
 from itnet_audio.data.wav import FORMS, LINEAR, OTHERS, Wav
 from itnet_core import DataError, open_regular
+from itnet_tasks import as_array, unreadable
+from itnet_tasks.values import PLACE
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 """Suffixes of recordings; the content decides how a file is decoded."""
@@ -57,12 +59,44 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
             are not finite.
     """
     with _errors_of(path), open_regular(path) as file:
-        samples = _part(_opened(file, path), sample_rate, length, path, at_random=at_random)
-    if not np.isfinite(samples).all():
-        raise DataError(
-            str(path), found="samples that are NaN or infinite", expected="finite samples, with full scale at 1"
-        )
-    return torch.from_numpy(samples)
+        return _finite_part(_opened(file, path), sample_rate, length, str(path), at_random=at_random)
+
+
+def read_sound(sound: Sound, sample_rate: int, length: int) -> Tensor:
+    """Return samples in memory at a sample rate, mixed down to mono, as `read_recording` returns those of a file.
+
+    Raises:
+        DataError: samples are not finite.
+    """
+    return _finite_part(sound, sample_rate, length, PLACE, at_random=False)
+
+
+def sound_of(value: Any, sample_rate: int) -> Sound:
+    """Return a user's samples in memory, with full scale at 1.
+
+    Example:
+        >>> sound_of({"array": [0.0, 0.5, 0.0], "sampling_rate": 8000}, sample_rate=16000).rate
+        8000
+
+    Args:
+        value: samples (T,) or (T, channels), or a mapping of them as `array` and their rate as `sampling_rate`.
+        sample_rate: of samples without their rate, in Hz.
+
+    Raises:
+        DataError: it is another value.
+    """
+    expected = "samples (T,) or (T, channels), or a mapping of them as array, and of sampling_rate"
+    rate = sample_rate
+    if isinstance(value, Mapping):
+        if "array" not in value or not isinstance(rate := value.get("sampling_rate", sample_rate), int) or rate < 1:
+            raise unreadable(value, expected)
+        value = value["array"]
+    samples = as_array(value, expected, ndim=(1, 2))
+    if samples.dtype.kind != "f":
+        hint = "Divide whole numbers by their full scale, such as 32768."
+        raise DataError(PLACE, found=f"samples of {samples.dtype}", expected="floats, with full scale at 1", hint=hint)
+    columns = samples.astype(np.float32).reshape(len(samples), -1)
+    return Sound(rate, len(columns), lambda start, stop: columns[start:stop])
 
 
 def recording_seconds(path: Path) -> float:
@@ -90,9 +124,17 @@ def _errors_of(path: Path) -> Iterator[None]:
         raise DataError(str(path), found=found, expected=EXPECTED, hint="Replace or remove it.") from error
 
 
-def _part(sound: Sound, sample_rate: int, length: int | None, path: Path, *, at_random: bool) -> NDArray[np.float32]:
+def _finite_part(sound: Sound, sample_rate: int, length: int | None, place: str, *, at_random: bool) -> Tensor:
+    samples = _part(sound, sample_rate, length, place, at_random=at_random)
+    if not np.isfinite(samples).all():
+        expected = "finite samples, with full scale at 1"
+        raise DataError(place, found="samples that are NaN or infinite", expected=expected)
+    return torch.from_numpy(samples)
+
+
+def _part(sound: Sound, sample_rate: int, length: int | None, place: str, *, at_random: bool) -> NDArray[np.float32]:
     if not sound.length:
-        raise DataError(str(path), found="no samples", expected="at least one", hint="Replace or remove it.")
+        raise DataError(place, found="no samples", expected="at least one", hint="Replace or remove it.")
     resampling = Resampling(sound.rate, sample_rate)
     whole = resampling.length(sound.length)
     length = whole if length is None else min(length, whole)

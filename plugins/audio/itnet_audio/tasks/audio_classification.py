@@ -13,9 +13,9 @@ from torch import Tensor
 
 from itnet_audio.clips import Audio
 from itnet_audio.data.augmentation import ClipAugmentation, crop
-from itnet_audio.data.recordings import read_recording, recording_seconds
+from itnet_audio.data.recordings import SUFFIXES, Sound, read_recording, read_sound, recording_seconds, sound_of
 from itnet_core import DataError
-from itnet_tasks import Classification
+from itnet_tasks import Classification, one_of
 
 Probability = Annotated[float, ConfigField(ge=0, le=1)]
 Speeds = Annotated[tuple[PositiveFloat, ...], ConfigField(min_length=1)]
@@ -53,6 +53,7 @@ class AudioClassification(Classification):
         """Range of the signal-to-noise ratio in decibels."""
 
     modality = "audio"
+    suffixes = SUFFIXES
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
@@ -70,7 +71,7 @@ class AudioClassification(Classification):
         except DataError:
             return 0.0
 
-    def loader(self, *, training: bool) -> Callable[[Path], Tensor]:
+    def loader(self, *, training: bool) -> Callable[[Path | Sound], Tensor]:
         """Return a function from a recording to a clip (T,)."""
         c = self.config
         augmentation = None
@@ -80,6 +81,16 @@ class AudioClassification(Classification):
                 c.sample_rate, c.speeds, c.shift, c.gain, c.noise, c.signal_to_noise, backgrounds
             )
         return ClipLoader(c.sample_rate, round(c.max_seconds * c.sample_rate), augmentation)
+
+    def source_of(self, value: Any) -> Path | Sound:
+        """Return a user's recording: samples (T,) or (T, channels) at the task's sample rate, or `array` and
+        `sampling_rate` in a mapping, as Hugging Face's datasets have them; a row of a table names it `audio`.
+
+        Raises:
+            DataError: it is another value.
+        """
+        value = value if isinstance(value, Mapping) and "array" in value else one_of(value, "audio")
+        return value if isinstance(value, Path) else sound_of(value, self.config.sample_rate)
 
     def collate_inputs(self, inputs: Sequence[Tensor]) -> Audio:
         """Collate clips of any lengths."""
@@ -100,12 +111,15 @@ class ClipLoader:
     length: int
     augmentation: ClipAugmentation | None = None
 
-    def __call__(self, path: Path) -> Tensor:
-        """Load the clip of a file, shape (T,).
+    def __call__(self, source: Path | Sound) -> Tensor:
+        """Load the clip of a file or of samples in memory, shape (T,).
 
         Raises:
             DataError: the file contains no sound recording.
         """
+        if isinstance(source, Sound):
+            return read_sound(source, self.sample_rate, self.length)
+        path = source
         augmentation = self.augmentation
         if augmentation is None:
             return read_recording(path, self.sample_rate, self.length)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from itnet_audio.data.recordings import SUFFIXES
 from itnet_audio.tasks.audio_classification import AudioClassification
 from itnet_tasks import FolderClassification
 from itnet_tasks.folder import training_folder
@@ -34,8 +33,6 @@ class AudioFolder(FolderClassification, AudioClassification):
         group_by: Literal["name"] | None = None
         """`name` keeps files in the same split if their paths below the class folders, without suffix, are equal: the
         same sentence by several speakers, or the same prompt in several languages."""
-
-    suffixes = SUFFIXES
 
     def groups(self, files: Sequence[Path]) -> Sequence[str] | None:
         """Return the files' paths below their class folders, without suffix; `None` without `group_by`."""

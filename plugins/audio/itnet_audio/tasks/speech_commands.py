@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from pydantic import PositiveFloat
-from torchaudio.datasets import SPEECHCOMMANDS
 
 from itnet_audio.tasks.audio_classification import AudioClassification, Probability
 from itnet_core import DataError
@@ -128,6 +127,8 @@ def _folders(folder: Path) -> set[str]:
 
 
 def _download(root: Path) -> None:
+    from torchaudio.datasets import SPEECHCOMMANDS
+
     root.mkdir(parents=True, exist_ok=True)
     try:
         SPEECHCOMMANDS(root, download=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torchaudio.datasets import SPEECHCOMMANDS
@@ -145,6 +146,14 @@ class TestConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            torch.rand(4000),
+            numpy.zeros((300, 2), numpy.float32),
+            {"array": [0.0, 0.5] * 50, "sampling_rate": 8000},
+        ]
 
     def user_file(self, folder: Path) -> Path:
         path: Path = self.write_recording(folder / "yes.wav", samples=1600, rate=16000)

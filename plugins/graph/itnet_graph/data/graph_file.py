@@ -86,7 +86,7 @@ def read_graphs(
                 raise ValueError(type(record).__name__, EXPECTED)
             group = None if group_by is None else record.get(group_by)
             group = None if group is None else str(group)
-            row = GraphRow(_graph(record, directed), place, record.get(label), group, record.get(split))
+            row = GraphRow(graph_of(record, directed), place, record.get(label), group, record.get(split))
         except (ValueError, RecursionError) as error:
             found, expected = error.args if len(error.args) == 2 else (str(error), EXPECTED)
             row = GraphRow(
@@ -100,7 +100,7 @@ def _refuse(constant: str) -> float:
     raise ValueError(constant, "finite numbers")
 
 
-def _graph(record: dict[str, Any], directed: bool) -> Graph:
+def graph_of(record: dict[str, Any], directed: bool) -> Graph:
     """Return the graph of a record.
 
     Raises:

@@ -13,9 +13,10 @@ from pydantic import Field as ConfigField
 from pydantic import PositiveFloat
 
 from itnet_core import DataError
+from itnet_graph.data.files import read_rows
 from itnet_graph.data.graph_file import GraphRow
 from itnet_graph.graphs import Graph, Graphs
-from itnet_graph.tasks.loader import load_graph
+from itnet_graph.tasks.loader import SUFFIXES, load_graph, row_of
 from itnet_tasks import LearnedTask
 
 Finite = Annotated[float, ConfigField(allow_inf_nan=False)]
@@ -35,6 +36,7 @@ class GraphTask(LearnedTask):
         """Standard deviation of each feature, which the encoder divides by; by default that of the training graphs."""
 
     modality = "graph"
+    suffixes = SUFFIXES
     fields: Sequence[str] = ("mean", "std")
 
     @property
@@ -46,6 +48,22 @@ class GraphTask(LearnedTask):
     def loader(self, *, training: bool) -> Callable[[GraphRow | Path], Graph]:
         """Return a function that checks a graph, or reads that of a user's file."""
         return partial(load_graph, features=len(self.settings.mean), directed=self.config.directed)
+
+    def source_of(self, value: Any) -> GraphRow:
+        """Return a user's graph in memory; see `row_of`.
+
+        Raises:
+            DataError: it is another value, or no graph.
+        """
+        return row_of(value, directed=self.config.directed)
+
+    def parts(self, path: Path) -> Sequence[tuple[str, Any]]:
+        """Return the graphs of a user's file by their lines; they need no label.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        return [(row.place, row) for row in read_rows(path, directed=self.config.directed)]
 
     def collate_inputs(self, inputs: Sequence[Graph]) -> Graphs:
         """Collate graphs of any sizes."""

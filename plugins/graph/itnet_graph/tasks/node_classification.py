@@ -49,6 +49,7 @@ class NodeClassification(Classification):
         """Number of times that an epoch of training visits each graph. A single graph is one step of training."""
 
     modality = "graph"
+    mixes_sizes = False
 
     @property
     @abstractmethod

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
 from itnet_core import DataError
 from itnet_graph.tasks.graph_file import GraphFile, GraphFileRegression
@@ -38,6 +39,13 @@ class TestGraphFile(TaskConformance):
         """Write the graphs."""
         (folder / "graphs.jsonl").write_text("\n".join(lines()))
         return {"train": str(folder / "graphs.jsonl"), "label": "kind"}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            {"nodes": [[0, 1], [1, 1]], "edges": [[0, 1]]},
+            Data(x=torch.rand(3, 2), edge_index=torch.tensor([[0, 1], [1, 2]])),
+        ]
 
     def user_file(self, folder: Path) -> Path:
         """Write a graph without a label."""

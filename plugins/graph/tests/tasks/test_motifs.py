@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch_geometric.data import Data
 
 from itnet_graph.tasks.motifs import GraphMotifs
 from itnet_registry import create_model
@@ -14,6 +16,10 @@ class TestMotifs(TaskConformance):
     component = "itnet-graph/graph-motifs"
     encoder = "itnet-graph/graph"
     options: ClassVar = {"samples": 30, "test_samples": 9}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [{"nodes": 2, "edges": [[0, 1]]}, Data(x=torch.ones(2, 1), edge_index=torch.tensor([[0], [1]]))]
 
     def user_file(self, folder: Path) -> Path:
         """Write a graph."""

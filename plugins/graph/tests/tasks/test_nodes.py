@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -9,6 +9,7 @@ import numpy
 import pytest
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
 from itnet_core import DataError, ShapeError, Split
 from itnet_graph.tasks.blocks import GraphBlocks
@@ -39,6 +40,13 @@ class TestGraphNodes(TaskConformance):
         (folder / "rings.jsonl").write_text(f"{ring()}\n{ring(20)}")
         return {"file": str(folder / "rings.jsonl")}
 
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            {"nodes": [[0, 1], [1, 1]], "edges": [[0, 1]]},
+            Data(x=torch.rand(3, 2), edge_index=torch.tensor([[0, 1], [1, 2]])),
+        ]
+
     def user_file(self, folder: Path) -> Path:
         """Write a graph without labels."""
         (folder / "graph.jsonl").write_text('{"nodes": [[1, 2], [0, 2]], "edges": [[0, 1]]}')
@@ -49,6 +57,13 @@ class TestGraphBlocks(TaskConformance):
     component = "itnet-graph/graph-blocks"
     encoder = ENCODER
     options: ClassVar = {"nodes": 60, "features": 3}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            {"nodes": [[0, 1, 2], [1, 1, 1]], "edges": [[0, 1]]},
+            Data(x=torch.rand(3, 3), edge_index=torch.tensor([[0, 1], [1, 2]])),
+        ]
 
     def user_file(self, folder: Path) -> Path:
         """Write a graph."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import NonNegativeInt
-from torchvision.datasets.utils import download_url
 
 from itnet_core import DataError
 from itnet_image.tasks.small_images import SmallImages
@@ -87,6 +86,8 @@ class CIFAR10(SmallImages):
 
 
 def _download(root: Path) -> None:
+    from torchvision.datasets.utils import download_url
+
     root.mkdir(parents=True, exist_ok=True)
     try:
         download_url(URL, str(root), ARCHIVE, MD5)

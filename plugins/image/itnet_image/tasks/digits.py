@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
-from torchvision.transforms import v2
 
 from itnet_image.tasks.image_classification import Probability
 from itnet_image.tasks.small_images import SmallImages
 from itnet_tasks import Labelled, split
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 
 class Digits(SmallImages):
@@ -35,6 +38,8 @@ class Digits(SmallImages):
 
     def augmentation(self) -> list[v2.Transform]:
         """Return small rotations, scalings and shifts of less than a pixel, which keep every stroke in the image."""
+        from torchvision.transforms import v2
+
         affine = v2.RandomAffine(
             8, translate=(0.05, 0.05), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
         )

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt
 from torch import Tensor
-from torchvision import datasets
-from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from itnet_core import DataError
 from itnet_image.tasks.small_images import SmallImages
@@ -43,7 +41,11 @@ class FashionMNIST(SmallImages):
     channels = 1
     image_size = 28
     normalization = ([0.2860], [0.3530])
-    classes = tuple(datasets.FashionMNIST.classes)
+    # fmt: off
+    classes = (
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    )
+    # fmt: on
 
     def training(self) -> Labelled:
         """Return the 60,000 training images."""
@@ -54,6 +56,8 @@ class FashionMNIST(SmallImages):
         return self._part("t10k")
 
     def _part(self, part: str) -> Labelled:
+        from torchvision.datasets.mnist import read_image_file, read_label_file  # a second of imports
+
         images, labels = self._file(f"{part}-images-idx3-ubyte"), self._file(f"{part}-labels-idx1-ubyte")
         pixels, numbers = _read(images, read_image_file), _read(labels, read_label_file)
         if pixels.shape[1:] != (self.image_size, self.image_size):
@@ -83,6 +87,8 @@ def _plain_or_zipped(path: Path) -> Path | None:
 
 
 def _download(root: Path) -> None:
+    from torchvision import datasets
+
     try:
         datasets.FashionMNIST(str(root), download=True)
     except Exception as error:

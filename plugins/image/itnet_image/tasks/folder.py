@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from itnet_image.tasks.photographs import SUFFIXES, Photographs
+from itnet_image.tasks.photographs import Photographs
 from itnet_tasks import FolderClassification
 
 
@@ -32,8 +32,6 @@ class ImageFolder(FolderClassification, Photographs):
     class Config(FolderClassification.Config, Photographs.Config):
         channels: Literal[1, 3] = 3
         """1 to read grey images, 3 for colour."""
-
-    suffixes = SUFFIXES
 
     @property
     def channels(self) -> int:  # type: ignore[override]

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from PIL import Image
 from pydantic import Field as ConfigField
 from pydantic import NonNegativeInt
 from torch import Tensor
-from torchvision.transforms import v2
 
-from itnet_tasks import Classification
-from itnet_tasks.images import open_image
+from itnet_tasks import Classification, one_of
+from itnet_tasks.images import SUFFIXES, centre_square, normalized_tensor, open_image, take_image
+
+if TYPE_CHECKING:  # a second of imports, which training alone needs
+    from torchvision.transforms import v2
 
 Probability = Annotated[float, ConfigField(ge=0, le=1)]
-Source = Path | Tensor
-"""An image: a file, or its pixels as uint8 of shape (H, W) or (H, W, 3)."""
+Source = Path | Tensor | Image.Image
+"""An image: a file, its pixels as uint8 of shape (H, W) or (H, W, 3), or one of Pillow."""
 
 
 class ImageClassification(Classification):
@@ -49,6 +52,7 @@ class ImageClassification(Classification):
         """Probability of replacing a random rectangle of a training image by noise (random erasing)."""
 
     modality = "image"
+    suffixes = SUFFIXES
     channels: int = 3
     image_size: int
     normalization: tuple[Sequence[float], Sequence[float]] = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -58,35 +62,68 @@ class ImageClassification(Classification):
         """Channels and size of the images."""
         return {"channels": self.channels, "image_size": self.image_size}
 
-    def preparation(self) -> list[v2.Transform]:
-        """Return transforms to a square of `image_size` for evaluation."""
-        return [v2.Resize(self.image_size), v2.CenterCrop(self.image_size)]
+    @property
+    def shorter_side(self) -> int:
+        """Length in pixels that the shorter side of an image is resized to, before its centre is cropped."""
+        return self.image_size
 
     @abstractmethod
     def augmentation(self) -> list[v2.Transform]:
-        """Return transforms to a square of `image_size` for training, in place of `preparation`."""
+        """Return transforms to a square of `image_size` for training, in place of a resize and a centre crop."""
 
     def loader(self, *, training: bool) -> Callable[[Source], Tensor]:
         """Return a function from a source to a normalised image tensor (C, H, W)."""
-        (mean, std), config, steps, erase = self.normalization, self.config, self.preparation(), []
-        if training and config.augment:
-            operations = [v2.RandAugment(config.rand_augment, config.rand_augment_magnitude)]
-            steps = [
-                *self.augmentation(),
-                *(operations if config.rand_augment else []),
-                v2.RandomHorizontalFlip(config.flip),
-            ]
-            erase = [v2.RandomErasing(config.erase, value="random")] if config.erase else []
+        (mean, std), config = self.normalization, self.config
+        if not (training and config.augment):
+            prepare = PrepareImage(self.shorter_side, self.image_size, tuple(mean), tuple(std))
+            return partial(load_image, channels=self.channels, transform=prepare)
+        from torchvision.transforms import v2
+
+        randomly = [v2.RandAugment(config.rand_augment, config.rand_augment_magnitude)] if config.rand_augment else []
+        erase = [v2.RandomErasing(config.erase, value="random")] if config.erase else []
         to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
-        transform = v2.Compose([*steps, *to_tensor, *erase, v2.ToPureTensor()])
-        return partial(load_image, channels=self.channels, transform=transform)
+        steps = [*self.augmentation(), *randomly, v2.RandomHorizontalFlip(config.flip), *to_tensor, *erase]
+        return partial(load_image, channels=self.channels, transform=v2.Compose([*steps, v2.ToPureTensor()]))
+
+    def source_of(self, value: Any) -> Source:
+        """Return a user's image: one of Pillow, or an array; a row of a table names it `image`.
+
+        Raises:
+            DataError: it is another value.
+        """
+        value = one_of(value, "image")
+        return value if isinstance(value, Path) else take_image(value, self.channels)
 
 
-def load_image(source: Source, *, channels: int, transform: v2.Transform) -> Tensor:
+@dataclass(frozen=True)
+class PrepareImage:
+    """A function that prepares an image for evaluation, as an encoder's input (C, H, W).
+
+    Attributes:
+        shorter: length that the shorter side is resized to, in pixels.
+        side: of the square that is cropped from the centre, in pixels.
+        mean: of each channel, for pixels in [0, 1].
+        std: standard deviation of each channel.
+    """
+
+    shorter: int
+    side: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """Resize, crop and normalise an image."""
+        return normalized_tensor(centre_square(image, self.shorter, self.side), self.mean, self.std)
+
+
+def load_image(source: Source, *, channels: int, transform: Callable[[Image.Image], Tensor]) -> Tensor:
     """Load and transform an image.
 
     Raises:
         DataError: the source is a file that contains no intact image.
     """
-    image = open_image(source, channels) if isinstance(source, Path) else Image.fromarray(source.numpy())
-    return transform(image)
+    if isinstance(source, Path):
+        source = open_image(source, channels)
+    elif isinstance(source, Tensor):
+        source = Image.fromarray(source.numpy())
+    return transform(source)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from torchvision.models import ResNet18_Weights
-
 from itnet_core import DataError, Metric
-from itnet_image.tasks.photographs import SUFFIXES, Photographs
+from itnet_image.tasks.photographs import Photographs
 from itnet_tasks import Labelled, Share, Smoothing, class_files, class_names
+from itnet_tasks.images import SUFFIXES
 
 
 class ImageNet1k(Photographs):
@@ -36,6 +35,8 @@ class ImageNet1k(Photographs):
     @property
     def classes(self) -> list[str]:
         """Names of the 1000 classes."""
+        from torchvision.models import ResNet18_Weights  # a second of imports
+
         return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
     def training(self) -> Labelled:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field as ConfigField
 from pydantic import PositiveInt
-from torchvision.transforms import v2
 
 from itnet_image.tasks.image_classification import ImageClassification
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-"""Suffixes of image files; the content decides how a file is decoded."""
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 
 class Photographs(ImageClassification):
@@ -32,10 +31,13 @@ class Photographs(ImageClassification):
         """Side of the images in pixels."""
         return self.config.image_size
 
-    def preparation(self) -> list[v2.Transform]:
-        """Return a resize of the shorter side to 8/7 of `image_size`, as is common, and a centre crop."""
-        return [v2.Resize(self.image_size * 8 // 7), v2.CenterCrop(self.image_size)]
+    @property
+    def shorter_side(self) -> int:
+        """8/7 of `image_size`, as is common."""
+        return self.image_size * 8 // 7
 
     def augmentation(self) -> list[v2.Transform]:
         """Return random resized crops."""
+        from torchvision.transforms import v2
+
         return [v2.RandomResizedCrop(self.image_size, scale=(self.config.smallest_crop, 1.0))]

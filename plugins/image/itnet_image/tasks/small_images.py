@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import NonNegativeInt
 from torch import Tensor
-from torchvision.transforms import v2
 
 from itnet_core import DataError
 from itnet_image.tasks.image_classification import ImageClassification
 from itnet_tasks import Labelled, warn_skipped
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 
 class SmallImages(ImageClassification):
@@ -27,7 +29,10 @@ class SmallImages(ImageClassification):
 
     def augmentation(self) -> list[v2.Transform]:
         """Return a random shift."""
-        return [*self.preparation(), v2.RandomCrop(self.image_size, padding=self.config.shift)]
+        from torchvision.transforms import v2
+
+        centre = [v2.Resize(self.shorter_side), v2.CenterCrop(self.image_size)]
+        return [*centre, v2.RandomCrop(self.image_size, padding=self.config.shift)]
 
     def labelled(self, pixels: Any, labels: Any, place: str) -> Labelled:
         """Pair images with their labels; a label that is not a class makes a bad sample.

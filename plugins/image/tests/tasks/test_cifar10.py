@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from itnet_core import DataError
 from itnet_image.tasks import cifar10
@@ -123,6 +125,17 @@ class TestConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> dict[str, str]:
         return {"root": str(write_cifar(folder))}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            Image.new("RGB", (40, 30), "red"),
+            numpy.zeros((9, 8), numpy.uint8),
+            numpy.ones((9, 8, 4)),
+            torch.rand(3, 9, 8),
+            [[0, 255], [128, 7]],
+            {"image": Image.new("L", (8, 8)), "note": "of a table"},
+        ]
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "frog.png")

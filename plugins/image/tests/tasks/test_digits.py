@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy
 import pytest
 import torch
+from PIL import Image
 
 from itnet_image.tasks.digits import Digits
 from itnet_testing import TaskConformance
@@ -41,6 +43,17 @@ class TestConformance(TaskConformance):
     @pytest.fixture(autouse=True)
     def _files(self, write_image: Callable[..., Path]) -> None:
         self.write_image = write_image
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            Image.new("RGB", (40, 30), "red"),
+            numpy.zeros((9, 8), numpy.uint8),
+            numpy.ones((9, 8, 4)),
+            torch.rand(3, 9, 8),
+            [[0, 255], [128, 7]],
+            {"image": Image.new("L", (8, 8)), "note": "of a table"},
+        ]
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "digit.png", size=(8, 8), mode="L")

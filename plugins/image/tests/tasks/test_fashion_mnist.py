@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from torchvision import datasets
 
 from itnet_core import DataError
@@ -142,6 +145,17 @@ class TestConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            Image.new("RGB", (40, 30), "red"),
+            numpy.zeros((9, 8), numpy.uint8),
+            numpy.ones((9, 8, 4)),
+            torch.rand(3, 9, 8),
+            [[0, 255], [128, 7]],
+            {"image": Image.new("L", (8, 8)), "note": "of a table"},
+        ]
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "boot.png", mode="L")

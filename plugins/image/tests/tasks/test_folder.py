@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy
 import pytest
 import torch
+from PIL import Image
 
 from itnet_core import ConfigError, DataError
 from itnet_image.tasks.folder import ImageFolder
@@ -87,6 +89,17 @@ class TestConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            Image.new("RGB", (40, 30), "red"),
+            numpy.zeros((9, 8), numpy.uint8),
+            numpy.ones((9, 8, 4)),
+            torch.rand(3, 9, 8),
+            [[0, 255], [128, 7]],
+            {"image": Image.new("L", (8, 8)), "note": "of a table"},
+        ]
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "cat.png")

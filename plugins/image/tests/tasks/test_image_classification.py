@@ -4,14 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
+from torchvision.transforms import v2
 
 from itnet_core import ConfigError, DataError
 from itnet_image.tasks.digits import Digits
 from itnet_image.tasks.fashion_mnist import FashionMNIST
 from itnet_image.tasks.folder import ImageFolder
+from itnet_image.tasks.image_classification import PrepareImage
+from itnet_registry import create
+from itnet_tasks.images import normalized_tensor
 
 
 @pytest.fixture
@@ -99,3 +105,51 @@ def test_any_image_is_brought_to_the_size_of_the_data(
 def test_a_users_bad_file_is_refused_whatever_is_done_in_training(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         Digits(on_bad_sample="skip").read(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(8, 8), (40, 30), (31, 77), (5, 64)])
+def test_the_preparation_for_evaluation_is_that_of_torchvision(size: tuple[int, int], channels: int) -> None:
+    shape = (size[1], size[0]) if channels == 1 else (size[1], size[0], 3)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    mean, std = [0.4] * channels, [0.2] * channels
+    to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std), v2.ToPureTensor()]
+    expected = v2.Compose([v2.Resize(18), v2.CenterCrop(15), *to_tensor])(image)
+    assert torch.equal(PrepareImage(18, 15, tuple(mean), tuple(std))(image), expected)
+    squeezed = image.resize((9, 9), Image.Resampling.BILINEAR)
+    assert torch.equal(normalized_tensor(squeezed, mean, std), v2.Compose([v2.Resize((9, 9)), *to_tensor])(image))
+
+
+def test_an_image_in_memory_is_predicted_as_its_file_is(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    task = create("task", "image-folder", root="none", classes=["a", "b"], image_size=8)
+    expected = task.read(tmp_path / "image.png").inputs
+    for value in (
+        Image.fromarray(pixels),
+        pixels,
+        pixels / 255,
+        torch.from_numpy(pixels).permute(2, 0, 1),
+        pixels.tolist(),
+        {"image": tmp_path / "image.png", "note": 1},
+    ):
+        assert torch.equal(task.read(value).inputs, expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ("image.png", "found the text 'image.png'; expected an image of Pillow"),
+        (np.zeros((3, 8, 8), np.uint8), r"an array of shape \(3, 8, 8\)"),
+        (np.full((8, 8), 16.0), "float64 from 16.0 to 16.0; expected whole numbers from 0 to 255"),
+        (np.full((8, 8), np.nan), "from nan to nan"),
+        (np.zeros((0, 8)), "shape"),
+        ({"a": 1, "b": 2}, "found a mapping of 'a', 'b'; expected one by the name image"),
+        (None, "found a NoneType"),
+        ([[1, 2], [3]], "no array"),
+    ],
+)
+def test_a_value_that_is_no_image_is_refused(value: Any, error: str) -> None:
+    task = create("task", "digits")
+    with pytest.raises(DataError, match=error):
+        task.read(value)

@@ -13,11 +13,40 @@ from torch import Tensor
 
 from itnet_core import AXES, DataError, Field
 from itnet_operators.samples import FieldSample
+from itnet_tasks import as_array
+from itnet_tasks.values import PLACE
 
 KEYS = ("inputs", "targets", "positions", "weights", "grid")
 """Names of the arrays of a field: in a file of one sample, and in a file of many."""
 
 LAYOUT = "inputs (N, c), targets (N, o), positions (N, p) or grid, and optionally weights (N,)"
+
+
+def arrays_of(value: Any, *, axes: int, channels: int) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a user's field in memory.
+
+    Example:
+        >>> sorted(arrays_of(np.zeros((4, 4)), axes=2, channels=1))
+        ['grid', 'inputs']
+
+    Args:
+        value: a mapping of arrays by their names in `KEYS`; or the inputs on a grid, of shape (n_1, …, n_p, c), or
+            (n_1, …, n_p) for one channel.
+        axes: number of coordinates, p.
+        channels: number of channels, c.
+
+    Raises:
+        DataError: it is another value.
+    """
+    if isinstance(value, Mapping):
+        return {key: as_array(value[key], LAYOUT) for key in KEYS if key in value and key != "targets"}
+    shape = f"({', '.join(f'n_{axis + 1}' for axis in range(axes))}, {channels})"
+    inputs = as_array(value, f"inputs on a grid, of shape {shape}, or a mapping of {LAYOUT}")
+    if inputs.ndim == axes and channels == 1:
+        inputs = inputs[..., None]
+    if inputs.ndim != axes + 1 or inputs.shape[-1] != channels:
+        raise DataError(PLACE, found=f"an array of shape {np.shape(value)}", expected=f"inputs on a grid, {shape}")
+    return {"inputs": inputs.reshape(-1, channels), "grid": np.array(inputs.shape[:-1])}
 
 
 def sample_of(arrays: Mapping[str, Any], place: str, *, labelled: bool) -> FieldSample:

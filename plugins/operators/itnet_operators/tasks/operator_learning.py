@@ -11,7 +11,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from itnet_core import Batch, DataError, Field, Metric, ShapeError
-from itnet_operators.data.field_arrays import sample_of
+from itnet_operators.data.field_arrays import arrays_of, sample_of
 from itnet_operators.data.field_files import read_arrays
 from itnet_operators.data.moments import Moments
 from itnet_operators.samples import (
@@ -24,6 +24,7 @@ from itnet_operators.samples import (
     with_coordinates,
 )
 from itnet_tasks import LabelledTask, Sample
+from itnet_tasks.values import PLACE
 
 
 class OperatorLearning(LabelledTask):
@@ -80,6 +81,7 @@ class OperatorLearning(LabelledTask):
             return {}
 
     modality = "field"
+    suffixes = (".npz",)
     monitor = "relative_l2"
     monitor_mode = "min"
 
@@ -148,14 +150,21 @@ class OperatorLearning(LabelledTask):
         """Place a user's sample, with positions (N, p) and inputs in the file's units, in space-time."""
         return sample._replace(positions=place_positions(sample.positions, self.axes))
 
-    def read(self, path: Path) -> Sample:
-        """Read a user's .npz file, with the keys that the task `field-folder` has; `targets` are not read.
+    def read(self, source: Any) -> Sample:
+        """Read a user's .npz file, with the keys that the task `field-folder` has, or such arrays in memory.
+
+        `targets` are not read. An array alone is the inputs on a grid over [−1, 1] in each direction, of shape
+        (n_1, …, n_p, c), or (n_1, …, n_p) for one channel.
 
         Raises:
-            DataError: the file is missing, damaged, or has other channels or coordinates than the task.
+            DataError: the file is missing or damaged, or it or the value has other channels or coordinates than the
+                task.
         """
-        sample = sample_of(read_arrays(Path(path)), str(path), labelled=False)
-        return Sample(self._finish(self.prepare(self.check_columns(sample, str(path)))), None)
+        in_file = isinstance(source, Path)
+        arrays = read_arrays(source) if in_file else arrays_of(source, axes=len(self.axes), channels=self.channels)
+        place = str(source) if in_file else PLACE
+        sample = sample_of(arrays, place, labelled=False)
+        return Sample(self._finish(self.prepare(self.check_columns(sample, place))), None)
 
     def collate(self, samples: Sequence[Sample | None]) -> Batch:
         """Collate samples to a `Field` and `Targets`, with padding of weight 0."""

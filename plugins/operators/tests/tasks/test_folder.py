@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +223,10 @@ class TestConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return {"root": str(self.write_fields(folder / "heat"))}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [dict(np.load(self.user_file(self.folder)))]
 
     def user_file(self, folder: Path) -> Path:
         return self.write_fields(folder / "mine", count=1) / "00.npz"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,10 @@ class TestDarcyConformance(TaskConformance):
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
 
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [torch.rand(6, 5), torch.rand(6, 5, 1), {"inputs": [[1], [0]], "positions": [[0, 0], [1, 1]]}]
+
     def user_file(self, folder: Path) -> Path:
         return write_user_file(folder / "mine.npz", 2)
 
@@ -138,6 +142,10 @@ class TestBurgersConformance(TaskConformance):
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
 
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [torch.rand(6), torch.rand(6, 1)]
+
     def user_file(self, folder: Path) -> Path:
         return write_user_file(folder / "mine.npz", 1)
 
@@ -146,6 +154,10 @@ class TestAntiderivativeConformance(TaskConformance):
     component = "itnet-operators/antiderivative"
     encoder = "itnet-core/field"
     options = {"samples": 10, "test_samples": 3, "points": 8, "irregular": True}  # noqa: RUF012
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [torch.rand(6), [[0.0], [1.0]]]
 
     def user_file(self, folder: Path) -> Path:
         return write_user_file(folder / "mine.npz", 1)

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import json
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.datasets import ShapeNet
 
 from itnet_core import DataError
 from itnet_pointcloud.points import Cloud
 from itnet_tasks import Labelled, check_inside, read_data
 
-CATEGORIES = tuple(ShapeNet.category_ids)
+_PUBLISHED = (
+    ("Airplane", "02691156", 4),
+    ("Bag", "02773838", 2),
+    ("Cap", "02954340", 2),
+    ("Car", "02958343", 4),
+    ("Chair", "03001627", 4),
+    ("Earphone", "03261776", 3),
+    ("Guitar", "03467517", 3),
+    ("Knife", "03624134", 2),
+    ("Lamp", "03636649", 4),
+    ("Laptop", "03642806", 2),
+    ("Motorbike", "03790512", 6),
+    ("Mug", "03797390", 2),
+    ("Pistol", "03948459", 3),
+    ("Rocket", "04099429", 3),
+    ("Skateboard", "04225987", 3),
+    ("Table", "04379243", 3),
+)
+"""Name, WordNet offset and number of parts of each category; torch_geometric has them too, and imports pandas."""
+
+CATEGORIES = tuple(name for name, _, _ in _PUBLISHED)
 """The 16 names, in the order of their numbers."""
 
-IDENTIFIERS = tuple(ShapeNet.category_ids.values())
+IDENTIFIERS = tuple(identifier for _, identifier, _ in _PUBLISHED)
 """WordNet offsets of the categories, which name their folders."""
 
-PARTS = tuple(tuple(ShapeNet.seg_classes[name]) for name in CATEGORIES)
+_ENDS = tuple(accumulate(parts for _, _, parts in _PUBLISHED))
+PARTS = tuple(tuple(range(end - parts, end)) for end, (_, _, parts) in zip(_ENDS, _PUBLISHED, strict=True))
 """Part numbers of each category, of 50 in all; no part belongs to two categories."""
 
 ARCHIVE = "shapenetcore_partanno_segmentation_benchmark_v0_normal"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import NonNegativeFloat
 
 from itnet_pointcloud.data.augmentation import Factor
-from itnet_pointcloud.data.meshes import SUFFIXES
 from itnet_pointcloud.tasks.shape_classification import ShapeClassification
 from itnet_tasks import FolderClassification
 
@@ -36,5 +35,3 @@ class MeshFolder(FolderClassification, ShapeClassification):
 
         jitter: NonNegativeFloat = 0.01
         """Standard deviation of the noise on each coordinate, truncated at twice as much."""
-
-    suffixes = SUFFIXES

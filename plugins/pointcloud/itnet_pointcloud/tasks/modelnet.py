@@ -8,8 +8,6 @@ from typing import ClassVar
 
 import torch
 from pydantic import NonNegativeFloat
-from torch_geometric.data import download_url, extract_zip
-from torch_geometric.datasets import ModelNet
 
 from itnet_core import DataError
 from itnet_pointcloud.data.augmentation import Factor
@@ -106,6 +104,9 @@ class ModelNet10(ModelNet40):
 
 def _download(root: Path, number: str) -> None:
     """Download the archive as torch_geometric's `ModelNet.download` does, without its pickled processing."""
+    from torch_geometric.data import download_url, extract_zip
+    from torch_geometric.datasets import ModelNet
+
     root.mkdir(parents=True, exist_ok=True)
     try:
         archive = download_url(ModelNet.urls[number], str(root))

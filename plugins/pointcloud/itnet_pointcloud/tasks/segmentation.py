@@ -17,16 +17,11 @@ from itnet_core import Batch, DataError, Metric, ShapeError
 from itnet_pointcloud.data.augmentation import AugmentationConfig, Axis, CloudAugmentation, Factor, Rotation
 from itnet_pointcloud.data.shapenet import CATEGORIES, IDENTIFIERS, category_of, read_shape, shapes
 from itnet_pointcloud.data.surface import to_unit_sphere
+from itnet_pointcloud.data.values import cloud_of
 from itnet_pointcloud.points import Cloud, PointClouds
-from itnet_pointcloud.tasks.part_metrics import (
-    OF_CATEGORY,
-    PADDING,
-    ClassIoU,
-    InstanceIoU,
-    PointAccuracy,
-    chosen_parts,
-)
+from itnet_pointcloud.tasks.chosen_parts import OF_CATEGORY, PADDING, chosen_parts
 from itnet_tasks import Labelled, LabelledTask, Sample
+from itnet_tasks.values import PLACE
 
 
 class Parted(NamedTuple):
@@ -77,6 +72,7 @@ class PartSegmentation(LabelledTask):
         """Standard deviation of the noise on each coordinate, truncated at twice as much."""
 
     modality = "point-cloud"
+    suffixes = (".txt",)
     monitor = "instance_miou"
 
     @property
@@ -111,14 +107,23 @@ class PartSegmentation(LabelledTask):
         """Collate clouds, and their points' parts (B, N), with padding of weight 0 and part −1."""
         return super().collate([sample and Sample(*sample.inputs) for sample in samples])
 
-    def read(self, path: Path) -> Sample:
-        """Read the shape of a user's file, whose lines may lack the part.
+    def read(self, source: Any) -> Sample:
+        """Read the shape of a user's file, whose lines may lack the part, or of points with normals in memory.
+
+        A mapping has `points` and `normals`, each (N, 3), and the name of the `category`, if it is a feature.
 
         Raises:
-            DataError: the file contains no sound shape, or its category is needed as a feature and its folder does not
-                name it.
+            DataError: the file or the value is no sound shape, or its category is needed as a feature, and neither the
+                folder of a file nor a mapping names it.
         """
-        cloud, _ = replace(self.loader(training=False), labelled=False)(Path(path))
+        loader = replace(self.loader(training=False), labelled=False)
+        if isinstance(source, Path):
+            cloud, _ = loader(source)
+        else:
+            name = source.get("category") if isinstance(source, Mapping) else None
+            category = CATEGORIES.index(name) if name in CATEGORIES else None
+            found = "no category" if name is None else f"the category {name!r:.60}"
+            cloud = loader.prepare(cloud_of(source, normals=True), category, PLACE, found)
         return Sample(Parted(cloud, None), None)
 
     def collate_inputs(self, inputs: Sequence[Cloud]) -> PointClouds:
@@ -147,6 +152,8 @@ class PartSegmentation(LabelledTask):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return mean intersection over union by shape and by category, and accuracy by point."""
+        from itnet_pointcloud.tasks.part_metrics import ClassIoU, InstanceIoU, PointAccuracy  # seconds of imports
+
         return {"instance_miou": InstanceIoU(), "class_miou": ClassIoU(), "point_accuracy": PointAccuracy()}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
@@ -187,18 +194,26 @@ class PartLoader:
         if self.points is not None:
             order = torch.randperm(len(cloud.positions))[: self.points]
             cloud, parts = cloud.select(order), None if parts is None else parts[order]
+        return Parted(self.prepare(cloud, category_of(file), str(file), f"a folder {file.parent.name!r}"), parts)
+
+    def prepare(self, cloud: Cloud, category: int | None, place: str, found: str) -> Cloud:
+        """Scale a cloud with normals to the unit sphere, augment it, and add its category to its features.
+
+        Raises:
+            DataError: the category is needed and unknown.
+        """
         cloud = to_unit_sphere(cloud if self.normals else cloud._replace(features=cloud.features[:, :0]))
         cloud = cloud if self.augmentation is None else self.augmentation(cloud)
         if not self.category:
-            return Parted(cloud, parts)
-        number = category_of(file)
-        if number is None:
+            return cloud
+        if category is None:
+            known = CATEGORIES if place == PLACE else IDENTIFIERS
             raise DataError(
-                str(file),
-                found=f"a folder {file.parent.name!r}",
-                expected=f"one of {', '.join(IDENTIFIERS)}, because the category is a feature",
+                place,
+                found=found,
+                expected=f"one of {', '.join(known)}, because the category is a feature",
                 hint="Put it in the folder of its category, or train with category: false.",
             )
-        category = F.one_hot(torch.tensor(number), len(CATEGORIES)).to(cloud.features)
-        features = torch.cat([cloud.features, category.expand(len(cloud.features), -1)], dim=-1)
-        return Parted(cloud._replace(features=features), parts)
+        one_hot = F.one_hot(torch.tensor(category), len(CATEGORIES)).to(cloud.features)
+        features = torch.cat([cloud.features, one_hot.expand(len(cloud.features), -1)], dim=-1)
+        return cloud._replace(features=features)

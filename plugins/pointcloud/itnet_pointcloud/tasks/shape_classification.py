@@ -12,9 +12,11 @@ from pydantic import PositiveInt, model_validator
 
 from itnet_core import Metric
 from itnet_pointcloud.data.augmentation import AugmentationConfig, CloudAugmentation, Rotation
+from itnet_pointcloud.data.meshes import SUFFIXES
 from itnet_pointcloud.data.surface import sample_surface, to_unit_sphere
+from itnet_pointcloud.data.values import cloud_of
 from itnet_pointcloud.points import Cloud, PointClouds
-from itnet_tasks import Classification
+from itnet_tasks import Classification, one_of
 
 
 class ShapeClassification(Classification):
@@ -50,13 +52,14 @@ class ShapeClassification(Classification):
             return self
 
     modality = "point-cloud"
+    suffixes = SUFFIXES
 
     @property
     def encoder_options(self) -> Mapping[str, Any]:
         """Number of features."""
         return {"features": 3 if self.config.normals else 0}
 
-    def loader(self, *, training: bool) -> Callable[[Path], Cloud]:
+    def loader(self, *, training: bool) -> Callable[[Path | Cloud], Cloud]:
         """Return a function from a mesh file to a cloud."""
         c = self.config
         change: AugmentationConfig = c
@@ -65,6 +68,17 @@ class ShapeClassification(Classification):
         changed = c.augment if training else c.evaluation_rotation != "none"
         augmentation = CloudAugmentation(change, normals=c.normals) if changed else None
         return MeshLoader(c, augmentation, at_random=training)
+
+    def source_of(self, value: Any) -> Path | Cloud:
+        """Return a user's cloud: points (N, 3), with normals (N, 6) if the task uses them; see `cloud_of`.
+
+        All points are used: they should be a uniform sample of a surface. A row of a table names a mesh file.
+
+        Raises:
+            DataError: it is another value.
+        """
+        value = value if isinstance(value, Mapping) and "points" in value else one_of(value, "mesh")
+        return value if isinstance(value, Path) else cloud_of(value, normals=self.config.normals)
 
     def collate_inputs(self, inputs: Sequence[Cloud]) -> PointClouds:
         """Collate clouds."""
@@ -93,12 +107,14 @@ class MeshLoader:
         self.config, self.augmentation, self.at_random = config, augmentation, at_random
         self._pools: dict[Path, Cloud] = {}
 
-    def __call__(self, path: Path) -> Cloud:
-        """Load the cloud of a file.
+    def __call__(self, path: Path | Cloud) -> Cloud:
+        """Load the cloud of a file, or prepare a user's for evaluation.
 
         Raises:
             DataError: the file contains no sound mesh.
         """
+        if isinstance(path, Cloud):
+            return to_unit_sphere(path)
         c = self.config
         if path not in self._pools:
             self._pools[path] = sample_surface(path, c.pool, normals=c.normals)

@@ -114,3 +114,8 @@ def test_the_published_names_and_offsets_agree(write_shapenet: Any, tmp_path: Pa
     lines = (write_shapenet(tmp_path) / "synsetoffset2category.txt").read_text().split()
     assert lines[:2] == ["Airplane", "02691156"]
     assert json.loads((tmp_path / LISTING).read_text())[0].startswith("shape_data/02691156/")
+
+
+def test_categories_and_parts_are_those_of_torch_geometric() -> None:
+    assert dict(zip(CATEGORIES, IDENTIFIERS, strict=True)) == ShapeNet.category_ids
+    assert dict(zip(CATEGORIES, map(list, PARTS), strict=True)) == ShapeNet.seg_classes

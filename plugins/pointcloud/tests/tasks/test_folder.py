@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+import torch
 
 from itnet_core import ConfigError, DataError
 from itnet_pointcloud.tasks.folder import MeshFolder
@@ -57,6 +59,14 @@ class TestConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            numpy.random.rand(50, 3),
+            torch.rand(40, 6),
+            {"points": [[0.0, 0, 0], [1, 0, 0], [0, 1, 0]], "normals": torch.rand(3, 3)},
+        ]
 
     def user_file(self, folder: Path) -> Path:
         path: Path = self.write_mesh(folder / "box.stl")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,14 @@ class ModelNetConformance(TaskConformance):
     def prepare(self, folder: Path) -> dict[str, Any]:
         write_modelnet(folder, self.cls)
         return {"root": str(folder), "points": 16, "pool": 16}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            numpy.random.rand(50, 3),
+            torch.rand(40, 6),
+            {"points": [[0.0, 0, 0], [1, 0, 0], [0, 1, 0]], "normals": torch.rand(3, 3)},
+        ]
 
     def user_file(self, folder: Path) -> Path:
         path: Path = self.write_mesh(folder / "sofa.off")

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from itnet_pointcloud.data.shapenet import PARTS
-from itnet_pointcloud.tasks.part_metrics import PADDING, ClassIoU, InstanceIoU, PointAccuracy, categories_of
+from itnet_pointcloud.tasks.chosen_parts import PADDING
+from itnet_pointcloud.tasks.part_metrics import ClassIoU, InstanceIoU, PointAccuracy, categories_of
 
 
 def logits(parts: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from itnet_core import DataError, ShapeError
 from itnet_pointcloud.data.shapenet import IDENTIFIERS
 from itnet_pointcloud.encoders.point import PointEncoder
-from itnet_pointcloud.tasks.part_metrics import PADDING
+from itnet_pointcloud.tasks.chosen_parts import PADDING
 from itnet_pointcloud.tasks.segmentation import PartSegmentation
 from itnet_registry import create_model
 from itnet_tasks import SkippedSampleWarning
@@ -118,6 +118,10 @@ class TestConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [{"points": torch.rand(30, 3), "normals": torch.rand(30, 3), "category": "Chair"}]
 
     def user_file(self, folder: Path) -> Path:
         (folder / IDENTIFIERS[4]).mkdir()

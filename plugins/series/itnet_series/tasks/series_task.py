@@ -13,10 +13,12 @@ from pydantic import PositiveFloat
 
 from itnet_core import DataError
 from itnet_series.data.augmentation import SeriesAugmentation
+from itnet_series.data.columns import PARQUET, SEPARATORS
 from itnet_series.data.layout import Layout, read_series
 from itnet_series.data.time_series import TimeSeries
+from itnet_series.data.values import series_of
 from itnet_series.series import Series
-from itnet_tasks import LearnedTask, Sample
+from itnet_tasks import LearnedTask
 
 Finite = Annotated[float, ConfigField(allow_inf_nan=False)]
 
@@ -35,6 +37,7 @@ class SeriesTask(LearnedTask):
         """Time that the longest series covers, which spans 2 units of t; by default that of the training series."""
 
     modality = "series"
+    suffixes = (*SEPARATORS, *PARQUET, ".ts")
     fields: Sequence[str] = ("channels", "mean", "std", "extent")
 
     @property
@@ -51,13 +54,27 @@ class SeriesTask(LearnedTask):
         """Collate series of any lengths."""
         return Series.of([series.values for series in inputs], [series.times for series in inputs])
 
-    def read(self, path: Path) -> Sample:
-        """Read a user's file of one series as a sample, with or without a label.
+    def source_of(self, value: Any) -> TimeSeries:
+        """Return a user's series in memory; see `series_of`. A series of a file, which `parts` returns, stays.
 
         Raises:
-            DataError: the file cannot be read, has not exactly one series, or a bad cell.
+            DataError: it is another value, or has other channels than those of training.
         """
-        return Sample(self.loader(training=False)(Path(path)), None)
+        if isinstance(value, TimeSeries):
+            return value
+        c = self.settings
+        taken = {
+            str(getattr(c, name)) for name in ("series", "label", "group_by") if getattr(c, name, None) is not None
+        }
+        return series_of(value, tuple(map(str, c.channels)), taken)
+
+    def parts(self, path: Path) -> Sequence[tuple[str, Any]]:
+        """Return the series of a user's file by their names; they need no label.
+
+        Raises:
+            DataError: the file cannot be read, or has other channels than those of training.
+        """
+        return [(series.place, series) for series in read_users(path, self.settings)]
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,7 @@ class SeriesLoader:
     Attributes:
         settings: the complete configuration of the task.
         augmentation: for training; `None` for evaluation.
-        history: the number of steps to take from the end of a user's file; by default all.
+        history: the number of steps to take from the end of a series; by default all.
     """
 
     settings: Any
@@ -78,28 +95,39 @@ class SeriesLoader:
         """Return the series of a source.
 
         Raises:
-            DataError: the series has a fault; or a file cannot be read, or has not exactly one series.
+            DataError: the series has a fault or is too short; or a file cannot be read, or has not exactly one series.
         """
-        series = (self._read(source) if isinstance(source, Path) else source).checked()
+        if isinstance(source, Path):
+            found = read_users(source, self.settings)
+            if len(found) != 1:
+                hint = "A Predictor takes files of several series: predictor.predict([Path('series.csv')])."
+                raise DataError(str(source), found=f"{len(found)} series", expected="one", hint=hint)
+            [source] = found
+        series = source.checked()
+        if self.history is not None:
+            if len(series.times) < self.history:
+                found_steps, expected = f"{len(series.times)} steps", f"at least {self.history}, the history"
+                raise DataError(series.place, found=found_steps, expected=expected)
+            series = series.part(len(series.times) - self.history, len(series.times))
         return series if self.augmentation is None else self.augmentation(series)
 
-    def _read(self, path: Path) -> TimeSeries:
-        """Read a file with the channels of training; it need not have a label."""
-        c = self.settings
-        file = read_series(path, c, getattr(c, "label", None), getattr(c, "group_by", None), required=False)
-        if len(file.series) != 1:
-            hint = "Write each series to a file of its own."
-            raise DataError(str(path), found=f"{len(file.series)} series", expected="one", hint=hint)
-        if len(file.channels) != len(c.channels):
-            found, expected = f"{len(file.channels)} channels", f"{len(c.channels)}, as in training"
-            raise DataError(str(path), found=found, expected=expected)
-        [series] = file.series
-        if self.history is None:
-            return series
-        if len(series.times) < self.history:
-            found, expected = f"{len(series.times)} steps", f"at least {self.history}, the history"
-            raise DataError(series.place, found=found, expected=expected)
-        return series.part(len(series.times) - self.history, len(series.times))
+
+def read_users(path: Path, settings: Any) -> list[TimeSeries]:
+    """Read the series of a user's file, with the channels of training; they need no label.
+
+    Args:
+        path: the file.
+        settings: the complete configuration of the task.
+
+    Raises:
+        DataError: the file cannot be read, or has other channels.
+    """
+    c = settings
+    file = read_series(path, c, getattr(c, "label", None), getattr(c, "group_by", None), required=False)
+    if len(file.channels) != len(c.channels):
+        found, expected = f"{len(file.channels)} channels", f"{len(c.channels)}, as in training"
+        raise DataError(str(path), found=found, expected=expected)
+    return file.series
 
 
 def statistics(series: Sequence[TimeSeries], channels: Sequence[str]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 
@@ -163,6 +164,10 @@ class TestConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [[1.0, 2, 3, 4, 5], numpy.arange(6.0), {"values": torch.rand(7, 1), "times": range(7)}]
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.csv").write_text("at,x\n" + "".join(f"{t},{t}\n" for t in range(6)))

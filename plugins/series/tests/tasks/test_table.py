@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 
@@ -165,7 +166,7 @@ def test_only_training_is_augmented_and_loaders_go_to_workers(long: str) -> None
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["who,at,x,y", "a,0,1,2", "b,0,1,2"], "mine.csv: found 2 series; expected one. Write each"),
+        (["who,at,x,y", "a,0,1,2", "b,0,1,2"], "mine.csv: found 2 series; expected one. A Predictor"),
         (["at,x", "0,1"], r"found no column 'y' \(channels\)"),
         (["at,x,y", "0,1,z"], "mine.csv, line 2, column 'y': found 'z'"),
         (["at,x,y", "0,1,1", "0,1,1"], "mine.csv, line 3, column 'at': found '0', the time of another step"),
@@ -215,6 +216,10 @@ class TestClassification(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [numpy.random.rand(5, 2), {"values": [[1, None], [2, 3]], "times": ["2024-01", "2024-02"]}]
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.csv").write_text("at,x,y\n0,1,2\n3,,1\n")

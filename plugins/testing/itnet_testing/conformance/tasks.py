@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -12,10 +13,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from itnet_core import Batch, Kind, Split, Task
+from itnet_core import Batch, DataError, Kind, Split, Task
+from itnet_registry import Predictor
 from itnet_testing.conformance.base import Conformance, skip_unless
 from itnet_testing.conformance.tensors import assert_same
 from itnet_testing.fields import scattered
+
+SECRET = "the content of a secret file"
 
 
 class TaskConformance(Conformance):
@@ -49,6 +53,10 @@ class TaskConformance(Conformance):
 
     def user_file(self, folder: Path) -> Path:
         """Write a file that a user could predict to an empty folder, and return its path."""
+        raise NotImplementedError
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory that a user could predict, one of each kind that the task reads."""
         raise NotImplementedError
 
     @cached_property
@@ -143,3 +151,68 @@ class TaskConformance(Conformance):
         batch = task.collate([task.read(self.user_file(self.folder / "user"))])
         if self.encoder is not None:
             assert len(task.describe(self.prediction(batch).detach())) == 1
+
+    @skip_unless(
+        lambda case: type(case).user_values is not TaskConformance.user_values, "the test defines no user_values()"
+    )
+    def check_user_values(self) -> None:
+        """`read` turns values in memory into samples that can be predicted, and refuses other values by a DataError."""
+        task = self.task()
+        for value in self.user_values():
+            batch = task.collate([task.read(value)])
+            if self.encoder is not None:
+                assert len(task.describe(self.prediction(batch).detach())) == 1, f"{value!r:.60}: not one record"
+        for value in (object(), {}, {"no such name": None, "nor this": None}, []):
+            try:
+                task.read(value)
+            except DataError:
+                continue
+            raise AssertionError(f"`read` takes {value!r:.60} for a sample; expected a DataError")
+
+    def check_strings_open_no_file(self) -> None:
+        """`read` never opens a file that a string names, alone or in a mapping: values may come over a network."""
+        file = self.folder / "secret.txt"
+        file.write_text(SECRET, encoding="utf-8")
+        for value in (str(file), {"file": str(file)}, {"image": str(file), "text": "what is it?"}):
+            try:
+                found = repr(self.task().read(value))
+            except DataError as error:
+                found = str(error)
+            assert SECRET not in found, f"`read` opens the file that the string {str(file)!r} names"
+
+    @skip_unless(lambda case: case.encoder is not None, "the test names no encoder")
+    def check_batched_prediction(self) -> None:
+        """A prediction does not depend on the other samples of its batch, where the task lets them share one."""
+        task = self.task()
+        data: Any = task.dataset("test")
+        samples = [sample for number in range(min(4, len(data))) if (sample := data[number]) is not None]
+        torch.manual_seed(0)
+        model = self.small_model(encoder=self.encoder, task={"name": self.component, **self.settings}).eval()
+        predictor = Predictor(model, task, device="cpu")
+        together = predictor.predict_samples(samples)
+        for sample, record in zip(samples, together, strict=True):
+            [alone] = predictor.predict_samples([sample])
+            assert not isinstance(record, Exception), f"a sample cannot be predicted: {record}"
+            assert isinstance(alone, dict), f"a sample cannot be predicted: {alone}"
+            assert_close_records(record, alone)
+
+
+def assert_close_records(actual: Any, expected: Any, place: str = "record") -> None:
+    """Assert that two JSON-native records are equal, up to the rounding of numbers.
+
+    Example:
+        >>> assert_close_records({"label": "7", "probability": 0.9}, {"label": "7", "probability": 0.9000001})
+    """
+    if isinstance(expected, float):
+        close = math.isclose(actual, expected, rel_tol=1e-3, abs_tol=1e-4)
+        assert close, f"{place}: {actual} in a batch, {expected} alone"
+    elif isinstance(expected, dict):
+        assert actual.keys() == expected.keys(), f"{place}: {list(actual)} in a batch, {list(expected)} alone"
+        for key in expected:
+            assert_close_records(actual[key], expected[key], f"{place}.{key}")
+    elif isinstance(expected, list):
+        assert len(actual) == len(expected), f"{place}: {len(actual)} entries in a batch, {len(expected)} alone"
+        for number, pair in enumerate(zip(actual, expected, strict=True)):
+            assert_close_records(*pair, f"{place}.{number}")
+    else:
+        assert actual == expected, f"{place}: {actual!r} in a batch, {expected!r} alone"

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
-from torchmetrics.classification import BinaryF1Score, MulticlassAccuracy, MulticlassMatthewsCorrCoef
 
 from itnet_core import ComponentConfig, Metric
 from itnet_tasks import Classification, Labelled, LabelledTask, Regression
-from itnet_text.data.reading import text_loader
+from itnet_text.data.reading import row_of, text_loader
 from itnet_text.data.rows import Row, label_rows, select_texts
 from itnet_text.tasks.glue_data import HUB, Files
 
@@ -42,6 +40,8 @@ class Glue(LabelledTask):
         """Name of the data set on the hub, which has each task as a configuration."""
 
     modality = "text"
+    suffixes = (".txt",)
+    reads_text = True
     files: ClassVar[Files]
     development: ClassVar[str] = "validation"
 
@@ -60,6 +60,14 @@ class Glue(LabelledTask):
     def loader(self, *, training: bool) -> Callable[[Row | Path], Any]:
         """Return a function that reads a row, or a user's file."""
         return text_loader(pair=len(self.files.texts) == 2)
+
+    def source_of(self, value: Any) -> Row:
+        """Return a user's text, pair of texts, or row of a table with the hub's columns.
+
+        Raises:
+            DataError: it is another value.
+        """
+        return row_of(value, self.files.texts)
 
     def collate_inputs(self, inputs: Sequence[Any]) -> list[Any]:
         """Return the texts as a list."""
@@ -99,14 +107,6 @@ class GlueClassification(Glue, Classification):
         return value if isinstance(value, int) and 0 <= value < len(self.classes) else None
 
 
-class F1(BinaryF1Score):
-    """F1 of the second of two classes, from logits (B, 2)."""
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Add a batch."""
-        super().update(prediction.argmax(-1), target)
-
-
 class Paraphrases(GlueClassification):
     """Base of the tasks measured by F1 and accuracy."""
 
@@ -114,6 +114,10 @@ class Paraphrases(GlueClassification):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return F1 of the equivalent pairs, and accuracy."""
+        from torchmetrics.classification import MulticlassAccuracy  # as in Classification.metrics
+
+        from itnet_text.tasks.f1_score import F1
+
         return {"f1": F1(), "accuracy": MulticlassAccuracy(2, average="micro")}
 
 
@@ -132,6 +136,8 @@ class CoLA(GlueClassification):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return Matthews' correlation coefficient."""
+        from torchmetrics.classification import MulticlassMatthewsCorrCoef  # as in Classification.metrics
+
         return {"matthews": MulticlassMatthewsCorrCoef(2)}
 
 

@@ -6,12 +6,14 @@ import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from datasets import Dataset, load_dataset
+from typing import TYPE_CHECKING
 
 from itnet_core import DataError
 from itnet_tasks import open_data
 from itnet_text.data.rows import Columns, read_tsv
+
+if TYPE_CHECKING:  # seconds of imports, which prediction does not need
+    from datasets import Dataset
 
 HUB = "nyu-mll/glue"
 
@@ -92,6 +94,8 @@ class Files:
 
 
 def _parquet(paths: list[Path]) -> Dataset:
+    from datasets import Dataset
+
     for path in paths:
         open_data(path, "a Parquet file").close()
     try:
@@ -104,6 +108,8 @@ def _parquet(paths: list[Path]) -> Dataset:
 
 
 def _hub(source: str, name: str, split: str) -> Dataset:
+    from datasets import load_dataset
+
     try:
         return load_dataset(source, name, split=split)
     except Exception as error:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from itnet_core import ConfigError, DataError, Metric, ShapeError, Split
 from itnet_tasks import HeldOut, Labelled, LabelledDataset, LabelledTask, hold_out, split
+from itnet_text.data.reading import row_of
 from itnet_text.data.rows import Row, check_row, read_columns, read_file, read_paragraphs, select_texts
 from itnet_text.texts import TokenBatch
 from itnet_text.tokenizer import (
@@ -84,6 +85,8 @@ class LanguageModel(LabelledTask):
             return self.model_copy(update={"tokenizer": completed_tokenizer(self.tokenizer, "LanguageModel.tokenizer")})
 
     modality = "text"
+    suffixes = (".txt",)
+    reads_text = True
     monitor = "bits"
     monitor_mode = "min"
 
@@ -109,9 +112,17 @@ class LanguageModel(LabelledTask):
         """Return the stretches for test."""
         return self._stretches["test"]
 
-    def loader(self, *, training: bool) -> Callable[[Tensor | Path], Tensor]:
+    def loader(self, *, training: bool) -> Callable[[Tensor | Path | Row], Tensor]:
         """Return a function that returns a stretch, or the last tokens of a user's file."""
         return partial(_load, tokenizer=self._tokenizer, length=self.config.length, encoding=self.config.encoding)
+
+    def source_of(self, value: Any) -> Row:
+        """Return a user's text, or row of a table.
+
+        Raises:
+            DataError: it is another value.
+        """
+        return row_of(value, [str(self.config.text or "text")])
 
     def collate_inputs(self, inputs: Sequence[Tensor]) -> TokenBatch:
         """Stack token numbers; texts of different lengths lose their first tokens."""
@@ -168,8 +179,8 @@ class LanguageModel(LabelledTask):
         return {"bits": TokenBits()}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Describe each text by the token after its end: the likeliest, its probability, and the five likeliest."""
-        top = prediction[:, -1].softmax(-1).topk(min(5, self._vocabulary))
+        """Describe each text by the token after its end: the likeliest, its probability, and the `top_k` likeliest."""
+        top = prediction[:, -1].softmax(-1).topk(min(self.top_k, self._vocabulary))
         records = []
         for probabilities, tokens in zip(top.values.tolist(), top.indices.tolist(), strict=True):
             likeliest = dict(zip(map(self._name, tokens), probabilities, strict=True))
@@ -257,13 +268,15 @@ class LanguageModel(LabelledTask):
         return Labelled(list(stretches[:, :-1]), list(stretches[:, 1:]))
 
 
-def _load(source: Tensor | Path, *, tokenizer: Tokenizer | None, length: int, encoding: str) -> Tensor:
+def _load(source: Tensor | Path | Row, *, tokenizer: Tokenizer | None, length: int, encoding: str) -> Tensor:
     if isinstance(source, Tensor):
         return source
-    text = check_row(Row((read_file(source, encoding).removesuffix("\n"),), str(source)))
+    if isinstance(source, Path):
+        source = Row((read_file(source, encoding).removesuffix("\n"),), str(source))
+    text = check_row(source)
     tokens = _tokens(str(text), tokenizer)[-length:]
     if not len(tokens):
-        raise DataError(str(source), found="a text without a token", expected="a text of the tokenizer's vocabulary")
+        raise DataError(source.place, found="a text without a token", expected="a text of the tokenizer's vocabulary")
     return tokens
 
 

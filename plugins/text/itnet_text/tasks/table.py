@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from itnet_core import DataError
 from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, hold_out
-from itnet_text.data.reading import text_loader
+from itnet_text.data.reading import row_of, text_loader
 from itnet_text.data.rows import Columns, Row, label_rows, read_columns, select_texts
 from itnet_text.texts import Text
 
@@ -47,6 +47,8 @@ class Table(LabelledTask):
         """Encoding of the files."""
 
     modality = "text"
+    suffixes = (".txt",)
+    reads_text = True
 
     def training(self) -> Labelled:
         """Return the training rows; without a test file, a fold of them is held out for the test split."""
@@ -72,6 +74,14 @@ class Table(LabelledTask):
         """Return a function that reads a row, or a user's file."""
         return text_loader(pair=self.config.second_text is not None, encoding=self.config.encoding)
 
+    def source_of(self, value: Any) -> Row:
+        """Return a user's text, pair of texts, or row of a table.
+
+        Raises:
+            DataError: it is another value.
+        """
+        return row_of(value, self._columns)
+
     def collate_inputs(self, inputs: Sequence[Text]) -> list[Text]:
         """Return the texts as a list."""
         return list(inputs)
@@ -83,8 +93,12 @@ class Table(LabelledTask):
             return hold_out(everything, self.config)
         return everything, self._rows(self.config.test)
 
+    @property
+    def _columns(self) -> list[str]:
+        return [str(name) for name in (self.config.text, self.config.second_text) if name is not None]
+
     def _rows(self, path: str) -> Labelled:
-        names = [str(name) for name in (self.config.text, self.config.second_text) if name is not None]
+        names = self._columns
         rows, labels = [], []
         for place, columns in _read(path, self.config):
             row, value = select_texts(columns, names, place), columns.get(str(self.config.label))

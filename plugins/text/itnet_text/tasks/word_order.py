@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from pydantic import PositiveInt
 
 from itnet_tasks import Classification, HeldOut, Labelled, hold_out
-from itnet_text.data.reading import text_loader
+from itnet_text.data.reading import row_of, text_loader
 from itnet_text.data.rows import Row, label_rows, read_columns, select_texts
 from itnet_text.texts import Text
 
@@ -50,6 +51,8 @@ class WordOrder(Classification):
         """Number of pairs of neighbouring words that are swapped."""
 
     modality = "text"
+    suffixes = (".txt",)
+    reads_text = True
     classes = ("original", "changed")
 
     def training(self) -> Labelled:
@@ -63,6 +66,14 @@ class WordOrder(Classification):
     def loader(self, *, training: bool) -> Callable[[Row | Path], Text]:
         """Return a function that reads a row, or a user's file."""
         return text_loader(pair=False, encoding=self.config.encoding)
+
+    def source_of(self, value: Any) -> Row:
+        """Return a user's text, or row of a table.
+
+        Raises:
+            DataError: it is another value.
+        """
+        return row_of(value, [str(self.config.text)])
 
     def collate_inputs(self, inputs: Sequence[Text]) -> list[Text]:
         """Return the texts as a list."""

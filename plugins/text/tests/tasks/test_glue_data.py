@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -285,7 +285,7 @@ def test_the_hub_is_asked_only_where_download_says_so(tmp_path: Path, monkeypatc
         asked.append((*names, split))
         return Dataset.from_dict({"sentence": ["fine", "dull"], "label": [1, 0], "idx": [0, 1]})
 
-    monkeypatch.setattr("itnet_text.tasks.glue_data.load_dataset", hub)
+    monkeypatch.setattr("datasets.load_dataset", hub)
     assert samples(SST2(root=str(tmp_path), download=True), "test") == [("fine", 1), ("dull", 0)]
     samples(SST2(root=str(tmp_path), download=True, hub="my/glue"), "test")
     assert asked == [(HUB, "sst2", "validation"), ("my/glue", "sst2", "validation")]
@@ -300,7 +300,7 @@ def test_a_download_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     def hub(*names: str, split: str) -> Dataset:
         raise ConnectionError("no route")
 
-    monkeypatch.setattr("itnet_text.tasks.glue_data.load_dataset", hub)
+    monkeypatch.setattr("datasets.load_dataset", hub)
     with pytest.raises(DataError, match=r"glue/sst2: found a download that failed \(no route\)"):
         SST2(root=str(tmp_path), download=True).dataset("test")
 
@@ -315,6 +315,13 @@ class GLUEConformance(TaskConformance):
     def prepare(self, folder: Path) -> dict[str, Any]:
         write_hub(folder, self.name)
         return {"root": str(folder), "validation": 0.25}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [
+            ["a fine film", "a film"][: len(LAYOUTS[self.name].columns)],
+            dict.fromkeys(LAYOUTS[self.name].columns, "a fine film"),
+        ]
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.txt").write_text("a fine film\n" * len(LAYOUTS[self.name].columns))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from math import log
@@ -276,6 +276,10 @@ class TestLanguageModel(TaskConformance):
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         (folder / "book.txt").write_text("\n\n".join(sentences(60)))
         return {"train": str(folder / "book.txt"), "length": 16}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return ["It is a film", {"text": "It is a film", "stars": 3}]
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.txt").write_text("It is a film")

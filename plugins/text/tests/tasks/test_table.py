@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +238,10 @@ class TestClassification(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return ["a fine film", {"text": "a fine film", "note": 1}, {"review": "a fine film"}]
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.txt").write_text("a fine film")

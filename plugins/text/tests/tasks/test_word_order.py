@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -113,6 +113,10 @@ class TestWordOrder(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return self.written
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return ["It is a film fine", {"text": "It is a film fine"}]
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.txt").write_text("It is a film fine")

@@ -1,4 +1,4 @@
-"""The commands `itnet train`, `evaluate`, `predict` and `export`. Torch and Lightning are imported when they run."""
+"""The commands `itnet train`, `evaluate` and `export`. Torch and Lightning are imported when they run."""
 
 from __future__ import annotations
 
@@ -87,30 +87,6 @@ def evaluate(
     config, other = TrainConfig(batch_size=batch_size, workers=workers), _parsed_sampler(sampler)
     scores = evaluation.evaluate(checkpoint, split, modality=modality, task=task, config=config, sampler=other)
     _print_result({split: scores}, json)
-
-
-@machine_readable
-def predict(
-    checkpoint: Checkpoint,
-    files: Annotated[list[Path], typer.Argument(help="Files of the kind that the task reads.")],
-    modality: Modality = None,
-    device: Annotated[str, typer.Option(help="The device to compute on: cpu, cuda, mps.")] = "cpu",
-    json: AsJSON = False,
-) -> None:
-    """Predict files. Files that cannot be predicted are reported; the exit code is then 1."""
-    from itnet_train.commands import prediction
-
-    predictions = prediction.predict(checkpoint, files, modality=modality, device=device)
-    if json:
-        records = [{"file": str(p.file), "prediction": p.record, "error": p.error} for p in predictions]
-        _print_result({"predictions": records}, json)
-    for p in predictions:
-        if p.record is None:
-            print_line(f"{p.file}: {p.error}", err=True)
-        elif not json:
-            print_line(f"{p.file}: {_format(p.record)}")
-    if any(p.record is None for p in predictions):
-        raise typer.Exit(1)
 
 
 @machine_readable

@@ -1,92 +1,144 @@
-"""Predict files with a checkpoint."""
+"""Predict the inputs of a command, and write the predictions to a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from os import PathLike
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from itnet_core import ConfigError, printable
+from itnet_core.plugin.files import atomic_path
+from itnet_registry import Prediction, Predictor
+from itnet_registry.errors import os_errors_as
+from itnet_registry.prediction.inputs import Input, find_inputs, resolve_argument
+from itnet_train.errors import RunError
+from itnet_train.storage.formats import to_json
 
-from itnet_core import ConfigError
-from itnet_registry import load_model
-from itnet_registry.build.tasks import create_task
-from itnet_registry.errors import one_line
-from itnet_train.data.batches import collate
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one file, or the error that prevented it.
-
-    Example:
-        >>> from itnet_registry import create_model, save_model
-        >>> encoder = {"name": "patch", "patch_size": 2}
-        >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, task="digits"), "digits")
-        >>> [prediction] = predict("digits", ["missing.png"])
-        >>> prediction.record is None, prediction.error
-        (True, 'DataError: missing.png: found no such file; ...')
-    """
-
-    file: Path
-    """The file."""
-    record: dict[str, Any] | None = None
-    """The task's description of the prediction; `None` after an error."""
-    error: str | None = None
-    """The error, or `None`."""
+FORMATS = (".csv", ".jsonl", ".parquet")
+"""Suffixes of files of predictions."""
 
 
-def predict(
-    checkpoint: str | PathLike[str],
-    files: Iterable[str | PathLike[str]],
-    *,
-    modality: str | None = None,
-    device: str = "cpu",
-) -> list[Prediction]:
-    """Predict files one by one. A file that cannot be predicted does not stop the others.
-
-    Example:
-        >>> from PIL import Image
-        >>> from itnet_registry import create_model, save_model
-        >>> encoder = {"name": "patch", "patch_size": 2}
-        >>> save_model(create_model("itnet-nano", depth=1, encoder=encoder, task="digits"), "digits")
-        >>> Image.new("L", (8, 8)).save("7.png")
-        >>> [prediction] = predict("digits", ["7.png"])
-        >>> prediction.record
-        {'label': ..., 'probability': ..., 'likeliest': {...}}
+def inputs_of(arguments: Sequence[str], predictor: Predictor, column: str | None = None) -> Iterator[Input]:
+    """Yield the inputs that the arguments of a command name; `-` stands for the lines of standard input.
 
     Args:
-        checkpoint: a checkpoint directory, such as `best` in a run directory.
-        files: files of the kind that the task reads.
-        modality: the task of a multi-task model.
-        device: the device to compute on.
+        arguments: texts, or files, folders, patterns and tables.
+        predictor: the checkpoint.
+        column: the column of a table that alone is the input.
+    """
+    for argument in arguments:
+        lines = (line.rstrip("\r\n") for line in sys.stdin) if argument == "-" else iter([argument])
+        for line in lines:
+            if argument == "-" and predictor.task.reads_text:
+                yield Input(line, line)
+            elif line:
+                yield from find_inputs(resolve_argument(line, predictor.task), predictor.task, column)
+
+
+def with_progress(predictions: Iterable[Prediction], total: int) -> Iterator[Prediction]:
+    """Yield predictions, and show their number on stderr if it is a terminal."""
+    if not sys.stderr.isatty():
+        yield from predictions
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(predictions, "predict", total, console=Console(stderr=True), transient=True)
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Check that predictions may be written to a file, before any are computed.
 
     Raises:
-        ITNetError: the checkpoint, its task or the device cannot be used.
+        ConfigError: the suffix is not one of `FORMATS`, the file exists and must not be overwritten, its folder does
+            not, or pyarrow is missing.
     """
-    target = _find_device(device)
-    model = load_model(checkpoint).to(target)
-    task = create_task(model, modality)
-
-    def predict_one(file: Path) -> Prediction:
+    place = f"--output {path}"
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(place, found=f"the suffix {path.suffix!r}", expected=f"one of {', '.join(FORMATS)}")
+    if path.exists() and (path.is_dir() or not overwrite):
+        hint = "" if path.is_dir() else "Add --overwrite to replace it."
+        raise ConfigError(place, found="a folder" if path.is_dir() else "a file", expected="a new file", hint=hint)
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(place, found="no such folder", expected="a file in a folder that exists")
+    if path.suffix.lower() == ".parquet":
         try:
-            batch = collate(task, [task.read(file)]).to(target).batch
-            with torch.inference_mode():
-                [record] = task.describe(model(batch.inputs, task.modality))
-        except Exception as error:  # of the task, the encoder or a decoder: it concerns this file alone
-            return Prediction(file, error=f"{type(error).__name__}: {error}")
-        return Prediction(file, record)
-
-    return [predict_one(file) for file in map(Path, files)]
+            import pyarrow  # noqa: F401
+        except ImportError:
+            hint = "Run: pip install 'itnet-train[parquet]'. Or choose .csv or .jsonl."
+            raise ConfigError(place, found="parquet", expected="pyarrow, which writes it", hint=hint) from None
 
 
-def _find_device(name: str) -> torch.device:
-    """Return a device of this machine by its name."""
-    try:
-        torch.zeros(1, device=name).item()  # fails on devices without data, such as `meta`
-        return torch.device(name)
-    except Exception as error:  # torch raises several types for unknown names and absent devices
-        found = f"{name!r:.200} ({one_line(error):.200})"
-        raise ConfigError("--device", found=found, expected="cpu, or cuda or mps of this machine") from None
+def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
+    """Write a row for each prediction: `input`, the fields of its record, and `error`. The file is complete, or absent.
+
+    JSON lines keep lists and mappings. In the other formats mappings are JSON texts, and so are lists in CSV.
+
+    Example:
+        >>> found = [Prediction("7.png", {"label": "7", "probability": 0.9}), Prediction("a.txt", error="no image")]
+        >>> write_predictions(found, Path("predictions.csv"))
+        >>> print(Path("predictions.csv").read_text())
+        input,label,probability,error
+        7.png,7,0.9,
+        a.txt,,,no image
+        <BLANKLINE>
+
+    Args:
+        predictions: the predictions.
+        path: a file in one of `FORMATS`; an existing one is replaced.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    rows = [{"input": p.name, **(p.record or {}), "error": p.error} for p in predictions]
+    with os_errors_as(RunError, path), atomic_path(path) as partial:
+        {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}[path.suffix.lower()](rows, partial)
+
+
+def _write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, _names(rows), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _text(cell, (dict, list)) for name, cell in row.items()} for row in rows)
+
+
+def _write_jsonl(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    path.write_text("".join(f"{to_json(row)}\n" for row in rows), encoding="utf-8")
+
+
+def _write_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    columns = {name: [_text(row.get(name), (dict,)) for row in rows] for name in _names(rows)}
+    columns["error"] = pyarrow.array(columns["error"], pyarrow.string())  # also where there is none
+    parquet.write_table(pyarrow.table(columns), path)
+
+
+def _names(rows: Sequence[dict[str, Any]]) -> list[str]:
+    names = dict.fromkeys(name for row in rows for name in row if name not in ("input", "error"))
+    return ["input", *names, "error"]
+
+
+def _text(cell: Any, kinds: tuple[type, ...]) -> Any:
+    return json.dumps(cell) if isinstance(cell, kinds) else cell
+
+
+def show(prediction: Prediction, width: int = 200) -> str:
+    """Return one line for a prediction, with numbers of four digits.
+
+    Example:
+        >>> show(Prediction("7.png", {"label": "7", "probability": 0.98765, "likeliest": {"7": 0.98765}}))
+        '7.png: label 7  probability 0.9877  likeliest 7 0.9877'
+    """
+    name = prediction.name if len(prediction.name) <= width else f"{prediction.name[:width]}…"
+    return printable(f"{name}: {prediction.error if prediction.record is None else _shown(prediction.record)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{key} {_shown(item)}" for key, item in value.items())
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

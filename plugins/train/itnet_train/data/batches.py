@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from itnet_core import Batch, ITNetError, Task
-
-
-@runtime_checkable
-class Movable(Protocol):
-    """A container that is not a pytree but moves its own tensors, as tokenizers return."""
-
-    def to(self, device: torch.device) -> Any:
-        """Return the container on a device."""
+from itnet_registry.prediction.devices import move
 
 
 class TaskBatch:
@@ -53,16 +45,16 @@ class TaskBatch:
 
     def to(self, device: torch.device) -> TaskBatch:
         """Return a copy on a device."""
-        return self._map(partial(_move, device=device))
+        if isinstance(self.content, ITNetError):
+            return self
+        return TaskBatch(self.modality, move(self.content, device))
 
     def pin_memory(self) -> TaskBatch:
         """Return a copy in pinned memory."""
-        return self._map(lambda leaf: leaf.pin_memory() if isinstance(leaf, Tensor) else leaf)
-
-    def _map(self, function: Callable[[Any], Any]) -> TaskBatch:
         if isinstance(self.content, ITNetError):
             return self
-        return TaskBatch(self.modality, tree_map(function, self.content))
+        content = tree_map(lambda leaf: leaf.pin_memory() if isinstance(leaf, Tensor) else leaf, self.content)
+        return TaskBatch(self.modality, content)
 
 
 def collate(task: Task, samples: Sequence[Any]) -> TaskBatch:
@@ -80,9 +72,3 @@ def collate(task: Task, samples: Sequence[Any]) -> TaskBatch:
         return TaskBatch(task.modality, task.collate(samples))
     except ITNetError as error:
         return TaskBatch(task.modality, error)
-
-
-def _move(leaf: Any, device: torch.device) -> Any:
-    if isinstance(leaf, Tensor):
-        return leaf.to(device, non_blocking=True)
-    return leaf.to(device) if isinstance(leaf, Movable) else leaf

@@ -124,7 +124,7 @@ def test_predict_names_a_bad_file_and_predicts_the_others(itnet: Itnet, run: Pat
     result = itnet("predict", run / "best", good, bad, missing, short, good, "--json")
     assert result.exit_code == 1
     told = json.loads(result.stdout)["predictions"]
-    assert [item["file"] for item in told] == [str(path) for path in (good, bad, missing, short, good)]
+    assert [item["input"] for item in told] == [str(path) for path in (good, bad, missing, short, good)]
     assert [item["prediction"] is None for item in told] == [False, True, True, True, False]
     assert told[0]["prediction"].keys() == {"tone", "probability"}
     assert told[0] == told[4]
@@ -186,7 +186,7 @@ def test_names_that_a_terminal_would_obey_or_cannot_show(itnet: Itnet, run: Path
     assert len((result.stdout + result.stderr).splitlines()) == 2
     result = itnet("predict", run / "best", good, missing, "--json")
     assert result.stdout.isascii()
-    assert [item["file"] for item in json.loads(result.stdout)["predictions"]] == [str(good), str(missing)]
+    assert [item["input"] for item in json.loads(result.stdout)["predictions"]] == [str(good), str(missing)]
     refused = itnet("train", tmp_path / "toy.yaml", "--output", tmp_path / f"{name}.run")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert f"{shown}.run: found a name that is not UTF-8" in refused.stderr

@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from itnet_core import ConfigError
-from itnet_registry import load_model
-from itnet_train import evaluate, predict, train
+from itnet_registry import load, load_model
+from itnet_train import evaluate, train
 from itnet_train.data.batches import collate
 from itnet_train.engine.model_run import ModelRun
 from itnet_train.engine.module import TaskModule
@@ -41,8 +41,8 @@ def test_one_checkpoint_serves_every_task_by_its_modality(joint: dict[str, Any],
     file = tmp_path / "tone.json"
     file.write_text(json.dumps([0.5] * 12))
     with pytest.raises(ConfigError, match="Select one with --modality"):
-        predict(tmp_path / "run/best", [file])
-    answers = [predict(tmp_path / "run/best", [file], modality=m)[0].record for m in ("signal", "echo")]
+        load(tmp_path / "run/best")
+    answers = [load(tmp_path / "run/best", modality=m)(file) for m in ("signal", "echo")]
     assert answers[0] != answers[1]  # heads and encoders of their own
     model = load_model(tmp_path / "run/best")
     assert set(model.encoders) == set(model.heads) == {"signal", "echo"}

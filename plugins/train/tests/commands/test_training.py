@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from itnet_core import ConfigError, DataError
-from itnet_registry import UnknownNameError, load_config, load_model
+from itnet_registry import UnknownNameError, load, load_config, load_model
 from itnet_registry.errors import ComponentError
-from itnet_train import evaluate, predict, train
+from itnet_train import evaluate, train
 from itnet_train.engine.model_run import ModelRun
 from itnet_train.errors import NonFiniteError
 
@@ -141,9 +141,9 @@ def test_paths_may_be_strings(sections: dict[str, Any], tmp_path: Path) -> None:
     assert evaluate(best) == pytest.approx(metrics["test"])
     file = tmp_path / "signal.json"
     file.write_text("[0.0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0, -1]")
-    [prediction] = predict(best, [str(file)])
+    [prediction] = load(best).predict(str(file))
     assert prediction.record is not None
-    assert prediction.file == file
+    assert prediction.name == str(file)
 
 
 @pytest.mark.parametrize("method", ["loss", "metrics", "collate"])

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import torch
+from PIL import Image
 from pydantic import Field as ConfigField
 from pydantic import PositiveInt
 from torch import Tensor
-from torchvision.transforms import v2
 from typing_extensions import TypedDict
 
 from itnet_core import DataError
-from itnet_tasks import LabelledTask, warn_skipped
-from itnet_tasks.images import open_image
+from itnet_tasks import LabelledTask, check_inside, unreadable, warn_skipped
+from itnet_tasks.images import normalized_tensor, open_image, take_image
+from itnet_tasks.values import PLACE
 from itnet_vision_language.data.json_files import check_text, read_json
 from itnet_vision_language.inputs import ImageText
 
@@ -29,14 +30,14 @@ NO_TEXT = "?"
 
 
 class ImageTextFiles(NamedTuple):
-    """Files of a sample's images, and its text."""
+    """A sample's images, as files or in memory, and its text."""
 
-    images: tuple[Path, ...]
+    images: tuple[Path | Image.Image, ...]
     text: str
 
 
 class Described(TypedDict):
-    """A user's sample as a JSON file: the images' files, relative to it, and the text."""
+    """A user's sample as a JSON file: the images' files, in its folder or below, and the text."""
 
     image: str | list[str]
     text: str
@@ -69,6 +70,8 @@ class ImageTextTask(LabelledTask):
         instead; never both."""
 
     modality = "image-text"
+    suffixes = (".json",)
+    mixes_sizes = True
     images: int = 1
     normalization: tuple[Sequence[float], Sequence[float]] = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
@@ -86,13 +89,32 @@ class ImageTextTask(LabelledTask):
 
     def loader(self, *, training: bool) -> Callable[[ImageTextFiles | Path], tuple[Tensor, str]]:
         """Return a function from a source, or a user's JSON file, to normalised images and a text."""
-        side = self.config.image_size
-        mean, std = self.normalization
-        to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
-        transform = v2.Compose([v2.Resize((side, side)), *to_tensor, v2.ToPureTensor()])
-        c = self.config
+        c, (mean, std) = self.config, self.normalization
+        transform = partial(squeezed_tensor, side=c.image_size, mean=mean, std=std)
         missing, dropout = (None, c.modality_dropout) if training else (c.evaluation_missing, 0.0)
         return partial(load, transform=transform, count=self.images, missing=missing, dropout=dropout)
+
+    def source_of(self, value: Any) -> ImageTextFiles:
+        """Return a user's sample: a mapping of `image`, or `images` for several, and `text`; or (image, text).
+
+        An image is a `Path`, an image of Pillow, or an array; see `take_image`.
+
+        Raises:
+            DataError: it is another value, or has another number of images.
+        """
+        expected = "a mapping of image and text" if self.images == 1 else f"a mapping of {self.images} images and text"
+        if isinstance(value, tuple) and len(value) == 2:
+            value = {"image": value[0], "text": value[1]}
+        if not isinstance(value, Mapping) or "text" not in value or not {"image", "images"} & value.keys():
+            raise unreadable(value, expected)
+        given = value["images"] if "images" in value else value["image"]
+        images = [given] if self.images == 1 and not (isinstance(given, list | tuple) and len(given) == 1) else given
+        if not isinstance(images, list | tuple) or len(images) != self.images:
+            found = f"{len(images)} images" if isinstance(images, list | tuple) else f"a {type(images).__name__}"
+            raise DataError(PLACE, found=found, expected=expected)
+        check_text(value["text"], f"{PLACE}.text")
+        taken = (image if isinstance(image, Path) else take_image(image, 3) for image in images)
+        return ImageTextFiles(tuple(taken), value["text"])
 
     def collate_inputs(self, inputs: Sequence[tuple[Tensor, str]]) -> ImageText:
         """Collate images (B, C, H, W), or (B, 2, C, H, W) for two per text, and B texts."""
@@ -122,7 +144,12 @@ class ImageTextTask(LabelledTask):
 
 
 def load(
-    source: ImageTextFiles | Path, *, transform: v2.Transform, count: int, missing: Modality | None, dropout: float
+    source: ImageTextFiles | Path,
+    *,
+    transform: Callable[[Image.Image], Tensor],
+    count: int,
+    missing: Modality | None,
+    dropout: float,
 ) -> tuple[Tensor, str]:
     """Load a sample's images, (C, H, W) or (count, C, H, W) for more than one, and its text.
 
@@ -133,7 +160,8 @@ def load(
     """
     if isinstance(source, Path):
         source = read_sample(source, count)
-    loaded = [transform(open_image(path, 3)) for path in source.images]
+    opened = (open_image(image, 3) if isinstance(image, Path) else image for image in source.images)
+    loaded = [transform(image) for image in opened]
     images, text = (loaded[0] if count == 1 else torch.stack(loaded)), source.text
     if dropout:
         drawn = float(torch.rand(()))
@@ -141,11 +169,16 @@ def load(
     return torch.zeros_like(images) if missing == "image" else images, NO_TEXT if missing == "text" else text
 
 
+def squeezed_tensor(image: Image.Image, side: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return an image that is resized to a square as a normalised tensor (C, side, side)."""
+    return normalized_tensor(image.resize((side, side), Image.Resampling.BILINEAR), mean, std)
+
+
 def read_sample(path: Path, count: int) -> ImageTextFiles:
     """Read the sample that a user's file describes.
 
     Raises:
-        DataError: it describes none, or one with another number of images.
+        DataError: it describes none, or one with another number of images, or with images elsewhere.
     """
     expected = '{"image": "image.png", "text": "…"}' if count == 1 else '{"image": ["left.png", …], "text": "…"}'
     content = read_json(path, Described, expected)
@@ -153,4 +186,4 @@ def read_sample(path: Path, count: int) -> ImageTextFiles:
     if len(names) != count:
         raise DataError(f"{path}.image", found=f"{len(names)} images", expected=f"{count}, as in {expected}")
     check_text(content["text"], f"{path}.text")
-    return ImageTextFiles(tuple(path.parent / name for name in names), content["text"])
+    return ImageTextFiles(tuple(path.parent / check_inside(name, f"{path}.image") for name in names), content["text"])

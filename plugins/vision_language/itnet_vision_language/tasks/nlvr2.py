@@ -14,7 +14,6 @@ from typing_extensions import TypedDict
 from itnet_core import DataError, Metric
 from itnet_tasks import Classification, Labelled
 from itnet_vision_language.data.json_files import check_text, read_json_lines
-from itnet_vision_language.metrics.consistency import Accuracy, Consistency
 from itnet_vision_language.tasks.image_text_task import ImageTextFiles, ImageTextTask
 
 LINES = '{"identifier": "train-10171-0-0", "sentence": "…", "label": "True", …} a line, as NLVR2 is published'
@@ -75,6 +74,8 @@ class NLVR2(ImageTextTask, Classification):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return the official metrics, accuracy and consistency."""
+        from itnet_vision_language.metrics.consistency import Accuracy, Consistency  # seconds of imports
+
         return {"accuracy": Accuracy(), "consistency": Consistency()}
 
     def _split(self, split: str) -> Labelled:

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from itnet_core import DataError, Metric, ShapeError
 from itnet_tasks import HeldOut, Labelled, hold_out
 from itnet_vision_language.data.captions import Caption, read_captions
-from itnet_vision_language.metrics.recall import MeanRecall
 from itnet_vision_language.tasks.image_text_task import ImageTextFiles, ImageTextTask
 
 
@@ -96,6 +95,8 @@ class ImageTextRetrieval(ImageTextTask):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return recall at 1, 5 and 10 in both directions, and their mean."""
+        from itnet_vision_language.metrics.recall import MeanRecall  # seconds of imports
+
         return MeanRecall().with_parts()
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:

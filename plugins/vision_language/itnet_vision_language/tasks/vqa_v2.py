@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from itnet_core import DataError, Metric
 from itnet_tasks import Labelled
 from itnet_vision_language.data.json_files import check_text, read_json
-from itnet_vision_language.metrics.vqa_accuracy import VQAAccuracy, VQATargets, normalise
+from itnet_vision_language.metrics.vqa_accuracy import VQATargets, normalise
 from itnet_vision_language.tasks.image_text_task import ImageTextFiles, ImageTextTask
 
 ANNOTATIONS = '{"annotations": […]}, as VQA v2 is published'
@@ -144,12 +144,14 @@ class VQAv2(ImageTextTask):
 
     def metrics(self) -> Mapping[str, Metric]:
         """Return the official accuracy."""
+        from itnet_vision_language.metrics.vqa_metric import VQAAccuracy  # seconds of imports
+
         return {"accuracy": VQAAccuracy(self.vocabulary)}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
-        """Describe each question by its answer, the answer's score, and the five likeliest answers at most."""
+        """Describe each question by its answer, the answer's score, and the `top_k` likeliest answers."""
         vocabulary = self.vocabulary
-        top = prediction.sigmoid().topk(min(5, len(vocabulary)))
+        top = prediction.sigmoid().topk(min(self.top_k, len(vocabulary)))
         records = []
         for scores, indices in zip(top.values.tolist(), top.indices.tolist(), strict=True):
             likeliest = {vocabulary[i]: score for i, score in zip(indices, scores, strict=True)}

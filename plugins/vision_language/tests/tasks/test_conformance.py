@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import torch
+from PIL import Image
 
 from itnet_testing import TaskConformance
 
@@ -30,6 +32,13 @@ class ImageTextConformance(TaskConformance):
 
     def prepare(self, folder: Path) -> Mapping[str, Any]:
         return {"root": str(self.root), "image_size": 16}
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        images = (Image.new("RGB", (9, 8)), torch.rand(3, 9, 8))
+        if isinstance(self.image, str):
+            return [*({"image": image, "text": "red?"} for image in images), (images[0], "red?")]
+        return [{"images": images, "text": "red?"}, {"image": images, "text": "red?"}]
 
     def user_file(self, folder: Path) -> Path:
         self.write_image(folder / "mine.png")

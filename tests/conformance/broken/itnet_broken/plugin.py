@@ -101,6 +101,9 @@ BROKEN = {
         "MetricReset",
         "DescriptionJson",
         "UserFile",
+        "UserValues",
+        "StringsOpenNoFile",
+        "BatchedPrediction",
     ],
 }
 

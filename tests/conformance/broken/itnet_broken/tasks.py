@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchmetrics.classification import MulticlassAccuracy
 
-from itnet_core import Batch, Metric, Split, Task
+from itnet_core import Batch, DataError, Field, Metric, Split, Task
 from itnet_testing.fields import scattered
 
 
@@ -37,7 +37,9 @@ class Sum(Task):
     def metrics(self) -> Mapping[str, Metric]:
         return {"accuracy": MulticlassAccuracy(2, average="micro")}
 
-    def read(self, path: Path) -> Any:
+    def read(self, source: Any) -> Any:
+        if not isinstance(source, Path | Field):
+            raise DataError("input", found=type(source).__name__, expected="a file or a field")
         return scattered(1, dim=3), 0
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
@@ -76,5 +78,24 @@ class DescriptionJson(Sum):
 
 
 class UserFile(Sum):
-    def read(self, path: Path) -> Any:
+    def read(self, source: Any) -> Any:
         return "no sample"
+
+
+class UserValues(Sum):
+    def read(self, source: Any) -> Any:
+        return scattered(1, dim=3), 0
+
+
+class StringsOpenNoFile(Sum):
+    def read(self, source: Any) -> Any:
+        return Path(source).read_text() if isinstance(source, str) else super().read(source)
+
+
+class BatchedPrediction(Sum):
+    def collate(self, samples: Sequence[Any]) -> Batch:
+        values = torch.cat([field.values for field, _ in samples]) + len(samples)
+        return Batch(Field(values, torch.zeros(*values.shape[:2], 4)), None)
+
+    def describe(self, prediction: Tensor) -> list[dict[str, Any]]:
+        return [{"logits": row.tolist()} for row in prediction]

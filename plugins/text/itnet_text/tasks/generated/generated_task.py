@@ -14,7 +14,8 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from itnet_core import ConfigError, DataError, Split
 from itnet_tasks import Labelled, LabelledTask, OnBadSample, Sample, Share
-from itnet_text.data.reading import text_loader
+from itnet_text.data.reading import row_of, text_loader
+from itnet_text.data.rows import Row
 from itnet_text.tokenizer import word_tokenizer
 
 ATTEMPTS = 20_000
@@ -64,6 +65,8 @@ class GeneratedTask(LabelledTask):
         """Seed of the samples."""
 
     modality = "text"
+    suffixes = (".txt",)
+    reads_text = True
     variants: ClassVar[int] = 1
 
     @property
@@ -97,9 +100,17 @@ class GeneratedTask(LabelledTask):
         """Return the test samples."""
         return self._labelled("test", self.config.test_samples)
 
-    def loader(self, *, training: bool) -> Callable[[str | Path], str]:
+    def loader(self, *, training: bool) -> Callable[[str | Path | Row], str]:
         """Return a function that returns a generated text, or reads a user's file of words of the vocabulary."""
         return partial(_load, vocabulary=frozenset(self.vocabulary))
+
+    def source_of(self, value: Any) -> Row:
+        """Return a user's text, or row of a table.
+
+        Raises:
+            DataError: it is another value.
+        """
+        return row_of(value, ["text"])
 
     def collate_inputs(self, inputs: Sequence[str]) -> list[str]:
         """Return the texts as a list."""
@@ -163,12 +174,13 @@ def _split_of(text: str) -> Split:
     return "test" if part == 0 else "validation" if part == 1 else "train"
 
 
-def _load(source: str | Path, vocabulary: frozenset[str]) -> str:
+def _load(source: str | Path | Row, vocabulary: frozenset[str]) -> str:
     if isinstance(source, str):
         return source
     words = str(text_loader(pair=False)(source)).split()
     unknown = next((word for word in words if word not in vocabulary), None)
     if unknown is not None:
         expected = f"words of the task, separated by spaces: {' '.join(sorted(vocabulary)):.200}"
-        raise DataError(str(source), found=f"the word {unknown!r:.60}", expected=expected)
+        place = source.place if isinstance(source, Row) else str(source)
+        raise DataError(place, found=f"the word {unknown!r:.60}", expected=expected)
     return " ".join(words)

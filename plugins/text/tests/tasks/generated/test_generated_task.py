@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -107,6 +108,10 @@ class GeneratedConformance(TaskConformance):
     """The checks of a generated task, with small options."""
 
     encoder = "itnet-text/token"
+
+    def user_values(self) -> Sequence[Any]:
+        """Return values in memory."""
+        return [str(self.batch().inputs[0]), {"text": str(self.batch().inputs[1])}]
 
     def user_file(self, folder: Path) -> Path:
         (folder / "mine.txt").write_text(str(self.batch().inputs[0]))

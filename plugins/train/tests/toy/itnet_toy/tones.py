@@ -15,7 +15,6 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
-from torchmetrics.classification import MulticlassAccuracy
 
 from itnet_core import Batch, ComponentConfig, DataError, Encoder, Field, Split, Task
 
@@ -109,13 +108,15 @@ class Tones(Task):
         return F.cross_entropy(prediction, targets)
 
     def metrics(self) -> Mapping[str, Any]:
+        from torchmetrics.classification import MulticlassAccuracy
+
         return {"accuracy": MulticlassAccuracy(TONES, average="micro")}
 
-    def read(self, path: Path) -> dict[str, Tensor]:
+    def read(self, source: Any) -> dict[str, Tensor]:
         try:
-            samples = torch.tensor(json.loads(path.read_text()))
-        except (OSError, ValueError) as error:
-            raise DataError(str(path), found=str(error), expected=f"{LENGTH} numbers in JSON") from None
+            samples = torch.tensor(json.loads(source.read_text()) if isinstance(source, Path) else source)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise DataError(str(source), found=str(error), expected=f"{LENGTH} numbers in JSON") from None
         return {"samples": samples}
 
     def describe(self, prediction: Tensor) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Predictions of a checkpoint: inputs of every kind, in batches."""
