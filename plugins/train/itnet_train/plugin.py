@@ -21,6 +21,13 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
             "itnet_train.commands.cli:evaluate",
             "Compute a checkpoint's metrics on a split of its task.",
         ),
+        CommandSpec(
+            "compare", "itnet_train.commands.runs_cli:compare", "Compare runs: a table, JSON, learning curves."
+        ),
+        CommandSpec(
+            "sweep", "itnet_train.commands.runs_cli:sweep", "Train runs over values of fields, and compare them."
+        ),
+        CommandSpec("list-runs", "itnet_train.commands.runs_cli:list_runs", "List the runs in a folder."),
         CommandSpec("predict", "itnet_train.commands.cli:predict", "Predict files with a checkpoint."),
         CommandSpec("export", "itnet_train.commands.cli:export", "Export a checkpoint as a graph: ONNX, or PyTorch's."),
     ]
