@@ -46,6 +46,15 @@ class RunGroup:
         common = re.sub(r"[\W_]*(seed)?[\W_]*$", "", commonprefix(names)) if len(names) > 1 else ""  # noqa: RUF071
         return common or names[0]
 
+    @property
+    def shown_options(self) -> dict[str, str]:
+        """The options as text, by short names; of the name of a component, the distribution is left out."""
+        shown = {}
+        for field, short in short_names(list(self.options)).items():
+            text = str(self.options[field])
+            shown[short] = text.partition("/")[2] or text if field.endswith(".name") else text
+        return shown
+
     def scores(self) -> dict[str, list[float]]:
         """Return the scores of all runs by name, such as `test accuracy`, with the best epoch and the seconds."""
         found: dict[str, list[float]] = {}
@@ -115,8 +124,8 @@ def compare(runs: Iterable[str | PathLike[str]]) -> list[RunGroup]:
 def _differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the fields in which configurations differ, without those that follow from others.
 
-    Options of a component follow from its name. Of fields with the same last part that tell the same groups apart, such
-    as the widths of all blocks, the shortest is left.
+    These are options of a component that are the same wherever its name is. Of fields with the same last part that tell
+    the same groups apart, such as the widths of all blocks, the shortest is left.
     """
     names = sorted({name for config in configs for name in config} - IGNORED, key=lambda name: (name.count("."), name))
     columns: dict[tuple[str, ...], str] = {}
@@ -124,9 +133,15 @@ def _differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         values = [json.dumps(config.get(name)) for config in configs]
         if len(set(values)) > 1:
             columns.setdefault((name.rpartition(".")[2], *values), name)
-    components = {name.removesuffix("name") for name in columns.values() if name.endswith(".name")}
-    kept = [name for name in columns.values() if name.endswith(".name") or not name.startswith(tuple(components))]
-    return [{name: config.get(name) for name in kept} for config in configs]
+    components = [name for name in columns.values() if name.endswith(".name")]
+
+    def follows(name: str) -> bool:
+        """Whether the name of the component tells the option."""
+        owners = [owner for owner in components if name != owner and name.startswith(owner.removesuffix("name"))]
+        pairs = [{(str(config.get(owner)), json.dumps(config.get(name))) for config in configs} for owner in owners]
+        return any(len(found) == len({owner for owner, _ in found}) for found in pairs)
+
+    return [{name: config.get(name) for name in columns.values() if not follows(name)} for config in configs]
 
 
 def _sorted(groups: list[RunGroup]) -> list[RunGroup]:
@@ -145,16 +160,15 @@ def _sorted(groups: list[RunGroup]) -> list[RunGroup]:
 
 def table(groups: Sequence[RunGroup]) -> tuple[list[str], list[list[str]]]:
     """Return the columns and rows of the table of groups; groups that have not ended show their state."""
-    options = list(groups[0].options)
     scores = sorted(dict.fromkeys(name for group in groups for name in group.scores()), key=_split_rank)
     state = [] if all(group.finished for group in groups) else ["state"]
     rows = []
     for group in groups:
         found, first = group.scores(), group.runs[0]
-        row = [group.name, *([first.state] if state else []), *(str(group.options[name]) for name in options)]
+        row = [group.name, *([first.state] if state else []), *group.shown_options.values()]
         row += [str(len(group.runs)), *(_mean(name, found.get(name, [])) for name in scores)]
         rows.append(row)
-    return ["run", *state, *short_names(options).values(), "runs", *scores], rows
+    return ["run", *state, *groups[0].shown_options, "runs", *scores], rows
 
 
 def _split_rank(score: str) -> int:

@@ -47,7 +47,7 @@ def plot_curves(groups: Sequence[RunGroup], file: Path) -> None:
         axes.set(xlabel="epoch", title=column.replace("_", " "))
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize="small")
+    figure.legend(handles, labels, loc="outside lower left", frameon=False, fontsize="small")
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as partial:
         figure.savefig(partial, format=file.suffix[1:], dpi=150)
@@ -60,7 +60,7 @@ def _draw(axes: Any, group: RunGroup, column: str) -> None:
             if math.isfinite(row.get(column, math.nan)):
                 by_epoch.setdefault(int(row["epoch"]), []).append(row[column])
     epochs = sorted(by_epoch)
-    options = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in group.options.items())
+    options = ", ".join(f"{name}={value}" for name, value in group.shown_options.items())
     label = f"{options or group.name}{'' if group.finished else f' ({group.runs[0].state})'}"
     [line] = axes.plot(
         epochs,

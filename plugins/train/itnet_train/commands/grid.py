@@ -110,25 +110,18 @@ def grid_points(swept: Mapping[str, Values]) -> list[Point]:
     return [dict(zip(swept, values, strict=True)) for values in product(*lists)]
 
 
-def assignments_of(point: Point) -> list[str]:
-    """Return a point as assignments of `itnet train`.
-
-    Example:
-        >>> assignments_of({"train.learning_rate": 0.003, "model.kernel": "mlp"})
-        ['train.learning_rate=0.003', 'model.kernel="mlp"']
-    """
-    return [f"{key}={json.dumps(value)}" for key, value in point.items()]
-
-
 def short_names(fields: Sequence[str]) -> dict[str, str]:
-    """Return the last parts of dotted paths where they are unique, and the paths otherwise.
+    """Return the last parts of dotted paths where they are unique, and the paths otherwise; a component's is its kind.
 
     Example:
-        >>> short_names(["train.learning_rate", "model.kernel.name", "task.name"])
-        {'train.learning_rate': 'learning_rate', 'model.kernel.name': 'model.kernel.name', 'task.name': 'task.name'}
+        >>> short_names(["train.learning_rate", "model.trunk.0.kernel.name"])
+        {'train.learning_rate': 'learning_rate', 'model.trunk.0.kernel.name': 'kernel'}
+        >>> short_names(["train.seed", "model.task.seed"])
+        {'train.seed': 'train.seed', 'model.task.seed': 'model.task.seed'}
     """
-    count = Counter(field.rpartition(".")[2] for field in fields)
-    return {field: last if count[last := field.rpartition(".")[2]] == 1 else field for field in fields}
+    last = {field: field.removesuffix(".name").rpartition(".")[2] for field in fields}
+    count = Counter(last.values())
+    return {field: short if count[short] == 1 else field for field, short in last.items()}
 
 
 def run_name(point: Point, varied: Sequence[str]) -> str:

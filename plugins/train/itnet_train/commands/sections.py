@@ -11,26 +11,39 @@ from itnet_registry import load_config
 from itnet_registry.api import default_registry
 from itnet_registry.config.sections import section_model
 from itnet_registry.plugins.loading import BUILT_IN_SECTIONS as OWN
-from itnet_train.commands.overrides import apply_overrides
+from itnet_train.commands.overrides import apply_overrides, set_field
 
 
 def read_sections(path: Path, assignments: Iterable[str] = ()) -> dict[str, Any]:
     """Return the sections of a configuration file, or of a run directory, with overrides applied.
 
-    Raises:
-        ConfigError: the file cannot be read; or see `override_sections`.
-    """
-    return override_sections(load_config(path / "config.yaml" if path.is_dir() else path), assignments)
-
-
-def override_sections(sections: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """Return sections with `key=value` assignments applied; `task` is short for `model.task`.
+    `task` is short for `model.task` in both.
 
     Raises:
-        ConfigError: an assignment cannot be read, or no plugin reads one of the sections.
+        ConfigError: the file or an assignment cannot be read, or no plugin reads one of the sections.
     """
-    assignments = [f"model.{text}" if re.match(r"task\b", text) else text for text in assignments]
-    sections = apply_overrides(sections, assignments)
+    sections = load_config(path / "config.yaml" if path.is_dir() else path)
+    return _checked(apply_overrides(sections, map(_full, assignments)))
+
+
+def set_fields(sections: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return sections with fields set by their dotted paths, as overrides set them.
+
+    Raises:
+        ConfigError: a path leads nowhere, or no plugin reads one of the sections.
+    """
+    result = dict(sections)
+    for key, value in fields.items():
+        result = set_field(result, _full(key), value)
+    return _checked(result)
+
+
+def _full(path: str) -> str:
+    """Write `task` in full."""
+    return f"model.{path}" if re.match(r"task\b", path) else path
+
+
+def _checked(sections: dict[str, Any]) -> dict[str, Any]:
     for name in sections:
         if name not in OWN:
             section_model(default_registry(), name, name)

@@ -12,8 +12,8 @@ from itnet_core import ConfigError, ITNetError
 from itnet_registry.api import default_registry
 from itnet_registry.config.resolve import resolve
 from itnet_registry.errors import one_line
-from itnet_train.commands.grid import Point, SampledRange, Values, assignments_of, grid_points, run_name
-from itnet_train.commands.sections import override_sections
+from itnet_train.commands.grid import Point, SampledRange, Values, grid_points, run_name
+from itnet_train.commands.sections import set_fields
 from itnet_train.commands.training import train
 from itnet_train.config import TrainConfig
 from itnet_train.console import print_status
@@ -84,7 +84,7 @@ def sweep(
 
 def _checked(sections: Mapping[str, Any], point: Point) -> dict[str, Any]:
     """Return the configuration of a point, checked as far as is possible without building a model."""
-    own = override_sections(sections, assignments_of(point))
+    own = set_fields(sections, point)
     config = TrainConfig.from_sections(own)
     resolve(default_registry(), own.get("model", {}))
     if config.processes > 1:
@@ -100,7 +100,7 @@ def _checked(sections: Mapping[str, Any], point: Point) -> dict[str, Any]:
 def _train_point(sections: Mapping[str, Any], point: Point, output: Path, result: SweepResult) -> dict[str, Any] | None:
     """Train the run of a point, or resume it; return its metrics, or `None` if it failed."""
     try:
-        metrics = train(override_sections(sections, assignments_of(point)), output, resume=True)
+        metrics = train(set_fields(sections, point), output, resume=True)
     except Exception as error:  # of a task's own code, too
         result.failed[output] = str(error) if isinstance(error, ITNetError) else one_line(error)
         print_status(f"{output} failed: {result.failed[output]}")
