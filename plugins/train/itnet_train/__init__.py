@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from itnet_train.config import TrainConfig as TrainConfig
     from itnet_train.errors import NonFiniteError as NonFiniteError
     from itnet_train.errors import RunError as RunError
+    from itnet_train.reporting.report import report as report
 
 __version__ = "0.1.0"
 
@@ -37,5 +38,6 @@ __all__, __getattr__ = lazy_exports(
         "itnet_train.commands.training": "train train_module",
         "itnet_train.config": "TrainConfig",
         "itnet_train.errors": "NonFiniteError RunError",
+        "itnet_train.reporting.report": "report",
     },
 )

@@ -27,6 +27,7 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
         CommandSpec(
             "sweep", "itnet_train.commands.runs_cli:sweep", "Train runs over values of fields, and compare them."
         ),
+        CommandSpec("report", "itnet_train.commands.runs_cli:report", "Write the report of a run, an HTML page."),
         CommandSpec("list-runs", "itnet_train.commands.runs_cli:list_runs", "List the runs in a folder."),
         CommandSpec("predict", "itnet_train.commands.cli:predict", "Predict files with a checkpoint."),
         CommandSpec("export", "itnet_train.commands.cli:export", "Export a checkpoint as a graph: ONNX, or PyTorch's."),

@@ -400,7 +400,7 @@ def test_info_names_the_distribution_of_what_is_not_installed(itnet: Itnet, name
 
 
 def test_many_names_are_not_listed(itnet: Itnet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("itnet_registry.plugins.names.MANY", 3)
+    monkeypatch.setattr("itnet_registry.plugins.names.MANY", 2)
     message = refused(itnet("info", "nothing-here"))
     assert re.search(r"one of the \d+ installed names, which `itnet list` shows", message)
     assert "which `itnet list --kind encoder` shows" in refused(itnet("info", "nothing-here", "--kind", "encoder"))

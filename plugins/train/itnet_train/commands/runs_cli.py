@@ -1,9 +1,9 @@
-"""The commands `itnet compare`, `sweep` and `list runs`."""
+"""The commands `itnet compare`, `sweep`, `list runs` and `report`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -110,3 +110,34 @@ def _show(runs: list[Path], plot: Path | None, json: bool) -> None:
         print_document(to_json({"groups": [group.to_json() for group in groups]}, indent=2))
     else:
         print_table("runs", *table(groups))
+
+
+@machine_readable
+def report(
+    run: Annotated[Path, typer.Argument(help="The directory of a run.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Fields of the task to override.", show_default=False),
+    ] = None,
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="The split to predict.")] = "test",
+    samples: Annotated[int, typer.Option(min=0, help="Number of samples of largest loss to show.")] = 24,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")] = 64,
+    output: Annotated[
+        Path | None, typer.Option(help="The file to write; by default report.html in the run.", show_default=False)
+    ] = None,
+    json: AsJSON = False,
+) -> None:
+    """Write report.html of a run: learning curves, the confusion matrix and the worst samples.
+
+    The page is one file that opens in any browser, without a server or a network.
+    """
+    from itnet_train.commands.overrides import apply_overrides
+    from itnet_train.reporting.report import report as write
+    from itnet_train.storage.formats import to_json
+
+    task = apply_overrides({}, overrides or ())
+    file = write(run, split, task=task, samples=samples, batch_size=batch_size, output=output)
+    if json:
+        print_document(to_json({"report": str(file)}))
+    else:
+        print_line(f"report: {file}")
