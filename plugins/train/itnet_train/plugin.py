@@ -1,4 +1,4 @@
-"""Declarations of `itnet-train`: the commands `itnet train`, `evaluate`, `predict` and `export`. Imports no torch."""
+"""Declarations of `itnet-train`: its commands, and the section `train`. Imports no torch."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def list_runs(
         best = "" if score is None else f"{shown['monitor']} {score:.4f}"
         started = (shown["started"] or "")[:16].replace("T", " ")
         epochs = f"{shown['epochs']}/{shown['of']}"
-        task = shown["task"].partition("/")[2] or shown["task"]
+        task = ", ".join(name.partition("/")[2] or name for name in shown["task"].split(", "))
         rows.append((shown["path"], shown["state"], task, shown["preset"], best, epochs, started))
     return print_table(f"runs in {folder}", names, rows)
 

@@ -100,7 +100,7 @@ def _task(model: ITNetModel, task: Task, split: Split, count: int, batch_size: i
     shown = {result.index: result for result in results[:count]}
     confused: dict[tuple[int, int], list[SampleResult]] = defaultdict(list)
     for result in results:
-        if result.target is not None and result.target != (predicted := int(result.prediction.argmax())):
+        if isinstance(result.target, int) and result.target != (predicted := int(result.prediction.argmax())):
             confused[result.target, predicted].append(result)
     pairs = sorted(confused, key=lambda pair: -len(confused[pair]))
     for pair in pairs[:PAIRS]:
@@ -119,7 +119,7 @@ def _task(model: ITNetModel, task: Task, split: Split, count: int, batch_size: i
 
 def _class_names(task: Task, results: Sequence[SampleResult]) -> list[str]:
     """Return the labels by which the task describes each class; an empty list unless it has classes."""
-    if not results or results[0].target is None:
+    if not results or not isinstance(results[0].target, int):
         return []
     certain = 100 * torch.eye(len(results[0].prediction))
     return [str(record.get("label", number)) for number, record in enumerate(task.describe(certain))]
@@ -147,9 +147,15 @@ def _shown(
             "predicted": int(result.prediction.argmax()) if names else None,
             "record": {key: value for key, value in result.record.items() if not isinstance(value, dict | list)},
             "image": None if images is None else _pixels(images[0]),
-            "text": None if labels is None else " ".join(label.strip() for label in labels[0]),
+            "text": None if labels is None else _text(labels[0]),
         }
     return found
+
+
+def _text(tokens: Sequence[str]) -> str:
+    """Join tokens to a text; characters have no spaces between them."""
+    characters = all(len(token) == 1 for token in tokens)
+    return "".join(tokens) if characters else " ".join(token.strip() for token in tokens)
 
 
 def _pixels(image: Tensor) -> dict[str, Any]:

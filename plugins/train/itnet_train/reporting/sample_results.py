@@ -22,14 +22,14 @@ class SampleResult:
         index: number of the sample in the split.
         loss: the task's loss of this sample alone.
         prediction: the model's output for it, without the batch dimension.
-        target: the target of its class, or `None` for a task whose targets are not numbers of classes.
+        target: the number of its class, or the number to predict; `None` for targets of another form.
         record: the prediction as `Task.describe` describes it.
     """
 
     index: int
     loss: float
     prediction: Tensor
-    target: int | None
+    target: int | float | None
     record: dict[str, Any]
 
 
@@ -61,22 +61,22 @@ def _results(model: nn.Module, task: Task, batch: TaskBatch, indices: Sequence[i
     inputs, targets = batch.batch
     prediction: Tensor = model(inputs, batch.modality)
     records = task.describe(prediction)
-    classes = classes_of(prediction, targets)
+    known = _numbers(prediction, targets)
     for number, index in enumerate(indices):
         target = tree_map(lambda leaf, n=number: _row(leaf, n, len(indices)), targets)
         loss = float(task.loss(prediction[number : number + 1], target))
-        yield SampleResult(
-            index, loss, prediction[number].cpu(), None if classes is None else int(classes[number]), records[number]
-        )
+        own = None if known is None else known[number].item()
+        yield SampleResult(index, loss, prediction[number].cpu(), own, records[number])
 
 
-def classes_of(prediction: Tensor, targets: Any) -> Tensor | None:
-    """Return the targets if they are numbers of classes of which the prediction has logits, or `None`."""
-    is_class = isinstance(targets, Tensor) and targets.ndim == 1 and not targets.is_floating_point()
-    if not is_class or prediction.ndim != 2 or prediction.shape[1] < 2:
+def _numbers(prediction: Tensor, targets: Any) -> Tensor | None:
+    """Return targets that are a number of each sample: of its class, if the prediction has logits, or a value."""
+    if not isinstance(targets, Tensor) or targets.shape != prediction.shape[:1]:
         return None
-    classes: Tensor = targets
-    return classes if bool((classes >= 0).all() and (classes < prediction.shape[1]).all()) else None
+    if targets.is_floating_point():
+        return targets
+    is_class = prediction.ndim == 2 and bool((targets >= 0).all() and (targets < prediction.shape[1]).all())
+    return targets if is_class and prediction.shape[1] > 1 else None
 
 
 def _row(leaf: Any, number: int, size: int) -> Any:
