@@ -101,7 +101,7 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
     """Return the line of a text, which `read_yaml` reads, that has the key or the list entry at a path.
 
     Example:
-        >>> line_of("model:\n  kernel: mlp\ntrain: {epochs: 3}", ["train", "epochs"])
+        >>> line_of("model:\\n  kernel: mlp\\ntrain: {epochs: 3}", ["train", "epochs"])
         3
     """
     node, line = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader), None  # JSON may be indented by tabs
