@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 
 from itnet_core import ConfigError, ITNetError
 from itnet_core.plugin.errors import SYNONYMS, closest
-from itnet_registry.config.model_config import ModelConfig
 from itnet_registry.errors import AmbiguousNameError, ComponentError, one_line
 from itnet_registry.plugins import first_party
 from itnet_registry.plugins.loading import BUILT_IN_SECTIONS
@@ -135,6 +134,8 @@ def field_elsewhere(registry: PluginRegistry, name: str) -> str:
         >>> field_elsewhere(default_registry(), "depth"), field_elsewhere(default_registry(), "num_heads")
         ('Did you mean model.depth?', 'Did you mean model.kernel.heads?')
     """
+    from itnet_registry.config.model_config import ModelConfig  # it loads torch, which declarations do not need
+
     ours = SYNONYMS.get(name, name)
     if ours in INNER:
         return f"Did you mean {INNER[ours]}?"

@@ -136,8 +136,8 @@ class PluginRegistry:
             >>> from itnet_registry import available
             >>> "itnet-core/mlp" in available("kernel")
             True
-            >>> available("*pyramid-nano"), available("preset", "itnet-?")
-            (['itnet-core/itnet-pyramid-nano'], ['itnet-core/itnet-b', 'itnet-core/itnet-l', 'itnet-core/itnet-s'])
+            >>> available("itnet-pyramid-?"), available("preset", "itnet-n*")
+            (['itnet-core/itnet-pyramid-b', 'itnet-core/itnet-pyramid-s'], ['itnet-core/itnet-nano'])
 
         Args:
             kind: one of `itnet_core.plugin.specs.KINDS`, or `"preset"`; may be left out before a pattern.
