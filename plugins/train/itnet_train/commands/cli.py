@@ -44,7 +44,7 @@ def train(
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other")
     from itnet_train.commands import training
-    from itnet_train.commands.sections import read_sections
+    from itnet_train.commands.sections import is_directory, read_sections
     from itnet_train.console import is_first_process
     from itnet_train.engine.freezing import count_parameters
     from itnet_train.engine.model_run import ModelRun
@@ -52,7 +52,7 @@ def train(
 
     sections = read_sections(config, overrides or ())
     if output is None:
-        output = config if config.is_dir() else Path("runs") / config.stem
+        output = config if is_directory(config) else Path("runs") / config.stem
     if dry_run:
         run = ModelRun.from_sections(sections)
         RunDirectory(output).check(run.complete_config, resume=resume, overwrite=overwrite)

@@ -22,8 +22,16 @@ def read_sections(path: Path, assignments: Iterable[str] = ()) -> dict[str, Any]
     Raises:
         ConfigError: the file or an assignment cannot be read, or no plugin reads one of the sections.
     """
-    sections = load_config(path / "config.yaml" if path.is_dir() else path)
+    sections = load_config(path / "config.yaml" if is_directory(path) else path)
     return _checked(apply_overrides(sections, map(_full, assignments)))
+
+
+def is_directory(path: Path) -> bool:
+    """Whether a path is a directory, such as that of a run; a name that the system refuses is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def set_fields(sections: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
