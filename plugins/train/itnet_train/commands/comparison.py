@@ -24,7 +24,11 @@ IGNORED = {"train.seed", *(f"train.{name}" for name in MUTABLE_ON_RESUME)}
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Runs of one configuration and state, which differ in their seeds alone.
+    """Runs of one configuration and state, which differ in their seeds alone; `compare` returns them.
+
+    Example:
+        >>> RunGroup((), {"model.trunk.0.kernel.name": "itnet-core/mlp"}).shown_options
+        {'kernel': 'mlp'}
 
     Attributes:
         runs: at least one.

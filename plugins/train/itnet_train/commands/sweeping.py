@@ -23,6 +23,10 @@ from itnet_train.console import print_status
 class SweepResult:
     """The runs of a sweep.
 
+    Example:
+        >>> SweepResult(runs=[Path("runs/rates/learning_rate=0.001")]).failed
+        {}
+
     Attributes:
         runs: the directories of the runs that have ended.
         failed: errors by the directories of the others.
