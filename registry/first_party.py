@@ -1,9 +1,10 @@
-"""Write the table of the components, commands and sections of the project's distributions.
+"""Write the table of the components, presets, commands and sections of the project's distributions.
 
 Run `python registry/first_party.py`, or with `--check` to compare the table with the code.
 
 The registry reads the table to name a distribution that is not installed. Run this after adding, renaming or removing
-a component, a command or a section of a configuration file; all distributions of the repository must be installed.
+a component, a preset, a command or a section of a configuration file; all distributions of the repository must be
+installed.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ TABLE = ROOT / "registry/itnet_registry/plugins/first_party.json"
 
 
 def table() -> dict[str, dict[str, list[str]]]:
-    """Return the names that each distribution provides, by kind of component, command and section."""
+    """Return the names that each distribution provides, by kind of component, preset, command and section."""
     registry = Registry(settings=Settings())
     provided: dict[str, dict[str, list[str]]] = {}
     for project in sorted(ROOT.glob("plugins/*/pyproject.toml")):
         distribution = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["name"]
         [plugin] = registry.plugins(distribution)
         entries = {kind: [c.name for c in plugin.components if c.kind == kind] for kind in KINDS}
+        entries["preset"] = [preset.name for preset in plugin.presets]
         entries["command"] = [command.name for command in plugin.commands]
         entries["section"] = [name for command in plugin.commands for name in command.spec.sections]
         provided[distribution] = {kind: sorted(set(names)) for kind, names in entries.items() if names}

@@ -208,8 +208,11 @@ def parse(model: type[M], data: Mapping[str, Any], place: str) -> M:
                 hint=did_you_mean(str(last), fields),
             ) from None
         if first["type"] == "missing":
-            raise ConfigError(path, found="nothing", expected="a value") from None
+            hint = _description(model, outer, str(last))
+            raise ConfigError(path, found="nothing", expected="a value", hint=hint) from None
         expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        if first["type"] in ("model_type", "dict_type"):
+            expected = "fields by name, as in {name: …}"
         raise ConfigError(path, found=shown(first["input"]), expected=expected) from None
     except Exception as error:  # a validator's own, such as the overflow of a number with too many digits
         found = f"{type(error).__name__}: {error}, when they were checked"
@@ -234,8 +237,21 @@ def _booleans_as_numbers(given: Any, parsed: Any, path: str) -> Iterator[str]:
             yield from _booleans_as_numbers(item, parsed_item, f"{path}.{number}")
 
 
+def _description(model: type[BaseModel], path: Sequence[str | int], name: str) -> str:
+    """Return what a field is for, `root: Folder of the data.`, or `""` if its model does not tell."""
+    inner = _model_at(model, path)
+    field = None if inner is None else inner.model_fields.get(name)
+    return f"{name}: {' '.join(field.description.split())}" if field is not None and field.description else ""
+
+
 def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | None:
     """Return the fields of the model at a path inside `model`, or `None` if no model is at that path."""
+    inner = _model_at(model, path)
+    return None if inner is None else list(inner.model_fields)
+
+
+def _model_at(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel] | None:
+    """Return the model at a path inside `model`, or `None`."""
     for part in path:
         if isinstance(part, int):  # an item of the list that the part before led to
             continue
@@ -244,7 +260,7 @@ def _fields(model: type[BaseModel], path: Sequence[str | int]) -> list[str] | No
         if inner is None:
             return None
         model = inner
-    return list(model.model_fields)
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

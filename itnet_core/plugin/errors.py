@@ -48,8 +48,45 @@ def shown(value: object, length: int = 200) -> str:
     return text if len(text) <= length else f"{text[:length]}…"
 
 
+SYNONYMS = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "optim": "optimizer",
+    "scheduler": "schedule",
+    "lr_scheduler": "schedule",
+    "num_epochs": "epochs",
+    "max_epochs": "epochs",
+    "num_workers": "workers",
+    "num_classes": "classes",
+    "n_classes": "classes",
+    "num_heads": "heads",
+    "n_heads": "heads",
+    "num_layers": "depth",
+    "layers": "depth",
+    "dim": "width",
+    "hidden_size": "width",
+    "embed_dim": "width",
+    "d_model": "width",
+    "device": "accelerator",
+    "grad_clip": "clip",
+    "path": "root",
+    "data_dir": "root",
+}
+"""Names of fields in other libraries, and those of this one."""
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most similar to a misspelt one, or `None`."""
+    """Return the known name that is most similar to a misspelt one, or that other libraries call so, or `None`.
+
+    Example:
+        >>> closest("lr", ["learning_rate", "epochs"]), closest("epoch", ["learning_rate", "epochs"])
+        ('learning_rate', 'epochs')
+    """
+    known = list(known)
+    if SYNONYMS.get(name) in known:
+        return SYNONYMS[name]
     close = get_close_matches(name, known, n=1) if len(name) <= 100 else []
     return close[0] if close else None
 

@@ -17,7 +17,8 @@ from pydantic import (
 from pydantic import Field as ConfigField
 
 from itnet_core import ConfigError, parse
-from itnet_registry import ConfigSection
+from itnet_registry import ConfigSection, default_registry
+from itnet_registry.config.sections import hints_at_other_sections
 
 if TYPE_CHECKING:
     from itnet_core import ITNetModel
@@ -320,7 +321,8 @@ class TrainConfig(ConfigSection):
         Raises:
             ConfigError: a field is unknown or its value invalid.
         """
-        return parse(cls, sections.get("train") or {}, "train")
+        with hints_at_other_sections(default_registry()):
+            return parse(cls, sections.get("train") or {}, "train")
 
     def check_model(self, model: ITNetModel) -> str:
         """Freeze the parts of a model, and return its number of parameters."""

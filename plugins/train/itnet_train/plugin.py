@@ -1,4 +1,4 @@
-"""Declarations of `itnet-train`: the commands train, evaluate, predict, serve and export. Imports no torch."""
+"""Declarations of `itnet-train`: its commands, and the section `train`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -29,5 +29,12 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
         CommandSpec(
             "serve", "itnet_train.commands.prediction_cli:serve", "Serve the predictions of a checkpoint over HTTP."
         ),
+            "compare", "itnet_train.commands.runs_cli:compare", "Compare runs: a table, JSON, learning curves."
+        ),
+        CommandSpec(
+            "sweep", "itnet_train.commands.runs_cli:sweep", "Train runs over values of fields, and compare them."
+        ),
+        CommandSpec("report", "itnet_train.commands.runs_cli:report", "Write the report of a run, an HTML page."),
+        CommandSpec("list-runs", "itnet_train.commands.runs_cli:list_runs", "List the runs in a folder."),
         CommandSpec("export", "itnet_train.commands.cli:export", "Export a checkpoint as a graph: ONNX, or PyTorch's."),
     ]

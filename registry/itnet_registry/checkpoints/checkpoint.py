@@ -157,13 +157,12 @@ def _check_replaceable(path: Path) -> None:
 def _missing(path: Path, name: str) -> CheckpointError:
     content = f"no {name} in it" if path.is_dir() else "a file" if path.exists() else "nothing"
     previous = previous_path(path.resolve())
-    saved = content == "nothing" and previous.is_dir()
-    return CheckpointError(
-        str(path),
-        found=content,
-        expected=f"a directory with {MANIFEST} and {WEIGHTS}",
-        hint=f"A save was cut off; rename {previous} to get the last checkpoint back." if saved else "",
-    )
+    hint = ""
+    if content == "nothing" and previous.is_dir():
+        hint = f"A save was cut off; rename {previous} to get the last checkpoint back."
+    elif (path / "best" / MANIFEST).is_file():
+        hint = f"Did you mean {path / 'best'}, the best checkpoint of this run?"
+    return CheckpointError(str(path), found=content, expected=f"a directory with {MANIFEST} and {WEIGHTS}", hint=hint)
 
 
 def _take_dtypes(model: ITNetModel, weights: Path) -> None:

@@ -58,7 +58,13 @@ class PluginGroup(TyperGroup):
         return TyperCommand(cmd_name, help=command.spec.summary, short_help=command.spec.summary)
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
-        """Return the called command, with its function imported."""
+        """Return the called command, with its function imported; `list runs` is the plugins' command `list-runs`."""
+        if len(args) > 1 and args[0] == "list" and args[1].isalpha() and not ctx.resilient_parsing:
+            from itnet_registry.api import default_registry
+
+            joined = "-".join(args[:2])
+            if any(command.name == joined for command in default_registry().commands()):
+                args = [joined, *args[2:]]
         if args and not args[0].startswith("-") and not ctx.resilient_parsing:
             return args[0], _loaded(args[0]), args[1:]
         return super().resolve_command(ctx, args)

@@ -1,4 +1,4 @@
-"""`itnet info`: a component with its options, or a preset, configuration file or checkpoint with its trunk."""
+"""`itnet info`: a component or command with its options, or a preset, file or checkpoint with its trunk."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from itnet_registry.api import Registry
     from itnet_registry.config.model_config import CompleteModelConfig
     from itnet_registry.plugins.components import Component
-    from itnet_registry.plugins.declarations import Preset
+    from itnet_registry.plugins.declarations import Command, Declared, Preset
 
 NAME = Annotated[
     str,
     typer.Argument(
-        help="A component or preset, bare or canonical: patch, itnet-image/patch, itnet-s; or a file or a checkpoint."
+        help="A component, preset or command, bare or canonical: patch, itnet-image/patch, itnet-s; or a file or a "
+        "checkpoint."
     ),
 ]
 KIND = Annotated[str | None, typer.Option(help="Kind of the component, if components of several kinds have this name.")]
@@ -40,7 +41,7 @@ def info(
     ] = "14x14",
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Show a component's declaration, options and origin, or the trunk of a preset, configuration file or checkpoint.
+    """Show a component's or command's options and origin, or the trunk of a preset, configuration file or checkpoint.
 
     The trunk's table has a row for each entry: its input and output points, and the parameters and FLOPs of its blocks
     for one sample.
@@ -58,12 +59,7 @@ def info(
     elif preset is not None:
         report = _preset_report(registry, preset, points)
     else:
-        try:
-            report = _component_report(registry, look_up(registry, name, kind))
-        except UnknownNameError as error:
-            if "/" in name:  # of a distribution's component, or the path of a checkpoint
-                error.found += f", nor is it a directory with {MANIFEST}"
-            raise
+        report = _named_report(registry, name, kind)
     if json:
         return print_json(report)
     tables = ("fields", "candidates", "trunk", "points")
@@ -78,6 +74,28 @@ def info(
     fields = [_row(field) for field in report.get("fields", ())]
     print_table("options", ("name", "type", "default", "description"), fields)
     return None
+
+
+def _named_report(registry: Registry, name: str, kind: Any) -> dict[str, Any]:
+    """Return the report of a component or a command."""
+    from itnet_registry.checkpoints.manifest import MANIFEST
+    from itnet_registry.plugins.names import unknown
+
+    if kind in (None, "command"):
+        with suppress(UnknownNameError):
+            return _command_report(registry, registry.command(name))
+    try:
+        return _component_report(registry, look_up(registry, name, kind))
+    except UnknownNameError as error:
+        failure = error
+    if kind is None:
+        declared: list[Declared[Any]] = [*registry.components(), *registry.presets(), *registry.commands()]
+        failure = unknown("name", "name", name, declared, registry.discovery, registry.faults)
+    if (Path(name) / "best" / MANIFEST).is_file():
+        failure.hint = f"Did you mean {Path(name) / 'best'}, the best checkpoint of this run?"
+    if "/" in name:  # of a distribution's component, or the path of a checkpoint
+        failure.found += f", nor is it a directory with {MANIFEST}"
+    raise failure
 
 
 def look_up(registry: Registry, name: str, kind: Any = None) -> Component:
@@ -165,6 +183,39 @@ def _trunk_row(row: dict[str, Any], kernels: Collection[str]) -> tuple[object, .
     return row["block"], row["repeat"], kernel, support, query, points, row["width"], *costs
 
 
+def _command_report(registry: Registry, command: Command) -> dict[str, Any]:
+    """Return a command with the fields of the sections of a configuration file that it reads."""
+    from itnet_registry.config.sections import section_model
+
+    fields = []
+    for section in command.spec.sections:
+        schema = section_model(registry, section, section).model_json_schema()
+        fields += [{**field, "name": f"{section}.{field['name']}"} for field in _fields(schema)]
+    return {
+        "kind": "command",
+        "id": command.id,
+        "summary": command.spec.summary,
+        "distribution": command.source.title,
+        "location": command.source.location,
+        "usage": f"itnet {command.name} --help",
+        "fields": fields,
+    }
+
+
+def _fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the fields of a JSON Schema."""
+    return [
+        {
+            "name": name,
+            "type": _type(field, schema.get("$defs", {})),
+            "required": name in schema.get("required", ()),
+            "default": field.get("default"),
+            "description": field.get("description", ""),
+        }
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
 def _component_report(registry: Registry, component: Component) -> dict[str, Any]:
     import inspect
 
@@ -185,16 +236,7 @@ def _component_report(registry: Registry, component: Component) -> dict[str, Any
         "modality": component.spec.modality,
         "config_version": component.spec.config_version,
         "requires": list(component.spec.requires),
-        "fields": [
-            {
-                "name": name,
-                "type": _type(field, schema.get("$defs", {})),
-                "required": name in schema.get("required", ()),
-                "default": field.get("default"),
-                "description": field.get("description", ""),
-            }
-            for name, field in schema.get("properties", {}).items()
-        ],
+        "fields": _fields(schema),
     }
     if issubclass(cls, Kernel):
         report |= {"scans": cls.scans, "reads_positions": _reads_positions(cls)}

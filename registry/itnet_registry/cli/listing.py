@@ -18,30 +18,37 @@ if TYPE_CHECKING:
 
 @machine_readable
 def list_components(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only names that match, such as '*conv*'.", show_default=False)
+    ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="Only this kind: encoder, kernel, sampler, evaluator, head, task.")
+        str | None,
+        typer.Option(help="Only this kind: encoder, kernel, sampler, evaluator, head, task, preset, command."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
     metadata_only: Annotated[
         bool, typer.Option("--metadata-only", help="List the plugins by their metadata, and import none.")
     ] = False,
 ) -> None:
-    """List the installed components, presets and commands, and the plugins in quarantine."""
+    """List the installed components, presets and commands, and the plugins in quarantine.
+
+    With itnet-train, `itnet list runs` lists the runs in a folder.
+    """
     from itnet_registry.api import default_registry
 
     registry = default_registry()
-    report = plugins_report(registry) if metadata_only else components_report(registry, kind)
+    report = plugins_report(registry) if metadata_only else components_report(registry, kind, pattern or "*")
     if json:
         print_json(report)
     else:
         _print(report)
 
 
-def components_report(registry: Registry, kind: Any = None) -> dict[str, Any]:
-    """Return the declared components of a kind, or of all kinds with presets and commands, JSON-native."""
-    components = registry.components(kind)
-    report: dict[str, Any] = {
-        "components": [
+def components_report(registry: Registry, kind: Any = None, pattern: str = "*") -> dict[str, Any]:
+    """Return the declared components, presets and commands of a kind, or of all, JSON-native."""
+    report: dict[str, Any] = {}
+    if kind not in ("preset", "command"):
+        report["components"] = [
             {
                 "kind": component.kind,
                 **_declaration(component),
@@ -50,14 +57,17 @@ def components_report(registry: Registry, kind: Any = None) -> dict[str, Any]:
                 "config_version": component.spec.config_version,
                 "requires": list(component.spec.requires),
             }
-            for component in components
+            for component in registry.components(kind)
+            if component.matches(pattern)
         ]
-    }
-    if kind is None:
+    if kind in (None, "preset"):
         report["presets"] = [
-            {**_declaration(preset), "config": dict(preset.spec.config)} for preset in registry.presets()
+            {**_declaration(preset), "config": dict(preset.spec.config)}
+            for preset in registry.presets()
+            if preset.matches(pattern)
         ]
-        report["commands"] = [_declaration(command) for command in registry.commands()]
+    if kind in (None, "command"):
+        report["commands"] = [_declaration(command) for command in registry.commands() if command.matches(pattern)]
     return report | _unused(registry, registry.faults)
 
 
@@ -90,7 +100,7 @@ def _unused(registry: Registry, faults: Iterable[Fault]) -> dict[str, Any]:
 
 def _print(report: dict[str, Any]) -> None:
     kinds = dict.fromkeys(component["kind"] for component in report.get("components", ()))
-    groups = {f"{kind}s": [c for c in report["components"] if c["kind"] == kind] for kind in kinds}
+    groups = {f"{kind}s": [c for c in report.get("components", ()) if c["kind"] == kind] for kind in kinds}
     groups |= {name: report.get(name, []) for name in ("presets", "commands")}
     for title, group in groups.items():
         print_table(title, ("name", "version", "summary"), [(g["id"], g["version"], g["summary"]) for g in group])

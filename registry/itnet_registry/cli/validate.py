@@ -25,16 +25,15 @@ def validate(
     from itnet_registry.api import default_registry
     from itnet_registry.build.builder import build, build_component
     from itnet_registry.build.predictions import check_predictions
-    from itnet_registry.config.files import load_config
+    from itnet_registry.config.files import in_file, load_config
     from itnet_registry.config.heads import check_heads
     from itnet_registry.config.resolve import resolve
     from itnet_registry.config.sections import ConfigSection, section_model
-    from itnet_registry.errors import within
 
     registry = default_registry()
     sections = load_config(config)
     model, lines = None, []
-    with within(str(config)):
+    with in_file(config):
         parsed = {
             name: parse(section_model(registry, name, name), section, name)
             for name, section in sections.items()

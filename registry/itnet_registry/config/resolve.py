@@ -20,6 +20,7 @@ from itnet_registry.config.model_config import (
 )
 from itnet_registry.config.positions import Unread, choose_positions
 from itnet_registry.config.references import LoadedRef, classes_of, complete_part
+from itnet_registry.config.sections import hints_at_other_sections
 from itnet_registry.errors import ComponentError
 from itnet_registry.plugins.names import shortest
 from itnet_registry.plugins.registry import PluginRegistry
@@ -44,6 +45,11 @@ def resolve(registry: PluginRegistry, config: Mapping[str, Any], place: str = "m
             the path of the field, beginning with `place`.
         UnknownNameError, AmbiguousNameError, RequirementError, ComponentError, PluginError: a component cannot be used.
     """
+    with hints_at_other_sections(registry):
+        return _resolve(registry, config, place)
+
+
+def _resolve(registry: PluginRegistry, config: Mapping[str, Any], place: str) -> CompleteModelConfig:
     merged = merge(registry, config, place)
     needed = {"width": (merged.width, "a number"), "depth": (merged.depth or merged.trunk, "a number, or a trunk")}
     for field, (value, expected) in needed.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from itnet_core import ConfigError
-from itnet_core.plugin.errors import closest
+from itnet_core import ConfigError, ITNetError
+from itnet_core.plugin.errors import SYNONYMS, closest
 from itnet_registry.errors import AmbiguousNameError, ComponentError, one_line
 from itnet_registry.plugins import first_party
 from itnet_registry.plugins.loading import BUILT_IN_SECTIONS
@@ -17,6 +18,13 @@ from itnet_registry.plugins.requirements import pip_install
 
 if TYPE_CHECKING:
     from itnet_core import ITNetModel, Task
+
+INNER = {
+    "classes": "model.head.classes, which the data determine for a model with a task",
+    "heads": "model.kernel.heads",
+    "root": "model.task.root",
+}
+"""Fields of components that users look for elsewhere."""
 
 
 class ConfigSection(BaseModel):
@@ -118,6 +126,40 @@ def section_models(registry: PluginRegistry) -> dict[str, type[BaseModel]]:
     return {name: section_model(registry, name, name) for name in _names(registry)}
 
 
+def field_elsewhere(registry: PluginRegistry, name: str) -> str:
+    """Return the hint at a field that another section has under this name, or under ours for it; `""` for none.
+
+    Example:
+        >>> from itnet_registry import default_registry
+        >>> field_elsewhere(default_registry(), "depth"), field_elsewhere(default_registry(), "num_heads")
+        ('Did you mean model.depth?', 'Did you mean model.kernel.heads?')
+    """
+    from itnet_registry.config.model_config import ModelConfig  # it loads torch, which declarations do not need
+
+    ours = SYNONYMS.get(name, name)
+    if ours in INNER:
+        return f"Did you mean {INNER[ours]}?"
+    try:
+        fields = {"model": ModelConfig.model_fields} | {
+            section: model.model_fields for section, model in section_models(registry).items()
+        }
+    except ITNetError:  # a plugin with a fault; the error at hand is another one
+        return ""
+    found = [f"{section}.{ours}" for section, known in fields.items() if ours in known]
+    return f"Did you mean {' or '.join(found)}?" if found else ""
+
+
+@contextmanager
+def hints_at_other_sections(registry: PluginRegistry) -> Iterator[None]:
+    """Add to the error of an unknown field in the block where there is one of its name."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.found == "a field that does not exist" and not error.hint:
+            error.hint = field_elsewhere(registry, error.place.rpartition(".")[2])
+        raise
+
+
 def _names(registry: PluginRegistry) -> list[str]:
     return sorted({name for command in registry.commands() for name in command.spec.sections})
 
@@ -129,8 +171,8 @@ def _unknown(registry: PluginRegistry, section: str, place: str) -> ConfigError:
     if provider and not any(source.distribution == provider for source in registry.discovery.sources):
         hints.insert(0, f"{provider} reads it: {pip_install([provider])}.")
     close = closest(section, known)
-    if close:
-        hints.insert(0, f"Did you mean {close!r}?")
+    if hint := f"Did you mean {close!r}?" if close else field_elsewhere(registry, section):
+        hints.insert(0, hint)
     return ConfigError(
         place, found="a section that no command reads", expected=f"one of {', '.join(known)}", hint=" ".join(hints)
     )

@@ -7,7 +7,7 @@ merges without a bound, and raises Python's own exceptions for wrong tags. Only 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -90,9 +90,49 @@ def read_yaml(text: str) -> Any:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             builder.add(event)
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(_syntax_error(error, text)) from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
     return builder.document
+
+
+def line_of(text: str, path: Sequence[str]) -> int | None:
+    """Return the line of a text, which `read_yaml` reads, that has the key or the list entry at a path.
+
+    Example:
+        >>> line_of("model:\\n  kernel: mlp\\ntrain: {epochs: 3}", ["train", "epochs"])
+        3
+    """
+    node, line = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader), None  # JSON may be indented by tabs
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            keys = {key.value: (key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)}
+        elif isinstance(node, yaml.SequenceNode):
+            keys = {str(number): (value, value) for number, value in enumerate(node.value)}
+        else:
+            keys = {}
+        if part not in keys:
+            return None
+        key, node = keys[part]
+        line = key.start_mark.line + 1
+    return line
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Describe an error of PyYAML's parser with its line."""
+    mark, opened = error.problem_mark, error.context_mark
+    if mark is None:
+        return " ".join(str(error).split())
+    line = text.splitlines()[mark.line] if mark.line < len(text.splitlines()) else ""
+    problem, context = str(error.problem), str(error.context or "")
+    if r"\t" in problem and not line[: mark.column].strip():
+        problem = "a tab in the indentation, which YAML writes in spaces"
+    elif "flow" in context and opened is not None:
+        problem = f"a bracket that is opened in line {opened.line + 1} and not closed: {problem}"
+    elif problem.startswith("expected <block end>"):
+        problem = "an indentation that is not that of the lines above"
+    return f"{problem}, in line {mark.line + 1}, column {mark.column + 1}"
 
 
 class _Value(NamedTuple):

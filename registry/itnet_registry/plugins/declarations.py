@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -50,6 +51,10 @@ class Declared(Generic[S]):
     def identity(self) -> object:
         """The value that two declarations of one name are compared by; equal ones count as one declaration."""
         return self.spec
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a shell pattern matches the bare name, or with a slash the canonical id."""
+        return fnmatchcase(self.name, pattern) or ("/" in pattern and fnmatchcase(self.id, pattern))
 
     def import_target(self, target: str) -> Any:
         """Import the object that a target of the plugin names, `"package.module:name"`.

@@ -21,7 +21,8 @@ def provider(kind: str, name: str) -> str | None:
         'itnet-image'
 
     Args:
-        kind: a component's kind, `"component"` for any of them, `"command"`, or `"section"` of a configuration file.
+        kind: a component's kind, `"component"` for any of them, `"preset"`, `"command"`, `"section"` of a configuration
+            file, or `"name"` for any of all these but sections.
         name: the bare name, or the canonical id.
     """
     for distribution, known in _entries(kind):
@@ -42,8 +43,10 @@ def _table() -> Mapping[str, Mapping[str, list[str]]]:
 
 
 def _entries(kind: str) -> Iterator[tuple[str, str]]:
+    groups = {"component": KINDS, "name": (*KINDS, "preset", "command")}
+    kinds = groups.get(kind, (kind,))
     for distribution, provided in _table().items():
         for provided_kind, provided_names in provided.items():
-            if provided_kind == kind or (kind == "component" and provided_kind in KINDS):
+            if provided_kind in kinds:
                 for name in provided_names:
                     yield distribution, name

@@ -17,6 +17,9 @@ from itnet_registry.plugins.requirements import pip_install
 
 D = TypeVar("D", bound=Declared[Any])
 
+MANY = 30
+"""Number of names up to which an error lists them."""
+
 
 def canonical(name: str) -> str:
     """Return `name` with its distribution normalised.
@@ -88,11 +91,19 @@ def unknown(
     return UnknownNameError(
         place,
         found=f"{shown(name)}, which no installed plugin provides",
-        expected=f"one of the installed {kind}s: {', '.join(installed)}"
-        if installed
-        else f"a {kind}; none is installed",
+        expected=_listed(kind, installed),
         hint=" ".join(hint for hint in hints if hint),
     )
+
+
+def _listed(kind: str, installed: Sequence[str]) -> str:
+    """Return the installed names, or the command that lists them if they are many."""
+    if not installed:
+        return f"a {kind}; none is installed"
+    if len(installed) <= MANY:
+        return f"one of the installed {kind}s: {', '.join(installed)}"
+    only = "" if kind in ("component", "name") else f" --kind {kind}"
+    return f"one of the {len(installed)} installed {kind}s, which `itnet list{only}` shows"
 
 
 def _installation(kind: str, name: str, discovery: Discovery, faults: Sequence[Fault]) -> str:

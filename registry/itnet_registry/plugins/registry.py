@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from packaging.utils import canonicalize_name
 
 from itnet_core import Check, ConfigError
+from itnet_core.plugin.errors import did_you_mean
 from itnet_core.plugin.specs import KINDS, Kind
 from itnet_registry.errors import AmbiguousNameError, Fault, PluginError, UnknownNameError
 from itnet_registry.plugins.compatibility import check_core
@@ -115,7 +116,8 @@ class PluginRegistry:
             ConfigError: the kind does not exist.
         """
         if kind is not None and kind not in KINDS:
-            raise ConfigError("kind", found=repr(kind), expected=f"one of {', '.join(KINDS)}")
+            expected = f"one of {', '.join((*KINDS, 'preset'))}"
+            raise ConfigError("kind", found=repr(kind), expected=expected, hint=did_you_mean(kind, (*KINDS, "preset")))
         components = [c for c in self._index("components").declarations if kind in (None, c.kind)]
         return sorted(components, key=lambda c: (KINDS.index(c.kind), c.id))
 
@@ -127,15 +129,31 @@ class PluginRegistry:
         """Return the plugins' commands in the order of their plugins."""
         return list(self._index("commands").declarations)
 
-    def available(self, kind: Kind | None = None) -> list[str]:
-        """Return the canonical ids of the components of a kind, or of all; imports no torch.
+    def available(self, kind: str | None = None, pattern: str = "*") -> list[str]:
+        """Return the canonical ids of components and presets, of one kind or of all; imports no torch.
 
         Example:
             >>> from itnet_registry import available
             >>> "itnet-core/mlp" in available("kernel")
             True
+            >>> available("itnet-pyramid-?"), available("preset", "itnet-n*")
+            (['itnet-core/itnet-pyramid-b', 'itnet-core/itnet-pyramid-s'], ['itnet-core/itnet-nano'])
+
+        Args:
+            kind: one of `itnet_core.plugin.specs.KINDS`, or `"preset"`; may be left out before a pattern.
+            pattern: a shell pattern of bare names, such as `"*conv*"`, or of canonical ids, `"itnet-text/*"`.
+
+        Raises:
+            ConfigError: the kind does not exist.
         """
-        return sorted({component.id for component in self.components(kind)})
+        if kind is not None and any(sign in kind for sign in "*?["):
+            return self.available(pattern=kind)
+        found: list[Declared[Any]] = []
+        if kind != "preset":
+            found += self.components(cast(Kind | None, kind))
+        if kind in (None, "preset"):
+            found += self.presets()
+        return sorted({declared.id for declared in found if declared.matches(pattern)})
 
     def component(self, kind: Kind, name: str, *, place: str | None = None, prefer: Sequence[str] = ()) -> Component:
         """Return the component that a name stands for. For a canonical id, no other plugin is imported.

@@ -373,3 +373,66 @@ def test_json_keeps_what_a_terminal_would_obey(itnet: Itnet, garden: Garden) -> 
     assert "\x1b" not in result.stdout
     [fault] = answer(result)["quarantined"]
     assert fault["error"] == f"RuntimeError: {SHOWN}"
+
+
+def test_list_takes_a_kind_or_a_pattern(itnet: Itnet) -> None:
+    presets = answer(itnet("list", "--kind", "preset", "--json"))
+    assert "itnet-core/itnet-s" in {preset["id"] for preset in presets["presets"]}
+    assert not {"components", "commands"} & presets.keys()
+    assert [command["name"] for command in answer(itnet("list", "--kind", "command", "--json"))["commands"]] == [
+        "greet"
+    ]
+    found = answer(itnet("list", "*etter*", "--json"))
+    assert [component["name"] for component in found["components"]] == ["letters"]
+    assert found["presets"] == found["commands"] == []
+
+
+def test_info_of_a_command(itnet: Itnet) -> None:
+    report = answer(itnet("info", "greet", "--json"))
+    assert (report["kind"], report["id"], report["usage"]) == ("command", "itnet-toy/greet", "itnet greet --help")
+    assert "itnet greet --help" in itnet("info", "greet").stdout
+
+
+@pytest.mark.parametrize(("name", "distribution"), [("text-nano", "itnet-text"), ("train", "itnet-train")])
+def test_info_names_the_distribution_of_what_is_not_installed(itnet: Itnet, name: str, distribution: str) -> None:
+    message = refused(itnet("info", name))
+    assert f"{distribution} provides it, and is not installed: pip install {distribution}." in message
+
+
+def test_many_names_are_not_listed(itnet: Itnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("itnet_registry.plugins.names.MANY", 2)
+    message = refused(itnet("info", "nothing-here"))
+    assert re.search(r"one of the \d+ installed names, which `itnet list` shows", message)
+    assert "which `itnet list --kind encoder` shows" in refused(itnet("info", "nothing-here", "--kind", "encoder"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("width: 3", "Write it in a section, as model: {width: 64}"),
+        ("width: {}", "Did you mean model.width?"),
+        ("model: {preset: itnet-nano, encoder: pixels, num_classes: 3}", "Did you mean model.head.classes"),
+        (
+            "model: {preset: itnet-nano, encoder: pixels, kernel: {heads: 2, wdth: 3}}",
+            "line 1: model.kernel.wdth: found",
+        ),
+        ("model: {preset: itnet-nano, dim: 3}", "Did you mean 'width'?"),
+        (
+            "model:\n  preset: itnet-nano\n  encoder:\n  - pixels",
+            "line 3: model.encoder: found ['pixels']; expected fields",
+        ),
+    ],
+)
+def test_a_field_in_the_wrong_place_is_found(itnet: Itnet, tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    assert message in refused(itnet("validate", file))
+
+
+def test_a_run_directory_suggests_its_best_checkpoint(itnet: Itnet, tmp_path: Path) -> None:
+    best = tmp_path / "best"
+    best.mkdir()
+    (best / "itnet.json").touch()
+    assert f"Did you mean {best}, the best checkpoint of this run?" in refused(itnet("info", tmp_path))
+    with pytest.raises(itnet_registry.CheckpointError, match="Did you mean .*best, the best checkpoint of this run"):
+        itnet_registry.load_model(tmp_path)

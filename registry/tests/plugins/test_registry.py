@@ -38,7 +38,17 @@ def test_available_is_by_kind_and_sorted(garden: Garden) -> None:
     assert registry.available("encoder") == ["itnet-core/field", "itnet-toy/letters", "itnet-toy/pixels"]
     assert set(registry.available()) > {"itnet-toy/stripes", "itnet-core/mlp", "itnet-toy/constant"}
     with pytest.raises(ConfigError, match=r"kind: found 'encodr'; expected one of encoder, kernel"):
-        registry.available("encodr")  # type: ignore[arg-type]
+        registry.available("encodr")
+
+
+def test_available_takes_patterns_and_presets(garden: Garden) -> None:
+    garden.toy()
+    registry = garden.registry()
+    assert registry.available("*etter*") == ["itnet-toy/letters"]
+    assert registry.available("encoder", "[lp]*") == ["itnet-toy/letters", "itnet-toy/pixels"]
+    assert registry.available("kernel", "[lp]*") == []
+    assert "itnet-core/itnet-s" in registry.available("preset")
+    assert set(registry.available("itnet-toy/*")) == {name for name in registry.available() if "itnet-toy/" in name}
 
 
 def test_create(garden: Garden) -> None:

@@ -8,6 +8,7 @@ from pydantic import field_validator
 
 from itnet_core import ComponentConfig, ConfigError
 from itnet_core.plugin.config import parse
+from itnet_core.plugin.errors import closest
 
 
 class Clip(ComponentConfig):
@@ -84,3 +85,31 @@ def test_what_is_too_long_is_cut_off(options: dict[str, Any], found: str) -> Non
         parse(Whole, options, "whole")
     assert caught.value.found.startswith(found)
     assert len(str(caught.value)) < 1000
+
+
+def test_a_missing_field_says_what_it_is_for() -> None:
+    class Inner(ComponentConfig):
+        root: str
+        """Folder of the data,
+        on any disk."""
+        count: int
+
+    class Outer(ComponentConfig):
+        inner: Inner
+
+    with pytest.raises(ConfigError) as caught:
+        parse(Outer, {"inner": {"count": 1}}, "task")
+    assert (
+        str(caught.value) == "task.inner.root: found nothing; expected a value. root: Folder of the data, on any disk."
+    )
+    with pytest.raises(ConfigError) as caught:
+        parse(Outer, {"inner": {"root": "data"}}, "task")
+    assert str(caught.value) == "task.inner.count: found nothing; expected a value."
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("lr", "learning_rate"), ("batch", "batch_size"), ("num_classes", "classes")]
+)
+def test_names_of_other_libraries_are_understood(name: str, ours: str) -> None:
+    assert closest(name, ["learning_rate", "batch_size", "classes", "learner", "num"]) == ours
+    assert closest(name, ["epochs"]) is None

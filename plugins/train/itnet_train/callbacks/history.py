@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
 from itnet_core import write_atomically
 from itnet_train.engine.module import TaskModule
 from itnet_train.storage.formats import to_csv
+from itnet_train.storage.history_rows import Mode, has_scores, is_better
 
 
 class History(Callback):
@@ -29,8 +29,8 @@ class History(Callback):
         best: index of the best row.
     """
 
-    def __init__(self, path: Path, monitor: str, mode: Literal["max", "min"]) -> None:
-        self.path, self.column, self.mode = path, f"validation_{monitor}", mode
+    def __init__(self, path: Path, monitor: str, mode: Mode) -> None:
+        self.path, self.monitor, self.mode = path, monitor, mode
         self.rows: list[dict[str, float]] = []
         self.best = 0
         self._seconds_before, self._started = 0.0, time.monotonic()
@@ -48,7 +48,7 @@ class History(Callback):
     @property
     def has_best(self) -> bool:
         """Whether some row has a loss and a monitored score that are not NaN."""
-        return self._is_number(self.rows[self.best])
+        return has_scores(self.rows[self.best], self.monitor)
 
     @property
     def epochs_since_best(self) -> int:
@@ -72,7 +72,7 @@ class History(Callback):
                 **pl_module.section_scores,
             }
         )
-        if self._is_better(self.rows[-1], self.rows[self.best]):
+        if is_better(self.rows[-1], self.rows[self.best], self.monitor, self.mode):
             self.best = len(self.rows) - 1
         if trainer.is_global_zero:
             write_atomically(self.path, to_csv(self.rows))
@@ -85,14 +85,3 @@ class History(Callback):
         """Restore a state that `state_dict` returned."""
         self.rows, self.best = list(state_dict["rows"]), state_dict["best"]
         self._seconds_before = state_dict["seconds"]
-
-    def _is_number(self, row: dict[str, float]) -> bool:
-        return not math.isnan(row[self.column]) and not math.isnan(row["validation_loss"])
-
-    def _is_better(self, row: dict[str, float], best: dict[str, float]) -> bool:
-        if not self._is_number(row) or not self._is_number(best):
-            return self._is_number(row)
-        new, old = row[self.column], best[self.column]
-        if new == old:  # common for accuracies on a small validation split
-            return row["validation_loss"] < best["validation_loss"]
-        return new > old if self.mode == "max" else new < old

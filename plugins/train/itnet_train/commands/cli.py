@@ -22,10 +22,13 @@ Overrides = Annotated[
 
 @machine_readable
 def train(
-    config: Annotated[Path, typer.Argument(help="A YAML or JSON file with sections model and train.")],
+    config: Annotated[
+        Path, typer.Argument(help="A YAML or JSON file with sections model and train, or the directory of a run.")
+    ],
     overrides: Overrides = None,
     output: Annotated[
-        Path | None, typer.Option(help="The run directory; by default runs/ and the name of CONFIG.")
+        Path | None,
+        typer.Option(help="The run directory; by default runs/ and the name of CONFIG, or the run that CONFIG is."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in the directory, or start it if there is none.")
@@ -41,14 +44,15 @@ def train(
     if resume and overwrite:
         raise typer.BadParameter("--resume and --overwrite exclude each other")
     from itnet_train.commands import training
-    from itnet_train.commands.sections import read_sections
+    from itnet_train.commands.sections import is_directory, read_sections
     from itnet_train.console import is_first_process
     from itnet_train.engine.freezing import count_parameters
     from itnet_train.engine.model_run import ModelRun
     from itnet_train.storage.directory import RunDirectory
 
     sections = read_sections(config, overrides or ())
-    output = Path("runs") / config.stem if output is None else output
+    if output is None:
+        output = config if is_directory(config) else Path("runs") / config.stem
     if dry_run:
         run = ModelRun.from_sections(sections)
         RunDirectory(output).check(run.complete_config, resume=resume, overwrite=overwrite)

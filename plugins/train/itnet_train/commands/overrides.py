@@ -28,11 +28,29 @@ def apply_overrides(config: Mapping[str, Any], assignments: Iterable[str]) -> di
     result = dict(config)
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
-        path = key.split(".")
-        if not equals or not all(path) or len(path) > DEPTH:
-            found = "no assignment" if len(path) <= DEPTH else f"a path of {len(path)} parts"
-            raise ConfigError(shown(assignment), found=found, expected="key=value, like train.epochs=3")
-        result = _set(result, path, _parse_value(assignment, value), assignment)
+        if not equals:
+            raise ConfigError(shown(assignment), found="no assignment", expected="key=value, like train.epochs=3")
+        result = set_field(result, key, _parse_value(assignment, value), assignment)
+    return result
+
+
+def set_field(config: Mapping[str, Any], key: str, value: Any, assignment: str = "") -> dict[str, Any]:
+    """Return a configuration with the field at a dotted path set.
+
+    Args:
+        config: the configuration.
+        key: the path; see `apply_overrides`.
+        value: any JSON-native value.
+        assignment: what the user wrote, for errors.
+
+    Raises:
+        ConfigError: the path is empty or too long, or leads through a value without fields or past the end of a list.
+    """
+    path, assignment = key.split("."), assignment or key
+    if not all(path) or len(path) > DEPTH:
+        found = "no assignment" if len(path) <= DEPTH else f"a path of {len(path)} parts"
+        raise ConfigError(shown(assignment), found=found, expected="key=value, like train.epochs=3")
+    result: dict[str, Any] = _set(dict(config), path, value, assignment)
     return result
 
 

@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,7 @@ def _train(build: Callable[[], Run], output: str | PathLike[str], *, resume: boo
         first = is_first_process()  # the processes of further devices start here too, during the run
         if first:
             directory.check(run.complete_config, resume=resume, overwrite=overwrite)
-        metrics = _read_final_metrics(directory) if resume else None
+        metrics = _read_final_metrics(directory, run.config.epochs) if resume else None
         if metrics is not None:
             print_status(f"{output}: this run has ended")
             return metrics
@@ -126,16 +127,26 @@ def _train(build: Callable[[], Run], output: str | PathLike[str], *, resume: boo
             # Check again, because another run may have started here before the directory was locked.
             directory.check(run.complete_config, resume=resume, overwrite=overwrite)
             directory.start(run.complete_config, resume=resume)
+            if not directory.about.exists():
+                write_atomically(directory.about, to_json(_about(run), indent=2) + "\n")
         with quiet_lightning():
             return _fit_and_test(run, directory, state)
 
 
-def _read_final_metrics(directory: RunDirectory) -> dict[str, Any] | None:
-    """Return the metrics of a finished run; a run that reached `max_minutes` is not finished."""
+def _about(run: Run) -> dict[str, Any]:
+    """Return what `itnet compare` and `itnet list runs` read of a run besides its configuration."""
+    monitor, mode = monitored_score(run.tasks)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"preset": run.preset, "monitor": monitor, "mode": mode, "started": started}
+
+
+def _read_final_metrics(directory: RunDirectory, epochs: int) -> dict[str, Any] | None:
+    """Return the metrics of a finished run; one that reached `max_minutes`, or is to have more epochs, is not."""
     if not directory.metrics.is_file():
         return None
     metrics: dict[str, Any] = json.loads(directory.metrics.read_text(encoding="utf-8"))
-    return None if metrics["stopped"] == "max_minutes" else metrics
+    goes_on = metrics["stopped"] == "max_minutes" or (metrics["stopped"] == "epochs" and metrics["epochs"] < epochs)
+    return None if goes_on else metrics
 
 
 def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:

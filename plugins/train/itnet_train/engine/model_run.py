@@ -46,7 +46,8 @@ class ModelRun(Run):
                 found=f"options for a task of {modality}",
                 expected=f"one of {', '.join(tasks)}",
             )
-        return cls(model, tasks, config, _other_sections(sections))
+        preset = sections.get("model", {}).get("preset") or ""
+        return cls(model, tasks, config, _other_sections(sections), preset)
 
     @property
     def complete_config(self) -> dict[str, Any]:

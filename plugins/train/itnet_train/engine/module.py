@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from itnet_core import Split, Task, auxiliary_losses
 from itnet_train.config import TrainConfig
@@ -99,10 +99,19 @@ class TaskModule(LightningModule):
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
 
+    def on_train_start(self) -> None:
+        """Set the learning rate of the next step; a run that was resumed for more epochs has that of the old ones."""
+        for scheduler in self._schedulers():
+            if isinstance(scheduler, LambdaLR):
+                factors = [factor(scheduler.last_epoch) for factor in scheduler.lr_lambdas]
+                for group, rate, factor in zip(
+                    scheduler.optimizer.param_groups, scheduler.base_lrs, factors, strict=True
+                ):
+                    group["lr"] = rate * factor
+
     def on_train_epoch_end(self) -> None:
         """Step the scheduler of a plateau."""
-        schedulers = self.lr_schedulers()
-        for scheduler in schedulers if isinstance(schedulers, list) else []:
+        for scheduler in self._schedulers():
             if isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step(self.scores[monitored_score(self.tasks)[0]])
 
@@ -186,6 +195,10 @@ class TaskModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         """Compute and log the scores."""
         self._finish_evaluation("test")
+
+    def _schedulers(self) -> list[Any]:
+        schedulers = self.lr_schedulers()
+        return schedulers if isinstance(schedulers, list) else [schedulers]
 
     def _predict(self, batch: TaskBatch) -> Tensor:
         prediction: Tensor = self.model(batch.batch.inputs, batch.modality)

@@ -49,6 +49,8 @@ class Run(ABC):
     """The section `train`."""
     sections: Mapping[str, ConfigSection] = field(default_factory=dict)
     """Further sections, which may score the model after each epoch."""
+    preset: str = ""
+    """Name of the preset that the model was made of, if any."""
 
     @property
     @abstractmethod

@@ -41,6 +41,11 @@ class RunDirectory:
         return self.path / "config.yaml"
 
     @property
+    def about(self) -> Path:
+        """What the configuration does not tell: the preset, the monitored metric, when the run was started."""
+        return self.path / "run.json"
+
+    @property
     def best(self) -> Path:
         """The checkpoint of the best epoch."""
         return self.path / "best"
@@ -86,7 +91,7 @@ class RunDirectory:
         if not self.path.exists() or not {*self.path.iterdir()} - {self.lock, partial_path(self.config)}:
             return  # a run that was killed before it wrote its configuration does not count
         expected, hint = "a new or an empty directory", "Choose another --output."
-        if not self._is_run():
+        if not self.is_run:
             raise RunError(str(self.path), found="files that do not belong to a run", expected=expected, hint=hint)
         if not resume and not overwrite:
             hint = f"Use --resume to continue the run, or --overwrite to start again. {hint}"
@@ -113,7 +118,9 @@ class RunDirectory:
         write_atomically(self.config, to_yaml(config))
         self.state.parent.mkdir(exist_ok=True)
 
-    def _is_run(self) -> bool:
+    @property
+    def is_run(self) -> bool:
+        """Whether the directory is that of a run."""
         return self.lock.is_file() or (self.config.is_file() and self.state.parent.is_dir())
 
     def _check_config(self, config: Mapping[str, Any]) -> None:
@@ -125,14 +132,16 @@ class RunDirectory:
         started["train"] = TrainConfig.from_sections(started).model_dump(mode="json")
         before, now = defaults | _of_all_processes(started), _of_all_processes(config)
         mutable = {f"train.{name}" for name in MUTABLE_ON_RESUME}
+        if now["train.epochs"] > before["train.epochs"]:
+            mutable.add("train.epochs")
         changed = sorted(k for k in before.keys() | now.keys() if k not in mutable and before.get(k) != now.get(k))
         if changed:
             raise RunError(
                 f"--resume {self.path}",
                 found="; ".join(f"{key} = {now.get(key)!r}, which was {before.get(key)!r}" for key in changed),
                 expected="the configuration with which the run was started",
-                hint=f"Only {', '.join(sorted(mutable))} may change, and the number of processes with the same samples "
-                "in a batch of all. Choose another --output for another run.",
+                hint=f"Only {', '.join(sorted(mutable - {'train.epochs'}))} may change, train.epochs may grow, and so may "
+                "the number of processes, with as many samples in a batch of all. Choose another --output for another run.",
             )
 
     def _repair(self) -> None:
@@ -147,8 +156,10 @@ class RunDirectory:
     def _clear(self) -> None:
         """Remove the files of a run and nothing else: the state first, the configuration not at all."""
         self.state.unlink(missing_ok=True)
-        for path in (self.history, partial_path(self.history), partial_path(self.metrics)):
+        for path in (self.history, self.about):
             path.unlink(missing_ok=True)
+        for path in (self.history, self.about, self.metrics):
+            partial_path(path).unlink(missing_ok=True)
         checkpoints = [
             path
             for checkpoint in (self.best, self.last)
@@ -165,16 +176,16 @@ def _of_all_processes(sections: Mapping[str, Any]) -> dict[str, Any]:
     """Return a flat configuration with the sizes of all processes' batches in place of what divides them."""
     train = TrainConfig.from_sections(sections)
     divisions = ("train.devices", "train.nodes", "train.strategy", "train.parallel.")
-    config = {key: value for key, value in _flatten(sections).items() if not key.startswith(divisions)}
+    config = {key: value for key, value in flatten(sections).items() if not key.startswith(divisions)}
     sizes = [key for key, size in config.items() if key.endswith(".batch_size") and size is not None]
     batches = {f"{key} · processes": config.pop(key) * train.processes // train.parallel.points for key in sizes}
     return config | batches | {"train.strategy = 'fsdp'": train.sharded}
 
 
-def _flatten(value: Any, path: str = "") -> dict[str, Any]:
+def flatten(value: Any, path: str = "") -> dict[str, Any]:
     """Return the leaves of nested mappings and lists of mappings by their dotted paths."""
     if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
         value = {str(number): item for number, item in enumerate(value)}
     if isinstance(value, Mapping) and value:
-        return {k: v for name, item in value.items() for k, v in _flatten(item, f"{path}.{name}".lstrip(".")).items()}
+        return {k: v for name, item in value.items() for k, v in flatten(item, f"{path}.{name}".lstrip(".")).items()}
     return {path: value}

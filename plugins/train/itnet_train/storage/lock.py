@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from itnet_train.console import print_status
 from itnet_train.errors import RunError
 
 if sys.platform != "win32":
@@ -43,11 +42,29 @@ def hold_lock(path: Path) -> Iterator[None]:
                 hint="Wait for that run or stop it, or choose another --output.",
             ) from None
         except OSError as error:
+            from itnet_train.console import print_status  # it loads Lightning, which reading a run does not need
+
             print_status(f"{path}: cannot lock this directory against a second run: {error.strerror}")
         yield
     finally:
         _held.discard(descriptor)
         os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a file; on Windows, and without the file, none does."""
+    if sys.platform == "win32" or not path.is_file():
+        return False
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _release_in_child() -> None:

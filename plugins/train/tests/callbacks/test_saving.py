@@ -15,7 +15,7 @@ Rows = Callable[[Path], list[dict[str, float]]]
 def test_the_directory_holds_the_run_and_nothing_else(learned: Path) -> None:
     names = {path.relative_to(learned).as_posix() for path in learned.rglob("*") if "tensorboard" not in path.parts}
     checkpoints = {f"{name}/{file}" for name in ("best", "last") for file in ("itnet.json", "model.safetensors")}
-    others = {"config.yaml", "metrics.json", "history.csv", "resume/state.ckpt", "run.lock"}
+    others = {"config.yaml", "metrics.json", "history.csv", "resume/state.ckpt", "run.lock", "run.json"}
     assert names - {"best", "last", "resume", "tensorboard"} == checkpoints | others
     assert any("tfevents" in path.name for path in (learned / "tensorboard").iterdir())
 

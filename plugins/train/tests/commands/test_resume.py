@@ -174,11 +174,11 @@ def test_another_configuration_is_refused_with_what_differs(sections: dict[str, 
     run = tmp_path / "run"
     sections["train"] |= {"max_minutes": A_MOMENT}
     train(sections, run)
-    sections["train"] |= {"epochs": 4, "workers": 1}
+    sections["train"] |= {"epochs": 2, "workers": 1}
     sections["model"]["kernel"]["hidden"] = 4
     with pytest.raises(RunError) as caught:
         train(sections, run, resume=True)
-    actual = "model.trunk.0.kernel.hidden = 4, which was 8; train.epochs = 4, which was 3"
+    actual = "model.trunk.0.kernel.hidden = 4, which was 8; train.epochs = 2, which was 3"
     assert caught.value.found == actual
 
 
@@ -192,3 +192,49 @@ def test_what_does_not_change_the_result_may_change(
     sections["train"] |= {"max_minutes": None, "workers": 2, "log_every": 1, "save_every_steps": 1}
     train(sections, cut, resume=True)
     assert_same_weights(cut / "last", whole / "last")
+
+
+@pytest.mark.parametrize(
+    "schedule", ["constant", {"name": "step", "every": 2}, {"name": "plateau", "patience": 0}], ids=str
+)
+def test_a_run_that_has_ended_goes_on_to_more_epochs(
+    sections: dict[str, Any], tmp_path: Path, assert_same_weights: Same, schedule: Any
+) -> None:
+    """Where the rate does not depend on the number of epochs, it ends as a run of so many does."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    sections["train"] |= {"schedule": schedule, "warmup": 0.0, "ema": 0.9}
+    train(sections, whole)
+    train(sections | {"train": sections["train"] | {"epochs": 1}}, cut)
+    train(sections, cut, resume=True)
+    for checkpoint in ("best", "last"):
+        assert_same_weights(cut / checkpoint, whole / checkpoint)
+    assert history(cut) == history(whole)
+    assert results(cut) == results(whole)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "wsd"])
+def test_with_more_epochs_the_rate_is_that_of_the_longer_run(
+    sections: dict[str, Any], tmp_path: Path, schedule: str
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    sections["train"] |= {"schedule": schedule, "epochs": 4}
+    train(sections, whole)
+    train(sections | {"train": sections["train"] | {"epochs": 2}}, cut)
+    train(sections, cut, resume=True)
+    rates = [[row["learning_rate"] for row in history(run)] for run in (cut, whole)]
+    assert rates[0][2:] == rates[1][2:]
+    assert rates[0][1] != rates[1][1]  # the end of the shorter run
+
+
+def test_the_directory_of_a_run_stands_for_its_configuration(
+    itnet: Callable[..., Any], config_file: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert itnet("train", config_file, "train.epochs=1", "--output", run).exit_code == 0
+    result = itnet("train", "--resume", run, "train.epochs=2", "--json")
+    assert result.exit_code == 0, result.output
+    assert (json.loads(result.stdout)["epochs"], json.loads(result.stdout)["output"]) == (2, str(run))
+    assert "an existing run" in itnet("train", run).stderr
+    refused = itnet("train", "--resume", run, "train.epochs=1").stderr
+    assert "found train.epochs = 1, which was 2" in refused
+    assert "train.epochs may grow" in refused
