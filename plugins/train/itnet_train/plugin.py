@@ -29,6 +29,7 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
         CommandSpec(
             "serve", "itnet_train.commands.prediction_cli:serve", "Serve the predictions of a checkpoint over HTTP."
         ),
+        CommandSpec(
             "compare", "itnet_train.commands.runs_cli:compare", "Compare runs: a table, JSON, learning curves."
         ),
         CommandSpec(
