@@ -15,6 +15,7 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
             "Train a model from a configuration file.",
             sections={"train": "itnet_train.config:TrainConfig"},
             citations=("falcon2019lightning",),
+            rehearsal="itnet_train.commands.summary:rehearse_sections",
         ),
         CommandSpec(
             "evaluate",

@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from itnet_registry.errors import os_errors_as
 from itnet_train.callbacks.averaging import Averaging
 from itnet_train.callbacks.epoch_lines import EpochLines
 from itnet_train.callbacks.history import History
+from itnet_train.callbacks.progress_lines import ProgressLines
 from itnet_train.callbacks.saving import Saving
 from itnet_train.callbacks.section_scores import SectionScores
 from itnet_train.callbacks.stopping import Stopping
 from itnet_train.callbacks.termination import Termination
 from itnet_train.config import TrainConfig
 from itnet_train.console import is_first_process, print_status, quiet_lightning
+from itnet_train.engine.fast_sums import slow_cpu_hint
 from itnet_train.engine.freezing import count_parameters, describe_parameters
 from itnet_train.engine.loggers import create_loggers, create_profiler
 from itnet_train.engine.model_run import ModelRun
@@ -125,8 +128,9 @@ def _train(build: Callable[[], Run], output: str | PathLike[str], *, resume: boo
             # Check again, because another run may have started here before the directory was locked.
             directory.check(run.complete_config, resume=resume, overwrite=overwrite)
             directory.start(run.complete_config, resume=resume)
-        with quiet_lightning():
-            return _fit_and_test(run, directory, state)
+        hint = partial(slow_cpu_hint, run.model, run.config)
+        with quiet_lightning(), ProgressLines(hint) as lines:
+            return _fit_and_test(run, directory, state, lines)
 
 
 def _read_final_metrics(directory: RunDirectory) -> dict[str, Any] | None:
@@ -137,7 +141,7 @@ def _read_final_metrics(directory: RunDirectory) -> dict[str, Any] | None:
     return None if metrics["stopped"] == "max_minutes" else metrics
 
 
-def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:
+def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None, lines: ProgressLines) -> dict[str, Any]:
     if state is None and run.config.initialize_scales and run.config.init is None:
         run.initialize_scales()
     history = History(directory.history, *monitored_score(run.tasks))
@@ -154,6 +158,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
             *run.section_callbacks(),
             Termination(),
             EpochLines(history),
+            lines,
             saving,
         ],
         logger=create_loggers(run.config, directory),

@@ -28,6 +28,7 @@ def create_trainer(
     profiler: Profiler | None = None,
     root: Path | None = None,
     find_unused_parameters: bool = False,
+    progress: bool = True,
 ) -> Trainer:
     """Create a trainer that writes no files of its own.
 
@@ -38,13 +39,14 @@ def create_trainer(
         profiler: a profiler, if any.
         root: Lightning's default root directory.
         find_unused_parameters: whether a batch may leave parameters unused, as in multi-task training.
+        progress: whether progress is shown on a terminal.
 
     Raises:
         ConfigError: the devices are not available, do not support the precision, or a launcher started a number of
             processes other than the number of devices; or the processes that share points do not divide it.
     """
     _check_arguments(config.trainer)
-    bars = progress_bars()
+    bars = progress_bars() if progress else []
     unused = find_unused_parameters and config.processes > 1
     if config.processes % config.parallel.points:
         raise ConfigError(
