@@ -11,6 +11,7 @@ from itnet_tasks.folder import FolderClassification
 from itnet_tasks.labelled_task import LabelledTask
 from itnet_tasks.learned_task import LearnedTask, typical
 from itnet_tasks.regression import Regression
+from itnet_tasks.split_files import split_files
 from itnet_tasks.splits import HeldOut, Share, assign_folds, hold_out, split
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ __all__ = [
     "open_data",
     "read_data",
     "split",
+    "split_files",
     "typical",
     "warn_skipped",
 ]
