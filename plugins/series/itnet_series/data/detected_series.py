@@ -31,7 +31,7 @@ class DetectedSeries(NamedTuple):
     Attributes:
         files: the files of the splits, by the option of the task.
         options: where the series are; see `itnet_series.data.layout.Layout`.
-        count: number of series.
+        total: number of series.
         steps: of the longest series.
         label: column of the labels; `None` for series without.
         names: classes; empty without.
@@ -39,7 +39,7 @@ class DetectedSeries(NamedTuple):
 
     files: Mapping[str, str]
     options: Mapping[str, Any]
-    count: int
+    total: int
     steps: int
     label: str | None = None
     names: Sequence[str] = ()
@@ -48,7 +48,7 @@ class DetectedSeries(NamedTuple):
         """Return classification of the series."""
         label = {} if self.label is None else {"label": self.label}
         listed = ", ".join(self.names[:5]) + (", …" if len(self.names) > 5 else "")
-        found = f"{self.count:,} series of up to {self.steps:,} steps in {', '.join(self.files.values())}, of "
+        found = f"{self.total:,} series of up to {self.steps:,} steps in {', '.join(self.files.values())}, of "
         found += f"{len(self.names)} classes ({listed})"
         return Detection(found, len(self.files), self._configs(self.steps, {**self.files, **self.options, **label}))
 
@@ -57,7 +57,7 @@ class DetectedSeries(NamedTuple):
         history = max(4, min(96, self.steps // 10))
         horizon = max(1, history // 4)
         task = {"file": self.files["train"], **self.options, "history": history, "horizon": horizon, "overlap": True}
-        series = f"{self.count:,} series" if self.count > 1 else "a series"
+        series = f"{self.total:,} series" if self.total > 1 else "a series"
         found = f"{series} of up to {self.steps:,} steps in {self.files['train']}, without labels: a forecast of "
         found += f"{horizon} steps from {history}"
         return Detection(found, 1, self._configs(history, task))

@@ -84,12 +84,12 @@ def detect_table(path: Path) -> DetectedTable | None:
     candidates = [name for name in names if name != text and _is_complete(rows, name)]
     labels = [name for name in candidates if name.lower() in LABELS] or candidates
     for name in labels:
-        values = [row[name] for row in rows]
-        kept = [(str(row[text]), value) for row, value in zip(rows, values, strict=True) if row.get(text)]
-        if 2 <= len(set(values)) <= min(MOST_CLASSES, max(2, len(values) // 2)):
-            return DetectedTable(files, text, name, *zip(*kept, strict=True), False)
-        if name.lower() in LABELS and all(map(_is_number, values)):
-            return DetectedTable(files, text, name, *zip(*kept, strict=True), True)
+        kept = [row for row in rows if row.get(text)]
+        values = [row[name] for row in kept]
+        is_number = name.lower() in LABELS and all(map(_is_number, values))
+        is_class = 2 <= len(set(values)) <= min(MOST_CLASSES, max(2, len(values) // 2))
+        if is_class or is_number:
+            return DetectedTable(files, text, name, [str(row[text]) for row in kept], values, not is_class)
     return None
 
 

@@ -128,8 +128,7 @@ def _train(build: Callable[[], Run], output: str | PathLike[str], *, resume: boo
             # Check again, because another run may have started here before the directory was locked.
             directory.check(run.complete_config, resume=resume, overwrite=overwrite)
             directory.start(run.complete_config, resume=resume)
-        hint = partial(slow_cpu_hint, run.model, run.config)
-        with quiet_lightning(), ProgressLines(hint) as lines:
+        with quiet_lightning(), ProgressLines(partial(slow_cpu_hint, run.model, run.config)) as lines:
             return _fit_and_test(run, directory, state, lines)
 
 
