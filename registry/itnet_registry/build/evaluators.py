@@ -9,14 +9,12 @@ from typing import Any
 from itnet_core import AutoEvaluator, Evaluator
 from itnet_registry.errors import one_line
 from itnet_registry.plugins.components import Component
+from itnet_registry.plugins.fused_sums import GAIN, NATIVE
 from itnet_registry.plugins.plugin_code import LOADING
 from itnet_registry.plugins.registry import PluginRegistry
 from itnet_registry.plugins.requirements import pip_install
 
 logger = logging.getLogger(__name__)
-
-NATIVE = "itnet-native"
-GAIN = "It computes the MLP kernel on CPUs several times faster"
 
 
 def evaluators_of(registry: PluginRegistry) -> tuple[Evaluator, ...]:
