@@ -25,7 +25,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_distribution_is_installed_from_its_folder_with_what_it_needs(root: Path) -> None:
-    assert pip_install(["itnet-deep-sea"]) == "pip install ./plugins/deep_sea ./plugins/shallows"
+    assert pip_install(["itnet-deep-sea"]) == "pip install ./plugins/deep_sea './plugins/shallows[salt]'"
 
 
 def test_extras_stay(root: Path) -> None:
