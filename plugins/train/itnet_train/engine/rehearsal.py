@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
-from itnet_core import Field, ITNetError, ITNetModel
+from itnet_core import ConfigError, Field, ITNetError, ITNetModel
 from itnet_registry import default_registry
 from itnet_registry.build.memory import machine_bytes
 from itnet_registry.build.trunk_table import trunk_table
@@ -30,6 +30,9 @@ from itnet_train.engine.trainer import create_trainer
 
 FEW = 2
 """Samples of the first batches, from which the time of a whole one is estimated."""
+
+EPOCH_ARGUMENTS = ("limit_train_batches", "limit_val_batches", "overfit_batches", "val_check_interval")
+"""Arguments of Lightning's `Trainer` about whole epochs, which a rehearsal is not."""
 
 PATIENCE = 5.0
 """Seconds that a step of whole batches may take by that estimate, to be tried too."""
@@ -78,14 +81,22 @@ def rehearse(run: ModelRun) -> dict[str, StepCost]:
         if affordable and few != batches:
             watch = _take_steps(run, batches)
             costs = {m: replace(c, **watch.measured(m), measured=batches[m]) for m, c in costs.items()}
+    _check_interval(run.config, sum(cost.steps for cost in costs.values()))
     return costs
+
+
+def _check_interval(config: TrainConfig, steps: int) -> None:
+    """Check that an epoch is as long as the interval of its validations, as Lightning does when it starts."""
+    interval = config.trainer.get("val_check_interval", 1.0)
+    if isinstance(interval, int) and interval > steps:
+        raise ConfigError("train.trainer.val_check_interval", found=str(interval), expected=f"at most {steps} steps")
 
 
 def _take_steps(run: ModelRun, sizes: Mapping[str, int]) -> _Stopwatch:
     """Train on two batches of each task."""
     sections = {m: run.config.task(m).model_copy(update={"batch_size": n, "samples": 2 * n}) for m, n in sizes.items()}
     one = {"devices": 1, "nodes": 1, "parallel": ParallelSection(), "accumulate": 1, "workers": 0, "tasks": sections}
-    arguments = {name: value for name, value in run.config.trainer.items() if not name.startswith("limit_")}
+    arguments = {name: value for name, value in run.config.trainer.items() if name not in EPOCH_ARGUMENTS}
     config = run.config.model_copy(update={**one, "trainer": arguments})
     watch = _Stopwatch()
     trainer = create_trainer(config, callbacks=[watch], progress=False)

@@ -77,6 +77,9 @@ def create_trainer(
             **config.trainer,
         )
         processes = _count_processes(trainer)
+    except TypeError as error:
+        found, expected = f"{config.trainer}: {error}", "values that Lightning's Trainer takes"
+        raise ConfigError("train.trainer", found=found, expected=expected) from error
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise ConfigError(
             "train.accelerator",
