@@ -29,6 +29,7 @@ FOLDERS = {
     "itnet-core": ROOT,
     "itnet-registry": ROOT / "registry",
     "itnet-tasks": ROOT / "tasks",
+    "itnet": ROOT / "meta",
     **{f"itnet-{path.parent.name.replace('_', '-')}": path.parent for path in ROOT.glob("plugins/*/pyproject.toml")},
 }
 
@@ -175,7 +176,7 @@ def test_the_distributions_agree_on_their_shared_metadata() -> None:
 
 def test_one_command_writes_a_version_everywhere(tmp_path: Path) -> None:
     folders = [*FOLDERS.values(), ROOT / "examples/third_party"]
-    initials = [path for folder in folders for path in folder.glob("itnet_*/__init__.py")]
+    initials = [path for folder in folders for path in folder.glob("itnet*/__init__.py")]
     others = [ROOT / name for name in ("tools/bump.py", "CITATION.cff", "CHANGELOG.md")]
     for path in [*(folder / "pyproject.toml" for folder in folders), *initials, *others]:
         target = tmp_path / path.relative_to(ROOT)
