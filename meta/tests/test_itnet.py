@@ -20,7 +20,7 @@ def test_it_exports_what_the_registry_exports_and_training() -> None:
     assert itnet.train is itnet_train.train
     assert set(dir(itnet)) == set(itnet.__all__)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
-        _ = itnet.trian  # type: ignore[attr-defined]
+        _ = itnet.trian
 
 
 def test_the_import_loads_no_torch() -> None:

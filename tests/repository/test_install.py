@@ -255,6 +255,18 @@ for preset in presets:
     assert done.returncode == 0, done.stderr
 
 
+def test_each_readme_has_a_line_that_installs_from_a_clone() -> None:
+    """It names the folders of everything of ours that the distribution needs: pip has no index to take them from."""
+    for name, folder in FOLDERS.items():
+        if name in ("itnet-core", "itnet"):
+            continue
+        [line] = re.findall(r"^In a clone .*: `pip install (.*)`\.$", (folder / "README.md").read_text(), re.MULTILINE)
+        named = {(ROOT / path).resolve() for path in line.split()}
+        declared = [tomllib.loads((path / "pyproject.toml").read_text())["project"] for path in named]
+        ours = {item.name for p in declared for item in map(Requirement, p["dependencies"]) if item.name in FOLDERS}
+        assert {FOLDERS[item] for item in ours} | {folder} <= named, name
+
+
 def test_a_missing_plugin_is_named_with_its_hint(image_only: Path) -> None:
     code = "from itnet_registry import create_model; create_model('itnet-nano', encoder='token')"
     done = run(image_only, "-c", code)

@@ -60,7 +60,7 @@ def detect(path: Path) -> tuple[Component, Detection]:
                 task: type[Task] = component.load()
             detection = task.detect(path)
         except Exception as error:  # a task that fails must not hide the others
-            logger.warning("%s cannot look at %s: %s", component.id, path, one_line(error))
+            logger.info("%s cannot look at %s: %s", component.id, path, one_line(error))
             continue
         if detection is not None and detection.configs:
             found.append((component, detection))
@@ -125,7 +125,7 @@ def _text(sections: Mapping[str, Any], found: str, summary: RunSummary, output: 
         [
             f"# Written by itnet init for {found}.",
             f"# Train: itnet train {output}",
-            f"# All options: itnet info {task['name']}, and docs/reference/configuration.md",
+            f"# All options: itnet info {task['name']}, and https://itnet.github.io/itnet/reference/configuration/",
             to_yaml({"model": model}) + f"# {step['points']:,} points a sample; a coarser encoder is faster.",
             to_yaml({"task": task}) + "\n".join(commented),
             "",

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
-from itnet_core import ConfigError, Field, ITNetError, ITNetModel
+from itnet_core import ConfigError, DataError, Field, ITNetError, ITNetModel
 from itnet_registry import default_registry
 from itnet_registry.build.memory import machine_bytes
 from itnet_registry.build.trunk_table import trunk_table
@@ -76,6 +76,11 @@ def rehearse(run: ModelRun) -> dict[str, StepCost]:
         if run.config.initialize_scales and run.config.init is None:
             run.initialize_scales(FEW)
         watch = _take_steps(run, few)
+        if run.tasks.keys() - watch.fields.keys():  # the few samples cannot be read, and are skipped
+            few, watch = batches, _take_steps(run, batches)
+        for modality in run.tasks.keys() - watch.fields.keys():
+            found = f"batches of {batches[modality]} samples that cannot be read"
+            raise DataError(f"the training samples of {modality}", found=found, expected="readable samples")
         costs = {m: watch.cost(run, m, few[m], batches[m], _steps(run.config, m, sizes[m])) for m in run.tasks}
         affordable = all(c.seconds < PATIENCE and (c.memory or 0) < machine_bytes() / 2 for c in costs.values())
         if affordable and few != batches:
@@ -123,7 +128,7 @@ class _Stopwatch(Callback):
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self.saved: dict[str, int] = {}
+        self.storages: dict[str, dict[int, int]] = {}
         self.fields: dict[str, Field] = {}
         self.memory: int | None = None
         self._last = 0.0
@@ -135,7 +140,7 @@ class _Stopwatch(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: TaskBatch, batch_idx: int) -> None:
         """Start to watch a step: the encoder's field, and the tensors that are kept for the backward pass."""
-        storages: dict[int, int] = {}
+        storages = self.storages[batch.modality] = {}
 
         def keep_field(module: Any, inputs: Any, output: Field) -> None:
             self.fields[batch.modality] = output
@@ -143,7 +148,6 @@ class _Stopwatch(Callback):
         def pack(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
-            self.saved[batch.modality] = sum(storages.values())
             return tensor
 
         self._step.callback(pl_module.model.encoders[batch.modality].register_forward_hook(keep_field).remove)
@@ -180,7 +184,7 @@ class _Stopwatch(Callback):
     def cost(self, run: ModelRun, modality: str, few: int, batch: int, steps: int) -> StepCost:
         """Return the cost of a batch, estimated from that of a few samples."""
         scale, field = batch / few, self.fields[modality]
-        memory = None if self.memory is None else int(self.memory + self.saved.get(modality, 0) * (scale - 1))
+        memory = None if self.memory is None else int(self.memory + sum(self.storages[modality].values()) * (scale - 1))
         flops = _sample_flops(run.model, field)
         return StepCost(
             points=field.values.shape[1],

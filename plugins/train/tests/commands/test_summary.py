@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from itnet_registry.api import _registry
 from itnet_train.commands import first_config, summary
@@ -153,3 +154,22 @@ def test_init_takes_a_task_of_another_plugin(itnet: Itnet, tmp_path: Path, monke
 def test_durations_have_a_unit_that_suits_them() -> None:
     units = [summary.duration(seconds).split()[1] for seconds in (1.0, 100.0, 10_000.0, 1_000_000.0)]
     assert units == ["s", "min", "h", "days"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_samples_that_are_skipped_are_no_failure(itnet: Itnet, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for number in range(20):
+            path = tmp_path / "pets" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if number % 4:
+                path.write_bytes(b"no image")
+            else:
+                Image.new("RGB", (8, 8)).save(path)
+    task = {"name": "image-folder", "root": str(tmp_path / "pets"), "image_size": 8, "on_bad_sample": "skip"}
+    model = {"preset": "itnet-nano", "depth": 1, "encoder": "conv-stem"}
+    path = tmp_path / "pets.yaml"
+    for seed in range(3):
+        train = {"seed": seed, "accelerator": "cpu", "batch_size": 16}
+        path.write_text(yaml.safe_dump({"model": model, "task": task, "train": train}))
+        assert itnet("validate", path).exit_code == 0
