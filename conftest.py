@@ -42,6 +42,12 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _hints_name_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let hints say what they say where the registry was installed from an index, and not from this clone."""
+    monkeypatch.setattr("itnet_registry.plugins.clone.clone_root", lambda: None)
+
+
 @pytest.fixture
 def write_image() -> Callable[..., Path]:
     """Write an image of random pixels to a file, whose suffix says the format."""

@@ -18,6 +18,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
 DISTRIBUTIONS = {
+    "itnet": "meta/README.md",
     "itnet-core": "README.md",
     "itnet-registry": "registry/README.md",
     "itnet-tasks": "tasks/README.md",

@@ -13,6 +13,7 @@ from itnet_core.plugin.lazy import lazy_exports as lazy_exports
 
 if TYPE_CHECKING:
     from itnet_core.models.block import Block as Block
+    from itnet_core.models.detection import Detection as Detection
     from itnet_core.models.encoder import Encoder as Encoder
     from itnet_core.models.encoder import FieldEncoder as FieldEncoder
     from itnet_core.models.head import ClassificationHead as ClassificationHead
@@ -122,6 +123,7 @@ _exports, __getattr__ = lazy_exports(
         "itnet_core.models.neighbours": "farthest_points nearest_points",
         "itnet_core.models.parts": "freeze part_names",
         "itnet_core.models.query_points": "CoarserGrid EarlierPoints FarthestPoints Latents QueryPoints",
+        "itnet_core.models.detection": "Detection",
         "itnet_core.models.task": "Batch Metric Split Task",
         "itnet_core.models.trunk": "Trunk",
         "itnet_core.operator.auxiliary": "auxiliary_losses",

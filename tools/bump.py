@@ -46,13 +46,13 @@ def contents(release: Version | None) -> dict[Path, str]:
         project["version"] = str(release)
     version = str(project["version"])
     texts = {ROOT / "pyproject.toml": tomlkit.dumps(root)}
-    for pattern in ("registry", "tasks", "plugins/*"):
+    for pattern in ("registry", "tasks", "meta", "plugins/*"):
         for path in sorted(ROOT.glob(f"{pattern}/pyproject.toml")):
             texts[path] = _with_ranges(_with_shared(path.read_text(), root), version)
     for path in sorted(ROOT.glob("examples/*/pyproject.toml")):  # distributions of their own
         texts[path] = _with_ranges(path.read_text(), version)
     for folder in [path.parent for path in texts]:
-        for path in folder.glob("itnet_*/__init__.py"):
+        for path in folder.glob("itnet*/__init__.py"):
             texts[path] = re.sub(r'(?m)^__version__ = ".*"$', f'__version__ = "{version}"', path.read_text())
     citation, changelog = ROOT / "CITATION.cff", ROOT / "CHANGELOG.md"
     texts[citation] = re.sub(r"(?m)^version: .*$", f"version: {version}", citation.read_text())

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from itnet_core.models.detection import Detection
 from itnet_core.plugin.config import ComponentConfig, Configured
 
 Split = Literal["train", "validation", "test"]
@@ -88,6 +89,15 @@ class Task(Configured, ABC):
     reads_text: ClassVar[bool] = False
     mixes_sizes: ClassVar[bool] = False
     top_k: int = 5
+
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Return what the task could learn from a user's folder or file, or `None`; `itnet init` asks all tasks.
+
+        Override it in a task on users' own data. It reads a part of the files, and raises nothing for those that the
+        task does not read.
+        """
+        return None
 
     def __init__(self, config: ComponentConfig | None = None, **options: Any) -> None:
         self.config = self.configure(config, options)

@@ -138,6 +138,8 @@ class CommandSpec:
         sections: sections of a configuration file that the command reads, each with the pydantic model that checks it
             (`{"train": "itnet_train.config:TrainConfig"}`), so that `itnet validate` and `itnet schema` know them. A
             `itnet_registry.ConfigSection` is also checked against the model of the file.
+        rehearsal: a function that takes the sections of a file with a task, tries the first step of the command on the
+            data, and returns an `itnet_registry.RunSummary`; `itnet validate` calls it. "" for none.
         citations: as those of a component; a run used them if its configuration has a section of the command.
     """
 
@@ -146,12 +148,15 @@ class CommandSpec:
     summary: str
     sections: Mapping[str, str] = field(default_factory=dict)
     citations: tuple[str, ...] = ()
+    rehearsal: str = ""
 
     def __post_init__(self) -> None:
         _check("CommandSpec.name", self.name, _NAME, "train")
         _check_line("CommandSpec.summary", self.summary)
         _check("CommandSpec.target", self.target, _TARGET, "itnet_train.commands.cli:train")
         _check_keys("CommandSpec.citations", self.citations)
+        if self.rehearsal:
+            _check("CommandSpec.rehearsal", self.rehearsal, _TARGET, "itnet_train.commands.summary:rehearse_sections")
         for section, target in self.sections.items():
             _check(f"CommandSpec.sections[{section!r}]", target, _TARGET, "itnet_train.config:TrainConfig")
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from itnet_registry.config.files import load_config as load_config
     from itnet_registry.config.model_config import ModelConfig as ModelConfig
     from itnet_registry.config.sections import ConfigSection as ConfigSection
+    from itnet_registry.config.summary import RunSummary as RunSummary
     from itnet_registry.errors import AmbiguousNameError as AmbiguousNameError
     from itnet_registry.errors import CheckpointError as CheckpointError
     from itnet_registry.errors import ComponentError as ComponentError
@@ -54,6 +55,7 @@ __all__, __getattr__ = lazy_exports(
         "itnet_registry.config.files": "load_config",
         "itnet_registry.config.model_config": "ModelConfig",
         "itnet_registry.config.sections": "ConfigSection",
+        "itnet_registry.config.summary": "RunSummary",
         "itnet_registry.errors": "AmbiguousNameError CheckpointError ComponentError Fault PluginError RequirementError "
         "UnknownNameError",
         "itnet_registry.plugins.components": "Component",

@@ -11,6 +11,7 @@ from itnet_tasks.folder import FolderClassification
 from itnet_tasks.labelled_task import LabelledTask
 from itnet_tasks.learned_task import LearnedTask, typical
 from itnet_tasks.regression import Regression
+from itnet_tasks.split_files import split_files
 from itnet_tasks.splits import HeldOut, Share, assign_folds, hold_out, split
 from itnet_tasks.values import as_array, one_of, unreadable
 
@@ -41,6 +42,7 @@ __all__ = [
     "open_data",
     "read_data",
     "split",
+    "split_files",
     "typical",
     "unreadable",
     "warn_skipped",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, ClassVar, Self
 
-from itnet_core import DataError
+from itnet_core import DataError, Detection
 from itnet_tasks.class_folders import class_files, class_names
 from itnet_tasks.classification import Classification
 from itnet_tasks.dataset import Labelled
+from itnet_tasks.errors import SkippedSampleWarning
 from itnet_tasks.splits import HeldOut, hold_out
+
+DETECTED = 50
+"""Files of a folder that `detect` reads, about."""
 
 
 class FolderClassification(Classification):
@@ -35,6 +40,7 @@ class FolderClassification(Classification):
 
     Attributes:
         suffixes: lower-case suffixes of sample files, such as `.png`.
+        kind: what the files are, for `itnet init`.
     """
 
     class Config(Classification.Config, HeldOut):
@@ -53,6 +59,35 @@ class FolderClassification(Classification):
                 return self.model_copy(update={"classes": _classes(self.root)})
             except DataError:  # a configuration may be written before the data exist
                 return self
+
+    kind: ClassVar[str] = "files"
+
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Detect two or more class folders with files of the task's suffixes."""
+        root = training_folder(str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SkippedSampleWarning)
+            try:
+                names = class_names(root)
+                files = class_files(root, names, cls.suffixes).sources
+            except DataError:
+                return None
+        if len(names) < 2:
+            return None
+        few = [Path(file) for file in files[:: max(1, len(files) // DETECTED)]]
+        measured, configs = cls.propose(few)
+        listed = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        found = f"{len(files):,} {cls.kind} in {len(names)} class folders ({listed}){measured}"
+        return Detection(found, len(files), [(model, {"root": str(path), **task}) for model, task in configs])
+
+    @classmethod
+    def propose(cls, files: Sequence[Path]) -> tuple[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]]:
+        """Return what `detect` adds of some of the files in words, and models with options of the task for them.
+
+        By default no models, and the task takes no part in `itnet init`.
+        """
+        return "", ()
 
     @property
     def classes(self) -> tuple[str, ...]:

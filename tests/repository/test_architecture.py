@@ -16,6 +16,7 @@ PACKAGES = {
     "itnet_core": ROOT / "itnet_core",
     "itnet_registry": ROOT / "registry/itnet_registry",
     "itnet_tasks": ROOT / "tasks/itnet_tasks",
+    "itnet": ROOT / "meta/itnet",
     **{path.name: path for path in sorted(ROOT.glob("plugins/*/itnet_*"))},
 }
 MAY_IMPORT = {
@@ -24,6 +25,7 @@ MAY_IMPORT = {
     "itnet_registry": {"itnet_core"},
     "itnet_tasks": {"itnet_core"},
     "itnet_train": {"itnet_core", "itnet_registry"},
+    "itnet": {"itnet_registry", "itnet_train"},  # their facades in one package
     "itnet_kernels": {"itnet_core", "itnet_registry"},  # kernels made of others, by their names
     "itnet_explain": {"itnet_core", "itnet_registry"},  # it loads checkpoints
     "itnet_graph": {"itnet_core", "itnet_registry", "itnet_tasks"},  # message passing by other kernels, by their names

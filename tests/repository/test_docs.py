@@ -103,7 +103,7 @@ def test_links_lead_to_pages_of_the_site(uri: str, text: str, expected: str) -> 
 def test_every_readme_is_on_the_site() -> None:
     readmes = {str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/README.md")}
     hooks = load(DOCS / "hooks.py")
-    assert readmes | {"README.md", "registry/README.md", "tasks/README.md"} <= set(hooks.PAGES)
+    assert readmes | {"README.md", "registry/README.md", "tasks/README.md", "meta/README.md"} <= set(hooks.PAGES)
     navigation = (ROOT / "mkdocs.yml").read_text()
     assert all(f": {page}\n" in navigation for page in hooks.SOURCES)
 

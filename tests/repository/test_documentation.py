@@ -20,6 +20,7 @@ PAGES = sorted(
         "docs/**/*.md",
         "registry/*.md",
         "tasks/*.md",
+        "meta/*.md",
         "plugins/*/*.md",
         "examples/**/*.md",
     )

@@ -29,6 +29,7 @@ FOLDERS = {
     "itnet-core": ROOT,
     "itnet-registry": ROOT / "registry",
     "itnet-tasks": ROOT / "tasks",
+    "itnet": ROOT / "meta",
     **{f"itnet-{path.parent.name.replace('_', '-')}": path.parent for path in ROOT.glob("plugins/*/pyproject.toml")},
 }
 
@@ -175,7 +176,7 @@ def test_the_distributions_agree_on_their_shared_metadata() -> None:
 
 def test_one_command_writes_a_version_everywhere(tmp_path: Path) -> None:
     folders = [*FOLDERS.values(), ROOT / "examples/third_party"]
-    initials = [path for folder in folders for path in folder.glob("itnet_*/__init__.py")]
+    initials = [path for folder in folders for path in folder.glob("itnet*/__init__.py")]
     others = [ROOT / name for name in ("tools/bump.py", "CITATION.cff", "CHANGELOG.md")]
     for path in [*(folder / "pyproject.toml" for folder in folders), *initials, *others]:
         target = tmp_path / path.relative_to(ROOT)
@@ -252,6 +253,18 @@ for preset in presets:
 """
     done = run(alone(plugin), "-c", code)
     assert done.returncode == 0, done.stderr
+
+
+def test_each_readme_has_a_line_that_installs_from_a_clone() -> None:
+    """It names the folders of everything of ours that the distribution needs: pip has no index to take them from."""
+    for name, folder in FOLDERS.items():
+        if name in ("itnet-core", "itnet"):
+            continue
+        [line] = re.findall(r"^In a clone .*: `pip install (.*)`\.$", (folder / "README.md").read_text(), re.MULTILINE)
+        named = {(ROOT / path).resolve() for path in line.split()}
+        declared = [tomllib.loads((path / "pyproject.toml").read_text())["project"] for path in named]
+        ours = {item.name for p in declared for item in map(Requirement, p["dependencies"]) if item.name in FOLDERS}
+        assert {FOLDERS[item] for item in ours} | {folder} <= named, name
 
 
 def test_a_missing_plugin_is_named_with_its_hint(image_only: Path) -> None:

@@ -308,6 +308,9 @@ class TrainConfig(ConfigSection):
             field = REPLACED[name]
             instead = f"use the field train.{field}" if field else "no field changes it"
             raise ValueError(f"arguments that the engine does not set: it sets {name}; {instead}")
+        for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
+            if not arguments.get(name, 1):
+                raise ValueError(f"at least one batch in {name}: every epoch trains and validates")
         return arguments
 
     @classmethod

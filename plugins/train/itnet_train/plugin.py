@@ -15,7 +15,9 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
             "Train a model from a configuration file.",
             sections={"train": "itnet_train.config:TrainConfig"},
             citations=("falcon2019lightning",),
+            rehearsal="itnet_train.commands.summary:rehearse_sections",
         ),
+        CommandSpec("init", "itnet_train.commands.init:init", "Look at your data, and write a configuration for it."),
         CommandSpec(
             "evaluate",
             "itnet_train.commands.cli:evaluate",

@@ -94,10 +94,10 @@ class MemoryLimit(TorchFunctionMode):
         """
         needed = self.used + size * times
         if needed > self.limit:
-            raise self._refused(f"sizes that take {_readable(needed)} or more")
+            raise self._refused(f"sizes that take {readable(needed)} or more")
 
     def _refused(self, found: str) -> ConfigError:
-        expected = f"at most {_readable(self.limit)}, {self.origin}"
+        expected = f"at most {readable(self.limit)}, {self.origin}"
         return ConfigError("memory", found=found, expected=expected, hint="Look for a size with too many digits.")
 
 
@@ -120,7 +120,13 @@ def _arange_bytes(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, **
     return 8 * max(0, math.ceil((end - start) / step)) if step else 0
 
 
-def _readable(size: float) -> str:
+def readable(size: float) -> str:
+    """Return a number of bytes in a unit of three digits or so.
+
+    Example:
+        >>> readable(5 * 2**30)
+        '5 GB'
+    """
     size = min(size, 2**80)  # an integer may be too large for a float
     for unit in ("bytes", "KB", "MB", "GB", "TB"):
         if size < 1024:

@@ -55,7 +55,17 @@ def _environment(registry: Registry) -> list[Check]:
         checks.append(Check(name="torch", ok=True, detail=version("torch")))
     except PackageNotFoundError:
         checks.append(Check(name="torch", ok=False, detail="not installed: pip install torch"))
-    return [*checks, *_variables(registry)]
+    return [*checks, *_fused_sums(registry), *_variables(registry)]
+
+
+def _fused_sums(registry: Registry) -> list[Check]:
+    """Report where the evaluator that computes the MLP kernel fastest on CPUs is absent; this is no failure."""
+    from itnet_registry.plugins.fused_sums import GAIN, NATIVE
+    from itnet_registry.plugins.requirements import pip_install
+
+    if any(source.distribution == NATIVE for source in registry.discovery.sources):
+        return []
+    return [Check(name=NATIVE, ok=True, detail=f"not installed. {GAIN}: {pip_install([NATIVE])}")]
 
 
 def _variables(registry: Registry) -> list[Check]:

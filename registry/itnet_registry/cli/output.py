@@ -12,9 +12,12 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from contextvars import ContextVar
-from typing import Any, ParamSpec, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TextIO, TypeVar
 
 from itnet_core.plugin.printable import printable
+
+if TYPE_CHECKING:
+    from itnet_registry.config.summary import RunSummary
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +69,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     lines = [printable(title), *(line for row in cells for line in _row_lines(row, widths)), ""]
     lines.insert(1 + len(_row_lines(cells[0], widths)), "─" * (sum(widths) + 2 * len(widths) - 2))
     print("\n".join(lines), flush=True)
+
+
+def print_summary(summary: RunSummary, *, as_json: bool = False) -> None:
+    """Write what a run costs to stdout, as lines or as one line of JSON, and its warnings to stderr."""
+    if as_json:
+        print_document(json.dumps({**summary.values, "warnings": list(summary.warnings)}))
+    width = max((len(name) for name, _ in summary.rows), default=0)
+    for name, text in () if as_json else summary.rows:
+        print_line(f"{name:{width}}  {text}")
+    for warning in summary.warnings:
+        print_line(f"warning: {warning}", err=True)
 
 
 def _column_widths(cells: Sequence[Sequence[str]], total: int) -> list[int]:

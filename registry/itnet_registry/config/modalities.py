@@ -9,6 +9,7 @@ from itnet_core.plugin.specs import ANY, Kind
 from itnet_registry.plugins.components import Component
 from itnet_registry.plugins.names import shortest
 from itnet_registry.plugins.registry import PluginRegistry
+from itnet_registry.plugins.requirements import pip_install
 
 _KINDS: tuple[Kind, ...] = ("encoder", "task")
 
@@ -38,7 +39,7 @@ def installed_names(registry: PluginRegistry, kind: Kind, modality: str | None) 
 def _combinations(registry: PluginRegistry) -> str:
     modalities = sorted({str(c.spec.modality) for kind in _KINDS for c in registry.components(kind)} - {ANY})
     if not modalities:
-        return "No encoder is installed: pip install itnet-image, or itnet list."
+        return f"No encoder is installed: {pip_install(['itnet-image'])}, or itnet list."
     lines = [
         f"{modality}: encoders {installed_names(registry, 'encoder', modality)}; "
         f"tasks {installed_names(registry, 'task', modality)}"

@@ -11,6 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from itnet_registry.plugins.clone import installable
+
 _NAME = re.compile(r"[A-Za-z0-9._-]*")
 
 
@@ -38,13 +40,14 @@ def requirements_on(distribution: str, requirements: Iterable[str]) -> list[Requ
 
 
 def pip_install(requirements: Iterable[str], *, upgrade: bool = False) -> str:
-    """Return the shell command that installs `requirements`.
+    """Return the shell command that installs `requirements`; in a clone, the project's own from their folders.
 
     Example:
         >>> pip_install(["itnet-image>=0.2", "itnet-core"], upgrade=True)
         "pip install --upgrade itnet-core 'itnet-image>=0.2'"
     """
-    return shlex.join(["pip", "install", *(["--upgrade"] if upgrade else []), *sorted(set(requirements))])
+    wanted = sorted(set(requirements))
+    return shlex.join(["pip", "install", *(["--upgrade", *wanted] if upgrade else installable(wanted))])
 
 
 def at_least(distribution: str, oldest: str) -> str:

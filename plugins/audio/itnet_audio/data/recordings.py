@@ -110,6 +110,16 @@ def recording_seconds(path: Path) -> float:
         return sound.length / sound.rate
 
 
+def recording_rate(path: Path) -> int:
+    """Return the sample rate of a recording in Hz, from its header.
+
+    Raises:
+        DataError: as for `read_recording`.
+    """
+    with _errors_of(path), open_regular(path) as file:
+        return _opened(file, path).rate
+
+
 @contextmanager
 def _errors_of(path: Path) -> Iterator[None]:
     try:

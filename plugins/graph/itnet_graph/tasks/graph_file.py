@@ -11,6 +11,8 @@ from typing import Any, Self
 import torch
 from pydantic import PositiveFloat
 
+from itnet_core import Detection
+from itnet_graph.data.detected_graphs import detect_graphs
 from itnet_graph.data.graph_file import GraphRow, read_graphs
 from itnet_graph.tasks.graph_task import Finite, GraphTask, class_name
 from itnet_tasks import Classification, HeldOut, Labelled, Regression, hold_out, typical
@@ -118,6 +120,11 @@ class GraphFile(LabelledGraphs, Classification):
 
     fields = (*LabelledGraphs.fields, "classes")
 
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Detect graphs with a class each."""
+        return detect_graphs(path, "class")
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names.
@@ -170,6 +177,12 @@ class GraphFileRegression(LabelledGraphs, Regression):
             return self.complete(GraphFileRegression)
 
     fields = (*LabelledGraphs.fields, "centre", "scale")
+
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Detect graphs with a number each."""
+        return detect_graphs(path, "number")
+
     labels = "a finite number"
 
     @property

@@ -10,7 +10,8 @@ from typing import Any, Self, get_args
 import torch
 from pydantic import NonNegativeInt
 
-from itnet_core import DataError, Split
+from itnet_core import DataError, Detection, Split
+from itnet_graph.data.detected_graphs import detect_graphs
 from itnet_graph.data.files import read_rows
 from itnet_graph.data.graph_file import GraphRow
 from itnet_graph.tasks.graph_task import GraphTask, class_name
@@ -57,6 +58,11 @@ class GraphNodes(GraphTask, NodeClassification):
             return self.complete(GraphNodes)
 
     fields = (*GraphTask.fields, "classes")
+
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Detect graphs with a class for each node."""
+        return detect_graphs(path, "nodes")
 
     @property
     def file(self) -> str:

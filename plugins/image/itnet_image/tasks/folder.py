@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from PIL import Image
 
 from itnet_image.tasks.photographs import Photographs
 from itnet_tasks import FolderClassification
+
+SIDES = (224, 128, 64, 32)
+"""Sizes of images that `itnet init` tries, where the images have as many pixels."""
 
 
 class ImageFolder(FolderClassification, Photographs):
@@ -32,6 +41,27 @@ class ImageFolder(FolderClassification, Photographs):
     class Config(FolderClassification.Config, Photographs.Config):
         channels: Literal[1, 3] = 3
         """1 to read grey images, 3 for colour."""
+
+    kind = "images"
+
+    @classmethod
+    def propose(cls, files: Sequence[Path]) -> tuple[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]]:
+        """Return the median size, and stems that leave at most 16 × 16 points of it or of less."""
+        sizes, grey = [], []
+        for file in files:
+            with suppress(OSError, ValueError), Image.open(file) as image:
+                sizes.append(image.size)
+                grey.append(image.mode in ("1", "L", "I;16"))
+        if not sizes:
+            return "", ()
+        width, height = (int(median(side)) for side in zip(*sizes, strict=True))
+        channels, configs = {"channels": 1} if all(grey) else {}, []
+        for side in dict.fromkeys(min(side, width, height) for side in SIDES):
+            halvings = max(1, math.ceil(math.log2(side / 16)))
+            encoder = {"name": "itnet-image/conv-stem", "strides": [2] * halvings}
+            size = max(8, side // 2**halvings * 2**halvings)
+            configs.append(({"preset": "itnet-core/itnet-nano", "encoder": encoder}, {"image_size": size, **channels}))
+        return f", of {width} × {height} pixels", configs
 
     @property
     def channels(self) -> int:  # type: ignore[override]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pydantic import PositiveFloat
 
-from itnet_core import AXES, ConfigError, DataError
+from itnet_core import AXES, ConfigError, DataError, Detection, ITNetError
 from itnet_operators.axes import AxisLetters
 from itnet_operators.data.field_arrays import sample_of
 from itnet_operators.data.field_files import SUFFIXES, Stack, StackRow, read_arrays
@@ -84,6 +84,22 @@ class FieldFolder(OperatorLearning):
             """Return the fields that are missing, from the training samples."""
             known = {name: getattr(self, name) for name in MEASURED}
             return FieldFolder(self).measure() if None in known.values() else known
+
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Detect .npz or HDF5 files with the arrays `inputs` and `targets`; a single one has all samples."""
+        stacks = [file for file in path.glob("*") if file.suffix.lower() in SUFFIXES]
+        path = stacks[0] if len(stacks) == 1 else path
+        try:
+            samples = _samples(_find(path, "train") or path).sources
+            first = _read(samples[0])  # type: ignore[arg-type]
+        except (ITNetError, OSError, IndexError):
+            return None
+        points, axes = first.values.shape[0], first.positions.shape[1]
+        preset = "operator-nano" if axes == 2 and first.grid is not None else "operator-1d-nano"
+        found = f"{len(samples):,} fields with targets, the first of {points:,} points in {axes} dimensions"
+        files = sum(file.is_file() for file in path.rglob("*")) if path.is_dir() else 1
+        return Detection(found, files, [({"preset": f"itnet-operators/{preset}"}, {"root": str(path)})])
 
     @property
     def axes(self) -> str:

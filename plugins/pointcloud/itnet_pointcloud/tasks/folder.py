@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 from pydantic import NonNegativeFloat
 
 from itnet_pointcloud.data.augmentation import Factor
@@ -35,3 +39,12 @@ class MeshFolder(FolderClassification, ShapeClassification):
 
         jitter: NonNegativeFloat = 0.01
         """Standard deviation of the noise on each coordinate, truncated at twice as much."""
+
+    kind = "meshes"
+
+    @classmethod
+    def propose(cls, files: Sequence[Path]) -> tuple[str, Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]]:
+        """Return clouds of 512 points in 64 groups, or of half as many."""
+        encoder = {"name": "itnet-pointcloud/local-group", "centres": 32, "neighbours": 16}
+        whole = {"preset": "itnet-pointcloud/pointcloud-nano"}
+        return "", [(whole, {"points": 512}), ({**whole, "encoder": encoder}, {"points": 256})]

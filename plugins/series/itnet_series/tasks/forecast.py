@@ -11,7 +11,8 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from itnet_core import DataError, Metric, Split
+from itnet_core import DataError, Detection, Metric, Split
+from itnet_series.data.detected_series import detect_series
 from itnet_series.data.layout import read_series
 from itnet_series.data.time_series import SeriesFile, TimeSeries
 from itnet_series.tasks.horizon import forecast_errors
@@ -75,6 +76,12 @@ class SeriesForecast(SeriesTask):
         def completed(self) -> Self:
             """Fill in channels, statistics, extent and naive error from the training parts, if they exist already."""
             return self.complete(SeriesForecast)
+
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Detect a table of one or more series without classes."""
+        found = detect_series(path)
+        return None if found is None or found.names or len(found.files) > 1 else found.forecast()
 
     monitor = "mae"
     monitor_mode = "min"

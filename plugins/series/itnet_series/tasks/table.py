@@ -12,7 +12,9 @@ import torch
 from pydantic import Field as ConfigField
 from pydantic import NonNegativeFloat, PositiveFloat
 
+from itnet_core import Detection
 from itnet_series.data.augmentation import SeriesAugmentation
+from itnet_series.data.detected_series import detect_series
 from itnet_series.data.layout import Column, read_series
 from itnet_series.data.time_series import SeriesFault, SeriesFile, TimeSeries
 from itnet_series.tasks.series_task import SeriesLoader, SeriesTask, statistics
@@ -141,6 +143,12 @@ class SeriesTable(LabelledSeries, Classification):
             return self.complete(SeriesTable)
 
     fields = (*SeriesTask.fields, "classes")
+
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Detect a table of series with classes, or `.ts` files."""
+        found = detect_series(path)
+        return None if found is None or not found.names else found.classification()
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import ConfigError, DataError, Metric, ShapeError, Split
+from itnet_core import ConfigError, DataError, Detection, Metric, ShapeError, Split
 from itnet_tasks import HeldOut, Labelled, LabelledDataset, LabelledTask, hold_out, split
 from itnet_text.data.reading import row_of
 from itnet_text.data.rows import Row, check_row, read_columns, read_file, read_paragraphs, select_texts
@@ -27,6 +27,9 @@ from itnet_text.tokenizer import (
 )
 
 TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+
+SMALLEST = 10_000
+"""Bytes of text files that `detect` takes for a corpus."""
 
 LEAK = 1e-5
 """Largest change of earlier predictions, relative to that of later ones, that counts as rounding."""
@@ -83,6 +86,19 @@ class LanguageModel(LabelledTask):
             if not isinstance(self.tokenizer, str):
                 return self
             return self.model_copy(update={"tokenizer": completed_tokenizer(self.tokenizer, "LanguageModel.tokenizer")})
+
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Detect text files without class folders."""
+        files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+        texts = [file for file in files if file.suffix.lower() == ".txt" and file.is_file()]
+        size = sum(file.stat().st_size for file in texts)
+        if size < SMALLEST or any(file.is_dir() and not file.name.startswith(".") for file in files):
+            return None
+        kernel = {"name": "itnet-core/mlp", "normalization": "softmax", "support": {"causal": "t"}}
+        model = {"preset": "itnet-core/itnet-nano", "encoder": {"name": "itnet-text/token"}, "kernel": kernel}
+        found = f"{len(texts):,} text files of {size:,} bytes together: a language model learns their next byte"
+        return Detection(found, len(texts), [(model, {"train": str(path), "length": n}) for n in (256, 128, 64)])
 
     modality = "text"
     suffixes = (".txt",)

@@ -11,8 +11,9 @@ from typing import Any, Self
 import torch
 from pydantic import model_validator
 
-from itnet_core import DataError
+from itnet_core import DataError, Detection
 from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, hold_out
+from itnet_text.data.detected_table import detect_table
 from itnet_text.data.reading import row_of, text_loader
 from itnet_text.data.rows import Columns, Row, label_rows, read_columns, select_texts
 from itnet_text.texts import Text
@@ -49,6 +50,14 @@ class Table(LabelledTask):
     modality = "text"
     suffixes = (".txt",)
     reads_text = True
+
+    @classmethod
+    def detect(cls, path: Path) -> Detection | None:
+        """Detect a table with a column of texts and one of labels that this task takes."""
+        table = detect_table(path)
+        if table is None or table.is_regression != issubclass(cls, Regression):
+            return None
+        return table.detection()
 
     def training(self) -> Labelled:
         """Return the training rows; without a test file, a fold of them is held out for the test split."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from itnet_registry.cli.output import machine_readable, print_document, print_line
+from itnet_registry.cli.output import machine_readable, print_document, print_line, print_summary
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")]
@@ -34,7 +34,9 @@ def train(
         bool, typer.Option("--resume", help="Continue the run in the directory, or start it if there is none.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="First remove the run in the directory.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything; train and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, time the first steps, and write nothing.")
+    ] = False,
     json: AsJSON = False,
 ) -> None:
     """Train a model from a configuration file.
@@ -45,8 +47,8 @@ def train(
         raise typer.BadParameter("--resume and --overwrite exclude each other")
     from itnet_train.commands import training
     from itnet_train.commands.sections import is_directory, read_sections
+    from itnet_train.commands.summary import summarize
     from itnet_train.console import is_first_process
-    from itnet_train.engine.freezing import count_parameters
     from itnet_train.engine.model_run import ModelRun
     from itnet_train.storage.directory import RunDirectory
 
@@ -57,11 +59,7 @@ def train(
         run = ModelRun.from_sections(sections)
         RunDirectory(output).check(run.complete_config, resume=resume, overwrite=overwrite)
         run.prepare(resumed=resume and RunDirectory(output).state.is_file())
-        counts = {
-            "parameters": count_parameters(run.model),
-            "trained_parameters": count_parameters(run.model, trained=True),
-        }
-        _print_result({**counts, "samples": run.check()}, json)
+        print_summary(summarize(run), as_json=json)
         return
     metrics = training.train(sections, output, resume=resume, overwrite=overwrite)
     if is_first_process():

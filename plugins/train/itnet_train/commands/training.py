@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from itnet_registry.errors import os_errors_as
 from itnet_train.callbacks.averaging import Averaging
 from itnet_train.callbacks.epoch_lines import EpochLines
 from itnet_train.callbacks.history import History
+from itnet_train.callbacks.progress_lines import ProgressLines
 from itnet_train.callbacks.saving import Saving
 from itnet_train.callbacks.section_scores import SectionScores
 from itnet_train.callbacks.stopping import Stopping
 from itnet_train.callbacks.termination import Termination
 from itnet_train.config import TrainConfig
 from itnet_train.console import is_first_process, print_status, quiet_lightning
+from itnet_train.engine.fast_sums import slow_cpu_hint
 from itnet_train.engine.freezing import count_parameters, describe_parameters
 from itnet_train.engine.loggers import create_loggers, create_profiler
 from itnet_train.engine.model_run import ModelRun
@@ -129,8 +132,8 @@ def _train(build: Callable[[], Run], output: str | PathLike[str], *, resume: boo
             directory.start(run.complete_config, resume=resume)
             if not directory.about.exists():
                 write_atomically(directory.about, to_json(_about(run), indent=2) + "\n")
-        with quiet_lightning():
-            return _fit_and_test(run, directory, state)
+        with quiet_lightning(), ProgressLines(partial(slow_cpu_hint, run.model, run.config)) as lines:
+            return _fit_and_test(run, directory, state, lines)
 
 
 def _about(run: Run) -> dict[str, Any]:
@@ -149,7 +152,7 @@ def _read_final_metrics(directory: RunDirectory, epochs: int) -> dict[str, Any] 
     return None if goes_on else metrics
 
 
-def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict[str, Any]:
+def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None, lines: ProgressLines) -> dict[str, Any]:
     if state is None and run.config.initialize_scales and run.config.init is None:
         run.initialize_scales()
     history = History(directory.history, *monitored_score(run.tasks))
@@ -166,6 +169,7 @@ def _fit_and_test(run: Run, directory: RunDirectory, state: Path | None) -> dict
             *run.section_callbacks(),
             Termination(),
             EpochLines(history),
+            lines,
             saving,
         ],
         logger=create_loggers(run.config, directory),

@@ -30,6 +30,16 @@ def check_loggers(config: TrainConfig) -> None:
             hint = f"Install it with: pip install 'itnet-train[{name}]'"
             found = f"{name!r}, which is not installed"
             raise ConfigError("train.loggers", found=found, expected="loggers that are installed", hint=hint)
+    if "wandb" in config.loggers and not _is_logged_in():
+        hint = "Run wandb login, or set WANDB_MODE=offline."
+        raise ConfigError("train.loggers", found="'wandb' without an API key", expected="an account", hint=hint)
+
+
+def _is_logged_in() -> bool:
+    """Whether Weights & Biases has a key, or needs none."""
+    import wandb
+
+    return os.environ.get("WANDB_MODE", "online") in ("offline", "disabled") or bool(wandb.api.api_key)
 
 
 def create_loggers(config: TrainConfig, directory: RunDirectory) -> list[Logger]:

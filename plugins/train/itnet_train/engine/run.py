@@ -107,23 +107,23 @@ class Run(ABC):
             create_trainer(self.config)
         if self.config.sharded:
             self._check_sharing()
-        with _attribute_errors("the metrics of the tasks"):
+        with attribute_errors("the metrics of the tasks"):
             for task in self.tasks.values():
                 check_monitor(task)
             module = TaskModule(self.model, self.tasks, self.config).eval()
         check_loggers(self.config)
         check_blocks(self.model, self.config)
         create_optimizer(self.model, self.config)
-        with _attribute_errors("the check of the model"):
+        with attribute_errors("the check of the model"):
             check_predictions(self.model, self.tasks)
         sizes = {}
         for modality, split in product(self.tasks, get_args(Split)):
             samples = self.data.dataset(modality, split)
             sizes[split if len(self.tasks) == 1 else f"{modality}/{split}"] = len(samples)
-            with torch.no_grad(), _attribute_errors(f"the first samples of {modality}/{split}"):
+            with torch.no_grad(), attribute_errors(f"the first samples of {modality}/{split}"):
                 module.dry_run(modality, self.data.first_samples(modality, split, 2))
         for name, section in self.sections.items():
-            with _attribute_errors(f"the scores of the section {name}"):
+            with attribute_errors(f"the scores of the section {name}"):
                 self.section_scores(section, 0)
         self.section_callbacks()
         module.train()
@@ -155,7 +155,7 @@ class Run(ABC):
         """
         found: list[Callback] = []
         for name, section in self.sections.items():
-            with _attribute_errors(f"the callbacks of the section {name}"):
+            with attribute_errors(f"the callbacks of the section {name}"):
                 made = section.callbacks()
             if other := next((item for item in made if not isinstance(item, Callback)), None):
                 expected = "lightning.pytorch.Callback"
@@ -163,21 +163,21 @@ class Run(ABC):
             found += made
         return found
 
-    def initialize_scales(self) -> None:
-        """Fit the scales of the new model's kernels to the first training samples of each task.
+    def initialize_scales(self, count: int = SCALE_SAMPLES) -> None:
+        """Fit the scales of the new model's kernels to the first `count` training samples of each task.
 
         The result is the same on every device, because samples and augmentation follow from the seed.
         """
         seed_everything(derive_seed(self.config.seed, "scales"))
         batches = []
         for modality, task in self.tasks.items():
-            samples = self.data.first_samples(modality, "train", SCALE_SAMPLES)
+            samples = self.data.first_samples(modality, "train", count)
             batches.append((collate(task, samples).batch.inputs, modality))
         initialize_scales(self.model, *batches)
 
 
 @contextmanager
-def _attribute_errors(place: str) -> Iterator[None]:
+def attribute_errors(place: str) -> Iterator[None]:
     """Raise an exception of a task's or a model's code as a `ComponentError` that names a place."""
     try:
         yield

@@ -30,6 +30,7 @@ def create_trainer(
     profiler: Profiler | None = None,
     root: Path | None = None,
     find_unused_parameters: bool = False,
+    progress: bool = True,
 ) -> Trainer:
     """Create a trainer that writes no files of its own.
 
@@ -40,13 +41,14 @@ def create_trainer(
         profiler: a profiler, if any.
         root: Lightning's default root directory.
         find_unused_parameters: whether a batch may leave parameters unused, as in multi-task training.
+        progress: whether progress is shown on a terminal.
 
     Raises:
         ConfigError: the devices are not available, do not support the precision, or a launcher started a number of
             processes other than the number of devices; or the processes that share points do not divide it.
     """
     _check_arguments(config.trainer)
-    bars = progress_bars()
+    bars = progress_bars() if progress else []
     _ = config.degrees
     try:
         trainer = Trainer(
@@ -71,6 +73,9 @@ def create_trainer(
             **config.trainer,
         )
         processes = _count_processes(trainer)
+    except TypeError as error:
+        found, expected = f"{config.trainer}: {error}", "values that Lightning's Trainer takes"
+        raise ConfigError("train.trainer", found=found, expected=expected) from error
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise ConfigError(
             "train.accelerator",

@@ -140,8 +140,9 @@ class RunDirectory:
                 f"--resume {self.path}",
                 found="; ".join(f"{key} = {now.get(key)!r}, which was {before.get(key)!r}" for key in changed),
                 expected="the configuration with which the run was started",
-                hint=f"Only {', '.join(sorted(mutable - {'train.epochs'}))} may change, train.epochs may grow, and so may "
-                "the number of processes, with as many samples in a batch of all. Choose another --output for another run.",
+                hint=f"Only {', '.join(sorted(mutable - {'train.epochs'}))} may change, train.epochs may grow, and so "
+                "may the number of processes, with as many samples in a batch of all. "
+                "Choose another --output for another run.",
             )
 
     def _repair(self) -> None:

@@ -42,7 +42,7 @@ def test_a_dry_run_checks_all_and_writes_nothing(itnet: Itnet, config_file: Path
     metrics = json.loads((run / "metrics.json").read_text())
     sizes = {"train": 96, "validation": 96, "test": 96}
     counts = {name: metrics[name] for name in ("parameters", "trained_parameters")}
-    assert json.loads(result.stdout) == {**counts, "samples": sizes}
+    assert json.loads(result.stdout).items() >= {**counts, "samples": sizes}.items()
     assert not list(Path().iterdir())
     refused = itnet("train", config_file, "--dry-run", "--output", run)
     assert refused.exit_code == 1
