@@ -36,8 +36,8 @@ from conversion_libraries import (
     torchvision_architectures,
     torchvision_candidates,
 )
-from conversion_small import UNTRIED
 from conversion_open_clip import OPEN_CLIP, open_clip_candidates
+from conversion_small import UNTRIED
 from conversion_transformers import transformers_architectures, transformers_candidates
 from provenance import provenance
 from rich.progress import track
@@ -220,7 +220,7 @@ def page(found: Mapping[str, list[Result]]) -> str:
 TEXT = f"""\
 Architectures are built with random weights and small configurations, converted by [`convert_model`](guides/convert.md),
 and called again: all that transformers lists with a base model, one for each file of timm and torchvision, and a choice
-of torchaudio's, open_clip's and diffusers'. Outputs are compared in float32, by the kernels' fast paths and with every operator
+of torchaudio's, open_clip's and diffusers'. Outputs are compared in float32, by fast paths and with every operator
 summed over all pairs, "too many" where these exceed the memory or {SECONDS_OF_PAIRS} s. Their difference is relative to
 the largest output if that exceeds 1. So are the gradients of a random projection of all outputs, by all parameters and
 inputs, relative to the largest gradient; "none" where the original has none. Columns show fast paths / pairs. The bound
