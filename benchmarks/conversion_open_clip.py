@@ -12,14 +12,13 @@ from torch import nn
 
 VIT: Mapping[str, Any] = {"image_size": 32, "layers": 2, "width": 32, "patch_size": 8, "head_width": 8}
 TEXT: Mapping[str, Any] = {"context_length": 7, "vocab_size": 99, "width": 32, "heads": 4, "layers": 2}
-DECODER: Mapping[str, Any] = {**TEXT, "context_length": 7, "attn_pooler_heads": 4, "latent_dim": 32}
 OPEN_CLIP: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ViT": ("CLIP", {"vision_cfg": VIT, "text_cfg": TEXT}),
     "ViT, attention pooling": (
         "CLIP",
-        {"vision_cfg": VIT | {"attentional_pool": True, "attn_pooler_heads": 4}, "text_cfg": TEXT},
+        {"vision_cfg": {**VIT, "attentional_pool": True, "attn_pooler_heads": 4}, "text_cfg": TEXT},
     ),
-    "ViT, sine positions": ("CLIP", {"vision_cfg": VIT | {"pos_embed_type": "sin_cos_2d"}, "text_cfg": TEXT}),
+    "ViT, sine positions": ("CLIP", {"vision_cfg": {**VIT, "pos_embed_type": "sin_cos_2d"}, "text_cfg": TEXT}),
     "ModifiedResNet": (
         "CLIP",
         {"vision_cfg": {"image_size": 32, "layers": (1, 1, 1, 1), "width": 16, "head_width": 8}, "text_cfg": TEXT},
@@ -32,7 +31,7 @@ OPEN_CLIP: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "CustomTextCLIP",
         {
             "vision_cfg": {"image_size": 160, "timm_model_name": "test_vit", "timm_pool": "map", "timm_proj": "none"},
-            "text_cfg": TEXT | {"no_causal_mask": True, "pool_type": "last"},
+            "text_cfg": {**TEXT, "no_causal_mask": True, "pool_type": "last"},
             "embed_dim": 64,
         },
     ),
@@ -40,8 +39,8 @@ OPEN_CLIP: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "CoCa",
         {
             "multimodal_cfg": {**TEXT, "attn_pooler_heads": 4},
-            "text_cfg": TEXT | {"embed_cls": True, "output_tokens": True, "pad_id": 0},
-            "vision_cfg": VIT | {"attentional_pool": True, "attn_pooler_heads": 4, "output_tokens": True},
+            "text_cfg": {**TEXT, "embed_cls": True, "output_tokens": True, "pad_id": 0},
+            "vision_cfg": {**VIT, "attentional_pool": True, "attn_pooler_heads": 4, "output_tokens": True},
         },
     ),
 }

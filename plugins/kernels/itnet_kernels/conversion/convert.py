@@ -12,6 +12,7 @@ from torch import nn
 
 from itnet_kernels.conversion.attention import FieldMultiheadAttention
 from itnet_kernels.conversion.converted import ConvertedLayer, takes_fast_path
+from itnet_kernels.conversion.gated_scan import GatedScanLayer
 from itnet_kernels.conversion.grid import FUNCTIONS, CallingLayer, GridLayer
 from itnet_kernels.conversion.interface import FieldAttention, uses_interface
 from itnet_kernels.conversion.mixing import Mixing, WrittenOut, count_mixing
@@ -38,6 +39,7 @@ CONVERTERS: dict[str, Converter] = {
     "transformers.models.fnet.modeling_fnet.FNetBasicFourierTransform": GridLayer,
     "transformers.models.inkling.modeling_inkling.InklingShortConvolution": GridLayer,
     "transformers.models.inkling2.modeling_inkling2.Inkling2ShortConvolution": GridLayer,
+    "transformers.models.recurrent_gemma.modeling_recurrent_gemma.RecurrentGemmaRglru": GatedScanLayer,
 }
 """Converted layers by the name of the original class, so that transformers need not be imported.
 
