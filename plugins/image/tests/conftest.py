@@ -13,10 +13,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from itnet_core import Task
 
 WriteImage = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _images_in_memory(request: pytest.FixtureRequest) -> None:
+    """Give the conformance tests of tasks images in memory that all of them read."""
+    if request.instance is not None:
+        request.instance.images = [
+            Image.new("RGB", (40, 30), "red"),
+            np.zeros((9, 8), np.uint8),
+            np.ones((9, 8, 4)),
+            torch.rand(3, 9, 8),
+            [[0, 255], [128, 7]],
+            {"image": Image.new("L", (8, 8)), "note": "of a table"},
+        ]
 
 
 @pytest.fixture

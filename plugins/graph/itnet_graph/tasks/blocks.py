@@ -12,17 +12,17 @@ from pydantic import Field as ConfigField
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from itnet_graph.data.blocks import block_graph
-from itnet_graph.data.files import read_rows
 from itnet_graph.data.graph_file import GraphRow
 from itnet_graph.graphs import Graph
-from itnet_graph.tasks.loader import SUFFIXES, load_graph, row_of
+from itnet_graph.tasks.loader import load_graph
 from itnet_graph.tasks.node_classification import LabelledNodes, NodeClassification
+from itnet_graph.tasks.user_graphs import UserGraphs
 
 Probability = Annotated[float, ConfigField(ge=0, le=1)]
 AtLeastTwo = Annotated[int, ConfigField(ge=2)]
 
 
-class GraphBlocks(NodeClassification):
+class GraphBlocks(UserGraphs, NodeClassification):
     """The block of each node of a random graph, the contextual stochastic block model.
 
     Features tell the block of a node with errors. Those of its neighbours help where most neighbours are of the same
@@ -33,8 +33,6 @@ class GraphBlocks(NodeClassification):
         >>> task.classes, task.dataset("test")[0].inputs.x.shape
         (('block 1', 'block 2', 'block 3', 'block 4'), torch.Size([100, 16]))
     """
-
-    suffixes = SUFFIXES
 
     class Config(NodeClassification.Config):
         nodes: Annotated[int, ConfigField(ge=20)] = 1000
@@ -79,19 +77,3 @@ class GraphBlocks(NodeClassification):
     def loader(self, *, training: bool) -> Callable[[GraphRow | Path], Graph]:
         """Return a function that returns the graph, or reads that of a user's file."""
         return partial(load_graph, features=self.config.features, directed=False)
-
-    def source_of(self, value: Any) -> GraphRow:
-        """Return a user's graph in memory; see `row_of`.
-
-        Raises:
-            DataError: it is another value, or no graph.
-        """
-        return row_of(value, directed=False)
-
-    def parts(self, path: Path) -> Sequence[tuple[str, Any]]:
-        """Return the graphs of a user's file by their lines; they need no label.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        return [(row.place, row) for row in read_rows(path, directed=False)]

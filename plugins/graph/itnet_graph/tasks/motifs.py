@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field as ConfigField
 from pydantic import NonNegativeInt, PositiveInt
 
-from itnet_graph.data.files import read_rows
 from itnet_graph.data.graph_file import GraphRow
 from itnet_graph.data.motifs import MOTIFS, motif_graph
 from itnet_graph.graphs import Graph, Graphs
-from itnet_graph.tasks.loader import SUFFIXES, load_graph, row_of
+from itnet_graph.tasks.loader import load_graph
+from itnet_graph.tasks.user_graphs import UserGraphs
 from itnet_tasks import Classification, Labelled
 
 
-class GraphMotifs(Classification):
+class GraphMotifs(UserGraphs, Classification):
     """Which motif a random tree contains: a cycle of 5 nodes, a cycle of 6, or a house.
 
     All nodes have the same feature, and all classes the same numbers of nodes, so a model that does not read edges
@@ -47,7 +47,6 @@ class GraphMotifs(Classification):
         """Seed of the graphs."""
 
     modality = "graph"
-    suffixes = SUFFIXES
     classes = tuple(MOTIFS)
 
     def training(self) -> Labelled:
@@ -61,22 +60,6 @@ class GraphMotifs(Classification):
     def loader(self, *, training: bool) -> Callable[[GraphRow | Path], Graph]:
         """Return a function that returns a graph, or reads that of a user's file."""
         return partial(load_graph, features=1, directed=False)
-
-    def source_of(self, value: Any) -> GraphRow:
-        """Return a user's graph in memory; see `row_of`.
-
-        Raises:
-            DataError: it is another value, or no graph.
-        """
-        return row_of(value, directed=False)
-
-    def parts(self, path: Path) -> Sequence[tuple[str, Any]]:
-        """Return the graphs of a user's file by their lines; they need no label.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        return [(row.place, row) for row in read_rows(path, directed=False)]
 
     def collate_inputs(self, inputs: Sequence[Graph]) -> Graphs:
         """Collate graphs of any sizes."""

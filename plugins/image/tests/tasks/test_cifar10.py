@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from itnet_core import DataError
 from itnet_image.tasks import cifar10
@@ -117,6 +115,7 @@ def test_it_is_downloaded_only_where_the_user_says_so(
 
 class TestConformance(TaskConformance):
     component = "itnet-image/cifar-10"
+    images: Sequence[Any]
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
@@ -128,14 +127,7 @@ class TestConformance(TaskConformance):
 
     def user_values(self) -> Sequence[Any]:
         """Return values in memory."""
-        return [
-            Image.new("RGB", (40, 30), "red"),
-            numpy.zeros((9, 8), numpy.uint8),
-            numpy.ones((9, 8, 4)),
-            torch.rand(3, 9, 8),
-            [[0, 255], [128, 7]],
-            {"image": Image.new("L", (8, 8)), "note": "of a table"},
-        ]
+        return self.images
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "frog.png")

@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy
 import pytest
 import torch
-from PIL import Image
 
 from itnet_image.tasks.digits import Digits
 from itnet_testing import TaskConformance
@@ -38,6 +36,7 @@ def test_training_turns_digits_a_little_and_shifts_them_where_that_is_asked_for(
 
 class TestConformance(TaskConformance):
     component = "itnet-image/digits"
+    images: Sequence[Any]
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
@@ -46,14 +45,7 @@ class TestConformance(TaskConformance):
 
     def user_values(self) -> Sequence[Any]:
         """Return values in memory."""
-        return [
-            Image.new("RGB", (40, 30), "red"),
-            numpy.zeros((9, 8), numpy.uint8),
-            numpy.ones((9, 8, 4)),
-            torch.rand(3, 9, 8),
-            [[0, 255], [128, 7]],
-            {"image": Image.new("L", (8, 8)), "note": "of a table"},
-        ]
+        return self.images
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "digit.png", size=(8, 8), mode="L")

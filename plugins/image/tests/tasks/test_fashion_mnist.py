@@ -8,11 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 from torchvision import datasets
 
 from itnet_core import DataError
@@ -134,6 +131,7 @@ def test_a_download_that_fails_is_a_data_error_and_may_be_tried_again(published:
 
 class TestConformance(TaskConformance):
     component = "itnet-image/fashion-mnist"
+    images: Sequence[Any]
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
@@ -148,14 +146,7 @@ class TestConformance(TaskConformance):
 
     def user_values(self) -> Sequence[Any]:
         """Return values in memory."""
-        return [
-            Image.new("RGB", (40, 30), "red"),
-            numpy.zeros((9, 8), numpy.uint8),
-            numpy.ones((9, 8, 4)),
-            torch.rand(3, 9, 8),
-            [[0, 255], [128, 7]],
-            {"image": Image.new("L", (8, 8)), "note": "of a table"},
-        ]
+        return self.images
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "boot.png", mode="L")

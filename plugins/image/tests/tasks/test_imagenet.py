@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy
 import pytest
 import torch
-from PIL import Image
 
 from itnet_core import ConfigError, DataError
 from itnet_image.tasks.imagenet import ImageNet1k
@@ -76,6 +74,7 @@ def test_a_root_is_asked_for() -> None:
 
 class TestConformance(TaskConformance):
     component = "itnet-image/imagenet-1k"
+    images: Sequence[Any]
     encoder: ClassVar = {"name": "itnet-image/patch", "patch_size": 4}
 
     @pytest.fixture(autouse=True)
@@ -88,14 +87,7 @@ class TestConformance(TaskConformance):
 
     def user_values(self) -> Sequence[Any]:
         """Return values in memory."""
-        return [
-            Image.new("RGB", (40, 30), "red"),
-            numpy.zeros((9, 8), numpy.uint8),
-            numpy.ones((9, 8, 4)),
-            torch.rand(3, 9, 8),
-            [[0, 255], [128, 7]],
-            {"image": Image.new("L", (8, 8)), "note": "of a table"},
-        ]
+        return self.images
 
     def user_file(self, folder: Path) -> Path:
         return self.write_image(folder / "photograph.jpg")
