@@ -177,6 +177,7 @@ class _TileSum(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         out = values.new_zeros(*plan.query_positions.shape[:-1], plan.kernel.heads, values.shape[-1])
         log_total = out.new_zeros(out.shape[:-1], dtype=_accumulator(out.dtype))
+        peak, log_mass = torch.zeros_like(log_total), torch.zeros_like(log_total)
         for i, row in plan.tiles():
             blocks = ((j, arguments.block(arguments.take(tensors, i, j))) for j in row)
             if bias is None:
@@ -186,12 +187,12 @@ class _TileSum(torch.autograd.Function):
                     i.add(out, sums.transpose(1, 2).to(out.dtype))
             else:
                 logits = ((_by_head(j, values), _logits(k, j.take(bias), plan.outside(i, j))) for j, k in blocks)
-                sums, log_sums = _softmax_row(logits, _by_head(i, out), i.take(log_total).transpose(1, 2))
-                i.put(out, sums.transpose(1, 2))
-                i.put(log_total, log_sums.transpose(1, 2))
+                found = _softmax_row(logits, _by_head(i, out), i.take(log_total).transpose(1, 2))
+                for whole, part in zip((out, peak, log_mass, log_total), found, strict=True):
+                    i.put(whole, part.transpose(1, 2))
         ctx.plan, ctx.arguments = plan, arguments
         ctx.autocast = torch.is_autocast_enabled(values.device.type), torch.get_autocast_dtype(values.device.type)
-        ctx.save_for_backward(values, bias, out, log_total, *tensors)
+        ctx.save_for_backward(values, bias, out, peak, log_mass, *tensors)
         if bias is None:
             ctx.mark_non_differentiable(log_total)
         return out, log_total
@@ -201,13 +202,12 @@ class _TileSum(torch.autograd.Function):
         plan: Plan = ctx.plan
         refuse_second_derivatives(plan.evaluator, grad_out)
         arguments: _Arguments = ctx.arguments
-        values, bias, out, log_total, *tensors = ctx.saved_tensors
+        values, bias, out, peak, log_mass, *tensors = ctx.saved_tensors
         needed = ctx.needs_input_grad[4:]
         grads = [torch.zeros_like(t) if need else None for t, need in zip(tensors, needed, strict=True)]
         grad_values = torch.zeros_like(values)
         grad_bias = None if bias is None else torch.zeros_like(bias)
         delta = (grad_out * out).sum(-1) - grad_total
-        log_total = log_total.masked_fill(log_total == -torch.inf, 0.0)
         enabled, dtype = ctx.autocast
         for i, j in ((i, j) for i, row in plan.tiles() for j in row):
             taken = zip(arguments.take(tensors, i, j), needed, strict=True)
@@ -220,7 +220,9 @@ class _TileSum(torch.autograd.Function):
                 matrix, grad_k = _masked(k.detach(), outside, 0.0), _masked(grad_k, outside, 0.0)
             else:
                 matrix = _logits(k.detach(), j.take(bias), outside)
-                matrix = (matrix - i.take(log_total).transpose(1, 2).unsqueeze(-1)).exp_()
+                for part in (peak, log_mass):  # one after the other: beside a peak of −1e10, their sum loses the mass
+                    matrix = matrix - i.take(part).transpose(1, 2).unsqueeze(-1)
+                matrix = matrix.exp_()
                 grad_k = matrix * (grad_k - i.take(delta).transpose(1, 2).unsqueeze(-1))
                 j.add(grad_bias, grad_k.sum((1, 2)))
             matrix = _rows(matrix.to(g.dtype), v)
@@ -241,8 +243,8 @@ def _add_gradients(
             grad.add_(more) if part is None else part.add(grad, more)
 
 
-def _softmax_row(logits: Iterator[tuple[Tensor, Tensor]], out: Tensor, log_total: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weighted mean of a query tile and the logarithm of its total weight, from the tiles of its row."""
+def _softmax_row(logits: Iterator[tuple[Tensor, Tensor]], out: Tensor, log_total: Tensor) -> tuple[Tensor, ...]:
+    """Return a query tile's weighted mean, peak, logarithm of the total weight without the peak, and with it."""
     dtype = log_total.dtype
     peak = torch.full_like(log_total, torch.finfo(dtype).min)
     total, sums = torch.zeros_like(log_total), torch.zeros_like(out, dtype=dtype)
@@ -255,7 +257,8 @@ def _softmax_row(logits: Iterator[tuple[Tensor, Tensor]], out: Tensor, log_total
         peak = new_peak
     empty = total == 0
     total = total.masked_fill(empty, 1.0)
-    return (sums / total.unsqueeze(-1)).to(out.dtype), (peak + total.log()).masked_fill(empty, -torch.inf)
+    mean, log_mass = (sums / total.unsqueeze(-1)).to(out.dtype), total.log()
+    return mean, peak, log_mass, (peak + log_mass).masked_fill(empty, -torch.inf)
 
 
 def _rows(matrix: Tensor, values: Tensor) -> Tensor:

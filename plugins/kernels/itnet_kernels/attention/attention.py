@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from itnet_core import (
     ComponentConfig,
@@ -182,12 +184,27 @@ class AttentionKernel(Kernel[Terms, None]):
         if short := channels - self.head_dim:  # PyTorch would hold the matrix of scores where the widths differ
             q, k = (F.pad(side, (0, max(short, 0))) for side in (q, k))
             v = F.pad(v, (0, max(-short, 0)))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0)
+        with sdpa_kernel(SDPBackend.MATH) if _rounds_gradients(mask, q, k, v) else nullcontext():
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=1.0)
         out = out[..., :channels].transpose(1, 2)
         return out if nonempty is None else out * nonempty.unsqueeze(-1)
 
     def _for_each_head(self, keys: Tensor) -> Tensor:
         return keys if self.key_heads == self.heads else keys.repeat_interleave(self.heads // self.key_heads, dim=2)
+
+
+def _rounds_gradients(mask: Tensor | None, *sides: Tensor) -> bool:
+    """Whether gradients are needed, and large negative numbers mask all keys of a query.
+
+    PyTorch's fused backward passes keep the logarithm of a query's total weight in a sum with its largest score. One of
+    −1e10 rounds the weight away, and the gradients of this query are wrong.
+    """
+    if mask is None or torch.compiler.is_compiling() or not any(map(differentiated, sides)):
+        return False
+    largest = mask.detach().amax(-1)
+    if differentiated(largest):  # under a transform, which gives no numbers
+        return True
+    return bool(((largest < -100) & largest.isfinite()).any())
 
 
 def expand_additive(additive: Tensor, shape: tuple[int, ...], kernel: str) -> Tensor:

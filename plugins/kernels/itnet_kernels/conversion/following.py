@@ -177,7 +177,7 @@ class Following(TorchFunctionMode, ABC):
         record = self.records.get(factors.left)
         if not isinstance(record, _Weights) or record.transposed or self.is_weight(factors.right):
             return None
-        if (found := factors.integral()) is None:
+        if (found := factors.integral()) is None or not _differentiable(record, factors.left):
             return None
         (value, restore), weights = found, factors.left
         # `bmm` joins the heads with the batch; the scores may have them apart.
@@ -230,6 +230,15 @@ def storage(tensor: Tensor) -> int:
         return tensor.untyped_storage().data_ptr()
     except NotImplementedError:
         return id(tensor)
+
+
+def _differentiable(record: _Weights, weights: Tensor) -> bool:
+    """Whether the derivative of weights is that of the softmax of the scores.
+
+    It is not if an `autograd.Function` computes them, or `no_grad` surrounds them.
+    """
+    needed = (weights, record.of, *(record.scores.factors or ())) if torch.is_grad_enabled() else ()
+    return weights.requires_grad == record.of.requires_grad == any(item.requires_grad for item in needed)
 
 
 def _as_product(record: _Scores | _Weights | None) -> _Scores | None:

@@ -173,8 +173,10 @@ class _ByOperator(TorchFunctionMode):
         name, options = getattr(func, "__name__", ""), dict(kwargs or {})
         if name not in self.layer.functions:
             return func(*args, **options)
-        self.calls.append(name)
         image, *args = args or (options.pop("input"),)
+        if image.is_meta:  # a layer inside of this one determines a shape
+            return func(image, *args, **options)
+        self.calls.append(name)
         # The function itself checks the shapes, and determines the number of query points.
         (other, *others), other_options = tree_map_only(Tensor, _on_meta, ([image, *args], options))
         shape = func(other, *others, **other_options).shape

@@ -120,6 +120,8 @@ class FieldAttention(HeadsAttention):
         eager, (points, keys) = self.implementation == "eager", (query.shape[2], key.shape[2])
         causal = getattr(self, "is_causal", True) if is_causal is None else is_causal
         mask = attention_mask
+        if mask is not None and eager:  # which adds truth values, too, to the scores
+            mask = mask.to(query.dtype)
         if mask is None and causal and points > 1 and not eager:
             mask = torch.ones(points, keys, dtype=torch.bool, device=query.device).tril()
         scores = additive_mask(~mask if mask is not None and mask.dtype == torch.bool else mask, query.dtype)

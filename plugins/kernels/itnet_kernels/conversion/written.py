@@ -30,7 +30,8 @@ class WrittenAttention(HeadsAttention):
     is `additive`. It replaces `scaled_dot_product_attention` as a whole, and in linear attention, q (kᵀ v), the product
     with q. In attention between channels (XCiT), the points of the field are channels.
 
-    With dropout in training, and while PyTorch traces, the original computes the attention.
+    With dropout in training, and while PyTorch traces, the original computes the attention; also where gradients are
+    needed and those of the weights are not a softmax's, as of an `autograd.Function` or under `no_grad`.
 
     Example:
         >>> from itnet_kernels import convert_model
@@ -82,7 +83,8 @@ class WrittenAttention(HeadsAttention):
         if not (full or following.count):
             raise ConversionError(
                 type(self).__name__,
-                found="weights that are changed between softmax and values, such as by a head mask",
+                found="weights that are changed between softmax and values, such as by a head mask, or a softmax with "
+                "a derivative of its own",
                 expected="attention alone, in an unlocked layer or with a sampler",
             )
         return out

@@ -176,6 +176,30 @@ def test_invalid_options_are_refused() -> None:
 
 
 @pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4)])
+@pytest.mark.parametrize("masked", [-1e10, torch.finfo(torch.float64).min])
+def test_a_query_whose_keys_are_all_masked_by_a_number_has_its_gradients(
+    timeline: Callable[..., Field], evaluator: Any, masked: float
+) -> None:
+    """PyTorch's fused attention rounds the total weight of such a query away in its backward pass."""
+    torch.manual_seed(0)
+    operator = IntegralOperator(8, AttentionKernel(8, heads=4), pointwise=False).double()
+    field = timeline(torch.randn(2, 7, 8, dtype=torch.float64))
+    mask = torch.zeros(2, 1, 7, 7, dtype=torch.float64)
+    mask[1, :, 2:4] = masked
+    q, k = (
+        part(field.values).unflatten(-1, (4, 2)).transpose(1, 2)
+        for part in map(operator.kernel.get_submodule, ("query", "key"))
+    )
+    v = operator.value(field.values).transpose(1, 2)
+    expected = operator.output(((q @ k.mT / 2**0.5 + mask).softmax(-1) @ v).transpose(1, 2))
+    operator.evaluator = evaluator
+    actual = operator(field, additive=mask).values
+    torch.testing.assert_close(actual, expected, **EXACT)
+    gradients = (torch.autograd.grad(out.square().sum(), [*operator.parameters()]) for out in (actual, expected))
+    torch.testing.assert_close(*gradients, **EXACT)
+
+
+@pytest.mark.parametrize("evaluator", [AutoEvaluator(), DenseEvaluator(), TiledEvaluator(query_tile=3, key_tile=4)])
 @pytest.mark.parametrize("causal", [False, True])
 def test_additive_scores_are_pytorchs_attention_mask(
     timeline: Callable[..., Field], evaluator: Any, causal: bool

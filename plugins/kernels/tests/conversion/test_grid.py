@@ -344,6 +344,28 @@ def test_sizes_of_an_interpolation_may_be_tensors() -> None:
     assert layer.operator.evaluator.calls == 1
 
 
+def test_layers_that_call_functions_may_contain_each_other() -> None:
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Calling(mode="bilinear", size=(5, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.interpolate(self.inner(x), scale_factor=2, mode="bilinear")
+
+    model: Any = nn.Sequential(Outer())
+    x = torch.randn(2, 3, 14, 10, requires_grad=True)
+    expected, leaves = model(x), [x, *model.parameters()]
+    gradients = torch.autograd.grad(expected.square().sum(), leaves)
+    assert convert_model(model, example=x).converted == {"0": "Outer", "0.inner": "Calling", "0.inner.inner": "Conv2d"}
+    layers = model[0], model[0].inner
+    for layer in layers:
+        layer.operator.evaluator = Counting()
+    torch.testing.assert_close(actual := model(x), expected, **SINGLE)
+    torch.testing.assert_close(torch.autograd.grad(actual.square().sum(), leaves), gradients, **SINGLE)
+    assert all(layer.operator.evaluator.calls for layer in layers)
+
+
 def test_other_functions_that_a_layer_calls_are_left_by_name() -> None:
     report = convert_model(nn.Sequential(Calling()), example=torch.randn(1, 3, 8, 8))
     assert report.converted == {"0": "Calling", "0.inner": "Conv2d"}

@@ -197,6 +197,25 @@ def test_what_cannot_be_converted_is_left_with_the_reason() -> None:
     assert "attn_implementation='flex_attention'; expected 'sdpa' or 'eager'" in reason
 
 
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_eager_layers_add_a_mask_of_truth_values(implementation: str, by_pairs: Callable[[nn.Module], Any]) -> None:
+    """As Grounding DINO gives one to its BERT: `eager` adds 1 and 0 to the scores, where `sdpa` masks keys."""
+    theirs: Any = build("BERT", implementation).encoder.layer[0].attention.self
+    model = nn.ModuleList([copy.deepcopy(theirs)])
+    convert_model(model)
+    x, mask = torch.randn(2, 5, 16, dtype=torch.float64), torch.ones(5, 5, dtype=torch.bool).tril()[None, None]
+    expected, _ = theirs(x, mask)
+    assert torch.allclose(expected, theirs(x, mask.double())[0]) == (implementation == "eager")
+    for ours in (model, by_pairs(model)):
+        actual, _ = ours[0](x, mask)
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
+        gradients = (
+            torch.autograd.grad(out.square().sum(), [*layer.parameters()], retain_graph=True)
+            for out, layer in ((actual, ours[0]), (expected, theirs))
+        )
+        torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-9)
+
+
 def test_only_converted_layers_use_the_function() -> None:
     convert_model(build("BERT"))  # registers it
     model = build("BERT", NAME)

@@ -493,6 +493,52 @@ def test_weights_that_a_call_changes_are_used_by_plain_operators_alone(half: typ
         layer(x)
 
 
+class OwnSoftmax(torch.autograd.Function):
+    """A softmax with its own derivative, as SEW-D's."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor) -> Tensor:
+        ctx.save_for_backward(weights := scores.clamp(min=-3).softmax(-1))
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (weights,) = ctx.saved_tensors
+        return weights * (gradient - (gradient * weights).sum(-1, keepdim=True))
+
+
+def without_gradients(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    with torch.no_grad():
+        return function(*args)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, w: OwnSoftmax.apply(x @ w @ x.mT) @ x,
+        lambda x, w: without_gradients(torch.softmax, x @ w @ x.mT, -1) @ x,
+        lambda x, w: without_gradients(lambda: (x @ w @ x.mT).softmax(-1)) @ x,
+        lambda x, w: without_gradients(torch.mul, x @ w @ x.mT, 2).softmax(-1) @ x,
+        lambda x, w: (x @ w @ x.mT).detach().softmax(-1) @ x,
+        lambda x, w: (x @ w @ x.mT).softmax(-1).detach() @ x,
+    ],
+)
+def test_weights_with_another_derivative_keep_it(
+    function: Callable[[Tensor, Tensor], Tensor], by_pairs: Callable[[nn.Module], Any]
+) -> None:
+    model, x = nn.Sequential(Calls(function)).double(), torch.randn(2, 6, 5, dtype=torch.float64, requires_grad=True)
+
+    def gradients() -> tuple[Tensor | None, ...]:
+        return torch.autograd.grad(model(x).square().sum(), [x, *model.parameters()], allow_unused=True)
+
+    expected = gradients()
+    convert_model(model, example=x)
+    for _ in map(by_pairs, (nn.Identity(), model)):
+        for actual, theirs in zip(gradients(), expected, strict=True):
+            actual, theirs = (torch.zeros(()) if side is None else side for side in (actual, theirs))
+            torch.testing.assert_close(actual, theirs, rtol=1e-9, atol=1e-9, check_dtype=False)
+
+
 class Latents(nn.Module):
     """Attention of learned queries, as of a Perceiver: they are computed from weights alone."""
 

@@ -157,6 +157,23 @@ def test_second_derivatives_are_refused_and_not_wrong(make_field: MakeField) -> 
         torch.autograd.grad(total, values, create_graph=True)
 
 
+@pytest.mark.parametrize("score", [-3e38, -1e10, 1e10])
+def test_a_row_of_one_large_score_has_the_gradients_of_a_mean(score: float) -> None:
+    """A query whose keys all are masked by a large number weighs them equally."""
+
+    class Constant(MLPKernel):
+        def tile(self, query_terms: Any, key_terms: Any) -> Tensor:
+            return torch.full((1, self.heads, 2, 5), score)
+
+    kernel = Constant(8, position_dim=2, heads=2, hidden=6, rank=3, frequencies=2, normalization="softmax")
+    query, key = (Field(torch.randn(1, points, 8), torch.randn(1, points, 2)) for points in (2, 5))
+    values = torch.randn(1, 5, 2, 3, requires_grad=True)
+    out = TiledEvaluator()(kernel.problem(query, key, values))
+    torch.testing.assert_close(out, values.mean(1, keepdim=True).expand_as(out))
+    (gradient,) = torch.autograd.grad(out.sum(), values)
+    torch.testing.assert_close(gradient, torch.full_like(values, 2 / 5))
+
+
 def test_softmax_survives_large_scores() -> None:
     kernel = kernel_of("softmax", {})
     kernel.second.weight.data *= 1e4
