@@ -539,6 +539,24 @@ def test_weights_with_another_derivative_keep_it(
             torch.testing.assert_close(actual, theirs, rtol=1e-9, atol=1e-9, check_dtype=False)
 
 
+def test_gradients_reach_a_batch_norm_in_evaluation(by_pairs: Callable[[nn.Module], Any]) -> None:
+    torch.manual_seed(0)
+    layer = timm.models.efficientformer_v2.Attention2dDownsample(dim=8, key_dim=4, num_heads=2, resolution=4)
+    model = nn.Sequential(layer).double().eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.5)
+    x = torch.randn(1, 8, 4, 4, dtype=torch.float64, requires_grad=True)
+    leaves, out = [x, *model.parameters()], model(x)
+    directions = torch.randn_like(out)
+    expected = torch.autograd.grad(out, leaves, directions)
+    assert convert_model(model, example=x).converted["0"] == "Attention2dDownsample"
+    for ours in (model, by_pairs(model)):
+        layer.attention_bias_cache.clear()  # filled without gradients
+        ours[0].attention_bias_cache.clear()
+        torch.testing.assert_close(torch.autograd.grad(ours(x), leaves, directions), expected, rtol=1e-9, atol=1e-9)
+
+
 class Latents(nn.Module):
     """Attention of learned queries, as of a Perceiver: they are computed from weights alone."""
 
