@@ -66,6 +66,7 @@ def outputs(model: nn.Module, example: Example) -> list[Tensor]:
 
 def measure(model: nn.Module, example: Example, differentiable: bool = True) -> Measured:
     """Return a model's outputs, and their gradients if it is differentiable."""
+    model.eval()  # clears what earlier calls without gradients have cached, such as timm's attention biases
     if not differentiable:
         with torch.no_grad():
             return Measured(outputs(model, example), {})
@@ -91,7 +92,7 @@ def compare(model: nn.Module, example: Example) -> Comparison:
     """Convert a model in place, and compare it with itself before."""
     try:
         before = measure(model, example)
-    except RuntimeError:  # it changes in place what its derivative needs
+    except (RuntimeError, AssertionError):  # it changes in place what its derivative needs, or refuses gradients
         before = measure(model, example, differentiable=False)
 
     def differences() -> tuple[float, float | None]:
@@ -115,6 +116,19 @@ def compare(model: nn.Module, example: Example) -> Comparison:
         return Comparison(report, set(), (fast[0], None), (fast[1], None))
     silent = {report.converted[path] for path in ran if not any(map(sums, operators(model.get_submodule(path))))}
     return Comparison(report, silent, (fast[0], pairs[0]), (fast[1], pairs[1]))
+
+
+def rounding(model: nn.Module, example: Example) -> float:
+    """Return the largest difference of a model in double precision from itself with weights changed in the last digits.
+
+    It exceeds double precision where the model computes parts in float32. The weights stay changed.
+    """
+    before = measure(model, example)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1 + 1e-15 * torch.randn_like(weight))
+    after = measure(model, example)
+    return max(difference(after.outputs, before.outputs), difference_of_gradients(after.gradients, before.gradients))
 
 
 @contextmanager
