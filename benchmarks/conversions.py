@@ -231,7 +231,9 @@ summed over all pairs, "too many" where these exceed the memory or {SECONDS_OF_P
 the largest output if that exceeds 1. So are the gradients of a random projection of all outputs, by all parameters and
 inputs, relative to the largest gradient; "none" where the original has none. Columns show fast paths / pairs. The bound
 is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} for all four in
-float64, or {ROUNDINGS} times what a change of the weights by 1e-15 makes, where the original computes parts in float32. A model is converted whole if no function that mixes points runs outside of converted layers, and if all
+float64, or {ROUNDINGS} times what a change of the weights by 1e-15 makes, where the
+original computes parts in float32.
+A model is converted whole if no function that mixes points runs outside of converted layers, and if all
 converted layers that run compute by their operators. Linear layers count as maps of channels; an MLP-Mixer, which
 applies some of them to points, has these left although it is listed as whole. So has a layer that loops over points by
 products of numbers; RecurrentGemma's does, and is converted."""
