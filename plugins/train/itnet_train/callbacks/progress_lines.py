@@ -47,7 +47,7 @@ class ProgressLines(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count a step, and keep its loss."""
         self._done = batch_idx + 1
-        self._loss = outputs["loss"] if isinstance(outputs, dict) else None
+        self._loss = outputs.get("loss") if isinstance(outputs, dict) else None  # {} after an empty batch
 
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Start to count the batches of a validation."""
