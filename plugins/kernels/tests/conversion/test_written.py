@@ -553,7 +553,8 @@ def test_gradients_reach_a_batch_norm_in_evaluation(by_pairs: Callable[[nn.Modul
     assert convert_model(model, example=x).converted["0"] == "Attention2dDownsample"
     for ours in (model, by_pairs(model)):
         layer.attention_bias_cache.clear()  # filled without gradients
-        ours[0].attention_bias_cache.clear()
+        converted: Any = ours[0]
+        converted.attention_bias_cache.clear()
         torch.testing.assert_close(torch.autograd.grad(ours(x), leaves, directions), expected, rtol=1e-9, atol=1e-9)
 
 
