@@ -193,7 +193,8 @@ def on_file() -> list[Result]:
 
 def page(found: Mapping[str, list[Result]]) -> str:
     """Return the page: the results of each library."""
-    versions = ", ".join(f"{library} {version(library)}" for library in found)
+    names = {"open_clip": "open-clip-torch"}  # of distributions
+    versions = ", ".join(f"{library} {version(names.get(library, library))}" for library in found)
     lines = [
         "# Coverage of libraries",
         "",
