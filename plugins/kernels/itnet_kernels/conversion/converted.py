@@ -7,7 +7,7 @@ from copy import copy
 from typing import Any, Self
 from weakref import ref
 
-from torch import nn
+from torch import Tensor, nn
 
 from itnet_core import FullSampler, IntegralOperator, tracing
 
@@ -16,9 +16,9 @@ class ConvertedLayer(nn.Module):
     """Base class of converted layers: `Layer(module)` derives from the module's class, and shares its parameters.
 
     It shares its hooks, too, which run as before and are removed by the same handles. Attributes, names of parameters
-    and `state_dict` are the original's. Operators have no parameters: they use the
-    layer's at each call, so parameters may be replaced. The original's `forward` is called where it is the kernel's
-    fast path, where it computes more than the integral, and while PyTorch traces or transforms a function.
+    and `state_dict` are the original's. Operators have no parameters: they use the layer's at each call, so parameters
+    may be replaced. The original's `forward` is called where it is the kernel's fast path, where it computes more than
+    the integral, and while PyTorch traces or transforms a function.
     """
 
     def __new__(cls, module: nn.Module | None = None, *args: Any, **options: Any) -> Self:
@@ -72,6 +72,17 @@ def takes_fast_path(*operators: nn.Module) -> bool:
         and (operator.evaluator.takes_fast_paths or tracing())
         for operator in operators
     )
+
+
+def with_contiguous_gradient(tensor: Tensor) -> Tensor:
+    """Return a tensor whose gradient has its own order in memory, as that of the original's functions has.
+
+    On a CPU, PyTorch 2.14's batch norm in evaluation returns wrong gradients for others.
+    """
+    if tensor.requires_grad and not tracing():
+        tensor = tensor.view_as(tensor)
+        tensor.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+    return tensor
 
 
 def remove_parameters(module: nn.Module) -> None:

@@ -15,7 +15,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from itnet_core import Field, IntegralOperator, Kernel
-from itnet_kernels.conversion.converted import ConvertedLayer, remove_parameters, takes_fast_path
+from itnet_kernels.conversion.converted import (
+    ConvertedLayer,
+    remove_parameters,
+    takes_fast_path,
+    with_contiguous_gradient,
+)
 from itnet_kernels.conversion.grid_kernels import FourierKernel, InterpolationKernel, TapKernel, WindowKernel
 from itnet_kernels.convolution.taps import apply_taps
 from itnet_kernels.errors import ConversionError
@@ -315,10 +320,7 @@ class _Call:
     def _values(self) -> Tensor:
         """The image as values, (B, N, C)."""
         channels, points = self.image.shape[-len(self.sizes) - 1], prod(self._image_sizes)
-        rows = self.image.reshape(-1, channels, points)
-        if rows.requires_grad:  # On a CPU, PyTorch 2.14's batch norm in evaluation returns wrong gradients for others.
-            rows.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
-        return rows.transpose(1, 2)
+        return with_contiguous_gradient(self.image.reshape(-1, channels, points)).transpose(1, 2)
 
     def _result(self, values: Tensor) -> Tensor:
         """Return values, (B, N, C), as an image."""

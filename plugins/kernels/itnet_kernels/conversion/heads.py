@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from itnet_core import IntegralOperator, tracing
+from itnet_core import IntegralOperator
 from itnet_kernels.conversion.attention import ProjectedKernel, attend, projected_attention
-from itnet_kernels.conversion.converted import ConvertedLayer
+from itnet_kernels.conversion.converted import ConvertedLayer, with_contiguous_gradient
 from itnet_kernels.errors import ConversionError
 
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
@@ -52,7 +52,7 @@ class HeadsAttention(ConvertedLayer):
             ConversionError: an unlocked operator has other heads.
         """
         self._fit(query, key, value, softcap)
-        query, key, value = map(_with_contiguous_gradient, (query, key, value))
+        query, key, value = map(with_contiguous_gradient, (query, key, value))
         q = _joined(query) * (scaling * query.shape[-1] ** 0.5)  # the kernel divides by √d
         kv = torch.cat([_joined(key), _joined(value)], dim=-1)
         q, kv = (F.pad(side, (0, self.operator.dim - side.shape[-1])) for side in (q, kv))
@@ -86,17 +86,6 @@ def first_number(source: Any, names: tuple[str, ...]) -> int | None:
     """Return the first of some attributes that is a positive number."""
     found = (getattr(source, name, None) for name in names)
     return next((item for item in found if isinstance(item, int) and item > 0), None)
-
-
-def _with_contiguous_gradient(tensor: Tensor) -> Tensor:
-    """Return a tensor with a gradient of its own order in memory, as products of q, k and v have.
-
-    On a CPU, PyTorch 2.14's batch norm in evaluation returns wrong gradients for others.
-    """
-    if tensor.requires_grad and not tracing():
-        tensor = tensor.view_as(tensor)
-        tensor.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
-    return tensor
 
 
 def _joined(heads: Tensor) -> Tensor:

@@ -73,10 +73,9 @@ class ProgressLines(Callback):
         while not self._ended.wait(self.seconds):
             if not sys.stderr.isatty():
                 print_status(self._line())
-            if self.hint is not str:
-                if hint := self.hint():
-                    print_status(f"hint: {hint}")
-                self.hint = str
+            if hint := self.hint():
+                print_status(f"hint: {hint}")
+            self.hint = str  # which returns ""
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._phase_started

@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from itnet_registry.cli.output import machine_readable, print_document, print_line
+from itnet_train.commands.cli import AsJSON, Checkpoint, Modality
 
-AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
-Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")]
-Modality = Annotated[str | None, typer.Option(help="The modality, for a model of several tasks.", show_default=False)]
 Device = Annotated[str, typer.Option(help="The device to compute on: auto, cpu, cuda, mps.")]
 TopK = Annotated[int, typer.Option("--top-k", min=1, help="Number of likeliest labels.")]
 

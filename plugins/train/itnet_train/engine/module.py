@@ -65,7 +65,8 @@ class TaskModule(LightningModule):
         if self.empty is not None or settings.processes == 1:
             return
         mesh = create_mesh(settings, self.trainer.strategy.root_device.type)
-        self.empty = [without_memory(self.model)] if settings.sharded else None
+        if settings.sharded:
+            self.empty = [without_memory(self.model)]  # a copy, which a model that has a group of processes refuses
         if settings.parallel.points > 1:
             share_points(self.model, mesh)
         if settings.sharded:

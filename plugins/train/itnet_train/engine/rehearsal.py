@@ -100,9 +100,9 @@ def _check_interval(config: TrainConfig, steps: int) -> None:
 def _take_steps(run: ModelRun, sizes: Mapping[str, int]) -> _Stopwatch:
     """Train on two batches of each task."""
     sections = {m: run.config.task(m).model_copy(update={"batch_size": n, "samples": 2 * n}) for m, n in sizes.items()}
-    one = {"devices": 1, "nodes": 1, "parallel": ParallelSection(), "accumulate": 1, "workers": 0, "tasks": sections}
+    one = {"devices": 1, "nodes": 1, "strategy": "auto", "parallel": ParallelSection(), "accumulate": 1, "workers": 0}
     arguments = {name: value for name, value in run.config.trainer.items() if name not in EPOCH_ARGUMENTS}
-    config = run.config.model_copy(update={**one, "trainer": arguments})
+    config = run.config.model_copy(update={**one, "tasks": sections, "trainer": arguments})
     watch = _Stopwatch()
     trainer = create_trainer(config, callbacks=[watch], progress=False)
     with suppress(_Enough):

@@ -180,7 +180,7 @@ def _of_all_processes(sections: Mapping[str, Any]) -> dict[str, Any]:
     config = {key: value for key, value in flatten(sections).items() if not key.startswith(divisions)}
     sizes = [key for key, size in config.items() if key.endswith(".batch_size") and size is not None]
     batches = {f"{key} · processes": config.pop(key) * train.processes // train.parallel.points for key in sizes}
-    return config | batches | {"train.strategy = 'fsdp'": train.sharded}
+    return config | batches | {"train.strategy": "fsdp" if train.sharded else "ddp"}
 
 
 def flatten(value: Any, path: str = "") -> dict[str, Any]:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import signature
 from pathlib import Path
 
@@ -67,24 +65,15 @@ def test_arguments_that_the_engine_sets_are_refused_with_their_field(name: str) 
 
 
 @pytest.mark.slow
-def test_several_tasks_learn_on_several_devices(tmp_path: Path) -> None:
+def test_several_tasks_learn_on_several_devices(
+    tmp_path: Path, start_itnet: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     """A batch of one task leaves the encoders and heads of the others unused."""
     tasks = {"signal": "tones", "echo": {"name": "echoes", "size": 40}}
     model = {"width": 8, "depth": 1, "encoders": {"signal": "signal", "echo": "echo"}, "tasks": tasks}
     train = {"epochs": 1, "batch_size": 8, "devices": 2, "accelerator": "cpu"}
     config = tmp_path / "joint.yaml"
     config.write_text(yaml.safe_dump({"model": model, "train": train}))
-    command = [
-        sys.executable,
-        "-m",
-        "itnet_registry",
-        "train",
-        str(config),
-        "--output",
-        str(tmp_path / "run"),
-        "--json",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = start_itnet("train", config, "--output", tmp_path / "run", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 96 // 16 + 40 // 16
