@@ -81,7 +81,9 @@ def with_contiguous_gradient(tensor: Tensor) -> Tensor:
     """
     if tensor.requires_grad and not tracing():
         tensor = tensor.view_as(tensor)
-        tensor.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+        tensor.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: None if gradient is None else gradient.contiguous()
+        )
     return tensor
 
 
