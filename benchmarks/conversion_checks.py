@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from conversion_libraries import Example
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from itnet_core import IntegralOperator, Problem, TiledEvaluator
@@ -118,19 +119,6 @@ def compare(model: nn.Module, example: Example) -> Comparison:
     return Comparison(report, silent, (fast[0], pairs[0]), (fast[1], pairs[1]))
 
 
-def rounding(model: nn.Module, example: Example) -> float:
-    """Return the largest difference of a model in double precision from itself with weights changed in the last digits.
-
-    It exceeds double precision where the model computes parts in float32. The weights stay changed.
-    """
-    before = measure(model, example)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(1 + 1e-15 * torch.randn_like(weight))
-    after = measure(model, example)
-    return max(difference(after.outputs, before.outputs), difference_of_gradients(after.gradients, before.gradients))
-
-
 @contextmanager
 def limited(seconds: int) -> Iterator[None]:
     """Raise `TimeoutError` when a block takes longer."""
@@ -198,10 +186,29 @@ def gap(actual: Tensor, expected: Tensor) -> float:
     return float(differences.max()) if differences.numel() else 0.0
 
 
-def in_double(model: nn.Module, example: Example) -> tuple[nn.Module, Example]:
-    """Return a model and inputs in double precision."""
+class InDouble(TorchFunctionMode):
+    """Models compute in float64, where their code asks for float32, too."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch, with float64 in place of float32."""
+        if func is Tensor.float:
+            func = Tensor.double
+        args, kwargs = tree_map(lambda item: torch.float64 if item is torch.float32 else item, (args, kwargs or {}))
+        return func(*args, **kwargs)
+
+
+def compare_in_double(model: nn.Module, example: Example) -> Comparison:
+    """Compare a model with itself before its conversion, all of it in double precision."""
 
     def double(item: Any) -> Any:
         return item.double() if isinstance(item, Tensor) and item.is_floating_point() else item
 
-    return model.double(), tree_map(double, example)
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with InDouble():
+            return compare(model.double(), tree_map(double, example))
+    finally:
+        torch.set_default_dtype(default)

@@ -239,17 +239,7 @@ MORE: Mapping[str, Mapping[str, Any]] = {
     "depth_pro": {"patch_size": 32, "intermediate_hook_ids": [1, 0], "intermediate_feature_dims": [32, 32]}
     | {"scaled_images_feature_dims": [32, 32, 32]}
     | {f"{part}_model_config": {"patch_size": 8} for part in ("image", "patch", "fov")},
-    "edgetam": {"backbone_config": {"architecture": "repvit_m1"}},
     "edgetam_vision_model": {"backbone_config": {"architecture": "repvit_m1"}},
-    "efficientloftr": {"hidden_size": 32, "out_features": [8, 8, 16, 32], "stage_num_blocks": [1, 1, 1, 1]},
-    "emu3": {
-        "vocabulary_map": {
-            "<image>": 91,
-            "<|extra_200|>": 90,
-            **{f"<|visual token {i:06d}|>": i + 10 for i in range(64)},
-        }
-    }
-    | {"base_channels": 32},
     "fun_asr_nano_encoder": {"max_position_embeddings": 256},
     "gemma4": {"parts": True},
     "glm5_next": {"qk_rope_head_dim": 0},
@@ -262,27 +252,13 @@ MORE: Mapping[str, Mapping[str, Any]] = {
     "musicgen": {"part": "decoder", "num_codebooks": 1},
     "musicgen_melody": {"part": "decoder", "num_codebooks": 1},
     "neucodec": {"quantization_dim": 64},
-    "xcodec2": {"quantization_dim": 64},
     "qwen2_5_omni_thinker": {"attributes": {"vision_start_token_id": 90}},
     "qwen3_omni_moe_thinker": {"attributes": {"vision_start_token_id": 90}},
     "nemotron3_5_transcribe_audio": {"num_mel_bins": 128},
     "pp_doclayout_v3": STAGES | {"out_features": ["stage1", "stage2", "stage3", "stage4"]},
     "pp_doclayout_v4": STAGES,
-    "pp_ocrv6_medium_det": {"out_features": ["stage1", "stage2", "stage3", "stage4"]},
-    "pp_ocrv6_small_det": {
-        "layer_list_out_channels": [96, 96, 192, 384],
-        "out_features": ["stage1", "stage2", "stage3", "stage4"],
-    },
     "rt_detr": STAGES,
     "rt_detr_v2": STAGES,
-    "sam2": {
-        "embed_dim_per_stage": [32, 64, 64, 64],
-        "num_attention_heads_per_stage": [1, 2, 2, 2],
-        "num_attention_heads": 2,
-    }
-    | {"backbone_channel_list": [64, 64, 64, 32], "backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]]}
-    | {"image_size": 128, "patch_size": 16, "window_size_per_stage": [8, 4, 4, 2]}
-    | {"blocks_per_stage": [1, 2, 1, 1], "global_attention_blocks": [2], "fpn_hidden_size": 32},
     "speecht5": {"num_mel_bins": 32},
 }
 """Sizes of single constructed configurations."""

@@ -91,25 +91,13 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 }
 """Small configurations of architectures whose sizes depend on each other."""
 
-SESSION = "its `forward` takes a session of a video, with its states, in place of tensors"
 NO_FORWARD = "its base model has no `forward`"
-LARGE = "has more than 150 million parameters in the smallest configuration"
 UNTRIED: Mapping[str, str] = {
     "bark": NO_FORWARD,
-    "dbrx": "transformers cannot build it from its default configuration",
     "dinat": "needs the package natten",
-    "edgetam_video": SESSION,
-    "gemma3n": LARGE,
-    "gemma3n_vision": LARGE,
     "glm_image_vqmodel": NO_FORWARD,
     "layoutlmv2": "needs the package detectron2",
-    "mobilenetv5": LARGE,
-    "omdet-turbo": "its backbone is downloaded",
-    "sam2_video": SESSION,
-    "sam3_tracker_video": SESSION,
-    "sam3_video": SESSION,
-    "t5gemma2_encoder": "transformers cannot build it from its default configuration",
-    "timm_backbone": "its default configuration names no backbone",
+    "sam3_video": "its `forward` takes a session of a video, with its states, in place of tensors",
     "voxtral_realtime_text": "transformers lists it, and has no such class",
 }
 """Reasons why architectures cannot be tried."""

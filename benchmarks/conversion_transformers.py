@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import torch
 from conversion_inputs import LAYOUTS, PLACEHOLDERS, inputs
-from conversion_libraries import Candidate, Example, check_size
+from conversion_libraries import Candidate, Example
+from conversion_pieces import small_model
 from conversion_sizes import CONSTRUCTED, MORE, OF_LAYERS, PLACES, SIZES, VARIANTS
 from conversion_small import SMALL
+from conversion_tracking import TRACKERS, build_tracker
+from conversion_written import OF_SEQUENCES
+from conversion_written_images import OF_IMAGES
+
+WRITTEN = {**OF_SEQUENCES, **OF_IMAGES}
+"""Architectures whose configurations and inputs are written out."""
 
 
 def transformers_architectures() -> list[str]:
@@ -50,22 +55,6 @@ def build(name: str, sizes: Mapping[str, int | None], layout: int | None) -> tup
         shrink(config, sizes)
     model = small_model(config)
     return model, inputs(model.eval(), layout)
-
-
-def small_model(config: Any, part: str | None = None) -> Any:
-    """Return the model of a configuration, or of a part of it, with random weights.
-
-    Raises:
-        ValueError: it has too many parameters.
-    """
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING
-
-    found = MODEL_MAPPING[type(config)]
-    cls: Any = found[0] if isinstance(found, tuple) else found
-    config = getattr(config, part) if part else config
-    with torch.device("meta"):
-        check_size(cls._from_config(copy.deepcopy(config)))
-    return cls._from_config(config, attn_implementation="eager")
 
 
 def construct(cls: Any, default: Any, sizes: Mapping[str, Any]) -> Any:
@@ -135,8 +124,22 @@ def build_constructed(name: str, sizes: Mapping[str, Any], layout: int) -> tuple
     return model, inputs(model.eval(), layout)
 
 
+def build_written(name: str) -> tuple[Any, Example]:
+    """Return a small model, and inputs, that are written out."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    fields, given = WRITTEN[name]
+    return small_model(CONFIG_MAPPING[name](**fields)), given()
+
+
 def transformers_candidates(name: str) -> Iterator[Candidate]:
     """Yield variants of a small model, with inputs."""
+    if name in WRITTEN:
+        yield partial(build_written, name)
+        return
+    if name in TRACKERS:
+        yield partial(build_tracker, name)
+        return
     constructed = [partial(build_constructed, name, sizes, layout) for sizes in CONSTRUCTED for layout in LAYOUTS]
     shrunk = [partial(build, name, {**SIZES, **variant}, layout) for variant in VARIANTS for layout in (None, 0)]
     yield from (

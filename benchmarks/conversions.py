@@ -22,7 +22,7 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import torch
-from conversion_checks import SECONDS_OF_PAIRS, compare, in_double, outputs, rounding
+from conversion_checks import SECONDS_OF_PAIRS, compare, compare_in_double, outputs
 from conversion_libraries import (
     DIFFUSERS,
     TORCHAUDIO,
@@ -51,8 +51,6 @@ BOUND = 1e-5
 """Largest difference of outputs, relative to the largest if that exceeds 1, and of gradients, to their largest."""
 BOUND_DOUBLE = 1e-9
 """The same in double precision, which decides where sums of many terms exceed `BOUND` by rounding."""
-ROUNDINGS = 10
-"""Bound in double precision of models that compute parts in float32: a multiple of their own rounding."""
 
 Pair = tuple[float | None, float | None]
 
@@ -127,11 +125,8 @@ def check(library: str, name: str) -> Result:
         found, double = compare(model, example), None
         equal = found.largest <= BOUND
         if not equal:
-            model, example = in_double(*prepare(library, name))
-            bound = BOUND_DOUBLE
-            if (double := compare(model, example).largest) > bound:  # parts of it may be computed in float32
-                bound = ROUNDINGS * rounding(*in_double(*prepare(library, name)))
-            equal = double <= bound
+            double = compare_in_double(*prepare(library, name)).largest
+            equal = double <= BOUND_DOUBLE
     except Exception as error:  # ours: the page names it
         if "allocate memory" in str(error):
             return Result(library, name, "not tried", reason=f"more than {BYTES >> 30} GiB, with gradients")
@@ -232,8 +227,7 @@ summed over all pairs, "too many" where these exceed the memory or {SECONDS_OF_P
 the largest output if that exceeds 1. So are the gradients of a random projection of all outputs, by all parameters and
 inputs, relative to the largest gradient; "none" where the original has none. Columns show fast paths / pairs. The bound
 is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} for all four in
-float64, or {ROUNDINGS} times what a change of the weights by 1e-15 makes, where the
-original computes parts in float32.
+float64, in which parts run, too, that a model's own code computes in float32.
 A model is converted whole if no function that mixes points runs outside of converted layers, and if all
 converted layers that run compute by their operators. Linear layers count as maps of channels; an MLP-Mixer, which
 applies some of them to points, has these left although it is listed as whole. So has a layer that loops over points by
