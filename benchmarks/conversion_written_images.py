@@ -252,7 +252,12 @@ OF_IMAGES: Written = {
             "vq_config": {"embed_dim": 32, "num_embeddings": 64, "latent_channels": 32},
             "image_token_id": 91,
         },
-        lambda: {"input_ids": tokens(2, 7)},
+        lambda: {
+            "input_ids": with_places(91, 16),
+            "pixel_values": real(32, 192),
+            "image_grid_thw": torch.tensor([[1, 4, 4]] * 4),
+            "images_per_sample": torch.tensor([2, 2]),
+        },
     ),
     "gemma3n_vision": (SMALL_MOBILE, lambda: {"pixel_values": real(2, 3, 64, 64)}),
     "gemma3n": (
