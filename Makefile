@@ -51,7 +51,6 @@ install-%: dist
 demo: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/itnet train examples/digits.yaml --output demo/digits --overwrite
 	$(BIN)/itnet evaluate demo/digits/best
-	$(BIN)/python examples/draw_digits.py demo/digits/best demo/digits.png
 	$(BIN)/itnet explain demo/digits/best --output demo/explained
 
 results: $(INSTALLED)

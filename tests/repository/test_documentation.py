@@ -194,14 +194,14 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 @pytest.mark.slow
 def test_the_demo_runs_in_small(tmp_path: Path) -> None:
-    """`make demo` for two epochs: train, evaluate and draw from the checkpoint in fresh processes."""
+    """`make demo` for two epochs: train, evaluate and explain the checkpoint in fresh processes."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     commands: list[list[str | Path]] = [
         [BIN / "itnet", "train", "examples/digits.yaml", "train.epochs=2", "--output", tmp_path / "run"],
         [BIN / "itnet", "evaluate", tmp_path / "run/best"],
-        [sys.executable, "examples/draw_digits.py", tmp_path / "run/best", tmp_path / "digits.png"],
+        [BIN / "itnet", "explain", tmp_path / "run/best", "--output", tmp_path / "explained"],
     ]
     for command in commands:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "explained/report.html").is_file()
