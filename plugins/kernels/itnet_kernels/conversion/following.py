@@ -6,10 +6,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -23,6 +25,12 @@ SCALES = re.compile(r"[ri]?mul|multiply|i?(true)?div|(true_)?divide")
 CLEANS = re.compile(r"masked_fill|where|nan_to_num")
 OTHERWISE = re.compile(r"linear|conv|norm|softmax|embedding")
 """Functions whose results are no scores any more."""
+_multi_head_attention = FunctionType(
+    (_given := F.multi_head_attention_forward).__code__,
+    _given.__globals__ | {"has_torch_function": lambda tensors: False},
+    argdefs=_given.__defaults__,
+)
+"""`multi_head_attention_forward`, whose calls of other functions a mode sees in place of the one."""
 IN_PLACE = re.compile(r"__i(add|sub|mul|truediv)__|__setitem__|.*[^_]_")
 
 
@@ -127,6 +135,9 @@ class Following(TorchFunctionMode, ABC):
         name, everything = given.strip("_"), (*args, *kwargs.values())
         if any(isinstance(item, Tensor) and item.is_nested for item in everything):
             return func(*args, **kwargs)
+        if func is F.multi_head_attention_forward:
+            with self:
+                return _multi_head_attention(*args, **kwargs)
         known = [(item, self.records[item]) for item in everything if item in self.records]
         call, factors, integral = self.call(name), product(name, args, kwargs), None
         if name == "scaled_dot_product_attention":
