@@ -229,9 +229,8 @@ inputs, relative to the largest gradient; "none" where the original has none. Co
 is {BOUND:g}; where rounding exceeds it, {BOUND_DOUBLE:g} for all four in
 float64, in which parts run, too, that a model's own code computes in float32.
 A model is converted whole if no function that mixes points runs outside of converted layers, and if all
-converted layers that run compute by their operators. Linear layers count as maps of channels; an MLP-Mixer, which
-applies some of them to points, has these left although it is listed as whole. So has a layer that loops over points by
-products of numbers; RecurrentGemma's does, and is converted."""
+converted layers that run compute by their operators. Not seen is a layer that loops over points by products of
+numbers; RecurrentGemma's does, and is converted."""
 
 VERDICTS = {
     "whole": "converted whole, equal",

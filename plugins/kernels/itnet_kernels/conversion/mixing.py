@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from itnet_core import IntegralOperator, evaluation_mode
+from itnet_kernels.conversion.channel_axes import ChannelAxes
 from itnet_kernels.conversion.following import Attention, Following, storage
 from itnet_kernels.conversion.heads import HEADS, first_number
 from itnet_kernels.conversion.products import PRODUCTS
@@ -62,10 +63,11 @@ class Mixing:
 def count_mixing(model: nn.Module, example: Any) -> Mixing:
     """Count a model's calls of functions that mix points, and find the attention that it writes out.
 
-    These are attention, convolution, pooling, Fourier transforms, resampling, recurrence, cumulative sums, and products
-    of two tensors of which neither is a weight. What is computed from weights and constants alone counts as a weight,
-    such as resampled position embeddings. Functions that order points or copy them mix none: `roll`, `flip`,
-    interpolation by the nearest point. Reductions are not counted, since norms over channels are reductions.
+    These are attention, convolution, pooling, Fourier transforms, resampling, recurrence, cumulative sums, products
+    of two tensors of which neither is a weight, and linear layers over points, as an MLP-Mixer's. What is computed
+    from weights and constants alone counts as a weight, such as resampled position embeddings. Functions that order
+    points or copy them mix none: `roll`, `flip`, interpolation by the nearest point. Reductions are not counted,
+    since norms over channels are reductions.
 
     Example:
         >>> count_mixing(nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU()), torch.randn(1, 3, 8)).calls
@@ -108,7 +110,7 @@ class _Call:
 class _Census(Following):
     def __init__(self, model: nn.Module) -> None:
         super().__init__((*model.parameters(), *model.buffers()))
-        self.model, self.frames = model, [_Frame("")]
+        self.model, self.frames, self.channels = model, [_Frame("")], ChannelAxes()
         self.calls: list[_Call] = []
         self.constants: MutableMapping[Tensor, bool] = WeakIdKeyDictionary()
         self.attention: dict[str, tuple[set[tuple[int, ...]], set[_Call]]] = {}
@@ -121,6 +123,11 @@ class _Census(Following):
         """Record the end of a module's `forward`."""
         self.frames.pop()
 
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = super().__torch_function__(func, types, args, kwargs)
+        self.channels.follow(func, getattr(func, "__name__", "").strip("_"), args, kwargs or {}, result)
+        return result
+
     def call(self, name: str) -> _Call:
         return _Call(name, tuple(self.frames))
 
@@ -129,6 +136,8 @@ class _Census(Following):
             self.constants.update(dict.fromkeys(_tensors(result), True))
         elif self._mixes(call.name, arguments) and _numbers(result):
             self.calls.append(call)
+        elif arguments and isinstance(arguments[0], Tensor) and self.channels.mixes(call.name, arguments[0]):
+            self.calls.append(replace(call, name="linear over points"))
 
     def is_weight(self, tensor: Tensor) -> bool:
         return tensor in self.constants or super().is_weight(tensor)

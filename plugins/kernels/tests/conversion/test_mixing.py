@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -112,3 +113,44 @@ def test_a_run_may_map_functions_over_samples() -> None:
     expected = model(x)
     convert_model(model, example=x)
     assert torch.equal(model(x), expected)
+
+
+def normed(x: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:])
+
+
+def linear(x: Tensor) -> Tensor:
+    return F.linear(x, torch.ones(3, x.shape[-1]))
+
+
+def convolved(x: Tensor) -> Tensor:
+    return F.conv2d(x[:, None], torch.ones(3, 1, 2, 2), stride=2)
+
+
+LINEAR: dict[str, tuple[int, Any]] = {
+    "of an MLP-Mixer": (2, lambda x: linear(linear(normed(x).transpose(1, 2)).relu()).mT),
+    "of a part of the channels": (1, lambda x: linear(normed(x[..., 1:]).permute(0, 2, 1))),
+    "of a sum, without a point": (1, lambda x: linear((x + normed(x))[:, 1:].swapaxes(-1, -2))),
+    "after a convolution": (1, lambda x: linear(convolved(x).tanh())),
+    "after a convolution, joined": (1, lambda x: linear(convolved(x).flatten(2))),
+    "of features": (0, lambda x: linear(normed(linear(x)).relu())),
+    "of features, moved twice": (0, lambda x: linear(normed(x).mT.contiguous().movedim(1, 2))),
+    "of patches": (0, lambda x: linear(convolved(x).flatten(2).transpose(1, 2))),
+    "of channels of a grid": (0, lambda x: linear(convolved(x).permute(0, 2, 3, 1))),
+    "of means": (0, lambda x: linear(convolved(x).mean((2, 3)))),
+    "of heads": (0, lambda x: linear(normed(x).unflatten(-1, (3, 2)).transpose(1, 2))),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_linear_layer_over_points_mixes_them(name: str) -> None:
+    count, compute = LINEAR[name]
+    calls = count_mixing(nn.Sequential(Mixes(lambda module, x: compute(x))), torch.randn(2, 4, 6)).calls
+    assert calls.get("0", {}).get("linear over points", 0) == count
+
+
+def test_linear_layers_over_points_are_left() -> None:
+    model = timm.models.mlp_mixer.MlpMixer(img_size=64, patch_size=16, num_blocks=1, embed_dim=16)
+    left = convert_model(model, example=torch.randn(1, 3, 64, 64)).left
+    reason = "Linear calls linear over points (1), outside of what was converted"
+    assert left == dict.fromkeys(("blocks.0.mlp_tokens.fc1", "blocks.0.mlp_tokens.fc2"), reason)
