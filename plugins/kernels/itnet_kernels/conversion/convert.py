@@ -60,10 +60,10 @@ class ConversionReport:
     """Report of `convert_model`.
 
     Example:
-        >>> model = nn.Sequential(nn.Conv1d(3, 8, 3), nn.ReLU(), nn.Linear(6, 4))
+        >>> model = nn.Sequential(nn.Conv1d(3, 8, 3), nn.ReLU(), nn.BatchNorm1d(8))
         >>> report = convert_model(model, example=torch.randn(1, 3, 8))
         >>> report.converted, report.left, report.pointwise
-        ({'0': 'Conv1d'}, {}, {'Linear': 1})
+        ({'0': 'Conv1d'}, {}, {'BatchNorm1d': 1})
 
     Attributes:
         converted: the class of each converted module, by its path.
