@@ -138,7 +138,7 @@ LINEAR: dict[str, tuple[int, Any]] = {
     "of patches": (0, lambda x: linear(convolved(x).flatten(2).transpose(1, 2))),
     "of channels of a grid": (0, lambda x: linear(convolved(x).permute(0, 2, 3, 1))),
     "of means": (0, lambda x: linear(convolved(x).mean((2, 3)))),
-    "of heads": (0, lambda x: linear(normed(x).unflatten(-1, (3, 2)).transpose(1, 2))),
+    "of heads": (0, lambda x: linear(normed(x).view(2, 4, 3, 2).transpose(1, 2))),
 }
 
 
