@@ -90,7 +90,11 @@ def measure(model: nn.Module, example: Example, differentiable: bool = True) -> 
 
 
 def compare(model: nn.Module, example: Example) -> Comparison:
-    """Convert a model in place, and compare it with itself before."""
+    """Convert a model in place, and compare it with itself before.
+
+    Raises:
+        AssertionError: the keys of its `state_dict` have changed.
+    """
     try:
         before = measure(model, example)
     except (RuntimeError, AssertionError):  # it changes in place what its derivative needs, or refuses gradients
@@ -101,7 +105,10 @@ def compare(model: nn.Module, example: Example) -> Comparison:
         gradients = difference_of_gradients(after.gradients, before.gradients) if before.gradients else None
         return difference(after.outputs, before.outputs), gradients
 
+    keys = [*model.state_dict()]
     report = convert_model(model, example=example)
+    if [*model.state_dict()] != keys:
+        raise AssertionError("the keys of the state_dict have changed")
     fast = differences()
     for operator in operators(model):
         operator.evaluator = Summed()
