@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, cast, overload
 
+import torch
 from torch import Tensor, nn
 
+from itnet_core.models.batches import move
 from itnet_core.models.encoder import Encoder
 from itnet_core.models.head import ClassificationHead, Head, mean
 from itnet_core.models.trunk import Trunk
@@ -137,6 +139,15 @@ class ITNetModel(nn.Module):
             raise ConfigError("ITNetModel.features(blocks)", found=repr(blocks), expected=expected)
         fields = self.trunk.fields(encoded, [number % count for number in blocks])[:-1]
         return [mean(field) for field in fields] if pooled else fields
+
+    def move_inputs(self, inputs: Any, device: torch.device | str, modality: str | None = None) -> Any:
+        """Return a batch of one modality on a device, as its encoder maps it (`Encoder.map_tensors`).
+
+        Raises:
+            ConfigError: the model has no such modality.
+        """
+        encoder = cast(Encoder, self.encoders[self._modality(modality)])
+        return move(inputs, device, encoder.map_tensors)
 
     @property
     def num_classes(self) -> int:

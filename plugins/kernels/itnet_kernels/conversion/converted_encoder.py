@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -78,6 +79,14 @@ class ConvertedEncoder(Encoder):
     def tensors(self, inputs: Any) -> Any:
         """Return a batch as tensors, as the other encoder does."""
         return self.encoder.tensors(inputs)
+
+    def map_tensors(self, inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+        """Return a batch with mapped tensors, as the other encoder does."""
+        return self.encoder.map_tensors(inputs, function)
+
+    def split(self, inputs: Any) -> list[Any]:
+        """Return the samples of a batch, as the other encoder does."""
+        return self.encoder.split(inputs)
 
     def labels(self, inputs: Any) -> list[list[str]] | None:
         """Return a name for each point, as the other encoder does."""

@@ -20,6 +20,8 @@ BROKEN = {
         "Cuda",
         "Gradients",
         "Compile",
+        "BatchMapping",
+        "BatchMapping/Nothing",
         "FieldValidity",
         "FieldValidity/NoField",
         "FieldValidity/OneSample",
