@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -37,6 +37,8 @@ class Encoder(Configured, nn.Module, ABC):
         modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.
         axes: the axes of space-time along which its points differ; the other coordinates are 0.
         mass: the sum of each sample's weights with the default options; `None` if it depends on the sample.
+        attributes: names of the attributes that it adds to its points (`Field.with_attributes`), `edges` for edges;
+            `None` if that depends on its inputs.
         united: names of the fields that it unites, in order, such as `("image", "text")`; empty if it unites none.
     """
 
@@ -44,6 +46,7 @@ class Encoder(Configured, nn.Module, ABC):
     axes: ClassVar[str] = AXES
     mass: ClassVar[float | None] = 1.0
     united: ClassVar[tuple[str, ...]] = ()
+    attributes: Sequence[str] | None = ()
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
@@ -122,6 +125,7 @@ class FieldEncoder(Encoder):
 
     modality = "field"
     mass: ClassVar[float | None] = None
+    attributes: Sequence[str] | None = None
 
     class Config(ComponentConfig):
         """Channels of the input."""

@@ -51,6 +51,7 @@ class ConvertedEncoder(Encoder):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.encoder: Encoder = build_component("encoder", self.config.encoder, dim, place="ConvertedEncoder.encoder")
+        self.attributes = self.encoder.attributes
         self.report = convert_model(self, example=self._example())
         if not self.report.converted:
             left = "; ".join(self.report.left.values()) or ", ".join(self.report.pointwise) or "none"

@@ -96,6 +96,13 @@ class EncoderConformance(ModuleConformance):
             if axis not in self.cls.axes:
                 assert (positions[..., number] == 0).all(), f"positions differ from 0 on {axis}; declare it in axes"
 
+    @skip_unless(lambda case: case.encoder.attributes is not None, "the encoder's attributes depend on its inputs")
+    def check_declared_attributes(self) -> None:
+        """The points have the attributes that the encoder declares, and no others."""
+        points, declared = self.encode(self.inputs()).points, set(self.encoder.attributes or ())
+        found = {*points.attributes, *(["edges"] if points.edges is not None else [])}
+        assert found == declared, f"points have {sorted(found)}; attributes declares {sorted(declared)}"
+
     @skip_unless(lambda case: case.cls.mass is not None, "the encoder declares no mass")
     def check_declared_mass(self) -> None:
         """The weights of each sample sum to the mass that the encoder declares."""

@@ -149,6 +149,10 @@ class DeclaredAxes(FieldEncoder):
     axes = "xy"
 
 
+class DeclaredAttributes(FieldEncoder):
+    attributes = ("normal",)
+
+
 class DeclaredMass(FieldEncoder):
     mass = 7.0
 

@@ -29,6 +29,7 @@ BROKEN = {
         "FieldValidity/PositionsNotFinite",
         "FieldValidity/ValuesNotFinite",
         "DeclaredAxes",
+        "DeclaredAttributes",
         "DeclaredMass",
         "PaddingInvariance",
         "PaddingInvariance/WeighsPadding",
