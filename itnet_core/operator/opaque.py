@@ -135,15 +135,16 @@ def _(token: Tensor, grad_out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    tensors, ctx.differentiable, *_ = inputs
+    tensors, ctx.differentiable, *_, ctx.attributes = inputs
     needed = [tensor for tensor, needed in zip(tensors, ctx.differentiable, strict=True) if needed]
     ctx.save_for_backward(output[1], *needed)
 
 
 def _backward(ctx: Any, grad_out: Tensor, _: Tensor | None) -> tuple[Any, ...]:
     token, *inputs = ctx.saved_tensors
+    names = None if ctx.attributes else []  # PyTorch takes an empty list for one of tensors
     grads = iter(_apply_backward(token, grad_out.contiguous(), inputs))
-    return [next(grads) if needed else None for needed in ctx.differentiable], *[None] * 6
+    return [next(grads) if needed else None for needed in ctx.differentiable], *[None] * 5, names
 
 
 _apply.register_autograd(_backward, setup_context=_keep)
