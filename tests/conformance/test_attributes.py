@@ -70,6 +70,10 @@ def test_a_compiled_operator_reads_attributes(opaque: bool) -> None:
     compiled = torch.compile(operator, backend="eager")
     for each in (field, other, field):
         torch.testing.assert_close(compiled(each).values, operator(each).values)
+    ours, expected = (
+        torch.autograd.grad(call(field).values.square().sum(), [*operator.parameters()]) for call in (compiled, operator)
+    )
+    torch.testing.assert_close(ours, expected)
 
 
 def test_attributes_stay_with_the_points() -> None:
