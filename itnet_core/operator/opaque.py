@@ -142,7 +142,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 def _backward(ctx: Any, grad_out: Tensor, _: Tensor | None) -> tuple[Any, ...]:
     token, *inputs = ctx.saved_tensors
-    names = None if ctx.attributes else []  # PyTorch takes an empty list for one of tensors
+    names: list[None] | None = None if ctx.attributes else []  # PyTorch takes an empty list for one of tensors
     grads = iter(_apply_backward(token, grad_out.contiguous(), inputs))
     return [next(grads) if needed else None for needed in ctx.differentiable], *[None] * 5, names
 

@@ -71,7 +71,7 @@ def test_a_compiled_operator_reads_attributes(opaque: bool) -> None:
     for each in (field, other, field):
         torch.testing.assert_close(compiled(each).values, operator(each).values)
     ours, expected = (
-        torch.autograd.grad(call(field).values.square().sum(), [*operator.parameters()]) for call in (compiled, operator)
+        torch.autograd.grad(f(field).values.square().sum(), [*operator.parameters()]) for f in (compiled, operator)
     )
     torch.testing.assert_close(ours, expected)
 
