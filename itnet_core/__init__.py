@@ -12,6 +12,9 @@ from itnet_core.plugin.hookspecs import hookimpl as hookimpl
 from itnet_core.plugin.lazy import lazy_exports as lazy_exports
 
 if TYPE_CHECKING:
+    from itnet_core.models.batches import map_tensors as map_tensors
+    from itnet_core.models.batches import move as move
+    from itnet_core.models.batches import split_batch as split_batch
     from itnet_core.models.block import Block as Block
     from itnet_core.models.detection import Detection as Detection
     from itnet_core.models.encoder import Encoder as Encoder
@@ -114,6 +117,7 @@ API = 1
 _exports, __getattr__ = lazy_exports(
     __name__,
     {
+        "itnet_core.models.batches": "map_tensors move split_batch",
         "itnet_core.models.block": "Block",
         "itnet_core.models.encoder": "Encoder FieldEncoder",
         "itnet_core.models.head": "ClassificationHead Head PerPointHead RegressionHead mean",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from itnet_core.models.batches import map_tensors, split_batch
 from itnet_core.operator.field import AXES, Field
 from itnet_core.plugin.config import ComponentConfig, Configured
 from itnet_core.plugin.errors import ShapeError
@@ -36,6 +37,8 @@ class Encoder(Configured, nn.Module, ABC):
         modality: the modality of its inputs (`"image"`), as in its `ComponentSpec`.
         axes: the axes of space-time along which its points differ; the other coordinates are 0.
         mass: the sum of each sample's weights with the default options; `None` if it depends on the sample.
+        attributes: names of the attributes that it adds to its points (`Field.with_attributes`), `edges` for edges;
+            `None` if that depends on its inputs.
         united: names of the fields that it unites, in order, such as `("image", "text")`; empty if it unites none.
     """
 
@@ -43,6 +46,7 @@ class Encoder(Configured, nn.Module, ABC):
     axes: ClassVar[str] = AXES
     mass: ClassVar[float | None] = 1.0
     united: ClassVar[tuple[str, ...]] = ()
+    attributes: Sequence[str] | None = ()
 
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__()
@@ -59,6 +63,32 @@ class Encoder(Configured, nn.Module, ABC):
         Override it for inputs of Python objects, such as texts.
         """
         return inputs
+
+    def map_tensors(self, inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+        """Return a batch with a function applied to each of its tensors; the batch itself stays as it is.
+
+        With it a batch is moved to a device or converted to another dtype. Override it for inputs other than tuples,
+        lists, mappings, dataclasses and fields of tensors, such as a `Batch` of PyTorch Geometric:
+
+        ```python
+        return copy(inputs).apply(function)
+        ```
+        """
+        return map_tensors(inputs, function)
+
+    def split(self, inputs: Any) -> list[Any]:
+        """Return the samples of a batch as batches of one.
+
+        Override it where `itnet_core.split_batch` does not apply, such as for a `Batch` of PyTorch Geometric:
+
+        ```python
+        return [Batch.from_data_list([graph]) for graph in inputs.to_data_list()]
+        ```
+
+        Raises:
+            ShapeError: `itnet_core.split_batch` does not apply.
+        """
+        return split_batch(inputs)
 
     def labels(self, inputs: Any) -> list[list[str]] | None:
         """Return a name for each point of each sample of a batch, for reports; by default there are none.
@@ -95,6 +125,7 @@ class FieldEncoder(Encoder):
 
     modality = "field"
     mass: ClassVar[float | None] = None
+    attributes: Sequence[str] | None = None
 
     class Config(ComponentConfig):
         """Channels of the input."""

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, cast, overload
 
+import torch
 from torch import Tensor, nn
 
+from itnet_core.models.batches import move
+from itnet_core.models.block import Block
 from itnet_core.models.encoder import Encoder
 from itnet_core.models.head import ClassificationHead, Head, mean
 from itnet_core.models.trunk import Trunk
@@ -39,8 +42,8 @@ class ITNetModel(nn.Module):
         config: the JSON-native configuration that the model was built from, saved with its weights.
 
     Raises:
-        ConfigError: `encoders` is empty, a head has no encoder of its modality, or a modality cannot be the name of a
-            module.
+        ConfigError: `encoders` is empty, a head has no encoder of its modality, a modality cannot be the name of a
+            module, or a kernel reads attributes of points that an encoder does not declare.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class ITNetModel(nn.Module):
                 found=f"encoders {sorted(encoders)} and heads {sorted(heads)}",
                 expected="at least one encoder, and an encoder for each head",
             )
+        _check_attributes(encoders, trunk)
         try:
             self.encoders = nn.ModuleDict(encoders)
             self.trunk = trunk
@@ -137,6 +141,15 @@ class ITNetModel(nn.Module):
             raise ConfigError("ITNetModel.features(blocks)", found=repr(blocks), expected=expected)
         fields = self.trunk.fields(encoded, [number % count for number in blocks])[:-1]
         return [mean(field) for field in fields] if pooled else fields
+
+    def move_inputs(self, inputs: Any, device: torch.device | str, modality: str | None = None) -> Any:
+        """Return a batch of one modality on a device, as its encoder maps it (`Encoder.map_tensors`).
+
+        Raises:
+            ConfigError: the model has no such modality.
+        """
+        encoder = cast(Encoder, self.encoders[self._modality(modality)])
+        return move(inputs, device, encoder.map_tensors)
 
     @property
     def num_classes(self) -> int:
@@ -222,3 +235,20 @@ class ITNetModel(nn.Module):
         if modality not in names:
             raise ConfigError("ITNetModel(modality)", found=repr(modality), expected=f"one of {', '.join(names)}")
         return modality
+
+
+def _check_attributes(encoders: Mapping[str, Encoder], trunk: Trunk) -> None:
+    """Check that encoders declare what the kernels read of points."""
+    kernels = [kernel for block in trunk.blocks for kernel in cast(Block, block).operator.kernel.summands]
+    for modality, encoder in encoders.items():
+        declared = encoder.attributes
+        if declared is None:
+            continue
+        for kernel in kernels:
+            missing = [name for name in kernel.reads if name not in declared]
+            if missing:
+                raise ConfigError(
+                    f"encoders.{modality}",
+                    found=f"{type(encoder).__name__}, whose points have {', '.join(declared) or 'no attributes'}",
+                    expected=f"an encoder that declares {missing[0]!r}, which {type(kernel).__name__} reads",
+                )

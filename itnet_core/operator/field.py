@@ -12,6 +12,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import GetAttrKey, KeyEntry, register_pytree_node
 
 from itnet_core.operator.field_checks import check_edges, check_numbers, check_shapes, readable
+from itnet_core.operator.point_tensors import (
+    converted,
+    flatten_points,
+    names_of_tensors,
+    unflatten_points,
+    with_added,
+)
 from itnet_core.operator.points import Edges, Lattice, Measure, Points, check_measure, shard_of
 from itnet_core.operator.transforms import tracing
 from itnet_core.plugin.errors import FieldError
@@ -176,7 +183,7 @@ class Field:
     def replace(
         self, *, values: Tensor | None = None, positions: Tensor | None = None, weights: Tensor | None = None
     ) -> Field:
-        """Return the field with other tensors, checked like those of a new field; the points keep their edges.
+        """Return the field with other tensors, checked like those of a new field; the points keep what was added.
 
         Raises:
             FieldError: as for a new field, or as for `with_edges`.
@@ -191,7 +198,8 @@ class Field:
         if field.positions.shape[1] == self.positions.shape[1]:
             points = Points(field.positions, field.weights, field.grid, parts=self.points.parts)
             field = _field(field.values, points)
-        return field if self.points.edges is None else field.with_edges(self.points.edges)
+        field = field if self.points.edges is None else field.with_edges(self.points.edges)
+        return field.with_attributes(**self.points.attributes) if self.points.attributes else field
 
     def with_edges(self, edges: Edges | None) -> Field:
         """Return the field with these edges between its points, for kernels that sum over edges.
@@ -202,9 +210,30 @@ class Field:
         if edges is not None:
             check_edges(*edges, self.values.shape[0], self.values.shape[1])
         self._refuse_shards("with_edges")
-        points = self.points
-        points = Points(points.positions, points.weights, points.grid, points.lattice, edges, parts=points.parts)
-        return _field(self.values, points)
+        return _field(self.values, with_added(self.points, edges, self.points.attributes))
+
+    def with_attributes(self, **attributes: Tensor) -> Field:
+        """Return the field whose points have these attributes too, for kernels that read them (`Kernel.reads`).
+
+        Example:
+            >>> field = Field(torch.randn(1, 3, 8), torch.rand(1, 3, 4))
+            >>> field.with_attributes(normal=torch.randn(1, 3, 3)).map(torch.relu).points.attribute("normal").shape
+            torch.Size([1, 3, 3])
+
+        Args:
+            attributes: tensors of shape (B, N, …) by their names.
+
+        Raises:
+            FieldError: a tensor has another shape.
+        """
+        for name, tensor in attributes.items():
+            if not isinstance(tensor, Tensor) or tensor.shape[:2] != self.values.shape[:2]:
+                found = f"shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
+                batch, points = self.values.shape[:2]
+                raise FieldError(f"Field.attributes.{name}", found=found, expected=f"shape ({batch}, {points}, …)")
+        self._refuse_shards("with_attributes")
+        added = {**self.points.attributes, **attributes}
+        return _field(self.values, with_added(self.points, self.points.edges, added))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Field:
         """Return the field of `function(values)`, applied point by point."""
@@ -272,10 +301,7 @@ class Field:
         values, positions, weights = (t.to(*args, **kwargs) for t in (self.values, self.positions, self.weights))
         if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and readable():
             check_numbers(positions, weights)
-        lattice = self.points.lattice if positions.dtype == self.positions.dtype else None  # another dtype rounds
-        edges = self.points.edges
-        edges = edges and Edges(edges.sources.to(values.device), edges.weights.to(*args, **kwargs))
-        return _field(values, Points(positions, weights, self.grid, lattice, edges, parts=self.points.parts))
+        return _field(values, converted(self.points, positions, weights, *args, **kwargs))
 
     def _refuse_shards(self, method: str) -> None:
         if self.points.shards is not None:
@@ -406,18 +432,19 @@ def _fill(field: Field, values: Tensor, points: Points, sampled_from: Field | No
 
 
 def _flatten(field: Field) -> tuple[list[Tensor], Any]:
-    return [field.values, field.positions, field.weights, *(field.points.edges or ())], field.grid
+    leaves, context = flatten_points(field.points)
+    return [field.values, *leaves], context
 
 
-def _unflatten(leaves: Any, grid: Any) -> Field:
-    values, positions, weights, *edges = leaves
-    return _field(values, Points(positions, weights, grid, edges=Edges(*edges) if edges else None))
+def _unflatten(leaves: Any, context: Any) -> Field:
+    values, *others = leaves
+    return _field(values, unflatten_points(others, context))
 
 
 def _flatten_with_keys(field: Field) -> tuple[list[tuple[KeyEntry, Tensor]], Any]:
-    leaves, grid = _flatten(field)
-    names = ("values", "positions", "weights", "points.edges.sources", "points.edges.weights")
-    return [(GetAttrKey(name), leaf) for name, leaf in zip(names, leaves, strict=False)], grid
+    leaves, context = _flatten(field)
+    names = ["values", *names_of_tensors(field.points)]
+    return [(GetAttrKey(name), leaf) for name, leaf in zip(names, leaves, strict=True)], context
 
 
 register_pytree_node(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal
 
@@ -245,6 +245,8 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
             are not ordered on that axis alone get an order (`itnet_core.models.scan_order`).
         pointwise_terms: whether the terms of a point depend on that point alone. If so, a stream keeps the terms of
             past points; if not, it projects all points again at every step.
+        reads: names of the attributes of points that the kernel reads (`Points.attribute`), `edges` for their edges. A
+            model refuses an encoder that does not declare them in its `attributes`.
     """
 
     heads: int
@@ -254,6 +256,15 @@ class Kernel(FastPaths[Terms, State], Configured, nn.Module, ABC):
     measure: Measure = "given"
     scans: bool = False
     pointwise_terms: bool = False
+    reads: Sequence[str] = ()
+
+    @classmethod
+    def example_attributes(cls, batch: int, points: int) -> Mapping[str, Tensor]:
+        """Return random attributes that the kernel reads, (B, N, …) each; the conformance checks use them.
+
+        Override it for a kernel with `reads`, other than edges.
+        """
+        return {}
 
     @classmethod
     def reads_positions(cls, config: Any, axes: str) -> bool:

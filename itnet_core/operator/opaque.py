@@ -7,7 +7,7 @@ the first, until the compiled graph drops it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary, finalize
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from itnet_core.operator.field import Field
+from itnet_core.operator.point_tensors import flatten_points
 from itnet_core.operator.points import Edges, distinct
 from itnet_core.operator.stateless import with_parameters
 from itnet_core.operator.transforms import recording
@@ -29,7 +30,7 @@ class _Recorded(NamedTuple):
 
 
 PARTS = 5
-"""Tensors of a field: see `_tensors`."""
+"""Tensors of a field, apart from attributes: see `_tensors`."""
 _operators: WeakValueDictionary[int, nn.Module] = WeakValueDictionary()
 _recorded: dict[int, _Recorded] = {}
 _last: WeakKeyDictionary[nn.Module, list[Field]] = WeakKeyDictionary()
@@ -47,19 +48,24 @@ def numbered(operator: nn.Module) -> int:
 def apply_as_one_node(operator: nn.Module, number: int, out_dim: int, *fields: Field) -> Tensor:
     """Apply an operator, by its number, to a query, and a key if any; return the result's values, (B, N, out_dim)."""
     parameters = [parameter for _, parameter in operator.named_parameters(remove_duplicate=False)]
-    tensors = [tensor for field in fields for tensor in _tensors(field)] + parameters
+    attributes = {
+        f"{number}.{name}": tensor
+        for number, field in enumerate(fields)
+        for name, tensor in field.points.attributes.items()
+    }
+    tensors = [tensor for field in fields for tensor in _tensors(field)] + [*attributes.values(), *parameters]
     recorded = torch.is_grad_enabled()
     differentiable = [recorded and tensor.requires_grad for tensor in tensors]
     device = fields[0].values.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-    return _apply(tensors, differentiable, number, len(fields), out_dim, dtype)[0]
+    return _apply(tensors, differentiable, number, len(fields), out_dim, dtype, [*attributes])[0]
 
 
 @torch.library.custom_op(
     "itnet::apply",
     mutates_args=(),
-    schema="(Tensor[] tensors, bool[] differentiable, int number, int fields, int out_dim, ScalarType? autocast)"
-    " -> (Tensor, Tensor)",
+    schema="(Tensor[] tensors, bool[] differentiable, int number, int fields, int out_dim, ScalarType? autocast,"
+    " str[] attributes) -> (Tensor, Tensor)",
 )
 def _apply(
     tensors: list[Tensor],
@@ -68,11 +74,13 @@ def _apply(
     fields: int,
     out_dim: int,
     autocast: torch.dtype | None,
+    attributes: list[str],
 ) -> tuple[Tensor, Tensor]:
     record = any(differentiable)
     # A compiled graph may write to the memory of a tensor after its last use there; what outlives the call is a copy.
-    given = PARTS * fields
-    kept = [tensor.clone() if record or i % PARTS else tensor for i, tensor in enumerate(tensors[:given])]
+    given = PARTS * fields + len(attributes)
+    values = range(0, PARTS * fields, PARTS)
+    kept = [tensor if i in values and not record else tensor.clone() for i, tensor in enumerate(tensors[:given])]
     inputs = [
         tensor.detach().requires_grad_(needed)
         for tensor, needed in zip(kept + tensors[given:], differentiable, strict=True)
@@ -82,7 +90,7 @@ def _apply(
     parameters = dict(zip(names, inputs[given:], strict=True))
     device = tensors[0].device.type
     with recording(record), torch.autocast(device, autocast, enabled=autocast is not None):
-        result = with_parameters(operator, parameters)(*_fields(operator, inputs[:given]))
+        result = with_parameters(operator, parameters)(*_fields(operator, inputs[:given], attributes))
         out = result.values.to(tensors[0].dtype)
     token = torch.tensor(next(_numbers))
     if record:
@@ -101,6 +109,7 @@ def _(
     fields: int,
     out_dim: int,
     autocast: torch.dtype | None,
+    attributes: list[str],
 ) -> tuple[Tensor, Tensor]:
     values = tensors[0]
     return values.new_empty(*values.shape[:2], out_dim), torch.empty((), dtype=torch.int64)
@@ -126,15 +135,16 @@ def _(token: Tensor, grad_out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    tensors, ctx.differentiable, *_ = inputs
+    tensors, ctx.differentiable, *_, ctx.attributes = inputs
     needed = [tensor for tensor, needed in zip(tensors, ctx.differentiable, strict=True) if needed]
     ctx.save_for_backward(output[1], *needed)
 
 
 def _backward(ctx: Any, grad_out: Tensor, _: Tensor | None) -> tuple[Any, ...]:
     token, *inputs = ctx.saved_tensors
+    names: list[None] | None = None if ctx.attributes else []  # PyTorch takes an empty list for one of tensors
     grads = iter(_apply_backward(token, grad_out.contiguous(), inputs))
-    return [next(grads) if needed else None for needed in ctx.differentiable], None, None, None, None, None
+    return [next(grads) if needed else None for needed in ctx.differentiable], *[None] * 5, names
 
 
 _apply.register_autograd(_backward, setup_context=_keep)
@@ -152,25 +162,37 @@ def _tensors(field: Field) -> tuple[Tensor, ...]:
     return field.values, distinct(field.positions), weights, sources, edge_weights
 
 
-def _fields(operator: nn.Module, tensors: Sequence[Tensor]) -> list[Field]:
-    """Return the fields of `_tensors`, at the points of the last call where they are equal."""
-    last = _last.get(operator, [])
-    fields = [_field(last, *tensors[first : first + PARTS]) for first in range(0, len(tensors), PARTS)]
-    parts = [part for f in fields for part in (f.positions, f.weights, *(f.points.edges or ()))]
+def _fields(operator: nn.Module, tensors: Sequence[Tensor], attributes: Sequence[str]) -> list[Field]:
+    """Return the fields of `_tensors` and their attributes, at the points of the last call where they are equal."""
+    last, end = _last.get(operator, []), len(tensors) - len(attributes)
+    fields = []
+    for first in range(0, end, PARTS):
+        own = f"{first // PARTS}."
+        named = {
+            name.removeprefix(own): tensor
+            for name, tensor in zip(attributes, tensors[end:], strict=True)
+            if name.startswith(own)
+        }
+        fields.append(_field(last, named, *tensors[first : first + PARTS]))
+    parts = [part for field in fields for part in flatten_points(field.points)[0]]
     constant = not any(part.requires_grad or part.is_inference() for part in parts)
     if constant:
         _last[operator] = [field.map(lambda values: values.new_empty(*values.shape[:2], 0)) for field in fields]
     return fields
 
 
-def _field(last: Sequence[Field], values: Tensor, *parts: Tensor) -> Field:
-    for field in last if not any(part.requires_grad for part in parts) else ():
-        if len(field.values) == len(values) and all(map(_are_equal, _tensors(field)[1:], parts)):
+def _field(last: Sequence[Field], attributes: Mapping[str, Tensor], values: Tensor, *parts: Tensor) -> Field:
+    given = [*parts, *attributes.values()]
+    for field in last if not any(part.requires_grad for part in given) else ():
+        known = field.points.attributes
+        same = len(field.values) == len(values) and known.keys() == attributes.keys()
+        if same and all(map(_are_equal, [*_tensors(field)[1:], *(known[name] for name in attributes)], given)):
             return field.with_values(values)
     positions, weights, sources, edge_weights = parts
     batch, grid = values.shape[0], tuple(weights.shape[2:]) or None
     field = Field(values, positions.expand(batch, -1, -1), weights.flatten(1).expand(batch, -1), grid)
-    return field.with_edges(Edges(sources, edge_weights)) if sources.ndim == 3 else field
+    field = field.with_edges(Edges(sources, edge_weights)) if sources.ndim == 3 else field
+    return field.with_attributes(**attributes) if attributes else field
 
 
 def _are_equal(a: Tensor, b: Tensor) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
@@ -83,6 +83,8 @@ class Points:
         lattice: the lattice that the points were built from, if any; a compiled graph, which cannot read positions to
             fit one, takes it instead.
         edges: edges between the points, for kernels that sum over them. A part or a union of points has none.
+        attributes: what an encoder states of each point by name, such as normals or the number of a segment, for
+            kernels that read it: (B, N, …) each. A part, a union or another order of points has none.
         shards: how the points are dealt to processes, where these are the points of one of them; see `Field.shard`.
         parts: of a union, the number of points of each field, in order; empty otherwise.
     """
@@ -94,6 +96,7 @@ class Points:
     edges: Edges | None = None
     shards: Shards | None = None
     parts: tuple[int, ...] = ()
+    attributes: Mapping[str, Tensor] = field(default_factory=dict)
     _cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def cached(self, function: Callable[Concatenate[Points, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -129,7 +132,28 @@ class Points:
 
     def __reduce__(self) -> tuple[type[Points], tuple[Any, ...]]:
         """Copy and pickle without the cache: the versions of a copy's tensors start at 0 again."""
-        return Points, (self.positions, self.weights, self.grid, self.lattice, self.edges, self.shards, self.parts)
+        parts = self.positions, self.weights, self.grid, self.lattice, self.edges, self.shards, self.parts
+        return Points, (*parts, self.attributes)
+
+    def attribute(self, name: str) -> Tensor:
+        """Return an attribute, (B, N, …).
+
+        Example:
+            >>> field = Field(torch.randn(1, 3, 8), torch.rand(1, 3, 4))
+            >>> field.with_attributes(segment=torch.tensor([[0, 0, 1]])).points.attribute("segment")
+            tensor([[0, 0, 1]])
+
+        Raises:
+            FieldError: the points have none of this name.
+        """
+        if name not in self.attributes:
+            raise FieldError(
+                f"Points.attribute({name!r})",
+                found=f"points with {', '.join(self.attributes)}" if self.attributes else "points without attributes",
+                expected=f"points with {name!r}",
+                hint="An encoder adds them by Field.with_attributes; unions, coarser and reordered points have none.",
+            )
+        return self.attributes[name]
 
     @property
     def versions(self) -> tuple[int, int]:
@@ -261,4 +285,5 @@ def _with_measure(points: Points, measure: Measure) -> Points:
     if measure == "mean":
         weights = weights / weights.sum(-1, keepdim=True)
     weights = weights.expand_as(points.weights)
-    return Points(points.positions, weights, points.grid, points.lattice, points.edges, parts=points.parts)
+    p = points
+    return Points(p.positions, weights, p.grid, p.lattice, p.edges, parts=p.parts, attributes=p.attributes)

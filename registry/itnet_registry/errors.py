@@ -41,11 +41,27 @@ class Fault:
     """The exception in one line."""
     traceback: str
     """The exception with its traceback."""
+    code: str = ""
+    """File and line of the plugin's own code that failed, or the file of its declarations."""
+    editable: bool = False
+    """Whether the plugin is an editable install."""
 
     @classmethod
-    def of(cls, error: BaseException, *, distribution: str, version: str, module: str, stage: Stage) -> Fault:
+    def of(
+        cls,
+        error: BaseException,
+        *,
+        distribution: str,
+        version: str,
+        module: str,
+        stage: Stage,
+        code: str = "",
+        editable: bool = False,
+    ) -> Fault:
         """Record the exception that a plugin raised at a stage."""
         return cls(
+            code=code,
+            editable=editable,
             distribution=distribution,
             version=version,
             module=module,
@@ -55,7 +71,8 @@ class Fault:
         )
 
     def __str__(self) -> str:
-        return f"{self.distribution} {self.version} is in quarantine since stage {self.stage!r}: {self.error}"
+        text = f"{self.distribution} {self.version} is in quarantine since stage {self.stage!r}: {self.error}"
+        return f"{text} ({self.code})" if self.editable else text
 
 
 class PluginError(ITNetError):
@@ -71,7 +88,8 @@ class PluginError(ITNetError):
             f"plugin {fault.distribution} {fault.version} ({fault.module})",
             found=f"a failure at stage {fault.stage!r}: {fault.error}",
             expected="a plugin that loads",
-            hint=f"Set ITNET_DISABLE={fault.distribution} to go on without it.",
+            hint=(f"Fix {fault.code}. " if fault.editable else "")
+            + f"Set ITNET_DISABLE={fault.distribution} to go on without it.",
         )
         error.fault = fault
         return error

@@ -74,6 +74,7 @@ def test_it_tells_what_failed(tmp_path: Path) -> None:
     [outcome] = report["components"]["kernel itnet-poor/gone"]
     assert (outcome["check"], outcome["status"]) == ("load", "failed")
     assert "has no attribute 'Gone'" in outcome["detail"]
+    assert outcome["detail"].endswith(f"Fix it in {tmp_path / 'poor_plugin.py'}.")
     assert all(o["status"] in ("passed", "skipped") for o in report["components"]["sampler itnet-poor/loud"])
     [outcome] = report["components"]["task itnet-poor/meshes"]
     assert (outcome["check"], outcome["status"]) == ("options", "failed")
@@ -84,7 +85,12 @@ def test_it_tells_what_failed(tmp_path: Path) -> None:
     done = itnet("itnet-poor", path=tmp_path)
     assert done.returncode == 1
     assert "head itnet-poor/mean: 13 of 14 checks passed, 1 skipped" in done.stdout
-    assert "padding_invariance" in done.stdout
+    [place] = [line for line in done.stdout.splitlines() if line.startswith("head itnet-poor/mean, ")]
+    assert place == "head itnet-poor/mean, padding_invariance failed"
+    after = done.stdout.splitlines()[done.stdout.splitlines().index(place) + 1]
+    assert after.startswith("    predictions with and without points of weight 0 differ: ")
+    assert "Traceback" not in done.stdout
+    assert "itnet test-plugin itnet-poor --traceback" in done.stdout
 
 
 def test_a_distribution_of_which_a_part_was_set_aside(tmp_path: Path) -> None:
@@ -92,6 +98,7 @@ def test_a_distribution_of_which_a_part_was_set_aside(tmp_path: Path) -> None:
     done = itnet("itnet-poor", "--json", path=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "itnet-poor 1.0 is in quarantine since stage 'import': ZeroDivisionError" in done.stderr
+    assert f"Fix {tmp_path / 'other_plugin.py'}:1." in done.stderr
 
 
 @pytest.mark.slow

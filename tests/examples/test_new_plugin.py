@@ -18,35 +18,41 @@ def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[s
     )
 
 
-KINDS = ("encoder", "kernel", "sampler", "evaluator", "head", "task")
+KINDS = ("encoder", "kernel", "sampler", "evaluator", "head", "task", "encoder+task", "kernel+sampler")
 
 
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind != "kernel" else []) for kind in KINDS]
 )
 def test_a_new_plugin_installs_and_passes_its_tests(kind: str, tmp_path: Path) -> None:
-    done = run("itnet_registry", "new-plugin", f"Itnet_New.{kind}", "--kind", kind, "--path", tmp_path)
+    name = kind.replace("+", "-")
+    done = run("itnet_registry", "new-plugin", f"Itnet_New.{name}", "--kind", kind, "--path", tmp_path)
     assert done.returncode == 0, done.stderr
-    folder, site = tmp_path / f"itnet-new-{kind}", tmp_path / "site"
+    folder, site = tmp_path / f"itnet-new-{name}", tmp_path / "site"
     done = run("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", site, folder)
     assert done.returncode == 0, done.stderr
-    options = ("-p", "no:cacheprovider", "--rootdir", folder)
+    options = ("-v", "-p", "no:cacheprovider", "--rootdir", folder)
     done = run("pytest", *options, folder / "tests", PYTHONPATH=str(site))
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\b\d\d passed", done.stdout), done.stdout  # one test for each check
-    done = run("ruff", "check", "--isolated", "--line-length", "120", folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+    if kind == "encoder+task":
+        assert "batched_prediction" in done.stdout  # which needs an encoder of the task's inputs
+        assert "names no encoder" not in done.stdout
+    for command in (["check"], ["format", "--diff"]):
+        done = run("ruff", *command, "--isolated", "--line-length", "120", folder)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
 def test_what_is_written_is_typed(tmp_path: Path) -> None:
-    for kind in KINDS:
-        done = run("itnet_registry", "new-plugin", f"itnet-new-{kind}", "--kind", kind, "--path", tmp_path)
+    names = {"every": ",".join(KINDS[:6]), **{kind: kind for kind in KINDS[:6]}}
+    for name, kind in names.items():
+        done = run("itnet_registry", "new-plugin", f"itnet-new-{name}", "--kind", kind, "--path", tmp_path)
         assert done.returncode == 0, done.stderr
     done = run("itnet_registry", "new-plugin", "itnet-3d", "--kind", "kernel", "--path", tmp_path)
     assert "class Itnet3dKernel(Kernel)" in (tmp_path / "itnet-3d/itnet_3d/kernel.py").read_text(), done.stderr
     packages = [tmp_path / "itnet-3d/itnet_3d"]
-    packages += [tmp_path / f"itnet-new-{kind}/itnet_new_{kind}" for kind in KINDS]
+    packages += [tmp_path / f"itnet-new-{name}/itnet_new_{name}" for name in names]
     done = run("mypy", "--strict", *packages)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -66,6 +72,14 @@ def test_names_that_cannot_be_are_refused(name: str, told: str, tmp_path: Path) 
     done = run("itnet_registry", "new-plugin", name, "--kind", "head", "--path", tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["nothing", "encoder+encoder", "encoder+", "encoder+tasks", ""])
+def test_kinds_that_do_not_exist_are_refused(kind: str, tmp_path: Path) -> None:
+    done = run("itnet_registry", "new-plugin", "itnet-mine", "--kind", kind, "--path", tmp_path)
+    assert done.returncode == 2
+    assert f"new-plugin --kind: found {kind!r}; expected some of encoder, kernel," in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

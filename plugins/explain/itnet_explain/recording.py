@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
+from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from itnet_core import (
-    Edges,
     Evaluator,
     Field,
     IntegralOperator,
@@ -21,6 +21,7 @@ from itnet_core import (
     Problem,
     TiledEvaluator,
     evaluation_mode,
+    map_tensors,
 )
 
 
@@ -169,9 +170,7 @@ def _parts(side: Field) -> Iterator[Field]:
 
 
 def _sample(side: Field, sample: int) -> Field:
-    one, edges = slice(sample, sample + 1), side.points.edges
-    field = Field(side.values[one], side.positions[one], side.weights[one], side.grid)
-    return field if edges is None else field.with_edges(Edges(*(part[one] for part in edges)))
+    return map_tensors(side, itemgetter(slice(sample, sample + 1)))
 
 
 def _of_sample(value: Any, sample: int, batch: int) -> Any:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from itnet_core import DataError, ITNetModel, Task
 from itnet_explain.checkpoint import spread_samples
@@ -36,7 +34,7 @@ def share_scores(
         chosen = spread_samples(validation[modality], samples)
         if len(chosen) < 2:
             raise DataError(f"explain ({modality}/validation)", found=f"{len(chosen)} sample", expected="at least two")
-        inputs = _to(next(model.parameters()).device, task.collate(chosen).inputs)
+        inputs = model.move_inputs(task.collate(chosen).inputs, next(model.parameters()).device, modality)
         for call in record(model, partial(model.features, inputs, modality)):
             if call.kernel.pointwise_terms and call.kernel.heads <= MOST_HEADS:
                 path = call.path.replace("trunk.", "").replace(".operator", "")
@@ -53,7 +51,3 @@ def _by_part(values: Tensor, place: str, heads: bool) -> dict[str, float]:
         parts = {"constant": constant, "position": position, "content": query + key + both, "interaction": interaction}
         found |= {f"{name}/{part}": share for part, share in parts.items()}
     return found
-
-
-def _to(device: torch.device, inputs: Any) -> Any:
-    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, inputs)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from itnet_registry.cli.output import machine_readable, print_json, print_line, print_table
+from itnet_registry.cli.output import machine_readable, print_json, print_line
 
 
 @machine_readable
@@ -17,6 +17,7 @@ def check_plugin(
         Path | None,
         typer.Option(help="A YAML or JSON file with options by component name, for components that need some."),
     ] = None,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show the tracebacks of failures.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Check all components of a distribution with the conformance kit; exit code 1 if a check fails."""
@@ -39,6 +40,12 @@ def check_plugin(
         components = {name: [asdict(outcome) for outcome in outcomes] for name, outcomes in results.items()}
         print_json({"ok": not failures, "components": components})
     else:
-        rows = [(name, outcome.check, f"{outcome.status}: {outcome.detail}") for name, outcome in failures]
-        print_table("failures", ("component", "check", "result"), rows)
+        for name, outcome in failures:
+            print_line("")
+            print_line(f"{name}, {outcome.check} {outcome.status}")
+            for line in (outcome.traceback if traceback else outcome.reason).splitlines():
+                print_line(f"    {line}")
+        if not traceback and any(outcome.traceback for _, outcome in failures):
+            print_line("")
+            print_line(f"See where they failed: itnet test-plugin {distribution} --traceback")
     raise typer.Exit(1 if failures else 0)

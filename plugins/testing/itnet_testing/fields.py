@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import torch
 
-from itnet_core import AXES, Edges, Field
+from itnet_core import AXES, Edges, Field, Kernel, map_tensors
 
 
 def scattered(batch: int = 2, points: int = 11, dim: int = 8, *, seed: int = 0) -> Field:
@@ -42,9 +44,19 @@ def with_edges(field: Field, count: int = 4) -> Field:
     return field.with_edges(Edges(sources, weights.to(field.weights)))
 
 
+def with_read(field: Field, kernel: type[Kernel]) -> Field:
+    """Return the field with random attributes, and edges, that a kernel reads."""
+    batch, points, _ = field.values.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        field = field.with_attributes(**kernel.example_attributes(batch, points))
+    return with_edges(field) if "edges" in kernel.reads else field
+
+
 def permuted(field: Field, order: torch.Tensor) -> Field:
     """Return the field with its points permuted; the result has no grid."""
     points = Field(field.values[:, order], field.positions[:, order], field.weights[:, order])
+    points = points.with_attributes(**{name: tensor[:, order] for name, tensor in field.points.attributes.items()})
     if field.points.edges is None:
         return points
     sources, weights = field.points.edges
@@ -58,6 +70,8 @@ def with_padding(field: Field, points: int = 3) -> Field:
     parts = ((field.values, 1e4 * far.values), (field.positions, far.positions), (field.weights, 0 * far.weights))
     values, positions, weights = (torch.cat(part, dim=1) for part in parts)
     padded = Field(values, positions.to(field.positions), weights.to(field.weights))
+    attributes = {name: torch.cat([t, t[:, :points]], dim=1) for name, t in field.points.attributes.items()}
+    padded = padded.with_attributes(**attributes)
     if field.points.edges is None:
         return padded
     return padded.with_edges(Edges(*(torch.nn.functional.pad(part, (0, 0, 0, points)) for part in field.points.edges)))
@@ -65,7 +79,4 @@ def with_padding(field: Field, points: int = 3) -> Field:
 
 def sample(field: Field, number: int) -> Field:
     """Return one sample of a field as a batch of one."""
-    part = slice(number, number + 1)
-    alone = Field(field.values[part], field.positions[part], field.weights[part], field.grid)
-    edges = field.points.edges
-    return alone if edges is None else alone.with_edges(Edges(*(tensor[part] for tensor in edges)))
+    return map_tensors(field, itemgetter(slice(number, number + 1)))

@@ -122,7 +122,8 @@ class Builder:
         }
         trunk = self.trunk(memory)
         heads = {modality: self.head(modality) for modality in config.heads}
-        return ITNetModel(encoders, trunk, heads, config=config.model_dump())
+        with within(self.place):
+            return ITNetModel(encoders, trunk, heads, config=config.model_dump())
 
     def trunk(self, memory: MemoryLimit) -> Trunk:
         """Build the trunk."""

@@ -1,7 +1,8 @@
-"""`itnet new-plugin`: a distribution with one working component, as a starting point."""
+"""`itnet new-plugin`: a distribution with working components, as a starting point."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,11 +25,13 @@ TEMPLATES: dict[Kind, tuple[str, str, str]] = {
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Name of the distribution, such as itnet-spectrum.")],
-    kind: Annotated[Kind, typer.Option(help="Kind: encoder, kernel, sampler, evaluator, head or task.")],
+    kind: Annotated[
+        str, typer.Option(help="Kind: encoder, kernel, sampler, evaluator, head or task; or several, as encoder+task.")
+    ],
     path: Annotated[Path, typer.Option(help="The folder to write NAME into.")] = Path(),
     licence: Annotated[Licence, typer.Option(help="Licence of the plugin: Apache-2.0 or MIT.")] = "Apache-2.0",
 ) -> None:
-    """Write a plugin: a distribution with one component, which installs and passes the conformance kit."""
+    """Write a plugin: a distribution with a component of each kind, which installs and passes the conformance kit."""
     from packaging.utils import canonicalize_name
 
     from itnet_registry.cli.output import print_line
@@ -36,8 +39,24 @@ def new_plugin(
     distribution = str(canonicalize_name(name))
     check_name(name, distribution)
     folder = path / distribution
-    write(folder, distribution, kind, licence)
+    write(folder, distribution, read_kinds(kind), licence)
     print_line(f"wrote {folder}; now: pip install -e '{folder}[test]' && pytest {folder}")
+
+
+def read_kinds(text: str) -> list[Kind]:
+    """Return the kinds in a text such as `encoder+task`, or `encoder,task`.
+
+    Raises:
+        ConfigError: one is unknown, or appears twice.
+    """
+    from itnet_core import ConfigError
+
+    names = [name.strip() for name in text.replace(",", "+").split("+")]
+    kinds = [kind for name in names for kind in TEMPLATES if kind == name]
+    if len(kinds) < len(names) or len(set(kinds)) < len(kinds):
+        expected = f"some of {', '.join(TEMPLATES)}, once each, such as encoder+task"
+        raise ConfigError("new-plugin --kind", found=repr(text), expected=expected)
+    return kinds
 
 
 def check_name(name: str, distribution: str) -> None:
@@ -69,7 +88,7 @@ def check_name(name: str, distribution: str) -> None:
         )
 
 
-def write(folder: Path, distribution: str, kind: Kind, licence: Licence) -> None:
+def write(folder: Path, distribution: str, kinds: Sequence[Kind], licence: Licence) -> None:
     """Write a plugin into a new folder, completely or not at all.
 
     Raises:
@@ -90,7 +109,7 @@ def write(folder: Path, distribution: str, kind: Kind, licence: Licence) -> None
                 expected="a new folder",
                 hint="Move or remove it, or choose another --path.",
             )
-        for name, text in files(distribution, kind, licence).items():
+        for name, text in files(distribution, kinds, licence).items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             (part / name).write_text(text, encoding="utf-8")
         part.rename(folder)
@@ -98,46 +117,66 @@ def write(folder: Path, distribution: str, kind: Kind, licence: Licence) -> None
         shutil.rmtree(part, ignore_errors=True)
 
 
-def files(distribution: str, kind: Kind, licence: Licence) -> dict[str, str]:
+def files(distribution: str, kinds: Sequence[Kind], licence: Licence) -> dict[str, str]:
     """Return the texts of a new plugin's files by their paths in its folder."""
     import datetime
-    from string import Template
 
     import itnet_core
 
-    base, title, use = TEMPLATES[kind]
     package = distribution.replace("-", "_")
-    name = distribution.removeprefix("itnet-")
-    class_words = name if name[0].isalpha() else distribution  # a class does not begin with a digit
+    parts = {kind: part_values(distribution, kind, kinds) for kind in kinds}
+    titles = [part["title"] for part in parts.values()]
     major, minor, *_ = itnet_core.__version__.split(".")
     values = {
         "distribution": distribution,
         "package": package,
+        "name": distribution.removeprefix("itnet-"),
+        "kinds": " and the ".join([", the ".join(kinds[:-1]), kinds[-1]] if len(kinds) > 1 else kinds),
+        "title": "; ".join([titles[0], *(title[0].lower() + title[1:] for title in titles[1:])]),
+        "use": "\n".join(part["use"] for part in parts.values()),
+        "declarations": "\n".join(fill("declaration", part) for part in parts.values()),
+        "core": f">={major}.{minor},<{major}.{int(minor) + 1}",
+        "licence": licence,
+        "year": str(datetime.date.today().year),
+    }
+    written = {
+        "pyproject.toml": fill("pyproject.toml", values),
+        "README.md": fill("README.md", values),
+        "LICENSE": fill(licence, values),
+        f"{package}/__init__.py": f'"""{values["title"]}, a plugin for ITNet."""\n',
+        f"{package}/py.typed": "",
+        f"{package}/plugin.py": fill("plugin.py", values),
+    }
+    for kind, part in parts.items():
+        written[f"{package}/{kind}.py"] = fill(f"{kind}.py", part)
+        written[f"tests/test_{kind}.py"] = fill("test.py", part)
+    return written
+
+
+def part_values(distribution: str, kind: Kind, kinds: Sequence[Kind]) -> dict[str, str]:
+    """Return what the templates of a component of one kind say, in a plugin of these kinds."""
+    base, title, use = TEMPLATES[kind]
+    name = distribution.removeprefix("itnet-")
+    class_words = name if name[0].isalpha() else distribution  # a class does not begin with a digit
+    full = f"{distribution}/{name}"
+    return {
+        "package": distribution.replace("-", "_"),
         "name": name,
-        "id": f"{distribution}/{name}",
+        "id": full,
         "cls": "".join(part.capitalize() for part in class_words.split("-")) + base,
         "base": base,
         "kind": kind,
         "title": title,
         "summary": title[0].lower() + title[1:],
-        "use": f"print({use.format(id=f'{distribution}/{name}')})",
+        "use": f"print({use.format(id=full)})",
         "modality": '\n            modality="signal",' if kind in ("encoder", "task") else "",
-        "core": f">={major}.{minor},<{major}.{int(minor) + 1}",
-        "licence": licence,
-        "year": str(datetime.date.today().year),
+        "encoder": f'\n    encoder = "{full}"' if kind == "task" and "encoder" in kinds else "",
     }
 
-    def fill(template: str) -> str:
-        text = (Path(__file__).parent / "templates" / f"{template}.txt").read_text(encoding="utf-8")
-        return text if template == "Apache-2.0" else Template(text).substitute(values)
 
-    return {
-        "pyproject.toml": fill("pyproject.toml"),
-        "README.md": fill("README.md"),
-        "LICENSE": fill(licence),
-        f"{package}/__init__.py": f'"""{title}, a plugin for ITNet."""\n',
-        f"{package}/py.typed": "",
-        f"{package}/plugin.py": fill("plugin.py"),
-        f"{package}/{kind}.py": fill(f"{kind}.py"),
-        f"tests/test_{kind}.py": fill("test.py"),
-    }
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Return the text of a template with these values."""
+    from string import Template
+
+    text = (Path(__file__).parent / "templates" / f"{template}.txt").read_text(encoding="utf-8")
+    return text if template == "Apache-2.0" else Template(text).substitute(values)

@@ -11,6 +11,7 @@ import itnet_core
 from itnet_core import ComponentSpec, ITNetError
 from itnet_core.plugin.specs import Kind
 from itnet_registry.errors import ComponentError, RequirementError, one_line, within
+from itnet_registry.plugins.code_places import definition_of, line_of
 from itnet_registry.plugins.declarations import Declared
 from itnet_registry.plugins.requirements import pip_install, unmet
 
@@ -77,7 +78,9 @@ class Component(Declared[ComponentSpec]):
             raise
         except BaseException as error:
             raise self._error(
-                found=f"{one_line(error)}, when {self.spec.target} was imported", expected="a target that imports"
+                error,
+                found=f"{one_line(error)}, when {self.spec.target} was imported",
+                expected="a target that imports",
             ) from error
         self._check(target)
         return target
@@ -98,17 +101,20 @@ class Component(Declared[ComponentSpec]):
     def _check(self, target: Any) -> None:
         base = getattr(itnet_core, BASES[self.kind])
         if not isinstance(target, type) or not issubclass(target, base):
-            raise self._error(found=f"{target!r}", expected=f"a subclass of itnet_core.{base.__name__}")
+            raise self._error(target, found=f"{target!r}", expected=f"a subclass of itnet_core.{base.__name__}")
         if inspect.isabstract(target):
             missing = ", ".join(sorted(getattr(target, "__abstractmethods__", ())))
             raise self._error(
-                found=f"{target.__name__} without {missing}", expected=f"all of {base.__name__}'s methods"
+                target, found=f"{target.__name__} without {missing}", expected=f"all of {base.__name__}'s methods"
             )
         config = getattr(target, "Config", None)
         if not isinstance(config, type) or not issubclass(config, itnet_core.ComponentConfig):
-            raise self._error(found=f"{target.__name__}.Config = {config!r}", expected="a subclass of ComponentConfig")
+            raise self._error(
+                target, found=f"{target.__name__}.Config = {config!r}", expected="a subclass of ComponentConfig"
+            )
         if "name" in config.model_fields:
             raise self._error(
+                target,
                 found=f"a field 'name' in {target.__name__}.Config",
                 expected="another name for it",
                 hint="In configurations, 'name' names the component.",
@@ -116,10 +122,16 @@ class Component(Declared[ComponentSpec]):
         modality = getattr(target, "modality", None)
         if self.spec.modality is not None and modality != self.spec.modality:
             raise self._error(
+                target,
                 found=f"{target.__name__}.modality = {modality!r}",
                 expected=f"{self.spec.modality!r}, as in its ComponentSpec",
             )
 
-    def _error(self, *, found: str, expected: str, hint: str = "") -> ComponentError:
-        hint = hint or f"This is a fault of {self.source.title}; report it to its authors, or install another version."
-        return ComponentError(self.place, found=found, expected=expected, hint=hint)
+    def _error(self, culprit: Any, *, found: str, expected: str, hint: str = "") -> ComponentError:
+        """Return the error of a target, or of what its import raised; for its authors, with the line to look at."""
+        if self.source.editable:
+            module = self.source.module
+            is_error = isinstance(culprit, BaseException)
+            hint = f"{hint} Fix it in {line_of(culprit, module) if is_error else definition_of(culprit, module)}."
+        fault = f"This is a fault of {self.source.title}; report it to its authors, or install another version."
+        return ComponentError(self.place, found=found, expected=expected, hint=hint.lstrip() or fault)

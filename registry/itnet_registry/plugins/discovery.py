@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -30,6 +31,8 @@ class Source:
     """Requirements of the distribution (PEP 508), with extras and markers."""
     location: str = field(default="", compare=False)
     """Folder that the distribution is installed in."""
+    editable: bool = field(default=False, compare=False)
+    """Whether it is an editable install: its errors then say what to fix, since the user is its author."""
 
     @property
     def title(self) -> str:
@@ -85,6 +88,7 @@ def _sources(distribution: Distribution) -> list[Source]:
     if not name:
         raise ValueError("the distribution's METADATA has no Name")
     Version(version or "")
+    editable = _is_editable(distribution)
     requires = metadata.get_all("Requires-Dist") or distribution.requires or ()
     return [
         Source(
@@ -94,6 +98,7 @@ def _sources(distribution: Distribution) -> list[Source]:
             version=version,
             requires=tuple(requires),
             location=_location(distribution),
+            editable=editable,
         )
         for entry_point in entry_points
     ]
@@ -107,6 +112,14 @@ def _checked(entry_point: EntryPoint) -> EntryPoint:
 
 def _location(distribution: Distribution) -> str:
     return str(distribution.locate_file(""))
+
+
+def _is_editable(distribution: Distribution) -> bool:
+    """Whether the metadata of an installation (PEP 610) call it editable."""
+    try:
+        return bool(json.loads(distribution.read_text("direct_url.json") or "{}")["dir_info"]["editable"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _fault(distribution: Distribution, error: Exception) -> Fault:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from itnet_registry.errors import Fault, PluginError, Stage
+from itnet_registry.plugins.code_places import line_of
 from itnet_registry.plugins.discovery import Source
 
 
@@ -18,6 +19,12 @@ def loading_stage(source: Source, stage: Stage) -> Iterator[None]:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the program that lists it
         fault = Fault.of(
-            error, distribution=source.distribution, version=source.version, module=source.module, stage=stage
+            error,
+            distribution=source.distribution,
+            version=source.version,
+            module=source.module,
+            stage=stage,
+            code=line_of(error, source.module),
+            editable=source.editable,
         )
         raise PluginError.of(fault) from error

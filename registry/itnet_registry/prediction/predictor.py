@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from itnet_core import ITNetModel, Task
-from itnet_registry.prediction.devices import find_device, move
+from itnet_registry.prediction.devices import find_device
 from itnet_registry.prediction.inputs import Input, find_inputs
 
 WINDOW = 4
@@ -99,7 +99,7 @@ class Predictor:
         Raises:
             ITNetError: the samples do not fit the model, or each other.
         """
-        inputs = move(self.task.collate(samples).inputs, self.device)
+        inputs = self.model.move_inputs(self.task.collate(samples).inputs, self.device, self.task.modality)
         with torch.inference_mode():
             return self.task.describe(self.model(inputs, self.task.modality))
 

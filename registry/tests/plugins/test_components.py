@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from itnet_core.plugin.specs import Kind
-from itnet_registry import Component, ComponentError, RequirementError
+from itnet_registry import Component, ComponentError, RequirementError, UnknownNameError
 
 if TYPE_CHECKING:
     from registry.tests.conftest import Garden
@@ -21,6 +22,30 @@ def plant(
     """
     garden.plant("acme-a", plugin, modules={"parts": parts})
     return garden.registry().component(kind, "part")
+
+
+def test_authors_are_told_where_and_others_whom_to_ask(garden: Garden) -> None:
+    parts = "from itnet_core import MLPKernel\n\n\nclass Part(MLPKernel):\n    Config = dict\n"
+    with pytest.raises(ComponentError, match=r"This is a fault of acme-a 1\.0; report it to its authors"):
+        plant(garden, parts=parts).load()
+    garden.forget()
+    [info] = garden.root.glob("acme_a-*.dist-info")
+    file = garden.root / "acme_a/parts.py"
+    (info / "direct_url.json").write_text('{"url": "file:///src", "dir_info": {"editable": true}}')
+    with pytest.raises(ComponentError) as caught:
+        garden.registry().component("kernel", "part").load()
+    assert caught.value.hint == f"Fix it in {file}:4."
+    for text, line in (("import math\n\nmath.nothing", 3), ("def (", 1)):
+        garden.forget()
+        file.write_text(text)
+        with pytest.raises(ComponentError) as caught:
+            garden.registry().component("kernel", "part").load()
+        assert caught.value.hint == f"Fix it in {file}:{line}."
+    garden.forget()
+    (garden.root / "acme_a/plugin.py").write_text("import math\nmath.nothing")
+    message = f"AttributeError: module 'math' has no attribute 'nothing' ({garden.root / 'acme_a/plugin.py'}:2)"
+    with pytest.raises(UnknownNameError, match=re.escape(message)):
+        garden.registry().component("kernel", "part")
 
 
 def test_a_target_is_imported_on_use_and_not_before(garden: Garden) -> None:

@@ -37,6 +37,7 @@ class GraphEncoder(Encoder):
 
     modality = "graph"
     axes = "xyz"
+    attributes = ("edges",)
 
     class Config(ComponentConfig):
         features: PositiveInt = 1

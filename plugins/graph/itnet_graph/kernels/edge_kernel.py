@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -53,6 +54,7 @@ class EdgeKernel(Kernel[Terms, None]):
 
     measure = "counting"
     transformable = True
+    reads: Sequence[str] = ("edges",)
 
     def __init__(self, kernel: Kernel, config: Any) -> None:
         super().__init__()
@@ -63,6 +65,7 @@ class EdgeKernel(Kernel[Terms, None]):
         self.kernel, self.config = kernel, config
         self.heads, self.normalization, self.values = kernel.heads, kernel.normalization, kernel.values
         self.support = kernel.support
+        self.reads = ("edges", *kernel.reads)
 
     @classmethod
     def reads_positions(cls, config: Any, axes: str) -> bool:

@@ -63,6 +63,7 @@ class CombinedKernel(Kernel[tuple[Any, ...], Any]):
     def _combine(self, kernels: Sequence[Kernel]) -> None:
         self.kernels = nn.ModuleList(kernels)
         self.scans = any(kernel.scans for kernel in kernels)
+        self.reads = tuple({name: None for kernel in kernels for name in kernel.reads})
         self._check(kernels)
 
     @abstractmethod

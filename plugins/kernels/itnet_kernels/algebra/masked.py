@@ -22,7 +22,7 @@ class MaskedKernel(Kernel[Any, None]):
         super().__init__()
         self.kernel = kernel
         self.heads, self.normalization, self.values = kernel.heads, kernel.normalization, kernel.values
-        self.support, self.measure = kernel.support, kernel.measure
+        self.support, self.measure, self.reads = kernel.support, kernel.measure, kernel.reads
 
     @property
     def opaque(self) -> bool:

@@ -87,7 +87,7 @@ class ScaledKernel(Kernel[Any, Any]):
         self.heads, self.normalization, self.support = kernel.heads, kernel.normalization, kernel.support
         self.measure, self.values = kernel.measure, kernel.values
         self.scans, self.transformable = kernel.scans, kernel.transformable
-        self.pointwise_terms = kernel.pointwise_terms
+        self.pointwise_terms, self.reads = kernel.pointwise_terms, kernel.reads
         self.gate = nn.Parameter(torch.full((kernel.heads,), start)) if scales == "kernel" else None
 
     def offers(self, path: FastPath) -> bool:

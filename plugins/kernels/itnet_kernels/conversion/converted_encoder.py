@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -50,6 +51,7 @@ class ConvertedEncoder(Encoder):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.encoder: Encoder = build_component("encoder", self.config.encoder, dim, place="ConvertedEncoder.encoder")
+        self.attributes = self.encoder.attributes
         self.report = convert_model(self, example=self._example())
         if not self.report.converted:
             left = "; ".join(self.report.left.values()) or ", ".join(self.report.pointwise) or "none"
@@ -78,6 +80,14 @@ class ConvertedEncoder(Encoder):
     def tensors(self, inputs: Any) -> Any:
         """Return a batch as tensors, as the other encoder does."""
         return self.encoder.tensors(inputs)
+
+    def map_tensors(self, inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+        """Return a batch with mapped tensors, as the other encoder does."""
+        return self.encoder.map_tensors(inputs, function)
+
+    def split(self, inputs: Any) -> list[Any]:
+        """Return the samples of a batch, as the other encoder does."""
+        return self.encoder.split(inputs)
 
     def labels(self, inputs: Any) -> list[list[str]] | None:
         """Return a name for each point, as the other encoder does."""

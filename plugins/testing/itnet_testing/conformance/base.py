@@ -54,6 +54,17 @@ class Outcome:
     """Traceback of a failure."""
 
     @property
+    def reason(self) -> str:
+        """The detail in one line, that of an exception cut to 200 characters.
+
+        Example:
+            >>> Outcome("gradients", "failed", "AssertionError: they differ\\nin the first").reason
+            'they differ in the first'
+        """
+        line = " ".join(self.detail.removeprefix("AssertionError: ").split())
+        return f"{line[:199]}…" if self.traceback and len(line) > 200 else line
+
+    @property
     def ok(self) -> bool:
         """Whether the check passed, was skipped, or failed as expected."""
         return self.status in ("passed", "skipped", "failed as expected")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from itnet_core import ConfigError, ITNetError, Kind
@@ -45,12 +46,13 @@ def check_distribution(
     options = {} if options is None else options
     registry = default_registry()
     components = [component for plugin in registry.plugins(distribution) for component in plugin.components]
-    faults = [str(fault) for fault in registry.faults if fault.distribution == canonical(f"{distribution}/")[:-1]]
+    faults = [fault for fault in registry.faults if fault.distribution == canonical(f"{distribution}/")[:-1]]
     if faults or not components:
         raise ConfigError(
             "distribution",
             found=f"{distribution!r}, {faults[0] if faults else 'which has no component or is not installed'}",
             expected=f"one of {', '.join(sorted({c.source.distribution for c in registry.components()}))}",
+            hint=f"Fix {faults[0].code}." if faults else "",
         )
     unknown = sorted(options.keys() - {component.name for component in components})
     if unknown:
@@ -60,8 +62,13 @@ def check_distribution(
         own = options.get(component.name)
         attributes = {"component": component.id, "options": own, "__module__": __name__}
         case = type(component.name, (TEST_CLASSES[component.kind],), attributes)
-        failure = _build_failure(component, own)
+        failure = _build_failure(_developed(component), own)
         yield component, case().run() if failure is None else [failure]
+
+
+def _developed(component: Component) -> Component:
+    """Return the component as its authors have it, whom its errors tell what to fix."""
+    return replace(component, source=replace(component.source, editable=True))
 
 
 def _build_failure(component: Component, options: Mapping[str, Any] | None) -> Outcome | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from itnet_core import AXES, Encoder, Field, Kind
 from itnet_testing.conformance.base import skip_unless
 from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.tensors import assert_same, call
-from itnet_testing.fields import sample
 
 
 class EncoderConformance(ModuleConformance):
@@ -30,14 +32,23 @@ class EncoderConformance(ModuleConformance):
 
     kind: ClassVar[Kind] = "encoder"
 
+    @cached_property
+    def encoder(self) -> Encoder:
+        """An encoder, which maps and splits the inputs."""
+        return cast(Encoder, self.build())
+
     def inputs(self) -> Any:
         """Return a batch of at least two samples, of different lengths where the modality has lengths."""
-        encoder: Any = self.build()
+        encoder: Any = self.build()  # a new one, since it draws the same example each time
         return encoder.example()
 
     def split(self, inputs: Any) -> list[Any]:
-        """Return the samples of a batch as batches of one; by default, split tensors and lists along the first axis."""
-        return [_part(inputs, number) for number in range(_size(inputs))]
+        """Return the samples of a batch as batches of one, by `Encoder.split`."""
+        return self.encoder.split(inputs)
+
+    def map_tensors(self, inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+        """Return a batch with a function applied to each of its tensors, by `Encoder.map_tensors`."""
+        return self.encoder.map_tensors(inputs, function)
 
     def refined(self, times: int) -> Any:
         """Return one input sampled `times` (1, 2, 4, 8) as finely, if the modality has a resolution."""
@@ -53,6 +64,19 @@ class EncoderConformance(ModuleConformance):
         field = call(self.build(), inputs)
         assert isinstance(field, Field), f"found {type(field).__name__}; expected a Field"
         return field
+
+    def check_batch_mapping(self) -> None:
+        """`map_tensors` reaches the tensors of a batch, and leaves the batch itself as it is."""
+        batch = self.inputs()
+        before = self.tensors(batch)
+        opaque = [leaf for leaf in tree_leaves(batch) if not isinstance(leaf, Tensor) and hasattr(leaf, "to")]
+        assert before or not opaque, (
+            f"map_tensors finds no tensor in a {type(opaque[0]).__name__}; override it in the encoder"
+        )
+        mapped = self.tensors(self.map_tensors(batch, torch.zeros_like))
+        assert_same(mapped, [torch.zeros_like(tensor) for tensor in before], "mapped tensors and zeros", exact=True)
+        changed = [n for n, pair in enumerate(zip(self.tensors(batch), before, strict=True)) if pair[0] is not pair[1]]
+        assert not changed, f"map_tensors changes the batch that it maps (its tensor {changed[0]}); map a copy"
 
     def check_field_validity(self) -> None:
         """The field has `dim` channels, positions in space-time, and finite values, positions and weights."""
@@ -71,6 +95,13 @@ class EncoderConformance(ModuleConformance):
         for number, axis in enumerate(AXES):
             if axis not in self.cls.axes:
                 assert (positions[..., number] == 0).all(), f"positions differ from 0 on {axis}; declare it in axes"
+
+    @skip_unless(lambda case: case.encoder.attributes is not None, "the encoder's attributes depend on its inputs")
+    def check_declared_attributes(self) -> None:
+        """The points have the attributes that the encoder declares, and no others."""
+        points, declared = self.encode(self.inputs()).points, set(self.encoder.attributes or ())
+        found = {*points.attributes, *(["edges"] if points.edges is not None else [])}
+        assert found == declared, f"points have {sorted(found)}; attributes declares {sorted(declared)}"
 
     @skip_unless(lambda case: case.cls.mass is not None, "the encoder declares no mass")
     def check_declared_mass(self) -> None:
@@ -99,21 +130,3 @@ class EncoderConformance(ModuleConformance):
         integrals = [(field.weights.unsqueeze(-1) * field.values).sum(1) for field in fields]
         steps = [float((fine - coarse).norm()) for coarse, fine in pairwise(integrals)]
         assert steps[-1] <= 0.5 * steps[0] + 1e-6, f"∫ u dμ moves by {', '.join(f'{step:.3g}' for step in steps)}"
-
-
-def _size(inputs: Any) -> int:
-    if isinstance(inputs, tuple):
-        return _size(inputs[0])
-    return len(inputs.values if isinstance(inputs, Field) else inputs)
-
-
-def _part(inputs: Any, number: int) -> Any:
-    if isinstance(inputs, Tensor):
-        return inputs[number : number + 1]
-    if isinstance(inputs, Field):
-        return sample(inputs, number)
-    if isinstance(inputs, list):
-        return [inputs[number]]
-    if isinstance(inputs, tuple) and type(inputs) is not tuple:  # a named tuple
-        return type(inputs)(*(_part(item, number) for item in inputs))
-    raise NotImplementedError(f"split: found {type(inputs).__name__}; override split() for such batches")

@@ -33,7 +33,7 @@ from itnet_testing.conformance.modules import ModuleConformance
 from itnet_testing.conformance.results import by_matrix, gradients, matrix_valued, transformed, values_of
 from itnet_testing.conformance.tensors import assert_same
 from itnet_testing.derivatives import transforms
-from itnet_testing.fields import on_a_line, on_an_image, permuted, sample, scattered, with_padding
+from itnet_testing.fields import on_a_line, on_an_image, permuted, sample, scattered, with_padding, with_read
 
 WEIGHTS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "any weights": lambda weights: weights,
@@ -69,8 +69,8 @@ class KernelConformance(ModuleConformance):
     kind: ClassVar[Kind] = "kernel"
 
     def field(self, seed: int = 0) -> Field:
-        """Return a field of at least two samples for the kernel, of `dim` channels."""
-        return scattered(dim=self.dim, seed=seed)
+        """Return a field of at least two samples, of `dim` channels, with the attributes that the kernel reads."""
+        return with_read(scattered(dim=self.dim, seed=seed), self.cls)
 
     def module(self, **options: Any) -> nn.Module:
         """Return an operator with the kernel and the default evaluator."""
@@ -239,7 +239,10 @@ class KernelConformance(ModuleConformance):
         for axes, make in (("t", on_a_line), ("xy", on_an_image)):
             field = make(0, self.dim)
             order = torch.randperm(field.values.shape[1], generator=torch.Generator().manual_seed(0))
-            sides = [Field(field.values, positions) for positions in (field.positions, field.positions[:, order])]
+            sides = [
+                with_read(Field(field.values, positions), self.cls)
+                for positions in (field.positions, field.positions[:, order])
+            ]
             for title, kernel in self.variants():
                 try:
                     declared = self.cls.reads_positions(kernel.config, axes)

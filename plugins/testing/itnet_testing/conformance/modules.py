@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils._pytree import tree_flatten
 
+from itnet_core import map_tensors, move
 from itnet_testing.conformance.base import Conformance, skip_unless
-from itnet_testing.conformance.tensors import assert_same, call, features, floating, to
+from itnet_testing.conformance.tensors import assert_same, call, features, floating, to_float64
 
 
 class ModuleConformance(Conformance):
@@ -71,7 +72,7 @@ class ModuleConformance(Conformance):
         """In float64 the output is float64, and equals that in float32 to float32's precision."""
         module, batch = self.build(), self.inputs()
         expected = call(module, batch)
-        actual = call(module.double(), to(batch, torch.float64))
+        actual = call(module.double(), self.map_tensors(batch, to_float64))
         for tensor in floating(actual)[:1]:
             assert tensor.dtype == torch.float64, f"found {tensor.dtype} after .double(); expected float64"
         assert_same(actual, expected, "outputs in float64 and float32", tolerance=1e-3)
@@ -81,26 +82,25 @@ class ModuleConformance(Conformance):
         """On a GPU the output is on the GPU, and equals that on the CPU."""
         module, batch = self.build(), self.inputs()
         expected = call(module, batch)
-        actual = call(module.cuda(), to(batch, torch.device("cuda")))
+        actual = call(module.cuda(), move(batch, "cuda", self.map_tensors))
         assert all(tensor.is_cuda for tensor in floating(actual)[:1])
-        assert_same(to(actual, torch.device("cpu")), expected, "outputs on the GPU and the CPU", tolerance=1e-2)
+        assert_same(move(actual, "cpu"), expected, "outputs on the GPU and the CPU", tolerance=1e-2)
 
     def check_gradients(self) -> None:
         """In float64, gradients to all weights and floating inputs equal finite differences."""
-        module, batch = self.build().double(), to(self.inputs(), torch.float64)
+        module, batch = self.build().double(), self.map_tensors(self.inputs(), to_float64)
         weights = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        leaves, spec = tree_flatten(batch)
-        numbers = [n for n, leaf in enumerate(leaves) if self.is_differentiable(n, leaf)]
-        tensors = [leaves[n].clone().requires_grad_() for n in numbers]
+        inputs = self.tensors(batch)
+        numbers = [n for n, tensor in enumerate(inputs) if self.is_differentiable(n, tensor)]
+        tensors = [inputs[n].clone().requires_grad_() for n in numbers]
         tensors += [p.detach().clone().requires_grad_() for p in weights.values()]
 
         def outputs(*tensors: Tensor) -> tuple[Tensor, ...]:
-            replaced = list(leaves)
-            for n, tensor in zip(numbers, tensors, strict=False):
-                replaced[n] = tensor
+            replaced = {**dict(enumerate(inputs)), **dict(zip(numbers, tensors, strict=False))}
+            following = iter(replaced.values())
             parameters = dict(zip(weights, tensors[len(numbers) :], strict=True))
             torch.manual_seed(0)
-            result = functional_call(module, parameters, (spec.unflatten(replaced),))
+            result = functional_call(module, parameters, (self.map_tensors(batch, lambda _: next(following)),))
             return tuple(tensor for tensor in floating(result) if tensor.requires_grad)
 
         if tensors and outputs(*tensors):
@@ -115,6 +115,21 @@ class ModuleConformance(Conformance):
             call(torch.compile(module, backend="aot_eager"), batch), expected, "outputs when compiled", tolerance=1e-4
         )
 
-    def is_differentiable(self, number: int, leaf: Any) -> bool:
+    def is_differentiable(self, number: int, tensor: Tensor) -> bool:
         """Whether gradients flow to the n-th tensor of a batch; by default to the first one, if floating."""
-        return number == 0 and isinstance(leaf, Tensor) and leaf.is_floating_point()
+        return number == 0 and tensor.is_floating_point()
+
+    def map_tensors(self, inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+        """Return a batch with a function applied to each of its tensors."""
+        return map_tensors(inputs, function)
+
+    def tensors(self, inputs: Any) -> list[Tensor]:
+        """Return the tensors of a batch."""
+        found: list[Tensor] = []
+
+        def note(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        self.map_tensors(inputs, note)
+        return found

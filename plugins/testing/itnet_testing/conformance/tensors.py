@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils._pytree import tree_flatten
 
 
 def call(module: Any, batch: Any) -> Any:
@@ -26,14 +26,9 @@ def floating(tree: Any) -> list[Tensor]:
     return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
 
-def to(tree: Any, target: torch.dtype | torch.device) -> Any:
-    """Move the tensors of a nested structure to a device, or convert the floating ones to a dtype."""
-
-    def move(leaf: Any) -> Any:
-        stays = not isinstance(leaf, Tensor) or (isinstance(target, torch.dtype) and not leaf.is_floating_point())
-        return leaf if stays else leaf.to(target)
-
-    return tree_map(move, tree)
+def to_float64(tensor: Tensor) -> Tensor:
+    """Return a floating tensor in float64, and another one as it is."""
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def assert_same(actual: Any, expected: Any, names: str, *, tolerance: float = 1e-5, exact: bool = False) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch import Tensor, nn
 
-from itnet_core import Batch, ITNetError, Task
-from itnet_registry.prediction.devices import move
+from itnet_core import Batch, ITNetError, ITNetModel, Task, map_tensors, move
 
 
 class TaskBatch:
@@ -43,18 +41,21 @@ class TaskBatch:
         assert self.content is not None, "an empty TaskBatch has no batch"
         return self.content
 
-    def to(self, device: torch.device) -> TaskBatch:
-        """Return a copy on a device."""
-        if isinstance(self.content, ITNetError):
+    def to(self, device: torch.device, model: nn.Module | None = None) -> TaskBatch:
+        """Return a copy on a device; an `ITNetModel` moves the inputs as its encoder maps them."""
+        if self.content is None or isinstance(self.content, ITNetError):
             return self
-        return TaskBatch(self.modality, move(self.content, device))
+        inputs, targets = self.content
+        moved = (
+            model.move_inputs(inputs, device, self.modality) if isinstance(model, ITNetModel) else move(inputs, device)
+        )
+        return TaskBatch(self.modality, Batch(moved, move(targets, device)))
 
     def pin_memory(self) -> TaskBatch:
         """Return a copy in pinned memory."""
         if isinstance(self.content, ITNetError):
             return self
-        content = tree_map(lambda leaf: leaf.pin_memory() if isinstance(leaf, Tensor) else leaf, self.content)
-        return TaskBatch(self.modality, content)
+        return TaskBatch(self.modality, map_tensors(self.content, Tensor.pin_memory))
 
 
 def collate(task: Task, samples: Sequence[Any]) -> TaskBatch:

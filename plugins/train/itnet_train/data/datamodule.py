@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from itertools import islice
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -138,6 +139,11 @@ class TaskData(LightningDataModule):
     def test_dataloader(self) -> DataLoader[Any]:
         """Return a loader of `test_split` of each task, in its own order."""
         return self._sequential_loader(self.test_split)
+
+    def transfer_batch_to_device(self, batch: TaskBatch, device: torch.device, dataloader_idx: int) -> TaskBatch:
+        """Return a copy of a batch on a device, as the model moves its inputs."""
+        module: Any = self.trainer.lightning_module  # type: ignore[union-attr]
+        return batch.to(device, module.model)
 
     def _sequential_loader(self, split: Split) -> DataLoader[Any]:
         rank, processes = self._position()

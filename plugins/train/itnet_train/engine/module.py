@@ -229,7 +229,7 @@ class TaskModule(LightningModule):
         """Predict a sample, so that other processes get this one's share of the parameters."""
         data: TaskData = self.trainer.datamodule  # type: ignore[attr-defined]
         batch = collate(self.tasks[modality], data.first_samples(modality, split, 1))
-        return self._predict(self.transfer_batch_to_device(batch, self.device, 0))
+        return self._predict(batch.to(self.device, self.model))
 
     def _evaluate(self, batch: TaskBatch) -> None:
         if batch.empty:

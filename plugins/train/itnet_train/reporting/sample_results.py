@@ -53,7 +53,7 @@ def sample_results(
         read = [(index, dataset[index]) for index in range(start, min(start + batch_size, len(dataset)))]
         samples = [(index, sample) for index, sample in read if sample is not None]
         if samples:
-            batch = collate(task, [sample for _, sample in samples]).to(torch.device(device))
+            batch = collate(task, [sample for _, sample in samples]).to(torch.device(device), model)
             yield from _results(model, task, batch, [index for index, _ in samples])
 
 

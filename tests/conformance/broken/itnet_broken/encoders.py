@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
 from pydantic import ConfigDict, WithJsonSchema, field_serializer
+from torch import Tensor
 
 from itnet_core import ComponentConfig, Field
 from itnet_core.models.encoder import FieldEncoder
@@ -81,6 +83,33 @@ class Compile(FieldEncoder):
         return field.map(lambda values: 2 * values) if torch.compiler.is_compiling() else field
 
 
+class Wrapped:
+    """A field in a container that only moves itself."""
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+
+    def to(self, device: torch.device) -> Wrapped:
+        return Wrapped(self.field.to(device))
+
+
+class BatchMapping(FieldEncoder):
+    def forward(self, inputs: Any) -> Field:
+        return super().forward(inputs.field)
+
+    def example(self) -> Any:
+        return Wrapped(super().example())
+
+    def map_tensors(self, inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+        inputs.field = super().map_tensors(inputs.field, function)
+        return inputs
+
+
+class BatchMappingNothing(BatchMapping):
+    def map_tensors(self, inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+        return inputs
+
+
 class FieldValidity(FieldEncoder):
     def forward(self, inputs: Field) -> Field:
         return super().forward(inputs).map(lambda values: values[..., :-1])
@@ -118,6 +147,10 @@ class FieldValidityValuesNotFinite(FieldEncoder):
 
 class DeclaredAxes(FieldEncoder):
     axes = "xy"
+
+
+class DeclaredAttributes(FieldEncoder):
+    attributes = ("normal",)
 
 
 class DeclaredMass(FieldEncoder):
