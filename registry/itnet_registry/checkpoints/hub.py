@@ -8,6 +8,7 @@ from typing import Any
 
 from itnet_registry.checkpoints.files import CARD, MANIFEST, WEIGHTS
 from itnet_registry.errors import CheckpointError, one_line
+from itnet_registry.plugins.requirements import pip_install
 
 FILES = (CARD, MANIFEST, WEIGHTS)
 """The files that are uploaded and downloaded; no others."""
@@ -92,6 +93,6 @@ def _library(address: str) -> Any:
     try:
         import huggingface_hub
     except ModuleNotFoundError as error:
-        hint = "Install it: pip install 'itnet-registry[hub]'"
+        hint = f"Install it: {pip_install(['itnet-registry[hub]'])}"
         raise CheckpointError(address, found=f"no {error.name}", expected="huggingface-hub", hint=hint) from None
     return huggingface_hub

@@ -15,6 +15,7 @@ from itnet_core.plugin.errors import did_you_mean
 from itnet_registry.checkpoints.files import CARD, MANIFEST, WEIGHTS
 from itnet_registry.errors import AmbiguousNameError
 from itnet_registry.plugins.first_party import provider
+from itnet_registry.plugins.requirements import pip_install
 
 ENTRY_POINT_GROUP = "itnet.checkpoints"
 """An entry point's value is a top-level package, whose folders are checkpoints; its name begins theirs."""
@@ -105,7 +106,7 @@ def hint_for(name: str) -> str:
     distribution = provider("model", name)
     installed = [model.name for model in installed_models()]
     if distribution is not None and name not in installed:
-        return f"Install it: pip install {distribution}"
+        return f"Install it: {pip_install([distribution])}"
     return did_you_mean(name, installed)
 
 

@@ -74,6 +74,14 @@ def test_a_misspelt_name_is_corrected(planted: Path, registry: Registry, model: 
         load_weights(model, "acme/stripe")
 
 
+def test_a_model_of_the_project_names_the_distribution_to_install(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("itnet_registry.checkpoints.installed.entry_points", lambda group: ())
+    with pytest.raises(CheckpointError, match="zoo/fashion: found nothing; .* Install it: pip install .*zoo"):
+        registry.load_model("zoo/fashion")
+
+
 def test_two_distributions_of_one_name_are_refused(
     planted: Path, garden: Garden, registry: Registry, model: Any
 ) -> None:
@@ -124,5 +132,5 @@ def test_nothing_is_downloaded_unless_allowed(
 
 def test_without_the_library_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(CheckpointError, match=r"pip install 'itnet-registry\[hub\]'"):
+    with pytest.raises(CheckpointError, match=r"pip install .*registry\[hub\]"):
         from_hub("acme/birds")

@@ -83,7 +83,7 @@ def model_card(
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
     kinds = " and ".join(manifest.config.encoders)
-    about = f"An [ITNet](https://arxiv.org/abs/2606.19538) for {kinds}, of {parameters:,} parameters."
+    about = f"An [ITNet](https://arxiv.org/abs/2606.19538) of modality {kinds}, with {parameters:,} parameters."
     front = to_yaml({key: value for key, value in metadata.items() if value})
     return f"---\n{front}---\n\n# {name}\n\n{about}\n\n{body}\n"
 
@@ -178,7 +178,7 @@ def _training(run: RunRecord | None, facts: CardFacts) -> str:
         "best epoch": run.metrics.get("best_epoch"),
         "epochs": run.metrics.get("epochs"),
         "steps": run.metrics.get("steps"),
-        "minutes": round(run.seconds / 60, 1) or None,
+        "minutes of wall clock": round(run.seconds / 60, 1) or None,
         "started": run.about.get("started"),
     }
     told = _table(
