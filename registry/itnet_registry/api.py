@@ -156,7 +156,8 @@ class Registry(PluginRegistry):
         it replaces is complete at every moment.
 
         Example:
-            >>>             >>> from tempfile import TemporaryDirectory
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
             >>> from itnet_registry import create_model, load_model, save_model
             >>> model = create_model("itnet-nano", depth=1, encoder={"name": "field", "channels": 3}, heads={})
             >>> with TemporaryDirectory() as folder:
