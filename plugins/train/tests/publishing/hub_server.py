@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class HubServer(ThreadingHTTPServer):
-    """Repositories in memory, one commit each; `uploads` records the files of each commit."""
+    """Repositories in memory, at their last commit."""
 
     daemon_threads = True
 
@@ -97,8 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
                 files = [{"rfilename": name} for name in self.server.repositories[match[1]]]
                 return self._json({"id": match[1], "sha": self.server.commit_of(match[1]), "siblings": files})
         elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([0-9a-f]+)", path):
-            files = self.server.repositories[match[1]]
-            return self._json([{"type": "file", "path": p, **_described(p, content)} for p, content in files.items()])
+            contents = self.server.repositories[match[1]].items()
+            return self._json([{"type": "file", "path": name, **_described(name, text)} for name, text in contents])
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             content = self.server.repositories[match[1]][match[3]]
             headers = {"ETag": f'"{_etag(match[3], content)}"', "X-Repo-Commit": self.server.commit_of(match[1])}

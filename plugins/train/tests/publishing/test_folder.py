@@ -4,15 +4,19 @@ import json
 import shutil
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from itnet_core import ComponentRef
 from itnet_registry import CheckpointError, load_model
 from itnet_registry.checkpoints.manifest import Manifest
 from itnet_train import CardFacts, evaluate, save_pretrained
+from itnet_train.publishing.card import _results
 from itnet_train.publishing.folder import _portable
+from itnet_train.storage.record import RunRecord
 
 FACTS = CardFacts(license="mit", data="Tones: A | B", data_license="CC0-1.0", data_source="https://example.org/tones")
 
@@ -49,6 +53,18 @@ def test_the_folder_predicts_as_the_run_does_and_holds_nothing_else(learned: Pat
     assert 'load("tones")' in (folder / "README.md").read_text()
     assert save_pretrained(learned / "best", folder) == folder  # replaced
     assert "## Results" in (folder / "README.md").read_text()
+
+
+def test_each_task_of_a_joint_model_has_its_own_scores() -> None:
+    manifest: Any = SimpleNamespace(
+        config=SimpleNamespace(tasks={"image": ComponentRef(name="a/digits"), "text": ComponentRef(name="a/reviews")})
+    )
+    test = {"loss": 0.5, "image/loss": 0.4, "image/accuracy": 0.9, "text/loss": None, "text/accuracy": 0.8}
+    run = RunRecord(Path("run"), {}, {"monitor": "accuracy"}, {"test": test}, (), False)
+    image, text = _results(manifest, run, CardFacts())
+    assert [(metric["type"], metric["value"]) for metric in image["metrics"]] == [("accuracy", 0.9), ("loss", 0.4)]
+    assert [(metric["type"], metric["value"]) for metric in text["metrics"]] == [("accuracy", 0.8)]
+    assert (image["dataset"]["name"], text["dataset"]["name"]) == ("digits", "reviews")
 
 
 def test_a_checkpoint_without_a_run_has_a_card_without_results(checkpoint: Path, tmp_path: Path) -> None:
