@@ -60,11 +60,6 @@ def session(hub: HubServer, folder: Path, *commands: list[str]) -> list[Any]:
 def test_a_pushed_run_is_loaded_from_the_hub_and_then_offline(hub: HubServer, learned: Path, tmp_path: Path) -> None:
     (tmp_path / "signal.json").write_text(json.dumps([0.0, 1, 0, -1] * 3))
     predict = ["predict", "hf://acme/tones", "signal.json", "--json"]
-    config = {
-        "model": json.loads((learned / "best/itnet.json").read_text())["config"],
-        "train": {"epochs": 1, "accelerator": "cpu", "init": {"checkpoint": "hf://acme/tones"}},
-    }
-    (tmp_path / "tune.json").write_text(json.dumps(config))
     local, refused, pushed, again, offline, answered, wrong = session(
         hub,
         tmp_path,
@@ -91,15 +86,28 @@ def test_a_pushed_run_is_loaded_from_the_hub_and_then_offline(hub: HubServer, le
 
     hub.stop()
     requests = len(hub.requests)
-    cached, asked, tuned, revision = session(
+    cached, asked, revision = session(
         hub,
         tmp_path,
         predict,
         [*predict, "--download"],
-        ["train", "tune.json", "--dry-run", "--json"],
         ["predict", f"hf://acme/tones@{hub.commit_of('acme/tones')}", "signal.json", "--json"],
     )
     for done in (cached, asked, revision):
         assert (done[0], done[1]) == (0, local[1]), done[2]
-    assert tuned[0] == 0, tuned[2]
     assert len(hub.requests) == requests
+
+
+@pytest.mark.slow
+def test_training_starts_from_a_model_of_the_hub(hub: HubServer, learned: Path, tmp_path: Path) -> None:
+    config = {
+        "model": json.loads((learned / "best/itnet.json").read_text())["config"],
+        "train": {"epochs": 1, "accelerator": "cpu", "init": {"checkpoint": "hf://acme/tones"}},
+    }
+    (tmp_path / "tune.json").write_text(json.dumps(config))
+    train = ["train", "tune.json", "--dry-run", "--json"]
+    pushed, refused, downloaded, cached = session(
+        hub, tmp_path, ["push", str(learned), "acme/tones"], train, [*train, "train.init.download=true"], train
+    )
+    assert (pushed[0], refused[0], downloaded[0], cached[0]) == (0, 1, 0, 0), downloaded[2]
+    assert "download: true in train.init" in refused[2]
