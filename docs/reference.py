@@ -63,9 +63,10 @@ KITS = (
 )
 PACKAGES = (
     "itnet_tasks",
-    *sorted(path.name for path in FOLDER.parents[1].glob("plugins/*/itnet_*") if path.name != "itnet_testing"),
+    *sorted({path.name for path in FOLDER.parents[1].glob("plugins/*/itnet_*")} - {"itnet_testing", "itnet_zoo"}),
 )
-"""The packages whose pages of the Python API are written here. core.md, registry.md and testing.md are by hand."""
+"""The packages whose pages of the Python API are written here. core.md, registry.md and testing.md are by hand, and
+itnet_zoo has models alone."""
 
 MADE = "<!-- Made by `python docs/reference.py`; edit the code, not this page. -->\n\n"
 

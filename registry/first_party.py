@@ -1,4 +1,4 @@
-"""Write the table of the components, presets, commands and sections of the project's distributions.
+"""Write the table of the components, presets, commands, sections and models of the project's distributions.
 
 Run `python registry/first_party.py`, or with `--check` to compare the table with the code.
 
@@ -15,23 +15,25 @@ import tomllib
 from pathlib import Path
 
 from itnet_core.plugin.specs import KINDS
-from itnet_registry import Registry, Settings
+from itnet_registry import Registry, Settings, installed_models
 
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "registry/itnet_registry/plugins/first_party.json"
 
 
 def table() -> dict[str, dict[str, list[str]]]:
-    """Return the names that each distribution provides, by kind of component, preset, command and section."""
+    """Return the names that each distribution provides, by kind of component, preset, command, section and model."""
     registry = Registry(settings=Settings())
     provided: dict[str, dict[str, list[str]]] = {}
     for project in sorted(ROOT.glob("plugins/*/pyproject.toml")):
         distribution = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["name"]
-        [plugin] = registry.plugins(distribution)
-        entries = {kind: [c.name for c in plugin.components if c.kind == kind] for kind in KINDS}
-        entries["preset"] = [preset.name for preset in plugin.presets]
-        entries["command"] = [command.name for command in plugin.commands]
-        entries["section"] = [name for command in plugin.commands for name in command.spec.sections]
+        entries: dict[str, list[str]] = {}
+        for plugin in registry.plugins(distribution):  # one, or none in a distribution of models
+            entries = {kind: [c.name for c in plugin.components if c.kind == kind] for kind in KINDS}
+            entries["preset"] = [preset.name for preset in plugin.presets]
+            entries["command"] = [command.name for command in plugin.commands]
+            entries["section"] = [name for command in plugin.commands for name in command.spec.sections]
+        entries["model"] = [model.name for model in installed_models() if model.distribution == distribution]
         provided[distribution] = {kind: sorted(set(names)) for kind, names in entries.items() if names}
     return provided
 

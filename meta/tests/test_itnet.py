@@ -37,7 +37,8 @@ def test_training_without_its_distribution_names_it(monkeypatch: pytest.MonkeyPa
 def test_each_plugin_is_an_extra_and_all_has_those_for_every_machine() -> None:
     extras = tomllib.loads((ROOT / "meta/pyproject.toml").read_text())["project"]["optional-dependencies"]
     plugins = {path.parent.name.replace("_", "-") for path in ROOT.glob("plugins/*/pyproject.toml")}
-    assert extras.keys() == plugins | {"all"}
+    assert extras.keys() == plugins | {"all", "hub"}
     assert all(extras[name][0].startswith(f"itnet-{name}") for name in plugins)
     [everything] = extras["all"]
-    assert set(everything.removeprefix("itnet[").removesuffix("]").split(",")) == plugins - {"native", "triton"}
+    names = everything.removeprefix("itnet[").removesuffix("]").split(",")
+    assert set(names) == plugins - {"native", "triton"} | {"hub"}

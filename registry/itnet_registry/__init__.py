@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from itnet_registry.api import replace_operator as replace_operator
     from itnet_registry.api import save_model as save_model
     from itnet_registry.api import use_sampler as use_sampler
+    from itnet_registry.checkpoints.hub import from_hub as from_hub
+    from itnet_registry.checkpoints.installed import InstalledModel as InstalledModel
+    from itnet_registry.checkpoints.installed import installed_models as installed_models
     from itnet_registry.checkpoints.weights import load_weights as load_weights
     from itnet_registry.config.files import load_config as load_config
     from itnet_registry.config.model_config import ModelConfig as ModelConfig
@@ -51,6 +54,8 @@ __all__, __getattr__ = lazy_exports(
         "itnet_registry.api": "Registry available build_component citations complete_reference component create "
         "create_model default_registry installed_evaluators load load_model replace_head replace_operator save_model "
         "use_sampler",
+        "itnet_registry.checkpoints.hub": "from_hub",
+        "itnet_registry.checkpoints.installed": "InstalledModel installed_models",
         "itnet_registry.checkpoints.weights": "load_weights",
         "itnet_registry.config.files": "load_config",
         "itnet_registry.config.model_config": "ModelConfig",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import cache, wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from itnet_core import ConfigError
@@ -175,10 +174,11 @@ class Registry(PluginRegistry):
         with os_errors_as(CheckpointError, path):
             save_model(self, model, path)
 
-    def load_model(self, path: str | PathLike[str]) -> ITNetModel:
+    def load_model(self, path: str | PathLike[str], *, download: bool = False) -> ITNetModel:
         """Read the model of a checkpoint: on the CPU, in evaluation mode, bit for bit as it was saved.
 
-        No other file is opened: files that the configuration names are not read.
+        No other file is opened: files that the configuration names are not read. The network is not used, unless
+        `download` is set.
 
         Example:
             >>> from itnet_registry import create_model, load_model, save_model
@@ -188,6 +188,10 @@ class Registry(PluginRegistry):
             >>> model.training, model.config["heads"]["field"]["classes"]
             (False, 10)
 
+        Args:
+            path: a checkpoint, as for `load`.
+            download: whether a checkpoint of the hub may be downloaded.
+
         Raises:
             CheckpointError: the checkpoint is missing, damaged or of an unknown format; its configuration describes no
                 model, or one of another size than its weights; or plugins are missing, too old or incompatible: the
@@ -196,7 +200,7 @@ class Registry(PluginRegistry):
         from itnet_registry.checkpoints.checkpoint import load_model
 
         with os_errors_as(CheckpointError, path):
-            return load_model(self, path)
+            return load_model(self, path, download=download)
 
     def load(
         self,
@@ -205,6 +209,7 @@ class Registry(PluginRegistry):
         modality: str | None = None,
         device: str | torch.device = "auto",
         top_k: int = 5,
+        download: bool = False,
     ) -> Predictor:
         """Load a checkpoint to predict with it; see `Predictor`.
 
@@ -218,10 +223,12 @@ class Registry(PluginRegistry):
             {'label': ..., 'probability': ..., 'likeliest': {...}}
 
         Args:
-            path: a checkpoint directory, such as `best` in a run directory.
+            path: a checkpoint directory, such as `best` in a run directory; an installed model, `zoo/fashion`; or one
+                on the hub, `hf://owner/name` or `hf://owner/name@revision`, in the hub's cache.
             modality: the task of a model of several.
             device: `auto` for a GPU if PyTorch can use one; or `cpu`, `cuda`, `cuda:1`, `mps`.
             top_k: number of likeliest labels in a record, of tasks that have labels.
+            download: whether a checkpoint of the hub may be downloaded.
 
         Raises:
             CheckpointError: as for `load_model`.
@@ -230,7 +237,7 @@ class Registry(PluginRegistry):
         from itnet_registry.build.task_references import task_reference
         from itnet_registry.prediction.predictor import Predictor
 
-        model = self.load_model(path)
+        model = self.load_model(path, download=download)
         task = self.create("task", **task_reference(model, modality))
         return Predictor(model, task, device=device, top_k=top_k)
 
@@ -254,7 +261,7 @@ class Registry(PluginRegistry):
         """
         from itnet_registry.checkpoints.citations import citations
 
-        return citations(self, Path(path))
+        return citations(self, path)
 
     def use_sampler(self, model: ITNetModel, sampler: str | Mapping[str, Any]) -> None:
         """Replace the sampler of all operators of a model, in place and in its configuration.

@@ -17,7 +17,11 @@ from itnet_registry.plugins.declarations import Preset
 from itnet_registry.plugins.first_party import provider
 
 ROOT = Path(__file__).parents[2]
-OURS = {f"itnet-{path.parent.name.replace('_', '-')}": path for path in sorted(ROOT.glob("plugins/*/README.md"))}
+OURS = {
+    f"itnet-{path.parent.name.replace('_', '-')}": path
+    for path in sorted(ROOT.glob("plugins/*/README.md"))
+    if "itnet.plugins" in path.with_name("pyproject.toml").read_text()  # itnet-zoo has models alone
+}
 REGISTRY = Registry()
 COMPONENTS = [c for c in REGISTRY.components() if c.source.distribution in OURS]
 PRESETS = [p for p in REGISTRY.presets() if p.source.distribution in OURS]

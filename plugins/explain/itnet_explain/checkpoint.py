@@ -65,7 +65,7 @@ def explain_checkpoint(
         (4, [0, 1])
 
     Args:
-        checkpoint: a checkpoint directory.
+        checkpoint: a checkpoint directory, or an address as for `itnet_registry.load`.
         files: at least two files of the kind that its task reads; by default samples of a split.
         modality: the task of a model of several.
         split: the split that samples are taken from, evenly spread.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from itnet_registry.cli.arguments import Checkpoint, Download
 from itnet_registry.cli.output import machine_readable, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ Modality = Annotated[
 
 @machine_readable
 def explain(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")],
+    checkpoint: Checkpoint,
     files: Annotated[
         list[Path] | None,
         typer.Argument(help="At least two files of the kind that the task reads; by default samples of the split."),
@@ -36,6 +37,7 @@ def explain(
         Path | None,
         typer.Option(help="The folder to write; by default the checkpoint's name with -explained.", show_default=False),
     ] = None,
+    download: Download = False,
     json: Annotated[bool, typer.Option("--json", help="Write the result to stdout as JSON.")] = False,
 ) -> None:
     """Explain a checkpoint's kernels: what is due to position and content, what each head equals, where it looks.
@@ -44,12 +46,15 @@ def explain(
     """
     from itnet_explain.checkpoint import explain_checkpoint
     from itnet_explain.report import write_report
+    from itnet_registry.checkpoints.addresses import locate, path_beside
 
+    located = locate(checkpoint, download=download)
     found = explain_checkpoint(
-        checkpoint, files or (), modality=modality, split=split, samples=samples, ablation=ablation, seed=seed
+        located, files or (), modality=modality, split=split, samples=samples, ablation=ablation, seed=seed
     )
-    folder = checkpoint.with_name(f"{checkpoint.resolve().name}-explained") if output is None else output
-    write_report(found.explanation, folder, title=str(checkpoint), images=found.images, labels=found.labels)
+    beside = path_beside(checkpoint)
+    folder = beside.with_name(f"{beside.resolve().name}-explained") if output is None else output
+    write_report(found.explanation, folder, title=checkpoint, images=found.images, labels=found.labels)
     if json:
         print_json({**found.explanation.to_json(), "output": str(folder)})
         return
@@ -65,10 +70,11 @@ def explain(
 
 
 def demo(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")],
+    checkpoint: Checkpoint,
     modality: Modality = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1; 0 for any free one.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+    download: Download = False,
 ) -> None:
     """Serve a page, for this machine alone, to try a checkpoint: a prediction with probabilities and the kernels' maps.
 
@@ -77,7 +83,9 @@ def demo(
     import webbrowser
 
     from itnet_explain.demo import Demo, DemoServer
+    from itnet_registry.checkpoints.addresses import locate
 
+    locate(checkpoint, download=download)  # from now on, it is in the cache
     with DemoServer(Demo(checkpoint, modality), port) as server:
         print_line(f"{server.url}  (Ctrl-C ends it)")
         if browser:

@@ -110,7 +110,7 @@ class Demo:
         itnet_core.plugin.errors.DataError: input: found the text 'no image'; ...
 
     Args:
-        checkpoint: a checkpoint directory.
+        checkpoint: a checkpoint directory, or an address as for `itnet_registry.load`.
         modality: the task of a model of several.
 
     Raises:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from itnet_train.config import TrainConfig as TrainConfig
     from itnet_train.errors import NonFiniteError as NonFiniteError
     from itnet_train.errors import RunError as RunError
+    from itnet_train.publishing.card import CardFacts as CardFacts
+    from itnet_train.publishing.folder import push_to_hub as push_to_hub
+    from itnet_train.publishing.folder import save_pretrained as save_pretrained
     from itnet_train.reporting.report import report as report
 
 __version__ = "0.1.0"
@@ -35,6 +38,8 @@ __all__, __getattr__ = lazy_exports(
         "itnet_train.commands.training": "train train_module",
         "itnet_train.config": "TrainConfig",
         "itnet_train.errors": "NonFiniteError RunError",
+        "itnet_train.publishing.card": "CardFacts",
+        "itnet_train.publishing.folder": "push_to_hub save_pretrained",
         "itnet_train.reporting.report": "report",
     },
 )

@@ -80,7 +80,10 @@ class InitSection(ConfigSection):
     """
 
     checkpoint: str
-    """A checkpoint, such as `best` in a run directory, or a file in the format safetensors."""
+    """A checkpoint, such as `best` in a run directory, an installed model (`zoo/fashion`), or one on the hub
+    (`hf://owner/name`); or a file in the format safetensors."""
+    download: bool = False
+    """Allow downloading a checkpoint of the hub that is not in its cache."""
     head: Literal["keep", "new"] = "keep"
     """`new`: the heads start with random weights, and those of the checkpoint are ignored."""
     encoder: Literal["keep", "new"] = "keep"

@@ -39,5 +39,6 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
         ),
         CommandSpec("report", "itnet_train.commands.runs_cli:report", "Write the report of a run, an HTML page."),
         CommandSpec("list-runs", "itnet_train.commands.runs_cli:list_runs", "List the runs in a folder."),
+        CommandSpec("push", "itnet_train.commands.push_cli:push", "Upload a run's best checkpoint to the hub."),
         CommandSpec("export", "itnet_train.commands.cli:export", "Export a checkpoint as a graph: ONNX, or PyTorch's."),
     ]

@@ -21,10 +21,13 @@ from itnet_core.plugin.files import partial_path, previous_path, sync_file
 from itnet_core.plugin.specs import Kind
 from itnet_registry.build.builder import build, config_of
 from itnet_registry.build.memory import MemoryLimit, machine_bytes
+from itnet_registry.checkpoints.addresses import locate
 from itnet_registry.checkpoints.agreement import check_agreement
 from itnet_registry.checkpoints.compatibility import migrated_config
 from itnet_registry.checkpoints.exchange import replace_directory
-from itnet_registry.checkpoints.manifest import FORMAT, MANIFEST, WEIGHTS, Manifest, Record, references
+from itnet_registry.checkpoints.files import MANIFEST, WEIGHTS
+from itnet_registry.checkpoints.installed import hint_for
+from itnet_registry.checkpoints.manifest import FORMAT, Manifest, Record, references
 from itnet_registry.config.model_config import CompleteModelConfig
 from itnet_registry.errors import CheckpointError, checkpoint_errors
 from itnet_registry.plugins.registry import PluginRegistry
@@ -70,9 +73,9 @@ def save_model(registry: PluginRegistry, model: ITNetModel, path: str | PathLike
         shutil.rmtree(part, ignore_errors=True)
 
 
-def load_model(registry: PluginRegistry, path: str | PathLike[str]) -> ITNetModel:
+def load_model(registry: PluginRegistry, path: str | PathLike[str], *, download: bool = False) -> ITNetModel:
     """Read a checkpoint; see `itnet_registry.Registry.load_model`."""
-    path = Path(path)
+    path = locate(path, download=download)
     for name in (MANIFEST, WEIGHTS):
         if not (path / name).is_file():
             raise _missing(path, name)
@@ -162,6 +165,8 @@ def _missing(path: Path, name: str) -> CheckpointError:
         hint = f"A save was cut off; rename {previous} to get the last checkpoint back."
     elif (path / "best" / MANIFEST).is_file():
         hint = f"Did you mean {path / 'best'}, the best checkpoint of this run?"
+    elif content == "nothing":
+        hint = hint_for(path.as_posix())
     return CheckpointError(str(path), found=content, expected=f"a directory with {MANIFEST} and {WEIGHTS}", hint=hint)
 
 

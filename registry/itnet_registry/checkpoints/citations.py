@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from itnet_core.plugin.specs import KINDS
-from itnet_registry.checkpoints.manifest import MANIFEST, Manifest
+from itnet_registry.checkpoints.addresses import locate
+from itnet_registry.checkpoints.files import MANIFEST
+from itnet_registry.checkpoints.manifest import Manifest
 from itnet_registry.config.files import load_config
 from itnet_registry.errors import CheckpointError
 from itnet_registry.plugins.citations import cited
@@ -20,11 +23,11 @@ ALWAYS = ("dhor2026itnet", "paszke2019pytorch")
 CONFIG = "config.yaml"
 
 
-def citations(registry: PluginRegistry, path: Path) -> dict[str, str]:
+def citations(registry: PluginRegistry, path: str | PathLike[str]) -> dict[str, str]:
     """Return BibTeX entries by key; see `Registry.citations`."""
     [core] = registry.plugins("itnet-core")
     found = cited(core.source, ALWAYS)
-    for declared in _used(registry, path):
+    for declared in _used(registry, locate(path)):
         for key, entry in cited(declared.source, declared.spec.citations).items():
             if found.get(key, entry).split() != entry.split():  # another work, of the key of one before it
                 renamed = f"{key}-{declared.source.distribution}"

@@ -22,9 +22,6 @@ FORMAT = 2
 """Version of the checkpoint format; raised when older checkpoints can no longer be read without conversion. In format
 1, a configuration had one kernel, sampler and evaluator, and a depth, in place of a trunk."""
 
-MANIFEST = "itnet.json"
-WEIGHTS = "model.safetensors"
-
 MAX_BYTES = 2**26
 """Largest size of a manifest in bytes; the largest vocabularies in use have a quarter of this size."""
 

@@ -11,14 +11,19 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from itnet_core import part_names
+from itnet_registry.checkpoints.addresses import locate
 from itnet_registry.checkpoints.checkpoint import check_hash
-from itnet_registry.checkpoints.manifest import MANIFEST, WEIGHTS, Manifest
+from itnet_registry.checkpoints.files import MANIFEST, WEIGHTS
+from itnet_registry.checkpoints.installed import hint_for
+from itnet_registry.checkpoints.manifest import Manifest
 from itnet_registry.errors import CheckpointError, os_errors_as
 
 _SHOWN = 3
 
 
-def load_weights(model: nn.Module, path: str | PathLike[str], *, new: Collection[str] = ()) -> None:
+def load_weights(
+    model: nn.Module, path: str | PathLike[str], *, new: Collection[str] = (), download: bool = False
+) -> None:
     """Load the weights of a checkpoint into a model of the same structure, but for its new parts.
 
     Tensors are matched by name, and each has its counterpart: nothing is left out silently. The values take the type
@@ -34,9 +39,11 @@ def load_weights(model: nn.Module, path: str | PathLike[str], *, new: Collection
 
     Args:
         model: any module; its weights change only if all fit.
-        path: a checkpoint, as `save_model` and `itnet train` write it, or a file in the format safetensors.
+        path: a checkpoint, as `save_model` and `itnet train` write it, an installed or cached one as for `load`, or a
+            file in the format safetensors.
         new: paths of the parts that keep their present weights, such as `head` or `trunk.10-11`; see
             `itnet_core.part_names`. Weights of these parts in the checkpoint are ignored.
+        download: whether a checkpoint of the hub may be downloaded.
 
     Raises:
         CheckpointError: the checkpoint is missing or damaged; or tensors are missing, unexpected or of other shapes:
@@ -45,7 +52,7 @@ def load_weights(model: nn.Module, path: str | PathLike[str], *, new: Collection
     """
     kept = tuple(f"{name}." for part in new for name in part_names(model, part, "load_weights(new)"))
     with os_errors_as(CheckpointError, path):
-        stored = _read(Path(path))
+        stored = _read(locate(path, download=download))
     stored = {name: tensor for name, tensor in stored.items() if not name.startswith(kept)}
     state = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if isinstance(tensor, Tensor)}
     expected = {name: tensor for name, tensor in state.items() if not name.startswith(kept)}
@@ -74,7 +81,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             str(path),
             found=f"no {WEIGHTS} in it" if path.is_dir() else "another file" if path.exists() else "nothing",
             expected=f"a directory with {WEIGHTS}, or a file whose name ends in .safetensors",
-            hint=f"Did you mean {inner}?" if inner else "",
+            hint=f"Did you mean {inner}?" if inner else "" if path.exists() else hint_for(path.as_posix()),
         )
     if path.is_dir() and (path / MANIFEST).is_file():
         check_hash(file, Manifest.read(path / MANIFEST))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from itnet_registry.cli.output import machine_readable, print_document, print_js
 
 @machine_readable
 def cite(
-    run: Annotated[Path, typer.Argument(help="A run directory, or a checkpoint.")],
+    run: Annotated[str, typer.Argument(help="A run directory, or a checkpoint.")],
     json: Annotated[bool, typer.Option("--json", help="Write the entries by key, as JSON.")] = False,
 ) -> None:
     """Print BibTeX for what a run used: the paper, and the sources of its kernels, data and libraries.

@@ -47,15 +47,16 @@ def info(
     for one sample.
     """
     from itnet_registry.api import default_registry
-    from itnet_registry.checkpoints.manifest import MANIFEST
+    from itnet_registry.checkpoints.addresses import locate
+    from itnet_registry.checkpoints.files import MANIFEST
     from itnet_registry.plugins.names import shortest
 
     registry = default_registry()
     preset = _preset(registry, name) if kind in (None, "preset") else None
     if name.endswith((".yaml", ".yml", ".json")):
         report = _file_report(registry, name, points)
-    elif (Path(name) / MANIFEST).is_file():
-        report = _checkpoint_report(registry, Path(name), points)
+    elif (locate(name) / MANIFEST).is_file():
+        report = _checkpoint_report(registry, name, points)
     elif preset is not None:
         report = _preset_report(registry, preset, points)
     else:
@@ -78,7 +79,7 @@ def info(
 
 def _named_report(registry: Registry, name: str, kind: Any) -> dict[str, Any]:
     """Return the report of a component or a command."""
-    from itnet_registry.checkpoints.manifest import MANIFEST
+    from itnet_registry.checkpoints.files import MANIFEST
     from itnet_registry.plugins.names import unknown
 
     if kind in (None, "command"):
@@ -141,14 +142,16 @@ def _file_report(registry: Registry, path: str, points: str) -> dict[str, Any]:
         return {"kind": "configuration", "id": path, **_trunk(registry, config, _grid(points))}
 
 
-def _checkpoint_report(registry: Registry, path: Path, points: str) -> dict[str, Any]:
+def _checkpoint_report(registry: Registry, address: str, points: str) -> dict[str, Any]:
+    from itnet_registry.checkpoints.addresses import locate
     from itnet_registry.checkpoints.compatibility import migrated_config
-    from itnet_registry.checkpoints.manifest import MANIFEST, Manifest
+    from itnet_registry.checkpoints.files import MANIFEST
+    from itnet_registry.checkpoints.manifest import Manifest
 
-    manifest = Manifest.read(path / MANIFEST)
+    manifest = Manifest.read(locate(address) / MANIFEST)
     saved_by = sorted({f"{record.distribution} {record.version}" for record in manifest.components.values()})
-    config = migrated_config(registry, manifest, str(path))
-    return {"kind": "checkpoint", "id": str(path), "saved_by": saved_by, **_trunk(registry, config, _grid(points))}
+    config = migrated_config(registry, manifest, address)
+    return {"kind": "checkpoint", "id": address, "saved_by": saved_by, **_trunk(registry, config, _grid(points))}
 
 
 def _grid(points: str) -> list[int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from itnet_registry.checkpoints.installed import installed_models
 from itnet_registry.cli.output import machine_readable, print_json, print_table
 
 if TYPE_CHECKING:
@@ -23,14 +25,14 @@ def list_components(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help="Only this kind: encoder, kernel, sampler, evaluator, head, task, preset, command."),
+        typer.Option(help="Only this kind: encoder, kernel, sampler, evaluator, head, task, preset, command, model."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
     metadata_only: Annotated[
         bool, typer.Option("--metadata-only", help="List the plugins by their metadata, and import none.")
     ] = False,
 ) -> None:
-    """List the installed components, presets and commands, and the plugins in quarantine.
+    """List the installed components, presets, commands and models, and the plugins in quarantine.
 
     With itnet-train, `itnet list runs` lists the runs in a folder.
     """
@@ -45,9 +47,9 @@ def list_components(
 
 
 def components_report(registry: Registry, kind: Any = None, pattern: str = "*") -> dict[str, Any]:
-    """Return the declared components, presets and commands of a kind, or of all, JSON-native."""
+    """Return the components, presets, commands and models of a kind, or of all, JSON-native."""
     report: dict[str, Any] = {}
-    if kind not in ("preset", "command"):
+    if kind not in ("preset", "command", "model"):
         report["components"] = [
             {
                 "kind": component.kind,
@@ -68,6 +70,18 @@ def components_report(registry: Registry, kind: Any = None, pattern: str = "*") 
         ]
     if kind in (None, "command"):
         report["commands"] = [_declaration(command) for command in registry.commands() if command.matches(pattern)]
+    if kind in (None, "model"):
+        report["models"] = [
+            {
+                "name": model.name,
+                "bytes": model.size,
+                "distribution": model.distribution,
+                "version": model.version,
+                **(model.described() if kind == "model" else {}),  # reading cards would slow the list of everything
+            }
+            for model in installed_models()
+            if fnmatchcase(model.name, pattern)
+        ]
     return report | _unused(registry, registry.faults)
 
 
@@ -104,6 +118,10 @@ def _print(report: dict[str, Any]) -> None:
     groups |= {name: report.get(name, []) for name in ("presets", "commands")}
     for title, group in groups.items():
         print_table(title, ("name", "version", "summary"), [(g["id"], g["version"], g["summary"]) for g in group])
+    models = report.get("models", ())
+    told = ("score", "license", "data") if any("score" in model for model in models) else ("distribution", "version")
+    rows = [(m["name"], f"{m['bytes'] / 1e6:.1f}", *(m[key] for key in told)) for m in models]
+    print_table("models", ("name", "MB", *told), rows)
     print_table(
         "plugins",
         ("distribution", "version", "module"),

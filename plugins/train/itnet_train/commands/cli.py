@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from itnet_registry.cli.arguments import Checkpoint, Download
 from itnet_registry.cli.output import machine_readable, print_document, print_line, print_summary
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
-Checkpoint = Annotated[Path, typer.Argument(help="A checkpoint directory, such as best in a run directory.")]
 Modality = Annotated[str | None, typer.Option(help="The modality, for a model of several tasks.", show_default=False)]
 AnotherSampler = Annotated[
     str | None, typer.Option(help="Another sampler: full, or '{name: monte-carlo, points: 64}'.", show_default=False)
@@ -63,7 +63,7 @@ def train(
         return
     metrics = training.train(sections, output, resume=resume, overwrite=overwrite)
     if is_first_process():
-        _print_result({**metrics, "output": str(output)}, json)
+        print_result({**metrics, "output": str(output)}, json)
 
 
 @machine_readable
@@ -75,20 +75,23 @@ def evaluate(
     sampler: AnotherSampler = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")] = 64,
     workers: Annotated[int, typer.Option(min=0, help="Number of data-loading processes.")] = 0,
+    download: Download = False,
     json: AsJSON = False,
 ) -> None:
     """Compute a checkpoint's loss and metrics on a split of its tasks.
 
     KEY=VALUE overrides a field of the task, such as the directory of the data: root=/data/imagenet
     """
+    from itnet_registry.checkpoints.addresses import locate
     from itnet_train.commands import evaluation
     from itnet_train.commands.overrides import apply_overrides
     from itnet_train.config import TrainConfig
 
     task = apply_overrides({}, overrides or ())
     config, other = TrainConfig(batch_size=batch_size, workers=workers), _parsed_sampler(sampler)
-    scores = evaluation.evaluate(checkpoint, split, modality=modality, task=task, config=config, sampler=other)
-    _print_result({split: scores}, json)
+    found = locate(checkpoint, download=download)
+    scores = evaluation.evaluate(found, split, modality=modality, task=task, config=config, sampler=other)
+    print_result({split: scores}, json)
 
 
 @machine_readable
@@ -102,14 +105,17 @@ def export(
     ] = None,
     modality: Modality = None,
     sampler: AnotherSampler = None,
+    download: Download = False,
     json: AsJSON = False,
 ) -> None:
     """Export a checkpoint as a graph for ONNX Runtime, or for PyTorch without ITNet. Batch and sizes are dynamic."""
+    from itnet_registry.checkpoints.addresses import locate, path_beside
     from itnet_train.commands import export as exporting
 
-    file = checkpoint.with_suffix(f".{file_format}") if output is None else output
+    found = locate(checkpoint, download=download)
+    file = path_beside(checkpoint).with_suffix(f".{file_format}") if output is None else output
     other = _parsed_sampler(sampler)
-    _print_result(exporting.export(checkpoint, file_format, file, modality=modality, sampler=other), json)
+    print_result(exporting.export(found, file_format, file, modality=modality, sampler=other), json)
 
 
 def _parsed_sampler(sampler: str | None) -> Any:
@@ -119,7 +125,8 @@ def _parsed_sampler(sampler: str | None) -> Any:
     return None if sampler is None else apply_overrides({}, [f"sampler={sampler}"])["sampler"]
 
 
-def _print_result(result: dict[str, Any], json: bool) -> None:
+def print_result(result: dict[str, Any], json: bool) -> None:
+    """Write a result to stdout, a line for each entry, or as one line of JSON."""
     from itnet_train.storage.formats import to_json
 
     if json:

@@ -38,7 +38,8 @@ def evaluate(
         ['accuracy', 'loss']
 
     Args:
-        checkpoint: a checkpoint directory, such as `best` in a run directory.
+        checkpoint: a checkpoint directory, such as `best` in a run directory, or an address as for
+            `itnet_registry.load`.
         split: the split to evaluate.
         modality: the task of a multi-task model; all tasks by default.
         task: fields of the task that override the checkpoint's, such as the directory of the data.

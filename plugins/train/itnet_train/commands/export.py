@@ -38,7 +38,8 @@ def export(
         {'dtype': 'float32', 'shape': ['s...', 10]}
 
     Args:
-        checkpoint: a checkpoint directory, such as `best` in a run directory.
+        checkpoint: a checkpoint directory, such as `best` in a run directory, or an address as for
+            `itnet_registry.load`.
         file_format: `onnx`, or `pt2`, which `torch.export.load` reads.
         output: the file to write; an existing one is replaced.
         modality: the modality to export, for a model of several modalities.

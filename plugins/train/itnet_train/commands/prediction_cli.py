@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from itnet_registry.cli.arguments import Checkpoint, Download
 from itnet_registry.cli.output import machine_readable, print_document, print_line
-from itnet_train.commands.cli import AsJSON, Checkpoint, Modality
+from itnet_train.commands.cli import AsJSON, Modality
 
 Device = Annotated[str, typer.Option(help="The device to compute on: auto, cpu, cuda, mps.")]
 TopK = Annotated[int, typer.Option("--top-k", min=1, help="Number of likeliest labels.")]
@@ -35,6 +36,7 @@ def predict(
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch.")] = 32,
     modality: Modality = None,
     device: Device = "auto",
+    download: Download = False,
     json: AsJSON = False,
 ) -> None:
     """Predict files, folders, rows of tables, or texts. Inputs that cannot be predicted are reported; the exit code is
@@ -46,7 +48,7 @@ def predict(
 
     if output is not None:
         prediction.check_output(output, overwrite=overwrite)
-    predictor = load(checkpoint, modality=modality, device=device, top_k=top_k)
+    predictor = load(checkpoint, modality=modality, device=device, top_k=top_k, download=download)
     found = list(prediction.inputs_of(inputs, predictor, column))
     done = []
     for one in prediction.with_progress(predictor.predict_inputs(found, batch_size), len(found)):
@@ -82,6 +84,7 @@ def serve(
     top_k: TopK = 5,
     modality: Modality = None,
     device: Device = "auto",
+    download: Download = False,
 ) -> None:
     """Serve a checkpoint over HTTP: POST /predict, GET /health, and the interface (OpenAPI) at /docs.
 
@@ -98,6 +101,6 @@ def serve(
         raise ConfigError(
             "itnet serve", found=f"no {error.name}", expected="fastapi, uvicorn and python-multipart", hint=hint
         ) from None
-    predictor = load(checkpoint, modality=modality, device=device, top_k=top_k)
+    predictor = load(checkpoint, modality=modality, device=device, top_k=top_k, download=download)
     limits = ServeLimits(max_bytes, timeout, batch_size, max_wait_ms / 1000)
     run(predictor, host, port, limits=limits, max_connections=max_connections)

@@ -83,7 +83,7 @@ class Run(ABC):
         """
         init = self.config.init
         if init is not None and not resumed:
-            load_weights(own_module(self.model), init.checkpoint, new=init.new)
+            load_weights(own_module(self.model), init.checkpoint, new=init.new, download=init.download)
         freeze_parts(self.model, self.config.freeze)
 
     @cached_property

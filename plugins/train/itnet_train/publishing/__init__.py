@@ -1,0 +1,1 @@
+"""Publishing a model: its folder with a card, and the hub."""
