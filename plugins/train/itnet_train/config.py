@@ -29,7 +29,9 @@ PositiveShare = Annotated[float, ConfigField(gt=0, le=1)]
 
 LoggerName = Literal["tensorboard", "csv", "wandb", "mlflow"]
 
-MUTABLE_ON_RESUME = frozenset({"log_every", "loggers", "max_minutes", "profiler", "save_every_steps", "workers"})
+MUTABLE_ON_RESUME = frozenset(
+    {"log_every", "loggers", "max_minutes", "prefetch", "profiler", "save_every_steps", "workers"}
+)
 """Fields that may change when a run is resumed, because they do not change what is learned."""
 
 REPLACED = {
@@ -256,6 +258,9 @@ class TrainConfig(ConfigSection):
     bucket: PositiveInt | None = None
     """Sort the samples of so many consecutive batches by length before they are divided into batches, which saves
     padding; `null` for random order. For tasks whose samples have lengths, such as texts and recordings."""
+    shuffle_buffer: PositiveInt | None = None
+    """Number of samples that are shuffled together, in files that come in random order; `null` shuffles all samples.
+    For data in large files that are read fast in sequence alone, as from a hard disk or a network."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the sample order, augmentation and dropout."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -271,6 +276,8 @@ class TrainConfig(ConfigSection):
     """Number of batches whose gradients are accumulated into one optimizer step."""
     workers: NonNegativeInt = 0
     """Number of data-loading processes; 0 loads in the training process."""
+    prefetch: PositiveInt = 2
+    """Batches that each data-loading process prepares in advance."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Device type; `auto` uses a GPU if one is available."""
     devices: PositiveInt = 1

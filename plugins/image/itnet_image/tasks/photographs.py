@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field as ConfigField
 from pydantic import PositiveInt
@@ -41,3 +42,21 @@ class Photographs(ImageClassification):
         from torchvision.transforms import v2
 
         return [v2.RandomResizedCrop(self.image_size, scale=(self.config.smallest_crop, 1.0))]
+
+
+class OwnPhotographs(Photographs):
+    """Base of users' own data sets of photographs."""
+
+    class Config(Photographs.Config):
+        channels: Literal[1, 3] = 3
+        """1 to read grey images, 3 for colour."""
+
+    @property
+    def channels(self) -> int:  # type: ignore[override]
+        """1 for grey, 3 for colour."""
+        return self.config.channels
+
+    @property
+    def normalization(self) -> tuple[Sequence[float], Sequence[float]]:  # type: ignore[override]
+        """ImageNet's mean and standard deviation for colour, and their averages for grey."""
+        return Photographs.normalization if self.channels == 3 else ([0.449], [0.226])
