@@ -17,8 +17,9 @@ def cache_folder() -> Path:
     """Return the folder of caches: `ITNET_CACHE` in the environment, or else `itnet` in the user's cache folder.
 
     Example:
-        >>> cache_folder().name
-        'itnet'
+        >>> os.environ["ITNET_CACHE"] = "caches"
+        >>> cache_folder().as_posix()
+        'caches'
     """
     own, everyones = os.environ.get("ITNET_CACHE"), os.environ.get("XDG_CACHE_HOME")
     return Path(own) if own else Path(everyones or Path.home() / ".cache") / "itnet"
@@ -36,8 +37,11 @@ def fingerprint(*facts: Any) -> str:
 
 def file_facts(path: Path) -> tuple[str, int, int]:
     """Return what distinguishes a file from its earlier and later contents: the path, the size and the time."""
-    status = path.stat()
-    return str(path.resolve()), status.st_size, status.st_mtime_ns
+    try:
+        status = path.stat()
+    except OSError:  # whoever opens it says so
+        return str(path.absolute()), 0, 0
+    return str(path.absolute()), status.st_size, status.st_mtime_ns
 
 
 def remembered(facts: Any, compute: Callable[[], Any]) -> Any:

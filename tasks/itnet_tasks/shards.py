@@ -46,6 +46,7 @@ def index_shard(path: Path, data: Sequence[str], label: str) -> list[ShardSample
     """List the samples of a shard, in its order. The list is kept in the cache folder.
 
     Example:
+        >>> import io
         >>> with tarfile.open("birds.tar", "w") as tar:
         ...     for name, content in {"0.jpg": b"(image)", "0.cls": b"7", "1.jpg": b"(another)"}.items():
         ...         member = tarfile.TarInfo(name)

@@ -14,6 +14,7 @@ from torch import Tensor
 from itnet_core import DataError, Split
 from itnet_image.tasks.photographs import OwnPhotographs
 from itnet_tasks import HeldOut, Labelled, LearnedTask, hold_out, warn_skipped
+from itnet_tasks.cache_folder import file_facts
 from itnet_tasks.data_files import data_files
 
 FileNames = str | tuple[str, ...]
@@ -108,6 +109,11 @@ class LargeFiles(LearnedTask, OwnPhotographs):
         counts: list[int] = torch.unique_consecutive(sources[:, 0], return_counts=True)[1].tolist()  # type: ignore[call-overload]
         return counts
 
+    def version_of(self, sources: Tensor) -> Any:
+        """Return what changes with the content of the files, and which samples these are."""
+        parts = [part for file in self._files for part in (sorted(file.iterdir()) if file.is_dir() else [file])]
+        return [*map(file_facts, parts), sources.tolist()]
+
     @cached_property
     def _train_and_test(self) -> tuple[Labelled, Labelled]:
         everything, names = self._labelled(self._training_rows), self.config.test
@@ -120,7 +126,14 @@ class LargeFiles(LearnedTask, OwnPhotographs):
         return self._rows_of(self.config.train)
 
     def _rows_of(self, names: FileNames) -> Rows:
-        return self.rows(data_files(self.config.root, names, download=self.config.download))
+        files = data_files(self.config.root, names, download=self.config.download)
+        self._files.extend(files)
+        return self.rows(files)
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        """The files of all splits."""
+        return []
 
     def _labelled(self, rows: Rows) -> Labelled:
         """Return the samples with class numbers, without the faulty ones if they are to be skipped."""

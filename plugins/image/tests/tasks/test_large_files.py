@@ -267,3 +267,50 @@ class TestShardsConformance(LargeConformance):
 class TestTableConformance(LargeConformance):
     component = "itnet-image/image-table"
     way = staticmethod(in_parquet)
+
+
+@pytest.mark.parametrize("way", [in_folder, by_number, in_parquet])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_cached_images_are_decoded_once_and_augmented_each_time(
+    way: Callable[[Path, Samples], Any], channels: int, samples: Samples, tmp_path: Path, monkeypatch: Any
+) -> None:
+    task = way(tmp_path, samples)
+    kind, options = type(task), task.config.model_dump() | {"channels": channels}
+    decode, decoded = kind.decode, []
+
+    def count(self: Any, source: Any) -> Image.Image:
+        decoded.extend([] if isinstance(source, Image.Image) else [source])
+        return decode(self, source)
+
+    expected = kind(**options).dataset("train")
+    monkeypatch.setattr(kind, "decode", count)
+    options["cache_gigabytes"] = 0.1
+    cached = kind(**options).dataset("train")
+    another = kind(**options).dataset("train")  # as in another process
+    for seed, dataset in enumerate((cached, cached, another)):
+        for index in range(len(expected)):
+            torch.manual_seed(index + 100 * seed)
+            image = dataset[index]
+            torch.manual_seed(index + 100 * seed)
+            torch.testing.assert_close(image, expected[index], rtol=0, atol=0)
+    assert len(decoded) == len(expected)
+
+
+def test_another_content_of_the_same_file_is_decoded_again(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    for colour in ("red", "green"):
+        for name in CLASSES:
+            for number in range(5):
+                path = tmp_path / name / f"{number}.png"
+                path.parent.mkdir(exist_ok=True)
+                Image.new("RGB", (9 if colour == "red" else 8, 9), colour).save(path)
+        task = ImageFolder(root=str(tmp_path), image_size=8, cache_gigabytes=0.1, augment=False)
+        image = task.dataset("test")[0].inputs  # type: ignore[union-attr]
+        assert (image[0].mean() > image[1].mean()) == (colour == "red")
+
+
+def test_a_damaged_image_is_not_cached(samples: Samples, tmp_path: Path) -> None:
+    in_folder(tmp_path, [(content[:99], kind) for content, kind in samples])
+    dataset = ImageFolder(root=str(tmp_path / "folders"), cache_gigabytes=0.1).dataset("train")
+    for _ in range(2):
+        with pytest.raises(DataError, match="a damaged or unreadable file"):
+            dataset[0]
