@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,7 @@ from itnet_core import DataError
 from itnet_tasks.errors import FullCacheWarning
 
 Pixels = NDArray[np.uint8]
-ENTRY = np.dtype([("start", "<i8"), ("shape", "<i4", 3), ("checksum", "<u4")])
+ENTRY = np.dtype([("start", "<i8"), ("shape", "<i4", 3), ("checksum", "<u8")])
 """Where an array is in the file, plus 1; 0 for one that is not there yet."""
 
 
@@ -74,7 +73,7 @@ class ArrayCache:
             return None
         with self.data.open("rb") as data:
             array = np.fromfile(data, np.uint8, int(entry["shape"].prod()), offset=int(entry["start"]) - 1)
-        return array.reshape(entry["shape"]) if zlib.adler32(array.data) == entry["checksum"] else None
+        return array.reshape(entry["shape"]) if _checksum(array) == entry["checksum"] else None
 
     def _write(self, number: int, array: Pixels) -> None:
         if self.full or self.data.stat().st_size + array.nbytes > self.most:
@@ -91,7 +90,14 @@ class ArrayCache:
             start = os.lseek(descriptor, 0, os.SEEK_CUR) - array.nbytes
         finally:
             os.close(descriptor)
-        entry = np.array([(start + 1, array.shape, zlib.adler32(array.data))], ENTRY)
+        entry = np.array([(start + 1, array.shape, _checksum(array))], ENTRY)
         with self.index.open("r+b") as index:
             index.seek(number * ENTRY.itemsize)
             index.write(entry.tobytes())
+
+
+def _checksum(array: Pixels) -> int:
+    """Return the sum of the words of 8 bytes: not a hash, but a tenth of one's time, which counts in each epoch."""
+    flat = array.reshape(-1)
+    whole = len(flat) // 8 * 8
+    return int(flat[:whole].view("<u8").sum(dtype=np.uint64)) ^ int(flat[whole:].sum(dtype=np.uint64))

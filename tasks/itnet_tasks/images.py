@@ -67,7 +67,8 @@ def decode_image(file: BinaryIO, channels: int, place: str) -> Image.Image:
             if most is not None and pixels > most:  # of up to twice as many Pillow only warns
                 raise Image.DecompressionBombError(f"{pixels} pixels; at most {most} are read")
             opened.load()
-            image = ImageOps.exif_transpose(opened)
+            ImageOps.exif_transpose(opened, in_place=True)
+            image: Image.Image = opened
     except UnidentifiedImageError:
         found = "a file of another format" if file.seek(0, os.SEEK_END) else "an empty file"
         raise DataError(place, found=found, expected=EXPECTED, hint="Remove it, or convert it to PNG.") from None
@@ -141,7 +142,7 @@ def _as_mode(image: Image.Image, mode: str, place: str) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)  # which copies in any case
 
 
 def _eight_bits(image: Image.Image, place: str) -> Image.Image:
