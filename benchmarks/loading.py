@@ -132,9 +132,9 @@ def main() -> None:
         }
     text = (
         f"{IMAGES} JPEG images of {SIZE[0]} × {SIZE[1]} pixels, {size / 1000:.0f} kB each, are read from the page "
-        f"cache, decoded, cropped at random to 224 × 224, mirrored, normalised and batched by {BATCH}, {ROUNDS} times; the "
-        f"ways take turns. {THEIRS} is in a plain `DataLoader` with the same transforms. Without workers, seconds are CPU "
-        "time; with two, time that other processes of the machine share. The ratio is that of images a second to "
+        f"cache, decoded, cropped at random to 224 × 224, mirrored, normalised and batched by {BATCH}, in {ROUNDS} "
+        f"rounds in which the ways take turns. {THEIRS} is in a plain `DataLoader` with the same transforms. Without "
+        "workers, seconds are CPU time; with two, time that others share. The ratio is that of images a second to "
         "torchvision's, its median and quartiles."
     )
     report = Report("loading", "Data loading", text)
