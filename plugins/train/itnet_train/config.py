@@ -111,11 +111,15 @@ class ParallelSection(ConfigSection):
     offload: bool = False
     """Whether the shares of the parameters are kept in the memory of the CPU while they are not in use. With `fsdp`
     only."""
+    blocks: tuple[str, ...] = ()
+    """Modules of `train_module` whose parameters are gathered one after another, by their paths: `layers.*` for all
+    that are directly in `layers`. The rest is gathered at once. With `fsdp` only; an ITNet has the blocks of its
+    trunk."""
 
     @property
     def shards_parameters(self) -> bool:
         """Whether a degree or an option of `fsdp` is set."""
-        return self.replicate > 1 or self.shard != -1 or self.offload
+        return self.replicate > 1 or self.shard != -1 or self.offload or bool(self.blocks)
 
 
 class OptimizerSection(ConfigSection):
