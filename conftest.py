@@ -43,6 +43,12 @@ def _seed() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _caches_of_the_session(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Leave the user's cache folder alone."""
+    monkeypatch.setenv("ITNET_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
 def _hints_name_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let hints say what they say where the registry was installed from an index, and not from this clone."""
     monkeypatch.setattr("itnet_registry.plugins.clone.clone_root", lambda: None)

@@ -145,6 +145,16 @@ class Task(Configured, ABC):
         """
         return None
 
+    def chunks(self, split: Split) -> Sequence[int] | None:
+        """Return the numbers of samples in consecutive chunks of a split, such as files; `None` if it has none.
+
+        Declare them where the samples of a chunk are read much faster together (`train.shuffle_buffer`).
+
+        Raises:
+            DataError: as for `dataset`.
+        """
+        return None
+
     @abstractmethod
     def collate(self, samples: Sequence[Any]) -> Batch:
         """Collate samples of `dataset` into a batch."""

@@ -6,9 +6,10 @@ import it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -24,37 +25,62 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 """Suffixes of image files; the content decides how a file is decoded."""
 
+EXPECTED = f"a complete image, one of {', '.join(FORMATS)}"
+
 MODES = {1: "L", 3: "RGB"}
 
 
 def open_image(path: Path, channels: int) -> Image.Image:
+    """Decode a whole image of a file; see `decode_image`.
+
+    Raises:
+        DataError: the file is missing, or as for `decode_image`.
+    """
+    try:
+        file = open_regular(path)
+    except FileNotFoundError:
+        raise DataError(str(path), found="no such file", expected=EXPECTED) from None
+    except (OSError, ValueError) as error:
+        raise _damaged(str(path), error) from error
+    with file:
+        return decode_image(file, channels, str(path))
+
+
+def decode_image(file: BinaryIO, channels: int, place: str) -> Image.Image:
     """Decode a whole image, rotated upright by its EXIF data, as grey (1 channel) or RGB (3 channels).
 
     The content decides the format, whatever the suffix. Transparent pixels are composed over white, 16-bit grey is
     scaled to 8 bits, and the first of several frames is taken.
 
+    Args:
+        file: the bytes of the image.
+        channels: 1 or 3.
+        place: where they come from, for errors.
+
     Raises:
-        DataError: the file is missing, empty, truncated, in none of `FORMATS`, larger than Pillow's limit, or contains
-            numbers that are not grey levels.
+        DataError: the image is empty, truncated, in none of `FORMATS`, larger than Pillow's limit, or contains numbers
+            that are not grey levels.
     """
-    expected = f"a complete image, one of {', '.join(FORMATS)}"
     try:
-        with open_regular(path) as file, Image.open(file, formats=FORMATS) as opened:
+        with Image.open(file, formats=FORMATS) as opened:
             pixels, most = opened.width * opened.height, Image.MAX_IMAGE_PIXELS
             if most is not None and pixels > most:  # of up to twice as many Pillow only warns
                 raise Image.DecompressionBombError(f"{pixels} pixels; at most {most} are read")
             opened.load()
-            image = ImageOps.exif_transpose(opened)
-    except FileNotFoundError:
-        raise DataError(str(path), found="no such file", expected=expected) from None
+            ImageOps.exif_transpose(opened, in_place=True)
+            image: Image.Image = opened
     except UnidentifiedImageError:
-        found = "an empty file" if path.stat().st_size == 0 else "a file of another format"
-        raise DataError(str(path), found=found, expected=expected, hint="Remove it, or convert it to PNG.") from None
+        found = "a file of another format" if file.seek(0, os.SEEK_END) else "an empty file"
+        raise DataError(place, found=found, expected=EXPECTED, hint="Remove it, or convert it to PNG.") from None
     except Exception as error:  # a damaged file makes decoders raise anything, struct.error and IndexError among them
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        found = f"a damaged or unreadable file ({reason})"
-        raise DataError(str(path), found=found, expected=expected, hint="Replace or remove it.") from error
-    return _as_mode(image, MODES[channels], path)
+        raise _damaged(place, error) from error
+    return _as_mode(image, MODES[channels], place)
+
+
+def _damaged(place: str, error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    found = f"a damaged or unreadable file ({reason})"
+    return DataError(place, found=found, expected=EXPECTED, hint="Replace or remove it.")
 
 
 def take_image(value: Any, channels: int) -> Image.Image:
@@ -109,23 +135,23 @@ def normalized_tensor(image: Image.Image, mean: Sequence[float], std: Sequence[f
     return (pixels.float() * (1.0 / 255) - torch.tensor(mean).view(shape)) / torch.tensor(std).view(shape)
 
 
-def _as_mode(image: Image.Image, mode: str, path: Path | str) -> Image.Image:
+def _as_mode(image: Image.Image, mode: str, place: str) -> Image.Image:
     if image.mode.startswith(("I", "F")):
-        image = _eight_bits(image, path)
+        image = _eight_bits(image, place)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)  # which copies in any case
 
 
-def _eight_bits(image: Image.Image, path: Path | str) -> Image.Image:
+def _eight_bits(image: Image.Image, place: str) -> Image.Image:
     """Scale 16-bit grey to 8 bits; converting would clip it."""
     whole = None if image.mode == "F" else image.convert("I")
     extrema = image.getextrema() if whole is None else whole.getextrema()
     if whole is None or not 0 <= extrema[0] <= extrema[1] < 2**16:  # type: ignore[operator]  # one band: two numbers
         raise DataError(
-            str(path),
+            place,
             found=f"numbers from {extrema[0]} to {extrema[1]} (Pillow's mode {image.mode})",
             expected="levels of grey of 8 or 16 bits",
             hint="Convert it to 8 bits, so that black and white are fixed.",

@@ -73,6 +73,14 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             citations=("russakovsky2015imagenet",),
         ),
         image("task", "image-folder", "itnet_image.tasks.folder:ImageFolder", "your own images, one folder per class"),
+        image("task", "image-shards", "itnet_image.tasks.shards:ImageShards", "your own images in WebDataset shards"),
+        image(
+            "task",
+            "image-table",
+            "itnet_image.tasks.table:ImageTable",
+            "your own images in parquet or Arrow files",
+            requires=("datasets",),
+        ),
     ]
 
 

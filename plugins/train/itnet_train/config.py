@@ -29,7 +29,9 @@ PositiveShare = Annotated[float, ConfigField(gt=0, le=1)]
 
 LoggerName = Literal["tensorboard", "csv", "wandb", "mlflow"]
 
-MUTABLE_ON_RESUME = frozenset({"log_every", "loggers", "max_minutes", "profiler", "save_every_steps", "workers"})
+MUTABLE_ON_RESUME = frozenset(
+    {"log_every", "loggers", "max_minutes", "prefetch", "profiler", "save_every_steps", "workers"}
+)
 """Fields that may change when a run is resumed, because they do not change what is learned."""
 
 REPLACED = {
@@ -112,11 +114,15 @@ class ParallelSection(ConfigSection):
     offload: bool = False
     """Whether the shares of the parameters are kept in the memory of the CPU while they are not in use. With `fsdp`
     only."""
+    blocks: tuple[str, ...] = ()
+    """Modules of `train_module` whose parameters are gathered one after another, by their paths: `layers.*` for all
+    that are directly in `layers`. The rest is gathered at once. With `fsdp` only; an ITNet has the blocks of its
+    trunk."""
 
     @property
     def shards_parameters(self) -> bool:
         """Whether a degree or an option of `fsdp` is set."""
-        return self.replicate > 1 or self.shard != -1 or self.offload
+        return self.replicate > 1 or self.shard != -1 or self.offload or bool(self.blocks)
 
 
 class OptimizerSection(ConfigSection):
@@ -259,6 +265,9 @@ class TrainConfig(ConfigSection):
     bucket: PositiveInt | None = None
     """Sort the samples of so many consecutive batches by length before they are divided into batches, which saves
     padding; `null` for random order. For tasks whose samples have lengths, such as texts and recordings."""
+    shuffle_buffer: PositiveInt | None = None
+    """Number of samples that are shuffled together, in files that come in random order; `null` shuffles all samples.
+    For data in large files that are read fast in sequence alone, as from a hard disk or a network."""
     seed: NonNegativeInt = 0
     """Seed of the initial weights, the sample order, augmentation and dropout."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -274,6 +283,8 @@ class TrainConfig(ConfigSection):
     """Number of batches whose gradients are accumulated into one optimizer step."""
     workers: NonNegativeInt = 0
     """Number of data-loading processes; 0 loads in the training process."""
+    prefetch: PositiveInt = 2
+    """Batches that each data-loading process prepares in advance."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Device type; `auto` uses a GPU if one is available."""
     devices: PositiveInt = 1

@@ -17,6 +17,10 @@ def itnet_register_commands(api: int) -> list[CommandSpec]:
             citations=("falcon2019lightning",),
             rehearsal="itnet_train.commands.summary:rehearse_sections",
         ),
+        CommandSpec("find-rate", "itnet_train.commands.finding_cli:find_rate", "Find a learning rate by a range test."),
+        CommandSpec(
+            "find-batch", "itnet_train.commands.finding_cli:find_batch", "Find the batch size of most samples a second."
+        ),
         CommandSpec("init", "itnet_train.commands.init:init", "Look at your data, and write a configuration for it."),
         CommandSpec(
             "evaluate",

@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
-from itnet_image.tasks.photographs import Photographs
+from itnet_image.tasks.photographs import OwnPhotographs
 from itnet_tasks import FolderClassification
 
 SIDES = (224, 128, 64, 32)
 """Sizes of images that `itnet init` tries, where the images have as many pixels."""
 
 
-class ImageFolder(FolderClassification, Photographs):
+class ImageFolder(FolderClassification, OwnPhotographs):
     """Images of any size in one folder per class; see `FolderClassification` for the layouts.
 
     A file whose suffix is not that of an image is skipped with a warning. A file with the suffix of an image that is
@@ -38,9 +38,8 @@ class ImageFolder(FolderClassification, Photographs):
         (('cat', 'dog'), 6, torch.Size([3, 32, 32]))
     """
 
-    class Config(FolderClassification.Config, Photographs.Config):
-        channels: Literal[1, 3] = 3
-        """1 to read grey images, 3 for colour."""
+    class Config(FolderClassification.Config, OwnPhotographs.Config):
+        pass
 
     kind = "images"
 
@@ -62,13 +61,3 @@ class ImageFolder(FolderClassification, Photographs):
             size = max(8, side // 2**halvings * 2**halvings)
             configs.append(({"preset": "itnet-core/itnet-nano", "encoder": encoder}, {"image_size": size, **channels}))
         return f", of {width} × {height} pixels", configs
-
-    @property
-    def channels(self) -> int:  # type: ignore[override]
-        """1 for grey, 3 for colour."""
-        return self.config.channels
-
-    @property
-    def normalization(self) -> tuple[Sequence[float], Sequence[float]]:  # type: ignore[override]
-        """ImageNet's mean and standard deviation for colour, and their averages for grey."""
-        return Photographs.normalization if self.channels == 3 else ([0.449], [0.226])

@@ -76,14 +76,24 @@ class ImageClassification(Classification):
         (mean, std), config = self.normalization, self.config
         if not (training and config.augment):
             prepare = PrepareImage(self.shorter_side, self.image_size, tuple(mean), tuple(std))
-            return partial(load_image, channels=self.channels, transform=prepare)
+            return partial(load_image, decode=self.decode, transform=prepare)
         from torchvision.transforms import v2
 
         randomly = [v2.RandAugment(config.rand_augment, config.rand_augment_magnitude)] if config.rand_augment else []
         erase = [v2.RandomErasing(config.erase, value="random")] if config.erase else []
         to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
         steps = [*self.augmentation(), *randomly, v2.RandomHorizontalFlip(config.flip), *to_tensor, *erase]
-        return partial(load_image, channels=self.channels, transform=v2.Compose([*steps, v2.ToPureTensor()]))
+        return partial(load_image, decode=self.decode, transform=v2.Compose([*steps, v2.ToPureTensor()]))
+
+    def decode(self, source: Any) -> Image.Image:
+        """Return the whole image of a source.
+
+        Raises:
+            DataError: the source is a file that contains no intact image.
+        """
+        if isinstance(source, Path):
+            return open_image(source, self.channels)
+        return Image.fromarray(source.numpy()) if isinstance(source, Tensor) else source
 
     def source_of(self, value: Any) -> Source:
         """Return a user's image: one of Pillow, or an array; a row of a table names it `image`.
@@ -116,14 +126,8 @@ class PrepareImage:
         return normalized_tensor(centre_square(image, self.shorter, self.side), self.mean, self.std)
 
 
-def load_image(source: Source, *, channels: int, transform: Callable[[Image.Image], Tensor]) -> Tensor:
-    """Load and transform an image.
-
-    Raises:
-        DataError: the source is a file that contains no intact image.
-    """
-    if isinstance(source, Path):
-        source = open_image(source, channels)
-    elif isinstance(source, Tensor):
-        source = Image.fromarray(source.numpy())
-    return transform(source)
+def load_image(
+    source: Any, *, decode: Callable[[Any], Image.Image], transform: Callable[[Image.Image], Tensor]
+) -> Tensor:
+    """Decode and transform an image."""
+    return transform(decode(source))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, product
 from typing import NamedTuple
 
 import torch
@@ -43,6 +43,26 @@ class TaskShare:
     """The length of each sample of the split, to form batches of similar lengths."""
     bucket: int = 1
     """Batches whose samples are sorted by length together."""
+    chunks: Sequence[int] | None = None
+    """The numbers of samples in consecutive chunks of the split, to read them chunk by chunk."""
+    buffer: int = 1
+    """Samples that are shuffled together, if there are chunks."""
+
+    def shuffle(self, generator: torch.Generator) -> list[int]:
+        """Return the samples of a pass in random order.
+
+        With chunks, their order is random, and so is that of the samples of consecutive chunks of `buffer` samples or
+        more, so that chunks are read one after another.
+        """
+        if self.chunks is None:
+            return torch.randperm(self.size, generator=generator).tolist()
+        ends, order, window = list(accumulate(self.chunks)), list[int](), list[int]()
+        for number, chunk in enumerate(torch.randperm(len(self.chunks), generator=generator).tolist(), start=1):
+            window += range(ends[chunk] - self.chunks[chunk], ends[chunk])
+            if len(window) >= self.buffer or number == len(self.chunks):
+                order += [window[index] for index in torch.randperm(len(window), generator=generator).tolist()]
+                window = []
+        return order
 
     def sort_by_length(self, keys: list[SampleKey], seed: int, epoch: int, world_size: int) -> list[SampleKey]:
         """Sort an epoch's keys of each `bucket` batches of all processes by length, and shuffle these batches.
@@ -70,8 +90,7 @@ class TaskShare:
         start, end, size = epoch * self.samples, (epoch + 1) * self.samples, self.size * self.repeats
         for number in range(start // size, -(-end // size)):
             generator = torch.Generator().manual_seed(derive_seed(seed, "order", number))
-            order = torch.randperm(self.size, generator=generator).tolist()
-            copies, first = list(product(order, range(self.repeats))), number * size
+            copies, first = list(product(self.shuffle(generator), range(self.repeats))), number * size
             keys += [SampleKey(modality, number, *copy) for copy in copies[max(0, start - first) : end - first]]
         return keys
 

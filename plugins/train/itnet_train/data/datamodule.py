@@ -111,14 +111,22 @@ class TaskData(LightningDataModule):
             if samples < processes:
                 raise _dataset_error(task, "train", f"{samples} samples", f"one for each of {processes} devices")
             batch_size, repeats = section.batch_size or self.config.batch_size, self.config.repeats
-            bucket = self.config.bucket or 1
-            lengths = task.lengths("train") if self.config.bucket else None
-            shares[modality] = TaskShare(size, batch_size, samples, repeats, lengths, bucket)
+            bucket, buffer = self.config.bucket, self.config.shuffle_buffer
+            lengths = task.lengths("train") if bucket else None
+            chunks = task.chunks("train") if buffer else None
+            shares[modality] = TaskShare(size, batch_size, samples, repeats, lengths, bucket or 1, chunks, buffer or 1)
         if self.config.bucket and all(share.lengths is None for share in shares.values()):
             raise ConfigError(
                 "train.bucket",
                 found=f"{self.config.bucket}, with samples of one length",
                 expected="a task whose samples have lengths, such as texts or recordings",
+                hint="Leave it out.",
+            )
+        if self.config.shuffle_buffer and all(share.chunks is None for share in shares.values()):
+            raise ConfigError(
+                "train.shuffle_buffer",
+                found=f"{self.config.shuffle_buffer}, with samples that are read one by one",
+                expected="a task whose samples are in large files, such as image-shards",
                 hint="Leave it out.",
             )
         epoch, batches = self.position
@@ -168,6 +176,7 @@ class TaskData(LightningDataModule):
             collate_fn=_identity,
             num_workers=self.config.workers,
             persistent_workers=self.config.workers > 0,
+            prefetch_factor=self.config.prefetch if self.config.workers else None,
             pin_memory=self._trainer().strategy.root_device.type == "cuda",
         )
 

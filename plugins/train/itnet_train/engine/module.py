@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Self
 
 import torch
@@ -26,6 +27,7 @@ from itnet_train.engine.optimizer import create_optimizer
 from itnet_train.engine.parallel import create_mesh, share_parameters, share_points, whole_model, without_memory
 from itnet_train.engine.schedule import create_schedules
 from itnet_train.engine.scores import TaskScores, combine_scores, monitored_score
+from itnet_train.engine.single_modality import SingleModality
 from itnet_train.errors import NonFiniteError
 
 
@@ -66,6 +68,8 @@ class TaskModule(LightningModule):
             return
         mesh = create_mesh(settings, self.trainer.strategy.root_device.type)
         if settings.sharded:
+            if isinstance(self.model, SingleModality):
+                self.model = deepcopy(self.model)  # the user's own stays as it is
             self.empty = [without_memory(self.model)]  # a copy, which a model that has a group of processes refuses
         if settings.parallel.points > 1:
             share_points(self.model, mesh)

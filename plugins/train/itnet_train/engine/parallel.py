@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -57,6 +58,8 @@ def share_parameters(model: nn.Module, mesh: DeviceMesh, config: TrainConfig) ->
     trunk = getattr(own_module(model), "trunk", None)
     for block in trunk.blocks if isinstance(trunk, Trunk) else ():
         _share_block(block, options)
+    for part in named_blocks(model, config):
+        fully_shard(part, **options)
     fully_shard(model, **options)
     for module in model.modules():
         if isinstance(module, FSDPModule):
@@ -64,6 +67,25 @@ def share_parameters(model: nn.Module, mesh: DeviceMesh, config: TrainConfig) ->
             if mesh.device_type == "cpu":  # gloo has no mean
                 module.set_force_sum_reduction_for_comms(True)
                 module.set_gradient_divide_factor(mesh.size())
+
+
+def named_blocks(model: nn.Module, config: TrainConfig) -> list[nn.Module]:
+    """Return the modules whose paths `parallel.blocks` lists, the inner ones first.
+
+    Raises:
+        ConfigError: the model has a trunk, or no module of a path.
+    """
+    place, paths, module = "train.parallel.blocks", config.parallel.blocks, own_module(model)
+    if paths and isinstance(getattr(module, "trunk", None), Trunk):
+        found, expected = f"{[*paths]}, with a model with a trunk", "none: they are the trunk's"
+        raise ConfigError(place, found=found, expected=expected)
+    names = {name: part for name, part in module.named_modules() if name}
+    patterns = {path: re.compile(re.escape(path).replace(r"\*", "[^.]+")) for path in paths}
+    for path, pattern in patterns.items():
+        if not any(map(pattern.fullmatch, names)):
+            raise ConfigError(place, found=repr(path), expected=f"paths of modules, such as {', '.join([*names][:3])}")
+    found_parts = [part for name, part in names.items() if any(p.fullmatch(name) for p in patterns.values())]
+    return found_parts[::-1]
 
 
 def _share_block(block: Any, options: Mapping[str, Any]) -> None:

@@ -100,14 +100,19 @@ def _check_interval(config: TrainConfig, steps: int) -> None:
 def _take_steps(run: ModelRun, sizes: Mapping[str, int]) -> _Stopwatch:
     """Train on two batches of each task."""
     sections = {m: run.config.task(m).model_copy(update={"batch_size": n, "samples": 2 * n}) for m, n in sizes.items()}
-    one = {"devices": 1, "nodes": 1, "strategy": "auto", "parallel": ParallelSection(), "accumulate": 1, "workers": 0}
-    arguments = {name: value for name, value in run.config.trainer.items() if name not in EPOCH_ARGUMENTS}
-    config = run.config.model_copy(update={**one, "tasks": sections, "trainer": arguments})
+    config = on_one_device(run.config, accumulate=1, workers=0, tasks=sections)
     watch = _Stopwatch()
     trainer = create_trainer(config, callbacks=[watch], progress=False)
     with suppress(_Enough):
         trainer.fit(TaskModule(run.model, run.tasks, config), datamodule=TaskData(run.tasks, config))
     return watch
+
+
+def on_one_device(config: TrainConfig, **changes: Any) -> TrainConfig:
+    """Return a configuration with some changes, for steps on one device that are not counted in epochs."""
+    one = {"devices": 1, "nodes": 1, "strategy": "auto", "parallel": ParallelSection()}
+    arguments = {name: value for name, value in config.trainer.items() if name not in EPOCH_ARGUMENTS}
+    return config.model_copy(update={**one, "trainer": arguments, **changes})
 
 
 def _steps(config: TrainConfig, modality: str, size: int) -> int:
@@ -171,7 +176,7 @@ class _Stopwatch(Callback):
             torch.cuda.synchronize(device)
         now = time.perf_counter()
         self.seconds[batch.modality], self._last = now - self._last, now
-        self.memory = _peak_bytes(device)
+        self.memory = peak_bytes(device)
 
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
         """End the rehearsal."""
@@ -207,7 +212,7 @@ def _sample_flops(model: ITNetModel, field: Field) -> float | None:
     return float(sum(row["flops"] for row in rows))
 
 
-def _peak_bytes(device: torch.device) -> int | None:
+def peak_bytes(device: torch.device) -> int | None:
     """Return the largest memory that the process has had so far: of a GPU its tensors, else all."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))

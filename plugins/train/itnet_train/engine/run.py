@@ -29,8 +29,9 @@ from itnet_train.engine.freezing import freeze_parts
 from itnet_train.engine.loggers import check_loggers
 from itnet_train.engine.module import TaskModule
 from itnet_train.engine.optimizer import create_optimizer
+from itnet_train.engine.parallel import named_blocks
 from itnet_train.engine.scores import check_monitor
-from itnet_train.engine.single_modality import SingleModality, own_module
+from itnet_train.engine.single_modality import own_module
 from itnet_train.engine.trainer import create_trainer
 
 SCALE_SAMPLES = 16
@@ -136,11 +137,11 @@ class Run(ABC):
         ]
         reading = {
             "train.ema": self.config.ema is not None,
-            "train_module": isinstance(self.model, SingleModality),
             **{f"the section {name}, which scores each epoch": True for name in scoring},
         }
         if found := [name for name, present in reading.items() if present]:
             raise ConfigError("train.strategy", found=f"fsdp, with {', '.join(found)}", expected="ddp, or fsdp alone")
+        named_blocks(self.model, self.config)
 
     def section_scores(self, section: ConfigSection, epoch: int) -> Mapping[str, float]:
         """Return what a section scores of the model after an epoch."""

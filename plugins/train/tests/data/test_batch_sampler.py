@@ -135,3 +135,39 @@ def test_batches_of_buckets_have_little_padding_and_a_random_order() -> None:
     assert again == batches
     other = TaskBatchSampler({"text": share}, seed=0, epoch=1)
     assert [[key.sample for key in batch] for batch in other] != batches
+
+
+@given(
+    chunks=st.lists(st.integers(1, 9), min_size=1, max_size=9),
+    buffer=st.integers(1, 30),
+    world=st.integers(1, 3),
+    skip=st.integers(0, 9),
+    seed=st.integers(0, 9),
+)
+def test_chunks_are_read_one_after_another_and_every_sample_once(
+    chunks: list[int], buffer: int, world: int, skip: int, seed: int
+) -> None:
+    share = TaskShare(sum(chunks), 1, sum(chunks), chunks=chunks, buffer=buffer)
+    order = [key.sample for key in share.keys("image", seed, epoch=0)]
+    assert sorted(order) == list(range(sum(chunks)))
+    numbers = [number for number, size in enumerate(chunks) for _ in range(size)]
+    ends, open_chunks = {numbers[sample]: place for place, sample in enumerate(order)}, set[int]()
+    for place, sample in enumerate(order):
+        open_chunks |= {numbers[sample]}
+        # All chunks but the last of a window have fewer samples than the buffer together.
+        assert sum(chunks[number] for number in open_chunks) < buffer + max(chunks)
+        open_chunks -= {number for number in open_chunks if ends[number] == place}
+    own = [
+        list(TaskBatchSampler({"image": share}, seed, skip=skip, rank=rank, world_size=world)) for rank in range(world)
+    ]
+    steps = [[key.sample for batch in batches for key in batch] for batches in zip(*own, strict=True)]
+    flat = [sample for step in steps for sample in step]
+    assert flat == order[skip * world : len(order) // world * world]
+
+
+def test_a_buffer_of_the_whole_split_mixes_all_chunks() -> None:
+    share = TaskShare(400, 1, 400, chunks=[100] * 4, buffer=400)
+    order = [key.sample // 100 for key in share.keys("image", 0, 0)]
+    assert all(15 < order[:100].count(number) < 35 for number in range(4))
+    first, second = (share.keys("image", 0, epoch) for epoch in range(2))
+    assert [key.sample for key in first] != [key.sample for key in second]

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
+from torch import nn
 
 from itnet_core import ConfigError
 from itnet_testing.processes import run_processes
 from itnet_train import TrainConfig
+from itnet_train.config import ParallelSection
+from itnet_train.engine.parallel import named_blocks
+from itnet_train.engine.single_modality import SingleModality
 from itnet_train.engine.trainer import create_trainer
 
 MODEL = {"width": 8, "depth": 2, "encoder": "signal", "task": "tones"}
@@ -110,3 +117,36 @@ def test_several_nodes_need_a_launcher() -> None:
     with pytest.raises(ConfigError, match="for devices = 2 on each of 2 nodes") as caught:
         create_trainer(TrainConfig(accelerator="cpu", devices=2, nodes=2))
     assert "torchrun --nnodes 2 --nproc-per-node 2" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_a_module_whose_parameters_are_shared_trains_as_one(tmp_path: Path) -> None:
+    ways: dict[str, dict[str, Any]] = {
+        "alone": {"batch_size": 16},
+        "shared": {"batch_size": 8, "devices": 2, "strategy": "fsdp", "parallel": {"blocks": ["layers.*"]}},
+    }
+    for name, fields in ways.items():
+        (tmp_path / name).mkdir()
+        command = [sys.executable, str(Path(__file__).with_name("training_a_module.py")), str(tmp_path / name)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([*command, json.dumps(fields)], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    files = ("alone/0.pt", "shared/0.pt", "shared/1.pt")
+    alone, *shared = (torch.load(tmp_path / file, weights_only=True) for file in files)
+    best = load_file(tmp_path / "shared/run/best/model.safetensors")
+    for found in shared:
+        assert found["test"] == pytest.approx(alone["test"], rel=1e-4)
+        torch.testing.assert_close(found["weights"], alone["weights"], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found["weights"], best, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("paths", "found"), [(("layers.*", "blocks.*"), "'blocks.*'"), (("layers",), None)])
+def test_blocks_are_modules_of_the_model(paths: tuple[str, ...], found: str | None) -> None:
+    module = nn.Module()
+    module.layers = nn.ModuleList(nn.Sequential(nn.Linear(2, 2)) for _ in range(2))
+    config = TrainConfig(accelerator="cpu", strategy="fsdp", parallel=ParallelSection(blocks=paths))
+    if found is None:
+        assert named_blocks(SingleModality(module), config) == [module.layers]
+    else:
+        with pytest.raises(ConfigError, match=f"train.parallel.blocks: found {re.escape(found)}; expected paths of"):
+            named_blocks(SingleModality(module), config)

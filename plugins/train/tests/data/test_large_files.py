@@ -1,0 +1,74 @@
+"""Training on shards and tables, which is cut off and resumed."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from PIL import Image
+
+from itnet_core import ConfigError
+from itnet_train import train
+
+COUNT = 64
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of four shards and of a table of random images."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "huggingface")
+    images = []
+    for pixels in torch.randint(0, 256, (COUNT, 12, 12, 3), dtype=torch.uint8):
+        file = io.BytesIO()
+        Image.fromarray(pixels.numpy()).save(file, "png")
+        images.append(file.getvalue())
+    for shard in range(4):
+        with tarfile.open(tmp_path / f"{shard}.tar", "w") as tar:
+            for number in range(shard * 16, shard * 16 + 16):
+                for ending, content in (("png", images[number]), ("cls", b"%d" % (number % 2))):
+                    member = tarfile.TarInfo(f"{number:03}.{ending}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    labels = [number % 2 for number in range(COUNT)]
+    Dataset.from_dict({"image": images, "label": labels}).to_parquet(tmp_path / "a.parquet")
+    return tmp_path
+
+
+def sections(data: Path, task: str, **options: Any) -> dict[str, Any]:
+    files = {"image-shards": "?.tar", "image-table": "a.parquet"}[task]
+    encoder = {"name": "patch", "patch_size": 4}
+    return {
+        "model": {
+            "preset": "itnet-nano",
+            "depth": 1,
+            "width": 8,
+            "encoder": encoder,
+            "task": {"name": task, "root": str(data), "train": files, "image_size": 8},
+        },
+        "train": {"epochs": 2, "batch_size": 22, "accelerator": "cpu", **options},
+    }
+
+
+@pytest.mark.parametrize(("task", "buffer"), [("image-shards", 20), ("image-table", None)])
+def test_a_run_goes_on_exactly_from_every_step(
+    task: str, buffer: int | None, data: Path, assert_same_weights: Callable[[Path, Path], None]
+) -> None:
+    whole, cut = data / "whole", data / "cut"
+    steps = train(sections(data, task, shuffle_buffer=buffer, workers=1, prefetch=3), whole)["steps"]
+    assert steps == 4
+    for _ in range(steps):
+        train(sections(data, task, shuffle_buffer=buffer, max_minutes=1e-9), cut, resume=True)
+    assert_same_weights(cut / "last", whole / "last")
+
+
+def test_a_buffer_needs_files_of_several_samples(data: Path) -> None:
+    options = sections(data, "image-shards", shuffle_buffer=8)
+    options["model"]["task"] = "digits"
+    with pytest.raises(ConfigError, match="train.shuffle_buffer: found 8, with samples that are read one by one"):
+        train(options, data / "run")
