@@ -127,7 +127,7 @@ def test_a_node_of_a_graph_is_an_operator_of_pytorch() -> None:
     parameters = [parameter for _, parameter in operator.named_parameters(remove_duplicate=False)]
     tensors = [*opaque_nodes._tensors(field), *parameters]
     differentiable = [tensor.requires_grad for tensor in tensors]
-    arguments = tensors, differentiable, operator._number, 1, 16, None, []
+    arguments: Any = tensors, differentiable, operator._number, 1, 16, None, []
     # Tracing is left out: it would compare the tokens of two calls.
     checks = "test_schema", "test_autograd_registration", "test_faketensor"
     torch.library.opcheck(torch.ops.itnet.apply.default, arguments, test_utils=checks)

@@ -79,7 +79,7 @@ def test_the_ablated_kernels_lack_what_they_do_not_read() -> None:
 @pytest.mark.parametrize(
     ("options", "pairs"),
     [
-        ({"inputs": ("displacement", "distance"), "support": {"window": 0.9}}, 4096),
+        ({"inputs": ("displacement", "distance"), "support": {"window": 0.9}}, 256),
         ({"inputs": ("query", "key", "product")}, 16),
     ],
     ids=["positions", "contents"],
