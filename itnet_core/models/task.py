@@ -72,6 +72,9 @@ class Task(Configured, ABC):
         monitor: the metric that decides which checkpoint is best.
         accepts_probabilities: whether `loss` takes class probabilities (B, classes) in place of class numbers, which
             mixed samples have as their targets (`train.mixup`).
+        compares_samples: whether `loss` compares the samples of a batch with each other, as a contrastive loss does.
+            Several processes then compute it over the samples of all; targets are a tensor, and predictions have a row
+            for each sample, or as many blocks of such rows.
         monitor_mode: whether a larger (`"max"`) or a smaller (`"min"`) value of that metric is better.
         suffixes: lower-case suffixes of the files that `read` reads, such as `.png`; others in a folder are not
             predicted. Without any, all files of a folder are.
@@ -88,6 +91,7 @@ class Task(Configured, ABC):
     suffixes: ClassVar[Sequence[str]] = ()
     reads_text: ClassVar[bool] = False
     mixes_sizes: ClassVar[bool] = False
+    compares_samples: ClassVar[bool] = False
     top_k: int = 5
 
     @classmethod

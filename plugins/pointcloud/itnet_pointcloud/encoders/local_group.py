@@ -47,7 +47,7 @@ class LocalGroupEncoder(Encoder):
         self.group = nn.Sequential(nn.Linear(3 + self.config.features, dim), nn.GELU(), nn.Linear(dim, dim))
         self.lift = nn.Sequential(nn.Linear(dim + 3, dim), nn.GELU(), nn.Linear(dim, dim))
         # Neighbours lie closer than 1; without this the first layer would hardly see how they differ.
-        self.log_scale = nn.Parameter(torch.tensor(1.5))
+        self.log_scale = nn.Parameter(torch.tensor([1.5]))
 
     def forward(self, inputs: PointClouds) -> Field:
         """Encode clouds as the field of their groups.

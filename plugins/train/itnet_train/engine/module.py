@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
@@ -21,10 +22,18 @@ from itnet_train.data.datamodule import TaskData
 from itnet_train.data.seeding import derive_seed, seed_everything
 from itnet_train.engine.blocks import prepare_blocks
 from itnet_train.engine.freezing import freeze_parts
+from itnet_train.engine.joint_loss import joint_loss
 from itnet_train.engine.mean_loss import MeanLoss
 from itnet_train.engine.mixing import create_mixing
 from itnet_train.engine.optimizer import create_optimizer
-from itnet_train.engine.parallel import create_mesh, share_parameters, share_points, whole_model, without_memory
+from itnet_train.engine.parallel import (
+    create_mesh,
+    share_parameters,
+    share_points,
+    share_samples,
+    whole_model,
+    without_memory,
+)
 from itnet_train.engine.schedule import create_schedules
 from itnet_train.engine.scores import TaskScores, combine_scores, monitored_score
 from itnet_train.engine.single_modality import SingleModality
@@ -73,6 +82,7 @@ class TaskModule(LightningModule):
             self.empty = [without_memory(self.model)]  # a copy, which a model that has a group of processes refuses
         if settings.parallel.points > 1:
             share_points(self.model, mesh)
+            share_samples(self, mesh)
         if settings.sharded:
             share_parameters(self.model, mesh, settings)
 
@@ -143,7 +153,7 @@ class TaskModule(LightningModule):
         batch = self._mixed(batch)
         with auxiliary_losses() as auxiliary:
             prediction = self._predict(batch)
-        loss = self.tasks[batch.modality].loss(prediction, batch.batch.targets)
+        loss = self._loss(batch, prediction)
         if not loss.isfinite():
             raise self._not_finite("loss", loss.item(), batch_idx)
         if len(self.tasks) > 1:
@@ -221,26 +231,42 @@ class TaskModule(LightningModule):
         for scores in self.task_scores.values():
             scores.reset()
 
+    def _loss(self, batch: TaskBatch, prediction: Tensor, *, counts: bool = True) -> Tensor:
+        """Return the loss of a batch; of those of all processes if it compares samples. A stand-in does not count."""
+        task, targets = self.tasks[batch.modality], batch.batch.targets
+        if self._compares(batch.modality):
+            return joint_loss(task, prediction, targets, self.settings.parallel.points, counts=counts)
+        return task.loss(prediction, targets)
+
+    def _compares(self, modality: str) -> bool:
+        """Whether a loss compares the samples of several processes."""
+        return self.tasks[modality].compares_samples and dist.is_initialized() and dist.get_world_size() > 1
+
     def _zero(self, modality: str) -> Tensor:
-        """Return a loss of 0 whose gradient to every parameter is 0."""
+        """Return a loss without samples, whose gradient to every parameter is 0."""
+        if self._compares(modality):
+            batch = self._stand_in(modality, "train")
+            return self._loss(batch, self._predict(batch), counts=False)
         if self.empty is not None:
-            return 0 * self._predict_stand_in(modality, "train").sum()
+            return 0 * self._predict(self._stand_in(modality, "train")).sum()
         return sum(
             (0 * p.sum() for p in self.model.parameters() if p.requires_grad), torch.zeros((), device=self.device)
         )
 
-    def _predict_stand_in(self, modality: str, split: Split) -> Tensor:
-        """Predict a sample, so that other processes get this one's share of the parameters."""
+    def _stand_in(self, modality: str, split: Split) -> TaskBatch:
+        """Return a sample that is predicted so that other processes get this one's share of the parameters."""
         data: TaskData = self.trainer.datamodule  # type: ignore[attr-defined]
         batch = collate(self.tasks[modality], data.first_samples(modality, split, 1))
-        return self._predict(batch.to(self.device, self.model))
+        return batch.to(self.device, self.model)
 
     def _evaluate(self, batch: TaskBatch) -> None:
         if batch.empty:
-            if self.empty is not None:
-                self._predict_stand_in(batch.modality, "test" if self.trainer.testing else "validation")
+            if self.empty is not None or self._compares(batch.modality):
+                stand_in = self._stand_in(batch.modality, "test" if self.trainer.testing else "validation")
+                self._loss(stand_in, self._predict(stand_in), counts=False)
             return
-        self.task_scores[batch.modality].update(self._predict(batch), batch.batch.targets)
+        prediction = self._predict(batch)
+        self.task_scores[batch.modality].update(prediction, batch.batch.targets, self._loss(batch, prediction))
 
     def _finish_evaluation(self, split: str) -> None:
         scores = {modality: scores.compute() for modality, scores in self.task_scores.items()}

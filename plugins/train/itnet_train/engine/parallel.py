@@ -8,10 +8,12 @@ from copy import deepcopy
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torchmetrics import Metric
 
 from itnet_core import Block, ConfigError, Field, Trunk
 from itnet_train.config import TrainConfig
@@ -39,11 +41,28 @@ def share_points(model: nn.Module, mesh: DeviceMesh) -> None:
     trunk.group = mesh["points"].get_group()
 
 
+def share_samples(scores: nn.Module, mesh: DeviceMesh) -> None:
+    """Let metrics count each sample once, although the processes along `points` have the same samples."""
+    groups = [mesh.mesh.flatten(0, 1)[:, point].tolist() for point in range(mesh.mesh.shape[-1])]
+    group, _ = dist.new_subgroups_by_enumeration(groups)
+    for metric in scores.modules():
+        if isinstance(metric, Metric):
+            metric.process_group = group
+
+
 def share_parameters(model: nn.Module, mesh: DeviceMesh, config: TrainConfig) -> None:
     """Let the processes share the parameters of each block, and those of the rest (FSDP2).
 
     Processes that share points share parameters, too, since each has a part of their gradients.
+
+    Raises:
+        ConfigError: a parameter has no axis.
     """
+    scalars = [name for name, parameter in model.named_parameters() if not parameter.ndim]
+    if scalars:
+        expected = "parameters with an axis, which processes can share"
+        hint = "Make it of shape (1,), or take train.strategy = 'ddp'."
+        raise ConfigError("train.strategy", found=f"'fsdp', with the number {scalars[0]}", expected=expected, hint=hint)
     groups = DeviceMesh(mesh.device_type, mesh.mesh.flatten(1), mesh_dim_names=("replicate", "shares"))
     mixed = config.precision == "bf16-mixed"
     options: dict[str, Any] = {

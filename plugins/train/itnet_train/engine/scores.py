@@ -20,9 +20,9 @@ class TaskScores(nn.Module):
         self.metrics = dict(task.metrics())
         self.metric_modules = nn.ModuleList(m for m in self.metrics.values() if isinstance(m, nn.Module))
 
-    def update(self, prediction: Tensor, targets: Any) -> None:
-        """Add a batch."""
-        self.loss.update(self.task.loss(prediction, targets), len(prediction))
+    def update(self, prediction: Tensor, targets: Any, loss: Tensor) -> None:
+        """Add a batch, and its loss."""
+        self.loss.update(loss, len(prediction))
         for metric in self.metrics.values():
             metric.update(prediction, targets)
 

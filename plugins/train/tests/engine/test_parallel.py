@@ -55,9 +55,16 @@ def run(folder: Path, *options: str, **train: Any) -> dict[str, Any]:
     return metrics
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_processes_that_share_parameters_have_the_gradients_of_one_process(processes: int, tmp_path: Path) -> None:
-    run_processes(Path(__file__).with_name("sharing_parameters.py"), processes, tmp_path)
+@pytest.mark.parametrize(
+    ("script", "processes"),
+    [
+        ("sharing_parameters", 2),
+        pytest.param("sharing_parameters", 4, marks=pytest.mark.slow),
+        ("comparing_samples", 4),
+    ],
+)
+def test_several_processes_have_the_gradients_of_one(script: str, processes: int, tmp_path: Path) -> None:
+    run_processes(Path(__file__).with_name(f"{script}.py"), processes, tmp_path)
     for rank in range(processes):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
         assert len(found) >= 4

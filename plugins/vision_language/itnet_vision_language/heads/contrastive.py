@@ -38,7 +38,7 @@ class ContrastiveHead(Head):
     def __init__(self, dim: int, config: ComponentConfig | None = None, **options: Any) -> None:
         super().__init__(dim, config, **options)
         self.linear = nn.Linear(dim, self.config.outputs, bias=False)
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(self.config.temperature)))
+        self.log_temperature = nn.Parameter(torch.tensor([math.log(self.config.temperature)]))
 
     def forward(self, field: Field) -> Tensor:
         """Compute embeddings of shape (B, outputs) and norm 1/√τ."""

@@ -44,6 +44,7 @@ class ImageTextRetrieval(ImageTextTask):
         """Channels of an embedding."""
 
     monitor = "mean_recall"
+    compares_samples = True
 
     @property
     def head(self) -> Mapping[str, Any]:
@@ -69,7 +70,8 @@ class ImageTextRetrieval(ImageTextTask):
         return self._train_and_test[1]
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Compute the mean cross entropy of finding captions by images and images by captions within the batch.
+        """Compute the mean cross entropy of finding captions by images and images by captions within the batch, which is
+        that of all processes.
 
         All captions of the same image in the batch count as right, with equal probabilities.
 
