@@ -57,8 +57,8 @@ def differences(rank: int, sizes: list[int], points: int, task: Any) -> float:
 
 if __name__ == "__main__":
     rank, processes, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-    store = dist.FileStore(str(folder / "store"), processes)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=processes, timeout=timedelta(seconds=60))
+    rendezvous = (folder / "store").as_uri()
+    dist.init_process_group("gloo", rendezvous, timedelta(seconds=60), world_size=processes, rank=rank)
     task = ImageTextRetrieval(root=str(folder))
     found = {name: differences(rank, sizes[:processes], points, task) for name, (sizes, points) in CASES.items()}
     (folder / f"{rank}.json").write_text(json.dumps(found))

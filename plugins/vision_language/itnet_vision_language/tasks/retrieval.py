@@ -70,8 +70,9 @@ class ImageTextRetrieval(ImageTextTask):
         return self._train_and_test[1]
 
     def loss(self, prediction: Tensor, targets: Tensor) -> Tensor:
-        """Compute the mean cross entropy of finding captions by images and images by captions within the batch, which is
-        that of all processes.
+        """Compute the mean cross entropy of finding captions by images and images by captions within the batch.
+
+        In training on several processes, the batch is that of all.
 
         All captions of the same image in the batch count as right, with equal probabilities.
 
