@@ -94,7 +94,7 @@ def sync_file(path: Path) -> None:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, token: str = "") -> Iterator[Path]:
     """Yield a temporary name to write a file to; afterwards flush it to disk and rename it to `path`.
 
     A reader sees the old file or the new one, never a part. If the body fails, the temporary file is removed and `path`
@@ -105,8 +105,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with atomic_path(Path("metrics.json")) as partial:
             partial.write_text("{}")
         ```
+
+    Args:
+        path: the file.
+        token: as for `partial_path`.
     """
-    partial = partial_path(path)
+    partial = partial_path(path, token)
     try:
         yield partial
         sync_file(partial)

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from itnet_core.plugin.files import partial_path
+from itnet_core.plugin.files import atomic_path
 
 
 def cache_folder() -> Path:
@@ -39,7 +39,7 @@ def file_facts(path: Path) -> tuple[str, int, int]:
     """Return what distinguishes a file from its earlier and later contents: the path, the size and the time."""
     try:
         status = path.stat()
-    except OSError:  # whoever opens it says so
+    except OSError:  # opening the file reports the error
         return str(path.absolute()), 0, 0
     return str(path.absolute()), status.st_size, status.st_mtime_ns
 
@@ -59,7 +59,6 @@ def remembered(facts: Any, compute: Callable[[], Any]) -> Any:
     value = compute()
     with suppress(OSError, UnicodeError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = partial_path(path, str(os.getpid()))  # several processes may compute it
-        partial.write_text(json.dumps(value), encoding="utf-8")
-        partial.replace(path)
+        with atomic_path(path, str(os.getpid())) as partial:  # several processes may compute it
+            partial.write_text(json.dumps(value), encoding="utf-8")
     return value

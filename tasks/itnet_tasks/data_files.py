@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.request import urlopen
 
 from itnet_core import DataError
-from itnet_core.plugin.files import partial_path
+from itnet_core.plugin.files import atomic_path
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -90,13 +90,9 @@ def _fetched(folder: Path, address: str, scheme: str, download: bool) -> Path:
 
 def _of_web(address: str, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path, str(os.getpid()))  # several processes may fetch it
-    try:
-        with urlopen(address, timeout=60) as source, partial.open("wb") as file:
-            shutil.copyfileobj(source, file)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    token = str(os.getpid())  # several processes may fetch it
+    with atomic_path(path, token) as partial, urlopen(address, timeout=60) as source, partial.open("wb") as file:
+        shutil.copyfileobj(source, file)
     return path
 
 

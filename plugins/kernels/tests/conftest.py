@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +37,29 @@ def check_recurrence() -> Callable[[IntegralOperator, Field, Tensor], None]:
         leaves = [field.values, *operator.parameters()]
         ours, theirs = (torch.autograd.grad((out * direction).sum(), leaves) for out in (actual, expected))
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+    return check
+
+
+@pytest.fixture
+def check_conversion(by_pairs: Callable[[nn.Module], nn.Module]) -> Callable[..., None]:
+    """Return a check that a converted model has the outputs and gradients of the original, by fast paths and pairs."""
+
+    def check(
+        ours: nn.Module, theirs: nn.Module, outputs: Callable[[nn.Module], list[Tensor]], tolerance: float
+    ) -> None:
+        near: dict[str, Any] = dict.fromkeys(("rtol", "atol"), tolerance)
+        expected = outputs(theirs)
+        gradients = torch.autograd.grad(expected[0].square().sum(), [*theirs.parameters()], allow_unused=True)
+        for model in (ours, by_pairs(copy.deepcopy(ours))):
+            actual = outputs(model)
+            torch.testing.assert_close(actual, expected, **near)
+            found = torch.autograd.grad(actual[0].square().sum(), [*model.parameters()], allow_unused=True)
+            for mine, its in zip(found, gradients, strict=True):
+                assert (mine is None) == (its is None)
+                if mine is not None:
+                    scale = its.abs().max().clamp(min=1)
+                    torch.testing.assert_close(mine / scale, its / scale, **near)
 
     return check
 

@@ -98,7 +98,7 @@ def outputs(model: Any, **options: Any) -> list[Tensor]:
 
 @pytest.mark.parametrize(("name", "implementation"), CASES)
 def test_converted_models_equal_the_originals(
-    name: str, implementation: str, by_pairs: Callable[[nn.Module], Any]
+    name: str, implementation: str, check_conversion: Callable[..., None]
 ) -> None:
     theirs = build(name, implementation)
     ours = copy.deepcopy(theirs)
@@ -110,18 +110,7 @@ def test_converted_models_equal_the_originals(
     assert not report.left
     assert [*ours.state_dict()] == [*theirs.state_dict()]
     single = implementation == "eager" and name in SINGLE
-    near: dict[str, Any] = dict.fromkeys(("rtol", "atol"), 1e-5 if single else 1e-9)
-    expected = outputs(theirs)
-    gradients = torch.autograd.grad(expected[0].square().sum(), [*theirs.parameters()], allow_unused=True)
-    for model in (ours, by_pairs(copy.deepcopy(ours))):
-        actual = outputs(model)
-        torch.testing.assert_close(actual, expected, **near)
-        found = torch.autograd.grad(actual[0].square().sum(), [*model.parameters()], allow_unused=True)
-        for mine, its in zip(found, gradients, strict=True):
-            assert (mine is None) == (its is None)
-            if mine is not None:
-                scale = its.abs().max().clamp(min=1)
-                torch.testing.assert_close(mine / scale, its / scale, **near)
+    check_conversion(ours, theirs, outputs, 1e-5 if single else 1e-9)
 
 
 CACHED = (

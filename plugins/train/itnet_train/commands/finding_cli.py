@@ -8,12 +8,9 @@ from typing import Annotated
 import typer
 
 from itnet_registry.cli.output import machine_readable, print_document, print_line, print_table
+from itnet_train.commands.cli import AsJSON, Overrides
 
 Config = Annotated[Path, typer.Argument(help="A YAML or JSON file with sections model and train, or a run.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Fields to override.", show_default=False)
-]
-AsJSON = Annotated[bool, typer.Option("--json", help="Write the result to stdout as one line of JSON.")]
 
 ROWS = 16
 """Rows of the table of rates."""

@@ -116,19 +116,11 @@ class TaskData(LightningDataModule):
             chunks = task.chunks("train") if buffer else None
             shares[modality] = TaskShare(size, batch_size, samples, repeats, lengths, bucket or 1, chunks, buffer or 1)
         if self.config.bucket and all(share.lengths is None for share in shares.values()):
-            raise ConfigError(
-                "train.bucket",
-                found=f"{self.config.bucket}, with samples of one length",
-                expected="a task whose samples have lengths, such as texts or recordings",
-                hint="Leave it out.",
-            )
+            expected = "a task whose samples have lengths, such as texts or recordings"
+            raise self._without_use("bucket", "samples of one length", expected)
         if self.config.shuffle_buffer and all(share.chunks is None for share in shares.values()):
-            raise ConfigError(
-                "train.shuffle_buffer",
-                found=f"{self.config.shuffle_buffer}, with samples that are read one by one",
-                expected="a task whose samples are in large files, such as image-shards",
-                hint="Leave it out.",
-            )
+            expected = "a task whose samples are in large files, such as image-shards"
+            raise self._without_use("shuffle_buffer", "samples that are read one by one", expected)
         epoch, batches = self.position
         sampler = TaskBatchSampler(
             shares,
@@ -152,6 +144,10 @@ class TaskData(LightningDataModule):
         """Return a copy of a batch on a device, as the model moves its inputs."""
         module: Any = self.trainer.lightning_module  # type: ignore[union-attr]
         return batch.to(device, module.model)
+
+    def _without_use(self, option: str, samples: str, expected: str) -> ConfigError:
+        found = f"{getattr(self.config, option)}, with {samples}"
+        return ConfigError(f"train.{option}", found=found, expected=expected, hint="Leave it out.")
 
     def _sequential_loader(self, split: Split) -> DataLoader[Any]:
         rank, processes = self._position()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -24,7 +26,8 @@ def joint_loss(task: Task, prediction: Tensor, targets: Tensor, points: int, *, 
     size, *shape = prediction.shape
     samples, counted = len(targets), len(targets) if counts else 0
     rows = prediction.view(size // samples, samples, *shape).transpose(0, 1)
-    all_rows, all_targets = _gather(rows[:counted], points), _gather(targets[:counted], points)
+    lengths = _lengths(rows[:counted])
+    all_rows, all_targets = (_gather(part[:counted], lengths, points) for part in (rows, targets))
     if not len(all_targets):
         return 0 * prediction.sum()
     loss = task.loss(all_rows.transpose(0, 1).flatten(0, 1), all_targets)
@@ -32,15 +35,19 @@ def joint_loss(task: Task, prediction: Tensor, targets: Tensor, points: int, *, 
     return loss + others * (loss - loss.detach()) + 0 * prediction.sum()
 
 
-def _gather(tensor: Tensor, points: int) -> Tensor:
-    """Join the tensors of all processes along the first axis, whose sizes may differ; gradients reach this one's."""
-    rank, world = dist.get_rank(), dist.get_world_size()
-    sizes = [torch.zeros(1, dtype=torch.long, device=tensor.device) for _ in range(world)]
+def _lengths(tensor: Tensor) -> list[int]:
+    """Return the size of the first axis in each process."""
+    sizes = [torch.zeros(1, dtype=torch.long, device=tensor.device) for _ in range(dist.get_world_size())]
     dist.all_gather(sizes, sizes[0].new_tensor([len(tensor)]))
-    lengths = [int(size) for size in sizes]
+    return [int(size) for size in sizes]
+
+
+def _gather(tensor: Tensor, lengths: Sequence[int], points: int) -> Tensor:
+    """Join the tensors of all processes along the first axis, whose sizes differ; gradients reach this one's."""
+    rank = dist.get_rank()
     padded = tensor.new_zeros(max(lengths), *tensor.shape[1:])
     padded[: len(tensor)] = tensor.detach()
-    gathered = [torch.empty_like(padded) for _ in range(world)]
+    gathered = [torch.empty_like(padded) for _ in lengths]
     dist.all_gather(gathered, padded)
     parts = [part[:length] for part, length in zip(gathered, lengths, strict=True)]
     parts[rank] = tensor
