@@ -124,12 +124,12 @@ def readable(size: float) -> str:
     """Return a number of bytes in a unit of three digits or so.
 
     Example:
-        >>> readable(5 * 2**30)
-        '5 GB'
+        >>> readable(5 * 2**30), readable(1010 * 2**20)
+        ('5 GB', '0.986 GB')
     """
     size = min(size, 2**80)  # an integer may be too large for a float
     for unit in ("bytes", "KB", "MB", "GB", "TB"):
-        if size < 1024:
+        if size < 999.5:  # '1e+03 MB' would be of three digits, too
             return f"{size:.3g} {unit}"
         size /= 1024
     return f"{size:.3g} PB"

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -18,6 +19,9 @@ from itnet_core.plugin.printable import printable
 
 if TYPE_CHECKING:
     from itnet_registry.config.summary import RunSummary
+
+NARROW = 10
+"""Width below which no column of a table is shortened."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,13 +87,19 @@ def print_summary(summary: RunSummary, *, as_json: bool = False) -> None:
 
 
 def _column_widths(cells: Sequence[Sequence[str]], total: int) -> list[int]:
-    """Return the widths of columns that together fit into `total` characters, the widest ones shortened."""
-    widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in zip(*cells, strict=True)]
-    excess = sum(widths) + 2 * len(widths) - 2 - total
-    while excess > 0 and max(widths[1:], default=0) > 10:
-        widest = max(range(1, len(widths)), key=widths.__getitem__)
-        widths[widest] -= 1
-        excess -= 1
+    """Return the widths of columns that together fit into `total` characters, the widest ones shortened.
+
+    Words are broken only if the table does not fit otherwise.
+    """
+    columns = list(zip(*cells, strict=True))
+    widths = [max(len(line) for cell in column for line in cell.split("\n")) for column in columns]
+    words = [max(len(word) for cell in column for word in re.split(r"\s|(?<=-)", cell)) for column in columns]
+    for least in (words, [NARROW] * len(columns)):
+        while sum(widths) + 2 * len(widths) - 2 > total:
+            wide = [number for number in range(1, len(widths)) if widths[number] > max(least[number], NARROW)]
+            if not wide:
+                break
+            widths[max(wide, key=widths.__getitem__)] -= 1
     return widths
 
 

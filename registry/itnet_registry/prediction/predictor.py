@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from itnet_core import ITNetModel, Task
+from itnet_core import DataError, ITNetModel, Task
 from itnet_registry.prediction.devices import find_device
 from itnet_registry.prediction.inputs import Input, find_inputs
 
@@ -82,7 +82,13 @@ class Predictor:
         Raises:
             ITNetError: the value cannot be read, or is not one input.
         """
-        [record] = self.describe([self.read(value)])
+        try:
+            sample = self.read(value)
+        except DataError as error:
+            if isinstance(value, (list, tuple)) and not error.hint:
+                error.hint = "Pass several inputs to predict."
+            raise
+        [record] = self.describe([sample])
         return record
 
     def read(self, value: Any) -> Any:

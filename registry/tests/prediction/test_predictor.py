@@ -60,6 +60,11 @@ def test_one_value_raises_its_error(predictor: Predictor) -> None:
         predictor("none.num")
 
 
+def test_several_values_are_for_predict(predictor: Predictor) -> None:
+    with pytest.raises(DataError, match="Pass several inputs to predict"):
+        predictor(["none.num", "7.num"])
+
+
 def test_a_string_is_a_text_where_the_task_reads_texts(words: Predictor, tmp_path: Path) -> None:
     file = tmp_path / "1.num"
     file.write_text("1 2 3")

@@ -18,7 +18,7 @@ from itnet_registry.build.memory import machine_bytes
 from itnet_registry.config.yaml_text import to_yaml
 from itnet_registry.errors import one_line
 from itnet_registry.plugins.requirements import pip_install
-from itnet_train.commands.summary import duration, run_seconds, summarize
+from itnet_train.commands.summary import duration, epoch_seconds, first_reading, summarize
 from itnet_train.engine.model_run import ModelRun
 from itnet_train.engine.rehearsal import rehearse
 
@@ -106,7 +106,7 @@ def _fit(sections: dict[str, Any], seconds: float) -> int:
         run = ModelRun.from_sections(sections)
         costs = rehearse(run)
     wanted = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(STEPS / costs[modality].steps)))
-    return min(wanted, int(seconds / run_seconds(run, costs)))
+    return min(wanted, int(max(0.0, seconds - first_reading(costs)) / epoch_seconds(run, costs)))
 
 
 def _text(sections: Mapping[str, Any], found: str, summary: RunSummary, output: str) -> str:

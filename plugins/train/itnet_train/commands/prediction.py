@@ -28,14 +28,26 @@ def inputs_of(arguments: Sequence[str], predictor: Predictor, column: str | None
         arguments: texts, or files, folders, patterns and tables.
         predictor: the checkpoint.
         column: the column of a table that alone is the input.
+
+    Raises:
+        ConfigError: standard input is not text.
     """
     for argument in arguments:
-        lines = (line.rstrip("\r\n") for line in sys.stdin) if argument == "-" else iter([argument])
-        for line in lines:
+        for line in _standard_input() if argument == "-" else iter([argument]):
             if argument == "-" and predictor.task.reads_text:
                 yield Input(line, line)
             elif line:
                 yield from find_inputs(resolve_argument(line, predictor.task), predictor.task, column)
+
+
+def _standard_input() -> Iterator[str]:
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        try:
+            yield line.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            found = f"bytes that are not UTF-8 in line {number}"
+            hint = "To predict a file, pass its path rather than its bytes."
+            raise ConfigError("standard input", found=found, expected="a path or a text a line", hint=hint) from error
 
 
 def with_progress(predictions: Iterable[Prediction], total: int) -> Iterator[Prediction]:

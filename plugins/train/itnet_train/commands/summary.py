@@ -15,6 +15,9 @@ from itnet_train.engine.rehearsal import StepCost, rehearse
 LONG = 6 * 3600.0
 """Seconds from which the time of a run is a warning."""
 
+NOTABLE = 5.0
+"""Seconds of a first reading that are worth a word."""
+
 EVALUATION = 1 / 3
 """Time of a sample without its backward pass."""
 
@@ -54,14 +57,25 @@ def summarize(run: ModelRun) -> RunSummary:
     return RunSummary(values, tuple(rows), tuple(_warnings(run, costs, seconds)))
 
 
-def run_seconds(run: ModelRun, costs: dict[str, StepCost]) -> float:
+def run_seconds(run: ModelRun, costs: Mapping[str, StepCost]) -> float:
     """Return the time of a run, with the validation after each epoch."""
-    epoch = 0.0
+    limit = run.config.max_minutes
+    seconds = first_reading(costs) + run.config.epochs * epoch_seconds(run, costs)
+    return min(seconds, float("inf") if limit is None else 60 * limit)
+
+
+def first_reading(costs: Mapping[str, StepCost]) -> float:
+    """Return the seconds that the first epoch takes longer than the others."""
+    return sum(cost.first_reading for cost in costs.values())
+
+
+def epoch_seconds(run: ModelRun, costs: Mapping[str, StepCost]) -> float:
+    """Return the time of an epoch after the first, with its validation."""
+    seconds = 0.0
     for modality, cost in costs.items():
         validation = len(run.data.dataset(modality, "validation")) / cost.batch_size
-        epoch += cost.seconds * (cost.steps + EVALUATION * validation)
-    limit = run.config.max_minutes
-    return min(run.config.epochs * epoch, float("inf") if limit is None else 60 * limit)
+        seconds += cost.seconds * (cost.steps + EVALUATION * validation)
+    return seconds
 
 
 def duration(seconds: float) -> str:
@@ -84,6 +98,7 @@ def _record(cost: StepCost) -> dict[str, Any]:
         "steps_per_epoch": cost.steps,
         "flops": cost.flops,
         "seconds": round(cost.seconds, 4),
+        "first_reading": round(cost.first_reading, 4),
         "memory": cost.memory,
         "measured_samples": cost.measured,
     }
@@ -93,10 +108,13 @@ def _rows(cost: StepCost) -> list[tuple[str, str]]:
     flops = "" if cost.flops is None else f", {_flops(cost.flops)}"
     estimated = "" if cost.measured == cost.batch_size else f", estimated from {cost.measured} samples"
     memory = "" if cost.memory is None else f", {readable(cost.memory)} of memory"
+    reading = (
+        f"; the first one reads the data in {duration(cost.first_reading)}" if cost.first_reading > NOTABLE else ""
+    )
     return [
         ("points", f"{cost.points:,} a sample"),
         ("step", f"{cost.batch_size} samples: {duration(cost.seconds)}{flops}{memory}{estimated}"),
-        ("epoch", f"{cost.steps:,} step{'s' if cost.steps > 1 else ''}"),
+        ("epoch", f"{cost.steps:,} step{'s' if cost.steps > 1 else ''}{reading}"),
     ]
 
 

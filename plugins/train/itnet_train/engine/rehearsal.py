@@ -46,6 +46,7 @@ class StepCost:
         points: points of a sample's field, after the encoder.
         flops: FLOPs of a step's matrix products, forward and backward; `None` where they cannot be counted.
         seconds: of a step, loading its batch included.
+        first_reading: seconds that the first epoch takes longer than the others, because the task keeps what it reads.
         memory: peak memory of the process in bytes, or of the GPU; `None` where it is unknown.
         batch_size: samples of a step on each device.
         steps: steps of an epoch.
@@ -55,6 +56,7 @@ class StepCost:
     points: int
     flops: float | None
     seconds: float
+    first_reading: float
     memory: int | None
     batch_size: int
     steps: int
@@ -136,11 +138,13 @@ class _Stopwatch(Callback):
         self.storages: dict[str, dict[int, int]] = {}
         self.fields: dict[str, Field] = {}
         self.memory: int | None = None
+        self._readings: list[dict[str, float]] = []
         self._last = 0.0
         self._step = ExitStack()
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Start the clock."""
+        """Read the batches twice, so that the steps find what a task keeps, and start the clock."""
+        self._readings = [_reading_times(trainer.train_dataloader) for _ in range(2)]
         self._last = time.perf_counter()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: TaskBatch, batch_idx: int) -> None:
@@ -195,11 +199,26 @@ class _Stopwatch(Callback):
             points=field.values.shape[1],
             flops=None if flops is None else 3 * batch * flops,  # the backward pass costs twice the forward pass
             seconds=self.seconds[modality] * scale,
+            first_reading=self._first_reading(modality) / few * batch * steps,
             memory=memory,
             batch_size=batch,
             steps=steps,
             measured=few,
         )
+
+    def _first_reading(self, modality: str) -> float:
+        """Return the seconds that a batch took longer when it was read for the first time."""
+        first, again = (reading[modality] for reading in self._readings)
+        return max(0.0, first - again)
+
+
+def _reading_times(loader: Any) -> dict[str, float]:
+    """Return the seconds in which the last batch of each task is read; the first one also loads libraries."""
+    seconds, start = dict[str, float](), time.perf_counter()
+    for batch in loader:
+        seconds[batch.modality] = time.perf_counter() - start
+        start = time.perf_counter()
+    return seconds
 
 
 def _sample_flops(model: ITNetModel, field: Field) -> float | None:

@@ -77,6 +77,12 @@ def test_standard_input_has_an_input_a_line(itnet: Any, checkpoint: Path, folder
     assert [Path(one["input"]).name for one in json.loads(result.stdout)["predictions"]] == ["a.json", "b.json"]
 
 
+def test_the_bytes_of_a_file_are_no_standard_input(itnet: Any, checkpoint: Path) -> None:
+    result = itnet("predict", checkpoint, "-", input=b"a.json\n" + b"\xff\xd8\xff\xe0\n")
+    assert result.exit_code == 2
+    assert "standard input: found bytes that are not UTF-8 in line 2" in result.stderr
+
+
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_predictions([Prediction("a", {"value": {1, 2}})], tmp_path / "p.jsonl")

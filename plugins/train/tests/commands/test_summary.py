@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -47,6 +48,25 @@ def test_a_slow_step_is_estimated_from_two_samples(
     step = costs(itnet, config_file)["steps"]["signal"]
     assert (step["measured_samples"], step["batch_size"]) == (2, 16)
     assert "estimated from 2 samples" in itnet("train", config_file, "--dry-run").stdout
+
+
+def test_what_a_task_keeps_is_read_once(itnet: Itnet, config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from itnet_toy.tones import Signals  # type: ignore[import-not-found]
+
+    read, kept = Signals.__getitem__, set[int]()
+
+    def read_slowly(self: Any, index: int) -> Any:
+        if index not in kept:
+            time.sleep(0.05)
+            kept.add(index)
+        return read(self, index)
+
+    monkeypatch.setattr(Signals, "__getitem__", read_slowly)
+    found = costs(itnet, config_file)
+    step = found["steps"]["signal"]
+    assert step["first_reading"] == pytest.approx(96 * 0.05, rel=0.3)
+    assert step["seconds"] < 16 * 0.05
+    assert found["seconds"] == pytest.approx(step["first_reading"] + 3 * step["seconds"] * (6 + 96 / 16 / 3), rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +149,7 @@ def test_several_tasks_have_a_step_each(itnet: Itnet, config_file: Path, section
 
 
 def test_init_takes_a_task_of_another_plugin(itnet: Itnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from itnet_toy.tones import Tones  # type: ignore[import-not-found]
+    from itnet_toy.tones import Tones
 
     from itnet_core import Detection
 
