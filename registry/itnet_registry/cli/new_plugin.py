@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +10,8 @@ from typing import Annotated, Literal
 import typer
 
 from itnet_core.plugin.specs import Kind
+from itnet_registry.plugins.clone import clone_root, installable
+from itnet_registry.plugins.requirements import unmet
 
 Licence = Literal["Apache-2.0", "MIT"]
 
@@ -40,7 +43,9 @@ def new_plugin(
     check_name(name, distribution)
     folder = path / distribution
     write(folder, distribution, read_kinds(kind), licence)
-    print_line(f"wrote {folder}; now: pip install -e '{folder}[test]' && pytest {folder}")
+    kit = installable(unmet(["itnet-testing"])) if clone_root() else []
+    install = shlex.join(["pip", "install", *kit, "-e", f"{folder}[test]"])
+    print_line(f"wrote {folder}; now: {install} && {shlex.join(['pytest', str(folder)])}")
 
 
 def read_kinds(text: str) -> list[Kind]:

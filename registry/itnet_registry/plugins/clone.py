@@ -16,7 +16,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-_OURS = re.compile(r"itnet-(?P<name>[a-z-]+)(?P<extras>\[[a-z,-]+\])?")
+from packaging.specifiers import SpecifierSet
+
+_OURS = re.compile(r"itnet-(?P<name>[a-z-]+)(?P<extras>\[[a-z,-]+\])?(?P<versions>[<>=!~][0-9a-z<>=!~,. ]*)?")
 
 
 @cache
@@ -34,7 +36,8 @@ def clone_root() -> Path | None:
 def installable(requirements: Iterable[str]) -> list[str]:
     """Return requirements with folders of the clone in place of the project's distributions, if there is a clone.
 
-    The folders of what they need, and what is not installed, come with them.
+    The folders of what they need, and what is not installed, come with them. A requirement on a version that the clone
+    does not have stays.
     """
     root, found, waiting = clone_root(), list[str](), list(requirements)
     for requirement in waiting:
@@ -43,9 +46,14 @@ def installable(requirements: Iterable[str]) -> list[str]:
         if folder is None or match is None:
             found.append(requirement)
             continue
-        found.append(f"{_shown(folder)}{match['extras'] or ''}")
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        names = [own[0] for text in project["dependencies"] if (own := _OURS.match(text))]
+        if not SpecifierSet(match["versions"] or "").contains(project["version"], prereleases=True):
+            found.append(requirement)
+            continue
+        found.append(f"{_shown(folder)}{match['extras'] or ''}")
+        names = [
+            f"itnet-{own['name']}{own['extras'] or ''}" for own in map(_OURS.match, project["dependencies"]) if own
+        ]
         waiting += [name for name in names if name not in waiting and not _is_installed(name.partition("[")[0])]
     return sorted(set(found))
 

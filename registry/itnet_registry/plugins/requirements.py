@@ -46,8 +46,8 @@ def pip_install(requirements: Iterable[str], *, upgrade: bool = False) -> str:
         >>> pip_install(["itnet-image>=0.2", "itnet-core"], upgrade=True)
         "pip install --upgrade itnet-core 'itnet-image>=0.2'"
     """
-    wanted = sorted(set(requirements))
-    return shlex.join(["pip", "install", *(["--upgrade", *wanted] if upgrade else installable(wanted))])
+    options = ["--upgrade"] if upgrade else []
+    return shlex.join(["pip", "install", *options, *installable(sorted(set(requirements)))])
 
 
 def at_least(distribution: str, oldest: str) -> str:

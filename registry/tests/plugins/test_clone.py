@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from itnet_registry.cli import new_plugin
+from itnet_registry.cli.app import app
 from itnet_registry.plugins import clone
 from itnet_registry.plugins.requirements import pip_install
 
@@ -18,7 +21,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, dependencies in needs.items():
         folder = tmp_path / "plugins" / name
         folder.mkdir(parents=True)
-        (folder / "pyproject.toml").write_text(f"[project]\ndependencies = {json.dumps(dependencies)}")
+        (folder / "pyproject.toml").write_text(f'[project]\nversion = "1.2"\ndependencies = {json.dumps(dependencies)}')
     monkeypatch.setattr(clone, "clone_root", lambda: tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -32,7 +35,13 @@ def test_extras_stay(root: Path) -> None:
     assert pip_install(["itnet-shallows[salt]"]) == "pip install './plugins/shallows[salt]'"
 
 
-def test_other_distributions_and_ranges_come_from_an_index(root: Path) -> None:
+def test_a_folder_stands_for_the_versions_that_it_has(root: Path) -> None:
+    assert pip_install(["itnet-shallows[salt]>=1.1, <2"], upgrade=True) == (
+        "pip install --upgrade './plugins/shallows[salt]'"
+    )
+
+
+def test_other_distributions_and_versions_come_from_an_index(root: Path) -> None:
     assert pip_install(["numpy", "itnet-absent", "itnet-shallows>=2"]) == (
         "pip install itnet-absent 'itnet-shallows>=2' numpy"
     )
@@ -42,6 +51,15 @@ def test_from_another_folder_the_path_is_whole(root: Path, monkeypatch: pytest.M
     (root / "elsewhere").mkdir()
     monkeypatch.chdir(root / "elsewhere")
     assert pip_install(["itnet-shallows"]) == f"pip install {root / 'plugins/shallows'}"
+
+
+def test_a_new_plugin_is_tested_by_the_kit_of_the_clone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "testing").mkdir()
+    (root / "testing" / "pyproject.toml").write_text('[project]\nversion = "1.2"\ndependencies = []')
+    monkeypatch.setattr(new_plugin, "clone_root", clone.clone_root)
+    monkeypatch.setattr(new_plugin, "unmet", tuple)
+    told = CliRunner().invoke(app, ["new-plugin", "acme-tide", "--kind", "kernel"]).stdout
+    assert told.endswith("now: pip install ./testing -e 'acme-tide[test]' && pytest acme-tide\n")
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,8 @@ def _unknown_data(path: Path) -> DataError:
     """Return the error for data that no installed task reads, with what would read it."""
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     counts = Counter(file.suffix.lower() or "no suffix" for file in files)
-    found = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(5)) or "no files"
+    listed = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(5))
+    found = f"{listed}, which no installed task reads" if files else "no files"
     known = {name: text for name, (suffixes, text) in LAYOUTS.items() if any(counts[suffix] for suffix in suffixes)}
     installed = {source.distribution for source in default_registry().discovery.sources}
     readers = known or {name: text for name, (_, text) in LAYOUTS.items()}
@@ -145,4 +146,4 @@ def _unknown_data(path: Path) -> DataError:
         f"{name} reads {text}" + ("." if name in installed else f": {pip_install([name])}.")
         for name, text in readers.items()
     )
-    return DataError(str(path), found=f"{found}, which no installed task reads", expected="data of a task", hint=hint)
+    return DataError(str(path), found=found, expected="data of a task", hint=hint)
