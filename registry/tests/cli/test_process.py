@@ -174,6 +174,38 @@ def test_a_list_takes_little_more_than_its_libraries(garden: Garden, monkeypatch
     assert min(ours / libraries for ours, libraries in pairs) < 5
 
 
+LATE = """
+import atexit, sys, threading, time
+
+class Kept:
+    def __del__(self):
+        print("taken down", flush=True)
+
+def work():
+    time.sleep(0.2)
+    print("thread")
+
+kept = Kept()
+sys.argv[1:] = {arguments!r}
+from itnet_registry.__main__ import run
+main = sys.modules["itnet_registry.__main__"].main
+
+def start():
+    atexit.register(print, "exit function")
+    threading.Thread(target=work).start()
+    main()
+
+sys.modules["itnet_registry.__main__"].main = start
+run()
+"""
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["info", "nothing"], 2)])
+def test_the_process_leaves_after_threads_and_exit_functions(garden: Garden, arguments: list[Any], code: int) -> None:
+    done = garden.run("-c", LATE.format(arguments=arguments))
+    assert (done.returncode, done.stdout.splitlines()[-2:]) == (code, ["thread", "exit function"])
+
+
 FULL = "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), {fd}); sys.argv[1:] = {arguments!r}; "
 FULL += "from itnet_registry.cli.app import main; main()"
 

@@ -36,6 +36,12 @@ def test_a_dry_run_measures_a_step(itnet: Itnet, config_file: Path) -> None:
     assert found["warnings"] == []
 
 
+def test_memory_is_that_of_the_process(start_itnet: Callable[..., Any], config_file: Path) -> None:
+    ballast = b"1" * 2**31  # which `getrusage` of a process that is started here includes
+    found = json.loads(start_itnet("train", config_file, "--dry-run", "--json").stdout)
+    assert found["steps"]["signal"]["memory"] < len(ballast)
+
+
 def test_flops_grow_with_the_batch(itnet: Itnet, config_file: Path) -> None:
     flops = [costs(itnet, config_file, f"train.batch_size={n}")["steps"]["signal"]["flops"] for n in (8, 16)]
     assert flops[1] == 2 * flops[0] > 0
