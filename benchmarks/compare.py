@@ -19,12 +19,12 @@ from typing import Any
 
 from evidence.contest import Contest, Entry
 from evidence.contests import CONTESTS
-from evidence.costs import Cost, costs
+from evidence.costs import Costs, measure
 from evidence.page import alone, draw, section, summary
 from evidence.records import Key, Record, append, keep, read
 from evidence.running import run
 from measuring import ENVIRONMENT
-from provenance import provenance, rewrite_section
+from provenance import commit, rewrite_section
 from rich.progress import track
 
 ROOT = Path(__file__).parent.parent
@@ -113,19 +113,16 @@ class Runs:
         rate = self.best_rate(entry)
         return [self.key(entry, rate, *part) for part in self._parts(entry)]
 
-    def costs(self) -> dict[str, Cost]:
+    def costs(self) -> Costs:
         """Return the costs of the networks, from the file or measured."""
         path = self.path.with_suffix(".costs.json")
         recipes = {entry.name: self.contest.recipe(entry, quick=False) for entry in self.contest.networks}
         known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         if known.get("recipes") != recipes:
-            known = {
-                "recipes": recipes,
-                "costs": self.workers.submit(costs, self.contest, 5.0 if self.quick else 20.0).result(),
-            }
+            found = self.workers.submit(measure, self.contest, 5.0 if self.quick else 20.0).result()
+            known = {"recipes": recipes, "where": found.where, "costs": found.networks}
             path.write_text(json.dumps(known, indent=1) + "\n")
-        found: dict[str, Cost] = known["costs"]
-        return found
+        return Costs(known["where"], known["costs"])
 
 
 def processes(count: int) -> ProcessPoolExecutor:
@@ -145,7 +142,7 @@ def write_page(workers: Executor, *, quick: bool) -> None:
     all_runs = {contest.name: Runs(contest, workers, quick=quick) for contest in CONTESTS}
     on_file = [(contest, all_runs[contest.name].on_file()) for contest in CONTESTS]
     measured = [(contest, results) for contest, results in on_file if contest.ours.name in results and len(results) > 1]
-    lines = ["", f"{provenance(threads=1)}.", "", *summary(measured), "", *alone(measured)]
+    lines = ["", f"Written at commit {commit()}.", "", *summary(measured), "", *alone(measured)]
     for contest, results in measured:
         image = images / f"{contest.name}.svg"
         draw(contest, results, image)

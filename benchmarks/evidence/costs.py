@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from measuring import interleaved
+from provenance import provenance
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -25,8 +26,15 @@ from itnet_train.engine.optimizer import create_optimizer
 Cost = dict[str, Any]
 
 
-def costs(contest: Contest, seconds: float) -> dict[str, Cost]:
-    """Return the cost of each trained network by its name; the steps run interleaved on one thread.
+class Costs(NamedTuple):
+    """The costs of a contest's networks, and where they were measured."""
+
+    where: str
+    networks: Mapping[str, Cost]
+
+
+def measure(contest: Contest, seconds: float) -> Costs:
+    """Return the cost of each trained network; the steps run interleaved on one thread.
 
     Each has `flops` of a sample, forward, and `milliseconds` of a step, the median.
     """
@@ -38,13 +46,14 @@ def costs(contest: Contest, seconds: float) -> dict[str, Cost]:
     config = TrainConfig(**contest.train_section(quick=False))
     steps = {name: _step(module, task, batch, config) for name, module in modules.items()}
     times = interleaved(steps, seconds)
-    return {
+    found = {
         name: {
             "flops": flops(module.eval(), batch.inputs) / len(batch.targets),
             "milliseconds": 1000 * median(times[name]),
         }
         for name, module in modules.items()
     }
+    return Costs(provenance(threads=1), found)
 
 
 def _step(module: nn.Module, task: Task, batch: Any, config: TrainConfig) -> Callable[[], None]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from evidence.contest import Contest, Entry
-from evidence.costs import Cost
+from evidence.costs import Cost, Costs
 from evidence.records import Record, unpacked
 from evidence.verdict import Verdict, compare
 
@@ -136,7 +136,7 @@ def alone(contests: Sequence[tuple[Contest, Results]]) -> list[str]:
     return ["What the kernels need to read, at equal parameters:", "", *table(header, lines), ""]
 
 
-def section(contest: Contest, results: Results, costs: Mapping[str, Cost], image: str) -> list[str]:
+def section(contest: Contest, results: Results, costs: Costs, image: str) -> list[str]:
     """Return the lines of a contest."""
     recipe = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in contest.train.items())
     rates = ", ".join(f"{rate:g}" for rate in contest.rates)
@@ -146,7 +146,9 @@ def section(contest: Contest, results: Results, costs: Mapping[str, Cost], image
         f"{contest.what}. Recipe: {recipe}; learning rates {rates}."
         + (f" Goal: {contest.goals}." if contest.goals else ""),
         "",
-        *table([*HEADER, *contest.conditions], rows(contest, results, costs)),
+        *table([*HEADER, *contest.conditions], rows(contest, results, costs.networks)),
+        "",
+        f"Steps: {costs.where}.",
         "",
         f"![Validation {contest.metric} by epoch]({image})",
         "",

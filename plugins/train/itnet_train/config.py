@@ -370,15 +370,16 @@ class TrainConfig(ConfigSection):
             ConfigError: it is not, or a degree needs `fsdp`.
         """
         chosen = self.parallel
+        degrees = ", ".join(f"{name} = {value}" for name, value in chosen.model_dump(exclude_defaults=True).items())
         if not self.sharded:
             if chosen.shards_parameters:
-                found = f"{chosen.model_dump(exclude_defaults=True)}, with strategy = {self.strategy!r}"
+                found = f"{degrees}, with strategy = {self.strategy!r}"
                 raise ConfigError("train.parallel", found=found, expected="points alone, or strategy = 'fsdp'")
             replicate, shard = self.processes // chosen.points, 1
         else:
             replicate, left = chosen.replicate, self.processes // (chosen.replicate * chosen.points)
             shard = left if chosen.shard == -1 else chosen.shard
-        found = f"{chosen.model_dump()}, with {self.processes} processes"
+        found = f"{degrees or 'no degrees'}, with {self.processes} process{'es' if self.processes > 1 else ''}"
         if replicate * shard * chosen.points != self.processes:
             expected = "degrees whose product is devices · nodes, or that divide it"
             raise ConfigError("train.parallel", found=found, expected=expected)
