@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, product
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from itnet_train.data.seeding import derive_seed
@@ -48,51 +49,54 @@ class TaskShare:
     buffer: int = 1
     """Samples that are shuffled together, if there are chunks."""
 
-    def shuffle(self, generator: torch.Generator) -> list[int]:
+    def shuffle(self, generator: torch.Generator) -> Tensor:
         """Return the samples of a pass in random order.
 
         With chunks, their order is random, and so is that of the samples of consecutive chunks of `buffer` samples or
         more, so that chunks are read one after another.
         """
         if self.chunks is None:
-            return torch.randperm(self.size, generator=generator).tolist()
-        ends, order, window = list(accumulate(self.chunks)), list[int](), list[int]()
+            return torch.randperm(self.size, generator=generator)
+        ends, order, window = list(accumulate(self.chunks)), list[Tensor](), list[Tensor]()
         for number, chunk in enumerate(torch.randperm(len(self.chunks), generator=generator).tolist(), start=1):
-            window += range(ends[chunk] - self.chunks[chunk], ends[chunk])
-            if len(window) >= self.buffer or number == len(self.chunks):
-                order += [window[index] for index in torch.randperm(len(window), generator=generator).tolist()]
+            window.append(torch.arange(ends[chunk] - self.chunks[chunk], ends[chunk]))
+            if sum(map(len, window)) >= self.buffer or number == len(self.chunks):
+                samples = torch.cat(window)
+                order.append(samples[torch.randperm(len(samples), generator=generator)])
                 window = []
-        return order
+        return torch.cat(order)
 
-    def sort_by_length(self, keys: list[SampleKey], seed: int, epoch: int, world_size: int) -> list[SampleKey]:
+    def sort_by_length(self, keys: Tensor, seed: int, epoch: int, world_size: int) -> Tensor:
         """Sort an epoch's keys of each `bucket` batches of all processes by length, and shuffle these batches.
 
         What does not fill a batch stays last, as it is: sorted, it would be the longest samples.
         """
-        if (lengths := self.lengths) is None:
+        if self.lengths is None:
             return keys
         generator = torch.Generator().manual_seed(derive_seed(seed, "buckets", epoch))
-        size = self.batch_size * world_size
-        end, found = len(keys) // size * size, list[SampleKey]()
+        size, lengths = self.batch_size * world_size, torch.as_tensor(self.lengths)[keys[:, 1]]
+        end, found = len(keys) // size * size, list[Tensor]()
         for start in range(0, end, self.bucket * size):
-            window = sorted(keys[start : min(start + self.bucket * size, end)], key=lambda key: lengths[key.sample])
-            for number in torch.randperm(len(window) // size, generator=generator).tolist():
-                found += window[number * size : (number + 1) * size]
-        return found + keys[end:]
+            window = slice(start, min(start + self.bucket * size, end))
+            batches = keys[window][lengths[window].argsort(stable=True)].view(-1, size, 3)
+            found += batches[torch.randperm(len(batches), generator=generator)]
+        return torch.cat([*found, keys[end:]])
 
-    def keys(self, modality: str, seed: int, epoch: int) -> list[SampleKey]:
-        """Return the keys of an epoch.
+    def keys(self, seed: int, epoch: int) -> Tensor:
+        """Return the keys of an epoch, (samples, 3): the numbers of the pass, the sample and the copy.
 
         Epochs are consecutive sections of an endless sequence of shuffled passes, so that all samples are read equally
         often even where an epoch is shorter or longer than the split.
         """
-        keys: list[SampleKey] = []
+        keys: list[Tensor] = []
         start, end, size = epoch * self.samples, (epoch + 1) * self.samples, self.size * self.repeats
         for number in range(start // size, -(-end // size)):
             generator = torch.Generator().manual_seed(derive_seed(seed, "order", number))
-            copies, first = list(product(self.shuffle(generator), range(self.repeats))), number * size
-            keys += [SampleKey(modality, number, *copy) for copy in copies[max(0, start - first) : end - first]]
-        return keys
+            samples = self.shuffle(generator).repeat_interleave(self.repeats)
+            copies = torch.arange(self.repeats).repeat(self.size)
+            rows, first = torch.stack([torch.full_like(samples, number), samples, copies], 1), number * size
+            keys.append(rows[max(0, start - first) : end - first])
+        return torch.cat(keys)
 
 
 class TaskBatchSampler(Sampler[list[SampleKey]]):
@@ -138,15 +142,15 @@ class TaskBatchSampler(Sampler[list[SampleKey]]):
         return sum(map(self._batches, self.shares.values()))
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        scheduled = []
+        scheduled: list[tuple[float, str, Tensor]] = []
         for modality, share in self.shares.items():
-            keys, count = share.keys(modality, self.seed, self.epoch), self._batches(share)
+            keys, count = share.keys(self.seed, self.epoch), self._batches(share)
             keys = share.sort_by_length(keys, self.seed, self.epoch, self.world_size)
             own = keys[: len(keys) // self.world_size * self.world_size][self.rank :: self.world_size]
-            size = share.batch_size
-            scheduled += [((i + 0.5) / count, own[i * size : (i + 1) * size]) for i in range(count)]
+            batches = torch.split(own, share.batch_size)[:count]
+            scheduled += [((i + 0.5) / count, modality, batch) for i, batch in enumerate(batches)]
         scheduled.sort(key=lambda item: item[0])
-        return iter([batch for _, batch in scheduled[self.skip :]])
+        return ([SampleKey(name, *key) for key in keys.tolist()] for _, name, keys in scheduled[self.skip :])
 
     def _batches(self, share: TaskShare) -> int:
         own = share.samples // self.world_size
