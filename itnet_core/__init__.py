@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from itnet_core.operator.evaluators.dense import sum_values as sum_values
     from itnet_core.operator.field import AXES as AXES
     from itnet_core.operator.field import Field as Field
-    from itnet_core.operator.field import UnionMeasure as UnionMeasure
-    from itnet_core.operator.field import union as union
+    from itnet_core.operator.field_union import UnionMeasure as UnionMeasure
+    from itnet_core.operator.field_union import union as union
     from itnet_core.operator.integral_operator import IntegralOperator as IntegralOperator
     from itnet_core.operator.kernel import FastPath as FastPath
     from itnet_core.operator.kernel import FastPaths as FastPaths
@@ -135,7 +135,8 @@ _exports, __getattr__ = lazy_exports(
             "AutoEvaluator Choice DenseEvaluator Evaluator LocalEvaluator TiledEvaluator Unsupported"
         ),
         "itnet_core.operator.evaluators.dense": "pair_matrix sum_values",
-        "itnet_core.operator.field": "AXES Field UnionMeasure union",
+        "itnet_core.operator.field": "AXES Field",
+        "itnet_core.operator.field_union": "UnionMeasure union",
         "itnet_core.operator.integral_operator": "IntegralOperator",
         "itnet_core.operator.kernel": "FastPath FastPaths Kernel Normalization Problem ScalarConfig State Terms",
         "itnet_core.operator.mlp": "ACTIVATIONS MLPKernel PointTerms Taps",

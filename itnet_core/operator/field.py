@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import GetAttrKey, KeyEntry, register_pytree_node
 
-from itnet_core.operator.field_checks import check_edges, check_numbers, check_shapes, readable
+from itnet_core.operator.cells import cell_centres, lattice_of, shares_inside
+from itnet_core.operator.field_checks import check_edges, check_numbers, check_shapes, check_whole, readable
 from itnet_core.operator.point_tensors import (
     converted,
     flatten_points,
@@ -19,14 +20,12 @@ from itnet_core.operator.point_tensors import (
     unflatten_points,
     with_added,
 )
-from itnet_core.operator.points import Edges, Lattice, Measure, Points, check_measure, shard_of
+from itnet_core.operator.points import Edges, Measure, Points, check_measure, shard_of
 from itnet_core.operator.transforms import tracing
 from itnet_core.plugin.errors import FieldError
 
 AXES = "txyz"
 """The space-time that all modalities share: text and audio use t, images x and y, point clouds x, y and z."""
-
-UnionMeasure = Literal["balanced", "mean", "counting", "given"]
 
 
 class Field:
@@ -134,7 +133,7 @@ class Field:
             return _grid_field(flat, weights, *cells)
         points = _shared_grid_points(batch, values.device, *cells)
         check_shapes(flat, points.positions, points.weights, tuple(grid))
-        return _field(flat, points)
+        return field_of(flat, points)
 
     @property
     def positions(self) -> Tensor:
@@ -178,7 +177,7 @@ class Field:
                 found=f"shape {tuple(values.shape)}",
                 expected=f"({', '.join(map(str, self.values.shape[:-1]))}, d) as for the field's points",
             )
-        return _field(values, self.points)
+        return field_of(values, self.points)
 
     def replace(
         self, *, values: Tensor | None = None, positions: Tensor | None = None, weights: Tensor | None = None
@@ -188,7 +187,7 @@ class Field:
         Raises:
             FieldError: as for a new field, or as for `with_edges`.
         """
-        self._refuse_shards("replace")
+        check_whole(self.points, "Field.replace")
         field = Field(
             self.values if values is None else values,
             self.positions if positions is None else positions,
@@ -197,7 +196,7 @@ class Field:
         )
         if field.positions.shape[1] == self.positions.shape[1]:
             points = Points(field.positions, field.weights, field.grid, parts=self.points.parts)
-            field = _field(field.values, points)
+            field = field_of(field.values, points)
         field = field if self.points.edges is None else field.with_edges(self.points.edges)
         return field.with_attributes(**self.points.attributes) if self.points.attributes else field
 
@@ -209,8 +208,8 @@ class Field:
         """
         if edges is not None:
             check_edges(*edges, self.values.shape[0], self.values.shape[1])
-        self._refuse_shards("with_edges")
-        return _field(self.values, with_added(self.points, edges, self.points.attributes))
+        check_whole(self.points, "Field.with_edges")
+        return field_of(self.values, with_added(self.points, edges, self.points.attributes))
 
     def with_attributes(self, **attributes: Tensor) -> Field:
         """Return the field whose points have these attributes too, for kernels that read them (`Kernel.reads`).
@@ -231,9 +230,9 @@ class Field:
                 found = f"shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
                 batch, points = self.values.shape[:2]
                 raise FieldError(f"Field.attributes.{name}", found=found, expected=f"shape ({batch}, {points}, …)")
-        self._refuse_shards("with_attributes")
+        check_whole(self.points, "Field.with_attributes")
         added = {**self.points.attributes, **attributes}
-        return _field(self.values, with_added(self.points, self.points.edges, added))
+        return field_of(self.values, with_added(self.points, self.points.edges, added))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Field:
         """Return the field of `function(values)`, applied point by point."""
@@ -247,7 +246,7 @@ class Field:
 
     def standing_for(self, field: Field) -> Field:
         """Return this field as a sample of `field`, which becomes its `sampled_from`."""
-        return _field(self.values, self.points, field)
+        return field_of(self.values, self.points, field)
 
     def with_measure(self, measure: Measure) -> Field:
         """Return the field under another measure: `mean` (1/n each) or `counting` (1 each); padding keeps weight 0.
@@ -255,7 +254,7 @@ class Field:
         Raises:
             FieldError: the measure is unknown.
         """
-        return self if measure == "given" else _field(self.values, self.points.with_measure(measure))
+        return self if measure == "given" else field_of(self.values, self.points.with_measure(measure))
 
     def shard(self, group: Any) -> Field:
         """Return this process's part of the field, whose points are dealt to the processes of a group.
@@ -280,7 +279,7 @@ class Field:
             raise FieldError("Field.shard", found=found, expected=expected)
         points = self.points.cached(shard_of, group)
         assert points.shards is not None
-        return _field(points.shards.share(self.values), points)
+        return field_of(points.shards.share(self.values), points)
 
     def gather(self) -> Field:
         """Return the whole field, of which this one is the part of a process; a field of one process is whole.
@@ -289,7 +288,7 @@ class Field:
         gradients over processes, as in data-parallel training, is the gradient of their mean loss.
         """
         shards = self.points.shards
-        return self if shards is None else _field(shards.gather(self.values), shards.whole)
+        return self if shards is None else field_of(shards.gather(self.values), shards.whole)
 
     def to(self, *args: Any, **kwargs: Any) -> Field:
         """Return the field on another device or in another floating dtype; arguments as for `torch.Tensor.to`.
@@ -297,52 +296,11 @@ class Field:
         Raises:
             FieldError: its positions or its mass exceed the range of that dtype.
         """
-        self._refuse_shards("to")
+        check_whole(self.points, "Field.to")
         values, positions, weights = (t.to(*args, **kwargs) for t in (self.values, self.positions, self.weights))
         if (positions.dtype, weights.dtype) != (self.positions.dtype, self.weights.dtype) and readable():
             check_numbers(positions, weights)
-        return _field(values, converted(self.points, positions, weights, *args, **kwargs))
-
-    def _refuse_shards(self, method: str) -> None:
-        if self.points.shards is not None:
-            found, expected = "the points of one process of several", "a whole field"
-            raise FieldError(f"Field.{method}", found=found, expected=expected, hint="Call it before `shard`.")
-
-
-def union(fields: Sequence[Field], measure: UnionMeasure = "balanced") -> Field:
-    """Return the union of fields as one field over all their points.
-
-    Example:
-        >>> image, text = (Field(torch.rand(1, n, 8), torch.rand(1, n, 4)) for n in (6, 2))
-        >>> union([image, text]).weights.sum(-1)
-        tensor([1.])
-
-    Args:
-        fields: M fields of equal batch, channels and position coordinates.
-        measure: `balanced` gives each field the mass 1/M in each sample, whatever its number of points; `mean` and
-            `counting` weigh all points alike; `given` keeps the weights.
-
-    Raises:
-        FieldError: no field; fields that differ in batch, channels or coordinates; or an unknown measure.
-    """
-    if not fields:
-        raise FieldError("union(fields)", found="no field", expected="at least one")
-    shapes = {(field.values.shape[0], field.dim, field.positions.shape[-1]) for field in fields}
-    if len(shapes) > 1:
-        raise FieldError(
-            "union(fields)",
-            found=f"(batch, channels, coordinates) {sorted(shapes)}",
-            expected="the same for all fields",
-        )
-    weights = [field.weights for field in fields]
-    if measure == "balanced":
-        weights = [w / (w.sum(-1, keepdim=True) * len(fields)) for w in weights]
-    for field in fields:
-        field._refuse_shards("union")
-    positions = torch.cat([field.positions for field in fields], dim=1)
-    points = Points(positions, torch.cat(weights, dim=1), parts=tuple(field.values.shape[1] for field in fields))
-    joined = _field(torch.cat([field.values for field in fields], dim=1), points)
-    return joined if measure == "balanced" else joined.with_measure(measure)
+        return field_of(values, converted(self.points, positions, weights, *args, **kwargs))
 
 
 def _shared_grid_points(batch: int, device: torch.device, *cells: Any) -> Points:
@@ -375,7 +333,7 @@ def _grid_field(
     dtype: torch.dtype,
 ) -> Field:
     """Return the field of values (B, N, d) at the cell centres of a grid, with weights or under a measure."""
-    positions = _cell_centres(grid, bounds, dtype=dtype, device=values.device)
+    positions = cell_centres(grid, bounds, dtype=dtype, device=values.device)
     coordinates = range(len(grid)) if axes is None else [AXES.index(axis) for axis in axes]
     if axes is not None:
         space_time = positions.new_zeros(positions.shape[0], len(AXES))
@@ -383,41 +341,15 @@ def _grid_field(
         positions = space_time
     if weights is None and inside is not None:
         check_measure(measure)
-        share = torch.ones(1, dtype=dtype, device=values.device)
-        for count, length in zip(grid, inside, strict=True):
-            cells = torch.arange(count, dtype=dtype, device=values.device)
-            share = torch.outer(share, (length - cells).clamp(0, 1)).flatten()
+        share = shares_inside(grid, inside, dtype=dtype, device=values.device)
         weights = (share / share.sum() if measure == "mean" else share).expand(values.shape[0], -1)
     field = Field(values, positions.expand(values.shape[0], -1, -1), weights, grid)
-    lattice = _lattice(grid, bounds, coordinates, positions.shape[-1])
-    field = _field(values, Points(field.positions, field.weights, field.grid, lattice))
+    lattice = lattice_of(grid, bounds, coordinates, positions.shape[-1])
+    field = field_of(values, Points(field.positions, field.weights, field.grid, lattice))
     return field if weights is not None else field.with_measure(measure)
 
 
-def _cell_centres(
-    grid: Sequence[int], bounds: Sequence[tuple[float, float]], *, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """Return the cell centres of a row-major grid that covers `bounds`, shape (N, len(grid))."""
-    centres = [
-        low + (high - low) * (torch.arange(size, dtype=dtype, device=device) + 0.5) / size
-        for size, (low, high) in zip(grid, bounds, strict=True)
-    ]
-    return torch.stack(torch.meshgrid(*centres, indexing="ij"), dim=-1).flatten(0, -2)
-
-
-def _lattice(
-    grid: Sequence[int], bounds: Sequence[tuple[float, float]], coordinates: Sequence[int], dim: int
-) -> Lattice:
-    """Return the lattice of the cell centres, in R^dim, where dimension d of the grid runs along coordinates[d]."""
-    origin, steps = [0.0] * dim, [[0.0] * dim for _ in grid]
-    for step, size, (low, high), axis in zip(steps, grid, bounds, coordinates, strict=True):
-        cell = (high - low) / size
-        origin[axis] = low + cell / 2
-        step[axis] = cell if size > 1 else 0.0
-    return Lattice(tuple(grid), tuple(origin), tuple(map(tuple, steps)))
-
-
-def _field(values: Tensor, points: Points, sampled_from: Field | None = None) -> Field:
+def field_of(values: Tensor, points: Points, sampled_from: Field | None = None) -> Field:
     """Build a field from parts that are known to fit."""
     field = object.__new__(Field)
     _fill(field, values, points, sampled_from)
@@ -438,7 +370,7 @@ def _flatten(field: Field) -> tuple[list[Tensor], Any]:
 
 def _unflatten(leaves: Any, context: Any) -> Field:
     values, *others = leaves
-    return _field(values, unflatten_points(others, context))
+    return field_of(values, unflatten_points(others, context))
 
 
 def _flatten_with_keys(field: Field) -> tuple[list[tuple[KeyEntry, Tensor]], Any]:

@@ -7,7 +7,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from itnet_core.operator.points import distinct
+from itnet_core.operator.points import Points, distinct
 from itnet_core.operator.transforms import under_functorch
 from itnet_core.plugin.errors import FieldError
 
@@ -15,6 +15,17 @@ from itnet_core.plugin.errors import FieldError
 def readable() -> bool:
     """Whether Python may read tensor values: it breaks a compiled graph, and `vmap` hides them."""
     return not (torch.compiler.is_compiling() or under_functorch())
+
+
+def check_whole(points: Points, place: str) -> None:
+    """Check that no other process has points of the same field.
+
+    Raises:
+        FieldError: some have.
+    """
+    if points.shards is not None:
+        found, expected = "the points of one process of several", "a whole field"
+        raise FieldError(place, found=found, expected=expected, hint="Call it before `shard`.")
 
 
 def check_shapes(values: Tensor, positions: Tensor, weights: Tensor | None, grid: tuple[int, ...] | None) -> None:

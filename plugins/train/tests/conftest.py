@@ -51,15 +51,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _toy_is_installed(site: Path) -> Iterator[None]:
-    """Put the toy on `sys.path`, for processes that tests start too."""
+@contextmanager
+def installed(site: Path) -> Iterator[None]:
+    """Put the toy on `sys.path`, for processes that tests start too, and forget it afterwards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(site)
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")])))
         _registry.cache_clear()
         yield
     _registry.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "itnet_toy"]:
+        del sys.modules[name]  # other tests have a toy of this name, too
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _toy_is_installed(site: Path) -> Iterator[None]:
+    with installed(site):
+        yield
 
 
 @contextmanager
@@ -79,14 +87,14 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def learned(tmp_path_factory: pytest.TempPathFactory, _toy_is_installed: None) -> Path:
+def learned(tmp_path_factory: pytest.TempPathFactory, site: Path) -> Path:
     """A run that learned something."""
     sections = deepcopy(SECTIONS)
     sections["model"] |= {"width": 16, "depth": 2, "dropout": 0.0, "task": {"name": "tones", "size": 256}}
     sections["model"]["kernel"]["hidden"] = 16
     sections["train"]["epochs"] = 16
     run = tmp_path_factory.mktemp("learned") / "run"
-    with one_thread():
+    with installed(site), one_thread():
         train(sections, run)
     return run
 
@@ -112,11 +120,12 @@ def config_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(_toy_is_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a model with random weights."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("checkpoint") / "best"
-    save_model(create_model(**SECTIONS["model"]), folder)
+    with installed(site):
+        save_model(create_model(**SECTIONS["model"]), folder)
     return folder
 
 
