@@ -13,6 +13,7 @@ from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Any, get_args
+from unittest.mock import patch
 
 import click
 import torch
@@ -30,6 +31,7 @@ from itnet_registry import Registry, create_model, load_model
 from itnet_registry import errors as registry
 from itnet_registry.cli.app import BUILT_IN, _loaded, app
 from itnet_registry.errors import Stage
+from itnet_registry.plugins import clone
 from itnet_registry.plugins.compatibility import check_core
 from itnet_registry.plugins.components import BASES, Component
 from itnet_registry.plugins.discovery import Source
@@ -79,7 +81,7 @@ def pages() -> dict[str, str]:
         "presets.md": presets(),
         "conformance.md": conformance(),
         "commands.md": commands(),
-        "errors.md": errors(),
+        "errors.md": outside_of_a_clone(errors()),
         **{f"plugins/{package}.md": python_api(package) for package in PACKAGES},
     }
     return {name: MADE + "\n".join(lines).rstrip() + "\n" for name, lines in written.items()}
@@ -262,6 +264,12 @@ def _parameter(parameter: click.Parameter) -> list[str]:
 
 def _code(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def outside_of_a_clone(lines: Iterator[str]) -> Iterator[str]:
+    """Yield lines whose hints install from an index, rather than from folders of this machine."""
+    with patch.object(clone, "clone_root", lambda: None):
+        yield from lines
 
 
 def errors() -> Iterator[str]:
