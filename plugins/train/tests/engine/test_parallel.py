@@ -25,6 +25,7 @@ from itnet_train.engine.parallel import named_blocks
 from itnet_train.engine.single_modality import SingleModality
 from itnet_train.engine.trainer import create_trainer
 
+Rows = Callable[[Path], list[dict[str, float]]]
 MODEL = {"width": 8, "depth": 2, "encoder": "signal", "task": "tones"}
 
 
@@ -100,7 +101,7 @@ def test_other_degrees_are_refused(train: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_resumes_on_another_number_of_processes(tmp_path: Path) -> None:
+def test_a_run_resumes_on_another_number_of_processes(tmp_path: Path, rows: Rows) -> None:
     whole = run(tmp_path / "whole", strategy="fsdp", batch_size=16)
     for number, devices in enumerate((2, 1, 4)):
         ways = {"strategy": "fsdp", "devices": devices, "batch_size": 16 // devices, "save_every_steps": 1}
@@ -109,6 +110,8 @@ def test_a_run_resumes_on_another_number_of_processes(tmp_path: Path) -> None:
         assert (metrics["stopped"] == "max_minutes") is not last
     assert metrics["steps"] == whole["steps"]
     assert metrics["test"] == pytest.approx(whole["test"], rel=1e-4)
+    moved, stayed = (rows(tmp_path / name)[-1]["probe/output"] for name in ("cut", "whole"))
+    assert moved == pytest.approx(stayed, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +123,7 @@ def test_a_run_resumes_on_another_number_of_processes(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_two_processes_train_as_one_does(
-    tmp_path: Path, rows: Callable[[Path], list[dict[str, float]]], options: dict[str, Any]
-) -> None:
+def test_two_processes_train_as_one_does(tmp_path: Path, rows: Rows, options: dict[str, Any]) -> None:
     alone, two = tmp_path / "alone", tmp_path / "two"
     expected, metrics = train(sections(alone, batch_size=16), alone), run(two, devices=2, **options)
     assert metrics["steps"] == expected["steps"]
