@@ -143,7 +143,7 @@ def own_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     """
     for module in model.modules():
         if isinstance(module, FSDPModule):
-            module.reshard()  # an evaluation leaves the root's gathered, and the next would use these again
+            module.reshard()  # an evaluation leaves the root gathered, and the next pass would use its weights again
     return dict(chain(model.named_parameters(), model.named_buffers()))
 
 
