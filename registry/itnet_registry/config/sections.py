@@ -65,7 +65,8 @@ class ConfigSection(BaseModel):
         from a generator of its own, and the model must be left as it is.
 
         Args:
-            model: the model.
+            model: the model; where processes share the parameters, a copy with all of them on the CPU of the first
+                process, which alone calls this.
             tasks: its tasks by modality.
             validation: the samples of the validation split by modality.
             epoch: the number of the epoch, from 1; 0 before the first, where the scores are dropped and faults found.

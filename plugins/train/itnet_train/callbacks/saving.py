@@ -58,7 +58,7 @@ class Saving(Checkpoint):
         """Save the checkpoints, and the state if the epoch is complete."""
         with averaged_weights(self.averaging, pl_module.model):
             model = pl_module.whole_model()
-            if trainer.is_global_zero:
+            if trainer.is_global_zero and model is not None:
                 for path in [self.directory.best] * self.history.improved + [self.directory.last]:
                     self.save(model, path)
         if trainer.is_last_batch:

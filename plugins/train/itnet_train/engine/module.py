@@ -86,8 +86,11 @@ class TaskModule(LightningModule):
         if settings.sharded:
             share_parameters(self.model, mesh, settings)
 
-    def whole_model(self) -> nn.Module:
-        """Return the model with all its parameters, in the first process; all processes call this together."""
+    def whole_model(self) -> nn.Module | None:
+        """Return the model with all its parameters; all processes call this together.
+
+        Where they share the parameters, it is a copy in the first process, and `None` in the others.
+        """
         return self.model if self.empty is None else whole_model(self.model, *self.empty)
 
     def train(self, mode: bool = True) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 import torch
@@ -135,10 +136,21 @@ def _without_values(block: Block, arguments: Any, output: Any) -> Field:
     return field
 
 
+def own_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the parameters and buffers of a model by name, and of shared ones the shares of this process.
+
+    They share memory with the model, so that it can be changed in place.
+    """
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()  # an evaluation leaves the root gathered, and the next pass would use its weights again
+    return dict(chain(model.named_parameters(), model.named_buffers()))
+
+
 def without_memory(model: nn.Module) -> nn.Module:
-    """Return a copy of a model whose parameters and buffers take no memory, for `whole_model`."""
-    tensors = [*model.parameters(), *(value for _, value in model.named_buffers())]
-    return deepcopy(model, {id(tensor): _on_meta(tensor) for tensor in tensors})
+    """Return a copy of a model whose parameters and saved buffers take no memory, for `whole_model`."""
+    saved = [item for item in model.state_dict(keep_vars=True).values() if isinstance(item, torch.Tensor)]
+    return deepcopy(model, {id(tensor): _on_meta(tensor) for tensor in saved})
 
 
 def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
@@ -146,8 +158,10 @@ def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
     return nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
 
-def whole_model(model: nn.Module, empty: nn.Module) -> nn.Module:
+def whole_model(model: nn.Module, empty: nn.Module) -> nn.Module | None:
     """Return a copy of a model whose parameters are shared, with all of them, on the CPU of the first process.
+
+    The others get `None`. The copy shares nothing with other processes, so that the first one can evaluate it alone.
 
     Args:
         model: the model; all processes call this together.
@@ -156,8 +170,9 @@ def whole_model(model: nn.Module, empty: nn.Module) -> nn.Module:
     weights: dict[str, Any] = get_model_state_dict(
         model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
     )
+    if dist.get_rank():
+        return None
     whole = deepcopy(empty)
-    if weights:
-        # A gathered tensor is a view of a larger one, which would be saved with it.
-        whole.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, assign=True)
+    # A gathered tensor is a view of a larger one, which would be saved with it.
+    whole.load_state_dict({name: tensor.clone() for name, tensor in weights.items()}, assign=True)
     return whole

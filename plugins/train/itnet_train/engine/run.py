@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import Callback
 from torch import nn
 
-from itnet_core import ConfigError, ITNetError, ITNetModel, Split, Task, initialize_scales
+from itnet_core import ITNetError, ITNetModel, Split, Task, initialize_scales
 from itnet_registry import ConfigSection, load_weights
 from itnet_registry.build.predictions import check_predictions
 from itnet_registry.errors import ComponentError, one_line
@@ -107,7 +107,7 @@ class Run(ABC):
         with quiet_lightning():
             create_trainer(self.config)
         if self.config.sharded:
-            self._check_sharing()
+            named_blocks(self.model, self.config)
         with attribute_errors("the metrics of the tasks"):
             for task in self.tasks.values():
                 check_monitor(task)
@@ -125,28 +125,15 @@ class Run(ABC):
                 module.dry_run(modality, self.data.first_samples(modality, split, 2))
         for name, section in self.sections.items():
             with attribute_errors(f"the scores of the section {name}"):
-                self.section_scores(section, 0)
+                self.section_scores(section, self.model, 0)
         self.section_callbacks()
         module.train()
         return sizes
 
-    def _check_sharing(self) -> None:
-        """Refuse what reads parameters that other processes have."""
-        scoring = [
-            name for name, item in self.sections.items() if type(item).epoch_scores != ConfigSection.epoch_scores
-        ]
-        reading = {
-            "train.ema": self.config.ema is not None,
-            **{f"the section {name}, which scores each epoch": True for name in scoring},
-        }
-        if found := [name for name, present in reading.items() if present]:
-            raise ConfigError("train.strategy", found=f"fsdp, with {', '.join(found)}", expected="ddp, or fsdp alone")
-        named_blocks(self.model, self.config)
-
-    def section_scores(self, section: ConfigSection, epoch: int) -> Mapping[str, float]:
-        """Return what a section scores of the model after an epoch."""
+    def section_scores(self, section: ConfigSection, model: nn.Module, epoch: int) -> Mapping[str, float]:
+        """Return what a section scores of the model, or of a copy with other weights, after an epoch."""
         validation = {modality: self.data.dataset(modality, "validation") for modality in self.tasks}
-        return section.epoch_scores(cast(ITNetModel, self.model), self.tasks, validation, epoch)
+        return section.epoch_scores(cast(ITNetModel, model), self.tasks, validation, epoch)
 
     def section_callbacks(self) -> list[Callback]:
         """Return new callbacks of the sections.

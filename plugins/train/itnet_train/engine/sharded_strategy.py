@@ -18,9 +18,14 @@ from torch.distributed.checkpoint.state_dict_saver import save
 SHARDS = "shards-"
 """Prefix of the folders of shares beside the training state, followed by the number of the step."""
 
+SHARED = "shared"
+"""Key in a callback's state of tensors by name that are shared as the parameters are, and saved and restored in place
+with them."""
+
 
 class ShardedStrategy(ModelParallelStrategy):
-    """Saves the training state in shares: each process writes its own of the weights and the optimizer's states.
+    """Saves the training state in shares: each process writes its own of the weights, the optimizer's states and what
+    callbacks keep under `SHARED`.
 
     They are written by `torch.distributed.checkpoint` as safetensors, to a folder that the file of the training state
     names; so another number of processes can read them, and no file runs code.
@@ -33,22 +38,27 @@ class ShardedStrategy(ModelParallelStrategy):
         if self.is_global_zero:
             shutil.rmtree(folder, ignore_errors=True)
         self.barrier()
-        shares = _shares(checkpoint.pop("state_dict"), checkpoint["optimizer_states"])
+        shares = _shares(checkpoint.pop("state_dict"), checkpoint["optimizer_states"], checkpoint["callbacks"])
         save(shares, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
         if self.is_global_zero:
             for state in checkpoint["optimizer_states"]:
                 state["state"] = {name: _without_tensors(values) for name, values in state["state"].items()}
+            for state in checkpoint["callbacks"].values():
+                state.pop(SHARED, None)
             torch.save(checkpoint | {"shards": folder.name}, path)
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         """Restore the model and its optimizers from the shares, and return the rest of the state."""
         assert self.model is not None
+        assert self.lightning_module is not None
         path = Path(checkpoint_path)
         checkpoint = read_state(path)
         weights = self.lightning_module_state_dict()
         states = [self.optimizer_state(optimizer) for optimizer in self.optimizers]
+        found = self.lightning_module.trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = {callback.state_key: callback.state_dict() for callback in found}
         reader = HuggingFaceStorageReader(str(path.with_name(checkpoint["shards"])))
-        load(_shares(weights, states), storage_reader=reader)
+        load(_shares(weights, states, callbacks), storage_reader=reader)
         set_model_state_dict(self.model, weights)
         for optimizer, state, saved in zip(self.optimizers, states, checkpoint["optimizer_states"], strict=True):
             for name, values in saved["state"].items():
@@ -71,14 +81,17 @@ def remove_old_shares(state: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _shares(weights: Mapping[str, Tensor], states: list[dict[str, Any]]) -> dict[str, Tensor]:
-    """Return the tensors of a model and its optimizers by names."""
-    return {f"model.{name}": tensor for name, tensor in weights.items()} | {
-        f"optimizer{number}.{name}.{key}": value
-        for number, state in enumerate(states)
-        for name, values in state["state"].items()
-        for key, value in _tensors(values)
-    }
+def _shares(
+    weights: Mapping[str, Tensor], states: list[dict[str, Any]], callbacks: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Tensor]:
+    """Return the tensors of a model, its optimizers and callbacks by names."""
+    tensors = {f"model.{name}": tensor for name, tensor in weights.items()}
+    for number, state in enumerate(states):
+        for name, values in state["state"].items():
+            tensors |= {f"optimizer{number}.{name}.{key}": value for key, value in _tensors(values)}
+    for owner, kept in callbacks.items():
+        tensors |= {f"{owner}.{name}": tensor for name, tensor in kept.get(SHARED, {}).items()}
+    return tensors
 
 
 def _tensors(values: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:

@@ -31,26 +31,26 @@ class Parts(nn.Module):
 @pytest.mark.parametrize("decay", [0.05, 0.15, 0.999])
 def test_it_is_the_moving_average_of_floats_and_the_last_of_integers(decay: float) -> None:
     averaging = Averaging(decay)
-    average = averaging.average = torch.optim.swa_utils.AveragedModel(Parts(), avg_fn=averaging._step, use_buffers=True)
+    averaging.start(Parts())
     expected: dict[str, torch.Tensor] = {}
     for step in range(4):
         model = Parts()
-        average.update_parameters(model)
+        averaging.add(model)
         share = min(decay, (1 + step) / (10 + step)) if step else 0.0
         for name, value in model.state_dict().items():
             expected[name] = value if name == "indices" or not step else share * expected[name] + (1 - share) * value
-    torch.testing.assert_close(average.module.state_dict(), expected)
+    torch.testing.assert_close(averaging.average, expected)
 
 
 def test_the_context_lends_the_average_and_gives_the_weights_back() -> None:
     averaging, model = Averaging(0.9), Parts()
-    averaging.average = torch.optim.swa_utils.AveragedModel(Parts(), use_buffers=True)
+    averaging.start(Parts())
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    average = {name: value.clone() for name, value in averaging.average.module.state_dict().items()}
+    average = {name: value.clone() for name, value in averaging.average.items()}
     with averaged_weights(averaging, model):
         torch.testing.assert_close(dict(model.state_dict()), average, rtol=0, atol=0)
     torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
-    torch.testing.assert_close(dict(averaging.average.module.state_dict()), average, rtol=0, atol=0)
+    torch.testing.assert_close(averaging.average, average, rtol=0, atol=0)
 
 
 def test_the_checkpoint_is_the_average_and_has_the_validated_scores(

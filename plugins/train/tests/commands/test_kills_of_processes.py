@@ -16,6 +16,7 @@ import yaml
 Same = Callable[[Path, Path], None]
 Start = Callable[..., subprocess.CompletedProcess[str]]
 STOPPED = 128 + signal.SIGTERM
+SHARED = ("train.strategy=fsdp", "train.ema=0.9")
 
 
 @pytest.fixture
@@ -60,20 +61,23 @@ def test_a_run_that_loses_a_process_says_so_and_resumes_exactly(
 def test_a_run_of_shared_parameters_resumes_exactly(
     start_itnet: Start, two: Path, tmp_path: Path, assert_same_weights: Same, fault: str
 ) -> None:
-    cut, whole, shared = tmp_path / "cut", tmp_path / "whole", "train.strategy=fsdp"
-    assert start_itnet("train", two, shared, "--output", cut, ITNET_TOY_FAULT=fault).returncode != 0
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    assert start_itnet("train", two, *SHARED, "--output", cut, ITNET_TOY_FAULT=fault).returncode != 0
     state = torch.load(cut / "resume/state.ckpt", weights_only=True)
     assert (cut / "resume" / state["shards"]).is_dir()
-    assert start_itnet("train", two, shared, "--output", cut, "--resume").returncode == 0
-    assert start_itnet("train", two, shared, "--output", whole).returncode == 0
+    assert start_itnet("train", two, *SHARED, "--output", cut, "--resume").returncode == 0
+    assert start_itnet("train", two, *SHARED, "--output", whole).returncode == 0
     assert_same_weights(cut / "last", whole / "last")
     assert len([*(cut / "resume").iterdir()]) == 2  # no shares of a killed save are left
 
 
 @pytest.mark.slow
-def test_fifty_kills_change_nothing(start_itnet: Start, two: Path, tmp_path: Path, assert_same_weights: Same) -> None:
+@pytest.mark.parametrize("options", [(), SHARED], ids=["ddp", "fsdp"])
+def test_fifty_kills_change_nothing(
+    start_itnet: Start, two: Path, tmp_path: Path, assert_same_weights: Same, options: tuple[str, ...]
+) -> None:
     cut, whole, draw = tmp_path / "cut", tmp_path / "whole", random.Random(0)
-    longer = ["train.epochs=24", "--output"]
+    longer = ["train.epochs=24", *options, "--output"]
     before_training = (-signal.SIGTERM, -signal.SIGUSR1)
     for kill in range(50):
         fault = f"{draw.choice(['SIGKILL', 'SIGTERM', 'SIGUSR1'])}:{draw.randrange(8, 24)}:{draw.randrange(2)}"

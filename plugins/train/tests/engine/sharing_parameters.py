@@ -1,7 +1,7 @@
 """A process of several that share parameters: `python sharing_parameters.py RANK PROCESSES FOLDER`.
 
-Each case compares the gradients of all processes' batches with those of one model that holds all parameters. The
-largest differences go to FOLDER/RANK.json.
+Each case compares the gradients of all processes' batches with those of one model that holds all parameters; one
+compares averages of the weights. The largest differences go to FOLDER/RANK.json.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from itnet_core import ITNetModel
 from itnet_registry import create_model
 from itnet_train import TrainConfig
+from itnet_train.callbacks.averaging import Averaging, averaged_weights
 from itnet_train.engine.parallel import create_mesh, share_parameters, share_points, whole_model, without_memory
 
 PATCHES = {"name": "patch", "patch_size": 2}
@@ -82,15 +84,53 @@ def differences(build: Callable[[], ITNetModel], processes: int, rank: int, degr
     share = processes // degrees.get("replicate", 1)
     assert size < 1.3 * sum(p.numel() for p in whole.parameters()) / share, "each process holds its share alone"
     gathered = whole_model(model, empty)
-    if rank == 0:
+    if gathered is not None:
         gradients += zip(gathered.state_dict().values(), whole.state_dict().values(), strict=True)
     return max(float((ours - theirs).abs().max()) for ours, theirs in gradients)
+
+
+def average_difference(processes: int, rank: int) -> float:
+    """Return the largest difference of what a model computes with its weights, and with their average."""
+    torch.manual_seed(0)
+    model = pyramid().double()
+    whole, images = copy.deepcopy(model), torch.randn(4, 3, 8, 8, dtype=torch.float64)
+    degrees = {"replicate": processes // 2}
+    config = TrainConfig.model_validate({"devices": processes, "strategy": "fsdp", "parallel": degrees})
+    mesh, empty = create_mesh(config, "cpu"), without_memory(model)
+    share_parameters(model, mesh, config)
+    found, sizes = [], []
+    for trained in (model, whole):
+        averaging, computed = Averaging(0.5), []
+        averaging.start(trained)
+        kept = averaging.average.values()
+        sizes.append(sum((t.to_local() if isinstance(t, DTensor) else t).numel() for t in kept))
+        optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss(trained, images).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            averaging.add(trained)
+            with torch.inference_mode():  # as Lightning evaluates on GPUs
+                computed.append(loss(trained, images))
+                with averaged_weights(averaging, trained):
+                    computed.append(loss(trained, images))
+                computed.append(loss(trained, images))
+        with averaged_weights(averaging, trained):
+            saved = whole_model(trained, empty) if trained is model else trained
+            if saved is not None and rank == 0:  # alone
+                computed.append(loss(saved, images))
+        found.append(torch.stack(computed).detach())
+    shares, average = found
+    assert sizes[0] < 0.65 * sizes[1], "each process averages its share alone"
+    assert len(set(average.tolist())) == 5, "steps and averages differ, but in the first step"
+    return float((shares - average).abs().max())
 
 
 def main(rank: int, processes: int, folder: Path) -> None:
     store, patience = f"file://{folder}/store", timedelta(seconds=60)
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=processes, timeout=patience)
     found = {name: differences(build, processes, rank, degrees) for name, build, degrees in cases(processes)}
+    found["an average"] = average_difference(processes, rank)
     (folder / f"{rank}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 

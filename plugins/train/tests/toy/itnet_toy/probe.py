@@ -15,7 +15,14 @@ class ProbeConfig(ConfigSection):
     broken: bool = False
 
     def epoch_scores(self, model: Any, tasks: Any, validation: Mapping[str, Any], epoch: int) -> Mapping[str, float]:
-        return {"epoch": float(epoch), "samples": float(sum(map(len, validation.values())))}
+        import torch
+
+        training, inputs = model.training, {"samples": torch.linspace(-1, 1, 12).unsqueeze(0)}
+        with torch.no_grad():
+            output = model.eval()(inputs, next(iter(tasks))).norm()
+        model.train(training)
+        samples = sum(map(len, validation.values()))
+        return {"epoch": float(epoch), "samples": float(samples), "output": float(output)}
 
     def callbacks(self) -> Sequence[Any]:
         from lightning.pytorch import Callback
