@@ -8,7 +8,7 @@ from torchmetrics import Metric
 
 
 class MeanLoss(Metric):
-    """Mean loss over samples, from the mean losses of batches of different sizes; saved with the training state.
+    """Mean loss over samples, from the mean losses of batches of different sizes.
 
     The result is NaN if one of the losses is. torchmetrics' own `MeanMetric` drops NaNs or, with
     `nan_strategy="disable"`, ignores the weights.
@@ -27,13 +27,17 @@ class MeanLoss(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum", persistent=True)
-        self.add_state("samples", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("samples", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, samples: int) -> None:
         """Add the mean loss of a batch of `samples` samples."""
         self.total += loss.detach().to(self.total.dtype) * samples
         self.samples += samples
+
+    def restore(self, total: Tensor, samples: Tensor) -> None:
+        """Go on from the sums `total` and `samples` of a metric."""
+        self.total, self.samples = total.to(self.total), samples.to(self.samples)
 
     def compute(self) -> Tensor:
         """Return the mean."""

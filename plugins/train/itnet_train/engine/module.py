@@ -137,6 +137,19 @@ class TaskModule(LightningModule):
         """Reset the training loss."""
         self.train_loss.reset()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save each process's sums of the training loss."""
+        sums = (self.train_loss.total, self.train_loss.samples)
+        checkpoint["train_loss"] = [self.trainer.strategy.all_gather(each).reshape(-1).cpu() for each in sums]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore this process's sums of the training loss; with another number of processes the first one has all."""
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        total, samples = (
+            each[rank] if len(each) == world_size else each.sum() * (rank == 0) for each in checkpoint["train_loss"]
+        )
+        self.train_loss.restore(total, samples)
+
     def on_train_batch_start(self, batch: TaskBatch, batch_idx: int) -> None:
         """Seed the generators that dropout and samplers draw from."""
         # Processes that share points draw the same numbers, as their samplers and their stochastic depth need.
