@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pickle
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import ClassLabel, Dataset
+
+from itnet_tasks import Labelled
+from itnet_tasks.stored import Stored
+from itnet_tasks.tables import Tables
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tables:
+    """Three tables of 5, 2 and 4 rows, in parts of 2."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "huggingface")
+    monkeypatch.setattr("itnet_tasks.tables.PART", 2)
+    files = []
+    for name, size in (("a", 5), ("b", 2), ("c", 4)):
+        rows = {"text": [f"{name}{number}" for number in range(size)], "label": [number % 2 for number in range(size)]}
+        table = Dataset.from_dict(rows).cast_column("label", ClassLabel(names=["no", "yes"]))
+        table.to_parquet(file := tmp_path / f"{name}.parquet")
+        files.append(file)
+    return Tables.open(files, ["text", "label"])
+
+
+def texts_of(tables: Tables) -> Stored:
+    return Stored(tables.positions(), partial(_text, tables), tables.files)
+
+
+def _text(tables: Tables, position: list[int]) -> str:
+    return str(tables.row(position)["text"])
+
+
+def test_a_chunk_is_of_one_table(tables: Tables) -> None:
+    texts = texts_of(tables)
+    sizes = {"a": 5, "b": 2, "c": 4}
+    assert list(texts) == tables.column("text") == [f"{name}{n}" for name, size in sizes.items() for n in range(size)]
+    assert texts.chunks() == [2, 2, 1, 2, 2, 2]
+    assert tables.place(texts.positions[6].tolist()) == f"{tables.files[1]}, row 1"
+    assert tables.class_names("label") == ("no", "yes")
+    assert tables.class_names("text") is None
+
+
+def test_samples_are_selected_without_reading_them(tables: Tables) -> None:
+    def refuse(position: list[int]) -> str:
+        raise AssertionError(position)
+
+    stored = Stored(tables.positions(), refuse, tables.files)
+    kept = Labelled(stored, torch.arange(11)).select(torch.tensor([10, 3])).sources
+    assert isinstance(kept, Stored)
+    assert (len(kept), kept.positions[:, 1:].tolist()) == (2, [[2, 3], [0, 3]])
+
+
+def test_other_processes_read_the_same(tables: Tables) -> None:
+    texts = texts_of(tables)
+    assert list(pickle.loads(pickle.dumps(texts))) == list(texts)
