@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field as ConfigField
 
 from itnet_core import DataError
 from itnet_tasks.large_files import LargeFiles, Rows
@@ -22,10 +25,15 @@ class TableFiles(LargeFiles):
         label: str = "label"
         """Column of the labels: the numbers or the names of classes."""
 
+        stream_gigabytes: Annotated[float, ConfigField(ge=0)] = 0.0
+        """Read parquet files by row groups instead of a copy in the cache of `datasets`. Each process keeps the row
+        groups that it read last, up to this size, for which the samples of `train.shuffle_buffer` should be small
+        enough. 0 for the copy."""
+
     def rows(self, files: Sequence[Path]) -> Rows:
         """List the rows of tables."""
         column, label = getattr(self.config, self.modality), self.config.label
-        tables = Tables.open(files, [column, label])
+        tables = Tables.open(files, [column, label], self.config.stream_gigabytes)
         positions = tables.positions()
         return Rows(
             Stored(positions, partial(_read, tables, column), files),

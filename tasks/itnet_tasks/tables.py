@@ -6,13 +6,14 @@ import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from itnet_core import DataError
 from itnet_tasks.files import open_data
+from itnet_tasks.row_groups import ParquetTable, RecentGroups
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,7 +22,51 @@ EXPECTED = "a parquet or an Arrow file, or a folder of Dataset.save_to_disk"
 SUFFIXES = (".parquet", ".arrow")
 
 PART = 1000
-"""Consecutive rows that are read together where samples are shuffled in parts."""
+"""Consecutive rows of an Arrow file that are read together where samples are shuffled in parts."""
+
+
+class StoredTable(Protocol):
+    """Rows of one table."""
+
+    @property
+    def parts(self) -> Sequence[int]:
+        """Numbers of the consecutive rows that are read fast together."""
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        """Names of all columns."""
+
+    def row(self, number: int) -> dict[str, Any]:
+        """Return the columns of a row."""
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of a column, in memory."""
+
+    def class_names(self, name: str) -> Sequence[str] | None:
+        """Return the names of a column's numbers if it is a `ClassLabel`."""
+
+
+class ArrowTable:
+    """A memory-mapped Arrow file of Hugging Face's `datasets`, of which no column is decoded."""
+
+    def __init__(self, rows: Dataset, columns: Sequence[str]) -> None:
+        self.column_names = rows.column_names
+        self.parts = [min(PART, len(rows) - start) for start in range(0, len(rows), PART)]
+        known = [name for name in columns if name in rows.column_names]
+        self._rows = rows.select_columns(known).with_format("arrow")
+
+    def row(self, number: int) -> dict[str, Any]:
+        """Return the columns of a row."""
+        return {name: value for name, [value] in self._rows[number].to_pydict().items()}
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of a column, in memory."""
+        values: list[Any] = self._rows.data.column(name).to_pylist()
+        return values
+
+    def class_names(self, name: str) -> list[str] | None:
+        """Return the names of a column's numbers if it is a `ClassLabel`."""
+        return getattr(self._rows.features[name], "names", None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +74,7 @@ class Tables:
     """Some columns of the rows of tables: parquet files, Arrow files, or folders that `Dataset.save_to_disk` wrote.
 
     Hugging Face's `datasets` reads them as memory-mapped Arrow files with random access; from parquet, it writes those
-    once to its own cache. No script and no decoder of a data set runs.
+    once to its own cache, or else they are read by row groups. No script and no decoder of a data set runs.
 
     Example:
         >>> from datasets import Dataset
@@ -40,30 +85,35 @@ class Tables:
     """
 
     files: Sequence[Path]
-    tables: Sequence[Dataset]
+    tables: Sequence[StoredTable]
 
     @classmethod
-    def open(cls, files: Sequence[Path], columns: Sequence[str]) -> Self:
+    def open(cls, files: Sequence[Path], columns: Sequence[str], stream_gigabytes: float = 0.0) -> Self:
         """Open tables that have these columns.
+
+        Args:
+            files: the files and folders.
+            columns: the columns to read.
+            stream_gigabytes: read parquet files by row groups, of which this much stays in memory; 0 to read a copy.
 
         Raises:
             DataError: a file is missing, damaged, or another file, or lacks a column.
         """
-        return cls(files, [_open(file, columns) for file in files])
+        recent = RecentGroups(int(stream_gigabytes * 1e9)) if stream_gigabytes else None
+        return cls(files, [_open(file, columns, recent) for file in files])
 
     def positions(self) -> Tensor:
         """Return the position of each row, int64 of shape (N, 3): the numbers of its part, its table, and itself."""
-        found, parts = [], 0
-        for number, table in enumerate(self.tables):
-            rows = torch.arange(len(table))
-            found.append(torch.stack((parts + rows // PART, torch.full_like(rows, number), rows), dim=1))
-            parts += -(-len(table) // PART)
-        return torch.cat(found)
+        parts = [(number, size) for number, table in enumerate(self.tables) for size in table.parts]
+        numbers, sizes = torch.tensor(parts).unbind(1)
+        rows = torch.cat([torch.arange(sum(table.parts)) for table in self.tables])
+        part = torch.arange(len(parts)).repeat_interleave(sizes)
+        return torch.stack((part, numbers.repeat_interleave(sizes), rows), dim=1)
 
     def row(self, position: Sequence[int]) -> dict[str, Any]:
         """Return the columns of the row at a position."""
         _, number, row = position
-        return {name: value for name, [value] in self.tables[number][row].to_pydict().items()}
+        return self.tables[number].row(row)
 
     def place(self, position: Sequence[int]) -> str:
         """Return the place of the row at a position, for errors."""
@@ -72,31 +122,36 @@ class Tables:
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column, in memory."""
-        return [value for table in self.tables for value in table.data.column(name).to_pylist()]
+        return [value for table in self.tables for value in table.column(name)]
 
     def class_names(self, name: str) -> tuple[str, ...] | None:
         """Return the names of a column's numbers if it is a `ClassLabel`."""
-        names = getattr(self.tables[0].features[name], "names", None)
+        names = self.tables[0].class_names(name)
         return None if names is None else tuple(names)
 
 
-def _open(path: Path, columns: Sequence[str]) -> Dataset:
-    """Open a table in the format `arrow`, in which no column is decoded."""
+def _open(path: Path, columns: Sequence[str], recent: RecentGroups | None) -> StoredTable:
+    """Open a table that has these columns."""
     from datasets import Dataset
 
     if not path.is_dir():
         open_data(path, EXPECTED).close()
+    table: StoredTable
     try:
         if path.is_dir():
-            table = Dataset.load_from_disk(str(path))
+            table = ArrowTable(Dataset.load_from_disk(str(path)), columns)
         elif path.suffix.lower() == ".arrow":
-            table = Dataset.from_file(str(path))
-        else:
-            table = Dataset.from_parquet(glob.escape(str(path)))  # which it takes for a pattern
+            table = ArrowTable(Dataset.from_file(str(path)), columns)
+        elif recent is not None:
+            table = ParquetTable(path, columns, recent)
+        else:  # it takes the name for a pattern
+            table = ArrowTable(Dataset.from_parquet(glob.escape(str(path))), columns)
     except Exception as error:  # pyarrow and datasets raise many kinds for a damaged file
         raise DataError(str(path), found=f"no such table ({error.__cause__ or error})", expected=EXPECTED) from error
+    if not sum(table.parts):
+        raise DataError(str(path), found="no rows", expected="at least one")
     for name in columns:
         if name not in table.column_names:
             found, expected = f"columns {', '.join(table.column_names)}", f"a column {name!r}"
             raise DataError(str(path), found=found, expected=expected, hint="Set the options that name columns.")
-    return table.select_columns(list(columns)).with_format("arrow")
+    return table

@@ -1,30 +1,33 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from datasets import ClassLabel, Dataset
+from pyarrow.parquet import ParquetFile
 
 from itnet_tasks import Labelled
 from itnet_tasks.stored import Stored
 from itnet_tasks.tables import Tables
 
 
-@pytest.fixture
-def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tables:
-    """Three tables of 5, 2 and 4 rows, in parts of 2."""
+@pytest.fixture(params=[0, 1e-8])
+def tables(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tables:
+    """Three tables of 5, 2 and 4 rows, in parts of 2, from a copy or from the files themselves."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "huggingface")
     monkeypatch.setattr("itnet_tasks.tables.PART", 2)
     files = []
     for name, size in (("a", 5), ("b", 2), ("c", 4)):
         rows = {"text": [f"{name}{number}" for number in range(size)], "label": [number % 2 for number in range(size)]}
         table = Dataset.from_dict(rows).cast_column("label", ClassLabel(names=["no", "yes"]))
-        table.to_parquet(file := tmp_path / f"{name}.parquet")
+        table.to_parquet(file := tmp_path / f"{name}.parquet", batch_size=2)
         files.append(file)
-    return Tables.open(files, ["text", "label"])
+    return Tables.open(files, ["text", "label"], request.param)
 
 
 def texts_of(tables: Tables) -> Stored:
@@ -58,3 +61,23 @@ def test_samples_are_selected_without_reading_them(tables: Tables) -> None:
 def test_other_processes_read_the_same(tables: Tables) -> None:
     texts = texts_of(tables)
     assert list(pickle.loads(pickle.dumps(texts))) == list(texts)
+
+
+@pytest.mark.parametrize(("gigabytes", "times"), [(25e-6, 1), (15e-6, 10)])
+def test_row_groups_are_read_once_if_those_that_are_shuffled_together_fit(
+    gigabytes: float, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"{number:03}{'.' * 997}" for number in range(60)]
+    Dataset.from_dict({"text": texts}).to_parquet(tmp_path / "a.parquet", batch_size=10)
+    read, numbers = ParquetFile.read_row_group, list[int]()
+
+    def count(file: Any, number: int, *args: Any, **options: Any) -> Any:
+        numbers.append(number)
+        return read(file, number, *args, **options)
+
+    monkeypatch.setattr(ParquetFile, "read_row_group", count)
+    tables = Tables.open([tmp_path / "a.parquet"], ["text"], gigabytes)
+    order = [start + turn + 10 * second for start in (0, 20, 40) for turn in range(10) for second in (0, 1)]
+    positions = tables.positions().tolist()
+    assert [tables.row(positions[row])["text"] for row in order] == [texts[row] for row in order]
+    assert Counter(numbers) == dict.fromkeys(range(6), times)

@@ -89,6 +89,11 @@ def in_parquet(folder: Path, samples: Samples) -> ImageTable:
     return ImageTable(root=str(folder), train="a-*.parquet", image_size=16)
 
 
+def streamed(folder: Path, samples: Samples) -> ImageTable:
+    table(samples).to_parquet(folder / "s.parquet", batch_size=5)
+    return ImageTable(root=str(folder), train="s.parquet", image_size=16, stream_gigabytes=1e-6)
+
+
 def saved(folder: Path, samples: Samples) -> ImageTable:
     table(samples).save_to_disk(folder / "saved")
     return ImageTable(root=str(folder), train="saved", image_size=16)
@@ -105,7 +110,7 @@ def plain(folder: Path, samples: Samples) -> ImageTable:
     return ImageTable(root=str(folder), train="a.parquet", image="pixels", label="kind", image_size=16)
 
 
-WAYS = (by_number, by_name, by_field, in_parquet, saved, in_arrow, plain)
+WAYS = (by_number, by_name, by_field, in_parquet, streamed, saved, in_arrow, plain)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -126,7 +131,7 @@ def test_samples_are_those_of_a_folder_of_images(
     assert sum(task.chunks("train") or []) == len(task.dataset("train"))
 
 
-@pytest.mark.parametrize("way", [by_name, in_parquet])
+@pytest.mark.parametrize("way", [by_name, in_parquet, streamed])
 def test_worker_processes_of_all_systems_read_the_samples(
     way: Callable[[Path, Samples], LargeFiles], samples: Samples, tmp_path: Path
 ) -> None:
@@ -233,9 +238,9 @@ def test_damaged_tables_are_refused(samples: Samples, tmp_path: Path) -> None:
     (tmp_path / "cut.parquet").write_bytes(content[: len(content) // 2])
     (tmp_path / "cut.arrow").write_bytes(content[:9])
     (tmp_path / "folder").mkdir()
-    for name in ("cut.parquet", "cut.arrow", "folder"):
+    for name, gigabytes in (("cut.parquet", 0), ("cut.parquet", 1), ("cut.arrow", 0), ("folder", 0)):
         with pytest.raises(DataError, match=f"{name}: found no such table"):
-            ImageTable(root=str(tmp_path), train=name).dataset("train")
+            ImageTable(root=str(tmp_path), train=name, stream_gigabytes=gigabytes).dataset("train")
 
 
 def test_labels_that_are_no_classes_are_refused(samples: Samples, tmp_path: Path) -> None:

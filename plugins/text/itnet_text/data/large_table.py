@@ -29,13 +29,13 @@ class LargeTable:
     names: dict[str, tuple[str, ...]]
 
     @classmethod
-    def open(cls, names: str, columns: Sequence[str], *, download: bool = False) -> Self:
-        """Open the tables of a name, a pattern, a range or an address of files; see `data_files`.
+    def open(cls, names: str, columns: Sequence[str], stream_gigabytes: float = 0.0, *, download: bool = False) -> Self:
+        """Open the tables of a name, a pattern, a range or an address of files; see `data_files` and `Tables`.
 
         Raises:
             DataError: a file is missing or damaged, or lacks a column.
         """
-        tables = Tables.open(data_files(".", names, download=download), columns)
+        tables = Tables.open(data_files(".", names, download=download), columns, stream_gigabytes)
         classes = {name: tables.class_names(name) for name in columns}
         return cls(tables, {name: found for name, found in classes.items() if found is not None})
 

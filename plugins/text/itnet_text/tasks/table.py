@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import torch
+from pydantic import Field as ConfigField
 from pydantic import model_validator
 
 from itnet_core import DataError, Detection
@@ -56,6 +57,11 @@ class Table(LabelledTask):
 
         download: bool = False
         """Allow downloading the parquet files of addresses."""
+
+        stream_gigabytes: Annotated[float, ConfigField(ge=0)] = 0.0
+        """Read parquet files by row groups instead of a copy in the cache of `datasets`. Each process keeps the row
+        groups that it read last, up to this size, for which the samples of `train.shuffle_buffer` should be small
+        enough. 0 for the copy."""
 
     modality = "text"
     suffixes = (".txt",)
@@ -236,7 +242,7 @@ def _read(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
 
 
 def _open(path: str, config: Table.Config) -> LargeTable:
-    return LargeTable.open(path, _names(config), download=config.download)
+    return LargeTable.open(path, _names(config), config.stream_gigabytes, download=config.download)
 
 
 def _names(config: Table.Config) -> list[str]:

@@ -59,7 +59,17 @@ def in_arrow(folder: Path) -> str:
     return str(folder / "saved/*.arrow")
 
 
-@pytest.mark.parametrize("way", [in_parquet, with_classes, saved, in_arrow])
+@pytest.mark.parametrize(
+    ("way", "more"),
+    [
+        (in_parquet, {}),
+        (with_classes, {}),
+        (saved, {}),
+        (in_arrow, {}),
+        (in_parquet, {"stream_gigabytes": 1e-8}),
+        (with_classes, {"stream_gigabytes": 1e-8}),
+    ],
+)
 @pytest.mark.parametrize(
     ("task", "options"),
     [
@@ -69,13 +79,12 @@ def in_arrow(folder: Path) -> str:
     ],
 )
 def test_samples_are_those_of_lines(
-    task: Any, options: dict[str, Any], way: Callable[[Path], str], tmp_path: Path
+    task: Any, options: dict[str, Any], way: Callable[[Path], str], more: dict[str, float], tmp_path: Path
 ) -> None:
-    expected, mine = task(train=lines(tmp_path), **options), task(train=way(tmp_path), **options)
+    expected, mine = task(train=lines(tmp_path), **options), task(train=way(tmp_path), **options, **more)
     assert getattr(mine, "classes", ()) == getattr(expected, "classes", ())
-    assert mine.config.completed().model_dump(exclude={"train"}) == expected.config.completed().model_dump(
-        exclude={"train"}
-    )
+    others = {"train", "stream_gigabytes"}
+    assert mine.config.completed().model_dump(exclude=others) == expected.config.completed().model_dump(exclude=others)
     for split in SPLITS:
         stored, others = mine.dataset(split), expected.dataset(split)
         assert [stored[number] for number in range(len(others))] == [others[number] for number in range(len(others))]

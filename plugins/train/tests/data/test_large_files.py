@@ -44,18 +44,22 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     labels = [number % 2 for number in range(COUNT)]
     texts = [f"text {number % 9 * 'and '}" for number in range(COUNT)]
     table = Dataset.from_dict({"image": images, "text": texts, "label": labels})
-    table.to_parquet(tmp_path / "a.parquet")
+    table.to_parquet(tmp_path / "a.parquet", batch_size=8)
     return tmp_path
 
 
 def sections(data: Path, task: str, **options: Any) -> dict[str, Any]:
+    patch, files = {"name": "patch", "patch_size": 4}, {"root": str(data), "train": "?.tar"}
+    table = {"root": str(data), "train": "a.parquet", "image_size": 8}
     encoder, config = {
-        "image-shards": ({"name": "patch", "patch_size": 4}, {"root": str(data), "train": "?.tar", "image_size": 8}),
-        "image-table": ({"name": "patch", "patch_size": 4}, {"root": str(data), "train": "a.parquet", "image_size": 8}),
-        "audio-shards": ({"name": "mel", "n_mels": 16}, {"root": str(data), "train": "?.tar", "sample_rate": 8000}),
+        "image-shards": (patch, {**files, "image_size": 8}),
+        "image-table": (patch, table),
+        "image-table, streamed": (patch, {**table, "stream_gigabytes": 1e-5}),
+        "audio-shards": ({"name": "mel", "n_mels": 16}, {**files, "sample_rate": 8000}),
         "text-table": ({"name": "token"}, {"train": str(data / "a.parquet")}),
     }[task]
-    model = {"preset": "itnet-nano", "depth": 1, "width": 8, "encoder": encoder, "task": {"name": task, **config}}
+    name = task.partition(",")[0]
+    model = {"preset": "itnet-nano", "depth": 1, "width": 8, "encoder": encoder, "task": {"name": name, **config}}
     return {"model": model, "train": {"epochs": 2, "batch_size": 22, "accelerator": "cpu", **options}}
 
 
@@ -64,6 +68,7 @@ def sections(data: Path, task: str, **options: Any) -> dict[str, Any]:
     [
         ("image-shards", {"shuffle_buffer": 20}),
         ("image-table", {}),
+        ("image-table, streamed", {"shuffle_buffer": 20}),
         ("audio-shards", {"shuffle_buffer": 20, "bucket": 2}),
         ("text-table", {"bucket": 2}),
     ],
