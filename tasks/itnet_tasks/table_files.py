@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field as ConfigField
 
 from itnet_core import DataError
 from itnet_tasks.large_files import LargeFiles, Rows
 from itnet_tasks.stored import Content, Stored
-from itnet_tasks.tables import Tables
+from itnet_tasks.tables import TableOptions, Tables
 
 
 class TableFiles(LargeFiles):
@@ -21,14 +18,9 @@ class TableFiles(LargeFiles):
     The configuration of a subclass has an option named after the `modality`, such as `image`: the column of the files.
     """
 
-    class Config(LargeFiles.Config):
+    class Config(LargeFiles.Config, TableOptions):
         label: str = "label"
         """Column of the labels: the numbers or the names of classes."""
-
-        stream_gigabytes: Annotated[float, ConfigField(ge=0)] = 0.0
-        """Read parquet files by row groups instead of a copy in the cache of `datasets`. Each process keeps the row
-        groups that it read last, up to this size, for which the samples of `train.shuffle_buffer` should be small
-        enough. 0 for the copy."""
 
     def rows(self, files: Sequence[Path]) -> Rows:
         """List the rows of tables."""

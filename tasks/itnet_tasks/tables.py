@@ -6,12 +6,13 @@ import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
 import torch
+from pydantic import Field as ConfigField
 from torch import Tensor
 
-from itnet_core import DataError
+from itnet_core import ComponentConfig, DataError
 from itnet_tasks.files import open_data
 from itnet_tasks.row_groups import ParquetTable, RecentGroups
 
@@ -23,6 +24,15 @@ SUFFIXES = (".parquet", ".arrow")
 
 PART = 1000
 """Consecutive rows of an Arrow file that are read together where samples are shuffled in parts."""
+
+
+class TableOptions(ComponentConfig):
+    """Options of tasks on tables."""
+
+    stream_gigabytes: Annotated[float, ConfigField(ge=0)] = 0.0
+    """Read parquet files by row groups instead of a copy in the cache of `datasets`. Each process keeps the row
+    groups that it read last, up to this size, for which the samples of `train.shuffle_buffer` should be small
+    enough. 0 for the copy."""
 
 
 class StoredTable(Protocol):
@@ -52,21 +62,21 @@ class ArrowTable:
     def __init__(self, rows: Dataset, columns: Sequence[str]) -> None:
         self.column_names = rows.column_names
         self.parts = [min(PART, len(rows) - start) for start in range(0, len(rows), PART)]
-        known = [name for name in columns if name in rows.column_names]
-        self._rows = rows.select_columns(known).with_format("arrow")
+        self._table = rows.select_columns([name for name in columns if name in rows.column_names]).data
+        self._features = rows.features
 
     def row(self, number: int) -> dict[str, Any]:
         """Return the columns of a row."""
-        return {name: value for name, [value] in self._rows[number].to_pydict().items()}
+        return {name: value for name, [value] in self._table.fast_slice(number, 1).to_pydict().items()}
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column, in memory."""
-        values: list[Any] = self._rows.data.column(name).to_pylist()
+        values: list[Any] = self._table.column(name).to_pylist()
         return values
 
     def class_names(self, name: str) -> list[str] | None:
         """Return the names of a column's numbers if it is a `ClassLabel`."""
-        return getattr(self._rows.features[name], "names", None)
+        return getattr(self._features[name], "names", None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import torch
 from datasets import ClassLabel, Dataset
 from pyarrow.parquet import ParquetFile
 
+from itnet_core import DataError
 from itnet_tasks import Labelled
 from itnet_tasks.stored import Stored
 from itnet_tasks.tables import Tables
@@ -69,15 +70,28 @@ def test_row_groups_are_read_once_if_those_that_are_shuffled_together_fit(
 ) -> None:
     texts = [f"{number:03}{'.' * 997}" for number in range(60)]
     Dataset.from_dict({"text": texts}).to_parquet(tmp_path / "a.parquet", batch_size=10)
-    read, numbers = ParquetFile.read_row_group, list[int]()
+    read, numbers = ParquetFile.read_row_groups, list[int]()
 
-    def count(file: Any, number: int, *args: Any, **options: Any) -> Any:
-        numbers.append(number)
-        return read(file, number, *args, **options)
+    def count(file: Any, groups: list[int], *args: Any, **options: Any) -> Any:
+        numbers.extend(groups)
+        return read(file, groups, *args, **options)
 
-    monkeypatch.setattr(ParquetFile, "read_row_group", count)
+    monkeypatch.setattr(ParquetFile, "read_row_groups", count)
     tables = Tables.open([tmp_path / "a.parquet"], ["text"], gigabytes)
     order = [start + turn + 10 * second for start in (0, 20, 40) for turn in range(10) for second in (0, 1)]
     positions = tables.positions().tolist()
     assert [tables.row(positions[row])["text"] for row in order] == [texts[row] for row in order]
     assert Counter(numbers) == dict.fromkeys(range(6), times)
+
+
+def test_a_damaged_row_group_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    Dataset.from_dict({"text": [f"a text {number}" for number in range(20)]}).to_parquet(path, batch_size=10)
+    content, start = path.read_bytes(), ParquetFile(path).metadata.row_group(1).column(0).data_page_offset
+    path.write_bytes(content[:start] + b"\xff" * 40 + content[start + 40 :])
+    tables = Tables.open([path], ["text"], stream_gigabytes=1)
+    assert tables.row([0, 0, 3]) == {"text": "a text 3"}
+    with pytest.raises(DataError, match="a.parquet, row group 1: found a damaged file"):
+        tables.row([1, 0, 13])
+    with pytest.raises(DataError, match="a.parquet, row group 0, 1: found a damaged file"):
+        tables.column("text")

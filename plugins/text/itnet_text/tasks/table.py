@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import torch
-from pydantic import Field as ConfigField
 from pydantic import model_validator
 
 from itnet_core import DataError, Detection
 from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, hold_out
 from itnet_tasks.stored import Stored
+from itnet_tasks.tables import TableOptions
 from itnet_text.data.detected_table import detect_table
 from itnet_text.data.large_table import LargeTable, is_large
 from itnet_text.data.reading import row_of, text_loader
@@ -30,9 +30,9 @@ class Table(LabelledTask):
     (`hf://datasets/OWNER/NAME/FILE`).
     """
 
-    class Config(HeldOut, LabelledTask.Config):
+    class Config(HeldOut, LabelledTask.Config, TableOptions):
         train: str
-        """File of the training samples."""
+        """File of the training samples; for parquet and Arrow files also a folder, a pattern, a range or an address."""
 
         validation_file: str | None = None
         """File of the validation samples; by default a part of `train`."""
@@ -57,11 +57,6 @@ class Table(LabelledTask):
 
         download: bool = False
         """Allow downloading the parquet files of addresses."""
-
-        stream_gigabytes: Annotated[float, ConfigField(ge=0)] = 0.0
-        """Read parquet files by row groups instead of a copy in the cache of `datasets`. Each process keeps the row
-        groups that it read last, up to this size, for which the samples of `train.shuffle_buffer` should be small
-        enough. 0 for the copy."""
 
     modality = "text"
     suffixes = (".txt",)
