@@ -50,14 +50,15 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def sections(data: Path, task: str, **options: Any) -> dict[str, Any]:
     patch, files = {"name": "patch", "patch_size": 4}, {"root": str(data), "train": "?.tar"}
-    table = {"root": str(data), "train": "a.parquet", "image_size": 8}
-    encoder, config = {
+    table: dict[str, Any] = {"root": str(data), "train": "a.parquet", "image_size": 8}
+    ways: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "image-shards": (patch, {**files, "image_size": 8}),
         "image-table": (patch, table),
         "image-table, streamed": (patch, {**table, "stream_gigabytes": 1e-5}),
         "audio-shards": ({"name": "mel", "n_mels": 16}, {**files, "sample_rate": 8000}),
         "text-table": ({"name": "token"}, {"train": str(data / "a.parquet")}),
-    }[task]
+    }
+    encoder, config = ways[task]
     name = task.partition(",")[0]
     model = {"preset": "itnet-nano", "depth": 1, "width": 8, "encoder": encoder, "task": {"name": name, **config}}
     return {"model": model, "train": {"epochs": 2, "batch_size": 22, "accelerator": "cpu", **options}}
