@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from itnet_core import DataError
 from itnet_tasks.errors import SkippedSampleWarning
+from itnet_tasks.stored import Stored
 
 OnBadSample = Literal["refuse", "skip"]
 
@@ -39,7 +40,7 @@ class Labelled(NamedTuple):
         ['a fine film', 'very dull']
 
     Attributes:
-        sources: files, texts, or tensors in memory.
+        sources: files, texts, tensors in memory, or parts of large files (`Stored`).
         labels: class numbers of shape (N,), real numbers of shape (N,), or one object per sample.
         groups: one name per sample; samples with the same name are always in the same split (the questions about one
             image, the recordings of one speaker). `None` if samples are independent.
@@ -54,6 +55,8 @@ class Labelled(NamedTuple):
         chosen = indices.tolist()
 
         def take(values: Any) -> Any:
+            if isinstance(values, Stored):
+                return values.select(indices)
             return values[indices] if isinstance(values, Tensor) else [values[i] for i in chosen]
 
         return Labelled(take(self.sources), take(self.labels), None if self.groups is None else take(self.groups))

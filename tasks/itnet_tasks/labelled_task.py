@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 from itnet_core import Batch, ComponentConfig, DataError, Split, Task
 from itnet_tasks.dataset import Labelled, LabelledDataset, OnBadSample, Sample
 from itnet_tasks.splits import Share, split
+from itnet_tasks.stored import Stored
 from itnet_tasks.values import unreadable
 
 
@@ -94,13 +95,30 @@ class LabelledTask(Task):
         )
 
     def lengths(self, split: Split) -> list[float] | None:
-        """Return the length of each sample of a split, or `None` if `length` gives none.
+        """Return the length of each sample of a split, 0 for one that cannot be read; `None` if `length` gives none.
 
         Raises:
             DataError: as for `dataset`.
         """
-        lengths = [self.length(source) for source in self._samples_of(split).sources]
-        return None if None in lengths else [length for length in lengths if length is not None]
+        sources, lengths = self._samples_of(split).sources, []
+        for number in range(len(sources)):
+            try:
+                length = self.length(sources[number])
+            except DataError:  # which `dataset` raises or skips
+                length = 0.0
+            if length is None:
+                return None
+            lengths.append(length)
+        return lengths
+
+    def chunks(self, split: Split) -> list[int] | None:
+        """Return the numbers of samples in consecutive chunks of large files; `None` for other sources.
+
+        Raises:
+            DataError: as for `dataset`.
+        """
+        sources = self._samples_of(split).sources
+        return sources.chunks() if isinstance(sources, Stored) else None
 
     def _samples_of(self, split: Split) -> Labelled:
         return self.test() if split == "test" else self._training_parts[split]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from itnet_core import DataError
 from itnet_tasks.cache_folder import file_facts, remembered
 from itnet_tasks.files import open_data
+from itnet_tasks.stored import Content
 
 KEY = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)")
 """WebDataset's: the key ends at the first dot of the name."""
@@ -70,24 +71,24 @@ def index_shard(path: Path, data: Sequence[str], label: str) -> list[ShardSample
     return [ShardSample(*sample) for sample in samples]
 
 
-def read_member(path: Path, offset: int, size: int) -> bytes:
-    """Return the bytes of a member.
+def read_member(path: Path, offset: int, size: int) -> Content:
+    """Return the content of a member, whose place is the shard and its name.
 
     Raises:
-        DataError: the shard is missing, or has become shorter.
+        DataError: the shard is missing, or has changed.
     """
+    start = offset - tarfile.BLOCKSIZE  # of the header
     with open_data(path, EXPECTED) as file:
-        file.seek(offset)
-        content = file.read(size)
-    if len(content) < size:
-        raise DataError(f"{path}, byte {offset}", found=f"{len(content)} bytes", expected=f"{size}")
-    return content
-
-
-def member_name(path: Path, offset: int) -> str:
-    """Return the name of the member whose data start at a byte."""
-    header = read_member(path, offset - tarfile.BLOCKSIZE, tarfile.BLOCKSIZE)
-    return tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").name
+        file.seek(start)
+        content = file.read(tarfile.BLOCKSIZE + size)
+    try:
+        name = tarfile.TarInfo.frombuf(content[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape").name
+    except tarfile.HeaderError as error:
+        found = f"a damaged header of a member ({error})"
+        raise DataError(f"{path}, byte {start}", found=found, expected=EXPECTED, hint=HINT) from None
+    if (count := len(content) - tarfile.BLOCKSIZE) < size:
+        raise DataError(f"{path}, {name}", found=f"{count} bytes", expected=f"{size}")
+    return Content(content[tarfile.BLOCKSIZE :], f"{path}, {name}")
 
 
 def _index(path: Path, data: Sequence[str], label: str) -> list[ShardSample]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from itnet_core import DataError
-from itnet_tasks.shards import index_shard, member_name, read_member
+from itnet_tasks.shards import index_shard, read_member
 
 
 def write(path: Path, members: Mapping[str, bytes], **options: object) -> Path:
@@ -38,7 +38,7 @@ def test_every_sample_is_found_whole(
     path = write(tmp_path_factory.mktemp("shard") / "a.tar", members, format=form)
     found = index_shard(path, ["left.png"], "cls")
     assert [sample.key for sample in found] == list(samples)
-    assert {sample.key: read_member(path, sample.offset, sample.size) for sample in found} == samples
+    assert {sample.key: read_member(path, sample.offset, sample.size).data for sample in found} == samples
     assert found == index_shard(path, ["left.png"], "cls")  # as the cache has it
 
 
@@ -51,7 +51,7 @@ def test_keys_end_at_the_first_dot_and_hidden_files_and_folders_are_left_out(tmp
         tar.add(tmp_path / "a", "./v1.2/a")
     [sample] = index_shard(path, ["jpg"], "cls")
     assert (sample.key, sample.label) == ("./v1.2/a/1", "3")
-    assert member_name(path, sample.offset) == "./v1.2/a/1.jpg"
+    assert read_member(path, sample.offset, sample.size) == (b"3\n", f"{path}, ./v1.2/a/1.jpg")
 
 
 def test_a_new_content_of_the_same_name_is_indexed_again(tmp_path: Path) -> None:
@@ -124,6 +124,13 @@ def test_a_shard_that_has_become_shorter_is_refused(tmp_path: Path) -> None:
     sample = index_shard(path := write(tmp_path / "a.tar", GOOD), ["jpg"], "cls")[1]
     path.write_bytes(path.read_bytes()[: sample.offset + 9])
     with pytest.raises(DataError, match="found 9 bytes; expected 600"):
+        read_member(path, sample.offset, sample.size)
+
+
+def test_a_shard_that_has_changed_is_refused(tmp_path: Path) -> None:
+    sample = index_shard(path := write(tmp_path / "a.tar", GOOD), ["jpg"], "cls")[1]
+    damage(path)
+    with pytest.raises(DataError, match=f"byte {sample.offset - 512}: found a damaged header of a member"):
         read_member(path, sample.offset, sample.size)
 
 

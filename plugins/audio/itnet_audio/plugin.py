@@ -45,6 +45,14 @@ def itnet_register_components(api: int) -> list[ComponentSpec]:
             citations=("warden2018speechcommands",),
         ),
         audio("task", "audio-folder", "itnet_audio.tasks.folder:AudioFolder", "your recordings, one folder per class"),
+        audio("task", "audio-shards", "itnet_audio.tasks.shards:AudioShards", "your recordings in WebDataset shards"),
+        audio(
+            "task",
+            "audio-table",
+            "itnet_audio.tasks.table:AudioTable",
+            "your recordings in parquet or Arrow files",
+            requires=("datasets",),
+        ),
     ]
 
 

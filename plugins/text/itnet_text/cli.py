@@ -28,7 +28,7 @@ def train(
 ) -> None:
     """Train a byte-pair tokenizer on texts, for the encoder `token`."""
     from itnet_core import DataError
-    from itnet_text.data.rows import read_file, read_table
+    from itnet_text.data.rows import read_columns, read_file
     from itnet_text.tokenizer import train_tokenizer
 
     if output.exists() and not output.is_file():  # replacing a device by a file would remove it
@@ -40,9 +40,7 @@ def train(
         if column is None:
             texts += read_file(file, encoding).split("\n")
             continue
-        rows = list(read_table(file, header=not column.isdigit(), encoding=encoding))
-        if not any(column in columns for _, columns in rows):
-            raise DataError(str(file), found=f"no column {column!r}", expected="the column of the texts")
+        rows = read_columns(str(file), [column], header=not column.isdigit(), encoding=encoding)
         texts += [str(columns[column]) for _, columns in rows if columns.get(column) is not None]
     texts = [text for text in texts if text.strip()]
     if not texts:

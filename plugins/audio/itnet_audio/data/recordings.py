@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,6 +17,7 @@ from itnet_audio.data.resampling import Resampling
 from itnet_audio.data.wav import FORMS, LINEAR, OTHERS, Wav
 from itnet_core import DataError, open_regular
 from itnet_tasks import as_array, unreadable
+from itnet_tasks.stored import Content
 from itnet_tasks.values import PLACE
 
 SUFFIXES = (".wav", ".flac", ".ogg")
@@ -41,14 +43,16 @@ class Sound(NamedTuple):
     read: Callable[[int, int], NDArray[np.float32]]
 
 
-def read_recording(path: Path, sample_rate: int, length: int | None = None, *, at_random: bool = False) -> Tensor:
+def read_recording(
+    source: Path | Content, sample_rate: int, length: int | None = None, *, at_random: bool = False
+) -> Tensor:
     """Read a recording at a sample rate, mixed down to mono, with full scale at 1; shape (T,).
 
     The content decides the format, whatever the suffix. SciPy reads WAV of 8 to 32 bits and of floats; soundfile (`pip
     install 'itnet-audio[compressed]'`) reads WAV of other codings (mu-law, A-law, ADPCM), FLAC and OGG.
 
     Args:
-        path: the file.
+        source: the file, or the content of one.
         sample_rate: in Hz.
         length: largest number of samples to return; only the part of the file that they depend on is read. By default
             the whole recording.
@@ -58,8 +62,8 @@ def read_recording(path: Path, sample_rate: int, length: int | None = None, *, a
         DataError: the file is missing, empty, truncated, or of another format, or contains no samples, or samples that
             are not finite.
     """
-    with _errors_of(path), open_regular(path) as file:
-        return _finite_part(_opened(file, path), sample_rate, length, str(path), at_random=at_random)
+    with _open(source) as (sound, place):
+        return _finite_part(sound, sample_rate, length, place, at_random=at_random)
 
 
 def read_sound(sound: Sound, sample_rate: int, length: int) -> Tensor:
@@ -99,14 +103,13 @@ def sound_of(value: Any, sample_rate: int) -> Sound:
     return Sound(rate, len(columns), lambda start, stop: columns[start:stop])
 
 
-def recording_seconds(path: Path) -> float:
+def recording_seconds(source: Path | Content) -> float:
     """Return the length of a recording in seconds, from its header.
 
     Raises:
         DataError: as for `read_recording`.
     """
-    with _errors_of(path), open_regular(path) as file:
-        sound = _opened(file, path)
+    with _open(source) as (sound, _):
         return sound.length / sound.rate
 
 
@@ -116,22 +119,25 @@ def recording_rate(path: Path) -> int:
     Raises:
         DataError: as for `read_recording`.
     """
-    with _errors_of(path), open_regular(path) as file:
-        return _opened(file, path).rate
+    with _open(path) as (sound, _):
+        return sound.rate
 
 
 @contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
+def _open(source: Path | Content) -> Iterator[tuple[Sound, str]]:
+    """Open a recording; yield it and its place."""
+    place = source.place if isinstance(source, Content) else str(source)
     try:
-        yield
+        with BytesIO(source.data) if isinstance(source, Content) else open_regular(source) as file:
+            yield _sound_in(file, place), place
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(str(path), found="no such file", expected=EXPECTED) from None
+        raise DataError(place, found="no such file", expected=EXPECTED) from None
     except Exception as error:  # a damaged file makes decoders raise anything, struct.error and KeyError among them
         reason = getattr(error, "strerror", None) or str(error).rstrip(".") or type(error).__name__
         found = f"a damaged or unreadable file ({reason})"
-        raise DataError(str(path), found=found, expected=EXPECTED, hint="Replace or remove it.") from error
+        raise DataError(place, found=found, expected=EXPECTED, hint="Replace or remove it.") from error
 
 
 def _finite_part(sound: Sound, sample_rate: int, length: int | None, place: str, *, at_random: bool) -> Tensor:
@@ -163,20 +169,20 @@ def _mono(sound: Sound, start: int, stop: int) -> NDArray[np.float32]:
     return samples.mean(1)
 
 
-def _opened(file: BinaryIO, path: Path) -> Sound:
+def _sound_in(file: BinaryIO, place: str) -> Sound:
     kind = file.read(4)
     if kind in FORMS:
         wav = Wav.of(file)
         tag, rate, frame = wav.format
         if rate < 1:
-            raise DataError(str(path), found=f"a sample rate of {rate} Hz", expected="at least 1 Hz")
+            raise DataError(place, found=f"a sample rate of {rate} Hz", expected="at least 1 Hz")
         if tag in LINEAR:
             return Sound(rate, wav.size // frame, wav.read)
-        return _by_soundfile(file, path, f"WAV in {OTHERS.get(tag, f'the format {tag}')}")
+        return _by_soundfile(file, place, f"WAV in {OTHERS.get(tag, f'the format {tag}')}")
     if kind not in COMPRESSED:
         found = "a file of another format" if kind else "an empty file"
-        raise DataError(str(path), found=found, expected=EXPECTED, hint="Remove it, or convert it to WAV.")
-    sound = _by_soundfile(file, path, COMPRESSED[kind])
+        raise DataError(place, found=found, expected=EXPECTED, hint="Remove it, or convert it to WAV.")
+    sound = _by_soundfile(file, place, COMPRESSED[kind])
     if kind == b"OggS":  # soundfile reads truncated files without an error
         _check_last_page(file)
     elif sound.length:  # the end, which the crop of a long recording may not reach
@@ -184,12 +190,12 @@ def _opened(file: BinaryIO, path: Path) -> Sound:
     return sound
 
 
-def _by_soundfile(file: BinaryIO, path: Path, what: str) -> Sound:
+def _by_soundfile(file: BinaryIO, place: str, what: str) -> Sound:
     try:
         import soundfile
     except ImportError:
         raise DataError(
-            str(path),
+            place,
             found=f"{what}, and soundfile is not installed",
             expected="WAV of whole numbers or floats, which needs no extra package",
             hint="Run: pip install 'itnet-audio[compressed]'. Or convert it to WAV.",

@@ -67,7 +67,7 @@ class Wav:
             ValueError: the file is not WAV, has no samples, or is cut off.
             struct.error: a chunk is too short.
         """
-        end = os.fstat(file.fileno()).st_size
+        end = file.seek(0, os.SEEK_END)
         file.seek(0)
         form, _, kind = struct.unpack("4s4s4s", file.read(12))
         if kind != b"WAVE":

@@ -14,8 +14,8 @@ from torch import Tensor
 from itnet_audio.clips import Audio
 from itnet_audio.data.augmentation import ClipAugmentation, crop
 from itnet_audio.data.recordings import SUFFIXES, Sound, read_recording, read_sound, recording_seconds, sound_of
-from itnet_core import DataError
 from itnet_tasks import Classification, one_of
+from itnet_tasks.stored import Content
 
 Probability = Annotated[float, ConfigField(ge=0, le=1)]
 Speeds = Annotated[tuple[PositiveFloat, ...], ConfigField(min_length=1)]
@@ -64,14 +64,11 @@ class AudioClassification(Classification):
         """Return recordings of noise for augmentation; by default none, and white noise is added."""
         return ()
 
-    def length(self, source: Path) -> float:
-        """Return the seconds of a clip; 0 for a file that cannot be read."""
-        try:
-            return min(recording_seconds(source), self.config.max_seconds)
-        except DataError:
-            return 0.0
+    def length(self, source: Path | Content) -> float:
+        """Return the seconds of a clip."""
+        return min(recording_seconds(source), self.config.max_seconds)
 
-    def loader(self, *, training: bool) -> Callable[[Path | Sound], Tensor]:
+    def loader(self, *, training: bool) -> Callable[[Path | Content | Sound], Tensor]:
         """Return a function from a recording to a clip (T,)."""
         c = self.config
         augmentation = None
@@ -111,18 +108,17 @@ class ClipLoader:
     length: int
     augmentation: ClipAugmentation | None = None
 
-    def __call__(self, source: Path | Sound) -> Tensor:
-        """Load the clip of a file or of samples in memory, shape (T,).
+    def __call__(self, source: Path | Content | Sound) -> Tensor:
+        """Load the clip of a file, of the content of one, or of samples in memory, shape (T,).
 
         Raises:
             DataError: the file contains no sound recording.
         """
         if isinstance(source, Sound):
             return read_sound(source, self.sample_rate, self.length)
-        path = source
         augmentation = self.augmentation
         if augmentation is None:
-            return read_recording(path, self.sample_rate, self.length)
+            return read_recording(source, self.sample_rate, self.length)
         longest = augmentation.longest_at_any_speed(self.length)
-        part = augmentation.at_a_speed(read_recording(path, self.sample_rate, longest, at_random=True))
+        part = augmentation.at_a_speed(read_recording(source, self.sample_rate, longest, at_random=True))
         return augmentation(crop(part, self.length, at_random=True))

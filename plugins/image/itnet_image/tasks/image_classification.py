@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +17,15 @@ from pydantic import NonNegativeInt
 from torch import Tensor
 
 from itnet_tasks import Classification, one_of
-from itnet_tasks.images import SUFFIXES, centre_square, normalized_tensor, open_image, take_image
+from itnet_tasks.images import SUFFIXES, centre_square, decode_image, normalized_tensor, open_image, take_image
+from itnet_tasks.stored import Content
 
 if TYPE_CHECKING:  # a second of imports, which training alone needs
     from torchvision.transforms import v2
 
 Probability = Annotated[float, ConfigField(ge=0, le=1)]
-Source = Path | Tensor | Image.Image
-"""An image: a file, its pixels as uint8 of shape (H, W) or (H, W, 3), or one of Pillow."""
+Source = Path | Content | Tensor | Image.Image
+"""An image: a file, the content of one, its pixels as uint8 of shape (H, W) or (H, W, 3), or one of Pillow."""
 
 
 class ImageClassification(Classification):
@@ -89,10 +91,12 @@ class ImageClassification(Classification):
         """Return the whole image of a source.
 
         Raises:
-            DataError: the source is a file that contains no intact image.
+            DataError: the source is a file, or the content of one, without an intact image.
         """
         if isinstance(source, Path):
             return open_image(source, self.channels)
+        if isinstance(source, Content):
+            return decode_image(BytesIO(source.data), self.channels, source.place)
         return Image.fromarray(source.numpy()) if isinstance(source, Tensor) else source
 
     def source_of(self, value: Any) -> Source:

@@ -17,6 +17,7 @@ from itnet_image.tasks.image_classification import ImageClassification
 from itnet_tasks import LabelledDataset
 from itnet_tasks.array_cache import ArrayCache
 from itnet_tasks.cache_folder import cache_folder, file_facts, fingerprint
+from itnet_tasks.stored import Stored
 
 if TYPE_CHECKING:
     from torchvision.transforms import v2
@@ -53,8 +54,8 @@ class Photographs(ImageClassification):
         return samples
 
     def version_of(self, sources: Any) -> Any:
-        """Return what changes with the content of sources, for the cache; by default, they are files."""
-        return [file_facts(path) for path in sources]
+        """Return what changes with the content of sources, for the cache; they are files, or in large ones."""
+        return sources.version() if isinstance(sources, Stored) else [file_facts(path) for path in sources]
 
     @property
     def shorter_side(self) -> int:

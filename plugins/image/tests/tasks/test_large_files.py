@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,10 +19,10 @@ from PIL import Image
 
 from itnet_core import DataError, Split
 from itnet_image.tasks.folder import ImageFolder
-from itnet_image.tasks.large_files import LargeFiles
 from itnet_image.tasks.shards import ImageShards
 from itnet_image.tasks.table import ImageTable
 from itnet_tasks import SkippedSampleWarning
+from itnet_tasks.large_files import LargeFiles
 from itnet_testing import TaskConformance
 
 CLASSES = ("cat", "dog")
@@ -88,6 +89,11 @@ def in_parquet(folder: Path, samples: Samples) -> ImageTable:
     return ImageTable(root=str(folder), train="a-*.parquet", image_size=16)
 
 
+def streamed(folder: Path, samples: Samples) -> ImageTable:
+    table(samples).to_parquet(folder / "s.parquet", batch_size=5)
+    return ImageTable(root=str(folder), train="s.parquet", image_size=16, stream_gigabytes=1e-6)
+
+
 def saved(folder: Path, samples: Samples) -> ImageTable:
     table(samples).save_to_disk(folder / "saved")
     return ImageTable(root=str(folder), train="saved", image_size=16)
@@ -104,7 +110,7 @@ def plain(folder: Path, samples: Samples) -> ImageTable:
     return ImageTable(root=str(folder), train="a.parquet", image="pixels", label="kind", image_size=16)
 
 
-WAYS = (by_number, by_name, by_field, in_parquet, saved, in_arrow, plain)
+WAYS = (by_number, by_name, by_field, in_parquet, streamed, saved, in_arrow, plain)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -122,7 +128,15 @@ def test_samples_are_those_of_a_folder_of_images(
             image = mine[index]
             torch.manual_seed(index)
             torch.testing.assert_close(image, others[index], rtol=0, atol=0)
-    assert sum(task.chunks("train")) == len(task.dataset("train"))
+    assert sum(task.chunks("train") or []) == len(task.dataset("train"))
+
+
+@pytest.mark.parametrize("way", [by_name, in_parquet, streamed])
+def test_worker_processes_of_all_systems_read_the_samples(
+    way: Callable[[Path, Samples], LargeFiles], samples: Samples, tmp_path: Path
+) -> None:
+    dataset = way(tmp_path, samples).dataset("test")
+    torch.testing.assert_close(pickle.loads(pickle.dumps(dataset))[3], dataset[3], rtol=0, atol=0)
 
 
 def test_shards_are_read_as_webdataset_reads_them(samples: Samples, tmp_path: Path) -> None:
@@ -131,8 +145,8 @@ def test_shards_are_read_as_webdataset_reads_them(samples: Samples, tmp_path: Pa
     read = wds.WebDataset(sorted(map(str, tmp_path.glob("*.tar"))), shardshuffle=False).decode("pil")
     for index, sample in enumerate(read):
         np.testing.assert_array_equal(np.asarray(task.decode(rows.sources[index])), np.asarray(sample["jpg"]))
-        assert (rows.labels[index], sample["__key__"] in rows.place(index)) == (str(sample["cls"]), True)
-    assert [len(samples), 4] == [index + 1, len(set(rows.sources[:, 0].tolist()))]
+        assert (rows.labels[index], sample["__key__"] in rows.places[index]) == (str(sample["cls"]), True)
+    assert [len(samples), 4] == [index + 1, len(rows.sources.chunks())]
 
 
 def test_files_of_their_own_for_each_split(samples: Samples, tmp_path: Path) -> None:
@@ -190,7 +204,7 @@ def test_a_damaged_image_is_named(samples: Samples, tmp_path: Path) -> None:
     samples[3] = (samples[3][0][:99], 0)
     places = {by_number: "pets-000.tar, pets/0003.jpg", in_parquet: "a-0.parquet, row 3"}
     for way, place in places.items():
-        task = way(tmp_path, samples)
+        task: Any = way(tmp_path, samples)
         rows = task.rows([*sorted(tmp_path.glob("*.tar"))] if way is by_number else [*tmp_path.glob("a-0.parquet")])
         with pytest.raises(DataError, match=f"{place}: found a damaged or unreadable file"):
             task.decode(rows.sources[3])
@@ -214,7 +228,7 @@ def test_no_path_in_a_table_is_opened(samples: Samples, tmp_path: Path, write_im
     secret = str(write_image(tmp_path / "secret.png"))
     for rows in ([{"path": secret, "bytes": None}] * 10, [secret] * 10):
         Dataset.from_dict({"image": rows, "label": [0, 1] * 5}).to_parquet(tmp_path / "a.parquet")
-        with pytest.raises(DataError, match="row 0: found a path in column 'image'; expected the bytes of an image"):
+        with pytest.raises(DataError, match="row 0: found a path in column 'image'; expected the bytes of a file"):
             ImageTable(root=str(tmp_path), train="a.parquet", test="a.parquet").dataset("test")[0]
 
 
@@ -224,9 +238,9 @@ def test_damaged_tables_are_refused(samples: Samples, tmp_path: Path) -> None:
     (tmp_path / "cut.parquet").write_bytes(content[: len(content) // 2])
     (tmp_path / "cut.arrow").write_bytes(content[:9])
     (tmp_path / "folder").mkdir()
-    for name in ("cut.parquet", "cut.arrow", "folder"):
+    for name, gigabytes in (("cut.parquet", 0), ("cut.parquet", 1), ("cut.arrow", 0), ("folder", 0)):
         with pytest.raises(DataError, match=f"{name}: found no such table"):
-            ImageTable(root=str(tmp_path), train=name).dataset("train")
+            ImageTable(root=str(tmp_path), train=name, stream_gigabytes=gigabytes).dataset("train")
 
 
 def test_labels_that_are_no_classes_are_refused(samples: Samples, tmp_path: Path) -> None:

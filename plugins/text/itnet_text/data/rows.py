@@ -1,4 +1,4 @@
-"""Read rows of text from tables: tab- or comma-separated, or JSON lines."""
+"""Read rows of text from tables: tab- or comma-separated, JSON lines, parquet or Arrow."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from itnet_core import DataError, open_regular
 from itnet_tasks import Labelled, decode_text
+from itnet_text.data.large_table import LargeTable, is_large
 from itnet_text.texts import text_fault
 
 Value = str | int | float | None
@@ -147,9 +148,14 @@ def read_columns(
 ) -> list[tuple[str, Columns]]:
     """Read the place and the columns of each row of a table, whose header must have the columns `names`.
 
+    Of parquet and Arrow files, only these columns are read.
+
     Raises:
         DataError: the file cannot be read, or lacks one of the columns.
     """
+    if is_large(path):
+        large = LargeTable.open(path, names)
+        return [large.row(position) for position in large.tables.positions().tolist()]
     rows = list(read_table(Path(path).expanduser(), header=header, encoding=encoding))
     known = {name for _, columns in rows for name in columns}
     missing = [name for name in names if rows and name not in known]

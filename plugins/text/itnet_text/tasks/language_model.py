@@ -26,7 +26,7 @@ from itnet_text.tokenizer import (
     vocabulary_size,
 )
 
-TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
+TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet", ".arrow")
 
 SMALLEST = 10_000
 """Bytes of text files that `detect` takes for a corpus."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,18 +13,26 @@ from pydantic import model_validator
 
 from itnet_core import DataError, Detection
 from itnet_tasks import Classification, HeldOut, Labelled, LabelledTask, Regression, hold_out
+from itnet_tasks.stored import Stored
+from itnet_tasks.tables import TableOptions
 from itnet_text.data.detected_table import detect_table
+from itnet_text.data.large_table import LargeTable, is_large
 from itnet_text.data.reading import row_of, text_loader
 from itnet_text.data.rows import Columns, Row, label_rows, read_columns, select_texts
 from itnet_text.texts import Text
 
 
 class Table(LabelledTask):
-    """Base of tasks on rows of .csv, .tsv, .txt (tabs) or .jsonl files, each with a label and one or two texts."""
+    """Base of tasks on rows of .csv, .tsv, .txt (tabs) or .jsonl files, each with a label and one or two texts.
 
-    class Config(HeldOut, LabelledTask.Config):
+    Parquet and Arrow files, and folders of `Dataset.save_to_disk`, may be of any size: labels are in memory, and texts
+    are read on access. Their names may be patterns (`train-*.parquet`), ranges (`train-{00..17}.parquet`) or addresses
+    (`hf://datasets/OWNER/NAME/FILE`).
+    """
+
+    class Config(HeldOut, LabelledTask.Config, TableOptions):
         train: str
-        """File of the training samples."""
+        """File of the training samples; for parquet and Arrow files also a folder, a pattern, a range or an address."""
 
         validation_file: str | None = None
         """File of the validation samples; by default a part of `train`."""
@@ -46,6 +54,9 @@ class Table(LabelledTask):
 
         encoding: str = "utf-8"
         """Encoding of the files."""
+
+        download: bool = False
+        """Allow downloading the parquet files of addresses."""
 
     modality = "text"
     suffixes = (".txt",)
@@ -107,16 +118,25 @@ class Table(LabelledTask):
         return [str(name) for name in (self.config.text, self.config.second_text) if name is not None]
 
     def _rows(self, path: str) -> Labelled:
-        names = self._columns
-        rows, labels = [], []
-        for place, columns in _read(path, self.config):
-            row, value = select_texts(columns, names, place), columns.get(str(self.config.label))
-            label = self.label_of(value)
-            if label is None and not row.problem:
-                row = row._replace(problem=f"the label {value!r} in column {self.config.label!r}")
-            rows.append(row)
-            labels.append(0 if label is None else label)
+        if is_large(path):
+            table = _open(path, self.config)
+            rows: Sequence[Row] = Stored(table.tables.positions(), partial(self._stored, table), table.tables.files)
+            values: Iterable[Any] = table.column(str(self.config.label))
+        else:
+            read = _read(path, self.config)
+            rows = [self._row(place, columns) for place, columns in read]
+            values = (columns.get(str(self.config.label)) for _, columns in read)
+        labels = [0 if (label := self.label_of(value)) is None else label for value in values]
         return label_rows(rows, torch.tensor(labels), path)
+
+    def _stored(self, table: LargeTable, position: Sequence[int]) -> Row:
+        return self._row(*table.row(position))
+
+    def _row(self, place: str, columns: Columns) -> Row:
+        row, value = select_texts(columns, self._columns, place), columns.get(str(self.config.label))
+        if self.label_of(value) is None and not row.problem:
+            return row._replace(problem=f"the label {value!r} in column {self.config.label!r}")
+        return row
 
 
 class TextTable(Table, Classification):
@@ -213,15 +233,29 @@ class TextTableRegression(Table, Regression):
 
 
 def _read(path: str, config: Table.Config) -> list[tuple[str, Columns]]:
-    names = [str(name) for name in (config.text, config.second_text, config.label) if name is not None]
-    return read_columns(path, names, header=config.header, encoding=config.encoding)
+    return read_columns(path, _names(config), header=config.header, encoding=config.encoding)
+
+
+def _open(path: str, config: Table.Config) -> LargeTable:
+    return LargeTable.open(path, _names(config), config.stream_gigabytes, download=config.download)
+
+
+def _names(config: Table.Config) -> list[str]:
+    return [str(name) for name in (config.text, config.second_text, config.label) if name is not None]
 
 
 def _classes(config: TextTable.Config) -> tuple[str, ...]:
-    """List the sorted values of the label column in the training file, or the two sides of the threshold."""
+    """List the classes that the training file states, or its sorted labels, or the two sides of the threshold."""
     if config.threshold is not None:
         return ("low", "high")
-    values = (columns.get(str(config.label)) for _, columns in _read(config.train, config))
+    label = str(config.label)
+    if is_large(config.train):
+        table = _open(config.train, config)
+        if label in table.names:
+            return table.names[label]
+        values: Iterable[Any] = table.column(label)
+    else:
+        values = (columns.get(label) for _, columns in _read(config.train, config))
     return tuple(sorted({str(value) for value in values if value is not None and str(value).strip()}))
 
 

@@ -1,21 +1,22 @@
-"""Base of classification of images that are stored in a few large files."""
+"""Base of classification of samples that are stored in a few large files."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
-from itnet_core import DataError, Split
-from itnet_image.tasks.photographs import OwnPhotographs
-from itnet_tasks import HeldOut, Labelled, LearnedTask, hold_out, warn_skipped
-from itnet_tasks.cache_folder import file_facts
+from itnet_core import DataError
+from itnet_tasks.classification import Classification
 from itnet_tasks.data_files import data_files
+from itnet_tasks.dataset import Labelled, warn_skipped
+from itnet_tasks.learned_task import LearnedTask
+from itnet_tasks.splits import HeldOut, hold_out
+from itnet_tasks.stored import Stored
 
 FileNames = str | tuple[str, ...]
 
@@ -27,29 +28,28 @@ class Rows(NamedTuple):
     """The samples of some files, as the files have them.
 
     Attributes:
-        sources: where each image is, int64 of shape (N, k). The first column numbers the chunks of the files, which
-            are read fast in sequence.
+        sources: the content of each.
         labels: a class number or name of each; `None` if it has none.
-        place: the place of a sample, for errors.
+        places: the place of each, for errors.
         faulty: what is wrong with a sample besides its label, by its number.
         classes: class names that the files state.
     """
 
-    sources: Tensor
+    sources: Stored
     labels: Sequence[Any]
-    place: Callable[[int], str]
-    faulty: dict[int, str] = {}  # noqa: RUF012
+    places: Sequence[str]
+    faulty: Mapping[int, str] = {}
     classes: tuple[str, ...] | None = None
 
 
-class LargeFiles(LearnedTask, OwnPhotographs):
+class LargeFiles(LearnedTask, Classification):
     """Base of tasks whose samples are read from large files by their index.
 
-    A subclass lists the samples of files (`rows`), and reads the image of one (`decode`). Samples without a label of a
-    class, or with another fault, are refused or skipped when they are listed.
+    A subclass lists the samples of files (`rows`); a base of its modality loads the `Content` of one. Samples without
+    the label of a class, or with another fault, are refused or skipped when they are listed.
     """
 
-    class Config(HeldOut, LearnedTask.Config, OwnPhotographs.Config):
+    class Config(HeldOut, LearnedTask.Config, Classification.Config):
         root: str = "."
         """Folder that the names of files start from, and that files are downloaded into."""
 
@@ -103,17 +103,6 @@ class LargeFiles(LearnedTask, OwnPhotographs):
         """Return the samples of the test files, or those held out."""
         return self._train_and_test[1]
 
-    def chunks(self, split: Split) -> list[int]:
-        """Return the numbers of samples in consecutive chunks of the files."""
-        sources = self._samples_of(split).sources
-        counts: list[int] = torch.unique_consecutive(sources[:, 0], return_counts=True)[1].tolist()  # type: ignore[call-overload]
-        return counts
-
-    def version_of(self, sources: Tensor) -> Any:
-        """Return what changes with the content of the files, and which samples these are."""
-        parts = [part for file in self._files for part in (sorted(file.iterdir()) if file.is_dir() else [file])]
-        return [*map(file_facts, parts), sources.tolist()]
-
     @cached_property
     def _train_and_test(self) -> tuple[Labelled, Labelled]:
         everything, names = self._labelled(self._training_rows), self.config.test
@@ -126,14 +115,7 @@ class LargeFiles(LearnedTask, OwnPhotographs):
         return self._rows_of(self.config.train)
 
     def _rows_of(self, names: FileNames) -> Rows:
-        files = data_files(self.config.root, names, download=self.config.download)
-        self._files.extend(files)
-        return self.rows(files)
-
-    @cached_property
-    def _files(self) -> list[Path]:
-        """The files of all splits."""
-        return []
+        return self.rows(data_files(self.config.root, names, download=self.config.download))
 
     def _labelled(self, rows: Rows) -> Labelled:
         """Return the samples with class numbers, without the faulty ones if they are to be skipped."""
@@ -144,9 +126,9 @@ class LargeFiles(LearnedTask, OwnPhotographs):
             return Labelled(rows.sources, torch.tensor(numbers, dtype=torch.int64))
         first = bad[0]
         error = DataError(
-            rows.place(first),
+            rows.places[first],
             found=rows.faulty.get(first) or f"the label {rows.labels[first]!r:.80}",
-            expected=f"an image and a label: a number below {len(known)}, or one of {', '.join([*known][:5])}",
+            expected=f"data and a label: a number below {len(known)}, or one of {', '.join([*known][:5])}",
             hint="Leave such samples out with on_bad_sample: skip.",
         )
         if self.config.on_bad_sample == "refuse" or len(bad) == len(numbers):
@@ -154,7 +136,7 @@ class LargeFiles(LearnedTask, OwnPhotographs):
         warn_skipped(len(bad), len(numbers), str(error))
         faulty = set(bad)
         kept = torch.tensor([number for number in range(len(numbers)) if number not in faulty])
-        return Labelled(rows.sources[kept], torch.tensor([numbers[number] for number in kept.tolist()]))
+        return Labelled(rows.sources.select(kept), torch.tensor([numbers[number] for number in kept.tolist()]))
 
 
 def _number(label: Any, known: dict[str, int]) -> int | None:
