@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -261,7 +262,7 @@ def test_each_readme_has_a_line_that_installs_from_a_clone() -> None:
         if name in ("itnet-core", "itnet"):
             continue
         [line] = re.findall(r"^In a clone .*: `pip install (.*)`\.$", (folder / "README.md").read_text(), re.MULTILINE)
-        named = {(ROOT / path).resolve() for path in line.split()}
+        named = {(ROOT / path.partition("[")[0]).resolve() for path in shlex.split(line)}
         declared = [tomllib.loads((path / "pyproject.toml").read_text())["project"] for path in named]
         ours = {item.name for p in declared for item in map(Requirement, p["dependencies"]) if item.name in FOLDERS}
         assert {FOLDERS[item] for item in ours} | {folder} <= named, name
