@@ -165,7 +165,7 @@ def test_a_file_is_not_replaced_without_being_asked(tmp_path: Path, monkeypatch:
     [
         ("1.png", "1 .png, which no installed task reads; expected data of a task. itnet-image reads images, one"),
         ("notes.docx", "1 .docx, which no installed task reads"),
-        (None, "no files, which no installed task reads"),
+        (None, "found no files; expected data of a task"),
     ],
 )
 def test_data_that_no_task_takes_is_described(name: str | None, expected: str, tmp_path: Path) -> None:
