@@ -65,7 +65,7 @@ def share_parameters(model: nn.Module, mesh: DeviceMesh, config: TrainConfig) ->
         hint = "Make it of shape (1,), or take train.strategy = 'ddp'."
         raise ConfigError("train.strategy", found=f"'fsdp', with the number {scalars[0]}", expected=expected, hint=hint)
     groups = DeviceMesh(mesh.device_type, mesh.mesh.flatten(1), mesh_dim_names=("replicate", "shares"))
-    mixed = config.precision == "bf16-mixed"
+    mixed, pinned = config.precision == "bf16-mixed", mesh.device_type == "cuda"  # pinning needs its driver
     options: dict[str, Any] = {
         "mesh": groups if len(groups.mesh) > 1 else groups["shares"],
         "mp_policy": MixedPrecisionPolicy(
@@ -73,7 +73,7 @@ def share_parameters(model: nn.Module, mesh: DeviceMesh, config: TrainConfig) ->
             reduce_dtype=torch.float32 if mixed else None,
             cast_forward_inputs=False,  # positions keep their precision, and autocast casts what it should
         ),
-        "offload_policy": CPUOffloadPolicy() if config.parallel.offload else OffloadPolicy(),
+        "offload_policy": CPUOffloadPolicy(pin_memory=pinned) if config.parallel.offload else OffloadPolicy(),
     }
     trunk = getattr(own_module(model), "trunk", None)
     for block in trunk.blocks if isinstance(trunk, Trunk) else ():

@@ -51,6 +51,7 @@ def cases(processes: int) -> Iterator[tuple[str, Callable[[], ITNetModel], dict[
     yield "blocks", blocks, {}
     yield "a pyramid", pyramid, {}
     yield "gradient checkpointing", recomputed, {}
+    yield "shares in the memory of the CPU", blocks, {"offload": True}
     yield "shared points", blocks, {"points": 2}
     if processes == 4:
         yield "two groups", pyramid, {"replicate": 2}
